@@ -1,0 +1,66 @@
+"""`Batch`, some samples at once, and `Source`, where they come from: the two shapes that data has here."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+IntArray = npt.NDArray[np.intp]
+AnyArray = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """
+    Some samples, as numpy arrays with one row each.
+
+    Parameters
+    ----------
+    x : ndarray of shape (n, features), (n, channels, h, w) or (n, channels, d, h, w)
+        The samples: images as uint8 or as floats in [0, 1], tables as floats that may be NaN.
+    y : ndarray of shape (n,)
+        The label of each, as the user wrote it.
+    id : ndarray of shape (n,)
+        The name of each, unique within its source.
+    group : ndarray of shape (n,)
+        What must not be split: the patient, the mouse. Equal to `id` where nothing is known.
+    covariates : ndarray of shape (n, k) or None, default=None
+        Nuisance variables for the decoder, or None. No model uses them yet.
+    mask : ndarray of the shape of `x` or None, default=None
+        Where `x` counts, or None for everywhere. No model uses it yet.
+    """
+
+    x: AnyArray
+    y: AnyArray
+    id: AnyArray
+    group: AnyArray
+    covariates: AnyArray | None = None
+    mask: AnyArray | None = None
+
+
+class Source(Protocol):
+    """
+    Where samples come from: arrays in memory, image files, a packed store all look like this.
+
+    `sample_shape` is the shape of one sample, `attributes` a table with one row per sample of whatever else is
+    known about it (empty cells where an attribute does not apply).
+    """
+
+    @property
+    def ids(self) -> AnyArray: ...
+    @property
+    def groups(self) -> AnyArray: ...
+    @property
+    def labels(self) -> AnyArray: ...
+    @property
+    def attributes(self) -> pd.DataFrame: ...
+    @property
+    def sample_shape(self) -> tuple[int, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def take(self, indices: IntArray) -> Batch:
+        """Return the samples at these positions."""
+        ...

@@ -1,0 +1,120 @@
+"""`Codes`: what the two encoders say about a batch, the one record that training, files and scores share."""
+
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
+
+import numpy as np
+import pandas as pd
+
+Space = Literal["common", "salient", "both"]
+ArrayT = TypeVar("ArrayT")
+
+
+@dataclass(frozen=True)
+class Codes(Generic[ArrayT]):
+    """
+    Posterior means and log-variances of the common code c and the salient code s.
+
+    Parameters
+    ----------
+    common_mean, common_logvar : array or tensor of shape (n, common_dim)
+        Mean and log-variance of q(c | x).
+    salient_mean, salient_logvar : array or tensor of shape (n, salient_dim)
+        Mean and log-variance of q(s | x).
+    """
+
+    common_mean: ArrayT
+    common_logvar: ArrayT
+    salient_mean: ArrayT
+    salient_logvar: ArrayT
+
+
+def code_names(common_dim: int, salient_dim: int, space: Space = "both") -> list[str]:
+    """
+    Column names of codes: common0, common1, .., salient0, salient1, ...
+
+    Parameters
+    ----------
+    common_dim, salient_dim : int
+        The dimensions of the two spaces.
+    space : {"both", "common", "salient"}, default="both"
+        Whose columns.
+
+    Returns
+    -------
+    list of str
+        The names, common first.
+
+    Examples
+    --------
+    >>> code_names(1, 2)
+    ['common0', 'salient0', 'salient1']
+    """
+    common = [f"common{i}" for i in range(common_dim)]
+    salient = [f"salient{i}" for i in range(salient_dim)]
+    return {"common": common, "salient": salient, "both": common + salient}[space]
+
+
+def code_columns(table: pd.DataFrame, space: Space) -> list[str]:
+    """
+    Columns of a table of codes (`codes.csv`) that belong to a space.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With columns common0, .. and salient0, ...
+    space : {"both", "common", "salient"}
+        Whose columns.
+
+    Returns
+    -------
+    list of str
+        The names, common first, in order of their number.
+    """
+    found = {
+        name: sorted(
+            (c for c in table.columns if c.startswith(name) and c[len(name) :].isdigit()),
+            key=lambda c: int(c[len(name) :]),
+        )
+        for name in ("common", "salient")
+    }
+    return found["common"] + found["salient"] if space == "both" else found[space]
+
+
+def attribute_columns(table: pd.DataFrame) -> list[str]:
+    """
+    Columns of a table of codes that hold attributes: all but the codes and id, split, group, label, y.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A table as in `codes.csv`.
+
+    Returns
+    -------
+    list of str
+        The names, in the table's order.
+    """
+    known = {"id", "split", "group", "label", "y", *code_columns(table, "both")}
+    return [column for column in table.columns if column not in known]
+
+
+def codes_table(codes: Codes[np.ndarray], about: pd.DataFrame) -> pd.DataFrame:
+    """
+    One row per sample: what is known about it, then the posterior means.
+
+    Parameters
+    ----------
+    codes : Codes of ndarray
+        Codes of n samples.
+    about : DataFrame of n rows
+        Columns id, split, group, label, y (0 background, 1 target) and any attributes.
+
+    Returns
+    -------
+    DataFrame
+        What `codes.csv` holds.
+    """
+    names = code_names(codes.common_mean.shape[1], codes.salient_mean.shape[1])
+    means = np.concatenate([codes.common_mean, codes.salient_mean], axis=1)
+    return pd.concat([about.reset_index(drop=True), pd.DataFrame(means, columns=names)], axis=1)
