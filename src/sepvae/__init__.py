@@ -1,1 +1,25 @@
+"""
+Contrastive analysis for medical imaging: separate what patients share with controls from what only patients have.
+
+`SepVAE` is a scikit-learn estimator that learns a common and a salient code for every image or table row; `load`
+reads a saved one; `sepvae.data` reads images and tables; `sepvae.evaluation` scores codes, whoever made them.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sepvae import data, evaluation, plotting
+    from sepvae.methods import SepVAE, load
+
 __version__ = "0.1.0"
+__all__ = ["SepVAE", "__version__", "data", "evaluation", "load", "plotting"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import public names when they are first used, so that `import sepvae` does not wait for torch."""
+    if name in ("SepVAE", "load"):
+        return getattr(import_module("sepvae.methods"), name)
+    if name in ("data", "evaluation", "plotting"):
+        return import_module(f"sepvae.{name}")
+    raise AttributeError(f"module 'sepvae' has no attribute {name!r}")

@@ -1,13 +1,16 @@
 """`Codes`: what the two encoders say about a batch, the one record that training, files and scores share."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 Space = Literal["common", "salient", "both"]
 ArrayT = TypeVar("ArrayT")
+OtherT = TypeVar("OtherT")
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,27 @@ class Codes(Generic[ArrayT]):
     common_logvar: ArrayT
     salient_mean: ArrayT
     salient_logvar: ArrayT
+
+    def map(self, function: Callable[[ArrayT], OtherT]) -> "Codes[OtherT]":
+        """
+        Codes after the same change to all four parts.
+
+        Parameters
+        ----------
+        function : callable
+            From one part to its new value.
+
+        Returns
+        -------
+        Codes
+            The changed parts.
+        """
+        return Codes(
+            function(self.common_mean),
+            function(self.common_logvar),
+            function(self.salient_mean),
+            function(self.salient_logvar),
+        )
 
 
 def code_names(common_dim: int, salient_dim: int, space: Space = "both") -> list[str]:
@@ -99,7 +123,7 @@ def attribute_columns(table: pd.DataFrame) -> list[str]:
     return [column for column in table.columns if column not in known]
 
 
-def codes_table(codes: Codes[np.ndarray], about: pd.DataFrame) -> pd.DataFrame:
+def codes_table(codes: Codes[npt.NDArray[Any]], about: pd.DataFrame) -> pd.DataFrame:
     """
     One row per sample: what is known about it, then the posterior means.
 
@@ -118,3 +142,25 @@ def codes_table(codes: Codes[np.ndarray], about: pd.DataFrame) -> pd.DataFrame:
     names = code_names(codes.common_mean.shape[1], codes.salient_mean.shape[1])
     means = np.concatenate([codes.common_mean, codes.salient_mean], axis=1)
     return pd.concat([about.reset_index(drop=True), pd.DataFrame(means, columns=names)], axis=1)
+
+
+def concatenate_codes(parts: Sequence[Codes[npt.NDArray[Any]]]) -> Codes[npt.NDArray[Any]]:
+    """
+    Codes of several batches, one after the other.
+
+    Parameters
+    ----------
+    parts : sequence of Codes of ndarray
+        At least one.
+
+    Returns
+    -------
+    Codes of ndarray
+        In that order.
+    """
+    return Codes(
+        np.concatenate([part.common_mean for part in parts]),
+        np.concatenate([part.common_logvar for part in parts]),
+        np.concatenate([part.salient_mean for part in parts]),
+        np.concatenate([part.salient_logvar for part in parts]),
+    )

@@ -18,3 +18,7 @@ class RunFolderError(SepVAEError, OSError):
 
 class ModelFileError(SepVAEError, ValueError):
     """A model file is damaged, of another version, or of another class than the program knows."""
+
+
+class TrainingError(SepVAEError, ArithmeticError):
+    """Training went astray: a loss term is no longer a finite number."""

@@ -9,6 +9,8 @@ import pandas as pd
 from sepvae.batch import AnyArray, Batch, IntArray
 from sepvae.errors import DataError
 
+TAKEN = {"id", "group", "label", "split", "y"}  # columns of split.csv and codes.csv
+
 
 class ArraySource:
     """
@@ -30,7 +32,7 @@ class ArraySource:
     Raises
     ------
     DataError
-        If the lengths differ or an id stands twice.
+        If the lengths differ, an id stands twice, or an attribute has a name that tables of samples use.
 
     Examples
     --------
@@ -53,17 +55,28 @@ class ArraySource:
         self.labels: AnyArray = np.asarray(labels)
         self.ids: AnyArray = np.asarray([str(i) for i in range(n)] if ids is None else ids)
         self.groups: AnyArray = self.ids if groups is None else np.asarray(groups)
-        self.attributes = pd.DataFrame(index=range(n)) if attributes is None else attributes.reset_index(drop=True)
+        self.attributes = (
+            pd.DataFrame(index=range(n)) if attributes is None else attributes.reset_index(drop=True)
+        )
         for name in ("labels", "groups", "ids", "attributes"):
             if len(getattr(self, name)) != n:
                 raise DataError(f"{name}: wanted one per sample ({n}), got {len(getattr(self, name))}")
         if len(set(self.ids.tolist())) != n:
-            twice = pd.Series(self.ids)[pd.Series(self.ids).duplicated()].iloc[0]
+            twice = pd.Series(self.ids)[pd.Series(self.ids).duplicated()].tolist()[0]
             raise DataError(f"ids: wanted unique names, got {twice!r} more than once")
+        if taken := TAKEN.intersection(self.attributes.columns):
+            raise DataError(f"attributes: {min(taken)!r} is a column of its own in every table; rename it")
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
-        """Shape of one sample."""
+        """
+        Shape of one sample.
+
+        Returns
+        -------
+        tuple of int
+            Without the number of samples.
+        """
         return self.x.shape[1:]
 
     def __len__(self) -> int:
@@ -71,7 +84,7 @@ class ArraySource:
 
     def take(self, indices: IntArray) -> Batch:
         """
-        Samples at these positions.
+        Give the samples at these positions.
 
         Parameters
         ----------

@@ -1,0 +1,1 @@
+"""Encoders, decoders and small heads, and how they are put together."""

@@ -1,0 +1,83 @@
+"""Checks of what a user gives, shared by all rooms."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sepvae.batch import AnyArray
+from sepvae.errors import DataError
+
+
+def order_labels(labels: AnyArray, background: Any = None) -> tuple[AnyArray, npt.NDArray[np.int64]]:
+    """
+    Sort the labels, and number each sample's group with the background as 0.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n,)
+        As the user wrote them.
+    background : label or None, default=None
+        The background's; None names the first in sorted order.
+
+    Returns
+    -------
+    classes : ndarray of shape (groups,)
+        Labels, sorted.
+    order : ndarray of int of shape (groups,)
+        Position in `classes` of group 0 (background), 1, ...
+
+    Raises
+    ------
+    DataError
+        If there are not two labels, or the background is not one of them.
+
+    Examples
+    --------
+    >>> order_labels(np.array(["ill", "well", "ill"]), background="well")
+    (array(['ill', 'well'], dtype='<U4'), array([1, 0]))
+    """
+    classes: AnyArray = np.unique(labels)
+    if len(classes) == 1:
+        raise DataError(f"labels: wanted two, background and target, got 1 class only: {classes[0]}")
+    if len(classes) > 2:
+        raise DataError(
+            "Only binary classification is supported. The type of the target is multiclass: wanted two labels, "
+            f"background and target, got {len(classes)}: {', '.join(map(str, classes[:5]))}"
+        )
+    if background is None:
+        return classes, np.arange(len(classes))
+    found = np.flatnonzero(classes == background)
+    if len(found) == 0:
+        raise DataError(f"background: wanted one of {', '.join(map(str, classes))}, got {background!r}")
+    return classes, np.concatenate([found, np.delete(np.arange(len(classes)), found)])
+
+
+def check_images(x: AnyArray) -> None:
+    """
+    See that an array holds images that can be used as they are.
+
+    Parameters
+    ----------
+    x : ndarray
+        Wanted: (n, channels, h, w), uint8 or floats in [0, 1].
+
+    Raises
+    ------
+    DataError
+        If the shape, the type or the values are others.
+    """
+    if x.ndim != 4:
+        shape = ", ".join(map(str, x.shape))
+        remedy = "; give grey images a channel axis: X[:, None]" if x.ndim == 3 else ""
+        raise DataError(f"X: wanted a table (n, features) or images (n, channels, h, w), got shape ({shape}){remedy}")
+    if x.dtype == np.uint8:
+        return
+    if not np.issubdtype(x.dtype, np.floating):
+        raise DataError(f"X: wanted images as uint8 or as floats in [0, 1], got {x.dtype}")
+    low, high = (float(x.min()), float(x.max())) if len(x) else (0.0, 0.0)
+    if not np.isfinite([low, high]).all():
+        bad = int(np.flatnonzero(~np.isfinite(x).all(axis=(1, 2, 3)))[0])
+        raise DataError(f"X: wanted finite images, got NaN or infinite values, first in image {bad}; leave it out")
+    if low < 0 or high > 1:
+        raise DataError(f"X: wanted images in [0, 1], got values from {low:g} to {high:g}; scale them, or give uint8")

@@ -1,0 +1,131 @@
+"""Data that scikit-learn ships: what a first run, a demo and a test can use without a download."""
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from PIL import Image
+from sklearn.datasets import load_digits, load_sample_images
+from sklearn.model_selection import train_test_split
+
+from sepvae.batch import IntArray
+from sepvae.data.arrays import ArraySource
+
+FloatImages = npt.NDArray[np.float32]
+
+N_TEST = 360
+PATCH = 32
+ENLARGED = 24  # side of a digit, 8 as it comes
+SHIFT = 2  # a digit lies up to so many pixels off the centre, each way
+# Each photo, halved, is cut into three pairs of vertical bands, a wide one for training and a narrow one for
+# the test, 4 pixels apart. So the test's columns lie between the training ones: a probe for the position need
+# not extrapolate.
+PERIOD = 106
+COLUMNS = {"train": range(31), "test": range(66, 71)}  # where a patch may start, in each period
+
+
+def load_digits_on_photos(random_state: int = 0) -> tuple[ArraySource, ArraySource]:
+    """
+    Handwritten digits on patches of photographs: the salient part is the digit, the common part the patch.
+
+    A background image is half a photo patch; a target image is half a photo patch plus half a digit. The
+    digits are scikit-learn's (8x8, enlarged to 24x24, shifted by up to 2 pixels), the photos its "china" and
+    "flower" (grey, halved by area averaging). Every digit serves once. Test digits and test regions of the
+    photos are disjoint from those for training.
+
+    Parameters
+    ----------
+    random_state : int, default=0
+        Draws the digits for the test, the patches and the shifts.
+
+    Returns
+    -------
+    train : ArraySource
+        1437 images of each label, "background" and "target"; `x` is float32 in [0, 1], (n, 1, 32, 32).
+    test : ArraySource
+        360 of each. The attributes of both are `digit` ("0" to "9", missing for background), `photo` ("china"
+        or "flower"), `position_row` and `position_col` (the patch's corner in the halved photo, in pixels)
+        and `brightness` (mean of the photo patch, in [0, 1]).
+
+    Examples
+    --------
+    >>> train, test = load_digits_on_photos()
+    >>> len(train), len(test), train.sample_shape
+    (2874, 720, (1, 32, 32))
+    """
+    rng = np.random.default_rng(random_state)
+    digits = load_digits()
+    train, test = train_test_split(
+        np.arange(len(digits.target)), test_size=N_TEST, stratify=digits.target, random_state=random_state
+    )
+    images, names, photos = _enlarged(digits.images), digits.target.astype(str), _grey_photos()
+    first, second = (
+        _compose(part, images[rows], names[rows], rows, photos, rng)
+        for part, rows in (("train", np.sort(train)), ("test", np.sort(test)))
+    )
+    return first, second
+
+
+def _compose(
+    part: str,
+    digits: FloatImages,
+    names: npt.NDArray[np.str_],
+    rows: IntArray,
+    photos: dict[str, FloatImages],
+    rng: np.random.Generator,
+) -> ArraySource:
+    """All of one part, the background first: a patch for each image, a digit on those of the target."""
+    n = len(digits)
+    patches, attributes = _patches(2 * n, part, photos, rng)
+    # The brightness is the patch's own, taken before the digit comes.
+    attributes["brightness"] = patches.mean(axis=(1, 2)).astype(float)
+    attributes.insert(0, "digit", [None] * n + names.tolist())
+    x = patches / 2
+    x[n:] += np.stack([_shifted(digit, rng) for digit in digits]) / 2
+    return ArraySource(
+        x[:, None],
+        np.repeat(["background", "target"], n),
+        ids=[f"{part}-background-{i:04d}" for i in range(n)] + [f"{part}-target-{row:04d}" for row in rows],
+        attributes=attributes,
+    )
+
+
+def _patches(
+    n: int, part: str, photos: dict[str, FloatImages], rng: np.random.Generator
+) -> tuple[FloatImages, pd.DataFrame]:
+    """`n` patches from the bands of one part, and where each comes from."""
+    photo = rng.choice(list(photos), n)
+    height = min(len(grey) for grey in photos.values())
+    row = rng.integers(height - PATCH + 1, size=n)
+    col = rng.integers(3, size=n) * PERIOD + rng.choice(COLUMNS[part], n)
+    patches = [photos[p][r : r + PATCH, c : c + PATCH] for p, r, c in zip(photo, row, col, strict=True)]
+    about = {
+        "photo": photo.tolist(),
+        "position_row": row.astype(float),
+        "position_col": col.astype(float),
+    }
+    return np.stack(patches), pd.DataFrame(about)
+
+
+def _grey_photos() -> dict[str, FloatImages]:
+    """Both photos in grey at half their size (214, 320), in [0, 1]."""
+    photos: dict[str, FloatImages] = {}
+    for name, image in zip(("china", "flower"), load_sample_images().images, strict=True):
+        half = Image.fromarray(image).convert("L").reduce(2)
+        photos[name] = np.asarray(half, dtype=np.float32) / np.float32(255)
+    return photos
+
+
+def _enlarged(digits: npt.NDArray[np.float64]) -> FloatImages:
+    """Digits of 8x8 in 0..16 as 24x24 in [0, 1]; bicubic overshoots, hence the clip."""
+    side = (ENLARGED, ENLARGED)
+    large = [
+        Image.fromarray((d / 16).astype(np.float32)).resize(side, Image.Resampling.BICUBIC) for d in digits
+    ]
+    return np.stack([np.asarray(image) for image in large]).clip(0, 1)
+
+
+def _shifted(digit: FloatImages, rng: np.random.Generator) -> FloatImages:
+    """A digit near the centre of an empty patch."""
+    free = PATCH - ENLARGED
+    top, left = free // 2 + rng.integers(-SHIFT, SHIFT + 1, size=2)
+    return np.pad(digit, ((top, free - top), (left, free - left)))

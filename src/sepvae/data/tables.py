@@ -1,0 +1,253 @@
+"""Tables of measures: from a DataFrame to a source, and the scaling that a fit learns."""
+
+from collections.abc import Mapping, Sequence
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sepvae.batch import AnyArray
+from sepvae.data.arrays import ArraySource
+from sepvae.errors import DataError
+
+
+def frame_source(
+    frame: pd.DataFrame,
+    *,
+    label: str,
+    features: Sequence[str] | None = None,
+    group: str | None = None,
+    id: str | None = None,  # noqa: A002  (the word of this library)
+    attributes: Sequence[str] = (),
+) -> ArraySource:
+    """
+    Make a source of the rows of a table.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One row per sample.
+    label : str
+        Column of labels, kept as they are.
+    features : sequence of str, default=None
+        Columns of measures, which may have gaps; by default all numeric columns that are not named otherwise.
+    group : str, default=None
+        Column of what must stay on one side of a split; by default every row is its own group.
+    id : str, default=None
+        Column of unique names; by default rows are numbered.
+    attributes : sequence of str, default=()
+        Columns of what else is known.
+
+    Returns
+    -------
+    ArraySource
+        `x` is float64 of shape (n, features), NaN where there is a gap.
+
+    Raises
+    ------
+    DataError
+        If a column is not there or of no use: not numeric, infinite, or a label, group or id that is missing.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"dx": ["ill", "well"], "age": [61, 58], "volume": [2.5, None]})
+    >>> frame_source(frame, label="dx", attributes=["age"]).x
+    array([[2.5],
+           [nan]])
+    """
+    others = [name for name in (label, group, id, *attributes) if name is not None]
+    if features is None:
+        features = [name for name in frame.select_dtypes("number").columns if name not in others]
+    _check_columns(frame, features, label, others)
+    for role, name in (("label", label), ("group", group), ("id", id)):
+        if name is not None and (missing := int(frame[name].isna().sum())):
+            raise DataError(f"{role}: {missing} of {len(frame)} rows have no {name!r}; drop or fill them")
+    x = frame[list(features)].to_numpy(dtype=np.float64, na_value=np.nan)
+    _refuse_infinite(x, features)
+    return ArraySource(
+        x,
+        frame[label].to_numpy(),
+        groups=None if group is None else frame[group].to_numpy(),
+        ids=None if id is None else frame[id].astype(str).to_numpy(),
+        attributes=frame[list(attributes)],
+    )
+
+
+class TableScaler:
+    """
+    Standardises the columns of a table, fills gaps with the mean and drops columns that say nothing.
+
+    Mean and (population) standard deviation are those of the values that are there; the mean becomes 0, and
+    so does a gap. A column that is constant or all missing is dropped.
+
+    Parameters
+    ----------
+    names : sequence of str, default=None
+        Names of the columns, for error messages; by default they are numbered.
+
+    Attributes
+    ----------
+    mean_, scale_ : ndarray of shape (features,)
+        Mean and standard deviation of each column, NaN where all is missing.
+    kept_ : ndarray of bool, of shape (features,)
+        Which columns `transform` gives.
+
+    Examples
+    --------
+    >>> x = np.array([[1.0, 7.0, np.nan], [3.0, 7.0, 4.0], [np.nan, 7.0, 8.0]])
+    >>> scaler = TableScaler().fit(x)
+    >>> scaler.transform(x)
+    array([[-1.,  0.],
+           [ 1., -1.],
+           [ 0.,  1.]], dtype=float32)
+    >>> scaler.inverse_transform(np.zeros((1, 2)))
+    array([[2., 7., 6.]])
+    """
+
+    mean_: npt.NDArray[np.float64]
+    scale_: npt.NDArray[np.float64]
+    kept_: npt.NDArray[np.bool_]
+
+    def __init__(self, names: Sequence[str] | None = None) -> None:
+        self.names = names
+
+    def fit(self, x: npt.ArrayLike) -> Self:
+        """
+        Learn mean, scale and which columns to keep.
+
+        Parameters
+        ----------
+        x : array-like of shape (n, features)
+            Measures, NaN where there is a gap.
+
+        Returns
+        -------
+        TableScaler
+            This object.
+
+        Raises
+        ------
+        DataError
+            If a value is infinite or no column varies.
+        """
+        frame = pd.DataFrame(self._table(x))
+        # In units of the largest value, squares of large values stay finite, and rounding noise has one size.
+        unit = frame.abs().max().replace(0, 1)
+        frame = frame / unit
+        self.mean_ = (frame.mean() * unit).to_numpy()
+        spread = frame.std(ddof=0)
+        self.scale_ = (spread * unit).to_numpy()
+        self.kept_ = (spread > 1e-12).to_numpy()
+        if not self.kept_.any():
+            raise DataError(
+                f"x: no column of {frame.shape[1]} varies; give measures that differ between samples"
+            )
+        return self
+
+    def transform(self, x: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """
+        What the network sees.
+
+        Parameters
+        ----------
+        x : array-like of shape (n, features)
+            Measures, NaN where there is a gap.
+
+        Returns
+        -------
+        ndarray of float32, of shape (n, kept)
+            Standardised, without gaps.
+
+        Raises
+        ------
+        DataError
+            If a value is infinite, before or after scaling, or the columns are not as many as in `fit`.
+        """
+        table = self._table(x)
+        if table.shape[1] != len(self.kept_):
+            raise DataError(f"x: wanted {len(self.kept_)} columns as in fit, got {table.shape[1]}")
+        with np.errstate(over="ignore"):  # a value too far from all that fit saw is refused below
+            z = ((table - self.mean_) / np.where(self.kept_, self.scale_, 1)).astype(np.float32)
+        _refuse_infinite(np.where(self.kept_, z, 0), self.names)
+        return np.nan_to_num(z[:, self.kept_])
+
+    def inverse_transform(self, z: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """
+        Back to the units of the input.
+
+        Parameters
+        ----------
+        z : array-like of shape (n, kept)
+            Standardised measures.
+
+        Returns
+        -------
+        ndarray of shape (n, features)
+            All columns of the input; those that were dropped at their constant, NaN where all was missing.
+        """
+        z = np.asarray(z, dtype=np.float64)
+        x = np.tile(self.mean_, (len(z), 1))
+        x[:, self.kept_] += z * self.scale_[self.kept_]
+        return x
+
+    def state(self) -> dict[str, AnyArray]:
+        """
+        What `fit` learnt, as arrays.
+
+        Returns
+        -------
+        dict of str to ndarray
+            Under the names mean, scale and kept.
+        """
+        return {"mean": self.mean_, "scale": self.scale_, "kept": self.kept_}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, AnyArray], names: Sequence[str] | None = None) -> Self:
+        """
+        Make a fitted scaler of its state.
+
+        Parameters
+        ----------
+        state : mapping of str to ndarray
+            What `state` gave.
+        names : sequence of str, default=None
+            Names of the columns, for error messages.
+
+        Returns
+        -------
+        TableScaler
+            Fitted.
+        """
+        scaler = cls(names)
+        scaler.mean_, scaler.scale_, scaler.kept_ = state["mean"], state["scale"], state["kept"]
+        return scaler
+
+    def _table(self, x: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """A finite table of floats, gaps aside."""
+        table = np.asarray(x, dtype=np.float64)
+        if table.ndim != 2:
+            raise DataError(f"x: wanted a table of shape (n, features), got shape {table.shape}")
+        _refuse_infinite(table, self.names)
+        return table
+
+
+def _check_columns(frame: pd.DataFrame, features: Sequence[str], label: str, others: Sequence[str]) -> None:
+    """Refuse columns that are not there, and features that are none."""
+    if missing := [name for name in (*others, *features) if name not in frame]:
+        has = ", ".join(map(str, frame.columns[:10])) + (", .." if frame.shape[1] > 10 else "")
+        raise DataError(f"frame: no column {', '.join(map(repr, missing))}; it has {has}")
+    if label in features:
+        raise DataError(f"features: {label!r} is the label; leave it out")
+    text = [name for name in features if not pd.api.types.is_numeric_dtype(frame[name])]
+    if text:
+        raise DataError(f"features: {', '.join(map(repr, text))} not numeric; convert or leave out")
+    if not len(features):
+        raise DataError("features: no numeric column is left; name the columns of measures")
+
+
+def _refuse_infinite(x: npt.NDArray[np.floating], names: Sequence[str] | None) -> None:
+    """Infinite values have no mean: name the columns that hold some."""
+    if columns := np.flatnonzero(np.isinf(x).any(axis=0)).tolist():
+        told = ", ".join(str(i) if names is None else repr(names[i]) for i in columns)
+        raise DataError(f"x: infinite values in column {told}; correct them, or make them missing (NaN)")

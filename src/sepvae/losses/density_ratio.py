@@ -1,0 +1,82 @@
+"""Mutual information of common and salient codes by the density-ratio trick (Eq. 3, Algorithm 1)."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def derangement(n: int, generator: torch.Generator) -> Tensor:
+    """
+    Random permutation that leaves no element in its place: pairs codes of different images, for q(c)q(s).
+
+    One cycle through a random order of all elements, so every other element is equally likely to be a partner.
+
+    Parameters
+    ----------
+    n : int
+        Number of elements, 2 or more.
+    generator : torch.Generator
+        Source of randomness; the result is on its device.
+
+    Returns
+    -------
+    Tensor of shape (n,)
+        Indices.
+
+    Examples
+    --------
+    >>> (derangement(5, torch.Generator().manual_seed(0)) == torch.arange(5)).any()
+    tensor(False)
+    """
+    order = torch.randperm(n, generator=generator, device=generator.device)
+    partner = torch.empty_like(order)
+    partner[order] = order.roll(1)
+    return partner
+
+
+def critic_loss(joint: Tensor, shuffled: Tensor) -> Tensor:
+    """
+    Cross-entropy of the critic D, -log D(z) - log(1 - D(z')), from its logits (Algorithm 1, line 6).
+
+    Parameters
+    ----------
+    joint : Tensor of shape (batch,)
+        Logits of [c, s] of the same image.
+    shuffled : Tensor of shape (batch,)
+        Logits of [c, s] of different images.
+
+    Returns
+    -------
+    Tensor of shape (batch,)
+        Nats; 2 log 2 for a critic that cannot tell.
+
+    Examples
+    --------
+    >>> critic_loss(torch.zeros(1), torch.zeros(1))
+    tensor([1.3863])
+    """
+    return F.softplus(-joint) + F.softplus(shuffled)
+
+
+def mutual_information(joint: Tensor, *, rectified: bool = True) -> Tensor:
+    """
+    Estimate of log q(c, s) / q(c)q(s) = log D / (1 - D), which is the critic's logit itself (Eq. 3).
+
+    Parameters
+    ----------
+    joint : Tensor of shape (batch,)
+        The critic's logits of [c, s] of the same image.
+    rectified : bool, default=True
+        Replace negative values by 0 sample by sample, as Eq. 3 does.
+
+    Returns
+    -------
+    Tensor of shape (batch,)
+        Nats.
+
+    Examples
+    --------
+    >>> mutual_information(torch.tensor([-1.0, 2.0]))
+    tensor([0., 2.])
+    """
+    return F.relu(joint) if rectified else joint

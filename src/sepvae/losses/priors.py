@@ -1,0 +1,70 @@
+"""The salient prior p(s | y)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class GroupPrior:
+    """
+    Salient prior of groups: N(s', sigma_p I) for the background, N(0, I) for every target, with s' = 0 (Sec. 3).
+
+    Written for any number of groups: y = 0 is the background, y = 1, 2, .. are targets.
+
+    Parameters
+    ----------
+    background_var : float
+        sigma_p, a variance between 0 and 1: how far salient codes of the background may stray from s'.
+    """
+
+    background_var: float
+
+    def mean(self, y: Tensor) -> Tensor:
+        """
+        Prior mean: s' = 0 for the background, 0 for targets.
+
+        Parameters
+        ----------
+        y : Tensor of shape (batch,)
+            Groups.
+
+        Returns
+        -------
+        Tensor of shape (batch, 1)
+            The same in every salient dimension.
+        """
+        return torch.zeros(len(y), 1, device=y.device)
+
+    def variance(self, y: Tensor) -> Tensor:
+        """
+        Prior variance: sigma_p for the background, 1 for targets.
+
+        Parameters
+        ----------
+        y : Tensor of shape (batch,)
+            Groups.
+
+        Returns
+        -------
+        Tensor of shape (batch, 1)
+            The same in every salient dimension.
+        """
+        return torch.where(y == 0, self.background_var, 1.0)[:, None]
+
+    def presence(self, y: Tensor) -> Tensor:
+        """
+        What the salient code is multiplied with before decoding: 0 gives s' = 0 to the background.
+
+        Parameters
+        ----------
+        y : Tensor of shape (batch,)
+            Groups.
+
+        Returns
+        -------
+        Tensor of shape (batch, 1)
+            The `y` of d([c, y s + (1 - y) s']) in Sec. 3.
+        """
+        return (y != 0).float()[:, None]

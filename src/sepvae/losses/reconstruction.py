@@ -1,0 +1,83 @@
+"""How far a reconstruction is from the input."""
+
+import torch
+from torch import Tensor
+
+
+def squared_error(x: Tensor, reconstruction: Tensor) -> Tensor:
+    """
+    Squared error, summed over pixels or features, without a factor 1/2 (L_rec of Sec. 3).
+
+    Parameters
+    ----------
+    x, reconstruction : Tensor of shape (batch, ...)
+        Input and decoder output.
+
+    Returns
+    -------
+    Tensor of shape (batch,)
+        0 or more.
+
+    Examples
+    --------
+    >>> squared_error(torch.ones(2, 1, 2, 2), torch.zeros(2, 1, 2, 2))
+    tensor([4., 4.])
+    """
+    return (x - reconstruction).square().flatten(1).sum(dim=1)
+
+
+def gaussian_nll(error: Tensor, pixels: int, variance: Tensor | float) -> Tensor:
+    """
+    Negative log-likelihood of a Gaussian decoder with one variance for all pixels, but for a constant.
+
+    -log N(x; x', v I) - (d / 2) log(pi) = ||x - x'||^2 / (2 v) + (d / 2) log(2 v).
+    With the constant left out, v = 1/2 gives exactly the paper's squared error.
+
+    Parameters
+    ----------
+    error : Tensor of shape (batch,)
+        Squared errors, summed over pixels.
+    pixels : int
+        Pixels or features a sample, d.
+    variance : Tensor of shape () or float
+        v, above 0.
+
+    Returns
+    -------
+    Tensor of shape (batch,)
+        Nats.
+
+    Examples
+    --------
+    >>> gaussian_nll(torch.tensor([3.0]), pixels=3, variance=0.5)
+    tensor([3.])
+    """
+    variance = torch.as_tensor(variance)
+    return error / (2 * variance) + pixels / 2 * (2 * variance).log()
+
+
+def optimal_variance(error: Tensor, pixels: int) -> Tensor:
+    """
+    Variance under which a batch of squared errors is likeliest: the mean squared error per pixel.
+
+    With it the reconstruction term finds its own weight against the others, whatever the size and noise of the
+    data (sigma-VAE of Rybkin, Daniilidis and Levine, ICML 2021, Sec. 4).
+
+    Parameters
+    ----------
+    error : Tensor of shape (batch,)
+        Squared errors, summed over pixels.
+    pixels : int
+        Pixels or features a sample.
+
+    Returns
+    -------
+    Tensor of shape ()
+        Detached; at least 1e-6, about the variance of rounding to 256 grey levels.
+
+    Examples
+    --------
+    >>> optimal_variance(torch.tensor([2.0, 4.0]), pixels=6)
+    tensor(0.5000)
+    """
+    return (error.detach().mean() / pixels).clamp_min(1e-6)

@@ -1,0 +1,431 @@
+"""What all methods share: an estimator that fits, encodes, reconstructs, swaps, samples and is saved."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from lightning.fabric import Fabric
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.utils import Tags
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from torch import Tensor
+
+from sepvae.batch import AnyArray, IntArray, Source
+from sepvae.checks import check_images, order_labels
+from sepvae.codes import Codes, code_names, concatenate_codes
+from sepvae.data.arrays import ArraySource
+from sepvae.data.splits import split
+from sepvae.data.tables import TableScaler
+from sepvae.errors import DataError
+from sepvae.losses.classification import group_logits
+from sepvae.methods._saving import save_model
+from sepvae.networks.autoencoder import ContrastiveAutoencoder
+from sepvae.training.fit import train
+from sepvae.training.loader import ordered_batches
+from sepvae.training.module import Objective, as_input
+
+FloatArray = npt.NDArray[Any]
+INFERENCE_BATCH = 512
+# Keywords that `train` takes as they stand.
+TRAINING = (
+    *("network", "common_dim", "salient_dim", "learning_rate", "reset_optimizer", "batch_size", "balanced"),
+    *("max_epochs", "early_stopping", "keep", "progress_bar"),
+    *("accelerator", "devices", "strategy", "precision", "logger", "callbacks"),
+)
+
+
+class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Fit, encode, reconstruct and save, whatever the loss; a method adds its keywords and its objective."""
+
+    presets: ClassVar[dict[str, dict[str, Any]]]
+
+    def _objective(self) -> Objective:
+        """What the keywords make of the method's loss."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_preset(cls, preset: str, **keywords: Any) -> Self:
+        """
+        Estimator with a named set of keywords.
+
+        Parameters
+        ----------
+        preset : str
+            A key of `presets`.
+        **keywords : object
+            Others, which take precedence.
+
+        Returns
+        -------
+        Self
+            Not fitted; `get_params` shows every value.
+
+        Raises
+        ------
+        DataError
+            If there is no such preset.
+        """
+        if preset not in cls.presets:
+            raise DataError(f"preset: wanted one of {', '.join(cls.presets)}, got {preset!r}")
+        return cls(**cls.presets[preset] | keywords)
+
+    def fit(self, X: Any, y: Any = None, groups: Any = None) -> Self:
+        """
+        Learn both spaces.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or Source
+            A table of shape (n, features), where NaN is a missing value; or images of shape (n, channels, h, w),
+            as uint8 or as floats in [0, 1]; or a source, which brings its labels and groups.
+        y : array-like of shape (n,)
+            Two labels, background and target.
+        groups : array-like of shape (n,), default=None
+            What must not be split between training and validation: the patient, the mouse.
+
+        Returns
+        -------
+        Self
+            The fitted estimator.
+
+        Raises
+        ------
+        DataError
+            If the data or a keyword cannot be used as it is.
+        TrainingError
+            If a loss term is no longer finite.
+        """
+        source, labels, groups = self._input_for_fit(X, y, groups)
+        classes, order = order_labels(labels, self.background)
+        group = np.argsort(order)[np.searchsorted(classes, labels)].astype(np.int64)
+        self._check_keywords(group)
+        parts = self._parts(group, groups)
+        self.background_, self.validation_indices_ = classes[order[0]], parts[1]
+        self.classes_, self._order, self.sample_shape_, self.scaler_ = classes, order, source.sample_shape, None
+        if isinstance(source, ArraySource) and source.x.ndim == 2:
+            names = getattr(self, "feature_names_in_", None)
+            self.scaler_ = TableScaler(names).fit(source.x[parts[0]])
+            source = ArraySource(self.scaler_.transform(source.x), labels)
+        self.module_, self.history_ = train(
+            self._objective(),
+            source,
+            group,
+            parts,
+            seed=self._seed(),
+            **{name: getattr(self, name) for name in TRAINING},
+        )
+        return self
+
+    def encode(self, X: Any) -> Codes[FloatArray]:
+        """
+        Codes of samples; no label is needed.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or Source
+            As in `fit`.
+
+        Returns
+        -------
+        Codes of ndarray
+            Posterior means and log-variances, of shapes (n, common_dim) and (n, salient_dim).
+        """
+        return self._encode(self._input(X))
+
+    def transform(self, X: Any) -> FloatArray:
+        """
+        Posterior means, as the keyword `space` says: of both spaces, or of one.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or Source
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n, dimensions)
+            Columns as in `get_feature_names_out`; `set_output` makes it a DataFrame.
+        """
+        codes = self.encode(X)
+        spaces = {"common": [codes.common_mean], "salient": [codes.salient_mean]}
+        return np.concatenate(spaces.get(self.space, [codes.common_mean, codes.salient_mean]), axis=1)
+
+    def get_feature_names_out(self, input_features: Any = None) -> AnyArray:  # noqa: ARG002
+        """
+        Names of what `transform` gives: common0, .., salient0, ...
+
+        Parameters
+        ----------
+        input_features : object, default=None
+            Not used; scikit-learn passes it.
+
+        Returns
+        -------
+        ndarray of str
+            One per column.
+        """
+        check_is_fitted(self)
+        return np.array(code_names(self.common_dim, self.salient_dim, self.space), dtype=object)
+
+    def predict_proba(self, X: Any) -> FloatArray:
+        """
+        Probability of each label, as the salient classifier sees it from the salient means.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or Source
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n, 2)
+            Columns in the order of `classes_`.
+        """
+        salient = self.encode(X).salient_mean
+        with self._inference() as (module, put):
+            by_group = _as_numpy(group_logits(module.salient_classifier(put(salient))).softmax(dim=1))
+        return by_group[:, np.argsort(self._order)]
+
+    def predict(self, X: Any) -> AnyArray:
+        """
+        Label that the salient classifier finds likelier.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or Source
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            Labels.
+        """
+        probabilities = self.predict_proba(X)
+        return self.classes_[probabilities.argmax(axis=1)]
+
+    def reconstruct(self, X: Any, salient: Literal["own", "none"] = "own") -> FloatArray:
+        """
+        Samples as the decoder sees them, with their salient part or without it.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or Source
+            As in `fit`.
+        salient : {"own", "none"}, default="own"
+            "own" decodes [c, s], "none" decodes [c, s' = 0].
+
+        Returns
+        -------
+        ndarray of the shape of X
+            In the units of X; images in [0, 1].
+        """
+        if salient not in ("own", "none"):
+            raise DataError(f"salient: wanted 'own' or 'none', got {salient!r}")
+        codes = self.encode(X)
+        return self._in_units(self._decode(codes.common_mean, codes.salient_mean * (salient == "own")))
+
+    def reconstruction_error(self, X: Any, salient: Literal["own", "none"] = "own") -> FloatArray:
+        """
+        Mean squared error per pixel or feature between samples and their reconstructions.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or Source
+            As in `fit`.
+        salient : {"own", "none"}, default="own"
+            As in `reconstruct`.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            Of images in [0, 1]; of tables in standardised units, gaps filled.
+        """
+        source = self._input(X)
+        codes = self._encode(source)
+        decoded = self._decode(codes.common_mean, codes.salient_mean * (salient == "own"))
+        x = source.take(np.arange(len(source))).x
+        x = x / 255 if x.dtype == np.uint8 else x
+        error: FloatArray = ((x - decoded) ** 2).reshape(len(x), -1).mean(axis=1)
+        return error
+
+    def swap(self, a: Any, b: Any) -> FloatArray:
+        """
+        Samples with the common part of `a` and the salient part of `b`.
+
+        Parameters
+        ----------
+        a, b : array-like, DataFrame or Source
+            As in `fit`, of the same length.
+
+        Returns
+        -------
+        ndarray of the shape of `a`
+            Decoded [c_a, s_b], in the units of X.
+        """
+        common, salient = self.encode(a).common_mean, self.encode(b).salient_mean
+        if len(common) != len(salient):
+            raise DataError(f"swap: wanted as many samples in a as in b, got {len(common)} and {len(salient)}")
+        return self._in_units(self._decode(common, salient))
+
+    def sample(self, n: int, y: int = 0, random_state: int | None = None) -> FloatArray:
+        """
+        New samples, decoded from codes drawn from the priors.
+
+        Parameters
+        ----------
+        n : int
+            How many.
+        y : int, default=0
+            0 for background (s' = 0), 1 for target (s from N(0, I)).
+        random_state : int or None, default=None
+            Seed; None draws one.
+
+        Returns
+        -------
+        ndarray of shape (n, ...)
+            In the units of X; images in [0, 1].
+        """
+        check_is_fitted(self)
+        if y not in range(len(self.classes_)):
+            raise DataError(f"y: wanted 0 for background or 1 for target, got {y!r}")
+        rng = np.random.default_rng(random_state)
+        common, salient = rng.normal(size=(n, self.common_dim)), rng.normal(size=(n, self.salient_dim))
+        return self._in_units(self._decode(common, salient * (y != 0)))
+
+    def save(self, path: str | Path) -> Path:
+        """
+        Write the fitted estimator to a folder: weights as safetensors, all else as JSON.
+
+        Parameters
+        ----------
+        path : str or Path
+            The folder; it must not exist.
+
+        Returns
+        -------
+        Path
+            The folder, for `sepvae.load`.
+        """
+        check_is_fitted(self)
+        return save_model(self, Path(path))
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "module_")
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    def _seed(self) -> int:
+        if self.random_state is None:
+            return int(np.random.SeedSequence().generate_state(1)[0])
+        return int(self.random_state)
+
+    def _check_keywords(self, group: IntArray) -> None:
+        """Refuse values that would fail later, and less clearly."""
+        rarest = np.bincount(group).min()
+        if rarest < 2:
+            raise DataError(f"labels: wanted two samples or more of each, got {rarest} of one")
+        for name in ("common_dim", "salient_dim", "max_epochs", "batch_size"):
+            if not (isinstance(getattr(self, name), int | np.integer) and getattr(self, name) >= 1):
+                raise DataError(f"{name}: wanted a whole number of 1 or more, got {getattr(self, name)!r}")
+        for name, allowed in {
+            "space": ("both", "common", "salient"),
+            "keep": ("last", "best"),
+            "reset_optimizer": ("never", "epoch"),
+        }.items():
+            if getattr(self, name) not in allowed:
+                raise DataError(f"{name}: wanted one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+        if not 0 <= self.validation_fraction < 1:
+            raise DataError(f"validation_fraction: wanted 0 or more and below 1, got {self.validation_fraction!r}")
+
+    def _parts(self, group: IntArray, groups: AnyArray) -> tuple[IntArray, IntArray]:
+        """Positions for training and for validation; none for the latter where a label is too rare to share."""
+        everyone, nobody = np.arange(len(group)), np.arange(0)
+        if self.validation_fraction == 0:
+            return everyone, nobody
+        try:
+            parts = split(group, groups, test_size=self.validation_fraction, random_state=self._seed())
+        except DataError:
+            return everyone, nobody
+        return parts if np.bincount(group[parts[0]], minlength=2).min() >= 2 else (everyone, nobody)
+
+    def _input_for_fit(self, X: Any, y: Any, groups: Any) -> tuple[Source, AnyArray, AnyArray]:
+        """Bring any kind of data to a source, labels and groups; learn its shape."""
+        if hasattr(X, "take") and hasattr(X, "labels"):
+            if not (isinstance(X, ArraySource) and X.x.ndim == 2):
+                return X, X.labels, X.groups
+            X, y, groups = X.x, X.labels, X.groups
+        if np.ndim(X) > 2 or (isinstance(X, np.ndarray) and X.dtype == np.uint8 and X.ndim > 2):
+            X = np.asarray(X)
+            check_images(X)
+            labels = column_or_1d(y, warn=True)
+        else:
+            X, labels = validate_data(self, X, y, dtype=np.float64, ensure_all_finite=False, ensure_min_samples=2)
+        check_classification_targets(labels)
+        source = ArraySource(X, labels, groups=None if groups is None else column_or_1d(groups))
+        return source, source.labels, source.groups
+
+    def _input(self, X: Any) -> Source:
+        """Bring any kind of data to a source of what the network takes, like what was fitted."""
+        check_is_fitted(self)
+        if hasattr(X, "take") and hasattr(X, "labels"):
+            if not (isinstance(X, ArraySource) and X.x.ndim == 2):
+                self._check_shape(X.sample_shape)
+                return X
+            X = X.x
+        if self.scaler_ is not None:
+            X = validate_data(self, X, dtype=np.float64, ensure_all_finite=False, reset=False)
+            X = self.scaler_.transform(X)
+        else:
+            X = np.asarray(X)
+            check_images(X)
+            self._check_shape(X.shape[1:])
+        return ArraySource(X, np.zeros(len(X)))
+
+    def _check_shape(self, shape: tuple[int, ...]) -> None:
+        if tuple(shape) != tuple(self.sample_shape_):
+            wanted, got = (" x ".join(map(str, s)) for s in (self.sample_shape_, shape))
+            raise DataError(f"X: the model was fitted on samples of {wanted}, got {got}; resize the new data alike")
+
+    def _encode(self, source: Source) -> Codes[FloatArray]:
+        everyone = np.arange(len(source))
+        with self._inference() as (module, put):
+            batches = ordered_batches(source, everyone, everyone, batch_size=INFERENCE_BATCH)
+            return concatenate_codes([module.encode(put(x)).map(_as_numpy) for x, _ in batches])
+
+    def _decode(self, common: FloatArray, salient: FloatArray) -> FloatArray:
+        with self._inference() as (module, put):
+            starts = range(0, len(common), INFERENCE_BATCH)
+            slices = [slice(start, start + INFERENCE_BATCH) for start in starts]
+            parts = [_as_numpy(module.decode(put(common[part]), put(salient[part]))) for part in slices]
+        return np.concatenate(parts)
+
+    def _in_units(self, decoded: FloatArray) -> FloatArray:
+        return decoded if self.scaler_ is None else self.scaler_.inverse_transform(decoded)
+
+    @contextmanager
+    def _inference(self) -> Iterator[tuple[ContrastiveAutoencoder, Callable[[Any], Tensor]]]:
+        """Module on the device that `accelerator` names, and what puts arrays beside it; back on the CPU after."""
+        check_is_fitted(self)
+        device = Fabric(accelerator=self.accelerator, devices=1).device
+        dtype = next(self.module_.parameters()).dtype
+        with torch.inference_mode():
+            try:
+                yield self.module_.to(device), lambda x: as_input(torch.as_tensor(x).to(device), dtype)
+            finally:
+                self.module_.cpu()
+
+
+def _as_numpy(tensor: Tensor) -> FloatArray:
+    array: FloatArray = tensor.cpu().contiguous().numpy()
+    return array

@@ -1,0 +1,161 @@
+"""Fitted estimators on disk: weights as safetensors, keywords and what was fitted on the way in as JSON."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+from torch import from_numpy, nn
+
+import sepvae
+from sepvae.data.tables import TableScaler
+from sepvae.errors import ModelFileError
+from sepvae.files import write_whole
+from sepvae.networks.autoencoder import build_autoencoder
+
+if TYPE_CHECKING:
+    from sepvae.methods._estimator import ContrastiveEstimator
+
+FORMAT = 1
+WEIGHTS, ABOUT = "model.safetensors", "model.json"
+# How a fit is run, not what was fitted: left out of the file.
+NOT_SAVED = ("progress_bar", "accelerator", "devices", "strategy", "logger", "callbacks")
+
+
+def save_model(estimator: "ContrastiveEstimator", folder: Path) -> Path:
+    """
+    Write a fitted estimator.
+
+    Parameters
+    ----------
+    estimator : ContrastiveEstimator
+        Fitted.
+    folder : Path
+        Where; must not exist.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    ModelFileError
+        If the folder exists.
+    """
+    if folder.exists():
+        raise ModelFileError(f"{folder}: wanted a new folder for the model, but it exists; choose another name")
+    keywords = {k: v for k, v in estimator.get_params(deep=False).items() if k not in NOT_SAVED}
+    if not isinstance(estimator.network, str):
+        keywords["network"] = None
+    about = {
+        "format": FORMAT,
+        "sepvae": sepvae.__version__,
+        "class": type(estimator).__name__,
+        "keywords": keywords,
+        "classes": estimator.classes_.tolist(),
+        "order": estimator._order.tolist(),
+        "sample_shape": list(estimator.sample_shape_),
+        "features": [str(name) for name in getattr(estimator, "feature_names_in_", [])] or None,
+    }
+    arrays = {f"module.{k}": np.ascontiguousarray(v.numpy()) for k, v in estimator.module_.state_dict().items()}
+    if estimator.scaler_ is not None:
+        arrays |= {f"scaler.{k}": np.ascontiguousarray(v) for k, v in estimator.scaler_.state().items()}
+    folder.mkdir(parents=True)
+    write_whole(folder / WEIGHTS, save(arrays))
+    write_whole(folder / ABOUT, json.dumps(about, indent=2, default=_plain) + "\n")
+    return folder
+
+
+def load(path: str | Path, *, network: tuple[nn.Module, nn.Module] | None = None) -> "ContrastiveEstimator":
+    """
+    Read a fitted estimator; nothing in the file is executed.
+
+    Parameters
+    ----------
+    path : str or Path
+        What `save` wrote: a model's folder, or a run folder that holds one as `model/`.
+    network : tuple of two Module or None, default=None
+        The user's own encoder and decoder, where the model was fitted with such.
+
+    Returns
+    -------
+    SepVAE or another method's estimator
+        Of the class that was saved.
+
+    Raises
+    ------
+    ModelFileError
+        If the folder holds no model, or one that is damaged or newer than this program.
+
+    Examples
+    --------
+    >>> load("no/such/folder")
+    Traceback (most recent call last):
+    sepvae.errors.ModelFileError: no/such/folder: wanted a folder with model.json and model.safetensors
+    """
+    folder = Path(path)
+    if not (folder / ABOUT).is_file() and (folder / "model" / ABOUT).is_file():
+        folder = folder / "model"
+    about, arrays = _read(folder)
+    keywords = dict(about["keywords"])
+    if keywords["network"] is None:
+        if network is None:
+            raise ModelFileError(f"{folder}: fitted with modules of your own; give them again: network=(encoder, decoder)")
+        keywords["network"] = network
+    estimator: ContrastiveEstimator = _find_class(about["class"], folder)(**keywords)
+    estimator.classes_ = np.array(about["classes"])
+    estimator._order = np.array(about["order"])
+    estimator.background_ = estimator.classes_[estimator._order[0]]
+    estimator.sample_shape_ = tuple(about["sample_shape"])
+    scaler = {k.removeprefix("scaler."): v for k, v in arrays.items() if k.startswith("scaler.")}
+    estimator.scaler_ = TableScaler.from_state(scaler) if scaler else None
+    if estimator.scaler_ is not None:
+        estimator.n_features_in_ = estimator.sample_shape_[0]
+    if about["features"]:
+        estimator.feature_names_in_ = np.array(about["features"], dtype=object)
+    seen_shape = (int(scaler["kept"].sum()),) if scaler else estimator.sample_shape_
+    module = build_autoencoder(
+        keywords["network"], seen_shape, keywords["common_dim"], keywords["salient_dim"], len(about["classes"])
+    )
+    weights = {k.removeprefix("module."): from_numpy(v) for k, v in arrays.items() if k.startswith("module.")}
+    dtype = next(iter(weights.values())).dtype
+    try:
+        module.to(dtype).load_state_dict(weights)
+    except RuntimeError as error:
+        raise ModelFileError(f"{folder / WEIGHTS}: weights do not fit the network that {ABOUT} names") from error
+    estimator.module_ = module.eval()
+    return estimator
+
+
+def _find_class(name: str, folder: Path) -> Any:
+    """Only methods that this package offers: a file cannot name another class."""
+    from sepvae import methods
+
+    if name not in methods.METHODS:
+        raise ModelFileError(f"{folder / ABOUT}: wanted one of {', '.join(methods.METHODS)}, got class {name!r}")
+    return getattr(methods, name)
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    if not ((folder / ABOUT).is_file() and (folder / WEIGHTS).is_file()):
+        raise ModelFileError(f"{folder}: wanted a folder with {ABOUT} and {WEIGHTS}")
+    try:
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        arrays = load_file(folder / WEIGHTS)
+    except (ValueError, SafetensorError) as error:
+        raise ModelFileError(f"{folder}: {ABOUT} or {WEIGHTS} is damaged ({error}); save the model again") from error
+    if about.get("format") != FORMAT:
+        raise ModelFileError(
+            f"{folder / ABOUT}: wanted format {FORMAT}, got {about.get('format')}; a newer sepvae may read it"
+        )
+    return about, arrays
+
+
+def _plain(value: Any) -> Any:
+    """JSON for numpy scalars among the keywords."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"cannot save {value!r}")

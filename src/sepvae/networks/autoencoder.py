@@ -1,0 +1,183 @@
+"""Two encoders, one decoder, salient classifier and critic, in one module."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from sepvae.codes import Codes
+from sepvae.errors import DataError
+from sepvae.networks import cnn2d, mlp
+from sepvae.networks.heads import Critic, GaussianEncoder, SalientClassifier
+
+# A name, or the user's own encoder backbone and decoder.
+Network = str | tuple[nn.Module, nn.Module]
+TABLE_NETWORKS = ("mlp",)
+IMAGE_NETWORKS = ("cnn2d", "e1", "e2", "release")
+
+
+class ContrastiveAutoencoder(nn.Module):
+    """
+    All that is learnt: encoders of c and s, decoder, salient classifier f_xi and critic D_lambda (Fig. 1).
+
+    Parameters
+    ----------
+    common_encoder, salient_encoder : Module
+        From samples to posterior mean and log-variance of c and of s.
+    decoder : Module
+        From [c, s] of shape (batch, common_dim + salient_dim) to samples.
+    salient_classifier : Module
+        From s to logits of shape (batch, groups - 1).
+    critic : Module
+        From c and s to logits of shape (batch,).
+    """
+
+    def __init__(
+        self,
+        common_encoder: nn.Module,
+        salient_encoder: nn.Module,
+        decoder: nn.Module,
+        salient_classifier: nn.Module,
+        critic: nn.Module,
+    ) -> None:
+        super().__init__()
+        self.common_encoder = common_encoder
+        self.salient_encoder = salient_encoder
+        self.decoder = decoder
+        self.salient_classifier = salient_classifier
+        self.critic = critic
+
+    def encode(self, x: Tensor) -> Codes[Tensor]:
+        """
+        Posterior of both codes; no label is needed.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, ...)
+            Samples.
+
+        Returns
+        -------
+        Codes of Tensor
+            Means and log-variances.
+        """
+        return Codes(*self.common_encoder(x), *self.salient_encoder(x))
+
+    def decode(self, common: Tensor, salient: Tensor) -> Tensor:
+        """
+        Samples from codes.
+
+        Parameters
+        ----------
+        common : Tensor of shape (batch, common_dim)
+            c.
+        salient : Tensor of shape (batch, salient_dim)
+            s; zero for what has no salient part.
+
+        Returns
+        -------
+        Tensor of shape (batch, ...)
+            Mean of p(x | c, s).
+        """
+        samples: Tensor = self.decoder(torch.cat([common, salient], dim=1))
+        return samples
+
+
+def build_autoencoder(
+    network: Network, sample_shape: tuple[int, ...], common_dim: int, salient_dim: int, n_groups: int
+) -> ContrastiveAutoencoder:
+    """
+    Put the parts together.
+
+    Parameters
+    ----------
+    network : {"auto", "mlp", "cnn2d", "e1", "e2", "release"} or tuple of two Module
+        "auto" is mlp for tables and cnn2d for images. A tuple holds the user's own encoder, from samples to
+        features of shape (batch, any width), and decoder, from (batch, common_dim + salient_dim) to samples;
+        both are copied, the encoder once for each space.
+    sample_shape : tuple of int
+        Shape of one sample.
+    common_dim, salient_dim : int
+        Dimensions of c and s.
+    n_groups : int
+        Background and targets together.
+
+    Returns
+    -------
+    ContrastiveAutoencoder
+        With weights drawn from torch's global generator.
+
+    Raises
+    ------
+    DataError
+        If the network does not fit the samples.
+    """
+    latent_dim = common_dim + salient_dim
+    if isinstance(network, str):
+        encoder, decoder = _named(network, sample_shape)
+        common, salient = encoder(sample_shape, common_dim), encoder(sample_shape, salient_dim)
+        decode: nn.Module = decoder(sample_shape, latent_dim)
+    else:
+        common, salient = (_own_encoder(network[0], sample_shape, dim) for dim in (common_dim, salient_dim))
+        decode = _own_decoder(network[1], sample_shape, latent_dim)
+    return ContrastiveAutoencoder(
+        common, salient, decode, SalientClassifier(salient_dim, n_groups), Critic(common_dim, salient_dim)
+    )
+
+
+Builder = Callable[[tuple[int, ...], int], nn.Module]
+
+
+def _named(network: str, sample_shape: tuple[int, ...]) -> tuple[Builder, Builder]:
+    """Find what builds an encoder and a decoder from a sample's shape and a code's dimension."""
+    is_table = len(sample_shape) == 1
+    suitable = TABLE_NETWORKS if is_table else IMAGE_NETWORKS
+    name = suitable[0] if network == "auto" else network
+    if name not in suitable:
+        kind = "tables" if is_table else "images"
+        raise DataError(f"network: wanted one for {kind} ({', '.join(suitable)}, auto), got {network!r}")
+    if len(sample_shape) not in (1, 3):
+        raise DataError(
+            "X: wanted a table (n, features) or images (n, channels, h, w), "
+            f"got shape (n, {', '.join(map(str, sample_shape))})"
+        )
+    if name == "mlp":
+        return mlp.mlp_encoder, mlp.mlp_decoder
+    paper = {"e1": cnn2d.E1, "e2": cnn2d.E2, "release": cnn2d.RELEASE}
+    net = paper[name] if name in paper else cnn2d.halving((sample_shape[1], sample_shape[2]))
+    return partial(cnn2d.conv_encoder, net), partial(cnn2d.conv_decoder, net)
+
+
+def _own_encoder(backbone: nn.Module, sample_shape: tuple[int, ...], latent_dim: int) -> GaussianEncoder:
+    """Copy the user's encoder and put a posterior head on it, as wide as its output turns out to be."""
+    backbone = deepcopy(backbone)
+    features = _try(backbone, torch.zeros(2, *sample_shape), "encoder")
+    if features.ndim != 2:
+        raise DataError(f"network: wanted an encoder with output (batch, features), got {tuple(features.shape)}")
+    return GaussianEncoder(backbone, features.shape[1], latent_dim)
+
+
+def _own_decoder(decoder: nn.Module, sample_shape: tuple[int, ...], latent_dim: int) -> nn.Module:
+    decoder = deepcopy(decoder)
+    samples = _try(decoder, torch.zeros(2, latent_dim), "decoder")
+    if tuple(samples.shape[1:]) != tuple(sample_shape):
+        raise DataError(
+            f"network: wanted a decoder with output (batch, {', '.join(map(str, sample_shape))}), "
+            f"got {tuple(samples.shape)}"
+        )
+    return decoder
+
+
+def _try(module: nn.Module, x: Tensor, role: str) -> Tensor:
+    """See what a user's module makes of a batch, leaving it in the mode it was in."""
+    training = module.training
+    try:
+        with torch.no_grad():
+            result: Tensor = module.eval()(x)
+    except RuntimeError as error:
+        raise DataError(f"network: the {role} does not take input of shape {tuple(x.shape)}: {error}") from error
+    finally:
+        module.train(training)
+    return result

@@ -1,0 +1,108 @@
+"""The small parts on top of features and codes: posterior head, salient classifier, critic."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+
+class GaussianEncoder(nn.Module):
+    """
+    Backbone, then a linear map each to posterior mean and log-variance.
+
+    Parameters
+    ----------
+    backbone : Module
+        From samples to features of shape (batch, features).
+    features : int
+        Width of those.
+    latent_dim : int
+        Dimension of the code.
+    """
+
+    def __init__(self, backbone: nn.Module, features: int, latent_dim: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.mean = nn.Linear(features, latent_dim)
+        self.logvar = nn.Linear(features, latent_dim)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.backbone(x)
+        return self.mean(features), self.logvar(features)
+
+
+class SalientClassifier(nn.Sequential):
+    """
+    f_xi, a two-layer network from salient codes to logits of the targets against the background (Sec. 3).
+
+    Parameters
+    ----------
+    salient_dim : int
+        Dimension of s.
+    n_groups : int
+        Background and targets together; 2 gives one logit.
+    """
+
+    def __init__(self, salient_dim: int, n_groups: int) -> None:
+        super().__init__(nn.Linear(salient_dim, salient_dim), nn.ReLU(), nn.Linear(salient_dim, n_groups - 1))
+
+
+class Critic(nn.Module):
+    """
+    D_lambda, a three-layer network that tells [c, s] of one image from [c, s] of two (App. F), as a logit.
+
+    Parameters
+    ----------
+    common_dim, salient_dim : int
+        Dimensions of c and s; every layer is as wide as both together.
+    """
+
+    def __init__(self, common_dim: int, salient_dim: int) -> None:
+        super().__init__()
+        width = common_dim + salient_dim
+        self.layers = nn.Sequential(
+            nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1)
+        )
+
+    def forward(self, common: Tensor, salient: Tensor) -> Tensor:
+        logits: Tensor = self.layers(torch.cat([common, salient], dim=1))
+        return logits.squeeze(1)
+
+
+def frozen(module: nn.Module) -> Callable[..., Tensor]:
+    """
+    Let gradients pass through a module to its input, but not to its parameters.
+
+    Parameters
+    ----------
+    module : Module
+        Left as it is.
+
+    Returns
+    -------
+    callable
+        Computes what `module` does.
+    """
+    constants = {name: parameter.detach() for name, parameter in module.named_parameters()}
+    return lambda *inputs: functional_call(module, constants, inputs)
+
+
+def sample(mean: Tensor, logvar: Tensor, generator: torch.Generator) -> Tensor:
+    """
+    Draw codes from the posterior, differentiably (the reparameterization trick).
+
+    Parameters
+    ----------
+    mean, logvar : Tensor of shape (batch, dim)
+        The posterior.
+    generator : torch.Generator
+        Source of randomness, on the same device.
+
+    Returns
+    -------
+    Tensor of shape (batch, dim)
+        One draw each.
+    """
+    noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
+    return mean + (0.5 * logvar).exp() * noise

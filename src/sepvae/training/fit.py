@@ -1,0 +1,177 @@
+"""One training run: network, Lightning trainer, history."""
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning.pytorch as pl
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+
+from sepvae.batch import Source
+from sepvae.errors import DataError
+from sepvae.networks.autoencoder import ContrastiveAutoencoder, Network, build_autoencoder
+from sepvae.training.callbacks import FitProgress, History
+from sepvae.training.loader import ordered_batches, training_batches
+from sepvae.training.module import AlternatingTraining, Objective
+
+MONITOR = "validation_loss_without_mi"  # the critic's estimate of the MI moves on its own, so it chooses nothing
+
+
+def train(
+    objective: Objective,
+    source: Source,
+    y: npt.NDArray[np.int64],
+    parts: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]],
+    *,
+    seed: int,
+    network: Network,
+    common_dim: int,
+    salient_dim: int,
+    learning_rate: float,
+    reset_optimizer: Literal["never", "epoch"],
+    batch_size: int,
+    balanced: bool,
+    max_epochs: int,
+    early_stopping: int | None,
+    keep: Literal["last", "best"],
+    progress_bar: bool,
+    accelerator: str,
+    devices: int | str | list[int],
+    strategy: Any,
+    precision: Any,
+    logger: Any,
+    callbacks: Sequence[Callback] | None,
+) -> tuple[ContrastiveAutoencoder, pd.DataFrame]:
+    """
+    Build a network and train it.
+
+    Parameters
+    ----------
+    objective : Objective
+        The method's loss.
+    source : Source
+        Samples, as the network takes them but for their type.
+    y : ndarray of int of shape (len(source),)
+        Groups, 0 the background.
+    parts : tuple of two ndarray of int
+        Positions for training and for validation; the latter may be empty.
+    seed : int
+        Of weights, order and noise.
+    network, common_dim, salient_dim, learning_rate, reset_optimizer, batch_size, balanced, max_epochs : object
+        As in the estimator.
+    early_stopping, keep, progress_bar : object
+        As in the estimator.
+    accelerator, devices, strategy, precision, logger, callbacks : object
+        Lightning's own.
+
+    Returns
+    -------
+    model : ContrastiveAutoencoder
+        On the CPU, in evaluation mode.
+    history : DataFrame
+        One row per epoch.
+
+    Raises
+    ------
+    DataError
+        If a keyword does not fit the data.
+    TrainingError
+        If a loss term is no longer finite.
+    """
+    if (early_stopping is not None or keep == "best") and not len(parts[1]):
+        raise DataError("early_stopping and keep='best' need validation samples: raise validation_fraction")
+    n_groups = int(y.max()) + 1
+    history = History()
+    with _own_randomness(seed), _quiet_lightning(), tempfile.TemporaryDirectory() as folder:
+        model = build_autoencoder(network, source.sample_shape, common_dim, salient_dim, n_groups)
+        if len(source.sample_shape) == 3:
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        training = AlternatingTraining(
+            model,
+            objective,
+            n_groups=n_groups,
+            learning_rate=learning_rate,
+            reset_optimizer=reset_optimizer,
+            random_state=seed,
+        )
+        best = ModelCheckpoint(folder, monitor=MONITOR, save_weights_only=True) if keep == "best" else None
+        stop = EarlyStopping(MONITOR, patience=early_stopping) if early_stopping is not None else None
+        trainer = pl.Trainer(
+            max_epochs=max_epochs,
+            accelerator=accelerator,
+            devices=devices,
+            strategy=strategy,
+            precision=precision,
+            logger=logger or False,
+            callbacks=[
+                history,
+                *([FitProgress()] if progress_bar else []),
+                *[callback for callback in (best, stop) if callback is not None],
+                *(callbacks or []),
+            ],
+            enable_checkpointing=best is not None,
+            enable_progress_bar=progress_bar,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,  # our batches hold every group and know their rank
+            default_root_dir=folder,
+        )
+        train_loader = training_batches(
+            source,
+            y,
+            parts[0],
+            batch_size=batch_size,
+            balanced=balanced,
+            random_state=seed,
+            rank=trainer.global_rank,
+            world_size=trainer.world_size,
+        )
+        validation_loader = ordered_batches(source, y, parts[1], batch_size=batch_size)
+        trainer.fit(training, train_loader, validation_loader if len(parts[1]) else None)
+        if best is not None:
+            _restore(training, Path(best.best_model_path))
+    return model.cpu().eval(), pd.DataFrame(history.rows)
+
+
+def _restore(training: AlternatingTraining, path: Path) -> None:
+    state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    training.load_state_dict(state)
+
+
+@contextmanager
+def _own_randomness(seed: int) -> Iterator[None]:
+    """Seed torch for weights and whatever a user's module draws, and leave its global generators as found."""
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Leave out Lightning's advice on what is chosen on purpose here."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        for message in (
+            ".*does not have many workers.*",  # data in memory is indexed, not loaded
+            ".*GPU available but not used.*",
+            ".*is smaller than the logging interval.*",
+            ".*isinstance.treespec, LeafSpec.*",  # Lightning's own use of torch
+        ):
+            warnings.filterwarnings("ignore", message)
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -1,0 +1,202 @@
+"""Batches: every group in each of them, one indexing call a batch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from sepvae.batch import AnyArray, Source
+from sepvae.errors import DataError
+
+MIN_PER_GROUP = 2  # the critic pairs codes of different images, in every group
+
+
+@dataclass(frozen=True)
+class Samples(Dataset[tuple[Tensor, Tensor]]):
+    """
+    What training reads: samples and their groups, by positions.
+
+    Parameters
+    ----------
+    source : Source
+        Where samples come from.
+    y : ndarray of int of shape (len(source),)
+        Groups, 0 the background.
+    """
+
+    source: Source
+    y: npt.NDArray[np.int64]
+
+    def __getitem__(self, indices: npt.NDArray[np.intp]) -> tuple[Tensor, Tensor]:
+        return torch.from_numpy(self.source.take(indices).x), torch.from_numpy(self.y[indices])
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+class GroupBatches(Sampler[npt.NDArray[np.intp]]):
+    """
+    Shuffled batches of one size, with at least two samples of every group in each.
+
+    Groups come in the data's proportions, or in equal numbers. What does not fill a batch is left out, another
+    part in each epoch; a group that is too rare for its share is gone through more than once.
+
+    Parameters
+    ----------
+    y : ndarray of int of shape (n,)
+        Group of each sample.
+    positions : ndarray of int
+        The samples to draw from.
+    batch_size : int
+        Samples a batch, over all processes; the whole data if it has fewer.
+    balanced : bool
+        Equal numbers instead of the data's proportions.
+    random_state : int
+        Seed; the order depends on it and on the epoch.
+    rank, world_size : int
+        Which share of each batch this process gets.
+    """
+
+    def __init__(
+        self,
+        y: AnyArray,
+        positions: npt.NDArray[np.intp],
+        batch_size: int,
+        *,
+        balanced: bool,
+        random_state: int,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.members = [positions[y[positions] == k] for k in range(int(y.max()) + 1)]
+        self.rank, self.world_size, self.random_state = rank, world_size, random_state
+        self.epoch = 0
+        batch_size = min(batch_size, len(positions))
+        self.n_batches = len(positions) // batch_size
+        least = MIN_PER_GROUP * world_size
+        if batch_size < least * len(self.members):
+            raise DataError(
+                f"batch_size: wanted {least * len(self.members)} or more, so that a batch holds {least} samples of "
+                f"every group, got {batch_size}"
+            )
+        shares = np.ones(len(self.members)) if balanced else np.array([len(m) for m in self.members])
+        self.counts = _counts(shares, batch_size, self.n_batches, least)
+
+    def set_epoch(self, epoch: int) -> None:
+        """
+        Choose the order; Lightning calls this before each epoch.
+
+        Parameters
+        ----------
+        epoch : int
+            From 0.
+        """
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.n_batches
+
+    def __iter__(self) -> Iterator[npt.NDArray[np.intp]]:
+        rng = np.random.default_rng([self.random_state, self.epoch])
+        queues = [
+            _repeat(rng, members, total) for members, total in zip(self.members, self.counts.sum(0), strict=True)
+        ]
+        ends = self.counts.cumsum(0)
+        for counts, stops in zip(self.counts, ends, strict=True):
+            parts = [q[stop - n : stop] for q, n, stop in zip(queues, counts, stops, strict=True)]
+            yield np.concatenate(parts)[self.rank :: self.world_size]
+
+
+def _counts(shares: AnyArray, batch_size: int, n_batches: int, least: int) -> npt.NDArray[np.int64]:
+    """Samples of each group in each batch, (n_batches, groups): rounded so that they add up, over the batches too."""
+    ideal = np.arange(1, n_batches + 1)[:, None] * (shares / shares.sum() * batch_size)
+    # Round cumulative sums along groups, then along batches: every batch is full and no share drifts.
+    edges = np.rint(ideal.cumsum(axis=1)).astype(np.int64)
+    counts = np.diff(np.diff(edges, axis=1, prepend=0), axis=0, prepend=0)
+    short = np.maximum(least - counts, 0)
+    counts += short
+    counts[np.arange(n_batches), counts.argmax(axis=1)] -= short.sum(axis=1)
+    return counts
+
+
+def _repeat(rng: np.random.Generator, members: npt.NDArray[np.intp], total: int) -> npt.NDArray[np.intp]:
+    """Shuffle, as often as it takes to draw `total` samples."""
+    rounds = -(-total // len(members))
+    return np.concatenate([rng.permutation(members) for _ in range(rounds)])[:total]
+
+
+def training_batches(
+    source: Source,
+    y: npt.NDArray[np.int64],
+    positions: npt.NDArray[np.intp],
+    *,
+    batch_size: int,
+    balanced: bool,
+    random_state: int,
+    rank: int = 0,
+    world_size: int = 1,
+) -> DataLoader[tuple[Tensor, Tensor]]:
+    """
+    Shuffled batches for training.
+
+    Parameters
+    ----------
+    source : Source
+        Where samples come from.
+    y : ndarray of int of shape (len(source),)
+        Groups, 0 the background.
+    positions : ndarray of int
+        The samples of this part.
+    batch_size : int
+        Samples a batch.
+    balanced : bool
+        Groups in equal numbers instead of the data's proportions.
+    random_state : int
+        Seed of the order.
+    rank, world_size : int
+        Which share of each batch this process gets.
+
+    Returns
+    -------
+    DataLoader
+        Of pairs x, y.
+
+    Raises
+    ------
+    DataError
+        If `batch_size` cannot hold two samples of every group.
+    """
+    sampler = GroupBatches(
+        y, positions, batch_size, balanced=balanced, random_state=random_state, rank=rank, world_size=world_size
+    )
+    return DataLoader(Samples(source, y), batch_size=None, sampler=sampler)
+
+
+def ordered_batches(
+    source: Source, y: npt.NDArray[np.int64], positions: npt.NDArray[np.intp], *, batch_size: int
+) -> DataLoader[tuple[Tensor, Tensor]]:
+    """
+    All samples in their order, for validation and encoding; the last batch may be smaller.
+
+    Parameters
+    ----------
+    source : Source
+        Where samples come from.
+    y : ndarray of int of shape (len(source),)
+        Groups, 0 the background.
+    positions : ndarray of int
+        The samples of this part.
+    batch_size : int
+        Samples a batch.
+
+    Returns
+    -------
+    DataLoader
+        Of pairs x, y.
+    """
+    batches = [positions[start : start + batch_size] for start in range(0, len(positions), batch_size)]
+    return DataLoader(Samples(source, y), batch_size=None, sampler=batches)

@@ -1,0 +1,280 @@
+"""Algorithm 1: the critic's update and the model's update, in turn, on one pass through the encoders."""
+
+from typing import Literal, NamedTuple, Protocol
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sepvae.codes import Codes
+from sepvae.errors import TrainingError
+from sepvae.networks.autoencoder import ContrastiveAutoencoder
+
+
+class Losses(NamedTuple):
+    """
+    What an objective says of a batch, one value per sample.
+
+    Parameters
+    ----------
+    terms : dict of str to Tensor of shape (batch,)
+        Unweighted terms, zero where one does not apply to a sample. No gradient of them reaches the critic or the
+        salient classifier.
+    classifier : Tensor of shape (batch,)
+        What the salient classifier itself learns from, on detached codes.
+    shown : dict of str to Tensor of shape (batch,)
+        Logged, but not learnt from.
+    """
+
+    terms: dict[str, Tensor]
+    classifier: Tensor
+    shown: dict[str, Tensor]
+
+
+class Objective(Protocol):
+    """The loss of a method, as training sees it."""
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Weight of each term."""
+        ...
+
+    def posterior(self, codes: Codes[Tensor], y: Tensor) -> Codes[Tensor]:
+        """What codes are drawn from in training, where labels are known."""
+        ...
+
+    def critic_loss(
+        self, model: ContrastiveAutoencoder, codes: Codes[Tensor], generator: torch.Generator
+    ) -> Tensor:
+        """What the critic learns from, on detached codes; shape (batch,)."""
+        ...
+
+    def losses(
+        self, model: ContrastiveAutoencoder, x: Tensor, y: Tensor, codes: Codes[Tensor], generator: torch.Generator
+    ) -> Losses:
+        """What all the rest learns from."""
+        ...
+
+
+def as_input(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """
+    Samples as the networks take them: 8-bit images in [0, 1], images with channels last in memory.
+
+    Parameters
+    ----------
+    x : Tensor of shape (batch, ...)
+        As the source holds them.
+    dtype : torch.dtype
+        Of the network.
+
+    Returns
+    -------
+    Tensor of shape (batch, ...)
+        The same samples.
+    """
+    x = x.to(dtype) / 255 if x.dtype == torch.uint8 else x.to(dtype)
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+
+
+class GroupMeans:
+    """
+    Means of per-sample values over an epoch, in all and by group, kept on the device until asked for.
+
+    Parameters
+    ----------
+    n_groups : int
+        Background and targets together.
+    """
+
+    def __init__(self, n_groups: int) -> None:
+        self.n_groups = n_groups
+        self.sums: dict[str, Tensor] = {}
+        self.counts: Tensor | None = None
+
+    def add(self, values: dict[str, Tensor], y: Tensor) -> None:
+        """
+        Take in a batch.
+
+        Parameters
+        ----------
+        values : dict of str to Tensor of shape (batch,)
+            The same names each time.
+        y : Tensor of shape (batch,)
+            Groups.
+        """
+        members = F.one_hot(y, self.n_groups).float()
+        stacked = torch.stack([value.detach().float() for value in values.values()]) @ members  # (names, groups)
+        for name, row in zip(values, stacked, strict=True):
+            self.sums[name] = self.sums[name] + row if name in self.sums else row
+        self.counts = members.sum(0) if self.counts is None else self.counts + members.sum(0)
+
+    def means(self) -> dict[str, float]:
+        """
+        Means so far; then start again.
+
+        Returns
+        -------
+        dict of str to float
+            Each name over all samples, and followed by _background and _target (_target1, .. for several) over
+            the samples of that group.
+        """
+        if self.counts is None:
+            return {}
+        counts = self.counts.cpu()
+        targets = [f"target{k}" for k in range(1, self.n_groups)] if self.n_groups > 2 else ["target"]
+        means = {}
+        for name, sums in self.sums.items():
+            total = sums.cpu()
+            means[name] = float(total.sum() / counts.sum())
+            if name.endswith(("_background", "_target", "_excess")):
+                continue  # a term of one group
+            for group, value, count in zip(["background", *targets], total, counts, strict=True):
+                if count > 0:
+                    means[f"{name}_{group}"] = float(value / count)
+        self.sums, self.counts = {}, None
+        return means
+
+
+class AlternatingTraining(pl.LightningModule):
+    """
+    Algorithm 1 of the paper, for any objective.
+
+    Parameters
+    ----------
+    model : ContrastiveAutoencoder
+        What is trained.
+    objective : Objective
+        What it is trained on.
+    n_groups : int
+        Background and targets together.
+    learning_rate : float
+        Of both Adam optimizers.
+    reset_optimizer : {"never", "epoch"}
+        "epoch" forgets Adam's moments before each epoch (App. E.1, E.2).
+    random_state : int
+        Seed of the noise, which depends on it, the epoch, the step and the process only.
+    """
+
+    def __init__(
+        self,
+        model: ContrastiveAutoencoder,
+        objective: Objective,
+        *,
+        n_groups: int,
+        learning_rate: float,
+        reset_optimizer: Literal["never", "epoch"],
+        random_state: int,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.model = model
+        self.objective = objective
+        self.learning_rate = learning_rate
+        self.reset_optimizer = reset_optimizer
+        self.random_state = random_state
+        self.epoch_means = {stage: GroupMeans(n_groups) for stage in ("train", "validation")}
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """
+        Adam for encoders, decoder and salient classifier, and an independent Adam for the critic.
+
+        Returns
+        -------
+        list of Optimizer
+            The model's and the critic's.
+        """
+        critic = list(self.model.critic.parameters())
+        own = set(critic)
+        rest = [parameter for parameter in self.model.parameters() if parameter not in own]
+        return [torch.optim.Adam(parameters, lr=self.learning_rate) for parameters in (rest, critic)]
+
+    def training_step(self, batch: tuple[Tensor, Tensor], step: int) -> None:
+        """
+        Update the critic, then all the rest (Algorithm 1).
+
+        Parameters
+        ----------
+        batch : tuple of Tensor
+            Samples x and groups y.
+        step : int
+            Number of the batch in its epoch.
+        """
+        x, y = as_input(batch[0], self.dtype), batch[1]
+        model_optimizer, critic_optimizer = self.optimizers()  # type: ignore[misc,union-attr]
+        generator = self._generator(step)
+        # One pass serves both updates: the critic's leaves the posterior as it is, and each draws its own codes.
+        codes = self.objective.posterior(self.model.encode(x), y)
+
+        critic_loss = self.objective.critic_loss(self.model, codes.map(Tensor.detach), generator)
+        critic_optimizer.zero_grad()
+        self.manual_backward(critic_loss.mean())
+        critic_optimizer.step()
+
+        losses = self.objective.losses(self.model, x, y, codes, generator)
+        loss = sum(weight * losses.terms[name] for name, weight in self.objective.weights.items())
+        model_optimizer.zero_grad()
+        self.manual_backward((loss + losses.classifier).mean())
+        model_optimizer.step()
+
+        self._note("train", losses, critic_loss, y)
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], step: int) -> None:
+        """
+        Take note of all terms, with labels as in training.
+
+        Parameters
+        ----------
+        batch : tuple of Tensor
+            Samples x and groups y.
+        step : int
+            Number of the batch.
+        """
+        x, y = as_input(batch[0], self.dtype), batch[1]
+        generator = self._generator(step, validation=True)
+        codes = self.objective.posterior(self.model.encode(x), y)
+        critic_loss = self.objective.critic_loss(self.model, codes, generator)
+        losses = self.objective.losses(self.model, x, y, codes, generator)
+        self._note("validation", losses, critic_loss, y)
+
+    def on_train_epoch_start(self) -> None:
+        """Forget Adam's moments, if asked to."""
+        if self.reset_optimizer == "epoch":
+            for optimizer in self.trainer.optimizers:
+                optimizer.state.clear()
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's means, and stop where one of them is not finite."""
+        metrics = self._log("train")
+        astray = [name for name, value in metrics.items() if not np.isfinite(value)]
+        if astray:
+            raise TrainingError(
+                f"training stopped: {astray[0].removeprefix('train_')} is not finite after epoch "
+                f"{self.current_epoch}; try a lower learning_rate (now {self.learning_rate:g})"
+            )
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the epoch's means."""
+        self._log("validation")
+
+    def _note(self, stage: str, losses: Losses, critic_loss: Tensor, y: Tensor) -> None:
+        self.epoch_means[stage].add(losses.terms | losses.shown | {"critic_loss": critic_loss}, y)
+
+    def _log(self, stage: str) -> dict[str, float]:
+        """Log every term, unweighted, weighted and by group, and their weighted sum with and without the MI."""
+        means = self.epoch_means[stage].means()
+        weighted = {f"{name}_weighted": w * means[name] for name, w in self.objective.weights.items()}
+        loss = sum(weighted.values())
+        sums = {"loss": loss, "loss_without_mi": loss - weighted.get("mutual_information_weighted", 0.0)}
+        metrics = {f"{stage}_{name}": value for name, value in (sums | means | weighted).items()}
+        self.log_dict(metrics, sync_dist=self.trainer.world_size > 1)
+        return metrics
+
+    def _generator(self, step: int, *, validation: bool = False) -> torch.Generator:
+        """Noise of this step: independent of the global generators, the same whenever the step is repeated."""
+        entropy = [self.random_state, self.current_epoch, step, self.global_rank, int(validation)]
+        seed = int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
+        return torch.Generator(self.device).manual_seed(seed)
+
+
