@@ -1,0 +1,22 @@
+"""What `sepvae demo` fits."""
+
+from pathlib import Path
+from typing import Any
+
+DEMO: dict[str, Any] = {"max_epochs": 40}
+
+
+def free_folder(wanted: Path) -> Path:
+    """
+    Find a name that is not taken: the wanted one, or that with -2, -3, ...
+
+    Examples
+    --------
+    >>> free_folder(Path("no-such-folder"))
+    PosixPath('no-such-folder')
+    """
+    number, path = 1, wanted
+    while path.exists():
+        number += 1
+        path = wanted.with_name(f"{wanted.name}-{number}")
+    return path

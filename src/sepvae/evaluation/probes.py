@@ -1,0 +1,226 @@
+"""Probes: linear models that predict one attribute from frozen codes, and how far to trust what they find."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sepvae.evaluation.metrics import METRICS, AnyArray, FloatArray, Kind, interval, resampling_weights
+
+MAX_LEVELS = 20  # whole numbers with more distinct values than this are amounts, not classes
+RIDGE_ALPHAS = (0.1, 1.0, 10.0, 100.0, 1000.0)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """
+    What a probe sees of n samples.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n, dimensions)
+        Posterior means of one space, finite.
+    values : ndarray of shape (n,)
+        The attribute: classes of any type, or finite numbers.
+    groups : ndarray of shape (n,)
+        Whom each sample comes from: the patient, the mouse.
+    """
+
+    codes: FloatArray
+    values: AnyArray
+    groups: AnyArray
+
+
+def attribute_kind(values: pd.Series) -> Kind:
+    """
+    Whether an attribute is a choice among classes or an amount.
+
+    Text, booleans, categories and integers with at most 20 distinct values are classes; other numbers are
+    amounts. Whole floats in a column with gaps count as integers, since that is what a CSV file makes of
+    integers with empty cells. A column of str is always classes.
+
+    Parameters
+    ----------
+    values : Series
+        The attribute of all samples, missing values included.
+
+    Returns
+    -------
+    {"categorical", "continuous"}
+        How a probe treats it.
+
+    Examples
+    --------
+    >>> attribute_kind(pd.Series(["F", "M", None]))
+    'categorical'
+    >>> attribute_kind(pd.Series([54.5, 61.0]))
+    'continuous'
+    """
+    known = values.dropna().infer_objects()
+    if not pd.api.types.is_numeric_dtype(known) or pd.api.types.is_bool_dtype(known):
+        return "categorical"
+    gaps = len(known) < len(values)
+    whole = pd.api.types.is_integer_dtype(known) or (gaps and bool((known == known.round()).all()))
+    return "categorical" if whole and known.nunique() <= MAX_LEVELS else "continuous"
+
+
+def make_probe(kind: Kind) -> Pipeline:
+    """
+    Make the probe for one kind of attribute: a scaler, then a linear model.
+
+    Parameters
+    ----------
+    kind : {"categorical", "continuous"}
+        Logistic regression for classes; ridge regression, its penalty chosen by leave-one-out, for amounts.
+
+    Returns
+    -------
+    Pipeline
+        Not fitted.
+    """
+    if kind == "continuous":
+        return make_pipeline(StandardScaler(), RidgeCV(RIDGE_ALPHAS, alpha_per_target=True))
+    # A tolerance ten times the default halves the time and moves a score by a sample or two.
+    return make_pipeline(StandardScaler(), LogisticRegression(tol=1e-3, max_iter=1000))
+
+
+def shuffle_by_group(values: AnyArray, groups: AnyArray, rng: np.random.Generator) -> AnyArray:
+    """
+    Shuffle an attribute so that what belongs to a group stays together.
+
+    Where each group has one value, groups swap values. Elsewhere the groups change order, and their blocks of
+    values are laid end to end over the samples sorted by group. If each sample is its own group, both are a
+    plain shuffle.
+
+    Parameters
+    ----------
+    values, groups : ndarray of shape (n,)
+        The attribute and the group of each sample.
+    rng : Generator
+        Where chance comes from.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        The shuffled values.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> shuffle_by_group(np.array([1, 1, 2, 3, 3]), np.array(["a", "a", "b", "c", "c"]), rng).tolist()
+    [3, 3, 1, 2, 2]
+    """
+    _, first, group_of, sizes = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
+    of_group = values[first]
+    if np.array_equal(of_group[group_of], values):
+        return np.asarray(rng.permutation(of_group)[group_of])
+    by_group = np.argsort(group_of, kind="stable")
+    blocks = np.split(values[by_group], np.cumsum(sizes)[:-1])
+    shuffled = np.empty_like(values)
+    shuffled[by_group] = np.concatenate([blocks[i] for i in rng.permutation(len(blocks))])
+    return shuffled
+
+
+def score_probe(
+    train: Samples,
+    test: Samples,
+    kind: Kind,
+    *,
+    n_permutations: int = 100,
+    n_bootstraps: int = 1000,
+    random_state: int = 0,
+) -> pd.DataFrame:
+    """
+    Fit a probe on training samples and score it on test samples.
+
+    Parameters
+    ----------
+    train, test : Samples
+        Each with at least two distinct values; no group in both.
+    kind : {"categorical", "continuous"}
+        Balanced accuracy, accuracy and, for two classes, AUC; or mean absolute error (mae) and R2.
+    n_permutations : int, default=100
+        Probes fitted and scored on values shuffled by group, within train and within test, for the p-value; 0
+        for none.
+    n_bootstraps : int, default=1000
+        Resamples of the test groups, for the interval; 0 for none.
+    random_state : int, default=0
+        Seed of shuffles and resamples. Two spaces scored with one seed meet the same ones.
+
+    Returns
+    -------
+    DataFrame
+        One row per metric: metric, score, low and high (95 % percentile interval; NaN with fewer than two
+        test groups), chance (test score of the most frequent class of train, for mae of the median, for r2 of
+        the mean), p_value ((b + 1) / (n_permutations + 1), where b shuffled probes do at least as well; NaN
+        without permutations), n_train, n_test, n_test_groups.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> codes, groups = rng.normal(size=(60, 2)), np.arange(60)
+    >>> sex = np.where(codes[:, 0] > 0, "F", "M")
+    >>> train, test = Samples(codes[:40], sex[:40], groups[:40]), Samples(codes[40:], sex[40:], groups[40:])
+    >>> score_probe(train, test, "categorical", n_permutations=19)["metric"].tolist()
+    ['balanced_accuracy', 'accuracy', 'auc']
+    """
+    values, truth = _as_numbers(train, test, kind)
+    shuffling, resampling = map(np.random.default_rng, np.random.SeedSequence(random_state).spawn(2))
+    # Test values are shuffled too. Against the true ones, a shuffled probe on one strong dimension would be
+    # right about all samples half of the time, by luck of its sign, and no leak could be told from that.
+    targets, truths = (
+        np.stack([true, *(shuffle_by_group(true, samples.groups, shuffling) for _ in range(n_permutations))])
+        for true, samples in ((values, train), (truth, test))
+    )
+    outputs = _outputs(train.codes, targets, test.codes, kind)
+    weights = resampling_weights(test.groups, n_bootstraps, resampling)
+    n_groups = len(np.unique(test.groups))
+    once = np.ones((1, len(truth)))
+    rows = []
+    for metric in METRICS[kind]:
+        if metric.reads not in outputs:
+            continue
+        # The first row is of the true values, the others of shuffled ones.
+        score, *null = (
+            metric.function(*row, once)[0] for row in zip(truths, outputs[metric.reads], strict=True)
+        )
+        resampled = metric.function(truth, outputs[metric.reads][0], weights)
+        low, high = interval(resampled) if n_groups > 1 else (np.nan, np.nan)
+        constant = clone(metric.dummy).fit(train.codes, values).predict(test.codes)
+        chance = metric.function(truth, constant, once)[0]
+        # Rounding must not turn a tie into a defeat.
+        b = np.sum(metric.better * np.array(null) >= metric.better * score - 1e-12)
+        p_value = (b + 1) / (n_permutations + 1) if n_permutations else np.nan
+        rows.append((metric.name, score, low, high, chance, p_value, len(values), len(truth), n_groups))
+    names = ["metric", "score", "low", "high", "chance", "p_value", "n_train", "n_test", "n_test_groups"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def _as_numbers(train: Samples, test: Samples, kind: Kind) -> tuple[AnyArray, AnyArray]:
+    """Values of both as numbers: classes of train as 0, 1, .. in sorted order, others in test as -1."""
+    if kind == "continuous":
+        return np.asarray(train.values, float), np.asarray(test.values, float)
+    numbers, classes = pd.factorize(train.values, sort=True)
+    return numbers, pd.Index(classes).get_indexer(test.values)
+
+
+def _outputs(
+    train_codes: FloatArray, targets: AnyArray, test_codes: FloatArray, kind: Kind
+) -> dict[str, AnyArray]:
+    """Fit a probe on each row of targets and return, by method name, a row of test outputs for each."""
+    scaler, model = make_probe(kind)
+    X = scaler.fit_transform(train_codes)  # the same for all rows: scaling sees no values
+    X_test = scaler.transform(test_codes)
+    if kind == "continuous":  # ridge solves all rows at once, each with its own penalty
+        return {"predict": model.fit(X, targets.T).predict(X_test).reshape(len(X_test), -1).T}
+    predicted, decision = [], []
+    for target in targets:
+        model.fit(X, target)
+        predicted.append(model.predict(X_test))
+        decision.append(model.decision_function(X_test))
+    binary = len(model.classes_) == 2
+    return {"predict": np.stack(predicted)} | ({"decision_function": np.stack(decision)} if binary else {})

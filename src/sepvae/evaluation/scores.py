@@ -1,0 +1,263 @@
+"""`score_codes`: everything that a table of codes can be asked, as one tidy table of scores."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from threadpoolctl import threadpool_limits
+
+from sepvae.codes import Space, attribute_columns, code_columns
+from sepvae.errors import DataError
+from sepvae.evaluation.metrics import Kind
+from sepvae.evaluation.probes import Samples, attribute_kind, score_probe
+from sepvae.evaluation.separation import separation_scores
+
+COLUMNS = [
+    "space",
+    "attribute",
+    "population",
+    "metric",
+    "score",
+    "low",
+    "high",
+    "chance",
+    "p_value",
+    "n_train",
+    "n_test",
+    "n_test_groups",
+]
+SPACES: tuple[Space, ...] = ("common", "salient", "both")
+MIN_TRAIN = 10  # fewer training samples than this teach a probe nothing
+MAX_CLASSES = 100  # more classes than this are names, not an attribute
+
+
+def score_codes(
+    table: pd.DataFrame,
+    *,
+    reconstruction_error: pd.DataFrame | None = None,
+    n_permutations: int = 100,
+    n_bootstraps: int = 1000,
+    random_state: int = 0,
+    n_jobs: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> pd.DataFrame:
+    """
+    Score a table of codes: what each space knows of each attribute, and how well the spaces part the labels.
+
+    Probes are fitted on the rows of split "train" and scored on those of split "test". Rows of split
+    "validation" serve neither: the model did not learn from them, so they are no training samples, but they
+    chose when its training stopped, so they are no fresh ones. An attribute that only targets have is probed
+    among targets, any other among all samples and among targets; the label is probed among all. `left_out`
+    tells what has no probe.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A table of codes, as `sepvae.codes.codes_table` makes it: id, split, group, y (0 background, 1
+        target), attributes, common0, .., salient0, ...
+    reconstruction_error : DataFrame or None, default=None
+        Columns id, full, common_only: mean squared error per pixel of test samples.
+    n_permutations : int, default=100
+        Shuffles behind each p-value; 0 for none.
+    n_bootstraps : int, default=1000
+        Resamples behind each interval; 0 for none.
+    random_state : int, default=0
+        Seed. Every probe starts from it, so no score depends on which other attributes the table has.
+    n_jobs : int, default=1
+        Processes that share the probes, as in joblib.
+    progress : callable or None, default=None
+        Called as `progress(done, total)` after each probe.
+
+    Returns
+    -------
+    DataFrame
+        Columns space (common, salient, both), attribute ("label" for y), population (all, background,
+        target), metric (balanced_accuracy, accuracy, auc, mae, r2, variance_ratio, active_units,
+        reconstruction_error), score, low, high, chance, p_value, n_train, n_test, n_test_groups; missing
+        where one does not apply. `score_probe` and `separation_scores` say what they mean.
+
+    Raises
+    ------
+    DataError
+        If the table lacks a column, a split or a label, has a group in both train and test, or has codes that
+        are not finite numbers.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"id": range(80), "split": ["train", "test"] * 40, "group": range(80)})
+    >>> table["y"] = rng.integers(0, 2, 80)
+    >>> table["common0"], table["salient0"] = rng.normal(size=80), table["y"] * rng.normal(size=80)
+    >>> scores = score_codes(table, n_permutations=0)
+    >>> scores.loc[scores["metric"] == "active_units", ["space", "score"]].values.tolist()
+    [['common', 1.0], ['salient', 1.0]]
+    """
+    _check(table)
+    separation = separation_scores(table[table["split"] == "test"], reconstruction_error)
+    cells = list(product([q for q in _questions(table) if not q.obstacle], SPACES))
+    answers = Parallel(n_jobs=n_jobs, return_as="generator")(
+        delayed(_answer)(question, space, n_permutations, n_bootstraps, random_state)
+        for question, space in cells
+    )
+    parts: list[pd.DataFrame] = []
+    with threadpool_limits(1):  # products this small only wait for each other on several threads
+        for answer in answers:
+            parts.append(answer)
+            if progress is not None:
+                progress(len(parts), len(cells))
+    scores: pd.DataFrame = pd.concat([*parts, separation], ignore_index=True)[COLUMNS]
+    return scores.astype({"n_train": "Int64"})  # integers with gaps
+
+
+def left_out(table: pd.DataFrame) -> pd.DataFrame:
+    """
+    List the attributes that get no probe, and the classes that a probe does without.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A table of codes, as for `score_codes`.
+
+    Returns
+    -------
+    DataFrame
+        Columns attribute, population and reason, a sentence; no rows if nothing is left out.
+
+    Raises
+    ------
+    DataError
+        As for `score_codes`.
+    """
+    _check(table)
+    reasons = [
+        (question.attribute, question.population, reason)
+        for question in _questions(table)
+        for reason in (question.rare, question.obstacle)
+        if reason
+    ]
+    return pd.DataFrame(reasons, columns=["attribute", "population", "reason"])
+
+
+@dataclass(frozen=True)
+class _Question:
+    """One attribute of one population: the rows a probe learns from and is scored on, in a column `value`."""
+
+    attribute: str
+    population: str
+    kind: Kind
+    train: pd.DataFrame
+    test: pd.DataFrame
+    rare: str = ""  # which classes are left out, and why
+
+    @property
+    def obstacle(self) -> str:
+        """Why there can be no probe, or nothing."""
+        if len(self.train) < MIN_TRAIN:
+            return f"no probe: {len(self.train)} training samples, at least {MIN_TRAIN} are needed"
+        classes = self.train["value"].nunique()
+        if self.kind == "categorical" and classes > MAX_CLASSES:
+            return f"no probe: {classes} classes, at most {MAX_CLASSES} are probed"
+        for split, rows in (("train", self.train), ("test", self.test)):
+            if rows["value"].nunique() < 2:
+                return f"no probe: fewer than two distinct values in split {split!r}"
+        return ""
+
+
+def _questions(table: pd.DataFrame) -> Iterator[_Question]:
+    """Ask for the label, then for each attribute among all, unless only targets have it, and targets."""
+    yield _question(table.assign(value=table["y"]), "label", "all", "categorical")
+    for attribute in attribute_columns(table):
+        kind = attribute_kind(table[attribute])
+        known = table.assign(value=table[attribute])[table[attribute].notna()]
+        if kind == "continuous":
+            known = known[np.isfinite(known["value"].to_numpy(float))]
+        else:
+            known = known.assign(value=known["value"].astype(str))
+        if (known["y"] == 0).any():
+            yield _question(known, attribute, "all", kind)
+        yield _question(known[known["y"] == 1], attribute, "target", kind)
+
+
+def _question(known: pd.DataFrame, attribute: str, population: str, kind: Kind) -> _Question:
+    rare = ""
+    if kind == "categorical":
+        counts = known.loc[known["split"] == "train", "value"].value_counts()
+        kept = known["value"].isin(counts.index[counts >= 2])
+        names = sorted(known.loc[~kept, "value"].unique())
+        if names:
+            some = ", ".join(map(str, names[:5])) + (", .." if len(names) > 5 else "")
+            rare = f"{len(names)} classes left out, fewer than 2 training samples each: {some}"
+        known = known[kept]
+    train, test = (known[known["split"] == split] for split in ("train", "test"))
+    return _Question(attribute, population, kind, train, test, rare)
+
+
+def _answer(
+    question: _Question, space: Space, n_permutations: int, n_bootstraps: int, random_state: int
+) -> pd.DataFrame:
+    train, test = (
+        Samples(
+            rows[code_columns(rows, space)].to_numpy(float),
+            rows["value"].to_numpy(),
+            rows["group"].astype(str).to_numpy(str),
+        )
+        for rows in (question.train, question.test)
+    )
+    scores = score_probe(
+        train,
+        test,
+        question.kind,
+        n_permutations=n_permutations,
+        n_bootstraps=n_bootstraps,
+        random_state=random_state,
+    )
+    return scores.assign(space=space, attribute=question.attribute, population=question.population)
+
+
+def _check(table: pd.DataFrame) -> None:
+    missing = [name for name in ("id", "split", "group", "y") if name not in table.columns]
+    missing += [f"{space}0" for space in ("common", "salient") if not code_columns(table, space)]
+    if missing:
+        raise DataError(
+            "a table of codes needs columns id, split, group, y, common0, .., salient0, ..; "
+            f"it lacks {', '.join(missing)}"
+        )
+    _check_labels(table)
+    _check_groups(table)
+    _check_numbers(table)
+
+
+def _check_labels(table: pd.DataFrame) -> None:
+    if not table["y"].isin([0, 1]).all():
+        some = table["y"].unique().tolist()[:5]
+        raise DataError(f"column y must hold 0 (background) and 1 (target); it holds {some}")
+    for split in ("train", "test"):
+        labels = table.loc[table["split"] == split, "y"].unique()
+        if len(labels) < 2:
+            what = f"only y = {labels[0]}" if len(labels) else "no rows"
+            raise DataError(f"split {split!r} has {what}; scores need background and target samples in it")
+
+
+def _check_groups(table: pd.DataFrame) -> None:
+    if table["group"].isna().any():
+        raise DataError("column group has empty cells; where no group is known, repeat the id")
+    train, test = (table.loc[table["split"] == split, "group"] for split in ("train", "test"))
+    shared = test[test.isin(train)].unique()
+    if len(shared):
+        raise DataError(
+            f"{len(shared)} groups are in train and in test, such as {shared[0]}; "
+            "a fair score needs a split that keeps groups whole"
+        )
+
+
+def _check_numbers(table: pd.DataFrame) -> None:
+    codes = table[code_columns(table, "both")]
+    for name, dtype in codes.dtypes.items():
+        if not pd.api.types.is_numeric_dtype(dtype):
+            raise DataError(f"codes must be numbers; column {name} holds {dtype}")
+    bad = table.loc[~np.isfinite(codes.to_numpy(float)).all(axis=1), "id"]
+    if len(bad):
+        raise DataError(f"codes must be finite; {len(bad)} samples have others, such as id {bad.iloc[0]}")
