@@ -29,7 +29,7 @@ from sepvae.plotting.codes import code_scatter
 from sepvae.plotting.curves import learning_curves
 from sepvae.plotting.images import reconstruction_grid
 from sepvae.report.page import write_report
-from sepvae.training.callbacks import History
+from sepvae.training.callbacks import MetricsFile
 
 PACKAGES = ("sepvae", "torch", "lightning", "numpy", "scikit-learn", "pandas", "pillow", "matplotlib", "safetensors")
 NOT_IN_RECIPE = ("progress_bar", "logger", "callbacks")  # they change nothing of the result
@@ -93,7 +93,7 @@ def fit_run(
     write_whole(run / "versions.json", json.dumps(_versions(), indent=2) + "\n")
 
     say(f"fitting on {len(train)} samples")
-    model = clone(model).set_params(callbacks=[*(model.callbacks or []), History(run / "metrics.csv")])
+    model = clone(model).set_params(callbacks=[*(model.callbacks or []), MetricsFile(run / "metrics.csv")])
     try:
         model.fit(train)
     except DataError:  # found on the way in, before anything was learnt

@@ -1,29 +1,38 @@
 """Scores on a terminal."""
 
+from typing import Any
+
 import pandas as pd
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-MAIN = ("balanced_accuracy", "auc", "mae", "r2")
+# One metric for each attribute, the first that it has; the page shows them all.
+SHOWN = {"label": ["auc"]}
+SHOWN_ELSE = ["balanced_accuracy", "r2"]
+SHORT = {"auc": "AUC", "balanced_accuracy": "bal. acc.", "r2": "R2"}
 
 
 def print_scores(scores: pd.DataFrame) -> None:
-    """Print one line per attribute, population and metric: salient, common and both, with intervals and chance."""
-    table = Table("attribute", "among", "metric", "salient", "common", "both", "chance", header_style="bold")
-    probes = scores[scores["metric"].isin(MAIN)]
-    for (attribute, population, metric), rows in probes.groupby(["attribute", "population", "metric"], sort=False):
-        by_space = {row.space: row for row in rows.itertuples()}
-        cells = [_cell(by_space.get(space)) for space in ("salient", "common", "both")]
-        table.add_row(
-            attribute, population, metric.replace("_", " "), *cells, f"{rows['chance'].iloc[0]:.2f}"
-        )
+    """Print a line for each attribute and population: what each space knows of it, and what chance would."""
+    table = Table("attribute", "among", "metric", "salient", "common", "both", "chance", box=SIMPLE_HEAD)
+    for (attribute, population), rows in scores.dropna(subset="attribute").groupby(
+        ["attribute", "population"], sort=False
+    ):
+        wanted = SHOWN.get(str(attribute), SHOWN_ELSE)
+        shown = rows[rows["metric"].isin(wanted)]
+        if len(shown):
+            by_space = {row.space: row for row in shown.itertuples()}
+            cells = [_score(by_space.get("salient")), _score(by_space.get("common"))]
+            chance, both = shown["chance"].iloc[0], by_space["both"].score
+            table.add_row(
+                str(attribute), str(population), SHORT[shown["metric"].iloc[0]], *cells, f"{both:.2f}", f"{chance:.2f}"
+            )
     console = Console()
     console.print(table)
-    console.print("95 % intervals over test groups in brackets; * where chance does as well in more than 5 % of shuffles")
+    console.print("[dim]95 % intervals over test groups; ~ where p > 0.05[/dim]", highlight=False)
 
 
-def _cell(row: object) -> str:
-    if row is None:
-        return ""
-    score, low, high, p = (getattr(row, name) for name in ("score", "low", "high", "p_value"))
-    return f"{score:.2f} \\[{low:.2f}, {high:.2f}]{' *' if p > 0.05 else ''}"
+def _score(row: Any) -> str:
+    """Score, interval, and a mark where shuffled labels do as well."""
+    return "" if row is None else f"{row.score:.2f} \\[{row.low:.2f}, {row.high:.2f}]{'~' if row.p_value > 0.05 else ''}"

@@ -1,7 +1,6 @@
-"""What is shown and kept while training goes on."""
+"""What is shown and written while training goes on."""
 
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as pl
 import pandas as pd
@@ -9,48 +8,64 @@ from lightning.pytorch.callbacks import Callback, ProgressBar
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sepvae.files import write_whole
+from sepvae.training.module import AlternatingTraining
+
+# Lightning tells callbacks of an epoch's end before the module has its means, so both look back from the next start.
 
 
-class History(Callback):
+class MetricsFile(Callback):
     """
-    Keep every epoch's metrics.
+    Write the metrics of all epochs so far to a CSV file, after each epoch.
 
     Parameters
     ----------
-    path : Path or None, default=None
-        A CSV file to write after each epoch as well.
+    path : Path
+        The file.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self.rows: list[dict[str, float]] = []
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """
-        Take note of an epoch.
+        Write what is known before an epoch.
 
         Parameters
         ----------
         trainer : Trainer
-            Its metrics are read.
-        pl_module : LightningModule
-            Not used.
+            Knows which process writes.
+        pl_module : AlternatingTraining
+            Its history is written.
         """
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        self.rows.append({"epoch": trainer.current_epoch, **metrics})
-        if self.path is not None and trainer.is_global_zero:
-            write_whole(self.path, pd.DataFrame(self.rows).to_csv(index=False))
+        if trainer.is_global_zero and isinstance(pl_module, AlternatingTraining) and pl_module.history:
+            write_whole(self.path, pd.DataFrame(pl_module.history).to_csv(index=False))
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """
+        Write all.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            Knows which process writes.
+        pl_module : AlternatingTraining
+            Its history is written.
+        """
+        self.on_train_epoch_start(trainer, pl_module)
 
 
 class FitProgress(ProgressBar):
     """One bar for the whole fit, with the terms of the last epoch and the time left."""
 
-    shown = ("reconstruction", "common_kl", "salient_kl_target", "salient_kl_background_excess", "mutual_information")
-    short = ("rec", "KL c", "KL s target", "KL s background", "MI")
-
     def __init__(self) -> None:
         super().__init__()
-        self.bar: Progress | None = None
+        self.bar = Progress(
+            TextColumn("epoch"),
+            MofNCompleteColumn(),
+            BarColumn(20),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+        )
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """
@@ -64,31 +79,35 @@ class FitProgress(ProgressBar):
             Not used.
         """
         super().on_train_start(trainer, pl_module)
-        self.bar = Progress(
-            TextColumn("epoch"), MofNCompleteColumn(), BarColumn(20), TimeRemainingColumn(), TextColumn("{task.description}")
-        )
         self.bar.start()
         self.task = self.bar.add_task("", total=trainer.max_epochs)
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         """
-        Move on by one epoch.
+        Show the epochs that are done.
 
         Parameters
         ----------
         trainer : Trainer
-            Its metrics are read.
-        pl_module : LightningModule
             Not used.
+        pl_module : AlternatingTraining
+            Its history is shown.
         """
-        if self.bar is not None:
-            metrics: dict[str, Any] = dict(trainer.callback_metrics)
-            terms = [
-                f"{short} {float(metrics['train_' + name]):.4g}"
-                for name, short in zip(self.shown, self.short, strict=True)
-                if f"train_{name}" in metrics
-            ]
-            self.bar.update(self.task, advance=1, description="  ".join(terms))
+        if isinstance(pl_module, AlternatingTraining) and pl_module.history:
+            self.bar.update(self.task, completed=len(pl_module.history), description=_terms(pl_module.history[-1]))
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """
+        Show the last epoch.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            Not used.
+        pl_module : AlternatingTraining
+            Its history is shown.
+        """
+        self.on_train_epoch_start(trainer, pl_module)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
         """
@@ -103,5 +122,17 @@ class FitProgress(ProgressBar):
         stage : str
             Not used.
         """
-        if self.bar is not None:
-            self.bar.stop()
+        self.bar.stop()
+
+
+def _terms(metrics: dict[str, float]) -> str:
+    """Put the terms on what is left of a line."""
+    shown = {
+        "rec": "reconstruction",
+        "KL c": "common_kl",
+        "KL s": "salient_kl_target",
+        "MI": "mutual_information",
+    }
+    return "  ".join(
+        f"{short} {metrics['train_' + name]:.3g}" for short, name in shown.items() if f"train_{name}" in metrics
+    )

@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from sepvae.batch import Source
 from sepvae.errors import DataError
 from sepvae.networks.autoencoder import ContrastiveAutoencoder, Network, build_autoencoder
-from sepvae.training.callbacks import FitProgress, History
+from sepvae.training.callbacks import FitProgress
 from sepvae.training.loader import ordered_batches, training_batches
 from sepvae.training.module import AlternatingTraining, Objective
 
@@ -89,7 +89,6 @@ def train(
     if (early_stopping is not None or keep == "best") and not len(parts[1]):
         raise DataError("early_stopping and keep='best' need validation samples: raise validation_fraction")
     n_groups = int(y.max()) + 1
-    history = History()
     with _own_randomness(seed), _quiet_lightning(), tempfile.TemporaryDirectory() as folder:
         model = build_autoencoder(network, source.sample_shape, common_dim, salient_dim, n_groups)
         if len(source.sample_shape) == 3:
@@ -112,7 +111,6 @@ def train(
             precision=precision,
             logger=logger or False,
             callbacks=[
-                history,
                 *([FitProgress()] if progress_bar else []),
                 *[callback for callback in (best, stop) if callback is not None],
                 *(callbacks or []),
@@ -138,7 +136,7 @@ def train(
         trainer.fit(training, train_loader, validation_loader if len(parts[1]) else None)
         if best is not None:
             _restore(training, Path(best.best_model_path))
-    return model.cpu().eval(), pd.DataFrame(history.rows)
+    return model.cpu().eval(), pd.DataFrame(training.history)
 
 
 def _restore(training: AlternatingTraining, path: Path) -> None:

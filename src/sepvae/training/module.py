@@ -174,6 +174,8 @@ class AlternatingTraining(pl.LightningModule):
         self.learning_rate = learning_rate
         self.reset_optimizer = reset_optimizer
         self.random_state = random_state
+        self.history: list[dict[str, float]] = []  # one row per epoch
+        self._validation_metrics: dict[str, float] = {}
         self.epoch_means = {stage: GroupMeans(n_groups) for stage in ("train", "validation")}
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
@@ -245,7 +247,14 @@ class AlternatingTraining(pl.LightningModule):
                 optimizer.state.clear()
 
     def on_train_epoch_end(self) -> None:
-        """Log the epoch's means, and stop where one of them is not finite."""
+        """
+        Log the epoch's means.
+
+        Raises
+        ------
+        TrainingError
+            If one of them is not finite.
+        """
         metrics = self._log("train")
         astray = [name for name, value in metrics.items() if not np.isfinite(value)]
         if astray:
@@ -253,10 +262,11 @@ class AlternatingTraining(pl.LightningModule):
                 f"training stopped: {astray[0].removeprefix('train_')} is not finite after epoch "
                 f"{self.current_epoch}; try a lower learning_rate (now {self.learning_rate:g})"
             )
+        self.history.append({"epoch": self.current_epoch} | metrics | self._validation_metrics)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the epoch's means."""
-        self._log("validation")
+        """Log the means over the validation part, which comes before the end of the training epoch."""
+        self._validation_metrics = self._log("validation")
 
     def _note(self, stage: str, losses: Losses, critic_loss: Tensor, y: Tensor) -> None:
         self.epoch_means[stage].add(losses.terms | losses.shown | {"critic_loss": critic_loss}, y)
