@@ -16,11 +16,12 @@ N_TEST = 360
 PATCH = 32
 ENLARGED = 24  # side of a digit, 8 as it comes
 SHIFT = 2  # a digit lies up to so many pixels off the centre, each way
-# Each photo, halved, is cut into three pairs of vertical bands, a wide one for training and a narrow one for
-# the test, 4 pixels apart. So the test's columns lie between the training ones: a probe for the position need
-# not extrapolate.
-PERIOD = 106
-COLUMNS = {"train": range(31), "test": range(66, 71)}  # where a patch may start, in each period
+# Where in a halved photo, 320 wide, a patch may start: wide vertical bands for training and narrow ones for the
+# test between them, 4 pixels apart and symmetric, so that a probe for the position need not extrapolate.
+COLUMNS = {
+    "train": [*range(55), *range(130, 159), *range(234, 289)],
+    "test": [*range(90, 95), *range(194, 199)],
+}
 
 
 def load_digits_on_photos(random_state: int = 0) -> tuple[ArraySource, ArraySource]:
@@ -96,7 +97,7 @@ def _patches(
     photo = rng.choice(list(photos), n)
     height = min(len(grey) for grey in photos.values())
     row = rng.integers(height - PATCH + 1, size=n)
-    col = rng.integers(3, size=n) * PERIOD + rng.choice(COLUMNS[part], n)
+    col = rng.choice(COLUMNS[part], n)
     patches = [photos[p][r : r + PATCH, c : c + PATCH] for p, r, c in zip(photo, row, col, strict=True)]
     about = {
         "photo": photo.tolist(),

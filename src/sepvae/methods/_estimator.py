@@ -365,7 +365,7 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
             if not (isinstance(X, ArraySource) and X.x.ndim == 2):
                 return X, X.labels, X.groups
             X, y, groups = X.x, X.labels, X.groups
-        if np.ndim(X) > 2 or (isinstance(X, np.ndarray) and X.dtype == np.uint8 and X.ndim > 2):
+        if (X if hasattr(X, "ndim") else np.asarray(X)).ndim > 2:
             X = np.asarray(X)
             check_images(X)
             labels = column_or_1d(y, warn=True)

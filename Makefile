@@ -1,0 +1,36 @@
+# make demo    set up, fit on embedded data, print where the report is
+# make test    set up, run all tests
+# make check   set up, check format, lint, types, floors and docstrings
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check format clean
+
+demo: .venv/.installed
+	$(BIN)/sepvae demo
+
+test: .venv/.installed
+	$(BIN)/python -m pytest
+
+check: .venv/.installed
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	git ls-files 'src/*.py' | xargs $(BIN)/python -m numpydoc.hooks.validate_docstrings
+
+format: .venv/.installed
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+clean:
+	rm -rf .venv
+
+# Whatever the tools of this project need, at versions that are known to work together.
+.venv/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("sepvae needs Python 3.11 or newer; try make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	@echo "installing into .venv (some minutes, about 2 GB; torch is large)"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@

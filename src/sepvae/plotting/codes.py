@@ -1,0 +1,189 @@
+"""Scatters of the two code spaces, each on its own two principal components."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from sepvae.batch import AnyArray
+from sepvae.codes import Space, code_columns
+from sepvae.errors import DataError
+from sepvae.plotting.palette import CATEGORIES, MISSING, NEUTRAL, OTHERS
+
+# With more categories than colours the colours come again with the next marker; the rarest share the last.
+STYLES = [(colour, marker) for marker in "o^" for colour in CATEGORIES] + [(OTHERS, "s")]
+ALL_OTHERS = "all others"
+MIN_CONTINUOUS = 11  # numbers with fewer distinct values are taken for categories
+
+
+def code_scatter(table: pd.DataFrame, color: str) -> Figure:
+    """
+    Draw the common codes (left) and the salient codes (right) on their first two principal components.
+
+    The components are those of the rows given; both axes of a space have the same scale. A space of one
+    dimension is drawn as it is, its points scattered at random in height.
+
+    Parameters
+    ----------
+    table : DataFrame of n rows
+        Codes as in `codes.csv`: columns common0, .. and salient0, .., and the column to colour by.
+    color : str
+        The column to colour by. More than ten distinct numbers get a colour bar, anything else a legend; rows
+        without a value are grey.
+
+    Returns
+    -------
+    Figure
+        The figure, not attached to any window.
+
+    Raises
+    ------
+    DataError
+        If there is no such column, a space has no columns, codes are not finite, or there are not two rows.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> codes = np.random.default_rng(0).normal(size=(50, 4))
+    >>> table = pd.DataFrame(codes, columns=["common0", "common1", "salient0", "salient1"])
+    >>> figure = code_scatter(table.assign(label=["a", "b"] * 25), color="label")
+    >>> [ax.get_title(loc="left") for ax in figure.axes]
+    ['Common space (2 dimensions)', 'Salient space (2 dimensions)']
+    """
+    if color not in table.columns:
+        raise DataError(f"the table of codes has no column {color!r}, only {', '.join(table.columns)}")
+    if len(table) < 2:
+        raise DataError(f"a scatter of codes needs at least 2 rows, got {len(table)}")
+    # Drawn in random order, so that no category hides the ones before it.
+    table = table.sample(frac=1, random_state=0)
+    figure = Figure(figsize=(9, 4.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    draw = _draw_continuous if _is_continuous(table[color]) else _draw_categories
+    spaces: tuple[tuple[Axes, Space], ...] = ((left, "common"), (right, "salient"))
+    points = [_space(ax, table, space) for ax, space in spaces]
+    draw(figure, points, table, color)
+    return figure
+
+
+def _is_continuous(values: "pd.Series[Any]") -> bool:
+    numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+    return bool(numeric) and values.nunique() >= MIN_CONTINUOUS
+
+
+def _space(ax: Axes, table: pd.DataFrame, space: Space) -> tuple[Axes, AnyArray]:
+    """Name the axes of one space, and return its points of shape (n, 2)."""
+    codes = table[code_columns(table, space)].to_numpy(dtype=float)
+    n, dim = codes.shape
+    if not dim:
+        raise DataError(f"the table has no {space} codes: columns {space}0, {space}1, .. are wanted")
+    if not np.isfinite(codes).all():
+        raise DataError(f"some {space} codes are not finite numbers")
+    ax.set_title(f"{space.capitalize()} space ({dim} dimension{'s' * (dim > 1)})", fontsize=11, loc="left")
+    ax.tick_params(labelsize=8, color="0.7", labelcolor="0.4")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color("0.7")
+    if dim == 1:
+        ax.set(xlabel=f"{space}0", ylabel="scattered at random", ylim=(-2, 2), yticks=[])
+        return ax, np.column_stack([codes, np.random.default_rng(0).uniform(-0.5, 0.5, size=n)])
+    points, percent = _principal(codes)
+    ax.set(xlabel=f"PC 1 ({percent[0]:.0f} % of variance)", ylabel=f"PC 2 ({percent[1]:.0f} % of variance)")
+    ax.set_aspect("equal", adjustable="datalim")
+    return ax, points
+
+
+def _principal(codes: AnyArray) -> tuple[AnyArray, AnyArray]:
+    """The first two principal components, and the percent of variance that each explains."""
+    from sklearn.decomposition import PCA
+
+    total = codes.var(axis=0, ddof=1).sum()
+    if total == 0:  # all codes are one point, as in a space that has collapsed
+        return np.zeros((len(codes), 2)), np.zeros(2)
+    pca = PCA(n_components=2).fit(codes)
+    return pca.transform(codes), 100 * pca.explained_variance_ / total
+
+
+def _size(n: int) -> float:
+    """Area of a marker: smaller the more points there are."""
+    return float(np.clip(6000 / n, 5, 30))
+
+
+def _scatter(ax: Axes, points: AnyArray, **how: Any) -> Any:
+    how = {"linewidths": 0, "alpha": 0.75, "rasterized": True} | how
+    return ax.scatter(points[:, 0], points[:, 1], **how)
+
+
+def _draw_continuous(
+    figure: Figure, spaces: list[tuple[Axes, AnyArray]], table: pd.DataFrame, color: str
+) -> None:
+    values = table[color].to_numpy(dtype=float)
+    known = np.isfinite(values)
+    for ax, points in spaces:
+        _scatter(ax, points[~known], s=_size(len(table)), color=MISSING)
+        drawn = _scatter(ax, points[known], s=_size(len(table)), c=values[known], cmap="viridis")
+    bar = figure.colorbar(drawn, ax=[ax for ax, _ in spaces], fraction=0.03, pad=0.02)
+    bar.set_label(color, parse_math=False)
+    bar.outline.set_visible(False)
+    bar.solids.set_alpha(1)  # type: ignore[union-attr]
+    bar.ax.tick_params(labelsize=8, color="0.7", labelcolor="0.4")
+    if not known.all():
+        grey = Line2D([], [], color=MISSING, marker="o", linestyle="")
+        _legend(figure, {f"no value ({(~known).sum()})": grey}, "")
+
+
+def _draw_categories(
+    figure: Figure, spaces: list[tuple[Axes, AnyArray]], table: pd.DataFrame, color: str
+) -> None:
+    values, names = _categories(table, color)
+    looks = dict(zip(names, STYLES, strict=False))
+    colours = np.array([looks[value][0] if value in looks else MISSING for value in values])
+    markers = np.array([looks[value][1] if value in looks else "o" for value in values])
+    known = values.isin(names).to_numpy()
+    for ax, points in spaces:
+        _scatter(ax, points[~known], s=_size(len(table)), color=MISSING)
+        for marker in "so^":
+            part = known & (markers == marker)
+            _scatter(ax, points[part], s=_size(len(table)), color=colours[part], marker=marker)
+    counts = values.value_counts()
+    handles = {
+        f"{name} ({counts[name]})": Line2D([], [], color=colour, marker=marker, linestyle="")
+        for name, (colour, marker) in looks.items()
+    }
+    if not known.all():
+        handles[f"no value ({(~known).sum()})"] = Line2D([], [], color=MISSING, marker="o", linestyle="")
+    _legend(figure, handles, color)
+
+
+def _categories(table: pd.DataFrame, color: str) -> tuple["pd.Series[Any]", list[str]]:
+    """The values as words, and their names in the order of the legend: the background's label first."""
+    values = table[color]
+    words = values.map(lambda v: f"{v:g}" if isinstance(v, float) else str(v)).where(values.notna())
+    frequent = words.value_counts().index[: len(STYLES) - 1]
+    words = words.where(words.isna() | words.isin(frequent), ALL_OTHERS)
+    first = table["y"] if color == "label" and "y" in table else pd.Series(0, index=table.index)
+    rank = pd.DataFrame({"word": words, "y": first, "value": values}).dropna(subset=["word"])
+    rank = rank.drop_duplicates("word")
+    numeric = pd.api.types.is_numeric_dtype(values)
+    rank = rank.assign(last=rank["word"] == ALL_OTHERS).sort_values(
+        ["last", "y", "value" if numeric else "word"]
+    )
+    return words, rank["word"].tolist()
+
+
+def _legend(figure: Figure, handles: dict[str, Line2D], title: str) -> None:
+    """A legend below both spaces; names are shown as they are, also with $ or a leading underscore."""
+    legend = figure.legend(
+        handles.values(),
+        [f"{i}" for i in range(len(handles))],
+        loc="outside lower center",
+        ncols=min(len(handles), 6),
+        title=title,
+        frameon=False,
+        fontsize=9,
+        labelcolor=NEUTRAL,
+    )
+    for text, name in zip(legend.get_texts(), handles, strict=True):
+        text.set(text=name, parse_math=False)
+    legend.get_title().set(parse_math=False, weight="bold", fontsize=9)

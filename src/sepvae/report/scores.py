@@ -1,0 +1,214 @@
+"""`scores.csv` as a reader wants it: the spaces side by side, and the main numbers in a few sentences."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SPACES = ("salient", "common", "both")
+COLUMNS = ("space", "attribute", "population", "metric", "score", "low", "high", "chance", "p_value")
+WORDS = {
+    "balanced_accuracy": "balanced accuracy",
+    "auc": "AUC",
+    "mae": "mean absolute error",
+    "r2": "R²",
+    "active_units": "dimensions in use",
+    "variance_ratio": "variance ratio",
+    "reconstruction_error": "reconstruction error",
+}
+NOTES = {
+    "mae": "lower is better",
+    "variance_ratio": "of targets over background",
+    "reconstruction_error": "mean squared error of a pixel; lower is better",
+}
+LOWER_IS_BETTER = ("mae", "reconstruction_error")
+FROM_0_TO_1 = ("accuracy", "balanced_accuracy", "auc")
+BEST_IS_1 = (*FROM_0_TO_1, "r2")
+MAIN_METRICS = ("balanced_accuracy", "r2")  # the one that speaks for an attribute, categorical or continuous
+MAX_P = 0.05
+AT_CHANCE, BELOW_CHANCE = "≈ chance", "worse than chance"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A score of one space: its numbers as text, a verdict, and their places on a line from 0 to 100."""
+
+    score: str
+    interval: str
+    p_value: str
+    verdict: str
+    marks: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One metric, with a cell for each space or None."""
+
+    name: str
+    note: str
+    chance: str
+    cells: dict[str, Cell | None]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One question: an attribute of one population, or all that needs no probe."""
+
+    title: str
+    note: str
+    rows: list[Row]
+
+
+def sections(scores: "pd.DataFrame") -> list[Section]:
+    """
+    Put the scores of the three spaces side by side.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        As in `scores.csv`.
+
+    Returns
+    -------
+    list of Section
+        One for each attribute and population, the label first; last, what needs no probe.
+    """
+    probed = scores.dropna(subset=["attribute"])
+    probed = probed.sort_values("attribute", key=lambda names: names != "label", kind="stable")
+    found = [
+        Section(question(str(attribute), str(population)), _counts(rows), list(_rows(rows)))
+        for (attribute, population), rows in probed.groupby(["attribute", "population"], sort=False)
+    ]
+    others = scores[scores["attribute"].isna()]
+    if len(others):
+        rows = [
+            Row(f"{row.name}, {population} samples", row.note, row.chance, row.cells)
+            for (_, population), part in others.groupby(["metric", "population"], sort=False)
+            for row in _rows(part)
+        ]
+        found.append(Section("Without a probe", "", rows))
+    return found
+
+
+def question(attribute: str, population: str) -> str:
+    """
+    Name an attribute of a population in words.
+
+    Parameters
+    ----------
+    attribute, population : str
+        As in `scores.csv`.
+
+    Returns
+    -------
+    str
+        The words.
+
+    Examples
+    --------
+    >>> question("subtype", "target")
+    'subtype among target samples'
+    """
+    name = "background or target" if attribute == "label" else attribute
+    return f"{name} among {population} samples"
+
+
+def number(value: float, metric: str) -> str:
+    """
+    Write a score in as many digits as a reader wants.
+
+    Parameters
+    ----------
+    value : float
+        Any number, also NaN or infinite.
+    metric : str
+        What it measures: a score that is at best 1 gets two decimals, a count none, others three digits.
+
+    Returns
+    -------
+    str
+        The text; a dash for NaN.
+
+    Examples
+    --------
+    >>> number(0.9, "auc"), number(0.003124, "mae"), number(16.0, "active_units"), number(float("nan"), "r2")
+    ('0.90', '0.00312', '16', '-')
+    """
+    if math.isnan(value):
+        return "-"
+    if metric in BEST_IS_1:
+        return f"{value:z.2f}"
+    if metric == "active_units" or 1000 <= abs(value) < math.inf:
+        return f"{value:.0f}"
+    return f"{value:#.3g}".rstrip(".")
+
+
+def _counts(rows: "pd.DataFrame") -> str:
+    counts = {name: rows[name].max() for name in ("n_train", "n_test", "n_test_groups") if name in rows}
+    if any(math.isnan(count) for count in counts.values()) or len(counts) < 3:
+        return ""
+    groups = f", {counts['n_test_groups']:.0f} groups" if counts["n_test_groups"] != counts["n_test"] else ""
+    return f"learnt on {counts['n_train']:.0f}, scored on {counts['n_test']:.0f} samples{groups}"
+
+
+def _rows(part: "pd.DataFrame") -> Iterator[Row]:
+    """One row for each metric of a question."""
+    for metric, scores in part.groupby("metric", sort=False):
+        by_space = scores.set_index("space").to_dict("index")
+        low, high = _range(str(metric), scores)
+        chances = scores["chance"].dropna()
+        yield Row(
+            WORDS.get(str(metric), str(metric).replace("_", " ")),
+            NOTES.get(str(metric), ""),
+            number(float(chances.iloc[0]), str(metric)) if len(chances) else "",
+            {space: _cell(by_space[space], low, high) if space in by_space else None for space in SPACES},
+        )
+
+
+def _range(metric: str, scores: "pd.DataFrame") -> tuple[float, float]:
+    """Ends of the line that all cells of a row share."""
+    if metric in FROM_0_TO_1:
+        return 0.0, 1.0
+    values = scores[["score", "low", "high", "chance"]].to_numpy(float)
+    values = values[abs(values) < math.inf]
+    margin = 0.08 * (values.max() - values.min()) if len(values) else 0
+    return (values.min() - margin, values.max() + margin) if margin else (0.0, 0.0)
+
+
+def _cell(row: dict[Any, Any], low: float, high: float) -> Cell:
+    marks = {}
+    if high > low and not math.isnan(row["chance"]):
+        places = {name: 100 * (row[name] - low) / (high - low) for name in ("score", "low", "high", "chance")}
+        marks = {name: round(place, 1) for name, place in places.items() if math.isfinite(place)}
+    metric, p = row["metric"], row["p_value"]
+    return Cell(
+        number(row["score"], metric),
+        "" if math.isnan(row["low"]) else f"{number(row['low'], metric)} to {number(row['high'], metric)}",
+        "" if math.isnan(p) else "p < 0.001" if p < 0.001 else f"p = {p:.3f}",
+        verdict(row),
+        marks,
+    )
+
+
+def verdict(row: dict[Any, Any]) -> str:
+    """
+    Say whether a score can be told from chance.
+
+    Parameters
+    ----------
+    row : dict
+        A row of `scores.csv`.
+
+    Returns
+    -------
+    str
+        "≈ chance" if the interval includes chance or p is above 0.05, "worse than chance", or nothing.
+    """
+    sign = -1 if row["metric"] in LOWER_IS_BETTER else 1
+    worst, best = sorted((sign * row["low"], sign * row["high"]))
+    if best < sign * row["chance"]:
+        return BELOW_CHANCE
+    return AT_CHANCE if worst <= sign * row["chance"] or row["p_value"] > MAX_P else ""
