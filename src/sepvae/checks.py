@@ -1,5 +1,7 @@
 """Checks of what a user gives, shared by all rooms."""
 
+from collections.abc import Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -81,3 +83,77 @@ def check_images(x: AnyArray) -> None:
         raise DataError(f"X: wanted finite images, got NaN or infinite values, first in image {bad}; leave it out")
     if low < 0 or high > 1:
         raise DataError(f"X: wanted images in [0, 1], got values from {low:g} to {high:g}; scale them, or give uint8")
+
+
+def check_number(
+    name: str,
+    value: object,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    whole: bool = False,
+    or_else: str = "",
+) -> None:
+    """
+    See that a keyword is a number in its range.
+
+    Parameters
+    ----------
+    name : str
+        Of the keyword.
+    value : object
+        What it was set to.
+    least, above, below : float or None, default=None
+        Bounds: the value itself allowed, or not.
+    whole : bool, default=False
+        Whether it must be an integer.
+    or_else : str, default=""
+        What the keyword may be besides, for the message.
+
+    Raises
+    ------
+    DataError
+        If it is not.
+
+    Examples
+    --------
+    >>> check_number("kappa", -1, least=0)
+    Traceback (most recent call last):
+    sepvae.errors.DataError: kappa: wanted a number of 0 or more, got -1
+    """
+    kind = Integral if whole else Real
+    fits = isinstance(value, kind) and not isinstance(value, bool) and np.isfinite(float(value))
+    if fits and isinstance(value, Real):
+        fits = (
+            (least is None or value >= least)
+            and (above is None or value > above)
+            and (below is None or value < below)
+        )
+    if not fits:
+        bounds = {"of {:g} or more": least, "above {:g}": above, "below {:g}": below}
+        said = " and ".join(text.format(bound) for text, bound in bounds.items() if bound is not None)
+        other = f", or {or_else}" if or_else else ""
+        raise DataError(f"{name}: wanted a {'whole ' * whole}number {said}{other}, got {value!r}")
+
+
+def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
+    """
+    See that a keyword is one of its words.
+
+    Parameters
+    ----------
+    name : str
+        Of the keyword.
+    value : object
+        What it was set to.
+    allowed : sequence of str
+        The words.
+
+    Raises
+    ------
+    DataError
+        If it is none of them.
+    """
+    if value not in allowed:
+        raise DataError(f"{name}: wanted one of {', '.join(allowed)}, got {value!r}")

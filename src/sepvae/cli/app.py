@@ -29,6 +29,7 @@ def _about() -> None:
 def demo(
     out: Annotated[Path | None, typer.Option(help="Run folder; by default sepvae-demo, or sepvae-demo-2, ..")] = None,
     set_: Set = None,
+    permutations: Permutations = 100,
 ) -> None:
     """Fit on embedded data: handwritten digits (salient) on photographs (common)."""
     from sepvae.cli.demo import DEMO, free_folder
@@ -40,7 +41,7 @@ def demo(
     out = out or free_folder(Path("sepvae-demo"))
     model = SepVAE(**DEMO | _keywords(set_))
     typer.echo("digits-on-photos: background = half a photograph, target = half a photograph + half a digit")
-    fit_run(model, train, test, out, about_data={"reader": "digits-on-photos"}, say=typer.echo)
+    fit_run(model, train, test, out, about_data={"reader": "digits-on-photos"}, n_permutations=permutations, say=typer.echo)
     _show(out)
 
 

@@ -91,7 +91,7 @@ def read_image_folder(
     root, size = Path(path), _size(image_size)
     _check_options(channels, fit, limit, limit_by)
     files, labels = _list_images(root) if labelled else _list_any_images(root)
-    groups, attributes = _described([file.name for file in files], pattern)
+    groups, attributes = _described([file.name for file in files], pattern, must_match=labelled)
     about = pd.DataFrame({"file": files, "label": labels, "group": groups})
     about["id"] = [file.relative_to(root).as_posix() for file in files]
     # What the pattern does not name a patient for stands alone, under its own name.
@@ -163,11 +163,11 @@ def _images_in(folder: Path) -> list[Path]:
 
 
 def _described(
-    names: list[str], pattern: str | Sequence[str] | None
+    names: list[str], pattern: str | Sequence[str] | None, *, must_match: bool
 ) -> tuple[list[str | None], pd.DataFrame]:
     """Group and attributes of each file, as far as its name says them."""
     patterns = [pattern] if isinstance(pattern, str) else list(pattern or ())
-    compiled = [_compiled(text, names) for text in patterns]
+    compiled = [_compiled(text, names, must_match) for text in patterns]
     columns = [name for regex in compiled for name in regex.groupindex]
     matches = (next(filter(None, (regex.search(name) for regex in compiled)), None) for name in names)
     rows = [match.groupdict() if match else {} for match in matches]
@@ -175,7 +175,7 @@ def _described(
     return [row.get("group") for row in rows], table.drop(columns="group", errors="ignore")
 
 
-def _compiled(pattern: str, names: list[str]) -> re.Pattern[str]:
+def _compiled(pattern: str, names: list[str], must_match: bool) -> re.Pattern[str]:
     """A regular expression that says something about these names."""
     example = f"file names look like {names[0]!r}"
     try:
@@ -184,7 +184,7 @@ def _compiled(pattern: str, names: list[str]) -> re.Pattern[str]:
         raise DataError(f"pattern {pattern!r}: no regular expression ({error}); {example}") from error
     if not regex.groupindex:
         raise DataError(f"pattern {pattern!r}: wanted a named group, such as (?P<group>...); {example}")
-    if not any(map(regex.search, names)):
+    if must_match and not any(map(regex.search, names)):
         raise DataError(f"pattern {pattern!r}: found in no file name; {example}")
     return regex
 

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 from torch import Tensor
 
 from sepvae.batch import AnyArray, IntArray, Source
-from sepvae.checks import check_images, order_labels
+from sepvae.checks import check_choice, check_images, check_number, order_labels
 from sepvae.codes import Codes, code_names, concatenate_codes
 from sepvae.data.arrays import ArraySource
 from sepvae.data.splits import split
@@ -105,6 +105,7 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
         classes, order = order_labels(labels, self.background)
         group = np.argsort(order)[np.searchsorted(classes, labels)].astype(np.int64)
         self._check_keywords(group)
+        objective = self._objective()
         parts = self._parts(group, groups)
         self.background_, self.validation_indices_ = classes[order[0]], parts[1]
         self.classes_, self._order, self.sample_shape_, self.scaler_ = classes, order, source.sample_shape, None
@@ -113,7 +114,7 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
             self.scaler_ = TableScaler(names).fit(source.x[parts[0]])
             source = ArraySource(self.scaler_.transform(source.x), labels)
         self.module_, self.history_ = train(
-            self._objective(),
+            objective,
             source,
             group,
             parts,
@@ -225,8 +226,7 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
         ndarray of the shape of X
             In the units of X; images in [0, 1].
         """
-        if salient not in ("own", "none"):
-            raise DataError(f"salient: wanted 'own' or 'none', got {salient!r}")
+        check_choice("salient", salient, ("own", "none"))
         codes = self.encode(X)
         return self._in_units(self._decode(codes.common_mean, codes.salient_mean * (salient == "own")))
 
@@ -336,17 +336,14 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
         if rarest < 2:
             raise DataError(f"labels: wanted two samples or more of each, got {rarest} of one")
         for name in ("common_dim", "salient_dim", "max_epochs", "batch_size"):
-            if not (isinstance(getattr(self, name), int | np.integer) and getattr(self, name) >= 1):
-                raise DataError(f"{name}: wanted a whole number of 1 or more, got {getattr(self, name)!r}")
-        for name, allowed in {
-            "space": ("both", "common", "salient"),
-            "keep": ("last", "best"),
-            "reset_optimizer": ("never", "epoch"),
-        }.items():
-            if getattr(self, name) not in allowed:
-                raise DataError(f"{name}: wanted one of {', '.join(allowed)}, got {getattr(self, name)!r}")
-        if not 0 <= self.validation_fraction < 1:
-            raise DataError(f"validation_fraction: wanted 0 or more and below 1, got {self.validation_fraction!r}")
+            check_number(name, getattr(self, name), least=1, whole=True)
+        if self.early_stopping is not None:
+            check_number("early_stopping", self.early_stopping, least=1, whole=True, or_else="None")
+        check_number("learning_rate", self.learning_rate, above=0)
+        check_number("validation_fraction", self.validation_fraction, least=0, below=1)
+        check_choice("space", self.space, ("both", "common", "salient"))
+        check_choice("keep", self.keep, ("last", "best"))
+        check_choice("reset_optimizer", self.reset_optimizer, ("never", "epoch"))
 
     def _parts(self, group: IntArray, groups: AnyArray) -> tuple[IntArray, IntArray]:
         """Positions for training and for validation; none for the latter where a label is too rare to share."""

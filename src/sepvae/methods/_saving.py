@@ -8,10 +8,11 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 from torch import from_numpy, nn
+from torch.random import fork_rng
 
 import sepvae
 from sepvae.data.tables import TableScaler
-from sepvae.errors import ModelFileError
+from sepvae.errors import DataError, ModelFileError
 from sepvae.files import write_whole
 from sepvae.networks.autoencoder import build_autoencoder
 
@@ -100,34 +101,52 @@ def load(path: str | Path, *, network: tuple[nn.Module, nn.Module] | None = None
     if not (folder / ABOUT).is_file() and (folder / "model" / ABOUT).is_file():
         folder = folder / "model"
     about, arrays = _read(folder)
-    keywords = dict(about["keywords"])
-    if keywords["network"] is None:
+    method = _find_class(about["class"], folder)
+    try:
+        estimator: ContrastiveEstimator = method(**about["keywords"])
+        _restore(estimator, about, arrays, network)
+    except DataError:  # of the user's own modules
+        raise
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise ModelFileError(f"{folder / ABOUT} is damaged ({error!r}); save the model again") from error
+    except RuntimeError as error:
+        raise ModelFileError(f"{folder / WEIGHTS}: weights do not fit the network that {ABOUT} names") from error
+    return estimator
+
+
+def _restore(
+    estimator: "ContrastiveEstimator",
+    about: dict[str, Any],
+    arrays: dict[str, Any],
+    network: tuple[nn.Module, nn.Module] | None,
+) -> None:
+    """Give an estimator back what `fit` had set."""
+    if estimator.network is None:
         if network is None:
-            raise ModelFileError(f"{folder}: fitted with modules of your own; give them again: network=(encoder, decoder)")
-        keywords["network"] = network
-    estimator: ContrastiveEstimator = _find_class(about["class"], folder)(**keywords)
+            raise DataError("the model was fitted with modules of your own; give them again: network=(encoder, decoder)")
+        estimator.network = network
     estimator.classes_ = np.array(about["classes"])
     estimator._order = np.array(about["order"])
     estimator.background_ = estimator.classes_[estimator._order[0]]
     estimator.sample_shape_ = tuple(about["sample_shape"])
-    scaler = {k.removeprefix("scaler."): v for k, v in arrays.items() if k.startswith("scaler.")}
-    estimator.scaler_ = TableScaler.from_state(scaler) if scaler else None
+    scaler, weights = _part(arrays, "scaler."), _part(arrays, "module.")
+    estimator.scaler_ = TableScaler.from_state(scaler, about["features"]) if scaler else None
     if estimator.scaler_ is not None:
         estimator.n_features_in_ = estimator.sample_shape_[0]
     if about["features"]:
         estimator.feature_names_in_ = np.array(about["features"], dtype=object)
     seen_shape = (int(scaler["kept"].sum()),) if scaler else estimator.sample_shape_
-    module = build_autoencoder(
-        keywords["network"], seen_shape, keywords["common_dim"], keywords["salient_dim"], len(about["classes"])
-    )
-    weights = {k.removeprefix("module."): from_numpy(v) for k, v in arrays.items() if k.startswith("module.")}
-    dtype = next(iter(weights.values())).dtype
-    try:
-        module.to(dtype).load_state_dict(weights)
-    except RuntimeError as error:
-        raise ModelFileError(f"{folder / WEIGHTS}: weights do not fit the network that {ABOUT} names") from error
+    with fork_rng(devices=[]):  # weights are drawn, then replaced: leave the global generator as found
+        module = build_autoencoder(
+            estimator.network, seen_shape, estimator.common_dim, estimator.salient_dim, len(about["classes"])
+        )
+    tensors = {name: from_numpy(array) for name, array in weights.items()}
+    module.to(next(iter(tensors.values())).dtype).load_state_dict(tensors)
     estimator.module_ = module.eval()
-    return estimator
+
+
+def _part(arrays: dict[str, Any], prefix: str) -> dict[str, Any]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _find_class(name: str, folder: Path) -> Any:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from sepvae.checks import check_number
 from sepvae.codes import Codes, Space
 from sepvae.losses.classification import group_cross_entropy
 from sepvae.losses.density_ratio import critic_loss, derangement, mutual_information
@@ -48,6 +49,14 @@ class SepVAEObjective:
     background_posterior_var: float | Learnt
     reconstruction_var: float | Learnt
     rectify_mi: bool
+
+    def __post_init__(self) -> None:
+        for name in ("beta_common", "beta_salient", "kappa", "gamma"):
+            check_number(name, getattr(self, name), least=0)
+        check_number("background_prior_var", self.background_prior_var, above=0)
+        for name in ("background_posterior_var", "reconstruction_var"):
+            if getattr(self, name) != "learnt":
+                check_number(name, getattr(self, name), above=0, or_else="'learnt'")
 
     @property
     def prior(self) -> GroupPrior:

@@ -122,9 +122,12 @@ def build_autoencoder(
     else:
         common, salient = (_own_encoder(network[0], sample_shape, dim) for dim in (common_dim, salient_dim))
         decode = _own_decoder(network[1], sample_shape, latent_dim)
-    return ContrastiveAutoencoder(
+    model = ContrastiveAutoencoder(
         common, salient, decode, SalientClassifier(salient_dim, n_groups), Critic(common_dim, salient_dim)
     )
+    if len(sample_shape) == 3:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model
 
 
 Builder = Callable[[tuple[int, ...], int], nn.Module]
@@ -152,32 +155,31 @@ def _named(network: str, sample_shape: tuple[int, ...]) -> tuple[Builder, Builde
 
 def _own_encoder(backbone: nn.Module, sample_shape: tuple[int, ...], latent_dim: int) -> GaussianEncoder:
     """Copy the user's encoder and put a posterior head on it, as wide as its output turns out to be."""
-    backbone = deepcopy(backbone)
     features = _try(backbone, torch.zeros(2, *sample_shape), "encoder")
     if features.ndim != 2:
-        raise DataError(f"network: wanted an encoder with output (batch, features), got {tuple(features.shape)}")
-    return GaussianEncoder(backbone, features.shape[1], latent_dim)
+        shape = tuple(features.shape)
+        raise DataError(f"network: wanted an encoder with output (batch, features), got {shape}")
+    return GaussianEncoder(deepcopy(backbone), features.shape[1], latent_dim)
 
 
 def _own_decoder(decoder: nn.Module, sample_shape: tuple[int, ...], latent_dim: int) -> nn.Module:
-    decoder = deepcopy(decoder)
     samples = _try(decoder, torch.zeros(2, latent_dim), "decoder")
     if tuple(samples.shape[1:]) != tuple(sample_shape):
         raise DataError(
             f"network: wanted a decoder with output (batch, {', '.join(map(str, sample_shape))}), "
             f"got {tuple(samples.shape)}"
         )
-    return decoder
+    return deepcopy(decoder)
 
 
 def _try(module: nn.Module, x: Tensor, role: str) -> Tensor:
-    """See what a user's module makes of a batch, leaving it in the mode it was in."""
-    training = module.training
+    """See what a copy of a user's module makes of a batch; layers set to evaluation mode on purpose stay so."""
     try:
         with torch.no_grad():
-            result: Tensor = module.eval()(x)
-    except RuntimeError as error:
-        raise DataError(f"network: the {role} does not take input of shape {tuple(x.shape)}: {error}") from error
-    finally:
-        module.train(training)
+            result = deepcopy(module).eval()(x)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        reason = " ".join(str(error).split())  # torch may take several lines
+        raise DataError(f"network: the {role} does not take input of shape {tuple(x.shape)}: {reason}") from error
+    if not isinstance(result, Tensor):
+        raise DataError(f"network: wanted the {role} to give a tensor, got a {type(result).__name__}")
     return result

@@ -61,7 +61,6 @@ def learning_curves(metrics: pd.DataFrame) -> Figure:
         _finish(ax, term)
     for ax in axes[len(panels) :]:
         ax.remove()
-    figure.supxlabel("epoch", fontsize=9)
     names = sorted(handles, key=lambda name: (name.partition(", ")[2], name))
     drawn = [handles[name] for name in names]
     figure.legend(drawn, names, loc="outside lower center", ncols=6, frameon=False, fontsize=8)
@@ -111,6 +110,7 @@ def _finish(ax: Axes, term: str) -> None:
     """Name the panel in words, and choose its scale."""
     words = re.sub(r"\bkl\b", "KL", re.sub(r"\bmi\b", "MI", term.replace("_", " ")))
     ax.set_title(words[0].upper() + words[1:], fontsize=9, loc="left", parse_math=False)
+    ax.set_xlabel("epoch", fontsize=7, color="0.4", labelpad=1)
     values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in ax.lines])
     if values.min() > 0 and values.max() > LOG_FROM * np.median(values):
         ax.set_yscale("log")

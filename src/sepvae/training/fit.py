@@ -91,8 +91,6 @@ def train(
     n_groups = int(y.max()) + 1
     with _own_randomness(seed), _quiet_lightning(), tempfile.TemporaryDirectory() as folder:
         model = build_autoencoder(network, source.sample_shape, common_dim, salient_dim, n_groups)
-        if len(source.sample_shape) == 3:
-            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         training = AlternatingTraining(
             model,
             objective,

@@ -112,14 +112,15 @@ class GroupBatches(Sampler[npt.NDArray[np.intp]]):
 
 
 def _counts(shares: AnyArray, batch_size: int, n_batches: int, least: int) -> npt.NDArray[np.int64]:
-    """Samples of each group in each batch, (n_batches, groups): rounded so that they add up, over the batches too."""
+    """Samples of each group in each batch, (n_batches, groups), rounded so that they add up over batches too."""
     ideal = np.arange(1, n_batches + 1)[:, None] * (shares / shares.sum() * batch_size)
     # Round cumulative sums along groups, then along batches: every batch is full and no share drifts.
     edges = np.rint(ideal.cumsum(axis=1)).astype(np.int64)
     counts = np.diff(np.diff(edges, axis=1, prepend=0), axis=0, prepend=0)
-    short = np.maximum(least - counts, 0)
-    counts += short
-    counts[np.arange(n_batches), counts.argmax(axis=1)] -= short.sum(axis=1)
+    counts = np.maximum(counts, least)
+    for batch in counts:  # where rare groups were given more, the largest give
+        while batch.sum() > batch_size:
+            batch[batch.argmax()] -= 1
     return counts
 
 

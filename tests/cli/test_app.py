@@ -1,0 +1,210 @@
+"""The commands, through their runner and once as a process."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+from typer.testing import CliRunner
+
+import sepvae
+from sepvae.cli import main
+from sepvae.cli.app import app
+from sepvae.errors import SepVAEError
+
+QUICK = ["--image-size", "16", "--set", "max_epochs=1", "--set", "progress_bar=false"]
+
+
+def invoke(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_fit_leaves_a_whole_run_folder(run: Path) -> None:
+    assert {path.name for path in run.iterdir()} == {
+        *("recipe.yaml", "split.csv", "versions.json", "model", "metrics.csv", "codes.csv", "scores.csv"),
+        *("examples.npz", "figures", "report.html"),
+    }
+    assert {path.name for path in (run / "figures").iterdir()} == {
+        *("codes_label.png", "codes_kind.png", "learning_curves.png", "reconstructions.png")
+    }
+
+
+def test_ids_groups_and_splits_agree(run: Path, folder: Path) -> None:
+    codes, split = pd.read_csv(run / "codes.csv"), pd.read_csv(run / "split.csv")
+    assert sorted(codes["id"]) == sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+    pd.testing.assert_frame_equal(split, codes[["id", "group", "label", "split"]])
+    assert set(split["split"]) == {"train", "validation", "test"}
+    assert split.groupby("group")["split"].nunique().max() == 1
+    assert (codes["y"] == (codes["label"] == "patient")).all()
+
+
+def test_codes_are_those_of_the_saved_model(run: Path, folder: Path) -> None:
+    codes = pd.read_csv(run / "codes.csv").set_index("id")
+    source = sepvae.data.read_image_folder(folder, image_size=16)
+    salient = sepvae.load(run).encode(source).salient_mean
+    np.testing.assert_allclose(codes.loc[source.ids, ["salient0", "salient1"]], salient, rtol=1e-4, atol=1e-6)
+
+
+def test_the_recipe_holds_every_keyword_and_no_absolute_path(run: Path, folder: Path) -> None:
+    text = (run / "recipe.yaml").read_text()
+    recipe = yaml.safe_load(text)
+    assert recipe["keywords"]["max_epochs"] == 2
+    assert set(recipe["keywords"]) == set(sepvae.SepVAE().get_params()) - {"progress_bar", "logger", "callbacks"}
+    assert str(folder.parent) not in text
+    assert "torch" in json.loads((run / "versions.json").read_text())
+
+
+def test_metrics_have_one_row_per_epoch(run: Path) -> None:
+    metrics = pd.read_csv(run / "metrics.csv")
+    assert metrics["epoch"].tolist() == [0, 1]
+    assert metrics[["train_loss", "validation_loss"]].notna().all(axis=None)
+
+
+def test_encode_needs_no_labels(run: Path, folder: Path, tmp_path: Path) -> None:
+    flat = tmp_path / "new"
+    flat.mkdir()
+    names = [path.name for path in sorted(folder.rglob("*.png"))[:3]]
+    for path in sorted(folder.rglob("*.png"))[:3]:
+        (flat / path.name).write_bytes(path.read_bytes())
+    assert "codes of 3 images" in invoke("encode", run, flat, "--out", tmp_path / "codes.csv")
+    new, fitted = pd.read_csv(tmp_path / "codes.csv"), pd.read_csv(run / "codes.csv").set_index("id")
+    assert new["id"].tolist() == names
+    expected = fitted.loc[["control/" + name for name in names], ["common0", "salient1"]]
+    np.testing.assert_allclose(new[["common0", "salient1"]], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_evaluate_scores_the_same_codes_alike(run: Path, tmp_path: Path) -> None:
+    before = pd.read_csv(run / "scores.csv")
+    output = invoke("evaluate", run, "--permutations", 2, "--out", tmp_path / "scores.csv")
+    assert "kind" in output
+    again = pd.read_csv(tmp_path / "scores.csv")
+    probes = before["attribute"].notna()
+    pd.testing.assert_frame_equal(again[again["attribute"].notna()], before[probes])
+
+
+def test_evaluate_refuses_patients_that_were_fitted_on(run: Path, folder: Path) -> None:
+    with pytest.raises(SepVAEError, match="groups of the new data were fitted on, 'p"):
+        invoke("evaluate", run, folder)
+
+
+def test_evaluate_new_images(run: Path, folder: Path, tmp_path: Path) -> None:
+    for path in folder.rglob("*.png"):
+        new = tmp_path / "new" / path.parent.name / path.name.replace("p", "p9", 1)
+        new.parent.mkdir(parents=True, exist_ok=True)
+        new.write_bytes(path.read_bytes())
+    invoke("evaluate", run, tmp_path / "new", "--permutations", 2, "--out", tmp_path / "scores.csv")
+    scores = pd.read_csv(tmp_path / "scores.csv")
+    assert (scores["n_test"].dropna().isin([80, 40])).all()
+
+
+def test_report_is_written_again(run: Path) -> None:
+    (run / "report.html").unlink()
+    assert "report.html" in invoke("report", run)
+    assert "SepVAE" in (run / "report.html").read_text()
+
+
+def test_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = ["--permutations", "1", "--set", "max_epochs=1", "--set", "network=release", "--set", "progress_bar=false"]
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SepVAEError, match="choose network cnn2d"):
+        invoke("demo", *quick)
+    assert list(tmp_path.iterdir()) == []
+
+
+def break_image(root: Path) -> None:
+    path = next((root / "patient").glob("*.png"))
+    path.write_bytes(path.read_bytes()[:80])
+
+
+def one_group(root: Path) -> None:
+    for path in (root / "patient").iterdir():
+        path.unlink()
+
+
+def no_folder(root: Path) -> None:
+    root.rename(root.with_name("elsewhere"))
+
+
+BAD = {
+    "missing folder": (no_folder, [], "faces: wanted a folder with one subfolder of images per label, found nothing"),
+    "one group": (one_group, [], "found control; put the images of each label in a folder of its own"),
+    "truncated image": (break_image, [], r"patient/.*\.png: cannot be read as an image .* replace or remove it"),
+    "background": (None, ["--background", "healthy"], "background: wanted one of control, patient, got 'healthy'"),
+    "keyword": (None, ["--set", "max_epoch=3"], "no keyword 'max_epoch'; did you mean max_epochs?"),
+    "value": (None, ["--set", "kappa"], "--set: wanted KEY=VALUE, got 'kappa'"),
+    "size": (None, ["--image-size", "big"], "--image-size: wanted pixels, such as 64 or 48x64, got 'big'"),
+    "pattern": (None, ["--pattern", "(?P<group>x"], "pattern .*: no regular expression"),
+    "preset": (None, ["--preset", "papr"], "preset: wanted one of default, paper, got 'papr'"),
+    "too small": (None, ["--set", "network=e1"], "leave nothing of images of 16 x 16"),
+    "test size": (None, ["--test-size", "2"], "test_size"),
+}
+
+
+@pytest.fixture
+def own_folder(folder: Path, tmp_path: Path) -> Path:
+    for path in folder.rglob("*.png"):
+        copy = tmp_path / "faces" / path.relative_to(folder)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    return tmp_path / "faces"
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_mistakes_are_one_line_and_leave_nothing(
+    case: str, own_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoil, options, message = BAD[case]
+    if spoil is not None:
+        spoil(own_folder)
+    out = tmp_path / "run"
+    monkeypatch.setattr(sys, "argv", ["sepvae", "fit", str(own_folder), "--out", str(out), *QUICK, *options])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    error = capsys.readouterr().err
+    assert exit_.value.code == 2
+    assert error.count("\n") == 1
+    assert pd.Series([error]).str.contains(message).all(), error
+    assert not out.exists()
+
+
+def test_an_existing_run_folder_is_left_alone(run: Path, folder: Path) -> None:
+    before = sorted((path, path.stat().st_mtime_ns) for path in run.rglob("*"))
+    with pytest.raises(SepVAEError, match="wanted a new run folder, but it exists"):
+        invoke("fit", folder, "--out", run, *QUICK)
+    assert sorted((path, path.stat().st_mtime_ns) for path in run.rglob("*")) == before
+
+
+def test_what_is_no_run_folder_is_named(folder: Path, tmp_path: Path) -> None:
+    for command in (["evaluate", folder], ["report", folder], ["encode", folder, folder, "--out", tmp_path / "c.csv"]):
+        with pytest.raises(SepVAEError, match="run folder"):
+            invoke(*command)
+
+
+def test_images_of_another_size_are_resized_as_the_recipe_says(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "large").mkdir()
+    Image.new("RGB", (300, 200)).save(tmp_path / "large" / "a.jpg")
+    invoke("encode", run, tmp_path / "large", "--out", tmp_path / "codes.csv")
+    assert len(pd.read_csv(tmp_path / "codes.csv")) == 1
+
+
+def test_as_a_process_help_names_the_commands_without_torch() -> None:
+    code = "import sys; from sepvae.cli.app import app; app(['--help'], standalone_mode=False); "
+    code += "sys.exit(bool({'torch', 'pandas', 'sklearn'} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert all(command in result.stdout for command in ("demo", "fit", "encode", "evaluate", "report"))
+
+
+def test_as_a_process_a_mistake_exits_with_two(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sepvae", "fit", "nowhere", "--out", str(tmp_path / "run")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert result.stderr.startswith("sepvae: nowhere: wanted a folder")
+    assert result.stderr.count("\n") == 1

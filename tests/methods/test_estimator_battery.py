@@ -1,0 +1,244 @@
+"""One battery for every estimator: scikit-learn's own checks, and what a user relies on, for tables and images."""
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from sepvae import SepVAE
+from sepvae.data import ArraySource
+from sepvae.errors import DataError
+
+QUICK: dict[str, Any] = {"common_dim": 2, "salient_dim": 2, "progress_bar": False, "accelerator": "cpu"}
+ESTIMATORS = [SepVAE(**QUICK, max_epochs=2, batch_size=16)]
+
+# scikit-learn's checks fit many times and one asks for an accuracy, so: small batches, large steps.
+CHECKED = SepVAE(**QUICK, max_epochs=20, batch_size=16, learning_rate=1e-2, gamma=10)
+
+
+@parametrize_with_checks([CHECKED])
+@pytest.mark.filterwarnings("ignore")  # scikit-learn's checks feed data that deserves warnings
+def test_scikit_learn(estimator: SepVAE, check: Any) -> None:
+    check(estimator)
+
+
+def tables(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    X = rng.normal(size=(40, 5))
+    X[rng.random(X.shape) < 0.05] = np.nan
+    return X, np.repeat(["control", "patient"], 20)
+
+
+def images(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    return rng.integers(0, 256, size=(40, 3, 16, 20), dtype=np.uint8), np.repeat(["control", "patient"], 20)
+
+
+@pytest.fixture(params=[tables, images], ids=["tables", "images"])
+def data(request: pytest.FixtureRequest) -> tuple[np.ndarray, np.ndarray]:
+    return request.param(np.random.default_rng(0))
+
+
+@pytest.fixture(params=ESTIMATORS, ids=lambda estimator: type(estimator).__name__)
+def estimator(request: pytest.FixtureRequest) -> SepVAE:
+    return clone(request.param)
+
+
+def test_shapes(estimator: SepVAE, data: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = data
+    codes = estimator.fit(X, y).encode(X)
+    assert codes.common_mean.shape == codes.common_logvar.shape == (40, 2)
+    assert codes.salient_mean.shape == codes.salient_logvar.shape == (40, 2)
+    assert estimator.reconstruct(X).shape == estimator.swap(X, X[::-1]).shape == X.shape
+    assert estimator.sample(3, y=1, random_state=0).shape == (3, *X.shape[1:])
+    assert estimator.reconstruction_error(X).shape == (40,)
+    assert estimator.transform(X).shape == (40, 4)
+
+
+def test_inference_does_not_depend_on_the_rest_of_the_batch(
+    estimator: SepVAE, data: tuple[np.ndarray, np.ndarray]
+) -> None:
+    X, y = data
+    whole, alone = estimator.fit(X, y).encode(X), estimator.encode(X[7:8])
+    np.testing.assert_allclose(whole.salient_mean[7:8], alone.salient_mean, rtol=1e-4, atol=1e-5)
+
+
+def test_one_seed_one_result(estimator: SepVAE, data: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = data
+    first, second = clone(estimator).fit(X, y), clone(estimator).fit(X, y)
+    np.testing.assert_array_equal(first.transform(X), second.transform(X))
+    other = clone(estimator).set_params(random_state=1).fit(X, y)
+    assert not np.array_equal(first.transform(X), other.transform(X))
+
+
+def test_global_generators_are_left_as_found(estimator: SepVAE, data: tuple[np.ndarray, np.ndarray]) -> None:
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    estimator.fit(*data).sample(2)
+    assert torch.equal(before[0], torch.get_rng_state())
+    np.testing.assert_array_equal(before[1], np.random.get_state()[1])  # noqa: NPY002
+
+
+def test_pickle(estimator: SepVAE, data: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = data
+    again = pickle.loads(pickle.dumps(estimator.fit(X, y)))  # noqa: S301
+    np.testing.assert_array_equal(again.transform(X), estimator.transform(X))
+
+
+def test_swapping_with_oneself_is_reconstruction(
+    estimator: SepVAE, data: tuple[np.ndarray, np.ndarray]
+) -> None:
+    X, y = data
+    np.testing.assert_array_equal(estimator.fit(X, y).swap(X, X), estimator.reconstruct(X))
+
+
+def test_background_and_target_samples_differ_by_the_salient_part(
+    estimator: SepVAE, data: tuple[np.ndarray, np.ndarray]
+) -> None:
+    X, y = data
+    estimator.fit(X, y)
+    background, target = (estimator.sample(4, y=group, random_state=0) for group in (0, 1))
+    common = np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32)
+    with torch.no_grad():
+        expected = estimator.module_.decode(torch.from_numpy(common), torch.zeros(4, 2)).numpy()
+    np.testing.assert_allclose(background, estimator._in_units(expected), rtol=1e-4, atol=1e-5)
+    assert not np.allclose(background, target)
+
+
+def test_labels_are_numbered_from_the_named_background(
+    estimator: SepVAE, data: tuple[np.ndarray, np.ndarray]
+) -> None:
+    X, y = data
+    estimator.set_params(background="patient").fit(X, y)
+    assert list(estimator.classes_) == ["control", "patient"]
+    assert estimator.background_ == "patient"
+    swapped = clone(estimator).set_params(background=None).fit(X, np.where(y == "patient", "a", "b"))
+    np.testing.assert_allclose(estimator.predict_proba(X)[:, 1], swapped.predict_proba(X)[:, 0], rtol=1e-5)
+
+
+def test_a_source_fits_as_its_arrays_do(estimator: SepVAE, data: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = data
+    groups = np.arange(40) // 2
+    from_arrays = clone(estimator).fit(X, y, groups=groups)
+    from_source = clone(estimator).fit(ArraySource(X, y, groups=groups))
+    np.testing.assert_array_equal(from_arrays.transform(X), from_source.transform(ArraySource(X, y)))
+
+
+def test_validation_keeps_groups_whole(estimator: SepVAE, data: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = data
+    groups = np.arange(40) // 4
+    held_out = estimator.set_params(validation_fraction=0.2).fit(X, y, groups=groups).validation_indices_
+    assert 0 < len(held_out) < 40
+    assert not set(groups[held_out]) & set(np.delete(groups, held_out))
+
+
+def test_data_frames_and_set_output() -> None:
+    X, y = tables(np.random.default_rng(0))
+    frame = pd.DataFrame(X, columns=list("abcde"))
+    out = clone(ESTIMATORS[0]).set_output(transform="pandas").fit(frame, y).transform(frame)
+    assert list(out.columns) == ["common0", "common1", "salient0", "salient1"]
+
+
+@pytest.mark.parametrize("space", ["common", "salient"])
+def test_one_space(space: str) -> None:
+    X, y = tables(np.random.default_rng(0))
+    model = clone(ESTIMATORS[0]).set_params(space=space).set_output(transform="pandas").fit(X, y)
+    assert list(model.transform(X).columns) == [f"{space}0", f"{space}1"]
+    np.testing.assert_array_equal(model.transform(X), getattr(model.encode(X), f"{space}_mean"))
+
+
+def test_it_works_in_a_pipeline() -> None:
+    X, y = tables(np.random.default_rng(0))
+    pipeline = make_pipeline(clone(ESTIMATORS[0]), StandardScaler(), LogisticRegression())
+    assert cross_val_score(pipeline, X, y, cv=2, error_score="raise").shape == (2,)
+
+
+def test_constant_columns_come_back_in_reconstructions() -> None:
+    X, y = tables(np.random.default_rng(0))
+    X[:, 2] = 7
+    np.testing.assert_allclose(clone(ESTIMATORS[0]).fit(X, y).reconstruct(X)[:, 2], 7)
+
+
+def test_the_scaler_sees_the_training_part_only() -> None:
+    X, y = tables(np.random.default_rng(0))
+    model = clone(ESTIMATORS[0]).set_params(validation_fraction=0.25).fit(X, y)
+    training = np.delete(np.arange(40), model.validation_indices_)
+    np.testing.assert_allclose(model.scaler_.mean_, np.nanmean(X[training], axis=0))
+
+
+def test_uint8_images_are_the_same_as_floats() -> None:
+    X, y = images(np.random.default_rng(0))
+    model = clone(ESTIMATORS[0]).fit(X, y)
+    np.testing.assert_allclose(model.transform(X), model.transform(X / 255), atol=1e-5)
+
+
+BAD_IMAGES = {
+    "channel axis": (np.zeros((4, 16, 16)), "give grey images a channel axis"),
+    "NaN": (np.full((4, 1, 16, 16), np.nan), "NaN or infinite values, first in image 0"),
+    "range": (np.full((4, 1, 16, 16), 255.0), r"wanted images in \[0, 1\], got values from 255 to 255"),
+    "integers": (np.zeros((4, 1, 16, 16), dtype=int), "wanted images as uint8 or as floats"),
+    "small": (np.zeros((4, 1, 8, 16)), "wanted images of 16 x 16 or more"),
+}
+
+
+@pytest.mark.parametrize(("X", "message"), BAD_IMAGES.values(), ids=BAD_IMAGES)
+def test_bad_images(X: np.ndarray, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        clone(ESTIMATORS[0]).fit(X, [0, 0, 1, 1])
+
+
+def test_images_of_another_size() -> None:
+    X, y = images(np.random.default_rng(0))
+    with pytest.raises(DataError, match="fitted on samples of 3 x 16 x 20, got 3 x 20 x 16"):
+        clone(ESTIMATORS[0]).fit(X, y).encode(X.transpose(0, 1, 3, 2))
+
+
+def test_infinite_values_in_tables_name_the_column() -> None:
+    X, y = tables(np.random.default_rng(0))
+    X[3, 1] = np.inf
+    with pytest.raises(DataError, match="infinite values in column 'b'"):
+        clone(ESTIMATORS[0]).fit(pd.DataFrame(X, columns=list("abcde")), y)
+
+
+BAD_KEYWORDS = {
+    "common_dim": (0, "common_dim: wanted a whole number of 1 or more, got 0"),
+    "space": ("all", "space: wanted one of both, common, salient"),
+    "network": ("resnet", "network: wanted one for tables"),
+    "background": ("nobody", "background: wanted one of control, patient, got 'nobody'"),
+    "batch_size": (3, "batch_size: wanted 4 or more"),
+    "validation_fraction": (1.0, "validation_fraction: wanted a number of 0 or more and below 1, got 1.0"),
+    "beta_common": (-1, "beta_common: wanted a number of 0 or more, got -1"),
+    "background_prior_var": (0, "background_prior_var: wanted a number above 0, got 0"),
+    "reconstruction_var": ("learned", "reconstruction_var: wanted a number above 0, or 'learnt', got 'learned'"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_KEYWORDS)
+def test_bad_keywords(name: str) -> None:
+    value, message = BAD_KEYWORDS[name]
+    with pytest.raises(DataError, match=message):
+        clone(ESTIMATORS[0]).set_params(**{name: value}).fit(*tables(np.random.default_rng(0)))
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [(["a"] * 40, "1 class only: a"), (["a", "b", "c", "d"] * 10, "got 4: a, b, c, d"), (["a"] * 39 + ["b"], "got 1 of one")],
+)
+def test_bad_labels(y: list[str], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        clone(ESTIMATORS[0]).fit(tables(np.random.default_rng(0))[0], y)
+
+
+def test_presets_show_every_value() -> None:
+    paper = SepVAE.from_preset("paper", max_epochs=100).get_params()
+    assert (paper["beta_common"], paper["kappa"], paper["gamma"], paper["background_prior_var"]) == (0.5, 2, 1e-10, 0.025)
+    assert (paper["network"], paper["max_epochs"], paper["reset_optimizer"]) == ("e1", 100, "epoch")
+    assert SepVAE.from_preset("default").get_params() == SepVAE().get_params()
+    with pytest.raises(DataError, match="preset: wanted one of default, paper, got 'papr'"):
+        SepVAE.from_preset("papr")
