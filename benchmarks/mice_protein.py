@@ -1,9 +1,9 @@
 """
 Mice protein expression: can the salient space tell a genotype that no label names?
 
-Background are control mice that were stimulated to learn (c-CS-s); target are mice that were not, control (c-SC-s)
-and trisomic (t-SC-s) ones. Genotype is hidden: it varies among targets only. 5 folds of whole mice, stratified by
-class; everything is fitted on the training folds; seeds change the weights and the order.
+Background are control mice that were stimulated to learn (c-CS-s); target are mice that were not, control
+(c-SC-s) and trisomic (t-SC-s) ones. Genotype is hidden: it varies among targets only. 5 folds of whole mice,
+stratified by class; everything is fitted on the training folds; seeds change the weights and the order.
 
     SEPVAE_DATA=FOLDER python benchmarks/mice_protein.py OUT.csv [--seeds 3] [--set key=value ...]
 """
@@ -80,7 +80,9 @@ def main() -> None:
     cells = [(fold, seed) for fold in range(5) for seed in range(options.seeds)]
     started, parts = time.monotonic(), []
     for fold, seed in track(cells, "fitting"):
-        model = SepVAE(progress_bar=False, accelerator="cpu", random_state=seed, **parse_keywords(options.set))
+        model = SepVAE(
+            progress_bar=False, accelerator="cpu", random_state=seed, **parse_keywords(options.set)
+        )
         parts.append(score_fold(model, source, *folds[fold]).assign(fold=fold, seed=seed))
         if seed == 0:
             parts.append(score_raw(source, *folds[fold]).assign(fold=fold, seed=seed))
@@ -92,7 +94,9 @@ def main() -> None:
 def summary(scores: pd.DataFrame) -> pd.DataFrame:
     """Mean over seeds within a fold, then mean and standard deviation over folds."""
     keys = ["attribute", "population", "metric", "space"]
-    by_fold = scores.dropna(subset="attribute").groupby([*keys, "fold"], sort=False)[["score", "chance"]].mean()
+    by_fold = (
+        scores.dropna(subset="attribute").groupby([*keys, "fold"], sort=False)[["score", "chance"]].mean()
+    )
     over_folds = by_fold.groupby(keys, sort=False)
     return pd.DataFrame(
         {

@@ -1,8 +1,9 @@
 """
-Contrastive analysis for medical imaging: separate what patients share with controls from what only patients have.
+Contrastive analysis for medical imaging: separate what patients share with controls from what only they have.
 
-`SepVAE` is a scikit-learn estimator that learns a common and a salient code for every image or table row; `load`
-reads a saved one; `sepvae.data` reads images and tables; `sepvae.evaluation` scores codes, whoever made them.
+`SepVAE` is a scikit-learn estimator that learns a common and a salient code for every image or table row;
+`load` reads a saved one; `sepvae.data` reads images and tables; `sepvae.evaluation` scores codes, whoever
+made them.
 """
 
 from importlib import import_module

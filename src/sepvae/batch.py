@@ -44,8 +44,8 @@ class Source(Protocol):
     """
     Where samples come from: arrays in memory, image files, a packed store all look like this.
 
-    `sample_shape` is the shape of one sample, `attributes` a table with one row per sample of whatever else is
-    known about it (empty cells where an attribute does not apply).
+    `sample_shape` is the shape of one sample, `attributes` a table with one row per sample of whatever else
+    is known about it (empty cells where an attribute does not apply).
     """
 
     @property

@@ -44,8 +44,8 @@ def order_labels(labels: AnyArray, background: Any = None) -> tuple[AnyArray, np
         raise DataError(f"labels: wanted two, background and target, got 1 class only: {classes[0]}")
     if len(classes) > 2:
         raise DataError(
-            "Only binary classification is supported. The type of the target is multiclass: wanted two labels, "
-            f"background and target, got {len(classes)}: {', '.join(map(str, classes[:5]))}"
+            "Only binary classification is supported. The type of the target is multiclass: wanted two "
+            f"labels, background and target, got {len(classes)}: {', '.join(map(str, classes[:5]))}"
         )
     if background is None:
         return classes, np.arange(len(classes))
@@ -72,7 +72,9 @@ def check_images(x: AnyArray) -> None:
     if x.ndim != 4:
         shape = ", ".join(map(str, x.shape))
         remedy = "; give grey images a channel axis: X[:, None]" if x.ndim == 3 else ""
-        raise DataError(f"X: wanted a table (n, features) or images (n, channels, h, w), got shape ({shape}){remedy}")
+        raise DataError(
+            f"X: wanted a table (n, features) or images (n, channels, h, w), got shape ({shape}){remedy}"
+        )
     if x.dtype == np.uint8:
         return
     if not np.issubdtype(x.dtype, np.floating):
@@ -80,9 +82,13 @@ def check_images(x: AnyArray) -> None:
     low, high = (float(x.min()), float(x.max())) if len(x) else (0.0, 0.0)
     if not np.isfinite([low, high]).all():
         bad = int(np.flatnonzero(~np.isfinite(x).all(axis=(1, 2, 3)))[0])
-        raise DataError(f"X: wanted finite images, got NaN or infinite values, first in image {bad}; leave it out")
+        raise DataError(
+            f"X: wanted finite images, got NaN or infinite values, first in image {bad}; leave it out"
+        )
     if low < 0 or high > 1:
-        raise DataError(f"X: wanted images in [0, 1], got values from {low:g} to {high:g}; scale them, or give uint8")
+        raise DataError(
+            f"X: wanted images in [0, 1], got values from {low:g} to {high:g}; scale them, or give uint8"
+        )
 
 
 def check_number(
@@ -122,14 +128,15 @@ def check_number(
     Traceback (most recent call last):
     sepvae.errors.DataError: kappa: wanted a number of 0 or more, got -1
     """
-    kind = Integral if whole else Real
-    fits = isinstance(value, kind) and not isinstance(value, bool) and np.isfinite(float(value))
-    if fits and isinstance(value, Real):
-        fits = (
-            (least is None or value >= least)
-            and (above is None or value > above)
-            and (below is None or value < below)
-        )
+    number = float("nan")
+    if not isinstance(value, bool) and isinstance(value, Integral if whole else Real):
+        number = float(value)
+    fits = (
+        np.isfinite(number)
+        and (least is None or number >= least)
+        and (above is None or number > above)
+        and (below is None or number < below)
+    )
     if not fits:
         bounds = {"of {:g} or more": least, "above {:g}": above, "below {:g}": below}
         said = " and ".join(text.format(bound) for text, bound in bounds.items() if bound is not None)

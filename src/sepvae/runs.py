@@ -9,7 +9,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -31,7 +31,17 @@ from sepvae.plotting.images import reconstruction_grid
 from sepvae.report.page import write_report
 from sepvae.training.callbacks import MetricsFile
 
-PACKAGES = ("sepvae", "torch", "lightning", "numpy", "scikit-learn", "pandas", "pillow", "matplotlib", "safetensors")
+PACKAGES = (
+    "sepvae",
+    "torch",
+    "lightning",
+    "numpy",
+    "scikit-learn",
+    "pandas",
+    "pillow",
+    "matplotlib",
+    "safetensors",
+)
 NOT_IN_RECIPE = ("progress_bar", "logger", "callbacks")  # they change nothing of the result
 EXAMPLES = 24  # of each label, kept with their reconstructions
 
@@ -80,7 +90,9 @@ def fit_run(
     """
     run, started = Path(out), time.monotonic()
     if run.exists():
-        raise RunFolderError(f"{run}: wanted a new run folder, but it exists; choose another --out, or remove it")
+        raise RunFolderError(
+            f"{run}: wanted a new run folder, but it exists; choose another --out, or remove it"
+        )
     recipe = {
         "data": about_data,
         "attributes": {name: attribute_kind(values) for name, values in train.attributes.items()},
@@ -124,7 +136,7 @@ def fit_run(
     return scores
 
 
-_RECONSTRUCTIONS = {"full": "own", "common_only": "none"}
+_RECONSTRUCTIONS: dict[str, Literal["own", "none"]] = {"full": "own", "common_only": "none"}
 
 
 def encode_run(run: str | Path, source: Source) -> pd.DataFrame:
@@ -208,7 +220,13 @@ def read_codes(run: str | Path) -> pd.DataFrame:
     if not path.is_file():
         raise RunFolderError(f"{run}: wanted a run folder with codes.csv, as `sepvae fit` leaves it")
     kinds = read_recipe(run).get("attributes", {})
-    words = ["id", "group", "label", "split", *(name for name, kind in kinds.items() if kind == "categorical")]
+    words = [
+        "id",
+        "group",
+        "label",
+        "split",
+        *(name for name, kind in kinds.items() if kind == "categorical"),
+    ]
     return pd.read_csv(path, dtype=dict.fromkeys(words, str))
 
 
@@ -250,7 +268,7 @@ def draw(run: Path) -> None:
     figures.mkdir(exist_ok=True)
     test = read_codes(run).query("split == 'test'")
     for column in ["label", *attribute_columns(test)]:
-        if test[column].nunique() > 1:
+        if len(test[column].dropna().unique()) > 1:
             name = re.sub(r"[^\w-]", "_", column)
             _write_figure(figures / f"codes_{name}.png", code_scatter(test, column))
     _write_figure(figures / "learning_curves.png", learning_curves(pd.read_csv(run / "metrics.csv")))
@@ -258,7 +276,9 @@ def draw(run: Path) -> None:
         if examples["inputs"].ndim == 4:
             arrays = [examples[name] for name in ("inputs", "full", "common_only", "labels")]
             background = str(test.loc[test["y"] == 0, "label"].iloc[0])
-            _write_figure(figures / "reconstructions.png", reconstruction_grid(*arrays, background=background))
+            _write_figure(
+                figures / "reconstructions.png", reconstruction_grid(*arrays, background=background)
+            )
 
 
 def _codes(model: SepVAE, source: Source, split: str) -> pd.DataFrame:
@@ -277,13 +297,13 @@ def _write_examples(path: Path, model: SepVAE, test: Source) -> None:
     ]
     batch = test.take(np.concatenate(positions))
     buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer,
-        inputs=batch.x / 255 if batch.x.dtype == np.uint8 else batch.x,
-        labels=batch.y.astype(str),
-        ids=batch.id.astype(str),
+    arrays = {
+        "inputs": batch.x / 255 if batch.x.dtype == np.uint8 else batch.x,
+        "labels": batch.y.astype(str),
+        "ids": batch.id.astype(str),
         **{name: model.reconstruct(batch.x, salient) for name, salient in _RECONSTRUCTIONS.items()},
-    )
+    }
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
     write_whole(path, buffer.getvalue())
 
 

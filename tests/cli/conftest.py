@@ -10,7 +10,16 @@ from typer.testing import CliRunner
 from sepvae.cli.app import app
 
 QUICK = ["--image-size", "16", "--permutations", "2", "--set", "max_epochs=2", "--set", "progress_bar=false"]
-QUICK += ["--set", "common_dim=2", "--set", "salient_dim=2", "--set", "accelerator=cpu", "--set", "batch_size=8"]
+QUICK += [
+    "--set",
+    "common_dim=2",
+    "--set",
+    "salient_dim=2",
+    "--set",
+    "accelerator=cpu",
+    "--set",
+    "batch_size=8",
+]
 PATTERN = r"(?P<group>p\d+)_(?P<kind>left|right)"
 
 
@@ -24,7 +33,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if patient:
             pixels[:, :10] += 100 * left
             pixels[:, 10:] += 100 * (not left)
-        path = root / ("patient" if patient else "control") / f"p{i // 4:02d}_{'left' if left else 'right'}_{i}.png"
+        path = (
+            root
+            / ("patient" if patient else "control")
+            / f"p{i // 4:02d}_{'left' if left else 'right'}_{i}.png"
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels.astype(np.uint8)).save(path)
     return root

@@ -38,7 +38,9 @@ def test_fit_leaves_a_whole_run_folder(run: Path) -> None:
 
 def test_ids_groups_and_splits_agree(run: Path, folder: Path) -> None:
     codes, split = pd.read_csv(run / "codes.csv"), pd.read_csv(run / "split.csv")
-    assert sorted(codes["id"]) == sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+    assert sorted(codes["id"]) == sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*.png")
+    )
     pd.testing.assert_frame_equal(split, codes[["id", "group", "label", "split"]])
     assert set(split["split"]) == {"train", "validation", "test"}
     assert split.groupby("group")["split"].nunique().max() == 1
@@ -56,7 +58,11 @@ def test_the_recipe_holds_every_keyword_and_no_absolute_path(run: Path, folder: 
     text = (run / "recipe.yaml").read_text()
     recipe = yaml.safe_load(text)
     assert recipe["keywords"]["max_epochs"] == 2
-    assert set(recipe["keywords"]) == set(sepvae.SepVAE().get_params()) - {"progress_bar", "logger", "callbacks"}
+    assert set(recipe["keywords"]) == set(sepvae.SepVAE().get_params()) - {
+        "progress_bar",
+        "logger",
+        "callbacks",
+    }
     assert str(folder.parent) not in text
     assert "torch" in json.loads((run / "versions.json").read_text())
 
@@ -111,7 +117,16 @@ def test_report_is_written_again(run: Path) -> None:
 
 
 def test_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = ["--permutations", "1", "--set", "max_epochs=1", "--set", "network=release", "--set", "progress_bar=false"]
+    quick = [
+        "--permutations",
+        "1",
+        "--set",
+        "max_epochs=1",
+        "--set",
+        "network=release",
+        "--set",
+        "progress_bar=false",
+    ]
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SepVAEError, match="choose network cnn2d"):
         invoke("demo", *quick)
@@ -133,10 +148,22 @@ def no_folder(root: Path) -> None:
 
 
 BAD = {
-    "missing folder": (no_folder, [], "faces: wanted a folder with one subfolder of images per label, found nothing"),
+    "missing folder": (
+        no_folder,
+        [],
+        "faces: wanted a folder with one subfolder of images per label, found nothing",
+    ),
     "one group": (one_group, [], "found control; put the images of each label in a folder of its own"),
-    "truncated image": (break_image, [], r"patient/.*\.png: cannot be read as an image .* replace or remove it"),
-    "background": (None, ["--background", "healthy"], "background: wanted one of control, patient, got 'healthy'"),
+    "truncated image": (
+        break_image,
+        [],
+        r"patient/.*\.png: cannot be read as an image .* replace or remove it",
+    ),
+    "background": (
+        None,
+        ["--background", "healthy"],
+        "background: wanted one of control, patient, got 'healthy'",
+    ),
     "keyword": (None, ["--set", "max_epoch=3"], "no keyword 'max_epoch'; did you mean max_epochs?"),
     "value": (None, ["--set", "kappa"], "--set: wanted KEY=VALUE, got 'kappa'"),
     "size": (None, ["--image-size", "big"], "--image-size: wanted pixels, such as 64 or 48x64, got 'big'"),
@@ -158,7 +185,11 @@ def own_folder(folder: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("case", BAD)
 def test_mistakes_are_one_line_and_leave_nothing(
-    case: str, own_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    case: str,
+    own_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     spoil, options, message = BAD[case]
     if spoil is not None:
@@ -182,7 +213,11 @@ def test_an_existing_run_folder_is_left_alone(run: Path, folder: Path) -> None:
 
 
 def test_what_is_no_run_folder_is_named(folder: Path, tmp_path: Path) -> None:
-    for command in (["evaluate", folder], ["report", folder], ["encode", folder, folder, "--out", tmp_path / "c.csv"]):
+    for command in (
+        ["evaluate", folder],
+        ["report", folder],
+        ["encode", folder, folder, "--out", tmp_path / "c.csv"],
+    ):
         with pytest.raises(SepVAEError, match="run folder"):
             invoke(*command)
 

@@ -1,4 +1,4 @@
-"""One battery for every estimator: scikit-learn's own checks, and what a user relies on, for tables and images."""
+"""One battery for every estimator: scikit-learn's checks and what users rely on, for tables and images."""
 
 import pickle
 from typing import Any
@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.linear_model import LogisticRegression
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sepvae import SepVAE
@@ -215,7 +215,10 @@ BAD_KEYWORDS = {
     "validation_fraction": (1.0, "validation_fraction: wanted a number of 0 or more and below 1, got 1.0"),
     "beta_common": (-1, "beta_common: wanted a number of 0 or more, got -1"),
     "background_prior_var": (0, "background_prior_var: wanted a number above 0, got 0"),
-    "reconstruction_var": ("learned", "reconstruction_var: wanted a number above 0, or 'learnt', got 'learned'"),
+    "reconstruction_var": (
+        "learned",
+        "reconstruction_var: wanted a number above 0, or 'learnt', got 'learned'",
+    ),
 }
 
 
@@ -228,7 +231,11 @@ def test_bad_keywords(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("y", "message"),
-    [(["a"] * 40, "1 class only: a"), (["a", "b", "c", "d"] * 10, "got 4: a, b, c, d"), (["a"] * 39 + ["b"], "got 1 of one")],
+    [
+        (["a"] * 40, "1 class only: a"),
+        (["a", "b", "c", "d"] * 10, "got 4: a, b, c, d"),
+        (["a"] * 39 + ["b"], "got 1 of one"),
+    ],
 )
 def test_bad_labels(y: list[str], message: str) -> None:
     with pytest.raises(DataError, match=message):
@@ -237,7 +244,12 @@ def test_bad_labels(y: list[str], message: str) -> None:
 
 def test_presets_show_every_value() -> None:
     paper = SepVAE.from_preset("paper", max_epochs=100).get_params()
-    assert (paper["beta_common"], paper["kappa"], paper["gamma"], paper["background_prior_var"]) == (0.5, 2, 1e-10, 0.025)
+    assert (paper["beta_common"], paper["kappa"], paper["gamma"], paper["background_prior_var"]) == (
+        0.5,
+        2,
+        1e-10,
+        0.025,
+    )
     assert (paper["network"], paper["max_epochs"], paper["reset_optimizer"]) == ("e1", 100, "epoch")
     assert SepVAE.from_preset("default").get_params() == SepVAE().get_params()
     with pytest.raises(DataError, match="preset: wanted one of default, paper, got 'papr'"):

@@ -91,7 +91,9 @@ def copy_with(saved: Path, folder: Path, **changes: object) -> Path:
         ({"keywords": None}, "damaged"),
     ],
 )
-def test_changed_files_are_refused(saved: Path, tmp_path: Path, changes: dict[str, object], message: str) -> None:
+def test_changed_files_are_refused(
+    saved: Path, tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
     with pytest.raises(ModelFileError, match=message):
         sepvae.load(copy_with(saved, tmp_path / "changed", **changes))
 

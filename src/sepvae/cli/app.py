@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 
 app = typer.Typer(
-    help="Contrastive analysis for medical imaging: separate what patients share with controls from what only "
-    "patients have.",
+    help="Contrastive analysis for medical imaging: separate what patients share with controls "
+    "from what only patients have.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -16,7 +16,9 @@ Run = Annotated[Path, typer.Argument(help="A run folder, as `sepvae fit` leaves 
 Permutations = Annotated[int, typer.Option("--permutations", min=0, help="Shuffles behind each p-value.")]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="A keyword of SepVAE, such as max_epochs=50. Repeatable."),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="A keyword of SepVAE, such as max_epochs=50. Repeatable."
+    ),
 ]
 
 
@@ -27,7 +29,9 @@ def _about() -> None:
 
 @app.command()
 def demo(
-    out: Annotated[Path | None, typer.Option(help="Run folder; by default sepvae-demo, or sepvae-demo-2, ..")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder; by default sepvae-demo, or sepvae-demo-2, ..")
+    ] = None,
     set_: Set = None,
     permutations: Permutations = 100,
 ) -> None:
@@ -41,15 +45,27 @@ def demo(
     out = out or free_folder(Path("sepvae-demo"))
     model = SepVAE(**DEMO | _keywords(set_))
     typer.echo("digits-on-photos: background = half a photograph, target = half a photograph + half a digit")
-    fit_run(model, train, test, out, about_data={"reader": "digits-on-photos"}, n_permutations=permutations, say=typer.echo)
+    fit_run(
+        model,
+        train,
+        test,
+        out,
+        about_data={"reader": "digits-on-photos"},
+        n_permutations=permutations,
+        say=typer.echo,
+    )
     _show(out)
 
 
 @app.command()
 def fit(
-    data: Annotated[Path, typer.Argument(help="A folder with one subfolder of images per label.", show_default=False)],
+    data: Annotated[
+        Path, typer.Argument(help="A folder with one subfolder of images per label.", show_default=False)
+    ],
     out: Annotated[Path, typer.Option(help="Run folder to make.", show_default=False)],
-    background: Annotated[str | None, typer.Option(help="Label of the background; the first by default.")] = None,
+    background: Annotated[
+        str | None, typer.Option(help="Label of the background; the first by default.")
+    ] = None,
     image_size: Annotated[str, typer.Option(help="Side in pixels, or HEIGHTxWIDTH.")] = "64",
     channels: Annotated[int, typer.Option(help="1 for grey, 3 for RGB.")] = 1,
     fit_: Annotated[str, typer.Option("--fit", help="Other shapes: pad, crop or squash.")] = "pad",
@@ -72,7 +88,9 @@ def fit(
     from sepvae.runs import fit_run
 
     if out.exists():
-        raise RunFolderError(f"{out}: wanted a new run folder, but it exists; choose another --out, or remove it")
+        raise RunFolderError(
+            f"{out}: wanted a new run folder, but it exists; choose another --out, or remove it"
+        )
     model = SepVAE.from_preset(preset, **{"background": background} | _keywords(set_))
     reader = {
         "image_size": _size(image_size),
@@ -84,7 +102,7 @@ def fit(
     }
     source = _read(data, reader)
     train, test = split(source.labels, source.groups, test_size=test_size, random_state=split_seed)
-    about = {"reader": "image_folder", "name": data.resolve().name, **reader}
+    about: dict[str, Any] = {"reader": "image_folder", "name": data.resolve().name, **reader}
     about |= {"test_size": test_size, "split_seed": split_seed, "preset": preset}
     fit_run(
         model,
@@ -101,7 +119,9 @@ def fit(
 @app.command()
 def encode(
     run: Run,
-    data: Annotated[Path, typer.Argument(help="Images to encode, read as those fitted on.", show_default=False)],
+    data: Annotated[
+        Path, typer.Argument(help="Images to encode, read as those fitted on.", show_default=False)
+    ],
     out: Annotated[Path, typer.Option(help="CSV file to write.", show_default=False)],
 ) -> None:
     """Write the codes of new images; labels are not needed."""
@@ -119,7 +139,9 @@ def encode(
 @app.command()
 def evaluate(
     run: Run,
-    data: Annotated[Path | None, typer.Argument(help="New images to score; without, the run's test part.")] = None,
+    data: Annotated[
+        Path | None, typer.Argument(help="New images to score; without, the run's test part.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="CSV file to write; RUN/scores.csv without DATA.")] = None,
     permutations: Permutations = 100,
 ) -> None:

@@ -26,7 +26,12 @@ def print_scores(scores: pd.DataFrame) -> None:
             cells = [_score(by_space.get("salient")), _score(by_space.get("common"))]
             chance, both = shown["chance"].iloc[0], by_space["both"].score
             table.add_row(
-                str(attribute), str(population), SHORT[shown["metric"].iloc[0]], *cells, f"{both:.2f}", f"{chance:.2f}"
+                str(attribute),
+                str(population),
+                SHORT[shown["metric"].iloc[0]],
+                *cells,
+                f"{both:.2f}",
+                f"{chance:.2f}",
             )
     console = Console()
     console.print(table)
@@ -35,4 +40,8 @@ def print_scores(scores: pd.DataFrame) -> None:
 
 def _score(row: Any) -> str:
     """Score, interval, and a mark where shuffled labels do as well."""
-    return "" if row is None else f"{row.score:.2f} \\[{row.low:.2f}, {row.high:.2f}]{'~' if row.p_value > 0.05 else ''}"
+    return (
+        ""
+        if row is None
+        else f"{row.score:.2f} \\[{row.low:.2f}, {row.high:.2f}]{'~' if row.p_value > 0.05 else ''}"
+    )

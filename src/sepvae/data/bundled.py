@@ -16,8 +16,8 @@ N_TEST = 360
 PATCH = 32
 ENLARGED = 24  # side of a digit, 8 as it comes
 SHIFT = 2  # a digit lies up to so many pixels off the centre, each way
-# Where in a halved photo, 320 wide, a patch may start: wide vertical bands for training and narrow ones for the
-# test between them, 4 pixels apart and symmetric, so that a probe for the position need not extrapolate.
+# Where in a halved photo, 320 wide, a patch may start: wide vertical bands for training and narrow ones for
+# the test between them, 4 pixels apart and symmetric, so that a probe for the position need not extrapolate.
 COLUMNS = {
     "train": [*range(55), *range(130, 159), *range(234, 289)],
     "test": [*range(90, 95), *range(194, 199)],

@@ -1,0 +1,46 @@
+"""
+What the same probes read from the pixels themselves: principal components, fitted on a run's training part.
+
+    python benchmarks/pixel_baseline.py RUN DATA OUT.csv [--components 128]
+
+Reads DATA as the recipe of RUN says, takes its split, and scores the components as if they were salient codes.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.decomposition import PCA
+
+from sepvae.codes import attribute_columns
+from sepvae.data import read_image_folder
+from sepvae.evaluation import score_codes
+from sepvae.runs import read_codes, read_recipe
+
+
+def main() -> None:
+    """Score the components and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--components", type=int, default=128)
+    options = parser.parse_args()
+
+    recipe = read_recipe(options.run)["data"]
+    reader = ("image_size", "channels", "fit", "pattern", "limit", "limit_by")
+    source = read_image_folder(options.data, **{name: recipe[name] for name in reader})
+    codes = read_codes(options.run).set_index("id").loc[source.ids].reset_index()
+    pixels = source.x.reshape(len(source), -1).astype(np.float32) / 255
+    train = (codes["split"] == "train").to_numpy()
+    components = PCA(options.components, random_state=0).fit(pixels[train]).transform(pixels)
+    about = codes[["id", "split", "group", "label", "y", *attribute_columns(codes)]]
+    table = pd.concat([about, pd.DataFrame(components).add_prefix("salient")], axis=1).assign(common0=0.0)
+    scores = score_codes(table).query("space == 'salient'").assign(space="pixels")
+    scores.to_csv(options.out, index=False)
+    print(scores.to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
