@@ -120,12 +120,7 @@ def fit_run(
     _write_table(run / "codes.csv", codes)
     _write_table(run / "split.csv", codes[["id", "group", "label", "split"]])
     _write_examples(run / "examples.npz", model, test)
-    errors = {name: model.reconstruction_error(test, salient) for name, salient in _RECONSTRUCTIONS.items()}
-    scores = score_codes(
-        codes,
-        reconstruction_error=pd.DataFrame({"id": test.ids, **errors}),
-        n_permutations=n_permutations,
-    )
+    scores = score_codes(codes, reconstruction_error=_errors(model, test), n_permutations=n_permutations)
     _write_table(run / "scores.csv", scores)
 
     say("drawing")
@@ -185,8 +180,12 @@ def evaluate_run(run: str | Path, source: Source | None = None, *, n_permutation
     """
     codes = read_codes(run)
     if source is None:
-        return score_codes(codes, n_permutations=n_permutations)
-    new = encode_run(run, source).assign(split="test")
+        scores = score_codes(codes, n_permutations=n_permutations)
+        old = Path(run) / "scores.csv"  # holds what cannot be had from codes alone
+        errors = [pd.read_csv(old).query("metric == 'reconstruction_error'")] if old.is_file() else []
+        return pd.concat([scores, *errors], ignore_index=True)
+    model = load(run)
+    new = _codes(model, source, "test")
     train = codes[codes["split"] != "test"]
     seen = set(train["group"]) & set(new["group"])
     if seen:
@@ -194,7 +193,8 @@ def evaluate_run(run: str | Path, source: Source | None = None, *, n_permutation
             f"{len(seen)} groups of the new data were fitted on, {sorted(seen)[0]!r} among them; "
             "leave them out, for their scores would flatter"
         )
-    return score_codes(pd.concat([train, new], ignore_index=True), n_permutations=n_permutations)
+    table = pd.concat([train, new], ignore_index=True)
+    return score_codes(table, reconstruction_error=_errors(model, source), n_permutations=n_permutations)
 
 
 def read_codes(run: str | Path) -> pd.DataFrame:
@@ -286,6 +286,12 @@ def _codes(model: SepVAE, source: Source, split: str) -> pd.DataFrame:
     about["y"] = (np.asarray(source.labels) != model.background_).astype(int)
     about = pd.concat([about, source.attributes.reset_index(drop=True)], axis=1)
     return codes_table(model.encode(source), about)
+
+
+def _errors(model: SepVAE, source: Source) -> pd.DataFrame:
+    """Reconstruction error of each sample, with its salient part and without."""
+    errors = {name: model.reconstruction_error(source, salient) for name, salient in _RECONSTRUCTIONS.items()}
+    return pd.DataFrame({"id": source.ids, **errors})
 
 
 def _write_examples(path: Path, model: SepVAE, test: Source) -> None:

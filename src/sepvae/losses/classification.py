@@ -1,25 +1,24 @@
 """Telling groups apart in the salient space."""
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn.functional import cross_entropy, pad
 
 
 def group_logits(logits: Tensor) -> Tensor:
     """
-    Logits of all groups from those of the targets: the background's is the reference, 0.
+    Put the logit of the background, the reference 0, before those of the targets.
 
     Parameters
     ----------
     logits : Tensor of shape (batch, groups - 1)
-        log p(y = k | s) - log p(y = 0 | s) for k = 1, 2, ...
+        The log-odds log p(y = k | s) - log p(y = 0 | s) for k = 1, 2, ...
 
     Returns
     -------
     Tensor of shape (batch, groups)
         What softmax turns into p(y | s).
     """
-    return F.pad(logits, (1, 0))
+    return pad(logits, (1, 0))
 
 
 def group_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
@@ -40,7 +39,8 @@ def group_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
 
     Examples
     --------
+    >>> import torch
     >>> group_cross_entropy(torch.zeros(1, 1), torch.tensor([1]))
     tensor([0.6931])
     """
-    return F.cross_entropy(group_logits(logits), y, reduction="none")
+    return cross_entropy(group_logits(logits), y, reduction="none")

@@ -2,14 +2,14 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn.functional import relu, softplus
 
 
 def derangement(n: int, generator: torch.Generator) -> Tensor:
     """
     Random permutation that leaves no element in its place: pairs codes of different images, for q(c)q(s).
 
-    One cycle through a random order of all elements, so every other element is equally likely to be a partner.
+    One cycle through a random order of all elements, so every other one is equally likely to be a partner.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def critic_loss(joint: Tensor, shuffled: Tensor) -> Tensor:
     >>> critic_loss(torch.zeros(1), torch.zeros(1))
     tensor([1.3863])
     """
-    return F.softplus(-joint) + F.softplus(shuffled)
+    return softplus(-joint) + softplus(shuffled)
 
 
 def mutual_information(joint: Tensor, *, rectified: bool = True) -> Tensor:
@@ -79,4 +79,4 @@ def mutual_information(joint: Tensor, *, rectified: bool = True) -> Tensor:
     >>> mutual_information(torch.tensor([-1.0, 2.0]))
     tensor([0., 2.])
     """
-    return F.relu(joint) if rectified else joint
+    return relu(joint) if rectified else joint

@@ -8,8 +8,8 @@ def gaussian_kl(mean: Tensor, logvar: Tensor, prior_mean: Tensor, prior_var: Ten
     """
     KL divergence of a diagonal Gaussian posterior from a diagonal Gaussian prior, in closed form.
 
-    KL(N(m, v) || N(m0, v0)) = 1/2 sum_j [ v_j / v0_j + (m_j - m0_j)^2 / v0_j - 1 - log(v_j / v0_j) ], the common
-    prior and the salient prior of Eq. 2 (terms b and c).
+    KL(N(m, v) || N(m0, v0)) = 1/2 sum_j [ v_j / v0_j + (m_j - m0_j)^2 / v0_j - 1 - log(v_j / v0_j) ],
+    the common prior and the salient prior of Eq. 2 (terms b and c).
 
     Parameters
     ----------

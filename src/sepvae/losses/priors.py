@@ -7,16 +7,16 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class GroupPrior:
+class GroupPrior:  # numpydoc ignore=PR02
     """
-    Salient prior of groups: N(s', sigma_p I) for the background, N(0, I) for every target, with s' = 0 (Sec. 3).
+    Salient prior of groups: N(s' = 0, sigma_p I) for the background, N(0, I) for every target (Sec. 3).
 
     Written for any number of groups: y = 0 is the background, y = 1, 2, .. are targets.
 
     Parameters
     ----------
     background_var : float
-        sigma_p, a variance between 0 and 1: how far salient codes of the background may stray from s'.
+        Variance sigma_p, between 0 and 1: how far salient codes of the background may stray from s'.
     """
 
     background_var: float

@@ -40,7 +40,7 @@ def gaussian_nll(error: Tensor, pixels: int, variance: Tensor | float) -> Tensor
     pixels : int
         Pixels or features a sample, d.
     variance : Tensor of shape () or float
-        v, above 0.
+        The variance v, above 0.
 
     Returns
     -------
@@ -60,8 +60,8 @@ def optimal_variance(error: Tensor, pixels: int) -> Tensor:
     """
     Variance under which a batch of squared errors is likeliest: the mean squared error per pixel.
 
-    With it the reconstruction term finds its own weight against the others, whatever the size and noise of the
-    data (sigma-VAE of Rybkin, Daniilidis and Levine, ICML 2021, Sec. 4).
+    With it the reconstruction term finds its own weight against the others, whatever the size and noise of
+    the data (sigma-VAE of Rybkin, Daniilidis and Levine, ICML 2021, Sec. 4).
 
     Parameters
     ----------

@@ -67,14 +67,14 @@ class ContrastiveAutoencoder(nn.Module):
 
     def decode(self, common: Tensor, salient: Tensor) -> Tensor:
         """
-        Samples from codes.
+        Turn codes into samples.
 
         Parameters
         ----------
         common : Tensor of shape (batch, common_dim)
-            c.
+            The code c.
         salient : Tensor of shape (batch, salient_dim)
-            s; zero for what has no salient part.
+            The code s; zero for what has no salient part.
 
         Returns
         -------
@@ -173,13 +173,13 @@ def _own_decoder(decoder: nn.Module, sample_shape: tuple[int, ...], latent_dim: 
 
 
 def _try(module: nn.Module, x: Tensor, role: str) -> Tensor:
-    """See what a copy of a user's module makes of a batch; layers set to evaluation mode on purpose stay so."""
+    """See what a copy of a user's module makes of a batch; the module stays in its mode, layer by layer."""
     try:
         with torch.no_grad():
             result = deepcopy(module).eval()(x)
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        reason = " ".join(str(error).split())  # torch may take several lines
-        raise DataError(f"network: the {role} does not take input of shape {tuple(x.shape)}: {reason}") from error
+        shape, reason = tuple(x.shape), " ".join(str(error).split())  # torch may take several lines
+        raise DataError(f"network: the {role} does not take input of shape {shape}: {reason}") from error
     if not isinstance(result, Tensor):
         raise DataError(f"network: wanted the {role} to give a tensor, got a {type(result).__name__}")
     return result

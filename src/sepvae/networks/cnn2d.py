@@ -13,7 +13,7 @@ Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Conv:
+class Conv:  # numpydoc ignore=PR02
     """
     One convolution; the decoder holds its mirror image.
 
@@ -44,14 +44,13 @@ class Conv:
         tuple of two int
             Height and width, less than 1 where the input is too small.
         """
-        h, w = (
-            (n + 2 * p - k) // s + 1 for n, k, s, p in zip(size, self.kernel, self.stride, self.padding, strict=True)
-        )
+        sides = zip(size, self.kernel, self.stride, self.padding, strict=True)
+        h, w = ((n + 2 * p - k) // s + 1 for n, k, s, p in sides)
         return h, w
 
 
 @dataclass(frozen=True)
-class ConvNet:
+class ConvNet:  # numpydoc ignore=PR02
     """
     What is left to choose once the image size is known.
 
@@ -60,23 +59,25 @@ class ConvNet:
     convs : sequence of Conv
         From the image inwards.
     hidden : int or None
-        Width of the layer between the flattened features and the posterior; None for twice the latent dimension.
+        Width of the layer between flattened features and posterior; None for twice the latent dimension.
     """
 
     convs: Sequence[Conv]
     hidden: int | None
 
 
-# E.1, E.2 and the authors' release: the text's "256" features fit none of them at 64 x 64, so what is left after
-# the convolutions is flattened.
+# E.1, E.2 and the authors' release: the text's "256" features fit neither of the first two at 64 x 64, so
+# what is left after the convolutions is flattened.
 E1 = ConvNet([Conv(c) for c in (32, 32, 64, 128, 256)], hidden=32)
 E2 = ConvNet([*(Conv(32) for _ in range(3)), Conv(256, padding=(0, 0))], hidden=256)
-RELEASE = ConvNet([*(Conv(c) for c in (32, 32, 64, 128)), Conv(256, stride=(1, 1), padding=(0, 0))], hidden=None)
+RELEASE = ConvNet(
+    [*(Conv(c) for c in (32, 32, 64, 128)), Conv(256, stride=(1, 1), padding=(0, 0))], hidden=None
+)
 
 
 def halving(size: Size) -> ConvNet:
     """
-    Convolutions that halve each side until it is 4 pixels or fewer: the default network `cnn2d`.
+    Choose convolutions that halve each side until it is 4 pixels or fewer: the default network `cnn2d`.
 
     Parameters
     ----------
@@ -100,8 +101,8 @@ def halving(size: Size) -> ConvNet:
     """
     if min(size) < 16:
         raise DataError(
-            f"network cnn2d: wanted images of 16 x 16 or more, got {size[0]} x {size[1]}; enlarge them, or flatten "
-            "them to a table for network mlp"
+            f"network cnn2d: wanted images of 16 x 16 or more, got {size[0]} x {size[1]}; enlarge them, or "
+            "flatten them to a table for network mlp"
         )
     convs: list[Conv] = []
     while max(size) > 4:
@@ -181,16 +182,10 @@ def conv_decoder(net: ConvNet, shape: tuple[int, ...], latent_dim: int) -> nn.Mo
     ]
     for i, conv in reversed(list(enumerate(net.convs))):
         # Output padding restores the row or column that the encoder's rounding down has lost.
-        lost = [
-            n - ((m - 1) * s - 2 * p + k)
-            for n, m, k, s, p in zip(sizes[i], sizes[i + 1], conv.kernel, conv.stride, conv.padding, strict=True)
-        ]
-        layers += [
-            nn.ConvTranspose2d(
-                channels[i + 1], channels[i], conv.kernel, conv.stride, conv.padding, (lost[0], lost[1])
-            ),
-            nn.ReLU(),
-        ]
+        sides = zip(sizes[i], sizes[i + 1], conv.kernel, conv.stride, conv.padding, strict=True)
+        lost_h, lost_w = (n - ((m - 1) * s - 2 * p + k) for n, m, k, s, p in sides)
+        geometry = conv.kernel, conv.stride, conv.padding, (lost_h, lost_w)
+        layers += [nn.ConvTranspose2d(channels[i + 1], channels[i], *geometry), nn.ReLU()]
     return nn.Sequential(*layers[:-1], nn.Sigmoid())
 
 
@@ -201,8 +196,8 @@ def _sizes(net: ConvNet, shape: tuple[int, ...]) -> list[Size]:
         sizes.append(conv.out(sizes[-1]))
         if min(sizes[-1]) < 1:
             raise DataError(
-                f"the network's {len(net.convs)} convolutions leave nothing of images of {shape[1]} x {shape[2]}; "
-                "enlarge them, or choose network cnn2d"
+                f"the network's {len(net.convs)} convolutions leave nothing of images of {shape[1]} x "
+                f"{shape[2]}; enlarge them, or choose network cnn2d"
             )
     return sizes
 

@@ -28,13 +28,26 @@ class GaussianEncoder(nn.Module):
         self.logvar = nn.Linear(features, latent_dim)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """
+        Give the posterior of samples.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, ...)
+            Samples.
+
+        Returns
+        -------
+        mean, logvar : Tensor of shape (batch, latent_dim)
+            The posterior.
+        """
         features = self.backbone(x)
         return self.mean(features), self.logvar(features)
 
 
 class SalientClassifier(nn.Sequential):
     """
-    f_xi, a two-layer network from salient codes to logits of the targets against the background (Sec. 3).
+    Two-layer network f_xi, from salient codes to logits of the targets against the background (Sec. 3).
 
     Parameters
     ----------
@@ -50,7 +63,7 @@ class SalientClassifier(nn.Sequential):
 
 class Critic(nn.Module):
     """
-    D_lambda, a three-layer network that tells [c, s] of one image from [c, s] of two (App. F), as a logit.
+    Three-layer network D_lambda, which tells [c, s] of one image from [c, s] of two (App. F), as a logit.
 
     Parameters
     ----------
@@ -66,6 +79,21 @@ class Critic(nn.Module):
         )
 
     def forward(self, common: Tensor, salient: Tensor) -> Tensor:
+        """
+        Compare pairs of codes.
+
+        Parameters
+        ----------
+        common : Tensor of shape (batch, common_dim)
+            The code c.
+        salient : Tensor of shape (batch, salient_dim)
+            The code s, of the same image or of another.
+
+        Returns
+        -------
+        Tensor of shape (batch,)
+            Logits: the log-odds that both codes are of one image.
+        """
         logits: Tensor = self.layers(torch.cat([common, salient], dim=1))
         return logits.squeeze(1)
 

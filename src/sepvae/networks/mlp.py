@@ -45,6 +45,5 @@ def mlp_decoder(shape: tuple[int, ...], latent_dim: int) -> nn.Module:
         From (batch, latent_dim) to (batch, features).
     """
     (features,) = shape
-    return nn.Sequential(
-        nn.Linear(latent_dim, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, features)
-    )
+    hidden = nn.Linear(latent_dim, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU()
+    return nn.Sequential(*hidden, nn.Linear(WIDTH, features))

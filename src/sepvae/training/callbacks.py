@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sepvae.files import write_whole
 from sepvae.training.module import AlternatingTraining
 
-# Lightning tells callbacks of an epoch's end before the module has its means, so both look back from the next start.
+# Callbacks hear of an epoch's end before the module has its means, so both look back from the next start.
 
 
 class MetricsFile(Callback):
@@ -94,7 +94,8 @@ class FitProgress(ProgressBar):
             Its history is shown.
         """
         if isinstance(pl_module, AlternatingTraining) and pl_module.history:
-            self.bar.update(self.task, completed=len(pl_module.history), description=_terms(pl_module.history[-1]))
+            done, last = len(pl_module.history), pl_module.history[-1]
+            self.bar.update(self.task, completed=done, description=_terms(last))
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """
@@ -111,7 +112,7 @@ class FitProgress(ProgressBar):
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
         """
-        Close the bar, also after an error.
+        Close the bar.
 
         Parameters
         ----------
@@ -124,6 +125,30 @@ class FitProgress(ProgressBar):
         """
         self.bar.stop()
 
+    def on_exception(
+        self,
+        trainer: pl.Trainer,  # noqa: ARG002
+        pl_module: pl.LightningModule,  # noqa: ARG002
+        exception: BaseException,  # noqa: ARG002
+    ) -> None:
+        """
+        Close the bar, for Lightning tears nothing down after an error.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            Not used.
+        pl_module : LightningModule
+            Not used.
+        exception : BaseException
+            Not used.
+        """
+        self.bar.stop()
+
+    def disable(self) -> None:
+        """Show nothing: Lightning asks for it in all processes but the first."""
+        self.bar.disable = True
+
 
 def _terms(metrics: dict[str, float]) -> str:
     """Put the terms on what is left of a line."""
@@ -133,6 +158,5 @@ def _terms(metrics: dict[str, float]) -> str:
         "KL s": "salient_kl_target",
         "MI": "mutual_information",
     }
-    return "  ".join(
-        f"{short} {metrics['train_' + name]:.3g}" for short, name in shown.items() if f"train_{name}" in metrics
-    )
+    values = {short: metrics.get(f"train_{name}") for short, name in shown.items()}
+    return "  ".join(f"{short} {value:.3g}" for short, value in values.items() if value is not None)

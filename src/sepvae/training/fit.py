@@ -22,7 +22,8 @@ from sepvae.training.callbacks import FitProgress
 from sepvae.training.loader import ordered_batches, training_batches
 from sepvae.training.module import AlternatingTraining, Objective
 
-MONITOR = "validation_loss_without_mi"  # the critic's estimate of the MI moves on its own, so it chooses nothing
+# The critic's estimate of the MI moves on its own, so it chooses nothing.
+MONITOR = "validation_loss_without_mi"
 
 
 def train(
@@ -65,7 +66,9 @@ def train(
         Positions for training and for validation; the latter may be empty.
     seed : int
         Of weights, order and noise.
-    network, common_dim, salient_dim, learning_rate, reset_optimizer, batch_size, balanced, max_epochs : object
+    network, common_dim, salient_dim : object
+        As in the estimator.
+    learning_rate, reset_optimizer, batch_size, balanced, max_epochs : object
         As in the estimator.
     early_stopping, keep, progress_bar : object
         As in the estimator.
@@ -159,6 +162,7 @@ def _quiet_lightning() -> Iterator[None]:
     with warnings.catch_warnings():
         for message in (
             ".*does not have many workers.*",  # data in memory is indexed, not loaded
+            ".*have no `val_dataloader`.*",  # validation_fraction=0 is a choice
             ".*GPU available but not used.*",
             ".*is smaller than the logging interval.*",
             ".*isinstance.treespec, LeafSpec.*",  # Lightning's own use of torch

@@ -16,7 +16,7 @@ MIN_PER_GROUP = 2  # the critic pairs codes of different images, in every group
 
 
 @dataclass(frozen=True)
-class Samples(Dataset[tuple[Tensor, Tensor]]):
+class Samples(Dataset[tuple[Tensor, Tensor]]):  # numpydoc ignore=PR02
     """
     What training reads: samples and their groups, by positions.
 
@@ -42,8 +42,8 @@ class GroupBatches(Sampler[npt.NDArray[np.intp]]):
     """
     Shuffled batches of one size, with at least two samples of every group in each.
 
-    Groups come in the data's proportions, or in equal numbers. What does not fill a batch is left out, another
-    part in each epoch; a group that is too rare for its share is gone through more than once.
+    Groups come in the data's proportions, or in equal numbers. What does not fill a batch is left out,
+    another part in each epoch; a group that is too rare for its share is gone through more than once.
 
     Parameters
     ----------
@@ -80,8 +80,8 @@ class GroupBatches(Sampler[npt.NDArray[np.intp]]):
         least = MIN_PER_GROUP * world_size
         if batch_size < least * len(self.members):
             raise DataError(
-                f"batch_size: wanted {least * len(self.members)} or more, so that a batch holds {least} samples of "
-                f"every group, got {batch_size}"
+                f"batch_size: wanted {least * len(self.members)} or more, so that a batch holds {least} "
+                f"samples of every group, got {batch_size}"
             )
         shares = np.ones(len(self.members)) if balanced else np.array([len(m) for m in self.members])
         self.counts = _counts(shares, batch_size, self.n_batches, least)
@@ -102,22 +102,19 @@ class GroupBatches(Sampler[npt.NDArray[np.intp]]):
 
     def __iter__(self) -> Iterator[npt.NDArray[np.intp]]:
         rng = np.random.default_rng([self.random_state, self.epoch])
-        queues = [
-            _repeat(rng, members, total) for members, total in zip(self.members, self.counts.sum(0), strict=True)
-        ]
-        ends = self.counts.cumsum(0)
+        totals, ends = self.counts.sum(0), self.counts.cumsum(0)
+        queues = [_repeat(rng, members, n) for members, n in zip(self.members, totals, strict=True)]
         for counts, stops in zip(self.counts, ends, strict=True):
             parts = [q[stop - n : stop] for q, n, stop in zip(queues, counts, stops, strict=True)]
             yield np.concatenate(parts)[self.rank :: self.world_size]
 
 
 def _counts(shares: AnyArray, batch_size: int, n_batches: int, least: int) -> npt.NDArray[np.int64]:
-    """Samples of each group in each batch, (n_batches, groups), rounded so that they add up over batches too."""
+    """Share out each batch, (n_batches, groups), rounded so that the shares add up over batches too."""
     ideal = np.arange(1, n_batches + 1)[:, None] * (shares / shares.sum() * batch_size)
     # Round cumulative sums along groups, then along batches: every batch is full and no share drifts.
     edges = np.rint(ideal.cumsum(axis=1)).astype(np.int64)
-    counts = np.diff(np.diff(edges, axis=1, prepend=0), axis=0, prepend=0)
-    counts = np.maximum(counts, least)
+    counts: npt.NDArray[np.int64] = np.diff(np.diff(edges, axis=1, prepend=0), axis=0, prepend=0).clip(least)
     for batch in counts:  # where rare groups were given more, the largest give
         while batch.sum() > batch_size:
             batch[batch.argmax()] -= 1
@@ -172,7 +169,13 @@ def training_batches(
         If `batch_size` cannot hold two samples of every group.
     """
     sampler = GroupBatches(
-        y, positions, batch_size, balanced=balanced, random_state=random_state, rank=rank, world_size=world_size
+        y,
+        positions,
+        batch_size,
+        balanced=balanced,
+        random_state=random_state,
+        rank=rank,
+        world_size=world_size,
     )
     return DataLoader(Samples(source, y), batch_size=None, sampler=sampler)
 

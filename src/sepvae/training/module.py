@@ -1,27 +1,28 @@
 """Algorithm 1: the critic's update and the model's update, in turn, on one pass through the encoders."""
 
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, cast
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn.functional import one_hot
 
 from sepvae.codes import Codes
 from sepvae.errors import TrainingError
 from sepvae.networks.autoencoder import ContrastiveAutoencoder
 
 
-class Losses(NamedTuple):
+class Losses(NamedTuple):  # numpydoc ignore=PR02
     """
     What an objective says of a batch, one value per sample.
 
     Parameters
     ----------
     terms : dict of str to Tensor of shape (batch,)
-        Unweighted terms, zero where one does not apply to a sample. No gradient of them reaches the critic or the
-        salient classifier.
+        Unweighted terms, zero where one does not apply to a sample. No gradient of them reaches the critic or
+        the salient classifier.
     classifier : Tensor of shape (batch,)
         What the salient classifier itself learns from, on detached codes.
     shown : dict of str to Tensor of shape (batch,)
@@ -38,29 +39,91 @@ class Objective(Protocol):
 
     @property
     def weights(self) -> dict[str, float]:
-        """Weight of each term."""
+        """
+        Weight of each term.
+
+        Returns
+        -------
+        dict of str to float
+            By the names of the terms.
+        """
         ...
 
     def posterior(self, codes: Codes[Tensor], y: Tensor) -> Codes[Tensor]:
-        """What codes are drawn from in training, where labels are known."""
+        """
+        Say what codes are drawn from in training, where labels are known.
+
+        Parameters
+        ----------
+        codes : Codes of Tensor
+            What the encoders say.
+        y : Tensor of shape (batch,)
+            Groups.
+
+        Returns
+        -------
+        Codes of Tensor
+            Means and log-variances.
+        """
         ...
 
     def critic_loss(
         self, model: ContrastiveAutoencoder, codes: Codes[Tensor], generator: torch.Generator
     ) -> Tensor:
-        """What the critic learns from, on detached codes; shape (batch,)."""
+        """
+        Say what the critic learns from.
+
+        Parameters
+        ----------
+        model : ContrastiveAutoencoder
+            Its critic is trained.
+        codes : Codes of Tensor
+            Posterior, detached.
+        generator : torch.Generator
+            Noise and pairing.
+
+        Returns
+        -------
+        Tensor of shape (batch,)
+            Its loss.
+        """
         ...
 
     def losses(
-        self, model: ContrastiveAutoencoder, x: Tensor, y: Tensor, codes: Codes[Tensor], generator: torch.Generator
+        self,
+        model: ContrastiveAutoencoder,
+        x: Tensor,
+        y: Tensor,
+        codes: Codes[Tensor],
+        generator: torch.Generator,
     ) -> Losses:
-        """What all the rest learns from."""
+        """
+        Say what all the rest learns from.
+
+        Parameters
+        ----------
+        model : ContrastiveAutoencoder
+            All but its critic is trained.
+        x : Tensor of shape (batch, ...)
+            Samples.
+        y : Tensor of shape (batch,)
+            Groups.
+        codes : Codes of Tensor
+            Posterior.
+        generator : torch.Generator
+            Noise.
+
+        Returns
+        -------
+        Losses
+            One value per sample.
+        """
         ...
 
 
 def as_input(x: Tensor, dtype: torch.dtype) -> Tensor:
     """
-    Samples as the networks take them: 8-bit images in [0, 1], images with channels last in memory.
+    Bring samples to what the networks take: 8-bit images in [0, 1], images with channels last in memory.
 
     Parameters
     ----------
@@ -104,21 +167,21 @@ class GroupMeans:
         y : Tensor of shape (batch,)
             Groups.
         """
-        members = F.one_hot(y, self.n_groups).float()
-        stacked = torch.stack([value.detach().float() for value in values.values()]) @ members  # (names, groups)
-        for name, row in zip(values, stacked, strict=True):
+        members = one_hot(y, self.n_groups).float()
+        sums = torch.stack([value.detach().float() for value in values.values()]) @ members  # (names, groups)
+        for name, row in zip(values, sums, strict=True):
             self.sums[name] = self.sums[name] + row if name in self.sums else row
         self.counts = members.sum(0) if self.counts is None else self.counts + members.sum(0)
 
     def means(self) -> dict[str, float]:
         """
-        Means so far; then start again.
+        Give the means so far, and start again.
 
         Returns
         -------
         dict of str to float
-            Each name over all samples, and followed by _background and _target (_target1, .. for several) over
-            the samples of that group.
+            Each name over all samples, and followed by _background and _target (_target1, .. for several)
+            over the samples of that group.
         """
         if self.counts is None:
             return {}
@@ -203,10 +266,10 @@ class AlternatingTraining(pl.LightningModule):
         step : int
             Number of the batch in its epoch.
         """
-        x, y = as_input(batch[0], self.dtype), batch[1]
-        model_optimizer, critic_optimizer = self.optimizers()  # type: ignore[misc,union-attr]
+        x, y = self._input(batch[0]), batch[1]
+        model_optimizer, critic_optimizer = cast(list[LightningOptimizer], self.optimizers())
         generator = self._generator(step)
-        # One pass serves both updates: the critic's leaves the posterior as it is, and each draws its own codes.
+        # One pass serves both updates: the critic's leaves the posterior as it is; each draws its own codes.
         codes = self.objective.posterior(self.model.encode(x), y)
 
         critic_loss = self.objective.critic_loss(self.model, codes.map(Tensor.detach), generator)
@@ -233,7 +296,7 @@ class AlternatingTraining(pl.LightningModule):
         step : int
             Number of the batch.
         """
-        x, y = as_input(batch[0], self.dtype), batch[1]
+        x, y = self._input(batch[0]), batch[1]
         generator = self._generator(step, validation=True)
         codes = self.objective.posterior(self.model.encode(x), y)
         critic_loss = self.objective.critic_loss(self.model, codes, generator)
@@ -256,11 +319,11 @@ class AlternatingTraining(pl.LightningModule):
             If one of them is not finite.
         """
         metrics = self._log("train")
-        astray = [name for name, value in metrics.items() if not np.isfinite(value)]
-        if astray:
+        terms = (*self.objective.weights, "critic_loss")  # of their sums nobody learns which one went astray
+        if astray := [name for name in terms if not np.isfinite(metrics[f"train_{name}"])]:
             raise TrainingError(
-                f"training stopped: {astray[0].removeprefix('train_')} is not finite after epoch "
-                f"{self.current_epoch}; try a lower learning_rate (now {self.learning_rate:g})"
+                f"training stopped: {', '.join(astray)} not finite after epoch {self.current_epoch}; "
+                f"try a lower learning_rate (now {self.learning_rate:g})"
             )
         self.history.append({"epoch": self.current_epoch} | metrics | self._validation_metrics)
 
@@ -268,11 +331,14 @@ class AlternatingTraining(pl.LightningModule):
         """Log the means over the validation part, which comes before the end of the training epoch."""
         self._validation_metrics = self._log("validation")
 
+    def _input(self, x: Tensor) -> Tensor:
+        return as_input(x, next(self.model.parameters()).dtype)
+
     def _note(self, stage: str, losses: Losses, critic_loss: Tensor, y: Tensor) -> None:
         self.epoch_means[stage].add(losses.terms | losses.shown | {"critic_loss": critic_loss}, y)
 
     def _log(self, stage: str) -> dict[str, float]:
-        """Log every term, unweighted, weighted and by group, and their weighted sum with and without the MI."""
+        """Log every term, unweighted, weighted and by group, and their sum with and without the MI."""
         means = self.epoch_means[stage].means()
         weighted = {f"{name}_weighted": w * means[name] for name, w in self.objective.weights.items()}
         loss = sum(weighted.values())
@@ -282,9 +348,7 @@ class AlternatingTraining(pl.LightningModule):
         return metrics
 
     def _generator(self, step: int, *, validation: bool = False) -> torch.Generator:
-        """Noise of this step: independent of the global generators, the same whenever the step is repeated."""
+        """Noise of this step: apart from the global generators, the same whenever the step is repeated."""
         entropy = [self.random_state, self.current_epoch, step, self.global_rank, int(validation)]
         seed = int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
         return torch.Generator(self.device).manual_seed(seed)
-
-

@@ -1,0 +1,56 @@
+"""Runs from Python: tables leave a run folder as images do."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sepvae import SepVAE
+from sepvae.data import ArraySource, frame_source
+from sepvae.errors import DataError
+from sepvae.runs import evaluate_run, fit_run, read_codes
+
+QUICK = {"common_dim": 2, "salient_dim": 2, "max_epochs": 1, "progress_bar": False, "accelerator": "cpu"}
+
+
+def source(seed: int) -> ArraySource:
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(rng.normal(size=(60, 4)), columns=list("abcd")).assign(dx=["hc", "scz"] * 30)
+    frame["id"] = [f"{seed}-{i}" for i in range(60)]
+    frame["subtype"] = np.where(frame["dx"] == "scz", rng.choice(["1", "2"], 60), None)
+    frame["age"] = rng.normal(40, 9, size=60)
+    return frame_source(frame, label="dx", id="id", attributes=["subtype", "age"], features=list("abcd"))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "table"
+    about = {"reader": "frame"}
+    fit_run(SepVAE(**QUICK), source(0), source(1), out, about_data=about, n_permutations=2, say=lambda _: None)
+    return out
+
+
+def test_a_table_leaves_everything_but_pictures_of_samples(run: Path) -> None:
+    figures = {path.name for path in (run / "figures").iterdir()}
+    assert figures == {"codes_label.png", "codes_subtype.png", "codes_age.png", "learning_curves.png"}
+    assert (run / "report.html").is_file()
+
+
+def test_categories_that_look_like_numbers_stay_categories(run: Path) -> None:
+    assert set(read_codes(run)["subtype"].dropna()) == {"1", "2"}
+    metrics = evaluate_run(run, n_permutations=0).query("attribute == 'subtype'")["metric"]
+    assert set(metrics) == {"balanced_accuracy", "accuracy", "auc"}
+
+
+def test_new_tables_are_scored_with_probes_of_the_training_part(run: Path) -> None:
+    scores = evaluate_run(run, source(2), n_permutations=0)
+    label = scores.query("attribute == 'label'")
+    assert label["n_test"].unique().tolist() == [60]
+    assert label["n_train"].unique().tolist() == [(read_codes(run)["split"] == "train").sum()]
+
+
+def test_a_mistake_found_on_the_way_in_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="batch_size"):
+        fit_run(SepVAE(**QUICK, batch_size=2), source(0), source(1), tmp_path / "run", about_data={}, say=print)
+    assert list(tmp_path.iterdir()) == []
