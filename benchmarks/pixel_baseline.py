@@ -31,7 +31,7 @@ def main() -> None:
     recipe = read_recipe(options.run)["data"]
     reader = ("image_size", "channels", "fit", "pattern", "limit", "limit_by")
     source = read_image_folder(options.data, **{name: recipe[name] for name in reader})
-    codes = read_codes(options.run).set_index("id").loc[source.ids].reset_index()
+    codes = read_codes(options.run).set_index("id").loc[source.ids].reset_index().copy()
     pixels = source.x.reshape(len(source), -1).astype(np.float32) / 255
     train = (codes["split"] == "train").to_numpy()
     components = PCA(options.components, random_state=0).fit(pixels[train]).transform(pixels)

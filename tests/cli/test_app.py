@@ -228,6 +228,10 @@ def test_images_of_another_size_are_resized_as_the_recipe_says(run: Path, tmp_pa
     assert len(pd.read_csv(tmp_path / "codes.csv")) == 1
 
 
+def test_version() -> None:
+    assert invoke("--version") == f"sepvae {sepvae.__version__}\n"
+
+
 def test_as_a_process_help_names_the_commands_without_torch() -> None:
     code = "import sys; from sepvae.cli.app import app; app(['--help'], standalone_mode=False); "
     code += "sys.exit(bool({'torch', 'pandas', 'sklearn'} & set(sys.modules)))"

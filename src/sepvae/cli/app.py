@@ -5,10 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
+from sepvae import __version__
+
 app = typer.Typer(
     help="Contrastive analysis for medical imaging: separate what patients share with controls "
     "from what only patients have.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 
@@ -22,9 +25,19 @@ Set = Annotated[
 ]
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"sepvae {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _about() -> None:
-    """Set nothing up; it makes `sepvae COMMAND` the only form."""
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()
