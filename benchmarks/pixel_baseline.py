@@ -1,9 +1,9 @@
 """
-What the same probes read from the pixels themselves: principal components, fitted on a run's training part.
+What the same probes read from the pixels: principal components, fitted on a run's training part.
 
     python benchmarks/pixel_baseline.py RUN DATA OUT.csv [--components 128]
 
-Reads DATA as the recipe of RUN says, takes its split, and scores the components as if they were salient codes.
+Reads DATA as the recipe of RUN says, takes its split, scores the components as if they were salient codes.
 """
 
 import argparse

@@ -27,7 +27,9 @@ def source(seed: int) -> ArraySource:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "table"
     about = {"reader": "frame"}
-    fit_run(SepVAE(**QUICK), source(0), source(1), out, about_data=about, n_permutations=2, say=lambda _: None)
+    fit_run(
+        SepVAE(**QUICK), source(0), source(1), out, about_data=about, n_permutations=2, say=lambda _: None
+    )
     return out
 
 
@@ -52,5 +54,7 @@ def test_new_tables_are_scored_with_probes_of_the_training_part(run: Path) -> No
 
 def test_a_mistake_found_on_the_way_in_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="batch_size"):
-        fit_run(SepVAE(**QUICK, batch_size=2), source(0), source(1), tmp_path / "run", about_data={}, say=print)
+        fit_run(
+            SepVAE(**QUICK, batch_size=2), source(0), source(1), tmp_path / "run", about_data={}, say=print
+        )
     assert list(tmp_path.iterdir()) == []

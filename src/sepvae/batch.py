@@ -12,7 +12,7 @@ AnyArray = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Batch:
+class Batch:  # numpydoc ignore=PR02
     """
     Some samples, as numpy arrays with one row each.
 
@@ -44,23 +44,35 @@ class Source(Protocol):
     """
     Where samples come from: arrays in memory, image files, a packed store all look like this.
 
-    `sample_shape` is the shape of one sample, `attributes` a table with one row per sample of whatever else
-    is known about it (empty cells where an attribute does not apply).
+    `ids`, `groups` and `labels` are as in `Batch`, of all samples; `sample_shape` is the shape of one,
+    `attributes` a table of whatever else is known about each (an empty cell where one does not apply).
     """
 
     @property
-    def ids(self) -> AnyArray: ...
+    def ids(self) -> AnyArray: ...  # numpydoc ignore=GL08
     @property
-    def groups(self) -> AnyArray: ...
+    def groups(self) -> AnyArray: ...  # numpydoc ignore=GL08
     @property
-    def labels(self) -> AnyArray: ...
+    def labels(self) -> AnyArray: ...  # numpydoc ignore=GL08
     @property
-    def attributes(self) -> pd.DataFrame: ...
+    def attributes(self) -> pd.DataFrame: ...  # numpydoc ignore=GL08
     @property
-    def sample_shape(self) -> tuple[int, ...]: ...
+    def sample_shape(self) -> tuple[int, ...]: ...  # numpydoc ignore=GL08
 
     def __len__(self) -> int: ...
 
     def take(self, indices: IntArray) -> Batch:
-        """Return the samples at these positions."""
+        """
+        Give the samples at these positions.
+
+        Parameters
+        ----------
+        indices : ndarray of int
+            Positions.
+
+        Returns
+        -------
+        Batch
+            The samples, in that order.
+        """
         ...

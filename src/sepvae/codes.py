@@ -14,7 +14,7 @@ OtherT = TypeVar("OtherT")
 
 
 @dataclass(frozen=True)
-class Codes(Generic[ArrayT]):
+class Codes(Generic[ArrayT]):  # numpydoc ignore=PR02
     """
     Posterior means and log-variances of the common code c and the salient code s.
 
@@ -33,7 +33,7 @@ class Codes(Generic[ArrayT]):
 
     def map(self, function: Callable[[ArrayT], OtherT]) -> "Codes[OtherT]":
         """
-        Codes after the same change to all four parts.
+        Make the same change to all four parts.
 
         Parameters
         ----------
@@ -81,7 +81,7 @@ def code_names(common_dim: int, salient_dim: int, space: Space = "both") -> list
 
 def code_columns(table: pd.DataFrame, space: Space) -> list[str]:
     """
-    Columns of a table of codes (`codes.csv`) that belong to a space.
+    Find the columns of a table of codes (`codes.csv`) that belong to a space.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def code_columns(table: pd.DataFrame, space: Space) -> list[str]:
 
 def attribute_columns(table: pd.DataFrame) -> list[str]:
     """
-    Columns of a table of codes that hold attributes: all but the codes and id, split, group, label, y.
+    Find the columns of a table of codes that hold attributes: all but codes, id, split, group, label, y.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def codes_table(codes: Codes[npt.NDArray[Any]], about: pd.DataFrame) -> pd.DataF
 
 def concatenate_codes(parts: Sequence[Codes[npt.NDArray[Any]]]) -> Codes[npt.NDArray[Any]]:
     """
-    Codes of several batches, one after the other.
+    Join the codes of several batches, one after the other.
 
     Parameters
     ----------

@@ -136,7 +136,7 @@ _RECONSTRUCTIONS: dict[str, Literal["own", "none"]] = {"full": "own", "common_on
 
 def encode_run(run: str | Path, source: Source) -> pd.DataFrame:
     """
-    Codes of new data, by the model of a run folder.
+    Encode new data by the model of a run folder.
 
     Parameters
     ----------

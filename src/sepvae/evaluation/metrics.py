@@ -99,7 +99,7 @@ def _r2(truth: AnyArray, predicted: AnyArray, weights: FloatArray) -> FloatArray
 
 
 @dataclass(frozen=True)
-class Metric:
+class Metric:  # numpydoc ignore=PR02
     """
     One way to score a probe.
 

@@ -16,7 +16,7 @@ RIDGE_ALPHAS = (0.1, 1.0, 10.0, 100.0, 1000.0)
 
 
 @dataclass(frozen=True)
-class Samples:
+class Samples:  # numpydoc ignore=PR02
     """
     What a probe sees of n samples.
 

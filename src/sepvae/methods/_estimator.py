@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
 from lightning.fabric import Fabric
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
@@ -82,8 +81,8 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
         Parameters
         ----------
         X : array-like, DataFrame or Source
-            A table of shape (n, features), where NaN is a missing value; or images of shape (n, channels, h, w),
-            as uint8 or as floats in [0, 1]; or a source, which brings its labels and groups.
+            A table of shape (n, features), where NaN is a missing value; or images of shape (n, channels, h,
+            w), as uint8 or as floats in [0, 1]; or a source, which brings its labels and groups.
         y : array-like of shape (n,)
             Two labels, background and target.
         groups : array-like of shape (n,), default=None
@@ -108,7 +107,8 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
         objective = self._objective()
         parts = self._parts(group, groups)
         self.background_, self.validation_indices_ = classes[order[0]], parts[1]
-        self.classes_, self._order, self.sample_shape_, self.scaler_ = classes, order, source.sample_shape, None
+        self.classes_, self._order = classes, order
+        self.sample_shape_, self.scaler_ = source.sample_shape, None
         if isinstance(source, ArraySource) and source.x.ndim == 2:
             names = getattr(self, "feature_names_in_", None)
             self.scaler_ = TableScaler(names).fit(source.x[parts[0]])
@@ -125,7 +125,7 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
 
     def encode(self, X: Any) -> Codes[FloatArray]:
         """
-        Codes of samples; no label is needed.
+        Encode samples; no label is needed.
 
         Parameters
         ----------
@@ -159,7 +159,7 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
 
     def get_feature_names_out(self, input_features: Any = None) -> AnyArray:  # noqa: ARG002
         """
-        Names of what `transform` gives: common0, .., salient0, ...
+        Name what `transform` gives: common0, .., salient0, ...
 
         Parameters
         ----------
@@ -207,12 +207,13 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
         ndarray of shape (n,)
             Labels.
         """
-        probabilities = self.predict_proba(X)
-        return self.classes_[probabilities.argmax(axis=1)]
+        likelier = self.predict_proba(X).argmax(axis=1)
+        labels: AnyArray = self.classes_[likelier]
+        return labels
 
     def reconstruct(self, X: Any, salient: Literal["own", "none"] = "own") -> FloatArray:
         """
-        Samples as the decoder sees them, with their salient part or without it.
+        Decode the codes of samples, with their salient part or without it.
 
         Parameters
         ----------
@@ -256,7 +257,7 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
 
     def swap(self, a: Any, b: Any) -> FloatArray:
         """
-        Samples with the common part of `a` and the salient part of `b`.
+        Decode the common part of `a` with the salient part of `b`.
 
         Parameters
         ----------
@@ -270,7 +271,8 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
         """
         common, salient = self.encode(a).common_mean, self.encode(b).salient_mean
         if len(common) != len(salient):
-            raise DataError(f"swap: wanted as many samples in a as in b, got {len(common)} and {len(salient)}")
+            sizes = f"{len(common)} and {len(salient)}"
+            raise DataError(f"swap: wanted as many samples in a as in b, got {sizes}")
         return self._in_units(self._decode(common, salient))
 
     def sample(self, n: int, y: int = 0, random_state: int | None = None) -> FloatArray:
@@ -346,7 +348,7 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
         check_choice("reset_optimizer", self.reset_optimizer, ("never", "epoch"))
 
     def _parts(self, group: IntArray, groups: AnyArray) -> tuple[IntArray, IntArray]:
-        """Positions for training and for validation; none for the latter where a label is too rare to share."""
+        """Positions for training and validation; none for the latter where a label is too rare to share."""
         everyone, nobody = np.arange(len(group)), np.arange(0)
         if self.validation_fraction == 0:
             return everyone, nobody
@@ -367,7 +369,8 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
             check_images(X)
             labels = column_or_1d(y, warn=True)
         else:
-            X, labels = validate_data(self, X, y, dtype=np.float64, ensure_all_finite=False, ensure_min_samples=2)
+            checks = {"dtype": np.float64, "ensure_all_finite": False, "ensure_min_samples": 2}
+            X, labels = validate_data(self, X, y, **checks)
         check_classification_targets(labels)
         source = ArraySource(X, labels, groups=None if groups is None else column_or_1d(groups))
         return source, source.labels, source.groups
@@ -377,8 +380,9 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
         check_is_fitted(self)
         if hasattr(X, "take") and hasattr(X, "labels"):
             if not (isinstance(X, ArraySource) and X.x.ndim == 2):
-                self._check_shape(X.sample_shape)
-                return X
+                source: Source = X
+                self._check_shape(source.sample_shape)
+                return source
             X = X.x
         if self.scaler_ is not None:
             X = validate_data(self, X, dtype=np.float64, ensure_all_finite=False, reset=False)
@@ -392,7 +396,9 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
     def _check_shape(self, shape: tuple[int, ...]) -> None:
         if tuple(shape) != tuple(self.sample_shape_):
             wanted, got = (" x ".join(map(str, s)) for s in (self.sample_shape_, shape))
-            raise DataError(f"X: the model was fitted on samples of {wanted}, got {got}; resize the new data alike")
+            raise DataError(
+                f"X: the model was fitted on samples of {wanted}, got {got}; resize the new data alike"
+            )
 
     def _encode(self, source: Source) -> Codes[FloatArray]:
         everyone = np.arange(len(source))
@@ -412,7 +418,7 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
 
     @contextmanager
     def _inference(self) -> Iterator[tuple[ContrastiveAutoencoder, Callable[[Any], Tensor]]]:
-        """Module on the device that `accelerator` names, and what puts arrays beside it; back on the CPU after."""
+        """Lend the module on the device that `accelerator` names, and what puts arrays beside it."""
         check_is_fitted(self)
         device = Fabric(accelerator=self.accelerator, devices=1).device
         dtype = next(self.module_.parameters()).dtype

@@ -47,7 +47,9 @@ def save_model(estimator: "ContrastiveEstimator", folder: Path) -> Path:
         If the folder exists.
     """
     if folder.exists():
-        raise ModelFileError(f"{folder}: wanted a new folder for the model, but it exists; choose another name")
+        raise ModelFileError(
+            f"{folder}: wanted a new folder for the model, but it exists; choose another name"
+        )
     keywords = {k: v for k, v in estimator.get_params(deep=False).items() if k not in NOT_SAVED}
     if not isinstance(estimator.network, str):
         keywords["network"] = None
@@ -61,7 +63,8 @@ def save_model(estimator: "ContrastiveEstimator", folder: Path) -> Path:
         "sample_shape": list(estimator.sample_shape_),
         "features": [str(name) for name in getattr(estimator, "feature_names_in_", [])] or None,
     }
-    arrays = {f"module.{k}": np.ascontiguousarray(v.numpy()) for k, v in estimator.module_.state_dict().items()}
+    tensors = estimator.module_.state_dict()
+    arrays = {f"module.{name}": np.ascontiguousarray(tensor.numpy()) for name, tensor in tensors.items()}
     if estimator.scaler_ is not None:
         arrays |= {f"scaler.{k}": np.ascontiguousarray(v) for k, v in estimator.scaler_.state().items()}
     folder.mkdir(parents=True)
@@ -110,7 +113,9 @@ def load(path: str | Path, *, network: tuple[nn.Module, nn.Module] | None = None
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise ModelFileError(f"{folder / ABOUT} is damaged ({error!r}); save the model again") from error
     except RuntimeError as error:
-        raise ModelFileError(f"{folder / WEIGHTS}: weights do not fit the network that {ABOUT} names") from error
+        raise ModelFileError(
+            f"{folder / WEIGHTS}: weights do not fit the network that {ABOUT} names"
+        ) from error
     return estimator
 
 
@@ -123,7 +128,9 @@ def _restore(
     """Give an estimator back what `fit` had set."""
     if estimator.network is None:
         if network is None:
-            raise DataError("the model was fitted with modules of your own; give them again: network=(encoder, decoder)")
+            raise DataError(
+                "the model was fitted with modules of your own; give them again: network=(encoder, decoder)"
+            )
         estimator.network = network
     estimator.classes_ = np.array(about["classes"])
     estimator._order = np.array(about["order"])
@@ -154,7 +161,8 @@ def _find_class(name: str, folder: Path) -> Any:
     from sepvae import methods
 
     if name not in methods.METHODS:
-        raise ModelFileError(f"{folder / ABOUT}: wanted one of {', '.join(methods.METHODS)}, got class {name!r}")
+        known = ", ".join(methods.METHODS)
+        raise ModelFileError(f"{folder / ABOUT}: wanted one of {known}, got class {name!r}")
     return getattr(methods, name)
 
 
@@ -165,7 +173,9 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         arrays = load_file(folder / WEIGHTS)
     except (ValueError, SafetensorError) as error:
-        raise ModelFileError(f"{folder}: {ABOUT} or {WEIGHTS} is damaged ({error}); save the model again") from error
+        raise ModelFileError(
+            f"{folder}: {ABOUT} or {WEIGHTS} is damaged ({error}); save the model again"
+        ) from error
     if about.get("format") != FORMAT:
         raise ModelFileError(
             f"{folder / ABOUT}: wanted format {FORMAT}, got {about.get('format')}; a newer sepvae may read it"

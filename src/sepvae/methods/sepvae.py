@@ -23,7 +23,7 @@ Learnt = Literal["learnt"]
 
 
 @dataclass(frozen=True)
-class SepVAEObjective:
+class SepVAEObjective:  # numpydoc ignore=PR02
     """
     The loss of Eq. 2: its terms, one value per sample, and their weights.
 
@@ -32,9 +32,9 @@ class SepVAEObjective:
     beta_common, beta_salient, kappa, gamma : float
         Weights, as in `SepVAE`.
     background_prior_var : float
-        sigma_p.
+        Variance sigma_p.
     background_posterior_var : float or "learnt"
-        sigma_q.
+        Variance sigma_q.
     reconstruction_var : float or "learnt"
         Variance of p(x | c, s).
     rectify_mi : bool
@@ -60,12 +60,26 @@ class SepVAEObjective:
 
     @property
     def prior(self) -> GroupPrior:
-        """Salient prior p(s | y)."""
+        """
+        Salient prior p(s | y).
+
+        Returns
+        -------
+        GroupPrior
+            Narrow for the background, standard for targets.
+        """
         return GroupPrior(self.background_prior_var)
 
     @property
     def weights(self) -> dict[str, float]:
-        """Weight of each term."""
+        """
+        Weight of each term.
+
+        Returns
+        -------
+        dict of str to float
+            By the names of the terms; an ablation is a weight of 0.
+        """
         return {
             "reconstruction": 1.0,
             "common_kl": self.beta_common,
@@ -93,11 +107,14 @@ class SepVAEObjective:
         """
         if self.background_posterior_var == "learnt":
             return codes
-        sigma_q = torch.tensor(self.background_posterior_var, device=y.device, dtype=codes.salient_logvar.dtype)
-        logvar = torch.where(y[:, None] == 0, sigma_q.log(), codes.salient_logvar)
+        learnt = codes.salient_logvar
+        sigma_q = torch.tensor(self.background_posterior_var, device=y.device, dtype=learnt.dtype)
+        logvar = torch.where(y[:, None] == 0, sigma_q.log(), learnt)
         return Codes(codes.common_mean, codes.common_logvar, codes.salient_mean, logvar)
 
-    def critic_loss(self, model: ContrastiveAutoencoder, codes: Codes[Tensor], generator: torch.Generator) -> Tensor:
+    def critic_loss(
+        self, model: ContrastiveAutoencoder, codes: Codes[Tensor], generator: torch.Generator
+    ) -> Tensor:
         """
         What the critic learns: to tell z = [c, s] from [c, s of another image] (Algorithm 1, lines 4 to 6).
 
@@ -120,7 +137,12 @@ class SepVAEObjective:
         return critic_loss(model.critic(c, s), model.critic(c, s[derangement(len(s), generator)]))
 
     def losses(
-        self, model: ContrastiveAutoencoder, x: Tensor, y: Tensor, codes: Codes[Tensor], generator: torch.Generator
+        self,
+        model: ContrastiveAutoencoder,
+        x: Tensor,
+        y: Tensor,
+        codes: Codes[Tensor],
+        generator: torch.Generator,
     ) -> Losses:
         """
         All terms of Eq. 2.
@@ -141,15 +163,16 @@ class SepVAEObjective:
         Returns
         -------
         Losses
-            Terms; the classifier's own loss; squared error per pixel and the excess of the background's KL over
-            the least that frozen variances allow.
+            Terms; the classifier's own loss; squared error per pixel and the excess of the background's KL
+            over the least that frozen variances allow.
         """
         c = sample(codes.common_mean, codes.common_logvar, generator)
         s = sample(codes.salient_mean, codes.salient_logvar, generator)
         background, pixels = (y == 0).to(s.dtype), x[0].numel()
 
         error = squared_error(x, model.decode(c, self.prior.presence(y) * s))
-        salient_kl = gaussian_kl(codes.salient_mean, codes.salient_logvar, self.prior.mean(y), self.prior.variance(y))
+        prior = self.prior.mean(y), self.prior.variance(y)
+        salient_kl = gaussian_kl(codes.salient_mean, codes.salient_logvar, *prior)
         terms = {
             "reconstruction": gaussian_nll(error, pixels, self._variance(error, pixels)),
             "common_kl": standard_kl(codes.common_mean, codes.common_logvar),
@@ -162,8 +185,8 @@ class SepVAEObjective:
         if self.background_posterior_var != "learnt":
             off_centre = codes.salient_mean.square().sum(dim=1) / (2 * self.background_prior_var)
             shown["salient_kl_background_excess"] = background * off_centre
-        # The classifier learns at full weight, for at gamma = 1e-10 its gradient would drown in Adam's eps; gamma
-        # scales what it tells the encoder.
+        # The classifier learns at full weight, for at gamma = 1e-10 its gradient would drown in Adam's eps;
+        # gamma scales what it tells the encoder.
         classifier = group_cross_entropy(model.salient_classifier(s.detach()), y)
         return Losses(terms, classifier, shown)
 
@@ -177,8 +200,8 @@ class SepVAE(ContrastiveEstimator):
     Contrastive VAE that separates salient (target-only) from common factors of variation.
 
     Two encoders give q(c | x) and q(s | x), one decoder p(x | c, s). Background samples are decoded from
-    [c, s' = 0] and have a narrow salient prior; a critic keeps c and s independent, a classifier in the salient
-    space keeps the groups apart.
+    [c, s' = 0] and have a narrow salient prior; a critic keeps c and s independent, a classifier in the
+    salient space keeps the groups apart.
 
     Parameters
     ----------
@@ -188,9 +211,9 @@ class SepVAE(ContrastiveEstimator):
         Dimension of the salient space (D_s).
     network : {"auto", "mlp", "cnn2d", "e1", "e2", "release"} or tuple of two Module, default="auto"
         "auto" is `mlp` for tables and `cnn2d` for images; `e1` and `e2` are the paper's (App. E.1, E.2),
-        `release` is the one in the authors' code. Or the user's own (encoder, decoder): the encoder from samples
-        to features of shape (batch, any width), the decoder from (batch, common_dim + salient_dim) to samples,
-        with whatever output the samples need. Both are copied, the encoder once for each space.
+        `release` is the one in the authors' code. Or the user's own (encoder, decoder): the encoder from
+        samples to features of shape (batch, any width), the decoder from (batch, common_dim + salient_dim) to
+        samples, with whatever output they need. Both are copied, the encoder once for each space.
     beta_common : float, default=1.0
         Weight of the common prior (beta_c; term b of Eq. 2).
     beta_salient : float, default=1.0
@@ -198,17 +221,17 @@ class SepVAE(ContrastiveEstimator):
     kappa : float, default=1.0
         Weight of the mutual information of c and s (Eq. 3).
     gamma : float, default=1.0
-        Weight of the salient classification (term d) in the gradient of the encoder. The classifier itself always
-        learns at full weight.
+        Weight of the salient classification (term d) in the gradient of the encoder. The classifier itself
+        always learns at full weight.
     background_prior_var : float, default=0.05
         Variance of the salient prior of the background (sigma_p), in (0, 1].
     background_posterior_var : float or "learnt", default=0.1
         Salient posterior variance of background samples in training (sigma_q, App. B): frozen at a number, or
         given by the encoder.
     reconstruction_var : float or "learnt", default="learnt"
-        Variance of p(x | c, s). A number v weighs the squared error, summed over pixels, by 1 / (2 v): 0.5 is the
-        paper's. "learnt" takes the likeliest, which is the mean squared error of each batch, so that the weights
-        suit data of any size and noise.
+        Variance of p(x | c, s). A number v weighs the squared error, summed over pixels, by 1 / (2 v): 0.5 is
+        the paper's. "learnt" takes the likeliest, which is the mean squared error of each batch, so that the
+        weights suit data of any size and noise.
     rectify_mi : bool, default=True
         Replace negative estimates of the mutual information by 0, sample by sample (the ReLU of Eq. 3).
     background : label or None, default=None
@@ -226,10 +249,11 @@ class SepVAE(ContrastiveEstimator):
     max_epochs : int, default=100
         Passes through the training part.
     validation_fraction : float, default=0.1
-        Share of the data set aside for the validation curves, in [0, 1), stratified by label and grouped. None is
-        set aside where a label has too few samples or groups for it.
+        Share of the data set aside for the validation curves, in [0, 1), stratified by label and grouped.
+        None is set aside where a label has too few samples or groups for it.
     early_stopping : int or None, default=None
-        Stop after this many epochs in which the validation loss, without the mutual information, did not fall.
+        Stop after this many epochs in which the validation loss, without the mutual information, did not
+        fall.
     keep : {"last", "best"}, default="last"
         Which epoch's weights to keep; "best" has the least validation loss without the mutual information.
     random_state : int or None, default=0

@@ -122,9 +122,8 @@ def _counts(shares: AnyArray, batch_size: int, n_batches: int, least: int) -> np
 
 
 def _repeat(rng: np.random.Generator, members: npt.NDArray[np.intp], total: int) -> npt.NDArray[np.intp]:
-    """Shuffle, as often as it takes to draw `total` samples."""
-    rounds = -(-total // len(members))
-    return np.concatenate([rng.permutation(members) for _ in range(rounds)])[:total]
+    """Draw `total` samples: shuffled, and again in the same order, so that near ones are not the same."""
+    return np.resize(rng.permutation(members), total)
 
 
 def training_batches(

@@ -1,0 +1,161 @@
+import numpy as np
+import pytest
+import torch
+
+from sepvae.data.arrays import ArraySource
+from sepvae.errors import DataError
+from sepvae.training.loader import GroupBatches, ordered_batches, training_batches
+
+# Samples of each group, and batch size: equal, uneven (with shares inexact in floats), rare, three groups.
+CASES = pytest.mark.parametrize(
+    ("sizes", "batch_size"),
+    [((50, 50), 10), ((5, 22), 10), ((497, 3), 32), ((3, 497), 500), ((90, 10), 4), ((45, 45, 10), 6)],
+    ids=str,
+)
+
+
+def batches(sizes, batch_size, *, balanced=False, epoch=0, seed=0, **share):
+    """Batches of one epoch, and the group of every sample."""
+    y = np.random.default_rng(0).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    sampler = GroupBatches(y, np.arange(len(y)), batch_size, balanced=balanced, random_state=seed, **share)
+    sampler.set_epoch(epoch)
+    assert len(sampler) == len(y) // batch_size
+    return list(sampler), y
+
+
+def counts(sizes, *args, **keywords):
+    """How many of each group are in each batch."""
+    drawn, y = batches(sizes, *args, **keywords)
+    return np.array([np.bincount(y[rows], minlength=len(sizes)) for rows in drawn])
+
+
+@CASES
+@pytest.mark.parametrize("balanced", [False, True])
+def test_every_batch_is_full_and_holds_two_of_each_group(sizes, batch_size, balanced):
+    of_each = counts(sizes, batch_size, balanced=balanced)
+    assert len(of_each) == sum(sizes) // batch_size
+    assert (of_each.sum(axis=1) == batch_size).all()
+    assert of_each.min() >= 2
+
+
+@pytest.mark.parametrize(
+    ("sizes", "batch_size"), [((50, 50), 10), ((61, 40), 16), ((70, 200, 231), 25)], ids=str
+)
+def test_an_epoch_has_the_proportions_of_the_data(sizes, batch_size):
+    of_each = counts(sizes, batch_size)
+    ideal = of_each.sum() * np.array(sizes) / sum(sizes)
+    assert np.abs(of_each.sum(axis=0) - ideal).max() < 1
+    assert np.abs(of_each - ideal / len(of_each)).max() < 2
+
+
+@pytest.mark.parametrize(
+    ("sizes", "batch_size"), [((61, 40), 16), ((497, 3), 33), ((90, 10, 20), 12)], ids=str
+)
+def test_balanced_batches_hold_equal_numbers(sizes, batch_size):
+    of_each = counts(sizes, batch_size, balanced=True)
+    assert np.abs(of_each - batch_size / len(sizes)).max() < 1
+    assert np.ptp(of_each.sum(axis=0)) <= 1
+
+
+@CASES
+def test_no_sample_comes_twice_in_an_epoch_unless_its_group_is_too_rare(sizes, batch_size):
+    drawn, y = batches(sizes, batch_size)
+    times = np.bincount(np.concatenate(drawn), minlength=len(y))
+    for k, size in enumerate(sizes):
+        is_rare = size * batch_size < 2 * sum(sizes)
+        assert np.ptp(times[y == k]) <= 1
+        assert times[y == k].max() == 1 or is_rare
+
+
+def test_a_rare_group_is_gone_through_again_and_again():
+    drawn, y = batches((497, 3), 32)
+    times = np.bincount(np.concatenate(drawn), minlength=500)
+    assert times[y == 1].tolist() == [10, 10, 10]  # two in each of 15 batches
+
+
+def test_another_order_and_another_rest_in_each_epoch():
+    first, second = (np.concatenate(batches((61, 40), 16, epoch=epoch)[0]) for epoch in (0, 1))
+    assert not np.array_equal(first, second)
+    assert set(first) != set(second)
+
+
+def test_order_depends_on_the_seed_and_nothing_else():
+    one, same, other = (np.concatenate(batches((61, 40), 16, seed=seed, epoch=3)[0]) for seed in (1, 1, 2))
+    assert np.array_equal(one, same)
+    assert not np.array_equal(one, other)
+
+
+def test_every_order_is_random():
+    drawn, y = batches((500, 500), 1000)
+    for k in (0, 1):
+        rows = drawn[0][y[drawn[0]] == k]
+        assert abs(np.corrcoef(rows, np.arange(500))[0, 1]) < 0.1
+
+
+def test_a_batch_larger_than_the_data_is_all_of_it():
+    y = np.array([0, 1, 0, 1, 1])
+    (rows,) = GroupBatches(y, np.arange(5), 100, balanced=False, random_state=0)
+    assert sorted(rows) == [0, 1, 2, 3, 4]
+
+
+def test_only_the_given_positions_are_drawn():
+    positions = np.array([3, 5, 7, 8, 11, 12])
+    drawn = list(GroupBatches(np.arange(20) % 2, positions, 4, balanced=True, random_state=0))
+    assert set(np.concatenate(drawn)) <= set(positions)
+
+
+@pytest.mark.parametrize(("sizes", "batch_size"), [((50, 50), 10), ((61, 40), 17), ((90, 30), 16)], ids=str)
+def test_processes_part_each_batch_between_them(sizes, batch_size):
+    whole, _ = batches(sizes, batch_size)
+    shares = [batches(sizes, batch_size, rank=rank, world_size=2)[0] for rank in (0, 1)]
+    for batch, *parts in zip(whole, *shares, strict=True):
+        assert sorted(np.concatenate(parts)) == sorted(batch)
+        assert abs(len(parts[0]) - len(parts[1])) <= 1
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize(
+    ("sizes", "batch_size"), [((497, 3), 33), ((20, 100), 8), ((45, 45, 10), 12)], ids=str
+)
+def test_every_process_holds_two_of_each_group(sizes, batch_size, rank):
+    assert counts(sizes, batch_size, rank=rank, world_size=2).min() >= 2
+
+
+@pytest.mark.parametrize(("batch_size", "world_size", "least"), [(3, 1, 4), (7, 2, 8)])
+def test_a_batch_too_small_for_every_group_is_refused(batch_size, world_size, least):
+    message = f"batch_size: wanted {least} or more, .* {least // 2} samples of every group, got {batch_size}"
+    with pytest.raises(DataError, match=message):
+        batches((50, 50), batch_size, world_size=world_size)
+
+
+class CountingSource(ArraySource):
+    """Notes the positions of every call."""
+
+    calls = ()
+
+    def take(self, indices):
+        self.calls = (*self.calls, indices.tolist())
+        return super().take(indices)
+
+
+def test_training_batches_take_each_batch_in_one_call():
+    y = np.arange(20) % 2
+    source = CountingSource(np.arange(20.0)[:, None], y)
+    loader = training_batches(source, y, np.arange(20), batch_size=8, balanced=False, random_state=0)
+    pairs, rows = list(loader), [rows.tolist() for rows in loader.sampler]
+    assert [x[:, 0].tolist() for x, _ in pairs] == list(source.calls) == rows
+    assert [groups.tolist() for _, groups in pairs] == [y[rows].tolist() for rows in source.calls]
+    assert pairs[0][1].dtype == torch.int64
+
+
+def test_ordered_batches_keep_order_and_the_last_incomplete_one():
+    y = np.array([1, 0, 0, 1, 0])
+    source = CountingSource(np.arange(5.0)[:, None], y)
+    pairs = list(ordered_batches(source, y, np.array([4, 0, 1, 3, 2]), batch_size=2))
+    assert [x[:, 0].tolist() for x, _ in pairs] == list(source.calls) == [[4, 0], [1, 3], [2]]
+    assert [groups.tolist() for _, groups in pairs] == [[0, 1], [0, 1], [0]]
+
+
+def test_of_no_positions_there_are_no_ordered_batches():
+    source = ArraySource([[1.0]], [0])
+    assert list(ordered_batches(source, np.array([0]), np.arange(0), batch_size=2)) == []

@@ -1,0 +1,274 @@
+import lightning.pytorch as pl
+import numpy as np
+import pytest
+import torch
+from torch.distributions import Bernoulli, Normal, kl_divergence
+from torch.testing import assert_close
+
+from sepvae.data.arrays import ArraySource
+from sepvae.errors import TrainingError
+from sepvae.losses.density_ratio import derangement
+from sepvae.methods.sepvae import SepVAEObjective
+from sepvae.networks.autoencoder import build_autoencoder
+from sepvae.training.fit import _quiet_lightning
+from sepvae.training.loader import GroupBatches, ordered_batches, training_batches
+from sepvae.training.module import AlternatingTraining, GroupMeans, as_input
+
+OBJECTIVE = SepVAEObjective(
+    beta_common=0.5,
+    beta_salient=0.3,
+    kappa=2.0,
+    gamma=1.0,
+    background_prior_var=0.05,
+    background_posterior_var=0.1,
+    reconstruction_var=0.5,
+    rectify_mi=True,
+)
+rng = np.random.default_rng(0)
+Y = rng.permutation(np.repeat([0, 1], [14, 9]))
+X = rng.normal(size=(23, 5)) + Y[:, None] * np.array([3.0, 0, 0, 0, 0])
+VALIDATION = np.arange(3)  # one of a group, two of the other
+
+
+class Watched:
+    """The objective, with something done on the way."""
+
+    def __init__(self, **methods):
+        for name, method in methods.items():
+            setattr(self, name, method)
+
+    def __getattr__(self, name):
+        return getattr(OBJECTIVE, name)
+
+
+@pytest.fixture
+def model():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return build_autoencoder("mlp", (5,), 3, 2, 2).double()
+
+
+@pytest.fixture
+def fit(model, tmp_path):
+    """Train for some epochs of two batches of 8 in double precision; give the Lightning module."""
+
+    def run(objective=OBJECTIVE, *, epochs=3, reset_optimizer="never", validate=True, learning_rate=1e-2):
+        training = AlternatingTraining(
+            model,
+            objective,
+            n_groups=2,
+            learning_rate=learning_rate,
+            reset_optimizer=reset_optimizer,
+            random_state=7,
+        )
+        trainer = pl.Trainer(
+            max_epochs=epochs,
+            accelerator="cpu",
+            precision="64-true",
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            default_root_dir=tmp_path,
+        )
+        source, rest = ArraySource(X, Y), np.arange(len(VALIDATION), len(Y))
+        batches = training_batches(source, Y, rest, batch_size=8, balanced=False, random_state=7)
+        validation = ordered_batches(source, Y, VALIDATION, batch_size=2) if validate else None
+        with _quiet_lightning():
+            trainer.fit(training, batches, validation)
+        return training
+
+    return run
+
+
+def algorithm_1(model, *, epochs, new_adam_each_epoch):
+    """The paper's pseudo-code, on the same batches and noise."""
+    rest = [p for name, p in model.named_parameters() if not name.startswith("critic")]
+    batches = GroupBatches(Y, np.arange(len(VALIDATION), len(Y)), 8, balanced=False, random_state=7)
+    for epoch in range(epochs):
+        batches.set_epoch(epoch)
+        if epoch == 0 or new_adam_each_epoch:
+            adam, critic_adam = (
+                torch.optim.Adam(rest, 1e-2),
+                torch.optim.Adam(model.critic.parameters(), 1e-2),
+            )
+        for step, rows in enumerate(batches):
+            x, y = torch.from_numpy(X[rows]), torch.from_numpy(Y[rows])[:, None].double()
+            entropy = np.random.SeedSequence([7, epoch, step, 0, 0]).generate_state(1, np.uint64)
+            noise = torch.Generator().manual_seed(int(entropy[0] >> 1))
+
+            def posterior(x=x, y=y):
+                (mean, logvar), (salient_mean, salient_logvar) = (
+                    model.common_encoder(x),
+                    model.salient_encoder(x),
+                )
+                std = y * (salient_logvar / 2).exp() + (1 - y) * 0.1**0.5
+                return Normal(mean, (logvar / 2).exp()), Normal(salient_mean, std)
+
+            def draw(q, noise=noise):
+                return q.loc + q.scale * torch.randn(q.loc.shape, generator=noise, dtype=torch.float64)
+
+            q_c, q_s = posterior()
+            c, s = draw(q_c).detach(), draw(q_s).detach()
+            d = model.critic(c, s).sigmoid()
+            d_shuffled = model.critic(c, s[derangement(len(s), noise)]).sigmoid()
+            critic_adam.zero_grad()
+            (-d.log() - (1 - d_shuffled).log()).mean().backward()
+            critic_adam.step()
+
+            c, s = draw(q_c), draw(q_s)
+            d = model.critic(c, s).sigmoid()
+            prior = Normal(torch.zeros_like(y), (y + (1 - y) * 0.05).sqrt())
+            loss = (
+                (x - model.decode(c, y * s)).square().sum(dim=1)
+                + 0.5 * kl_divergence(q_c, Normal(0, 1)).sum(dim=1)
+                + 0.3 * kl_divergence(q_s, prior).sum(dim=1)
+                - Bernoulli(logits=model.salient_classifier(s)).log_prob(y)[:, 0]
+                + 2.0 * (d / (1 - d)).log().relu()
+            )
+            adam.zero_grad()
+            loss.mean().backward()
+            adam.step()
+
+
+@pytest.mark.parametrize("reset_optimizer", ["never", "epoch"])
+def test_training_is_algorithm_1(model, fit, reset_optimizer):
+    start = {name: value.clone() for name, value in model.state_dict().items()}
+    got = {
+        name: value.clone() for name, value in fit(reset_optimizer=reset_optimizer).model.state_dict().items()
+    }
+    model.load_state_dict(start)
+    algorithm_1(model, epochs=3, new_adam_each_epoch=reset_optimizer == "epoch")
+    assert_close(got, dict(model.state_dict()), rtol=1e-6, atol=1e-9)
+    assert max((got[name] - start[name]).abs().max() for name in got) > 1e-2
+
+
+def test_the_critic_steps_first_and_alone(model, fit):
+    states = [{name: value.clone() for name, value in model.state_dict().items()}]
+    changed = []
+
+    def note():
+        states.append({name: value.clone() for name, value in model.state_dict().items()})
+        before, now = states[-2:]
+        changed.append({name.split(".")[0] for name in now if not torch.equal(now[name], before[name])})
+
+    def critic_loss(*args):
+        note()
+        return OBJECTIVE.critic_loss(*args)
+
+    def losses(*args):
+        note()
+        return OBJECTIVE.losses(*args)
+
+    fit(Watched(critic_loss=critic_loss, losses=losses), epochs=1, validate=False)
+    all_else = {"common_encoder", "salient_encoder", "decoder", "salient_classifier"}
+    assert changed == [set(), {"critic"}, all_else, {"critic"}]
+
+
+def test_the_critic_learns_from_detached_codes(fit):
+    seen = []
+
+    def critic_loss(model, codes, generator):
+        seen.extend([codes.common_mean, codes.common_logvar, codes.salient_mean, codes.salient_logvar])
+        return OBJECTIVE.critic_loss(model, codes, generator)
+
+    fit(Watched(critic_loss=critic_loss), epochs=1)
+    assert seen
+    assert not any(part.requires_grad for part in seen)
+
+
+def test_every_term_is_logged_unweighted_weighted_and_by_group(fit):
+    training = fit(epochs=2)
+    for row in training.history:
+        for stage in ("train", "validation"):
+            for name, weight in OBJECTIVE.weights.items():
+                assert row[f"{stage}_{name}_weighted"] == weight * row[f"{stage}_{name}"]
+            for name in ("reconstruction", "common_kl", "squared_error", "critic_loss", "mutual_information"):
+                assert {f"{stage}_{name}_background", f"{stage}_{name}_target"} <= row.keys()
+    logged = {name: value.item() for name, value in training.trainer.callback_metrics.items()}
+    assert logged == pytest.approx({k: v for k, v in training.history[-1].items() if k != "epoch"})
+
+
+@pytest.mark.parametrize("stage", ["train", "validation"])
+def test_loss_is_the_sum_of_weighted_terms_with_the_mi_and_without(fit, stage):
+    row = fit(epochs=1).history[0]
+    terms = {name: weight * row[f"{stage}_{name}"] for name, weight in OBJECTIVE.weights.items()}
+    assert row[f"{stage}_loss"] == pytest.approx(sum(terms.values()))
+    assert row[f"{stage}_loss_without_mi"] == pytest.approx(sum(terms.values()) - terms["mutual_information"])
+
+
+def test_a_mean_of_all_weighs_groups_by_their_samples(fit):
+    row = fit(epochs=1).history[0]
+    n = np.bincount(Y[VALIDATION])
+    for name in ("reconstruction", "common_kl", "salient_classification"):
+        by_group = [row[f"validation_{name}_{group}"] for group in ("background", "target")]
+        assert row[f"validation_{name}"] == pytest.approx(np.average(by_group, weights=n))
+
+
+def test_each_row_of_the_history_belongs_to_its_own_epoch(fit):
+    """A clock that counts training steps, two an epoch, shows where metrics come from."""
+    time = 0
+
+    def losses(model, x, y, *rest):
+        nonlocal time
+        time += torch.is_grad_enabled()
+        return OBJECTIVE.losses(model, x, y, *rest)._replace(
+            shown={"time": torch.full((len(y),), float(time))}
+        )
+
+    history = fit(Watched(losses=losses)).history
+    assert [row["epoch"] for row in history] == [0, 1, 2]
+    assert [row["train_time"] for row in history] == [1.5, 3.5, 5.5]
+    assert [row["validation_time"] for row in history] == [2, 4, 6]
+
+
+def test_without_validation_there_are_training_metrics_only(fit):
+    assert {name.split("_")[0] for row in fit(validate=False).history for name in row} == {"epoch", "train"}
+
+
+@pytest.mark.parametrize("astray", ["common_kl", "mutual_information"])
+def test_a_term_that_is_not_finite_stops_training_and_is_named(fit, astray):
+    steps = iter([1, 1, 1, np.nan])  # two epochs of two, the last astray
+
+    def losses(*args):
+        losses = OBJECTIVE.losses(*args)
+        return losses._replace(terms=losses.terms | {astray: next(steps) * losses.terms[astray]})
+
+    message = rf"stopped: {astray} not finite after epoch 1; try a lower learning_rate \(now 0.01\)"
+    with pytest.raises(TrainingError, match=message):
+        fit(Watched(losses=losses), validate=False)
+
+
+def test_group_means_are_those_of_a_loop():
+    values, y = np.random.default_rng(0).normal(size=12), np.array([0, 1, 2, 2, 0, 0, 1, 1, 1, 2, 0, 0])
+    means = GroupMeans(3)
+    for rows in (slice(0, 7), slice(7, 12)):
+        batch = torch.from_numpy(values[rows])
+        means.add({"error": batch, "kl_background": batch}, torch.from_numpy(y[rows]))
+    wanted = {"error": values.mean(), "kl_background": values.mean()}
+    wanted |= {
+        f"error_{g}": values[y == k].mean() for k, g in enumerate(["background", "target1", "target2"])
+    }
+    assert means.means() == pytest.approx(wanted)
+    assert means.means() == {}
+
+
+def test_group_means_leave_out_a_group_that_never_came():
+    means = GroupMeans(2)
+    means.add({"error": torch.ones(2)}, torch.tensor([1, 1]))
+    assert means.means() == {"error": 1, "error_target": 1}
+
+
+def test_as_input_scales_8_bit_images_only():
+    grey = torch.tensor([[[[0, 51, 255]]]], dtype=torch.uint8)
+    assert as_input(grey, torch.float64).flatten().tolist() == [0, 0.2, 1]
+    assert as_input(torch.tensor([[3.0, 255.0]]), torch.float32).tolist() == [[3, 255]]
+    assert as_input(torch.zeros(1, 2, dtype=torch.float64), torch.float32).dtype == torch.float32
+
+
+def test_as_input_lays_images_out_with_channels_last():
+    x = torch.rand(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+    laid_out = as_input(x, torch.float32)
+    assert torch.equal(laid_out, x)
+    assert laid_out.is_contiguous(memory_format=torch.channels_last)
