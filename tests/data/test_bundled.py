@@ -53,11 +53,13 @@ def test_digits_are_disjoint_and_rightly_named(parts):
 
 
 def test_photo_regions_are_disjoint(parts):
-    seen = [np.zeros(320, dtype=bool), np.zeros(320, dtype=bool)]
-    for mask, source in zip(seen, parts, strict=True):
-        for col in source.attributes["position_col"].astype(int).unique():
-            mask[col : col + 32] = True
-    assert not (seen[0] & seen[1]).any()
+    for photo, grey in _grey_photos().items():
+        train, test = (np.zeros(grey.shape, dtype=bool) for _ in parts)
+        for mask, source in zip((train, test), parts, strict=True):
+            of_photo = source.attributes[source.attributes["photo"] == photo]
+            for row, col in of_photo[["position_row", "position_col"]].astype(int).to_numpy():
+                mask[row : row + 32, col : col + 32] = True
+        assert not (train & test).any()
 
 
 def test_repeats_and_varies_with_random_state(parts):
@@ -72,4 +74,4 @@ def test_a_linear_probe_reads_the_digit_in_part(parts):
         strict=True,
     )
     probe = make_pipeline(PCA(32, random_state=0), LogisticRegression(max_iter=3000)).fit(x[0], digit[0])
-    assert probe.score(x[1], digit[1]) == pytest.approx(0.75, abs=0.04)  # measured; chance is 0.1
+    assert probe.score(x[1], digit[1]) == pytest.approx(0.78, abs=0.05)  # measured; chance is 0.1

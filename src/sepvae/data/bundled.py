@@ -16,12 +16,9 @@ N_TEST = 360
 PATCH = 32
 ENLARGED = 24  # side of a digit, 8 as it comes
 SHIFT = 2  # a digit lies up to so many pixels off the centre, each way
-# Where in a halved photo, 320 wide, a patch may start: wide vertical bands for training and narrow ones for
-# the test between them, 4 pixels apart and symmetric, so that a probe for the position need not extrapolate.
-COLUMNS = {
-    "train": [*range(55), *range(130, 159), *range(234, 289)],
-    "test": [*range(90, 95), *range(194, 199)],
-}
+# Photos are cut into tiles, and a patch lies within one. Every fifth tile, a knight's move apart, is for the test:
+# its regions are disjoint from those for training, and spread like them.
+TILE = 40
 
 
 def load_digits_on_photos(random_state: int = 0) -> tuple[ArraySource, ArraySource]:
@@ -30,7 +27,7 @@ def load_digits_on_photos(random_state: int = 0) -> tuple[ArraySource, ArraySour
 
     A background image is half a photo patch; a target image is half a photo patch plus half a digit. The
     digits are scikit-learn's (8x8, enlarged to 24x24, shifted by up to 2 pixels), the photos its "china" and
-    "flower" (grey, halved by area averaging). Every digit serves once. Test digits and test regions of the
+    "flower" (grey). Every digit serves once. Test digits and test regions of the
     photos are disjoint from those for training.
 
     Parameters
@@ -44,7 +41,7 @@ def load_digits_on_photos(random_state: int = 0) -> tuple[ArraySource, ArraySour
         1437 images of each label, "background" and "target"; `x` is float32 in [0, 1], (n, 1, 32, 32).
     test : ArraySource
         360 of each. The attributes of both are `digit` ("0" to "9", missing for background), `photo` ("china"
-        or "flower"), `position_row` and `position_col` (the patch's corner in the halved photo, in pixels)
+        or "flower"), `position_row` and `position_col` (the patch's corner in the photo, in pixels)
         and `brightness` (mean of the photo patch, in [0, 1]).
 
     Examples
@@ -93,26 +90,27 @@ def _compose(
 def _patches(
     n: int, part: str, photos: dict[str, FloatImages], rng: np.random.Generator
 ) -> tuple[FloatImages, pd.DataFrame]:
-    """`n` patches from the bands of one part, and where each comes from."""
+    """`n` patches from the tiles of one part, and where each comes from."""
+    height, width = next(iter(photos.values())).shape
+    tiles = np.array([(i, j) for i in range(height // TILE) for j in range(width // TILE)])
+    for_test = (tiles[:, 0] + 2 * tiles[:, 1]) % 5 == 0
     photo = rng.choice(list(photos), n)
-    height = min(len(grey) for grey in photos.values())
-    row = rng.integers(height - PATCH + 1, size=n)
-    col = rng.choice(COLUMNS[part], n)
-    patches = [photos[p][r : r + PATCH, c : c + PATCH] for p, r, c in zip(photo, row, col, strict=True)]
+    corner = TILE * rng.choice(tiles[for_test == (part == "test")], n)
+    corner += rng.integers(TILE - PATCH + 1, size=corner.shape)
+    patches = [photos[p][r : r + PATCH, c : c + PATCH] for p, (r, c) in zip(photo, corner, strict=True)]
     about = {
         "photo": photo.tolist(),
-        "position_row": row.astype(float),
-        "position_col": col.astype(float),
+        "position_row": corner[:, 0].astype(float),
+        "position_col": corner[:, 1].astype(float),
     }
     return np.stack(patches), pd.DataFrame(about)
 
 
 def _grey_photos() -> dict[str, FloatImages]:
-    """Both photos in grey at half their size (214, 320), in [0, 1]."""
+    """Both photos in grey, (427, 640), in [0, 1]."""
     photos: dict[str, FloatImages] = {}
     for name, image in zip(("china", "flower"), load_sample_images().images, strict=True):
-        half = Image.fromarray(image).convert("L").reduce(2)
-        photos[name] = np.asarray(half, dtype=np.float32) / np.float32(255)
+        photos[name] = np.asarray(Image.fromarray(image).convert("L"), dtype=np.float32) / np.float32(255)
     return photos
 
 

@@ -218,7 +218,7 @@ class SepVAE(ContrastiveEstimator):
         Weight of the common prior (beta_c; term b of Eq. 2).
     beta_salient : float, default=1.0
         Weight of the salient prior (beta_s; term c).
-    kappa : float, default=1.0
+    kappa : float, default=10.0
         Weight of the mutual information of c and s (Eq. 3).
     gamma : float, default=1.0
         Weight of the salient classification (term d) in the gradient of the encoder. The classifier itself
@@ -331,7 +331,7 @@ class SepVAE(ContrastiveEstimator):
         network: str | tuple[nn.Module, nn.Module] = "auto",
         beta_common: float = 1.0,
         beta_salient: float = 1.0,
-        kappa: float = 1.0,
+        kappa: float = 10.0,
         gamma: float = 1.0,
         background_prior_var: float = 0.05,
         background_posterior_var: float | Learnt = 0.1,
