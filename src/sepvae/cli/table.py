@@ -7,41 +7,43 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-# One metric for each attribute, the first that it has; the page shows them all.
+# One metric for each attribute, among all samples if it applies to them; the page shows the rest.
 SHOWN = {"label": ["auc"]}
 SHOWN_ELSE = ["balanced_accuracy", "r2"]
 SHORT = {"auc": "AUC", "balanced_accuracy": "bal. acc.", "r2": "R2"}
 
 
 def print_scores(scores: pd.DataFrame) -> None:
-    """Print a line for each attribute and population: what each space knows of it, and what chance would."""
-    table = Table("attribute", "among", "metric", "salient", "common", "both", "chance", box=SIMPLE_HEAD)
-    for (attribute, population), rows in scores.dropna(subset="attribute").groupby(
-        ["attribute", "population"], sort=False
-    ):
-        wanted = SHOWN.get(str(attribute), SHOWN_ELSE)
-        shown = rows[rows["metric"].isin(wanted)]
-        if len(shown):
-            by_space = {row.space: row for row in shown.itertuples()}
-            cells = [_score(by_space.get("salient")), _score(by_space.get("common"))]
-            chance, both = shown["chance"].iloc[0], by_space["both"].score
-            table.add_row(
-                str(attribute),
-                str(population),
-                SHORT[shown["metric"].iloc[0]],
-                *cells,
-                f"{both:.2f}",
-                f"{chance:.2f}",
-            )
+    """Print a line for each attribute: what each space knows of it, and what chance would."""
+    table = Table(box=SIMPLE_HEAD)
+    for heading in ("attribute", "metric", "salient", "common", "chance"):
+        table.add_column(heading, no_wrap=True)
+    questions = scores.dropna(subset="attribute").groupby(["attribute", "population"], sort=False)
+    printed: set[str] = set()
+    for (attribute, _), rows in questions:
+        if attribute in printed:
+            continue
+        printed.add(attribute)
+        shown = rows[rows["metric"].isin(SHOWN.get(str(attribute), SHOWN_ELSE))]
+        by_space = {row.space: row for row in shown.itertuples()}
+        if by_space:
+            metric = SHORT[str(shown["metric"].iloc[0])]
+            cells = [_score(by_space["salient"]), _score(by_space["common"])]
+            chance = f"{shown['chance'].iloc[0]:.2f}"
+            table.add_row(str(attribute), metric, *cells, chance)
     console = Console()
     console.print(table)
-    console.print("[dim]95 % intervals over test groups; ~ where p > 0.05[/dim]", highlight=False)
+    console.print(
+        "[dim]95 % intervals over test groups; ~ where p > 0.05. The report has all metrics.[/dim]",
+        highlight=False,
+    )
 
 
 def _score(row: Any) -> str:
     """Score, interval, and a mark where shuffled labels do as well."""
-    return (
-        ""
-        if row is None
-        else f"{row.score:.2f} \\[{row.low:.2f}, {row.high:.2f}]{'~' if row.p_value > 0.05 else ''}"
-    )
+    mark = "~" if row.p_value > 0.05 else ""
+    return f"{row.score:.2f} \\[{_short(row.low)}, {_short(row.high)}]{mark}"
+
+
+def _short(number: float) -> str:
+    return f"{number:.2f}".replace("0.", ".", 1)

@@ -16,8 +16,8 @@ N_TEST = 360
 PATCH = 32
 ENLARGED = 24  # side of a digit, 8 as it comes
 SHIFT = 2  # a digit lies up to so many pixels off the centre, each way
-# Photos are cut into tiles, and a patch lies within one. Every fifth tile, a knight's move apart, is for the test:
-# its regions are disjoint from those for training, and spread like them.
+# Photos are cut into tiles, and a patch lies within one. Every fifth tile, a knight's move apart, is for the
+# test: its regions are disjoint from those for training, and spread like them.
 TILE = 40
 
 
