@@ -15,7 +15,7 @@ SHORT = {"auc": "AUC", "balanced_accuracy": "bal. acc.", "r2": "R2"}
 
 def print_scores(scores: pd.DataFrame) -> None:
     """Print a line for each attribute: what each space knows of it, and what chance would."""
-    table = Table(box=SIMPLE_HEAD)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for heading in ("attribute", "metric", "salient", "common", "chance"):
         table.add_column(heading, no_wrap=True)
     questions = scores.dropna(subset="attribute").groupby(["attribute", "population"], sort=False)
