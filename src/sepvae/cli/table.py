@@ -19,7 +19,7 @@ def print_scores(scores: pd.DataFrame) -> None:
     for heading in ("attribute", "metric", "salient", "common", "chance"):
         table.add_column(heading, no_wrap=True)
     questions = scores.dropna(subset="attribute").groupby(["attribute", "population"], sort=False)
-    printed: set[str] = set()
+    printed: set[object] = set()
     for (attribute, _), rows in questions:
         if attribute in printed:
             continue
