@@ -1,12 +1,14 @@
 """One battery for every estimator: scikit-learn's checks and what users rely on, for tables and images."""
 
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from lightning.pytorch.loggers import CSVLogger
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
@@ -191,6 +193,35 @@ BAD_IMAGES = {
 def test_bad_images(X: np.ndarray, message: str) -> None:
     with pytest.raises(DataError, match=message):
         clone(ESTIMATORS[0]).fit(X, [0, 0, 1, 1])
+
+
+def test_images_in_a_source_are_checked_too() -> None:
+    X, y = images(np.random.default_rng(0))
+    with pytest.raises(DataError, match="NaN or infinite values, first in image 0"):
+        clone(ESTIMATORS[0]).fit(ArraySource(np.full(X.shape, np.nan), y))
+
+
+def test_inconsistent_shapes() -> None:
+    X, y = images(np.random.default_rng(0))
+    with pytest.raises(DataError, match="X: wanted samples of one shape, got several"):
+        clone(ESTIMATORS[0]).fit([*X[:-1], X[-1][:, :5]], y)
+    with pytest.raises(DataError, match=r"labels: wanted one per sample \(40\), got 39"):
+        clone(ESTIMATORS[0]).fit(X, y[:-1])
+    with pytest.raises(DataError, match="y: wanted two labels, one for each image, got None"):
+        clone(ESTIMATORS[0]).fit(X)
+
+
+def test_torch_tensors_are_taken() -> None:
+    X, y = images(np.random.default_rng(0))
+    model = clone(ESTIMATORS[0]).fit(torch.from_numpy(X), y)
+    np.testing.assert_array_equal(model.transform(torch.from_numpy(X)), model.transform(X))
+
+
+def test_loggers_are_passed_on(tmp_path: Path) -> None:
+    logger = CSVLogger(tmp_path)
+    model = clone(ESTIMATORS[0]).set_params(logger=logger).fit(*images(np.random.default_rng(0)))
+    logged = pd.read_csv(Path(logger.log_dir) / "metrics.csv")["train_loss"].dropna()
+    np.testing.assert_allclose(logged, model.history_["train_loss"], rtol=1e-4)
 
 
 def test_images_of_another_size() -> None:

@@ -7,8 +7,10 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 from lightning.fabric import Fabric
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
@@ -360,13 +362,16 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
 
     def _input_for_fit(self, X: Any, y: Any, groups: Any) -> tuple[Source, AnyArray, AnyArray]:
         """Bring any kind of data to a source, labels and groups; learn its shape."""
-        if hasattr(X, "take") and hasattr(X, "labels"):
-            if not (isinstance(X, ArraySource) and X.x.ndim == 2):
-                return X, X.labels, X.groups
-            X, y, groups = X.x, X.labels, X.groups
-        if (X if hasattr(X, "ndim") else np.asarray(X)).ndim > 2:
-            X = np.asarray(X)
+        if _is_source(X):
+            y, groups = X.labels, X.groups
+            if not isinstance(X, ArraySource):
+                return X, y, groups
+            X = X.x
+        X = _as_array(X)
+        if X.ndim > 2:
             check_images(X)
+            if y is None:
+                raise DataError("y: wanted two labels, one for each image, got None")
             labels = column_or_1d(y, warn=True)
         else:
             checks = {"dtype": np.float64, "ensure_all_finite": False, "ensure_min_samples": 2}
@@ -378,17 +383,17 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
     def _input(self, X: Any) -> Source:
         """Bring any kind of data to a source of what the network takes, like what was fitted."""
         check_is_fitted(self)
-        if hasattr(X, "take") and hasattr(X, "labels"):
-            if not (isinstance(X, ArraySource) and X.x.ndim == 2):
+        if _is_source(X):
+            if not isinstance(X, ArraySource):
                 source: Source = X
                 self._check_shape(source.sample_shape)
                 return source
             X = X.x
+        X = _as_array(X)
         if self.scaler_ is not None:
             X = validate_data(self, X, dtype=np.float64, ensure_all_finite=False, reset=False)
             X = self.scaler_.transform(X)
         else:
-            X = np.asarray(X)
             check_images(X)
             self._check_shape(X.shape[1:])
         return ArraySource(X, np.zeros(len(X)))
@@ -427,6 +432,22 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
                 yield self.module_.to(device), lambda x: as_input(torch.as_tensor(x).to(device), dtype)
             finally:
                 self.module_.cpu()
+
+
+def _is_source(X: Any) -> bool:
+    return hasattr(X, "take") and hasattr(X, "sample_shape")
+
+
+def _as_array(X: Any) -> Any:
+    """Leave tables as they are, for their column names; make arrays of all else."""
+    if isinstance(X, pd.DataFrame) or issparse(X):
+        return X
+    try:
+        return np.asarray(X)
+    except ValueError as error:
+        raise DataError(
+            "X: wanted samples of one shape, got several; bring them to one size first"
+        ) from error
 
 
 def _as_numpy(tensor: Tensor) -> FloatArray:
