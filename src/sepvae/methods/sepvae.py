@@ -214,11 +214,11 @@ class SepVAE(ContrastiveEstimator):
         `release` is the one in the authors' code. Or the user's own (encoder, decoder): the encoder from
         samples to features of shape (batch, any width), the decoder from (batch, common_dim + salient_dim) to
         samples, with whatever output they need. Both are copied, the encoder once for each space.
-    beta_common : float, default=1.0
+    beta_common : float, default=5.0
         Weight of the common prior (beta_c; term b of Eq. 2).
     beta_salient : float, default=1.0
         Weight of the salient prior (beta_s; term c).
-    kappa : float, default=10.0
+    kappa : float, default=50.0
         Weight of the mutual information of c and s (Eq. 3).
     gamma : float, default=1.0
         Weight of the salient classification (term d) in the gradient of the encoder. The classifier itself
@@ -329,9 +329,9 @@ class SepVAE(ContrastiveEstimator):
         salient_dim: int = 16,
         *,
         network: str | tuple[nn.Module, nn.Module] = "auto",
-        beta_common: float = 1.0,
+        beta_common: float = 5.0,
         beta_salient: float = 1.0,
-        kappa: float = 10.0,
+        kappa: float = 50.0,
         gamma: float = 1.0,
         background_prior_var: float = 0.05,
         background_posterior_var: float | Learnt = 0.1,
