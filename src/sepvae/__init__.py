@@ -17,6 +17,10 @@ __version__ = "0.1.0"
 __all__ = ["SepVAE", "__version__", "data", "evaluation", "load", "plotting"]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     """Import public names when they are first used, so that `import sepvae` does not wait for torch."""
     if name in ("SepVAE", "load"):

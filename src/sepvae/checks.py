@@ -71,9 +71,18 @@ def check_images(x: AnyArray) -> None:
     """
     if x.ndim != 4:
         shape = ", ".join(map(str, x.shape))
-        remedy = "; give grey images a channel axis: X[:, None]" if x.ndim == 3 else ""
+        remedies = {
+            3: "; give grey images a channel axis: X[:, None]",
+            5: "; volumes are not read yet: give slices, or a table of regions",
+        }
         raise DataError(
-            f"X: wanted a table (n, features) or images (n, channels, h, w), got shape ({shape}){remedy}"
+            f"X: wanted a table (n, features) or images (n, channels, h, w), got shape ({shape})"
+            + remedies.get(x.ndim, "")
+        )
+    if x.shape[1] > 4 >= x.shape[3]:
+        raise DataError(
+            f"X: wanted images (n, channels, h, w), got shape {x.shape}, which looks like channels last; "
+            "give X.transpose(0, 3, 1, 2)"
         )
     if x.dtype == np.uint8:
         return

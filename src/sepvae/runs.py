@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from sklearn.base import clone
 
 from sepvae.batch import Source
+from sepvae.checks import order_labels
 from sepvae.codes import attribute_columns, codes_table
 from sepvae.data.splits import split_table
 from sepvae.errors import DataError, RunFolderError
@@ -93,19 +94,23 @@ def fit_run(
         raise RunFolderError(
             f"{run}: wanted a new run folder, but it exists; choose another --out, or remove it"
         )
+    classes, order = order_labels(np.asarray(train.labels), model.background)
+    background, target = classes[order]
+    model = clone(model).set_params(background=background)
     recipe = {
         "data": about_data,
         "attributes": {name: attribute_kind(values) for name, values in train.attributes.items()},
         "method": type(model).__name__,
-        "keywords": {k: v for k, v in model.get_params().items() if k not in NOT_IN_RECIPE},
+        "keywords": {k: v for k, v in model.get_params().items() if k not in NOT_IN_RECIPE}
+        | {"background": str(background)},
         "protocol": {"n_permutations": n_permutations, "scored_on": "test"},
     }
     run.mkdir(parents=True)
     write_whole(run / "recipe.yaml", yaml.safe_dump(recipe, sort_keys=False))
     write_whole(run / "versions.json", json.dumps(_versions(), indent=2) + "\n")
 
-    say(f"fitting on {len(train)} samples")
-    model = clone(model).set_params(callbacks=[*(model.callbacks or []), MetricsFile(run / "metrics.csv")])
+    say(f"background {background}, target {target}; fitting on {len(train)} samples")
+    model.set_params(callbacks=[*(model.callbacks or []), MetricsFile(run / "metrics.csv")])
     try:
         model.fit(train)
     except DataError:  # found on the way in, before anything was learnt
@@ -186,6 +191,11 @@ def evaluate_run(run: str | Path, source: Source | None = None, *, n_permutation
         return pd.concat([scores, *errors], ignore_index=True)
     model = load(run)
     new = _codes(model, source, "test")
+    if new["y"].isna().any():
+        known, got = (", ".join(sorted(set(map(str, labels)))) for labels in (model.classes_, source.labels))
+        raise DataError(
+            f"labels: wanted those that were fitted on ({known}), got {got}; name the folders alike"
+        )
     train = codes[codes["split"] != "test"]
     seen = set(train["group"]) & set(new["group"])
     if seen:
@@ -283,7 +293,9 @@ def draw(run: Path) -> None:
 
 def _codes(model: SepVAE, source: Source, split: str) -> pd.DataFrame:
     about = split_table(source, {split: np.arange(len(source))})
-    about["y"] = (np.asarray(source.labels) != model.background_).astype(int)
+    labels = pd.Series(np.asarray(source.labels))
+    known = labels.isin(model.classes_)  # new data may come without labels
+    about["y"] = (labels != model.background_).astype("Int64").where(known)
     about = pd.concat([about, source.attributes.reset_index(drop=True)], axis=1)
     return codes_table(model.encode(source), about)
 

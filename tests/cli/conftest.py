@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from sepvae.cli.app import app
 
-QUICK = ["--image-size", "16", "--permutations", "2", "--set", "max_epochs=2", "--set", "progress_bar=false"]
+QUICK = ["--image-size", "16", "--permutations", "19", "--set", "max_epochs=2", "--set", "progress_bar=false"]
 QUICK += [
     "--set",
     "common_dim=2",

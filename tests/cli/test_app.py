@@ -82,13 +82,14 @@ def test_encode_needs_no_labels(run: Path, folder: Path, tmp_path: Path) -> None
     assert "codes of 3 images" in invoke("encode", run, flat, "--out", tmp_path / "codes.csv")
     new, fitted = pd.read_csv(tmp_path / "codes.csv"), pd.read_csv(run / "codes.csv").set_index("id")
     assert new["id"].tolist() == names
+    assert new["y"].isna().all()
     expected = fitted.loc[["control/" + name for name in names], ["common0", "salient1"]]
     np.testing.assert_allclose(new[["common0", "salient1"]], expected, rtol=1e-4, atol=1e-6)
 
 
 def test_evaluate_scores_the_same_codes_alike(run: Path, tmp_path: Path) -> None:
     before = pd.read_csv(run / "scores.csv")
-    output = invoke("evaluate", run, "--permutations", 2, "--out", tmp_path / "scores.csv")
+    output = invoke("evaluate", run, "--permutations", 19, "--out", tmp_path / "scores.csv")
     assert "kind" in output
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "scores.csv"), before)
 
@@ -103,10 +104,25 @@ def test_evaluate_new_images(run: Path, folder: Path, tmp_path: Path) -> None:
         new = tmp_path / "new" / path.parent.name / path.name.replace("p", "p9", 1)
         new.parent.mkdir(parents=True, exist_ok=True)
         new.write_bytes(path.read_bytes())
-    invoke("evaluate", run, tmp_path / "new", "--permutations", 2, "--out", tmp_path / "scores.csv")
+    invoke("evaluate", run, tmp_path / "new", "--permutations", 19, "--out", tmp_path / "scores.csv")
     scores = pd.read_csv(tmp_path / "scores.csv")
     assert scores.query("metric == 'auc' and attribute == 'label'")["n_test"].tolist() == [80, 80, 80]
     assert (scores["metric"] == "reconstruction_error").sum() == 4
+
+
+def test_evaluate_wants_labels_that_were_fitted_on(run: Path, folder: Path, tmp_path: Path) -> None:
+    for path in folder.rglob("*.png"):
+        new = tmp_path / "new" / f"{path.parent.name}s" / path.name
+        new.parent.mkdir(parents=True, exist_ok=True)
+        new.write_bytes(path.read_bytes())
+    with pytest.raises(SepVAEError, match=r"fitted on \(control, patient\), got controls, patients"):
+        invoke("evaluate", run, tmp_path / "new")
+
+
+def test_too_few_permutations_are_refused(run: Path) -> None:
+    result = CliRunner().invoke(app, ["evaluate", str(run), "--permutations", "5"])
+    assert result.exit_code == 2
+    assert "wanted 0, or 19 or more, got 5" in result.output
 
 
 def test_report_is_written_again(run: Path) -> None:
@@ -118,7 +134,7 @@ def test_report_is_written_again(run: Path) -> None:
 def test_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quick = [
         "--permutations",
-        "1",
+        "0",
         "--set",
         "max_epochs=1",
         "--set",

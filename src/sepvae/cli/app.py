@@ -15,12 +15,28 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+
+def _enough(permutations: int) -> int:
+    if permutations < 0 or 0 < permutations < 19:
+        raise typer.BadParameter(f"wanted 0, or 19 or more, got {permutations}")
+    return permutations
+
+
 Run = Annotated[Path, typer.Argument(help="A run folder, as `sepvae fit` leaves it.", show_default=False)]
-Permutations = Annotated[int, typer.Option("--permutations", min=0, help="Shuffles behind each p-value.")]
+Permutations = Annotated[
+    int,
+    typer.Option(
+        "--permutations",
+        callback=_enough,
+        help="Shuffles behind each p-value; 0 for none, else 19 or more, for fewer cannot give 0.05.",
+    ),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="KEY=VALUE", help="A keyword of SepVAE, such as max_epochs=50. Repeatable."
+        "--set",
+        metavar="KEY=VALUE",
+        help="A keyword of SepVAE, such as max_epochs=50; a run's recipe.yaml lists them all. Repeatable.",
     ),
 ]
 
@@ -77,17 +93,23 @@ def fit(
     ],
     out: Annotated[Path, typer.Option(help="Run folder to make.", show_default=False)],
     background: Annotated[
-        str | None, typer.Option(help="Label of the background; the first by default.")
+        str | None,
+        typer.Option(help="Label of the background; by default the first in order of the alphabet."),
     ] = None,
     image_size: Annotated[str, typer.Option(help="Side in pixels, or HEIGHTxWIDTH.")] = "64",
     channels: Annotated[int, typer.Option(help="1 for grey, 3 for RGB.")] = 1,
-    fit_: Annotated[str, typer.Option("--fit", help="Other shapes: pad, crop or squash.")] = "pad",
+    fit_: Annotated[
+        str, typer.Option("--fit", help="What to do with images of another shape: pad, crop or squash them.")
+    ] = "pad",
     pattern: Annotated[
         list[str] | None,
         typer.Option(help="Regular expression for file names; (?P<group>..) names the patient. Repeatable."),
     ] = None,
     limit: Annotated[int | None, typer.Option(help="At most so many images of each label, by name.")] = None,
-    limit_by: Annotated[str | None, typer.Option(help="Count them by this attribute instead.")] = None,
+    limit_by: Annotated[
+        str | None,
+        typer.Option(help="Count them for each value of this attribute of --pattern, within a label."),
+    ] = None,
     test_size: Annotated[float, typer.Option(help="Share of the samples to score on, whole patients.")] = 0.2,
     split_seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
     preset: Annotated[str, typer.Option(help="default or paper.")] = "default",
@@ -114,6 +136,8 @@ def fit(
         "limit_by": limit_by,
     }
     source = _read(data, reader)
+    if pattern is None:
+        typer.echo("note: no --pattern names the patient, so every image counts as a patient of its own")
     train, test = split(source.labels, source.groups, test_size=test_size, random_state=split_seed)
     about: dict[str, Any] = {"reader": "image_folder", "name": data.resolve().name, **reader}
     about |= {"test_size": test_size, "split_seed": split_seed, "preset": preset}
@@ -172,6 +196,8 @@ def evaluate(
         write_report(run)
     elif out is not None:
         write_whole(out, scores.to_csv(index=False))
+    else:
+        typer.echo("nothing is written; --out FILE.csv keeps the scores")
     _print_scores(scores)
 
 

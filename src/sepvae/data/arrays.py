@@ -58,6 +58,8 @@ class ArraySource:
         self.attributes = (
             pd.DataFrame(index=range(n)) if attributes is None else attributes.reset_index(drop=True)
         )
+        if missing := int(pd.isna(self.groups).sum()):
+            raise DataError(f"groups: {missing} of {n} samples have none; name their patients, or drop them")
         for name in ("labels", "groups", "ids", "attributes"):
             if len(getattr(self, name)) != n:
                 raise DataError(f"{name}: wanted one per sample ({n}), got {len(getattr(self, name))}")

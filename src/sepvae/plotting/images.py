@@ -19,7 +19,7 @@ GROUPS = (("Background", BACKGROUND), ("Target", TARGET))
 
 # Inches: one image's width, and the room around and between the images.
 CELL, GAP, BLOCK_GAP = 0.85, 0.04, 0.22
-LEFT, RIGHT, TOP, BOTTOM = 1.05, 0.58, 0.44, 0.06
+LEFT, RIGHT, TOP, BOTTOM = 1.05, 0.75, 0.44, 0.06
 
 
 def reconstruction_grid(
