@@ -240,6 +240,7 @@ def test_infinite_values_in_tables_name_the_column() -> None:
 
 
 BAD_KEYWORDS = {
+    "accelerator": ("abacus", "accelerator, devices, strategy or precision: .*abacus"),
     "common_dim": (0, "common_dim: wanted a whole number of 1 or more, got 0"),
     "space": ("all", "space: wanted one of both, common, salient"),
     "network": ("resnet", "network: wanted one for tables"),
@@ -268,6 +269,7 @@ def test_bad_keywords(name: str) -> None:
         (["a"] * 40, "1 class only: a"),
         (["a", "b", "c", "d"] * 10, "got 4: a, b, c, d"),
         (["a"] * 39 + ["b"], "got 1 of one"),
+        (["a"] * 20 + ["b"] * 19 + [None], "y: 1 of 40 labels are missing"),
     ],
 )
 def test_bad_labels(y: list[str], message: str) -> None:

@@ -298,6 +298,7 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
         check_is_fitted(self)
         if y not in range(len(self.classes_)):
             raise DataError(f"y: wanted 0 for background or 1 for target, got {y!r}")
+        check_number("n", n, least=1, whole=True)
         rng = np.random.default_rng(random_state)
         common, salient = rng.normal(size=(n, self.common_dim)), rng.normal(size=(n, self.salient_dim))
         return self._in_units(self._decode(common, salient * (y != 0)))
@@ -368,6 +369,8 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
                 return X, y, groups
             X = X.x
         X = _as_array(X)
+        if y is not None and (missing := int(np.sum(pd.isna(np.asarray(y, dtype=object))))):
+            raise DataError(f"y: {missing} of {len(y)} labels are missing; leave those samples out")
         if X.ndim > 2:
             check_images(X)
             if y is None:

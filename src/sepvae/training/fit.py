@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from sepvae.batch import Source
@@ -104,25 +105,26 @@ def train(
         )
         best = ModelCheckpoint(folder, monitor=MONITOR, save_weights_only=True) if keep == "best" else None
         stop = EarlyStopping(MONITOR, patience=early_stopping) if early_stopping is not None else None
-        trainer = pl.Trainer(
-            max_epochs=max_epochs,
-            accelerator=accelerator,
-            devices=devices,
-            strategy=strategy,
-            precision=precision,
-            logger=logger or False,
-            callbacks=[
-                *([FitProgress()] if progress_bar else []),
-                *[callback for callback in (best, stop) if callback is not None],
-                *(callbacks or []),
-            ],
-            enable_checkpointing=best is not None,
-            enable_progress_bar=progress_bar,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,  # our batches hold every group and know their rank
-            default_root_dir=folder,
-        )
+        with _plain_refusal():
+            trainer = pl.Trainer(
+                max_epochs=max_epochs,
+                accelerator=accelerator,
+                devices=devices,
+                strategy=strategy,
+                precision=precision,
+                logger=logger or False,
+                callbacks=[
+                    *([FitProgress()] if progress_bar else []),
+                    *[callback for callback in (best, stop) if callback is not None],
+                    *(callbacks or []),
+                ],
+                enable_checkpointing=best is not None,
+                enable_progress_bar=progress_bar,
+                enable_model_summary=False,
+                num_sanity_val_steps=0,
+                use_distributed_sampler=False,  # our batches hold every group and know their rank
+                default_root_dir=folder,
+            )
         train_loader = training_batches(
             source,
             y,
@@ -152,6 +154,16 @@ def _own_randomness(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield
+
+
+@contextmanager
+def _plain_refusal() -> Iterator[None]:
+    """Say in one line which keyword Lightning refuses: a GPU that is not there, an unknown strategy."""
+    try:
+        yield
+    except (MisconfigurationException, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"accelerator, devices, strategy or precision: {reason}") from error
 
 
 @contextmanager
