@@ -220,6 +220,23 @@ def test_mistakes_are_one_line_and_leave_nothing(
     assert not out.exists()
 
 
+def test_a_place_that_cannot_be_written_is_one_line(
+    run: Path,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "missing" / "codes.csv"
+    monkeypatch.setattr(sys, "argv", ["sepvae", "encode", str(run), str(folder), "--out", str(out)])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    assert exit_.value.code == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "No such file or directory" in error
+
+
 def test_an_existing_run_folder_is_left_alone(run: Path, folder: Path) -> None:
     before = sorted((path, path.stat().st_mtime_ns) for path in run.rglob("*"))
     with pytest.raises(SepVAEError, match="wanted a new run folder, but it exists"):

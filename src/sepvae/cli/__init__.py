@@ -12,5 +12,11 @@ def main() -> None:
     try:
         app(prog_name="sepvae")
     except SepVAEError as error:
-        print(f"sepvae: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(2)
+        _fail(str(error))
+    except OSError as error:  # a folder that is not there or may not be written, a full disk
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+def _fail(message: str) -> None:
+    print(f"sepvae: {message}", file=sys.stderr)  # noqa: T201
+    sys.exit(2)
