@@ -52,6 +52,26 @@ def test_new_tables_are_scored_with_probes_of_the_training_part(run: Path) -> No
     assert label["n_train"].unique().tolist() == [(read_codes(run)["split"] == "train").sum()]
 
 
+def test_labels_may_be_called_none_and_groups_may_be_numbers(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    train, test = (
+        ArraySource(
+            rng.normal(size=(40, 3)),
+            ["None", "ill"] * 20,
+            groups=np.arange(40) + start,
+            ids=[str(start + i) for i in range(40)],
+            attributes=pd.DataFrame({"arm": ["NA", "b", "NA", "c"] * 10}),
+        )
+        for start in (0, 40)
+    )
+    out = tmp_path / "run"
+    fit_run(SepVAE(**QUICK), train, test, out, about_data={}, n_permutations=0, say=lambda _: None)
+    assert set(read_codes(out)["label"]) == {"None", "ill"}
+    assert set(read_codes(out)["arm"]) == {"NA", "b", "c"}
+    with pytest.raises(DataError, match="groups of the new data were fitted on"):
+        evaluate_run(out, train, n_permutations=0)
+
+
 def test_a_mistake_found_on_the_way_in_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="batch_size"):
         fit_run(

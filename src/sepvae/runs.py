@@ -237,7 +237,8 @@ def read_codes(run: str | Path) -> pd.DataFrame:
         "split",
         *(name for name, kind in kinds.items() if kind == "categorical"),
     ]
-    return pd.read_csv(path, dtype=dict.fromkeys(words, str))
+    # Only an empty cell is missing: a label, patient or attribute may be called NA or None.
+    return pd.read_csv(path, dtype=dict.fromkeys(words, str), keep_default_na=False, na_values=[""])
 
 
 def read_recipe(run: str | Path) -> dict[str, Any]:
@@ -293,6 +294,7 @@ def draw(run: Path) -> None:
 
 def _codes(model: SepVAE, source: Source, split: str) -> pd.DataFrame:
     about = split_table(source, {split: np.arange(len(source))})
+    about[["id", "group"]] = about[["id", "group"]].astype(str)  # as they are read again
     labels = pd.Series(np.asarray(source.labels))
     known = labels.isin(model.classes_)  # new data may come without labels
     about["y"] = (labels != model.background_).astype("Int64").where(known)

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 import sepvae
 from sepvae.cli import main
 from sepvae.cli.app import app
+from sepvae.cli.table import _short
 from sepvae.errors import SepVAEError
 
 QUICK = ["--image-size", "16", "--set", "max_epochs=1", "--set", "progress_bar=false"]
@@ -259,6 +260,10 @@ def test_images_of_another_size_are_resized_as_the_recipe_says(run: Path, tmp_pa
     Image.new("RGB", (300, 200)).save(tmp_path / "large" / "a.jpg")
     invoke("encode", run, tmp_path / "large", "--out", tmp_path / "codes.csv")
     assert len(pd.read_csv(tmp_path / "codes.csv")) == 1
+
+
+def test_scores_keep_their_digits_on_the_terminal() -> None:
+    assert [_short(x) for x in (0.5, -0.25, -10.23, 20.5)] == [".50", "-.25", "-10.23", "20.50"]
 
 
 def test_version() -> None:

@@ -1,5 +1,6 @@
 """Scores on a terminal."""
 
+import re
 from typing import Any
 
 import pandas as pd
@@ -46,4 +47,4 @@ def _score(row: Any) -> str:
 
 
 def _short(number: float) -> str:
-    return f"{number:.2f}".replace("0.", ".", 1)
+    return re.sub(r"^(-?)0\.", r"\1.", f"{number:.2f}")

@@ -119,7 +119,8 @@ def _table(path: Path, columns: tuple[str, ...]) -> "pd.DataFrame | None":
     words = dict.fromkeys(
         ("id", "group", "label", "split", "space", "attribute", "population", "metric"), str
     )
-    table = _read(path, lambda path: pd.read_csv(path, dtype=words))
+    gaps: dict[str, Any] = {"keep_default_na": False, "na_values": [""]}  # "NA" and "None" are names
+    table = _read(path, lambda path: pd.read_csv(path, dtype=words, **gaps))
     missing = [] if table is None else [column for column in columns if column not in table]
     if missing:
         raise RunFolderError(
@@ -183,7 +184,10 @@ def _groups_of_labels(run: Path) -> dict[str, str]:
     """Which label is the background: `codes.csv` knows."""
     import pandas as pd
 
-    table = _read(run / "codes.csv", lambda path: pd.read_csv(path, dtype=str, usecols=["label", "y"]))
+    table = _read(
+        run / "codes.csv",
+        lambda path: pd.read_csv(path, dtype=str, usecols=["label", "y"], keep_default_na=False),
+    )
     if table is None:
         return {}
     names = {"0": "background", "1": "target"}
