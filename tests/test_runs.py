@@ -8,7 +8,7 @@ import pytest
 
 from sepvae import SepVAE
 from sepvae.data import ArraySource, frame_source
-from sepvae.errors import DataError
+from sepvae.errors import DataError, TrainingError
 from sepvae.runs import evaluate_run, fit_run, read_codes
 
 QUICK = {"common_dim": 2, "salient_dim": 2, "max_epochs": 1, "progress_bar": False, "accelerator": "cpu"}
@@ -50,6 +50,18 @@ def test_new_tables_are_scored_with_probes_of_the_training_part(run: Path) -> No
     label = scores.query("attribute == 'label'")
     assert label["n_test"].unique().tolist() == [60]
     assert label["n_train"].unique().tolist() == [(read_codes(run)["split"] == "train").sum()]
+
+
+def test_a_fit_that_goes_astray_leaves_nothing(tmp_path: Path) -> None:
+    astray = SepVAE(**QUICK, learning_rate=1e12)
+    with pytest.raises(TrainingError):
+        fit_run(astray, source(0), source(1), tmp_path / "run", about_data={}, say=lambda _: None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_attributes_may_not_be_called_like_codes() -> None:
+    with pytest.raises(DataError, match="'salient0' is a column of its own"):
+        ArraySource([[1.0]], ["a"], attributes=pd.DataFrame({"salient0": [1]}))
 
 
 def test_labels_may_be_called_none_and_groups_may_be_numbers(tmp_path: Path) -> None:

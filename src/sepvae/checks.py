@@ -173,3 +173,23 @@ def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
     """
     if value not in allowed:
         raise DataError(f"{name}: wanted one of {', '.join(allowed)}, got {value!r}")
+
+
+def check_flag(name: str, value: object) -> None:
+    """
+    See that a keyword is True or False.
+
+    Parameters
+    ----------
+    name : str
+        Of the keyword.
+    value : object
+        What it was set to.
+
+    Raises
+    ------
+    DataError
+        If it is neither.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise DataError(f"{name}: wanted True or False, got {value!r}")

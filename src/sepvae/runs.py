@@ -113,7 +113,9 @@ def fit_run(
     model.set_params(callbacks=[*(model.callbacks or []), MetricsFile(run / "metrics.csv")])
     try:
         model.fit(train)
-    except DataError:  # found on the way in, before anything was learnt
+    except KeyboardInterrupt:
+        raise  # what was learnt so far stays to be looked at
+    except Exception:  # nothing that could be used
         shutil.rmtree(run)
         raise
     fitted = time.monotonic()

@@ -18,7 +18,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sepvae import SepVAE
 from sepvae.data import ArraySource
-from sepvae.errors import DataError
+from sepvae.errors import DataError, TrainingError
 
 QUICK: dict[str, Any] = {"common_dim": 2, "salient_dim": 2, "progress_bar": False, "accelerator": "cpu"}
 ESTIMATORS = [SepVAE(**QUICK, max_epochs=2, batch_size=16)]
@@ -197,6 +197,12 @@ def test_bad_images(X: np.ndarray, message: str) -> None:
         clone(ESTIMATORS[0]).fit(X, [0, 0, 1, 1])
 
 
+def test_weights_that_diverge_in_the_last_step_are_not_kept() -> None:
+    X, y = tables(np.random.default_rng(0))
+    with pytest.raises(TrainingError, match="lower learning_rate"):
+        clone(ESTIMATORS[0]).set_params(learning_rate=1e12, max_epochs=1, batch_size=40).fit(X, y)
+
+
 def test_images_in_a_source_are_checked_too() -> None:
     X, y = images(np.random.default_rng(0))
     with pytest.raises(DataError, match="NaN or infinite values, first in image 0"):
@@ -240,6 +246,9 @@ def test_infinite_values_in_tables_name_the_column() -> None:
 
 
 BAD_KEYWORDS = {
+    "random_state": (-1, "random_state: wanted a whole number of 0 or more, or None, got -1"),
+    "balanced": ("maybe", "balanced: wanted True or False, got 'maybe'"),
+    "rectify_mi": ("maybe", "rectify_mi: wanted True or False"),
     "accelerator": ("abacus", "accelerator, devices, strategy or precision: .*abacus"),
     "common_dim": (0, "common_dim: wanted a whole number of 1 or more, got 0"),
     "space": ("all", "space: wanted one of both, common, salient"),

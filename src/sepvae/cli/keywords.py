@@ -18,7 +18,8 @@ def parse_keywords(pairs: list[str]) -> dict[str, Any]:
     >>> parse_keywords(["kappa=2", "gamma=1e-10", "network=e2"])
     {'kappa': 2, 'gamma': 1e-10, 'network': 'e2'}
     """
-    known = list(SepVAE().get_params())
+    # Callbacks and loggers are objects, which a command line cannot write.
+    known = [name for name in SepVAE().get_params() if name not in ("callbacks", "logger")]
     keywords = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")

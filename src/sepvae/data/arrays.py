@@ -1,5 +1,6 @@
 """Samples that fit in memory."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,8 @@ import pandas as pd
 from sepvae.batch import AnyArray, Batch, IntArray
 from sepvae.errors import DataError
 
-TAKEN = {"id", "group", "label", "split", "y"}  # columns of split.csv and codes.csv
+# Columns of split.csv and codes.csv.
+TAKEN = re.compile(r"id|group|label|split|y|(common|salient)\d+")
 
 
 class ArraySource:
@@ -66,7 +68,7 @@ class ArraySource:
         if len(set(self.ids.tolist())) != n:
             twice = pd.Series(self.ids)[pd.Series(self.ids).duplicated()].tolist()[0]
             raise DataError(f"ids: wanted unique names, got {twice!r} more than once")
-        if taken := TAKEN.intersection(self.attributes.columns):
+        if taken := {name for name in map(str, self.attributes.columns) if TAKEN.fullmatch(name)}:
             raise DataError(f"attributes: {min(taken)!r} is a column of its own in every table; rename it")
 
     @property

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 from torch import Tensor
 
 from sepvae.batch import AnyArray, IntArray, Source
-from sepvae.checks import check_choice, check_images, check_number, order_labels
+from sepvae.checks import check_choice, check_flag, check_images, check_number, order_labels
 from sepvae.codes import Codes, code_names, concatenate_codes
 from sepvae.data.arrays import ArraySource
 from sepvae.data.splits import split
@@ -344,6 +344,10 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
             check_number(name, getattr(self, name), least=1, whole=True)
         if self.early_stopping is not None:
             check_number("early_stopping", self.early_stopping, least=1, whole=True, or_else="None")
+        if self.random_state is not None:
+            check_number("random_state", self.random_state, least=0, whole=True, or_else="None")
+        for name in ("balanced", "progress_bar"):
+            check_flag(name, getattr(self, name))
         check_number("learning_rate", self.learning_rate, above=0)
         check_number("validation_fraction", self.validation_fraction, least=0, below=1)
         check_choice("space", self.space, ("both", "common", "salient"))

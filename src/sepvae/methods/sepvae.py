@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from sepvae.checks import check_number
+from sepvae.checks import check_flag, check_number
 from sepvae.codes import Codes, Space
 from sepvae.losses.classification import group_cross_entropy
 from sepvae.losses.density_ratio import critic_loss, derangement, mutual_information
@@ -54,6 +54,7 @@ class SepVAEObjective:  # numpydoc ignore=PR02
         for name in ("beta_common", "beta_salient", "kappa", "gamma"):
             check_number(name, getattr(self, name), least=0)
         check_number("background_prior_var", self.background_prior_var, above=0)
+        check_flag("rectify_mi", self.rectify_mi)
         for name in ("background_posterior_var", "reconstruction_var"):
             if getattr(self, name) != "learnt":
                 check_number(name, getattr(self, name), above=0, or_else="'learnt'")

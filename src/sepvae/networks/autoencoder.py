@@ -115,6 +115,9 @@ def build_autoencoder(
         If the network does not fit the samples.
     """
     latent_dim = common_dim + salient_dim
+    pair = isinstance(network, tuple) and len(network) == 2
+    if not isinstance(network, str) and not (pair and all(isinstance(part, nn.Module) for part in network)):
+        raise DataError(f"network: wanted a name or a tuple of two modules, got {network!r}")
     if isinstance(network, str):
         encoder, decoder = _named(network, sample_shape)
         common, salient = encoder(sample_shape, common_dim), encoder(sample_shape, salient_dim)

@@ -17,7 +17,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from sepvae.batch import Source
-from sepvae.errors import DataError
+from sepvae.errors import DataError, TrainingError
 from sepvae.networks.autoencoder import ContrastiveAutoencoder, Network, build_autoencoder
 from sepvae.training.callbacks import FitProgress
 from sepvae.training.loader import ordered_batches, training_batches
@@ -139,6 +139,10 @@ def train(
         trainer.fit(training, train_loader, validation_loader if len(parts[1]) else None)
         if best is not None:
             _restore(training, Path(best.best_model_path))
+        if not all(torch.isfinite(parameter).all() for parameter in model.parameters()):
+            raise TrainingError(
+                f"training stopped: weights are not finite; try a lower learning_rate (now {learning_rate:g})"
+            )
     return model.cpu().eval(), pd.DataFrame(training.history)
 
 

@@ -320,7 +320,11 @@ class AlternatingTraining(pl.LightningModule):
         """
         metrics = self._log("train")
         terms = (*self.objective.weights, "critic_loss")  # of their sums nobody learns which one went astray
-        if astray := [name for name in terms if not np.isfinite(metrics[f"train_{name}"])]:
+        # The training means come before the last steps' weights, those of the validation part after them.
+        seen = [{name: metrics[f"train_{name}"] for name in terms}]
+        if self._validation_metrics:
+            seen.append({name: self._validation_metrics[f"validation_{name}"] for name in terms})
+        if astray := [name for name in terms if not all(np.isfinite(means[name]) for means in seen)]:
             raise TrainingError(
                 f"training stopped: {', '.join(astray)} not finite after epoch {self.current_epoch}; "
                 f"try a lower learning_rate (now {self.learning_rate:g})"
