@@ -212,9 +212,9 @@ class SepVAE(ContrastiveEstimator):
         Dimension of the salient space (D_s).
     network : {"auto", "mlp", "cnn2d", "e1", "e2", "release"} or tuple of two Module, default="auto"
         "auto" is `mlp` for tables and `cnn2d` for images; `e1` and `e2` are the paper's (App. E.1, E.2),
-        `release` is the one in the authors' code. Or the user's own (encoder, decoder): the encoder from
-        samples to features of shape (batch, any width), the decoder from (batch, common_dim + salient_dim) to
-        samples, with whatever output they need. Both are copied, the encoder once for each space.
+        `release` has the convolutions of the authors' code. Or the user's own (encoder, decoder): the encoder
+        from samples to features of shape (batch, any width), the decoder from (batch, common_dim +
+        salient_dim) to samples, with whatever output they need. Both are copied, the encoder once a space.
     beta_common : float, default=5.0
         Weight of the common prior (beta_c; term b of Eq. 2).
     beta_salient : float, default=1.0
