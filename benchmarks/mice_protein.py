@@ -22,7 +22,7 @@ from sepvae import SepVAE
 from sepvae.batch import IntArray
 from sepvae.cli.keywords import parse_keywords
 from sepvae.codes import codes_table
-from sepvae.data import frame_source
+from sepvae.data import TableScaler, frame_source, split_table
 from sepvae.data.arrays import ArraySource
 from sepvae.evaluation import score_codes
 
@@ -41,26 +41,24 @@ def read() -> tuple[ArraySource, pd.Series]:
     return source, frame["class"]
 
 
+def about(source: ArraySource, train: IntArray, test: IntArray) -> pd.DataFrame:
+    """What `score_codes` wants to know of each row besides its codes."""
+    table = split_table(source, {"train": train, "test": test})
+    return pd.concat([table.assign(y=(table["label"] == "target").astype(int)), source.attributes], axis=1)
+
+
 def score_fold(model: SepVAE, source: ArraySource, train: IntArray, test: IntArray) -> pd.DataFrame:
     """Fit on some mice, score on the others."""
     model.fit(source.select(train))
-    about = pd.DataFrame({"id": source.ids, "group": source.groups, "label": source.labels})
-    about["split"] = np.where(np.isin(np.arange(len(source)), test), "test", "train")
-    about["y"] = (source.labels == "target").astype(int)
-    table = codes_table(model.encode(source), pd.concat([about, source.attributes], axis=1))
+    table = codes_table(model.encode(source), about(source, train, test))
     return score_codes(table, n_permutations=0, n_bootstraps=0)
 
 
 def score_raw(source: ArraySource, train: IntArray, test: IntArray) -> pd.DataFrame:
     """The same probes on the proteins themselves, standardised, gaps filled with the mean."""
-    from sepvae.data import TableScaler
-
     scaler = TableScaler().fit(source.x[train])
     raw = pd.DataFrame(scaler.transform(source.x)).add_prefix("salient")
-    about = pd.DataFrame({"id": source.ids, "group": source.groups, "label": source.labels})
-    about["split"] = np.where(np.isin(np.arange(len(source)), test), "test", "train")
-    about["y"] = (source.labels == "target").astype(int)
-    table = pd.concat([about, source.attributes, raw.assign(common0=0.0)], axis=1)
+    table = pd.concat([about(source, train, test), raw.assign(common0=0.0)], axis=1)
     scores = score_codes(table, n_permutations=0, n_bootstraps=0)
     return scores[scores["space"] == "salient"].assign(space="all proteins, no model")
 
