@@ -9,7 +9,7 @@ import pytest
 from sepvae import SepVAE
 from sepvae.data import ArraySource, frame_source
 from sepvae.errors import DataError, TrainingError
-from sepvae.runs import evaluate_run, fit_run, read_codes
+from sepvae.runs import evaluate_run, fit_run, read_codes, read_recipe
 
 QUICK = {"common_dim": 2, "salient_dim": 2, "max_epochs": 1, "progress_bar": False, "accelerator": "cpu"}
 
@@ -62,6 +62,17 @@ def test_a_fit_that_goes_astray_leaves_nothing(tmp_path: Path) -> None:
 def test_attributes_may_not_be_called_like_codes() -> None:
     with pytest.raises(DataError, match="'salient0' is a column of its own"):
         ArraySource([[1.0]], ["a"], attributes=pd.DataFrame({"salient0": [1]}))
+
+
+def test_the_recipe_names_the_background_as_it_was_given(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    train, test = (
+        ArraySource(rng.normal(size=(40, 3)), [0, 1] * 20, ids=[str(start + i) for i in range(40)])
+        for start in (0, 40)
+    )
+    out = tmp_path / "run"
+    fit_run(SepVAE(**QUICK), train, test, out, about_data={}, n_permutations=0, say=lambda _: None)
+    assert read_recipe(out)["keywords"]["background"] == 0
 
 
 def test_labels_may_be_called_none_and_groups_may_be_numbers(tmp_path: Path) -> None:

@@ -76,3 +76,20 @@ class Source(Protocol):
             The samples, in that order.
         """
         ...
+
+
+def in_unit_range(x: AnyArray) -> AnyArray:
+    """
+    Give samples in the units of the networks: 8-bit images in [0, 1], all else as it is.
+
+    Parameters
+    ----------
+    x : ndarray of shape (n, ...)
+        As a source holds them.
+
+    Returns
+    -------
+    ndarray of shape (n, ...)
+        The same samples.
+    """
+    return x / 255 if x.dtype == np.uint8 else x

@@ -17,7 +17,7 @@ import yaml
 from matplotlib.figure import Figure
 from sklearn.base import clone
 
-from sepvae.batch import Source
+from sepvae.batch import Source, in_unit_range
 from sepvae.checks import order_labels
 from sepvae.codes import attribute_columns, codes_table
 from sepvae.data.splits import split_table
@@ -90,19 +90,15 @@ def fit_run(
         If the data or a keyword cannot be used as it is.
     """
     run, started = Path(out), time.monotonic()
-    if run.exists():
-        raise RunFolderError(
-            f"{run}: wanted a new run folder, but it exists; choose another --out, or remove it"
-        )
+    check_new_run(run)
     classes, order = order_labels(np.asarray(train.labels), model.background)
-    background, target = classes[order]
+    background, target = classes[order].tolist()
     model = clone(model).set_params(background=background)
     recipe = {
         "data": about_data,
         "attributes": {name: attribute_kind(values) for name, values in train.attributes.items()},
         "method": type(model).__name__,
-        "keywords": {k: v for k, v in model.get_params().items() if k not in NOT_IN_RECIPE}
-        | {"background": str(background)},
+        "keywords": {k: v for k, v in model.get_params().items() if k not in NOT_IN_RECIPE},
         "protocol": {"n_permutations": n_permutations, "scored_on": "test"},
     }
     run.mkdir(parents=True)
@@ -136,6 +132,26 @@ def fit_run(
     write_whole(run / "recipe.yaml", yaml.safe_dump(recipe, sort_keys=False))
     write_report(run)
     return scores
+
+
+def check_new_run(run: Path) -> None:
+    """
+    See that a run folder can be made, before hours are spent on what would go into it.
+
+    Parameters
+    ----------
+    run : Path
+        The folder.
+
+    Raises
+    ------
+    RunFolderError
+        If it exists.
+    """
+    if run.exists():
+        raise RunFolderError(
+            f"{run}: wanted a new run folder, but it exists; choose another --out, or remove it"
+        )
 
 
 _RECONSTRUCTIONS: dict[str, Literal["own", "none"]] = {"full": "own", "common_only": "none"}
@@ -320,7 +336,7 @@ def _write_examples(path: Path, model: SepVAE, test: Source) -> None:
     batch = test.take(np.concatenate(positions))
     buffer = io.BytesIO()
     arrays = {
-        "inputs": batch.x / 255 if batch.x.dtype == np.uint8 else batch.x,
+        "inputs": in_unit_range(batch.x),
         "labels": batch.y.astype(str),
         "ids": batch.id.astype(str),
         **{name: model.reconstruct(batch.x, salient) for name, salient in _RECONSTRUCTIONS.items()},

@@ -149,6 +149,13 @@ def test_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_demo_leaves_a_page(tmp_path: Path) -> None:
+    small = ["--set", "max_epochs=1", "--set", "common_dim=2", "--set", "salient_dim=2"]
+    output = invoke("demo", "--out", tmp_path / "run", "--permutations", 0, *small)
+    assert "background background, target target; fitting on 2874 samples" in output
+    assert "digit" in (tmp_path / "run" / "report.html").read_text()
+
+
 def break_image(root: Path) -> None:
     path = next((root / "patient").glob("*.png"))
     path.write_bytes(path.read_bytes()[:80])

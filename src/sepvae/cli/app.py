@@ -74,7 +74,7 @@ def demo(
     out = out or free_folder(Path("sepvae-demo"))
     model = SepVAE(**DEMO | _keywords(set_))
     typer.echo("digits-on-photos: background = half a photograph, target = half a photograph + half a digit")
-    fit_run(
+    scores = fit_run(
         model,
         train,
         test,
@@ -83,7 +83,7 @@ def demo(
         n_permutations=permutations,
         say=typer.echo,
     )
-    _show(out)
+    _show(scores, out)
 
 
 @app.command()
@@ -118,14 +118,10 @@ def fit(
 ) -> None:
     """Fit on a folder of images, score, draw, and write a run folder with a page to read."""
     from sepvae.data.splits import split
-    from sepvae.errors import RunFolderError
     from sepvae.methods import SepVAE
-    from sepvae.runs import fit_run
+    from sepvae.runs import check_new_run, fit_run
 
-    if out.exists():
-        raise RunFolderError(
-            f"{out}: wanted a new run folder, but it exists; choose another --out, or remove it"
-        )
+    check_new_run(out)
     model = SepVAE.from_preset(preset, **{"background": background} | _keywords(set_))
     reader = {
         "image_size": _size(image_size),
@@ -141,7 +137,7 @@ def fit(
     train, test = split(source.labels, source.groups, test_size=test_size, random_state=split_seed)
     about: dict[str, Any] = {"reader": "image_folder", "name": data.resolve().name, **reader}
     about |= {"test_size": test_size, "split_seed": split_seed, "preset": preset}
-    fit_run(
+    scores = fit_run(
         model,
         source.select(train),
         source.select(test),
@@ -150,7 +146,7 @@ def fit(
         n_permutations=permutations,
         say=typer.echo,
     )
-    _show(out)
+    _show(scores, out)
 
 
 @app.command()
@@ -162,12 +158,10 @@ def encode(
     out: Annotated[Path, typer.Option(help="CSV file to write.", show_default=False)],
 ) -> None:
     """Write the codes of new images; labels are not needed."""
-    from sepvae.errors import RunFolderError
     from sepvae.files import write_whole
     from sepvae.runs import encode_run
 
-    if out.exists():
-        raise RunFolderError(f"{out}: exists; choose another --out, or remove it")
+    _refuse_existing(out)
     codes = encode_run(run, _read_like(run, data, labelled=False))
     write_whole(out, codes.to_csv(index=False))
     typer.echo(f"codes of {len(codes)} images: {out}")
@@ -183,13 +177,13 @@ def evaluate(
     permutations: Permutations = 100,
 ) -> None:
     """Score codes: what each space knows of each attribute, against chance."""
-    from sepvae.errors import RunFolderError
+    from sepvae.cli.table import print_scores
     from sepvae.files import write_whole
     from sepvae.report.page import write_report
     from sepvae.runs import evaluate_run
 
-    if out is not None and out.exists():
-        raise RunFolderError(f"{out}: exists; choose another --out, or remove it")
+    if out is not None:
+        _refuse_existing(out)
     scores = evaluate_run(run, None if data is None else _read_like(run, data), n_permutations=permutations)
     if data is None and out is None:
         write_whole(run / "scores.csv", scores.to_csv(index=False))
@@ -198,7 +192,7 @@ def evaluate(
         write_whole(out, scores.to_csv(index=False))
     else:
         typer.echo("nothing is written; --out FILE.csv keeps the scores")
-    _print_scores(scores)
+    print_scores(scores)
 
 
 @app.command()
@@ -209,18 +203,19 @@ def report(run: Run) -> None:
     typer.echo(f"report: {write_report(run)}")
 
 
-def _show(run: Path) -> None:
+def _show(scores: Any, run: Path) -> None:
     """Print the scores and where the page is."""
-    import pandas as pd
-
-    _print_scores(pd.read_csv(run / "scores.csv"))
-    typer.echo(f"report: {run / 'report.html'}")
-
-
-def _print_scores(scores: Any) -> None:
     from sepvae.cli.table import print_scores
 
     print_scores(scores)
+    typer.echo(f"report: {run / 'report.html'}")
+
+
+def _refuse_existing(file: Path) -> None:
+    from sepvae.errors import RunFolderError
+
+    if file.exists():
+        raise RunFolderError(f"{file}: exists; choose another --out, or remove it")
 
 
 def _keywords(pairs: list[str] | None) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 from torch import Tensor
 
-from sepvae.batch import AnyArray, IntArray, Source
+from sepvae.batch import AnyArray, IntArray, Source, in_unit_range
 from sepvae.checks import check_choice, check_flag, check_images, check_number, order_labels
 from sepvae.codes import Codes, code_names, concatenate_codes
 from sepvae.data.arrays import ArraySource
@@ -107,7 +107,8 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
         group = np.argsort(order)[np.searchsorted(classes, labels)].astype(np.int64)
         self._check_keywords(group)
         objective = self._objective()
-        parts = self._parts(group, groups)
+        seed = self._seed()
+        parts = self._parts(group, groups, seed)
         self.background_, self.validation_indices_ = classes[order[0]], parts[1]
         self.classes_, self._order = classes, order
         self.sample_shape_, self.scaler_ = source.sample_shape, None
@@ -120,7 +121,7 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
             source,
             group,
             parts,
-            seed=self._seed(),
+            seed=seed,
             **{name: getattr(self, name) for name in TRAINING},
         )
         return self
@@ -252,8 +253,7 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
         source = self._input(X)
         codes = self._encode(source)
         decoded = self._decode(codes.common_mean, codes.salient_mean * (salient == "own"))
-        x = source.take(np.arange(len(source))).x
-        x = x / 255 if x.dtype == np.uint8 else x
+        x = in_unit_range(source.take(np.arange(len(source))).x)
         error: FloatArray = ((x - decoded) ** 2).reshape(len(x), -1).mean(axis=1)
         return error
 
@@ -354,13 +354,13 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
         check_choice("keep", self.keep, ("last", "best"))
         check_choice("reset_optimizer", self.reset_optimizer, ("never", "epoch"))
 
-    def _parts(self, group: IntArray, groups: AnyArray) -> tuple[IntArray, IntArray]:
+    def _parts(self, group: IntArray, groups: AnyArray, seed: int) -> tuple[IntArray, IntArray]:
         """Positions for training and validation; none for the latter where a label is too rare to share."""
         everyone, nobody = np.arange(len(group)), np.arange(0)
         if self.validation_fraction == 0:
             return everyone, nobody
         try:
-            parts = split(group, groups, test_size=self.validation_fraction, random_state=self._seed())
+            parts = split(group, groups, test_size=self.validation_fraction, random_state=seed)
         except DataError:
             return everyone, nobody
         return parts if np.bincount(group[parts[0]], minlength=2).min() >= 2 else (everyone, nobody)
