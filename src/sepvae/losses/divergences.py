@@ -1,6 +1,5 @@
 """Divergences between Gaussians."""
 
-import torch
 from torch import Tensor
 
 
@@ -25,6 +24,7 @@ def gaussian_kl(mean: Tensor, logvar: Tensor, prior_mean: Tensor, prior_var: Ten
 
     Examples
     --------
+    >>> import torch
     >>> zero = torch.zeros(1, 2)
     >>> gaussian_kl(zero + 2, zero, zero, torch.ones(()))
     tensor([4.])
@@ -47,4 +47,4 @@ def standard_kl(mean: Tensor, logvar: Tensor) -> Tensor:
     Tensor of shape (batch,)
         Nats, 0 or more.
     """
-    return gaussian_kl(mean, logvar, mean.new_zeros(()), torch.ones_like(mean[:1, :1]))
+    return gaussian_kl(mean, logvar, mean.new_zeros(()), mean.new_ones(()))

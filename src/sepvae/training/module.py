@@ -153,8 +153,9 @@ class GroupMeans:
 
     def __init__(self, n_groups: int) -> None:
         self.n_groups = n_groups
-        self.sums: dict[str, Tensor] = {}
-        self.counts: Tensor | None = None
+        self.names: list[str] = []
+        self.sums: Tensor | float = 0.0  # (names, groups)
+        self.counts: Tensor | float = 0.0  # (groups,)
 
     def add(self, values: dict[str, Tensor], y: Tensor) -> None:
         """
@@ -168,10 +169,9 @@ class GroupMeans:
             Groups.
         """
         members = one_hot(y, self.n_groups).float()
-        sums = torch.stack([value.detach().float() for value in values.values()]) @ members  # (names, groups)
-        for name, row in zip(values, sums, strict=True):
-            self.sums[name] = self.sums[name] + row if name in self.sums else row
-        self.counts = members.sum(0) if self.counts is None else self.counts + members.sum(0)
+        self.names = list(values)
+        self.sums = self.sums + torch.stack([v.detach().float() for v in values.values()]) @ members
+        self.counts = self.counts + members.sum(0)
 
     def means(self) -> dict[str, float]:
         """
@@ -183,20 +183,19 @@ class GroupMeans:
             Each name over all samples, and followed by _background and _target (_target1, .. for several)
             over the samples of that group.
         """
-        if self.counts is None:
+        if isinstance(self.sums, float) or isinstance(self.counts, float):
             return {}
-        counts = self.counts.cpu()
+        sums, counts = self.sums.cpu(), self.counts.cpu()
         targets = [f"target{k}" for k in range(1, self.n_groups)] if self.n_groups > 2 else ["target"]
         means = {}
-        for name, sums in self.sums.items():
-            total = sums.cpu()
+        for name, total in zip(self.names, sums, strict=True):
             means[name] = float(total.sum() / counts.sum())
             if name.endswith(("_background", "_target", "_excess")):
                 continue  # a term of one group
             for group, value, count in zip(["background", *targets], total, counts, strict=True):
                 if count > 0:
                     means[f"{name}_{group}"] = float(value / count)
-        self.sums, self.counts = {}, None
+        self.sums, self.counts = 0.0, 0.0
         return means
 
 
