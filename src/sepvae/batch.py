@@ -46,6 +46,7 @@ class Source(Protocol):
 
     `ids`, `groups` and `labels` are as in `Batch`, of all samples; `sample_shape` is the shape of one,
     `attributes` a table of whatever else is known about each (an empty cell where one does not apply).
+    `in_memory` says whether samples are at hand; those that are not are taken by worker processes.
     """
 
     @property
@@ -58,6 +59,8 @@ class Source(Protocol):
     def attributes(self) -> pd.DataFrame: ...  # numpydoc ignore=GL08
     @property
     def sample_shape(self) -> tuple[int, ...]: ...  # numpydoc ignore=GL08
+    @property
+    def in_memory(self) -> bool: ...  # numpydoc ignore=GL08
 
     def __len__(self) -> int: ...
 

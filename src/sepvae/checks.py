@@ -1,6 +1,7 @@
 """Checks of what a user gives, shared by all rooms."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -53,6 +54,34 @@ def order_labels(labels: AnyArray, background: Any = None) -> tuple[AnyArray, np
     if len(found) == 0:
         raise DataError(f"background: wanted one of {', '.join(map(str, classes))}, got {background!r}")
     return classes, np.concatenate([found, np.delete(np.arange(len(classes)), found)])
+
+
+# Columns of split.csv and codes.csv.
+_TAKEN = re.compile(r"id|group|label|split|y|(common|salient)\d+")
+
+
+def check_attribute_names(names: Iterable[Any]) -> None:
+    """
+    See that no attribute has a name that tables of samples use for something else.
+
+    Parameters
+    ----------
+    names : iterable
+        Of attributes.
+
+    Raises
+    ------
+    DataError
+        If one has.
+
+    Examples
+    --------
+    >>> check_attribute_names(["age", "split"])
+    Traceback (most recent call last):
+    sepvae.errors.DataError: attributes: 'split' is a column of its own in every table; rename it
+    """
+    if taken := sorted(name for name in map(str, names) if _TAKEN.fullmatch(name)):
+        raise DataError(f"attributes: {taken[0]!r} is a column of its own in every table; rename it")
 
 
 def check_images(x: AnyArray) -> None:

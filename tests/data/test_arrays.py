@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sepvae.data import ArraySource
+from sepvae.data import ArraySource, StreamSource
 from sepvae.errors import DataError
 
 
@@ -36,3 +36,44 @@ def test_select_keeps_rows_together():
 def test_refused(keywords, message):
     with pytest.raises(DataError, match=message):
         ArraySource([[1.0], [2.0]], [0, 1], **keywords)
+
+
+def test_a_stream_reads_what_is_taken():
+    calls = []
+    about = pd.DataFrame({"age": [50, 60, 70]})
+    source = StreamSource(
+        lambda rows: calls.append(rows.tolist()) or rows[:, None] * 10.0,
+        (1,),
+        ["a", "b", "b"],
+        groups=list("xyz"),
+        attributes=about,
+    )
+    assert (len(source), source.sample_shape, source.in_memory, calls) == (3, (1,), False, [])
+    batch = source.take(np.array([2, 0]))
+    assert batch.x.tolist() == [[20.0], [0.0]]
+    assert (batch.y.tolist(), batch.id.tolist(), batch.group.tolist()) == (["b", "a"], ["2", "0"], ["z", "x"])
+    assert calls == [[2, 0]]
+
+
+@pytest.mark.parametrize("wanted", [np.array([2, 1]), np.array([False, True, True])])
+def test_parts_of_a_stream_know_where_they_lie(wanted):
+    about = pd.DataFrame({"age": [50, 60, 70]})
+    source = StreamSource(lambda rows: rows[:, None] * 10, (1,), [0, 1, 1], attributes=about).select(wanted)
+    for rows in (np.array([1]), np.array([False, True])):
+        batch = source.take(rows)
+        assert batch.x.tolist() == [[int(batch.id[0]) * 10]]
+    assert source.select(np.array([1])).take(np.array([0])).x.tolist() == batch.x.tolist()
+    assert source.attributes["age"].tolist() == [50 + 10 * int(id_) for id_ in source.ids]
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">f8", "<f4", "g"])
+def test_numbers_are_as_tensors_take_them(dtype):
+    source = ArraySource(np.array([[0.5], [0.25]], dtype=dtype), [0, 1])
+    assert source.x.dtype.isnative
+    assert source.x.dtype.itemsize <= 8
+    assert source.x.tolist() == [[0.5], [0.25]]
+
+
+def test_an_array_is_not_copied():
+    x = np.zeros((2, 1))
+    assert ArraySource(x, [0, 1]).x is x

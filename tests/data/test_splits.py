@@ -1,7 +1,9 @@
 import numpy as np
+import pandas as pd
 import pytest
 
-from sepvae.data import ArraySource, split, split_table
+from sepvae.data import ArraySource, given_split, read_split, split, split_table
+from sepvae.data.splits import choose_split
 from sepvae.errors import DataError
 
 
@@ -87,3 +89,98 @@ def test_table_names_the_part_of_each_sample():
     }
     with pytest.raises(DataError, match="parts: '0' stands in both 'train' and 'test'"):
         split_table(source, {"train": [0], "test": [0]})
+
+
+def test_parts_have_many_names():
+    parts = np.array(["Train", "training", "val", "valid", "VALIDATION", "test", "Testing", None, np.nan])
+    train, test = given_split(parts, np.arange(9), np.zeros(9))
+    assert (train.tolist(), test.tolist()) == ([0, 1, 2, 3, 4], [5, 6])
+
+
+@pytest.mark.parametrize(
+    ("parts", "groups", "message"),
+    [
+        (["train", "test", "holdout", "test"], "abcd", "wanted train, validation or test, got 'holdout'"),
+        ([0, 1, 0, 1], "abcd", "wanted train, validation or test, got '0'"),
+        (["train", "test", "train", "test"], "abca", "1 groups have samples on both sides, such as a;"),
+        (["train", "train", "train", "test"], "abcd", "the test side gets no sample of label 0"),
+        (["val", "test", "train", None], "abcd", "the test side gets no sample of label 1"),
+    ],
+)
+def test_given_parts_refused(parts, groups, message):
+    with pytest.raises(DataError, match=f"split: .*{message}"):
+        given_split(np.array(parts, dtype=object), np.array(list(groups)), np.array([0, 0, 1, 1]))
+
+
+IDS = np.array(["001", "b c", "d"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id,group,label,split\nd,x,y,TEST\n001,x,y,train\nother,x,y,val\n",
+        "\ufeffsplit;id\r\ntrain; 001\r\ntest;d\r\n;b c\r\n\r\n",
+    ],
+)
+def test_a_split_is_read_from_a_table(written, text):
+    parts = read_split(written(text), IDS)
+    assert [part and part.lower() for part in parts] == ["train", None, "test"]
+
+
+def test_numbers_are_found_by_their_text(written):
+    assert read_split(written("id,split\n1,test\n"), np.array([0, 1])).tolist() == [None, "test"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("id,part\nd,test\n", ": no columns 'split'; wanted id and split"),
+        ("id,id,split\nd,d,test\n", ": 2 columns 'id'; wanted id and split"),
+        ("id,split\nd,test\n001,train\nd,train\n", " line 4: 'd' stands there twice"),
+        ("id,split\nd,test\n001,dev\n", " line 3: wanted train, validation or test, got 'dev'; rename"),
+        ("id,split\n1,test\n", ": names none of the samples; it has '1', ids in the data look like '001'"),
+        ("id,split\n", ": wanted one row per sample"),
+        ("id,split\n\xe4,test\n".encode("latin-1"), ": is no text in UTF-8"),
+    ],
+)
+def test_split_files_refused(written, text, message):
+    with pytest.raises(DataError, match=rf"table\.csv{message}"):
+        read_split(written(text), IDS)
+
+
+@pytest.fixture
+def about():
+    labels = np.tile(["ill", "well"], 20)
+    return pd.DataFrame(
+        {"id": [f"s{i}" for i in range(40)], "group": range(40), "label": labels, "split": None}
+    )
+
+
+def test_without_parts_the_split_is_drawn(about):
+    train, test, how = choose_split(about, test_size=0.25, random_state=3)
+    wanted = split(about["label"], about["group"], test_size=0.25, random_state=3)
+    assert (train.tolist(), test.tolist()) == (wanted[0].tolist(), wanted[1].tolist())
+    assert how == "drawn with seed 3, 0.25 for the test"
+    # Training and validation alone leave nothing for the test.
+    of_two = choose_split(about.assign(split=["train", "val"] * 20), test_size=0.25, random_state=3)
+    assert of_two[1].tolist() == test.tolist()
+
+
+def test_parts_of_the_data_count_unless_a_file_says_otherwise(about, written):
+    parted = about.assign(split=["train"] * 30 + ["test"] * 10)
+    train, test, how = choose_split(parted)
+    assert (train.tolist(), test.tolist(), how) == (
+        list(range(30)),
+        list(range(30, 40)),
+        "as the folders say",
+    )
+    file = written("id,split\ns0,test\ns1,test\ns2,train\ns3,val\n")
+    train, test, how = choose_split(parted, file=file)
+    assert (train.tolist(), test.tolist()) == ([2, 3], [0, 1])
+    assert how == "as table.csv says; 36 samples are in no part"
+
+
+def test_a_patient_on_both_sides_is_refused(about):
+    about = about.assign(split=["train", "train", "test", "test"] * 10, group=np.arange(40) // 4)
+    with pytest.raises(DataError, match=r"10 groups have samples on both sides, such as 0; .* only its part"):
+        choose_split(about)

@@ -1,20 +1,57 @@
-"""Samples that fit in memory."""
+"""Sources: samples that fit in memory, and samples that are read when they are taken."""
 
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from sepvae.batch import AnyArray, Batch, IntArray
+from sepvae.checks import check_attribute_names
 from sepvae.errors import DataError
 
-# Columns of split.csv and codes.csv.
-TAKEN = re.compile(r"id|group|label|split|y|(common|salient)\d+")
+
+class _Described:
+    """Names, groups, labels and attributes of n samples, one of each."""
+
+    def __init__(
+        self,
+        n: int,
+        labels: AnyArray | Sequence[Any],
+        groups: AnyArray | Sequence[Any] | None,
+        ids: AnyArray | Sequence[Any] | None,
+        attributes: pd.DataFrame | None,
+    ) -> None:
+        self.labels: AnyArray = np.asarray(labels)
+        self.ids: AnyArray = np.asarray([str(i) for i in range(n)] if ids is None else ids)
+        self.groups: AnyArray = self.ids if groups is None else np.asarray(groups)
+        self.attributes = (
+            pd.DataFrame(index=range(n)) if attributes is None else attributes.reset_index(drop=True)
+        )
+        if missing := int(pd.isna(self.groups).sum()):
+            raise DataError(f"groups: {missing} of {n} samples have none; name their patients, or drop them")
+        for name in ("labels", "groups", "ids", "attributes"):
+            if len(getattr(self, name)) != n:
+                raise DataError(f"{name}: wanted one per sample ({n}), got {len(getattr(self, name))}")
+        if len(set(self.ids.tolist())) != n:
+            twice = pd.Series(self.ids)[pd.Series(self.ids).duplicated()].tolist()[0]
+            raise DataError(f"ids: wanted unique names, got {twice!r} more than once")
+        check_attribute_names(self.attributes.columns)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def _about(self, indices: IntArray) -> dict[str, Any]:
+        """The same of some of the samples."""
+        return {
+            "labels": self.labels[indices],
+            "groups": self.groups[indices],
+            "ids": self.ids[indices],
+            "attributes": self.attributes.iloc[indices],
+        }
 
 
-class ArraySource:
+class ArraySource(_Described):
     """
     A source whose samples are one array in memory.
 
@@ -43,6 +80,8 @@ class ArraySource:
     array([[3.]])
     """
 
+    in_memory = True
+
     def __init__(
         self,
         x: AnyArray | Sequence[Any],
@@ -52,39 +91,13 @@ class ArraySource:
         ids: AnyArray | Sequence[Any] | None = None,
         attributes: pd.DataFrame | None = None,
     ) -> None:
-        self.x = np.asarray(x)
-        n = len(self.x)
-        self.labels: AnyArray = np.asarray(labels)
-        self.ids: AnyArray = np.asarray([str(i) for i in range(n)] if ids is None else ids)
-        self.groups: AnyArray = self.ids if groups is None else np.asarray(groups)
-        self.attributes = (
-            pd.DataFrame(index=range(n)) if attributes is None else attributes.reset_index(drop=True)
-        )
-        if missing := int(pd.isna(self.groups).sum()):
-            raise DataError(f"groups: {missing} of {n} samples have none; name their patients, or drop them")
-        for name in ("labels", "groups", "ids", "attributes"):
-            if len(getattr(self, name)) != n:
-                raise DataError(f"{name}: wanted one per sample ({n}), got {len(getattr(self, name))}")
-        if len(set(self.ids.tolist())) != n:
-            twice = pd.Series(self.ids)[pd.Series(self.ids).duplicated()].tolist()[0]
-            raise DataError(f"ids: wanted unique names, got {twice!r} more than once")
-        if taken := {name for name in map(str, self.attributes.columns) if TAKEN.fullmatch(name)}:
-            raise DataError(f"attributes: {min(taken)!r} is a column of its own in every table; rename it")
+        self.x = native(np.asarray(x))
+        super().__init__(len(self.x), labels, groups, ids, attributes)
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
-        """
-        Shape of one sample.
-
-        Returns
-        -------
-        tuple of int
-            Without the number of samples.
-        """
-        return self.x.shape[1:]
-
-    def __len__(self) -> int:
-        return len(self.x)
+        """Shape of one sample."""
+        return tuple(self.x.shape[1:])
 
     def take(self, indices: IntArray) -> Batch:
         """
@@ -116,10 +129,104 @@ class ArraySource:
         ArraySource
             With the samples at these positions, in that order.
         """
-        return ArraySource(
-            self.x[indices],
-            self.labels[indices],
-            groups=self.groups[indices],
-            ids=self.ids[indices],
-            attributes=self.attributes.iloc[indices],
-        )
+        return ArraySource(self.x[indices], **self._about(indices))
+
+
+class StreamSource(_Described):
+    """
+    A source whose samples are read from disk whenever they are taken.
+
+    Parameters
+    ----------
+    read : callable
+        From an array of positions to the samples there. Worker processes get a copy.
+    sample_shape : tuple of int
+        Of one sample.
+    labels : array-like of shape (n,)
+        The label of each.
+    groups, ids, attributes : array-like, default=None
+        As in `ArraySource`.
+    positions : ndarray of int of shape (n,), default=None
+        Where `read` finds each; by default at 0 .. n - 1.
+
+    Raises
+    ------
+    DataError
+        As for `ArraySource`.
+
+    Examples
+    --------
+    >>> source = StreamSource(lambda rows: rows[:, None] * 10.0, (1,), ["well", "ill", "ill"])
+    >>> source.select(np.array([2, 0])).take(np.array([0])).x
+    array([[20.]])
+    """
+
+    in_memory = False
+
+    def __init__(
+        self,
+        read: Callable[[IntArray], AnyArray],
+        sample_shape: tuple[int, ...],
+        labels: AnyArray | Sequence[Any],
+        *,
+        groups: AnyArray | Sequence[Any] | None = None,
+        ids: AnyArray | Sequence[Any] | None = None,
+        attributes: pd.DataFrame | None = None,
+        positions: IntArray | None = None,
+    ) -> None:
+        super().__init__(len(labels), labels, groups, ids, attributes)
+        self.read, self.sample_shape = read, sample_shape
+        self.positions = np.arange(len(labels)) if positions is None else positions
+
+    def take(self, indices: IntArray) -> Batch:
+        """
+        Read the samples at these positions.
+
+        Parameters
+        ----------
+        indices : ndarray of int
+            Positions, or a boolean mask.
+
+        Returns
+        -------
+        Batch
+            The samples, in that order.
+        """
+        x = self.read(self.positions[indices])
+        return Batch(x, self.labels[indices], self.ids[indices], self.groups[indices])
+
+    def select(self, indices: IntArray) -> "StreamSource":
+        """
+        Part of this source, as a source.
+
+        Parameters
+        ----------
+        indices : ndarray of int
+            Positions, or a boolean mask.
+
+        Returns
+        -------
+        StreamSource
+            With the samples at these positions, in that order.
+        """
+        about = self._about(indices)
+        return StreamSource(self.read, self.sample_shape, **about, positions=self.positions[indices])
+
+
+def native(x: AnyArray) -> AnyArray:
+    """
+    Give numbers as tensors take them: in the byte order of this machine, of 64 bits at most.
+
+    Parameters
+    ----------
+    x : ndarray
+        Any.
+
+    Returns
+    -------
+    ndarray
+        The same numbers; the same object if nothing is to be done.
+    """
+    if x.dtype.kind == "f" and x.dtype.itemsize > 8:
+        return x.astype(np.float64)
+    return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))

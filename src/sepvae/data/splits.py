@@ -1,6 +1,7 @@
 """Train and test: labels in like shares on both sides, no patient on both."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,11 @@ import pandas as pd
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
 from sepvae.batch import AnyArray, IntArray, Source
+from sepvae.data.cells import read_cells
 from sepvae.errors import DataError
 
+SIDES = dict.fromkeys(["train", "training", "val", "valid", "validation"], "train")
+SIDES |= dict.fromkeys(["test", "testing"], "test")
 N_DRAWS = 200  # grouped splits to choose from
 
 
@@ -68,13 +72,141 @@ def split(
         train, test = _split_samples(strata, test_size, random_state)
     else:
         train, test = _split_groups(pd.factorize(label)[0], strata, group_codes, test_size, random_state)
-    for side, rows in (("training", train), ("test", test)):
-        if lacking := sorted(set(label.tolist()) - set(label[rows].tolist()), key=str):
-            raise DataError(
-                f"split: the {side} side gets no sample of label {lacking[0]!r} with test_size={test_size}; "
-                "give more groups of it, or a test_size nearer to 0.5"
-            )
+    _check_sides(train, test, label, f"give more groups of it, or a test_size nearer to 0.5 than {test_size}")
     return np.sort(train), np.sort(test)
+
+
+def given_split(parts: AnyArray, groups: AnyArray, labels: AnyArray) -> tuple[IntArray, IntArray]:
+    """
+    Split samples as their parts say.
+
+    Parameters
+    ----------
+    parts : ndarray of shape (n,)
+        Names of parts: train (or training) and val (valid, validation) are for training, test (testing) for
+        the test, in any case of letters. Samples without one are left out.
+    groups : ndarray of shape (n,)
+        What must stay on one side.
+    labels : ndarray of shape (n,)
+        The label of each sample.
+
+    Returns
+    -------
+    train, test : ndarray of int
+        Positions, in order. A model takes its validation samples from those for training.
+
+    Raises
+    ------
+    DataError
+        If a part has another name, a group stands on both sides, or a label is missing on one.
+
+    Examples
+    --------
+    >>> given_split(np.array(["train", "test", "train", "test"]), np.arange(4), np.array([0, 0, 1, 1]))
+    (array([0, 2]), array([1, 3]))
+    """
+    part = pd.Series([None if pd.isna(part) else str(part).lower() for part in parts], dtype=object)
+    if unknown := part[part.notna() & ~part.isin(SIDES)].tolist():
+        raise DataError(f"split: wanted train, validation or test, got {unknown[0]!r}; rename that part")
+    side = part.map(SIDES).to_numpy()
+    train, test = (np.flatnonzero(side == name) for name in ("train", "test"))
+    if shared := sorted(set(groups[train].tolist()) & set(groups[test].tolist()), key=str):
+        raise DataError(
+            f"split: {len(shared)} groups have samples on both sides, such as {shared[0]}; scores would "
+            "flatter, so move each to one side, or have the split drawn (of a folder, by naming only its "
+            "part for training)"
+        )
+    _check_sides(train, test, labels, "name samples of it for both sides")
+    return train, test
+
+
+def read_split(path: str | Path, ids: AnyArray) -> AnyArray:
+    """
+    Read which sample belongs to which part, as in the `split.csv` of a run folder.
+
+    Parameters
+    ----------
+    path : str or Path
+        A text table with columns id and split (train, validation or test; or an empty cell).
+    ids : ndarray of str, of shape (n,)
+        The samples.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        The part of each; None for a sample that the file does not name. Others that it names are passed over.
+
+    Raises
+    ------
+    DataError
+        If the file is of no use or names none of the samples.
+    """
+    path = Path(path)
+    table = read_cells(path)
+    for name in ("id", "split"):
+        if (n := list(table.columns).count(name)) != 1:
+            raise DataError(
+                f"{path}: {n or 'no'} columns {name!r}; wanted id and split, as in a run's split.csv"
+            )
+    if twice := table.index[table["id"].duplicated()].tolist():
+        sample = table["id"][twice[0]]
+        raise DataError(f"{path} line {twice[0]}: {sample!r} stands there twice; give each sample one part")
+    part = table["split"]
+    if unknown := part.index[part.notna() & ~part.str.lower().isin(SIDES)].tolist():
+        raise DataError(
+            f"{path} line {unknown[0]}: wanted train, validation or test, got {part[unknown[0]]!r}; "
+            "rename that part"
+        )
+    wanted = [str(id_).strip() for id_ in ids.tolist()]
+    if not table["id"].isin(wanted).any():
+        raise DataError(
+            f"{path}: names none of the samples; it has {table['id'].iloc[0]!r}, ids in the data look like "
+            f"{wanted[0]!r}"
+        )
+    part_of = dict(zip(table["id"], part.astype(object).where(part.notna(), None), strict=True))
+    return np.array([part_of.get(id_) for id_ in wanted], dtype=object)
+
+
+def choose_split(
+    about: pd.DataFrame, *, file: str | Path | None = None, test_size: float = 0.2, random_state: int = 0
+) -> tuple[IntArray, IntArray, str]:
+    """
+    Split samples as a file says, or else as the data say, or else at random.
+
+    Parameters
+    ----------
+    about : DataFrame of n rows
+        Columns id, group, label, split, as in a listing.
+    file : str or Path, default=None
+        As for `read_split`.
+    test_size : float, default=0.2
+        Share of the samples for the test, where it is drawn.
+    random_state : int, default=0
+        Draws the split.
+
+    Returns
+    -------
+    train, test : ndarray of int
+        Positions, in order.
+    how : str
+        What was done, in words.
+
+    Raises
+    ------
+    DataError
+        As for `read_split`, `given_split` and `split`.
+    """
+    ids, groups, labels = (about[name].to_numpy(dtype=str) for name in ("id", "group", "label"))
+    parts, how = about["split"].to_numpy(dtype=object), "as the folders say"
+    if file is not None:
+        parts, how = read_split(file, ids), f"as {Path(file).name} says"
+    sides = {SIDES.get(str(part).lower()) for part in pd.unique(parts)}
+    if file is None and not {"train", "test"} <= sides:
+        train, test = split(labels, groups, test_size=test_size, random_state=random_state)
+        return train, test, f"drawn with seed {random_state}, {test_size:g} for the test"
+    train, test = given_split(parts, groups, labels)
+    out = len(about) - len(train) - len(test)
+    return train, test, how + f"; {out} samples are in no part" * (out > 0)
 
 
 def split_table(source: Source, parts: Mapping[str, npt.ArrayLike]) -> pd.DataFrame:
@@ -109,6 +241,13 @@ def split_table(source: Source, parts: Mapping[str, npt.ArrayLike]) -> pd.DataFr
         name[rows] = part
     table = pd.DataFrame({"id": source.ids, "group": source.groups, "label": source.labels, "split": name})
     return table.dropna(subset="split").reset_index(drop=True)
+
+
+def _check_sides(train: IntArray, test: IntArray, label: AnyArray, remedy: str) -> None:
+    """Every label is on both sides."""
+    for side, rows in (("training", train), ("test", test)):
+        if lacking := sorted(set(label.tolist()) - set(label[rows].tolist()), key=str):
+            raise DataError(f"split: the {side} side gets no sample of label {lacking[0]!r}; {remedy}")
 
 
 def _check(label: AnyArray, group: AnyArray, stratify: Any, test_size: float) -> None:

@@ -36,7 +36,7 @@ INFERENCE_BATCH = 512
 # Keywords that `train` takes as they stand.
 TRAINING = (
     *("network", "common_dim", "salient_dim", "learning_rate", "reset_optimizer", "batch_size", "balanced"),
-    *("max_epochs", "early_stopping", "keep", "progress_bar"),
+    *("num_workers", "max_epochs", "early_stopping", "keep", "progress_bar"),
     *("accelerator", "devices", "strategy", "precision", "logger", "callbacks"),
 )
 
@@ -250,12 +250,16 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
         ndarray of shape (n,)
             Of images in [0, 1]; of tables in standardised units, gaps filled.
         """
+        check_choice("salient", salient, ("own", "none"))
         source = self._input(X)
         codes = self._encode(source)
-        decoded = self._decode(codes.common_mean, codes.salient_mean * (salient == "own"))
-        x = in_unit_range(source.take(np.arange(len(source))).x)
-        error: FloatArray = ((x - decoded) ** 2).reshape(len(x), -1).mean(axis=1)
-        return error
+        errors = []
+        for start in range(0, len(source), INFERENCE_BATCH):  # no more images at once than a batch
+            part = np.arange(start, min(start + INFERENCE_BATCH, len(source)))
+            decoded = self._decode(codes.common_mean[part], codes.salient_mean[part] * (salient == "own"))
+            x = in_unit_range(source.take(part).x)
+            errors.append(((x - decoded) ** 2).reshape(len(part), -1).mean(axis=1))
+        return np.concatenate(errors)
 
     def swap(self, a: Any, b: Any) -> FloatArray:
         """
@@ -348,6 +352,8 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
             check_number("random_state", self.random_state, least=0, whole=True, or_else="None")
         for name in ("balanced", "progress_bar"):
             check_flag(name, getattr(self, name))
+        if self.num_workers != "auto":
+            check_number("num_workers", self.num_workers, least=0, whole=True, or_else='"auto"')
         check_number("learning_rate", self.learning_rate, above=0)
         check_number("validation_fraction", self.validation_fraction, least=0, below=1)
         check_choice("space", self.space, ("both", "common", "salient"))
@@ -415,7 +421,9 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
     def _encode(self, source: Source) -> Codes[FloatArray]:
         everyone = np.arange(len(source))
         with self._inference() as (module, put):
-            batches = ordered_batches(source, everyone, everyone, batch_size=INFERENCE_BATCH)
+            batches = ordered_batches(
+                source, everyone, everyone, batch_size=INFERENCE_BATCH, num_workers=self.num_workers
+            )
             return concatenate_codes([module.encode(put(x)).map(_as_numpy) for x, _ in batches])
 
     def _decode(self, common: FloatArray, salient: FloatArray) -> FloatArray:

@@ -247,6 +247,8 @@ class SepVAE(ContrastiveEstimator):
         Samples a batch. Every batch holds two or more samples of each group.
     balanced : bool, default=False
         Groups in equal numbers in each batch, instead of in the data's proportions.
+    num_workers : int or "auto", default="auto"
+        Processes that read samples which are not in memory; "auto" is one for each core, at most 8.
     max_epochs : int, default=100
         Passes through the training part.
     validation_fraction : float, default=0.1
@@ -344,6 +346,7 @@ class SepVAE(ContrastiveEstimator):
         reset_optimizer: Literal["never", "epoch"] = "never",
         batch_size: int = 128,
         balanced: bool = False,
+        num_workers: int | Literal["auto"] = "auto",
         max_epochs: int = 100,
         validation_fraction: float = 0.1,
         early_stopping: int | None = None,
@@ -374,6 +377,7 @@ class SepVAE(ContrastiveEstimator):
         self.reset_optimizer = reset_optimizer
         self.batch_size = batch_size
         self.balanced = balanced
+        self.num_workers = num_workers
         self.max_epochs = max_epochs
         self.validation_fraction = validation_fraction
         self.early_stopping = early_stopping

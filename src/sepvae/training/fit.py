@@ -41,6 +41,7 @@ def train(
     reset_optimizer: Literal["never", "epoch"],
     batch_size: int,
     balanced: bool,
+    num_workers: int | Literal["auto"],
     max_epochs: int,
     early_stopping: int | None,
     keep: Literal["last", "best"],
@@ -69,7 +70,7 @@ def train(
         Of weights, order and noise.
     network, common_dim, salient_dim : object
         As in the estimator.
-    learning_rate, reset_optimizer, batch_size, balanced, max_epochs : object
+    learning_rate, reset_optimizer, batch_size, balanced, num_workers, max_epochs : object
         As in the estimator.
     early_stopping, keep, progress_bar : object
         As in the estimator.
@@ -134,8 +135,11 @@ def train(
             random_state=seed,
             rank=trainer.global_rank,
             world_size=trainer.world_size,
+            num_workers=num_workers,
         )
-        validation_loader = ordered_batches(source, y, parts[1], batch_size=batch_size)
+        validation_loader = ordered_batches(
+            source, y, parts[1], batch_size=batch_size, num_workers=num_workers
+        )
         trainer.fit(training, train_loader, validation_loader if len(parts[1]) else None)
         if best is not None:
             _restore(training, Path(best.best_model_path))

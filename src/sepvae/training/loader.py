@@ -1,7 +1,11 @@
 """Batches: every group in each of them, one indexing call a batch."""
 
+import os
+import sys
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +16,17 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from sepvae.batch import AnyArray, Source
 from sepvae.errors import DataError
 
+MAX_WORKERS = 8
 MIN_PER_GROUP = 2  # the critic pairs codes of different images, in every group
+
+
+class _Loader(DataLoader[tuple[Tensor, Tensor]]):
+    """A loader whose workers wait for no lock that a thread held when they were forked: they only read."""
+
+    def __iter__(self) -> Any:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r".*multi-threaded, use of fork\(\)", DeprecationWarning)
+            return super().__iter__()
 
 
 @dataclass(frozen=True)
@@ -136,6 +150,7 @@ def training_batches(
     random_state: int,
     rank: int = 0,
     world_size: int = 1,
+    num_workers: int | Literal["auto"] = "auto",
 ) -> DataLoader[tuple[Tensor, Tensor]]:
     """
     Shuffled batches for training.
@@ -156,6 +171,8 @@ def training_batches(
         Seed of the order.
     rank, world_size : int
         Which share of each batch this process gets.
+    num_workers : int or "auto", default="auto"
+        As in `ordered_batches`.
 
     Returns
     -------
@@ -176,11 +193,16 @@ def training_batches(
         rank=rank,
         world_size=world_size,
     )
-    return DataLoader(Samples(source, y), batch_size=None, sampler=sampler)
+    return _Loader(Samples(source, y), batch_size=None, sampler=sampler, **_workers(source, num_workers))
 
 
 def ordered_batches(
-    source: Source, y: npt.NDArray[np.int64], positions: npt.NDArray[np.intp], *, batch_size: int
+    source: Source,
+    y: npt.NDArray[np.int64],
+    positions: npt.NDArray[np.intp],
+    *,
+    batch_size: int,
+    num_workers: int | Literal["auto"] = "auto",
 ) -> DataLoader[tuple[Tensor, Tensor]]:
     """
     All samples in their order, for validation and encoding; the last batch may be smaller.
@@ -195,6 +217,9 @@ def ordered_batches(
         The samples of this part.
     batch_size : int
         Samples a batch.
+    num_workers : int or "auto", default="auto"
+        Processes that read ahead. "auto" is none for a source in memory, which is indexed faster than it
+        could be sent, and else one for each core that this process may use, at most 8.
 
     Returns
     -------
@@ -202,4 +227,30 @@ def ordered_batches(
         Of pairs x, y.
     """
     batches = [positions[start : start + batch_size] for start in range(0, len(positions), batch_size)]
-    return DataLoader(Samples(source, y), batch_size=None, sampler=batches)
+    return _Loader(Samples(source, y), batch_size=None, sampler=batches, **_workers(source, num_workers))
+
+
+def _workers(source: Source, num_workers: int | Literal["auto"]) -> dict[str, Any]:
+    """
+    What a loader is told of its worker processes.
+
+    They are forked, so that images that are kept in memory are shared, not copied. Where processes cannot be
+    forked safely (macOS, Windows), this process reads.
+    """
+    if num_workers == "auto":
+        num_workers = 0 if source.in_memory else min(MAX_WORKERS, n_cores())
+    if num_workers == 0 or sys.platform != "linux":
+        return {}
+    return {"num_workers": num_workers, "persistent_workers": True, "multiprocessing_context": "fork"}
+
+
+def n_cores() -> int:
+    """
+    Count the cores that this process may use, as a scheduler such as SLURM allots them.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

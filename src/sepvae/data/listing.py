@@ -1,0 +1,186 @@
+"""`Listing`: which samples there are and what is known about each, before any of them is read."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import pandas as pd
+
+from sepvae.batch import AnyArray
+from sepvae.data.mapped import MappedArray
+from sepvae.errors import DataError
+
+Kind = Literal["categorical", "continuous"]
+OF_EVERY_SAMPLE = ["id", "group", "label", "split"]  # columns of `about`; all others are attributes
+
+
+@dataclass(frozen=True)
+class Listing:  # numpydoc ignore=PR02
+    """
+    Samples that lie on disk, as files or as rows of an array.
+
+    Parameters
+    ----------
+    data : Path
+        What the user named: a folder, a table, an array.
+    about : DataFrame of n rows
+        Columns id, group (the patient), label, split (the part that the data say, or missing), then
+        attributes, which are missing where one does not apply.
+    files : sequence of n Path
+        Where the images are; empty for rows of an array.
+    array : MappedArray or None, default=None
+        Where the rows are.
+    kinds : dict, default={}
+        "categorical" or "continuous" for attributes whose kind the user has named.
+    background : label or None, default=None
+        The background's, where the kind of data tells.
+    grouped : bool, default=False
+        Whether the data name patients; otherwise every sample is its own group.
+    label_name : str, default="kind"
+        What the labels are called where several of them are joined.
+    centre : float or None, default=None
+        Take only the central square of an image whose side is this share of the width.
+    missing : sequence of str, default=()
+        Samples that the table names and that are not there.
+    unlisted : sequence of str, default=()
+        Images beside those that the table does not name.
+    """
+
+    data: Path
+    about: pd.DataFrame
+    files: Sequence[Path] = ()
+    array: MappedArray | None = None
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
+    background: str | None = None
+    grouped: bool = False
+    label_name: str = "kind"
+    centre: float | None = None
+    missing: Sequence[str] = ()
+    unlisted: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        return len(self.about)
+
+    @property
+    def attributes(self) -> pd.DataFrame:
+        """What else is known about each sample."""
+        return self.about.drop(columns=OF_EVERY_SAMPLE)
+
+    def keep(self, mask: AnyArray) -> Self:
+        """
+        Leave samples out.
+
+        Parameters
+        ----------
+        mask : ndarray of bool of shape (n,)
+            Which samples stay.
+
+        Returns
+        -------
+        Listing
+            Of those.
+        """
+        rows = np.flatnonzero(mask)
+        about = self.about.iloc[rows].reset_index(drop=True)
+        files = [self.files[i] for i in rows.tolist()] if len(self.files) else ()
+        missing = set(about["id"]).intersection(self.missing)
+        array = None if self.array is None else self.array.select(rows)
+        return replace(self, about=about, files=files, array=array, missing=sorted(missing))
+
+    def limited(self, limit: int | None, limit_by: str | None = None) -> Self:
+        """
+        Keep the first samples of each kind.
+
+        Parameters
+        ----------
+        limit : int or None
+            At most so many of each label, in order; None for all.
+        limit_by : str, default=None
+            Count them for each value of this attribute within a label instead.
+
+        Returns
+        -------
+        Listing
+            Of those.
+
+        Raises
+        ------
+        DataError
+            If the limit is no number or there is no such attribute.
+        """
+        if limit is None:
+            if limit_by is not None:
+                raise DataError(f"limit_by={limit_by!r} needs limit, the number of samples of each kind")
+            return self
+        if limit < 1:
+            raise DataError(f"limit: wanted at least 1, got {limit}")
+        if limit_by is not None and limit_by not in self.attributes:
+            known = ", ".join(map(str, self.attributes)) or "none"
+            raise DataError(f"limit_by: wanted an attribute ({known}), got {limit_by!r}")
+        kind = ["label"] if limit_by is None else ["label", limit_by]
+        return self.keep(self.about.groupby(kind, dropna=False).cumcount().to_numpy() < limit)
+
+    def of_two_labels(self, background: Any = None, targets: Sequence[Any] = ()) -> Self:
+        """
+        Keep background and target; several targets become one.
+
+        Parameters
+        ----------
+        background : label or None, default=None
+            The background's; None takes that of the data, or names the first in sorted order.
+        targets : sequence of labels, default=()
+            The target's. Samples of any other label are left out. Several are joined: they get one label, and
+            an attribute of targets, named as the column of labels, tells them apart. By default all that is
+            not background, which must be one label.
+
+        Returns
+        -------
+        Listing
+            Of two labels.
+
+        Raises
+        ------
+        DataError
+            If a label is not there, or there are more than two and no target is named.
+        """
+        labels = self.about["label"]
+        background = self.background if background is None else background
+        targets = list(dict.fromkeys(targets))
+        counts = labels.value_counts().sort_index()
+        for role, label in [("background", background), *(("target", target) for target in targets)]:
+            if label is not None and label not in counts:
+                raise DataError(f"{role}: wanted one of {_few(counts.index)}, got {label!r} ({self.data})")
+        if len(counts) < 2:
+            raise DataError(
+                f"{self.data}: wanted two labels, background and target, found "
+                f"{_few(counts.index) or 'none'}; name another column of labels, or give samples of both"
+            )
+        first = counts.index[0] if background is None else background
+        if first in targets:
+            raise DataError(f"target: {first!r} is the background; name another")
+        if not targets and len(counts) > 2:
+            found = _few([f"{label} ({n})" for label, n in counts.items()])
+            raise DataError(
+                f"{self.data}: wanted two labels, found {found}; "
+                "name --background and --target (repeat --target to join several)"
+            )
+        if not targets:
+            return replace(self, background=first)
+        kept = replace(self, background=first).keep(labels.isin([first, *targets]).to_numpy())
+        return kept if len(targets) == 1 else kept._joined(targets)
+
+    def _joined(self, targets: Sequence[Any]) -> Self:
+        """Several targets as one."""
+        label = self.about["label"]
+        is_target = label.isin(targets)
+        about = self.about.assign(label=label.mask(is_target, " + ".join(targets)))
+        name = f"{self.label_name}_given" if self.label_name in [*about, "y"] else self.label_name
+        return replace(self, about=about.assign(**{name: label.where(is_target)}))
+
+
+def _few(names: Iterable[str]) -> str:
+    """The first of them: a column of ages has no end."""
+    names = list(names)
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

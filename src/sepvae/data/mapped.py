@@ -1,0 +1,164 @@
+"""Arrays on disk, mapped into memory: only what is asked for is read."""
+
+import math
+import zipfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tokenize import TokenError
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from sepvae.batch import AnyArray, IntArray
+from sepvae.data.arrays import native
+from sepvae.errors import DataError
+
+
+@dataclass(frozen=True)
+class MappedArray:  # numpydoc ignore=PR02
+    """
+    Some rows of an array in a `.npy` or `.npz` file.
+
+    It holds the name of the file, not its content, so that worker processes open it themselves.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    shape : tuple of int
+        Of the whole array.
+    dtype : dtype
+        Of its values.
+    offset : int
+        Bytes before the first value.
+    order : {"C", "F"}
+        How it lies on disk.
+    rows : ndarray of int
+        Positions of the rows.
+    """
+
+    path: Path
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    offset: int
+    order: Literal["C", "F"]
+    rows: IntArray
+
+    def __call__(self, positions: IntArray) -> AnyArray:
+        """Read some rows."""
+        return native(np.ascontiguousarray(self.whole()[self.rows[positions]]))
+
+    def whole(self) -> AnyArray:
+        """
+        Open the array.
+
+        Returns
+        -------
+        ndarray
+            All of it, mapped.
+        """
+        mapped: AnyArray = np.memmap(
+            self.path, dtype=self.dtype, mode="r", offset=self.offset, shape=self.shape, order=self.order
+        )
+        return mapped
+
+    def grey(self) -> Self:
+        """
+        See grey images of shape (n, h, w) as images of one channel.
+
+        Returns
+        -------
+        MappedArray
+            Of shape (n, 1, h, w).
+        """
+        return replace(self, shape=(self.shape[0], 1, *self.shape[1:]))
+
+    def select(self, positions: IntArray) -> Self:
+        """
+        Part of these rows.
+
+        Parameters
+        ----------
+        positions : ndarray of int
+            Positions among them.
+
+        Returns
+        -------
+        MappedArray
+            Of those.
+        """
+        return replace(self, rows=self.rows[positions])
+
+
+def map_array(path: Path) -> MappedArray:
+    """
+    Find the array of a file, without reading it.
+
+    Parameters
+    ----------
+    path : Path
+        A `.npy` file, or an uncompressed `.npz` file (`numpy.savez`) that holds one array, or one named `x`.
+
+    Returns
+    -------
+    MappedArray
+        All its rows.
+
+    Raises
+    ------
+    DataError
+        If there is no such array, it is compressed or empty, or its values are no numbers.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: wanted an array in a .npy or .npz file, found nothing")
+    try:
+        start = _member(path) if path.suffix.lower() == ".npz" else 0
+        with path.open("rb") as file:
+            file.seek(start)
+            shape, fortran, dtype = _header(file)
+            offset = file.tell()
+    except DataError:
+        raise
+    except (ValueError, OSError, SyntaxError, TokenError, zipfile.BadZipFile) as error:
+        reason = str(error).partition("\n")[0]
+        raise DataError(f"{path}: cannot be read as an array ({reason}); save it again") from error
+    if dtype.hasobject:
+        raise DataError(f"{path}: holds Python objects, which are not read; save one array of numbers")
+    if dtype.kind not in "buif":
+        raise DataError(f"{path}: wanted an array of numbers, found {dtype}; save the numbers alone")
+    if not shape:
+        raise DataError(f"{path}: wanted one row per sample, found a single number")
+    if min(shape) < 1:
+        raise DataError(f"{path}: wanted one row per sample, found an array of shape {shape}; save it again")
+    if path.stat().st_size < offset + dtype.itemsize * math.prod(shape):
+        raise DataError(f"{path}: is shorter than its {shape[0]} rows need; copy or save it again")
+    return MappedArray(path, shape, dtype, offset, "F" if fortran else "C", np.arange(shape[0]))
+
+
+def _member(path: Path) -> int:
+    """Where the array of a zip file begins."""
+    with zipfile.ZipFile(path) as archive:
+        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        name = next(iter(members)) if len(members) == 1 else "x"
+        if name not in members:
+            raise DataError(
+                f"{path}: wanted one array, or one named x, found "
+                f"{', '.join(members) or 'none'}; save it alone"
+            )
+        info = members[name]
+        if info.compress_type != zipfile.ZIP_STORED:
+            raise DataError(
+                f"{path}: is compressed, so it cannot be mapped; save it by numpy.save or numpy.savez"
+            )
+        with path.open("rb") as file:  # a local header is 30 bytes, then the name and an extra field
+            file.seek(info.header_offset + 26)
+            lengths = np.frombuffer(file.read(4), "<u2")
+        return info.header_offset + 30 + int(lengths.sum())
+
+
+def _header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order and type of an array, as its file says."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(file)
+    return shape, fortran, dtype

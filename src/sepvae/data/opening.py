@@ -1,0 +1,168 @@
+"""`list_data`: look at what a user names, and list its samples with the reader that it needs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sepvae.data.folders import list_image_folder
+from sepvae.data.listing import Kind, Listing
+from sepvae.data.participants import list_array, list_image_table
+from sepvae.data.published import is_celeba, is_kermany, list_celeba, list_kermany
+from sepvae.errors import DataError
+
+TABLES = {".csv", ".tsv", ".tab", ".txt"}
+ARRAYS = {".npy", ".npz"}
+
+
+def list_data(
+    data: str | Path,
+    *,
+    images: str | None = None,
+    root: str | Path | None = None,
+    table: str | Path | None = None,
+    label: str | None = None,
+    group: str | None = None,
+    id: str | None = None,  # noqa: A002  (the word of this library)
+    attributes: Mapping[str, Kind | None] | None = None,
+    pattern: str | Sequence[str] | None = None,
+    background: str | None = None,
+    targets: Sequence[str] = (),
+    limit: int | None = None,
+    limit_by: str | None = None,
+    labelled: bool = True,
+    two_labels: bool = True,
+) -> tuple[Listing, str]:
+    """
+    List the samples of a folder, a table or an array.
+
+    Parameters
+    ----------
+    data : str or Path
+        A folder with one subfolder of images per label; a table of image files (csv, tsv); an array of images
+        (npy, npz) with a table beside it; CelebA's or Kermany's folder as they are downloaded.
+    images, root : object
+        As in `list_image_table`, for a table.
+    table : str or Path, default=None
+        For an array: its table; by default the one with the same name.
+    label, group, id : str, default=None
+        Columns of the table.
+    attributes : mapping, default=None
+        Names of attributes and their kinds, "continuous", "categorical" or None to see from the values.
+    pattern : str or sequence of str, default=None
+        As in `list_image_folder`, for a folder.
+    background, targets : object
+        As in `Listing.of_two_labels`.
+    limit, limit_by : object
+        As in `Listing.limited`.
+    labelled : bool, default=True
+        Whether labels are needed. False lists any folder of images, and needs no column of labels.
+    two_labels : bool, default=True
+        Whether to insist on two labels. False leaves them as they are where no background or target is named
+        and there are more than two, or fewer.
+
+    Returns
+    -------
+    listing : Listing
+        Of two labels, unless `labelled` or `two_labels` is False.
+    reader : str
+        What was taken: "folder", "table", "array", "celeba" or "kermany".
+
+    Raises
+    ------
+    DataError
+        If there is nothing of these kinds, or a keyword does not fit what there is.
+
+    Examples
+    --------
+    >>> listing, reader = list_data("celeba", attributes={"Male": None})  # doctest: +SKIP
+    """
+    path, wanted = Path(data), dict(attributes or {})
+    columns = {"label": label, "group": group, "id": id}
+    if not path.exists():
+        raise DataError(
+            f"{path}: wanted a folder of images, a table or an array, found nothing; mend the path"
+        )
+    kind = "folder" if path.is_dir() else path.suffix.lower()
+    if kind in ARRAYS:
+        _refuse(path, "an array", images=images, root=root, pattern=pattern)
+        reader = "array"
+        beside = Path(table) if table is not None else _table_beside(path)
+        _need_label(beside, label, labelled)
+        listing = list_array(path, table=beside, **columns, attributes=wanted)
+    elif kind != "folder":
+        if kind not in TABLES and images is None:
+            raise DataError(
+                f"{path}: wanted a folder of images, a table (csv, tsv) or an array (npy, npz); "
+                "unpack it, or save it as one of these"
+            )
+        _refuse(path, "a table", table=table, pattern=pattern)
+        reader = "table"
+        if images is None:
+            raise DataError(f"{path}: name the column of image files, such as --images path")
+        _need_label(path, label, labelled)
+        listing = list_image_table(path, images=images, root=root, **columns, attributes=wanted)
+    else:
+        _refuse(path, "a folder", images=images, root=root, table=table, **columns)
+        listing, reader = _list_folder(path, wanted, pattern, labelled)
+    named = background is not None or len(targets) > 0
+    if labelled and (two_labels or named or listing.about["label"].nunique() == 2):
+        listing = listing.of_two_labels(background, targets)
+    return listing.limited(limit, limit_by), reader
+
+
+def _list_folder(
+    path: Path, attributes: Mapping[str, Kind | None], pattern: str | Sequence[str] | None, labelled: bool
+) -> tuple[Listing, str]:
+    """A folder of images, of one of the paper's data sets perhaps."""
+    if is_celeba(path):
+        _refuse(path, "CelebA", pattern=pattern)
+        if "continuous" in attributes.values():
+            raise DataError(f"{path} is CelebA, whose attributes are yes or no; leave :continuous out")
+        return list_celeba(path, attributes=list(attributes)), "celeba"
+    listing, reader = list_image_folder(path, pattern=pattern, labelled=labelled), "folder"
+    if labelled and pattern is None and is_kermany(listing):
+        listing, reader = list_kermany(path), "kermany"
+    return _with_kinds(listing, attributes), reader
+
+
+def _with_kinds(listing: Listing, attributes: Mapping[str, Kind | None]) -> Listing:
+    """Numbers for attributes that are said to be continuous: file names give text."""
+    about = listing.about.copy()
+    for name, kind in attributes.items():
+        if name not in listing.attributes:
+            known = ", ".join(map(str, listing.attributes)) or "none"
+            raise DataError(f"attribute: wanted a named group of --pattern ({known}), got {name!r}")
+        if kind == "continuous":
+            numbers = pd.to_numeric(about[name], errors="coerce")
+            if (wrong := about.loc[about[name].notna() & numbers.isna(), name]).size:
+                raise DataError(
+                    f"attribute {name}: wanted a number, got {wrong.iloc[0]!r}; mend the --pattern"
+                )
+            about[name] = numbers
+    kinds = {name: kind for name, kind in attributes.items() if kind}
+    return replace(listing, about=about, kinds=kinds)
+
+
+def _table_beside(path: Path) -> Path:
+    """The table with the name of an array."""
+    found = [beside for suffix in sorted(TABLES) if (beside := path.with_suffix(suffix)).is_file()]
+    if not found:
+        raise DataError(
+            f"{path}: wanted a table beside it with one row per sample, such as "
+            f"{path.with_suffix('.csv').name}; name it by --table"
+        )
+    return found[0]
+
+
+def _need_label(path: Path, label: str | None, labelled: bool) -> None:
+    if labelled and label is None:
+        raise DataError(f"{path}: name the column of labels, such as --label diagnosis")
+
+
+def _refuse(path: Path, what: str, **options: Any) -> None:
+    """Options that mean nothing for this kind of data are a mistake, not noise."""
+    if given := [name for name, value in options.items() if value is not None]:
+        raise DataError(f"{path} is {what}, for which --{given[0]} has no meaning; leave it out")

@@ -1,0 +1,249 @@
+"""Tables that tell about samples: a participants.tsv, a list of image files, a table beside an array."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pandas as pd
+
+from sepvae.checks import check_attribute_names, check_choice
+from sepvae.data.cells import read_cells
+from sepvae.data.folders import images_in
+from sepvae.data.listing import Kind, Listing
+from sepvae.data.mapped import map_array
+from sepvae.errors import DataError
+
+NO_NUMBER = {"na", "nan", "n/a", "none", "null", "-", "."}  # what people write where a number is missing
+
+
+def list_image_table(
+    path: str | Path,
+    *,
+    images: str,
+    label: str | None,
+    root: str | Path | None = None,
+    group: str | None = None,
+    id: str | None = None,  # noqa: A002  (the word of this library)
+    attributes: Mapping[str, Kind | None] | Sequence[str] = (),
+) -> Listing:
+    """
+    List the images that a table names, one in each row.
+
+    Parameters
+    ----------
+    path : str or Path
+        A text table: tabs, commas or semicolons between the cells, names of columns in the first line. An
+        empty cell or "n/a" is a missing value.
+    images : str
+        Column of image files, relative to `root`; or a template of columns, such as
+        "{participant_id}/anat/{participant_id}_slice.png".
+    label : str or None
+        Column of labels; None for a model that needs none.
+    root : str or Path, default=None
+        Folder that files are relative to and must lie in; by default that of the table.
+    group : str, default=None
+        Column of what must stay on one side of a split, the patient; by default every row is its own group.
+    id : str, default=None
+        Column of unique names; by default the file.
+    attributes : mapping or sequence of str, default=()
+        Columns of what else is known. A mapping names their kind: "continuous" (numbers), "categorical"
+        (words), or None to see from the values.
+
+    Returns
+    -------
+    Listing
+        Rows whose file is not there are in its `missing`, images beside the others that no row names in its
+        `unlisted`.
+
+    Raises
+    ------
+    DataError
+        If the table, a column or a cell is of no use, a name stands twice, or a file lies outside of `root`.
+    """
+    path = Path(path)
+    folder = path.parent if root is None else Path(root)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: wanted the folder of the images, found no folder; name it by --root")
+    table = read_cells(path)
+    names = _names(table, path, images)
+    files = [_inside(path, line, folder, name) for line, name in names.items()]
+    relative = [file.relative_to(folder).as_posix() for file in files]
+    about, kinds = _about(table, path, label=label, group=group, id=id, attributes=attributes, ids=relative)
+    # os.path takes words that cannot be a file's name for what they are: not there.
+    there = [os.path.isfile(file) for file in files]  # noqa: PTH113
+    known = set(files)
+    unlisted = [
+        file.relative_to(folder).as_posix()
+        for parent in sorted({file.parent for file in files})
+        if os.path.isdir(parent)  # noqa: PTH112
+        for file in images_in(parent, deep=False)
+        if file not in known
+    ]
+    return Listing(
+        path,
+        about,
+        files,
+        kinds=kinds,
+        grouped=group is not None,
+        label_name=label or "kind",
+        missing=about.loc[~np.array(there), "id"].tolist(),
+        unlisted=unlisted,
+    )
+
+
+def list_array(
+    path: str | Path,
+    *,
+    table: str | Path,
+    label: str | None,
+    group: str | None = None,
+    id: str | None = None,  # noqa: A002
+    attributes: Mapping[str, Kind | None] | Sequence[str] = (),
+) -> Listing:
+    """
+    List the rows of an array, with a table beside it that tells about them, in the same order.
+
+    Parameters
+    ----------
+    path : str or Path
+        A `.npy` file, or an uncompressed `.npz` file with one array or one named `x`: images of shape (n,
+        channels, h, w) or, if grey, (n, h, w), as uint8 or as floats in [0, 1]; or measures, (n, features).
+    table : str or Path
+        The table, of n rows.
+    label : str or None
+        Column of labels; None for a model that needs none.
+    group, id : str, default=None
+        As in `list_image_table`; by default rows are numbered.
+    attributes : mapping or sequence of str, default=()
+        As in `list_image_table`.
+
+    Returns
+    -------
+    Listing
+        Of the rows.
+
+    Raises
+    ------
+    DataError
+        If the array, the table, a column or a cell is of no use, or the lengths differ.
+    """
+    path, beside = Path(path), Path(table)
+    array = map_array(path)
+    frame = read_cells(beside)
+    if len(frame) != array.shape[0]:
+        raise DataError(
+            f"{beside}: wanted one row for each of the {array.shape[0]} samples in {path.name}, "
+            f"got {len(frame)}"
+        )
+    ids = [str(i) for i in range(len(frame))]
+    about, kinds = _about(frame, beside, label=label, group=group, id=id, attributes=attributes, ids=ids)
+    return Listing(
+        path, about, array=array, kinds=kinds, grouped=group is not None, label_name=label or "kind"
+    )
+
+
+def _column(table: pd.DataFrame, path: Path, role: str, name: str) -> pd.Series:
+    """A column, or one line on what there is instead."""
+    if name not in table:
+        near = get_close_matches(name, list(table.columns), 1)
+        known = ", ".join(table.columns[:12]) + (", .." if table.shape[1] > 12 else "")
+        hint = f"did you mean {near[0]!r}?" if near else f"it has {known}"
+        raise DataError(f"{path}: no column {name!r} for {role}; {hint}")
+    if list(table.columns).count(name) > 1:
+        raise DataError(
+            f"{path}: several columns are named {name!r}, wanted one for {role}; rename the others"
+        )
+    return table[name]
+
+
+def _whole(table: pd.DataFrame, path: Path, role: str, name: str) -> pd.Series:
+    """A column without gaps."""
+    cells = _column(table, path, role, name)
+    if gaps := cells.index[cells.isna()].tolist():
+        raise DataError(
+            f"{path}: {len(gaps)} of {len(cells)} rows have no {name!r} for {role}, the first in line "
+            f"{gaps[0]}; fill them in, or drop those rows"
+        )
+    return cells
+
+
+def _about(
+    table: pd.DataFrame,
+    path: Path,
+    *,
+    label: str | None,
+    group: str | None,
+    id: str | None,  # noqa: A002
+    attributes: Mapping[str, Kind | None] | Sequence[str],
+    ids: Sequence[str],
+) -> tuple[pd.DataFrame, dict[str, Kind]]:
+    """What a listing says about each row, and the kinds that were named."""
+    wanted = attributes if isinstance(attributes, Mapping) else dict.fromkeys(attributes)
+    check_attribute_names(wanted)
+    for name, kind in wanted.items():
+        if kind is not None:
+            check_choice(f"attribute {name}", kind, get_args(Kind))
+    names = pd.Series(ids, index=table.index) if id is None else _whole(table, path, "id", id)
+    if twice := names[names.duplicated()].tolist():
+        lines = names.index[names == twice[0]].tolist()
+        raise DataError(
+            f"{path}: {twice[0]!r} stands in lines {lines[0]} and {lines[1]}; "
+            "every sample needs a name of its own: name another --id column, or mend the table"
+        )
+    about = pd.DataFrame(
+        {
+            "id": names,
+            "group": names if group is None else _whole(table, path, "group", group),
+            "label": "" if label is None else _whole(table, path, "label", label),
+            "split": None,
+        }
+    )
+    for name, kind in wanted.items():
+        about[name] = _typed(_column(table, path, "an attribute", name), path, kind)
+    return about.reset_index(drop=True), {name: kind for name, kind in wanted.items() if kind}
+
+
+def _typed(cells: pd.Series, path: Path, kind: Kind | None) -> pd.Series:
+    """An attribute as words or as numbers; a kind that is not named shows in the values."""
+    if kind == "categorical":
+        return cells
+    known = cells.mask(cells.str.lower().isin(NO_NUMBER))
+    numbers = pd.to_numeric(known, errors="coerce")
+    wrong = cells.index[known.notna() & ~np.isfinite(numbers)].tolist()
+    if not wrong:
+        return numbers
+    comma = cells[wrong].str.fullmatch(r"[+-]?\d+,\d+").all()
+    if kind is None and not comma:
+        return cells
+    remedy = "write decimals with a point" if comma else "mend the table"
+    raise DataError(
+        f"{path} line {wrong[0]}: wanted a number as {cells.name!r}, got {cells[wrong[0]]!r}; "
+        f"{remedy}, or name the attribute {cells.name}:categorical"
+    )
+
+
+def _names(table: pd.DataFrame, path: Path, images: str) -> pd.Series:
+    """The file of each row, as the table or the template gives it."""
+    columns = re.findall(r"\{([^{}]+)\}", images)
+    if not columns:
+        return _whole(table, path, "images", images)
+    cells = [_whole(table, path, "images", column) for column in columns]
+    words = [word.replace("{", "{{").replace("}", "}}") for word in re.split(r"\{[^{}]+\}", images)]
+    template = "{}".join(words)
+    return pd.Series([template.format(*row) for row in zip(*cells, strict=True)], index=table.index)
+
+
+def _inside(path: Path, line: object, folder: Path, name: str) -> Path:
+    """Where a file lies: below the folder, by the letter; links may lead wherever they lead."""
+    root = os.path.normpath(Path.cwd() / folder)
+    file = Path(os.path.normpath(root / Path(name.replace("\\", "/"))))  # tables come from Windows, too
+    if not file.is_relative_to(root):
+        raise DataError(
+            f"{path} line {line}: {name!r} leads out of {folder}; mend it, or name a folder that all images "
+            "lie in (--root)"
+        )
+    return folder / file.relative_to(root)

@@ -1,0 +1,208 @@
+"""From an image file to pixels of the size that is wanted."""
+
+import io
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from sepvae.checks import check_choice, check_number
+from sepvae.errors import DataError
+
+Fit = Literal["pad", "crop", "squash"]
+Pixels = npt.NDArray[np.float32]
+
+
+def check_size(image_size: int | tuple[int, int]) -> tuple[int, int]:
+    """
+    Read a size.
+
+    Parameters
+    ----------
+    image_size : int or (int, int)
+        A side, or height and width, in pixels.
+
+    Returns
+    -------
+    tuple of int
+        Height and width.
+
+    Raises
+    ------
+    DataError
+        If it is neither.
+
+    Examples
+    --------
+    >>> check_size(64)
+    (64, 64)
+    """
+    size = tuple(image_size) if isinstance(image_size, tuple | list) else (image_size, image_size)
+    if len(size) != 2 or not all(isinstance(side, int | np.integer) and side >= 1 for side in size):
+        raise DataError(f"image_size: wanted a side or (height, width) in pixels, got {image_size!r}")
+    return int(size[0]), int(size[1])
+
+
+def check_look(channels: int, fit: str, centre: float | None) -> None:
+    """
+    Refuse keywords that have no meaning, before any file is opened.
+
+    Parameters
+    ----------
+    channels : int
+        Wanted: 1 (grey) or 3 (RGB).
+    fit : str
+        Wanted: "pad", "crop" or "squash".
+    centre : float or None
+        Wanted: above 0, at most 1.
+
+    Raises
+    ------
+    DataError
+        If one of them is something else.
+    """
+    if channels not in (1, 3):
+        raise DataError(f"channels: wanted 1 (grey) or 3 (RGB), got {channels}")
+    check_choice("fit", fit, get_args(Fit))
+    if centre is not None:
+        check_number("centre", centre, above=0, below=1 + 1e-9)
+
+
+def open_image(file: Path) -> tuple[Image.Image, bytes]:
+    """
+    Open an image, upright as its EXIF says.
+
+    Parameters
+    ----------
+    file : Path
+        PNG, JPEG, BMP, TIFF, GIF or WebP (the first frame).
+
+    Returns
+    -------
+    image : Image
+        Decoded.
+    content : bytes
+        Of the file.
+
+    Raises
+    ------
+    ValueError
+        If it is no image at all; a damaged one raises whatever Pillow stumbles on.
+    """
+    content = file.read_bytes()
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()
+            return ImageOps.exif_transpose(image), content
+    except UnidentifiedImageError as error:
+        raise ValueError("no image format that is known" if content else "the file is empty") from error
+
+
+def pixels_of(image: Image.Image, channels: int) -> Pixels:
+    """
+    Give an image of any mode as floats.
+
+    Parameters
+    ----------
+    image : Image
+        16 bits are scaled to 8 by their full range; transparent parts are laid on black.
+    channels : {1, 3}
+        1 for grey, 3 for RGB.
+
+    Returns
+    -------
+    ndarray of float32, of shape (channels, h, w)
+        In 0..255.
+
+    Raises
+    ------
+    ValueError
+        If the range of its pixels is not known.
+    """
+    if image.mode.startswith("I"):  # 16 bits; some files of them come as 32
+        grey = np.asarray(image, dtype=np.float32)
+        if grey.min() < 0 or grey.max() > 65535:
+            raise ValueError("32-bit pixels beyond 16 bits have no known range, save as 8 or 16 bits")
+        return np.repeat(grey[None] / np.float32(257), channels, axis=0)
+    if image.mode == "F":
+        raise ValueError("float pixels have no known range, save as 8 or 16 bits")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
+    if image.mode not in ("1", "L", "RGB"):
+        image = image.convert("RGB")
+    wanted = image.convert("L" if channels == 1 else "RGB")
+    return (
+        np.asarray(wanted, dtype=np.float32).reshape(image.height, image.width, channels).transpose(2, 0, 1)
+    )
+
+
+def resized(pixels: Pixels, size: tuple[int, int], fit: Fit, centre: float | None = None) -> Pixels:
+    """
+    Bring pixels to a size; what does not divide evenly goes to the bottom and to the right.
+
+    An axis that shrinks is averaged by area (a pixel counts by how much of it is covered), one that grows is
+    interpolated linearly.
+
+    Parameters
+    ----------
+    pixels : ndarray of float32, of shape (channels, h, w)
+        The image.
+    size : (int, int)
+        Height and width that are wanted.
+    fit : {"pad", "crop", "squash"}
+        What to do where the shape differs: show all between black bars, show the centre, or distort.
+    centre : float or None, default=None
+        Take only the central square whose side is this share of the width.
+
+    Returns
+    -------
+    ndarray of float32, of shape (channels, *size)
+        The image.
+    """
+    if centre is not None:
+        side = min(round(centre * pixels.shape[2]), pixels.shape[1])
+        pixels = _central(pixels, side, side)
+    (h, w), (height, width) = pixels.shape[1:], size
+    if fit == "crop":
+        pixels = _central(
+            pixels, min(h, max(1, round(w * height / width))), min(w, max(1, round(h * width / height)))
+        )
+    if fit != "pad":
+        return _scaled(pixels, height, width)
+    scale = min(height / h, width / w)
+    shown = _scaled(pixels, max(1, round(h * scale)), max(1, round(w * scale)))
+    free_h, free_w = height - shown.shape[1], width - shown.shape[2]
+    bars = ((0, 0), (free_h // 2, free_h - free_h // 2), (free_w // 2, free_w - free_w // 2))
+    return np.pad(shown, bars)
+
+
+def _central(pixels: Pixels, height: int, width: int) -> Pixels:
+    top, left = (pixels.shape[1] - height) // 2, (pixels.shape[2] - width) // 2
+    return pixels[:, top : top + height, left : left + width]
+
+
+def _scaled(pixels: Pixels, height: int, width: int) -> Pixels:
+    """Rows, then columns."""
+    rows, columns = _weights(pixels.shape[1], height), _weights(pixels.shape[2], width)
+    return np.asarray(rows @ pixels @ columns.T)
+
+
+@lru_cache(16)
+def _weights(old: int, new: int) -> Pixels:
+    """
+    How much each of `old` pixels gives to each of `new`, (new, old): by area to shrink, linearly to grow.
+
+    Pillow's box filter counts pixels in whole: from 96 to 64 it averages two pixels, takes one, averages two.
+    """
+    pixels = np.arange(old)
+    if new <= old:
+        edges = np.linspace(0, old, new + 1)[:, None]
+        weights = np.diff(np.clip(edges - pixels, 0, 1), axis=0) * (new / old)
+    else:
+        centres = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)[:, None]
+        weights = np.clip(1 - np.abs(centres - pixels), 0, None)
+    return np.asarray(weights, dtype=np.float32)

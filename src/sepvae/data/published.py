@@ -1,0 +1,161 @@
+"""The paper's image data, as people download them: Kermany's chest X-rays and CelebA."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sepvae.data.folders import images_in, list_image_folder
+from sepvae.data.listing import Listing
+from sepvae.errors import DataError
+
+KERMANY = (
+    r"(?P<group>person\d+)_(?P<subtype>bacteria|virus)",
+    r"(?P<group>(?:NORMAL2-)?IM-\d+)",
+)
+_NAMED = {"PNEUMONIA": KERMANY[0], "NORMAL": KERMANY[1]}
+# The paper takes the central 108 x 108 of images that are 178 wide.
+CELEBA_CENTRE = 108 / 178
+
+
+def is_kermany(listing: Listing) -> bool:
+    """
+    Tell Kermany's chest X-rays by their folders and file names.
+
+    Parameters
+    ----------
+    listing : Listing
+        Of a folder, without a pattern.
+
+    Returns
+    -------
+    bool
+        Whether the labels are NORMAL and PNEUMONIA, and most files of each are named as Kermany named them.
+    """
+    label = listing.about["label"]
+    if set(label) != set(_NAMED):
+        return False
+    known = [
+        re.match(_NAMED[of], file.name) is not None for of, file in zip(label, listing.files, strict=True)
+    ]
+    return bool(pd.Series(known).groupby(label).mean().min() > 0.5)
+
+
+def list_kermany(path: str | Path) -> Listing:
+    """
+    List Kermany's chest X-rays: patients and the subtype of the pneumonia come from file names.
+
+    Parameters
+    ----------
+    path : str or Path
+        Folder `chest_xray`, with train, val and test in it, or one of these.
+
+    Returns
+    -------
+    Listing
+        Labels NORMAL and PNEUMONIA, attribute `subtype` ("bacteria" or "virus", missing for NORMAL). Patient
+        numbers of one subtype may come again in the other for another patient: grouping by number is on the
+        safe side.
+    """
+    return list_image_folder(path, pattern=KERMANY)
+
+
+def is_celeba(path: Path) -> bool:
+    """
+    Tell CelebA by its list of attributes.
+
+    Parameters
+    ----------
+    path : Path
+        A folder.
+
+    Returns
+    -------
+    bool
+        Whether `list_attr_celeba.txt` or `.csv` lies in it.
+    """
+    return any((path / f"list_attr_celeba.{suffix}").is_file() for suffix in ("txt", "csv"))
+
+
+def list_celeba(path: str | Path, *, attributes: Sequence[str] = ()) -> Listing:
+    """
+    List CelebA as the paper uses it: faces with neither hat nor glasses, with glasses only, with a hat only.
+
+    Faces with both are left out. Only the central square of 108 of 178 pixels' width is taken.
+
+    Parameters
+    ----------
+    path : str or Path
+        Folder with `list_attr_celeba.txt` or `.csv`, and the images in `img_align_celeba`.
+    attributes : sequence of str, default=()
+        Which of CelebA's attributes to keep, such as "Male"; "yes" or "no".
+
+    Returns
+    -------
+    Listing
+        Labels "neither" and "glasses or hat", attribute `accessory` ("glasses" or "hat", missing for the
+        background). Ids are file names. Every image is its own group, for the list does not name people.
+
+    Raises
+    ------
+    DataError
+        If the list is not as CelebA has it, or there is no folder of images.
+    """
+    root = Path(path)
+    table = _celeba_list(root)
+    if unknown := [name for name in attributes if name not in table]:
+        raise DataError(f"attribute: CelebA has no {unknown[0]!r}; it has {', '.join(table.columns)}")
+    glasses, hat = table["Eyeglasses"].to_numpy() == 1, table["Wearing_Hat"].to_numpy() == 1
+    about = pd.DataFrame({"id": table.index, "group": table.index})
+    about["label"] = np.where(glasses | hat, "glasses or hat", "neither")
+    about["split"] = None
+    about["accessory"] = pd.Series(np.where(glasses, "glasses", "hat")).where(glasses | hat)
+    for name in attributes:
+        about[name] = np.where(table[name] == 1, "yes", "no")
+    folder = next(
+        (f for f in (root / "img_align_celeba", root / "img_align_celeba" / "img_align_celeba") if _has(f)),
+        None,
+    )
+    if folder is None:
+        raise DataError(f"{root}: wanted CelebA's images in a folder img_align_celeba, found none")
+    files = [folder / name for name in table.index]
+    there = {file.name for file in images_in(folder, deep=False)}
+    listing = Listing(
+        root,
+        about,
+        files,
+        background="neither",
+        centre=CELEBA_CENTRE,
+        missing=[name for name in table.index if name not in there],
+        unlisted=sorted(there - set(table.index)),
+    )
+    return listing.keep(~(glasses & hat))
+
+
+def _has(folder: Path) -> bool:
+    return folder.is_dir() and any(file.is_file() for file in folder.iterdir())
+
+
+def _celeba_list(root: Path) -> pd.DataFrame:
+    """Attributes of each image, 1 or -1, by file name."""
+    text, comma = root / "list_attr_celeba.txt", root / "list_attr_celeba.csv"
+    path = text if text.is_file() else comma
+    if not path.is_file():
+        raise DataError(f"{root}: wanted CelebA's list_attr_celeba.txt or .csv, found neither")
+    try:
+        layout: dict[str, Any] = {"sep": r"\s+", "skiprows": 1} if path == text else {"index_col": 0}
+        table: pd.DataFrame = pd.read_csv(path, **layout)
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: cannot be read ({reason}); download it again") from error
+    table.index = table.index.astype(str)
+    is_celeba = table.isin([-1, 1]).all(axis=None) and {"Eyeglasses", "Wearing_Hat"} <= set(table.columns)
+    if not is_celeba or not table.index.is_unique or table.index.str.contains(r"[/\\]").any():
+        raise DataError(
+            f"{path}: wanted one line for each image, with 1 or -1 for each attribute, Eyeglasses and "
+            "Wearing_Hat among them; download it again"
+        )
+    return table

@@ -1,0 +1,242 @@
+"""Listed samples as a source: kept in memory as far as they may be, else read when they are needed."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from sepvae.batch import AnyArray, IntArray
+from sepvae.checks import check_images, check_number
+from sepvae.data.arrays import ArraySource, StreamSource
+from sepvae.data.listing import Listing
+from sepvae.data.mapped import MappedArray
+from sepvae.data.measures import measure
+from sepvae.data.pixels import Fit, check_look, check_size, open_image, pixels_of, resized
+from sepvae.errors import DataError
+
+Progress = Callable[[int, int], None]
+MEMORY = 4.0  # GB of decoded images
+CHUNK = 256  # rows of an array that are looked at together
+GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B")
+
+
+def read_listing(
+    listing: Listing,
+    *,
+    image_size: int | tuple[int, int] = 64,
+    channels: int = 1,
+    fit: Fit = "pad",
+    memory: float = MEMORY,
+    progress: Progress | None = None,
+) -> tuple[ArraySource | StreamSource, pd.DataFrame | None]:
+    """
+    Read listed samples, every file once, so that nothing unreadable is found later.
+
+    Parameters
+    ----------
+    listing : Listing
+        Which.
+    image_size, channels, fit, memory, progress : object
+        As in `read_image_folder`; of no meaning for arrays.
+
+    Returns
+    -------
+    source : ArraySource or StreamSource
+        The samples.
+    measures : DataFrame or None
+        What `measure` says of each file; None for arrays.
+
+    Raises
+    ------
+    DataError
+        If files are not there or cannot be read.
+    """
+    if listing.array is not None:
+        return _read_array(listing, listing.array), None
+    check_look(channels, fit, listing.centre)
+    check_number("memory", memory, least=0)
+    if listing.missing:
+        first = listing.files[listing.about["id"].tolist().index(listing.missing[0])]
+        more = f" and {len(listing.missing) - 1} more are" if len(listing.missing) > 1 else " is"
+        raise DataError(
+            f"{listing.data}: {first}{more} named there, but not to be found; "
+            "copy the images, take those rows out, or name the folder that they lie in (--root)"
+        )
+    reader = ImageReader(listing.files, (channels, *check_size(image_size)), fit, listing.centre)
+    kept = min(len(listing), int(memory * 1e9 / np.prod(reader.shape)))
+    measures, bad = _read_files(listing, reader, kept, progress)
+    if bad:
+        (id_, reason), more = next(iter(bad.items())), f", nor can {len(bad) - 1} more" * (len(bad) > 1)
+        file = listing.files[listing.about["id"].tolist().index(id_)]
+        raise DataError(f"{file}: cannot be read as an image ({reason}){more}; replace or remove it")
+    if kept == len(listing):
+        return ArraySource(reader.kept, **_columns(listing)), measures
+    return StreamSource(reader, reader.shape, **_columns(listing)), measures
+
+
+def measure_listing(
+    listing: Listing, *, progress: Progress | None = None
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """
+    Measure listed images as they are, those that can be read.
+
+    Parameters
+    ----------
+    listing : Listing
+        Of images.
+    progress : callable, default=None
+        Called as `progress(done, total)` after every image.
+
+    Returns
+    -------
+    measures : DataFrame of n rows
+        What `measure` says of each file, missing where it cannot be read.
+    unreadable : dict of str to str
+        Why, by id.
+    """
+    return _read_files(listing, None, 0, progress)
+
+
+@dataclass
+class ImageReader:  # numpydoc ignore=PR02
+    """
+    Decodes image files, but for those that are kept in memory.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        All of them.
+    shape : tuple of int
+        Channels, height and width of what comes out.
+    fit : {"pad", "crop", "squash"}
+        What to do where the shape differs.
+    centre : float or None, default=None
+        As in `resized`.
+    kept : ndarray of uint8, of shape (k, *shape), default=empty
+        The first k images, decoded.
+    """
+
+    files: Sequence[Path]
+    shape: tuple[int, int, int]
+    fit: Fit
+    centre: float | None = None
+    kept: npt.NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, dtype=np.uint8))
+
+    def __call__(self, positions: IntArray) -> npt.NDArray[np.uint8]:
+        """Give the images at these positions."""
+        x = np.empty((len(positions), *self.shape), dtype=np.uint8)
+        in_memory = positions < len(self.kept)
+        if in_memory.any():
+            x[in_memory] = self.kept[positions[in_memory]]
+        if not in_memory.all():
+            with threadpool_limits(1, "blas"):  # a worker has one core; and so sums have one order, always
+                for i in np.flatnonzero(~in_memory):
+                    x[i] = self._decoded(self.files[positions[i]])
+        return x
+
+    def _decoded(self, file: Path) -> npt.NDArray[np.uint8]:
+        try:
+            return self.shown(pixels_of(open_image(file)[0], self.shape[0]))
+        except Exception as error:
+            raise DataError(
+                f"{file}: could be read before, but no longer ({_reason(error)}); leave images as they are "
+                "while they are used"
+            ) from error
+
+    def shown(self, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+        """
+        Bring decoded pixels to what comes out.
+
+        Parameters
+        ----------
+        pixels : ndarray of float32, of shape (channels, h, w)
+            Of one image, in 0..255.
+
+        Returns
+        -------
+        ndarray of uint8, of shape `shape`
+            The image.
+        """
+        return np.rint(resized(pixels, self.shape[1:], self.fit, self.centre)).astype(np.uint8)
+
+
+def _read_files(
+    listing: Listing, reader: ImageReader | None, kept: int, progress: Progress | None
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Decode every file once: measure it, and keep the first; Pillow works outside Python's lock."""
+    n = len(listing)
+    if reader is not None:
+        reader.kept = np.empty((kept, *reader.shape), dtype=np.uint8)
+
+    def read(i: int) -> dict[str, Any] | str:
+        try:
+            image, content = open_image(listing.files[i])
+            channels = reader.shape[0] if reader else 1 if image.mode in GREY else 3
+            pixels = pixels_of(image, channels)
+        except Exception as error:  # decoders raise whatever they stumble on
+            return _reason(error)
+        if reader is not None and i < kept:
+            reader.kept[i] = reader.shown(pixels)
+        return measure(pixels, image.mode, content)
+
+    measures: list[dict[str, Any]] = []
+    bad: dict[str, str] = {}
+    # The threads have the cores already: matrix products with threads of their own would only slow them.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor() as pool:
+        for done, (id_, found) in enumerate(
+            zip(listing.about["id"], pool.map(read, range(n)), strict=True), 1
+        ):
+            measures.append({} if isinstance(found, str) else found)
+            if isinstance(found, str):
+                bad[id_] = found
+            if progress:
+                progress(done, n)
+    return pd.DataFrame(measures, index=range(n)), bad
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def _read_array(listing: Listing, array: MappedArray) -> ArraySource | StreamSource:
+    """Rows of an array, images mapped, measures in memory."""
+    if len(array.shape) == 3:  # grey images, without an axis of channels
+        array = array.grey()
+    if len(array.shape) == 2:
+        return ArraySource(array(np.arange(len(listing))).astype(np.float64), **_columns(listing))
+    try:
+        check_images(np.broadcast_to(np.zeros(1, dtype=array.dtype), array.shape))  # shape and type
+    except DataError as error:
+        raise DataError(f"{listing.data}: {str(error).removeprefix('X: ')}") from error
+    if array.dtype.kind == "f":
+        _check_values(listing, array)
+    return StreamSource(array, array.shape[1:], **_columns(listing))
+
+
+def _check_values(listing: Listing, array: MappedArray) -> None:
+    """Floats lie in [0, 1], in all rows that are listed."""
+    for start in range(0, len(listing), CHUNK):
+        rows = np.arange(start, min(start + CHUNK, len(listing)))
+        x = array(rows).reshape(len(rows), -1)
+        low, high = x.min(axis=1), x.max(axis=1)
+        if (wrong := np.flatnonzero(~((low >= 0) & (high <= 1)))).size:  # NaN is not in [0, 1] either
+            bad = wrong[0]
+            found = "NaN" if np.isnan(low[bad]) else f"{low[bad]:g} to {high[bad]:g}"
+            raise DataError(
+                f"{listing.data}: wanted values in [0, 1], got {found} in row "
+                f"{array.rows[rows[bad]]} (from 0); scale all rows, or leave that one out"
+            )
+
+
+def _columns(listing: Listing) -> dict[str, Any]:
+    """What a source is told of its samples."""
+    about: dict[str, AnyArray] = {
+        f"{name}s": listing.about[name].to_numpy(dtype=str) for name in ("label", "group", "id")
+    }
+    return about | {"attributes": listing.attributes}

@@ -1,0 +1,143 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from sepvae.data.pixels import _scaled, check_look, check_size, open_image, pixels_of, resized
+from sepvae.errors import DataError
+
+
+def row(*values):
+    """One row of grey pixels, (1, 1, n)."""
+    return np.float32([[values]])
+
+
+@pytest.mark.parametrize(
+    ("fit", "wanted"),
+    [
+        # A white and a black pixel side by side, into 4x4. Linear growth: 255 * (1, 3/4, 1/4, 0).
+        ("squash", [[255, 191.25, 63.75, 0]] * 4),
+        ("pad", [[0] * 4, [255, 191.25, 63.75, 0], [255, 191.25, 63.75, 0], [0] * 4]),
+        ("crop", [[255] * 4] * 4),
+    ],
+)
+def test_fit_of_a_wide_image(fit, wanted):
+    np.testing.assert_allclose(resized(row(255, 0), (4, 4), fit), [wanted], atol=1e-4)
+
+
+def test_fit_of_a_tall_image():
+    tall = row(100, 200, 0).transpose(0, 2, 1)
+    assert resized(tall, (3, 2), "pad").tolist() == [[[100, 0], [200, 0], [0, 0]]]
+    assert resized(tall, (1, 1), "crop").tolist() == [[[200]]]
+
+
+def test_a_thread_of_pixels_fits_everywhere():
+    for fit in ("pad", "crop", "squash"):
+        assert resized(np.ones((1, 1, 3000), dtype=np.float32), (4, 4), fit).shape == (1, 4, 4)
+
+
+def test_shrinking_averages_blocks():
+    x = np.random.default_rng(0).random((3, 12, 20), dtype=np.float32)
+    np.testing.assert_allclose(_scaled(x, 4, 5), x.reshape(3, 4, 3, 5, 4).mean(axis=(2, 4)), atol=1e-6)
+
+
+def test_shrinking_counts_pixels_by_area():
+    # 3 pixels to 2: each new one covers a whole old one and half of the middle one.
+    np.testing.assert_allclose(_scaled(row(0, 60, 90), 1, 2), [[[20, 80]]], rtol=1e-6)
+
+
+def test_growing_is_pillows_bilinear():
+    x = np.random.default_rng(0).random((5, 7), dtype=np.float32)
+    wanted = np.asarray(Image.fromarray(x).resize((16, 13), Image.Resampling.BILINEAR))
+    np.testing.assert_allclose(_scaled(x[None], 13, 16)[0], wanted, atol=1e-6)
+
+
+def test_one_axis_shrinks_while_the_other_grows():
+    assert resized(row(0, 100), (2, 1), "squash").tolist() == [[[50], [50]]]
+
+
+@pytest.mark.parametrize(
+    ("shape", "centre", "top", "left", "side"),
+    [
+        ((218, 178), 108 / 178, 55, 35, 108),  # CelebA, and at half its size
+        ((109, 89), 108 / 178, 27, 17, 54),
+        ((4, 10), 0.8, 0, 3, 4),  # no higher than the image
+        ((6, 6), 1, 0, 0, 6),
+    ],
+)
+def test_the_central_square_is_a_share_of_the_width(shape, centre, top, left, side):
+    x = np.random.default_rng(0).random((1, *shape), dtype=np.float32)
+    wanted = x[:, top : top + side, left : left + side]
+    np.testing.assert_allclose(resized(x, (side, side), "crop", centre), wanted, atol=1e-6)
+
+
+RED, HALF = (255, 0, 0), (255, 0, 0, 128)  # red is 76 in grey (ITU-R 601)
+CLEAR = Image.new("RGBA", (1, 1), (0, 255, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("image", "channels", "wanted"),
+    [
+        (Image.new("1", (1, 1), 1), 1, [255]),
+        (Image.new("L", (1, 1), 7), 1, [7]),
+        (Image.new("L", (1, 1), 7), 3, [7, 7, 7]),
+        (Image.new("RGB", (1, 1), RED), 1, [76]),
+        (Image.new("RGB", (1, 1), RED), 3, [255, 0, 0]),
+        (Image.new("RGB", (1, 1), RED).convert("P"), 3, [255, 0, 0]),
+        (Image.new("CMYK", (1, 1), (255, 0, 0, 0)), 3, [0, 255, 255]),
+        (Image.new("RGBA", (1, 1), HALF), 3, [128, 0, 0]),
+        (Image.new("LA", (1, 1), (200, 0)), 1, [0]),
+        (CLEAR.quantize(), 3, [0, 0, 0]),
+        (Image.fromarray(np.uint16([[65535]])), 1, [255]),
+        (Image.fromarray(np.uint16([[0x8000]])), 3, [0x8000 / 257] * 3),
+        (Image.fromarray(np.int32([[257]])), 1, [1]),
+    ],
+    ids=lambda value: getattr(value, "mode", None),
+)
+def test_modes(image, channels, wanted):
+    np.testing.assert_allclose(pixels_of(image, channels).ravel(), wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize("image", [np.float32([[0.5]]), np.int32([[70000]]), np.int32([[-1]])])
+def test_pixels_without_a_known_range_are_refused(image):
+    with pytest.raises(ValueError, match="no known range, save as 8 or 16 bits"):
+        pixels_of(Image.fromarray(image), 1)
+
+
+def test_exif_turns_the_image(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees to the right
+    Image.fromarray(np.uint8([[10, 20]])).save(tmp_path / "turned.png", exif=exif)
+    image, content = open_image(tmp_path / "turned.png")
+    assert pixels_of(image, 1).tolist() == [[[10], [20]]]
+    assert content == (tmp_path / "turned.png").read_bytes()
+
+
+@pytest.mark.parametrize(("content", "reason"), [(b"text", "no image format"), (b"", "the file is empty")])
+def test_what_is_no_image_is_said_in_words(tmp_path, content, reason):
+    (tmp_path / "1.png").write_bytes(content)
+    with pytest.raises(ValueError, match=reason):
+        open_image(tmp_path / "1.png")
+
+
+def test_sizes():
+    assert check_size(np.int64(3)) == (3, 3)
+    assert check_size((2, 3)) == check_size([2, 3]) == (2, 3)
+
+
+@pytest.mark.parametrize("size", [0, (8, 8, 8), (8, 0), "64", 6.5, (3.0, 3.0), None])
+def test_sizes_refused(size):
+    with pytest.raises(DataError, match=r"image_size: wanted a side or \(height, width\) in pixels, got"):
+        check_size(size)
+
+
+@pytest.mark.parametrize(
+    ("look", "message"),
+    [
+        ((2, "pad", None), r"channels: wanted 1 \(grey\) or 3 \(RGB\), got 2"),
+        ((1, "stretch", None), "fit: wanted one of pad, crop, squash, got 'stretch'"),
+        ((1, "pad", 1.1), "centre: wanted a number above 0"),
+    ],
+)
+def test_looks_refused(look, message):
+    with pytest.raises(DataError, match=message):
+        check_look(*look)
