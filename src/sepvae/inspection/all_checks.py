@@ -1,0 +1,102 @@
+"""`inspect`: all checks, one after the other."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from sepvae.checks import check_number
+from sepvae.inspection.confounds import confounds, describe_attributes
+from sepvae.inspection.duplicates import duplicates
+from sepvae.inspection.enough import count_samples, group_findings, label_findings, size_findings
+from sepvae.inspection.images import image_findings, image_tables, unreadable_finding
+from sepvae.inspection.record import LEVELS, Finding, Inspection
+from sepvae.inspection.samples import count, read_samples
+
+
+def inspect(
+    about: pd.DataFrame,
+    measures: pd.DataFrame | None = None,
+    *,
+    kinds: Mapping[str, str] | None = None,
+    background: Any = None,
+    unreadable: Mapping[str, str] | None = None,
+    test_size: float = 0.2,
+    validation_fraction: float = 0.1,
+    batch_size: int = 128,
+    problems: Sequence[Finding] = (),
+) -> Inspection:
+    """
+    Find what would spoil a fit, or mislead whoever reads its result.
+
+    Parameters
+    ----------
+    about : DataFrame of n rows
+        Columns id, group (the patient; the id where none is known), label, split (the name of a part, such as
+        "train" or "test", or missing), then attributes.
+    measures : DataFrame of n rows or None, default=None
+        What `sepvae.data.measures` says of each sample; without, nothing is said about images or copies.
+    kinds : dict, default=None
+        "categorical" or "continuous", by attribute. Attributes not named are amounts if they are floats.
+    background : label or None, default=None
+        The background's; None names the first in order. With more than two labels all others together are
+        compared with it.
+    unreadable : dict of str to str, default=None
+        Why a file cannot be read, by id.
+    test_size : float, default=0.2
+        Share of the groups for the test, where no split is given.
+    validation_fraction : float, default=0.1
+        Share of the rest for validation.
+    batch_size : int, default=128
+        Samples a batch.
+    problems : sequence of Finding, default=()
+        What was found while reading, to stand among the rest.
+
+    Returns
+    -------
+    Inspection
+        Findings and tables.
+
+    Raises
+    ------
+    DataError
+        If a column is missing, no sample has a label, or none has that of the background.
+
+    Examples
+    --------
+    >>> about = pd.DataFrame({"id": range(60), "label": ["ill", "well"] * 30, "split": None})
+    >>> about = about.assign(group=about["id"], age=[61.0, 45.0] * 30)
+    >>> [finding.code for finding in inspect(about).findings]
+    ['weak-test', 'confound', 'no-groups']
+    """
+    check_number("test_size", test_size, above=0, below=1)
+    check_number("validation_fraction", validation_fraction, least=0, below=1)
+    samples = read_samples(about, measures, background)
+    of_kind = {name: (kinds or {}).get(name) or _guess(samples.about[name]) for name in samples.attributes}
+    findings = [*problems, *unreadable_finding(unreadable or {}), *_without_label(about)]
+    findings += [*label_findings(samples), *group_findings(samples)]
+    tables = {"counts": count_samples(samples), "attributes": describe_attributes(samples, of_kind)}
+    if len(samples.labels) > 1:
+        findings += size_findings(samples, of_kind, test_size, validation_fraction, batch_size)
+    if samples.measures is not None:
+        if "width" in samples.measures:
+            findings += image_findings(samples, samples.measures)
+            tables |= image_tables(samples, samples.measures)
+        copies, tables["duplicates"] = duplicates(samples, samples.measures)
+        findings += copies
+    if len(samples.labels) > 1:
+        differing, tables["confounds"] = confounds(samples, of_kind)
+        findings += differing
+    return Inspection(tuple(sorted(findings, key=lambda finding: LEVELS.index(finding.level))), tables)
+
+
+def _guess(values: "pd.Series[Any]") -> str:
+    return "continuous" if pd.api.types.is_float_dtype(values) else "categorical"
+
+
+def _without_label(about: pd.DataFrame) -> list[Finding]:
+    if not (n := int(about["label"].isna().sum())):
+        return []
+    ids = tuple(about.loc[about["label"].isna(), "id"].astype(str))
+    message = f"{count(n, 'sample')} without a label: fill it in, or leave them out"
+    return [Finding("error", "no-label", message, ids, {"samples": n})]

@@ -1,0 +1,230 @@
+"""Confounds: what differs between background and target besides what the labels mean."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sepvae.inspection.effects import compare_classes, compare_numbers, holm
+from sepvae.inspection.record import Finding
+from sepvae.inspection.samples import Samples
+
+ALPHA = 0.05  # for p-values corrected by Holm over all tests of the inspection
+# Distance of the AUC from 0.5, and what Cramer's V of two equally frequent classes is at that AUC.
+MODERATE_AUC, MODERATE_V = 0.1, 0.2
+STRONG = 3  # times a moderate effect: AUC 0.8 or 0.2, V 0.6
+MIN_KNOWN = 3  # groups of each label with a value, below which nothing is compared
+MAX_SHARE_OF_VALUES = 0.5  # classes with more distinct values than this share of the samples are names
+
+# What a difference in a statistic of images may come from.
+CAUSES = {
+    "aspect": "images of one label have another shape",
+    "side": "images of one label have more pixels",
+    "mode": "images of one label were saved in another way",
+    "brightness": "exposure or windowing may differ",
+    "contrast": "exposure or windowing may differ",
+    "sharpness": "scanner, resizing or compression may differ",
+    "anisotropy": "images of one label may have been squashed, or show more detail along an axis",
+}
+
+
+@dataclass(frozen=True)
+class _Test:
+    """One variable against the label."""
+
+    variable: str
+    of: str  # attribute, image, or missing
+    strength: float  # the effect over what counts as moderate
+    verb: str
+    differs: str  # how, in words and numbers
+    row: dict[str, Any] = field(default_factory=dict)
+
+
+def confounds(samples: Samples, kinds: Mapping[str, str]) -> tuple[list[Finding], pd.DataFrame]:
+    """
+    Compare background and target in each attribute and in what their images are like.
+
+    A group (patient) counts once: by the mean of its numbers, by its most frequent class.
+
+    Parameters
+    ----------
+    samples : Samples
+        All, of two labels or more; all that is not background is the target.
+    kinds : dict
+        "categorical" or "continuous", of each attribute.
+
+    Returns
+    -------
+    findings : list of Finding
+        The strongest first, then attributes that only one label has.
+    table : DataFrame
+        Each comparison: variable, of ("attribute", "image", or "missing" for whether an attribute is known),
+        kind, n_background, n_target, d, auc, cramers_v, p, p_corrected.
+    """
+    tests = [*_attribute_tests(samples, kinds), *_image_tests(samples)]
+    corrected = holm([test.row["p"] for test in tests])
+    findings = [
+        _finding(test, float(p))
+        for test, p in sorted(zip(tests, corrected, strict=True), key=lambda pair: -pair[0].strength)
+        if test.strength >= 1 and p < ALPHA
+    ]
+    columns = ["variable", "of", "kind", "n_background", "n_target", "d", "auc", "cramers_v", "p"]
+    table = pd.DataFrame([test.row for test in tests], columns=columns).assign(p_corrected=corrected)
+    return findings + list(_of_one_label(samples)), table
+
+
+def describe_attributes(samples: Samples, kinds: Mapping[str, str]) -> pd.DataFrame:
+    """
+    Describe each attribute among the samples of each label.
+
+    Parameters
+    ----------
+    samples : Samples
+        All.
+    kinds : dict
+        "categorical" or "continuous", of each attribute.
+
+    Returns
+    -------
+    DataFrame
+        Columns attribute, kind, label, value, n, mean, sd, min, max, missing: a row per label for amounts, a
+        row per label and value for classes.
+    """
+    rows: list[dict[str, Any]] = []
+    for name in samples.attributes:
+        values = _values(samples, name, kinds[name])
+        for label in samples.labels:
+            mine = values[(samples.about["label"] == label).to_numpy()]
+            row = {"attribute": name, "kind": kinds[name], "label": label, "missing": int(mine.isna().sum())}
+            if kinds[name] == "continuous":
+                amounts = {"mean": mine.mean(), "sd": mine.std(), "min": mine.min(), "max": mine.max()}
+                rows.append(row | {"n": int(mine.count())} | amounts)
+            else:
+                counts = mine.value_counts().sort_index()
+                rows += [row | {"value": value, "n": int(n)} for value, n in counts.items()]
+    columns = ["attribute", "kind", "label", "value", "n", "mean", "sd", "min", "max", "missing"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _values(samples: Samples, name: str, kind: str) -> "pd.Series[Any]":
+    values = samples.about[name]
+    if kind == "categorical":
+        return values.astype(object).where(values.notna()).map(str, na_action="ignore")
+    return pd.to_numeric(values, errors="coerce").astype(float)
+
+
+def _attribute_tests(samples: Samples, kinds: Mapping[str, str]) -> Iterator[_Test]:
+    for name in samples.attributes:
+        values = _values(samples, name, kinds[name])
+        if kinds[name] == "continuous":
+            yield from _of_numbers(samples, name, "attribute", values)
+        else:
+            yield from _of_classes(samples, name, "attribute", values)
+        known = values.notna()
+        if all(known[samples.is_target == side].any() for side in (True, False)):
+            as_text = known.map({True: "known", False: "missing"})
+            yield from _of_classes(samples, name, "missing", as_text)
+
+
+def _image_tests(samples: Samples) -> Iterator[_Test]:
+    measures = samples.measures
+    if measures is None or "width" not in measures:
+        return
+    width, height = measures["width"].astype(float), measures["height"].astype(float)
+    statistics: dict[str, pd.Series[Any]] = {
+        "aspect": width / height,
+        "side": (width * height) ** 0.5,
+        **{
+            name: measures[name].astype(float)
+            for name in ("brightness", "contrast", "sharpness", "anisotropy")
+        },
+    }
+    for name, values in statistics.items():
+        yield from _of_numbers(samples, name, "image", values)
+    yield from _of_classes(samples, "mode", "image", measures["mode"])
+
+
+def _of_numbers(samples: Samples, name: str, of: str, values: "pd.Series[Any]") -> Iterator[_Test]:
+    table = _known(samples, values)
+    by_group = table.groupby(["target", "group"])["value"].mean()
+    of_target = by_group.index.get_level_values("target").to_numpy(dtype=bool)
+    sides = by_group.to_numpy()[~of_target], by_group.to_numpy()[of_target]
+    if min(map(len, sides)) < MIN_KNOWN or table["value"].nunique() < 2:
+        return
+    effect = compare_numbers(*sides)
+    (a, b), (mean_a, mean_b), (sd_a, sd_b) = samples.names, effect.means, effect.sds
+    digits = _digits(effect.sds)
+    differs = (
+        f"between {a} and {b}: {mean_a:.{digits}f} ± {sd_a:.{digits}f} against {mean_b:.{digits}f} ± "
+        f"{sd_b:.{digits}f} (d = {effect.d:.1f}, AUC {effect.auc:.2f})"
+    )
+    row = {"variable": name, "of": of, "kind": "continuous", "n_background": len(sides[0])}
+    row |= {"n_target": len(sides[1]), "d": effect.d, "auc": effect.auc, "p": effect.p}
+    yield _Test(name, of, abs(effect.auc - 0.5) / MODERATE_AUC + 1e-9, "differs", differs, row)
+
+
+def _of_classes(samples: Samples, name: str, of: str, values: "pd.Series[Any]") -> Iterator[_Test]:
+    table = _known(samples, values)
+    # The most frequent class of each group; of ties the first in order.
+    counts = table.value_counts(["target", "group", "value"]).rename("n").reset_index()
+    counts = counts.sort_values(["n", "value"], ascending=[False, True])
+    once = counts.drop_duplicates(["target", "group"])
+    of_target, classes = once["target"].to_numpy(dtype=bool), once["value"].to_numpy()
+    sides = classes[~of_target], classes[of_target]
+    n_values = once["value"].nunique()
+    if min(map(len, sides)) < MIN_KNOWN or not 2 <= n_values <= max(10, MAX_SHARE_OF_VALUES * len(once)):
+        return
+    effect = compare_classes(*sides)
+    (a, b), (share_a, share_b) = samples.names, effect.shares
+    differs = (
+        f"with the label (Cramer's V {effect.cramers_v:.2f}): {effect.value} is {share_a:.0%} of {a}, "
+        f"{share_b:.0%} of {b}"
+    )
+    row = {"variable": name, "of": of, "kind": "categorical", "n_background": len(sides[0])}
+    row |= {"n_target": len(sides[1]), "cramers_v": effect.cramers_v, "p": effect.p}
+    yield _Test(name, of, effect.cramers_v / MODERATE_V + 1e-9, "goes", differs, row)
+
+
+def _known(samples: Samples, values: "pd.Series[Any]") -> pd.DataFrame:
+    """Group, side and value of the samples that have one."""
+    columns = {"group": samples.about["group"], "target": samples.is_target, "value": values.to_numpy()}
+    return pd.DataFrame(columns).dropna()
+
+
+def _digits(sds: tuple[float, float]) -> int:
+    """Decimals that give the smaller deviation two digits."""
+    least = min((sd for sd in sds if sd > 0), default=1)
+    return int(np.clip(1 - np.floor(np.log10(least)), 0, 6))
+
+
+def _finding(test: _Test, p_corrected: float) -> Finding:
+    said = f"{test.verb}{' strongly' * (test.strength >= STRONG)} {test.differs}"
+    effects = {key: test.row[key] for key in ("d", "auc", "cramers_v") if key in test.row}
+    numbers = effects | {"p": test.row["p"], "p_corrected": p_corrected}
+    if test.of == "attribute":
+        message = (
+            f"{test.variable} {said}: what the salient space shows may be {test.variable}; match the labels "
+            "by it, or score it too"
+        )
+    elif test.of == "image":
+        message = f"image {test.variable} {said}: {CAUSES[test.variable]}, and the salient space may show it"
+    else:
+        message = (
+            f"whether {test.variable} is known {said}: scores of it are of those who have it; "
+            "see why it is missing"
+        )
+    code = {"attribute": "confound", "image": "image-confound", "missing": "missing-by-label"}[test.of]
+    return Finding("warning", code, message, numbers=numbers)
+
+
+def _of_one_label(samples: Samples) -> Iterator[Finding]:
+    """Attributes that one label alone has."""
+    for name in samples.attributes:
+        known = samples.about[name].notna().to_numpy()
+        has = [bool(known[samples.is_target == side].any()) for side in (False, True)]
+        if sum(has) == 1:
+            who = samples.names[has.index(True)]
+            message = f"{name} is known of {who} only: it is scored among them alone"
+            yield Finding("note", "attribute-of-one-label", message)

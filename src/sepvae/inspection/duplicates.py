@@ -1,0 +1,148 @@
+"""Copies: the same image twice, byte by byte or nearly so, and whom that deceives."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from sepvae.batch import IntArray
+from sepvae.inspection.images import SAME_SHAPE, is_constant
+from sepvae.inspection.near import MAX_COMPARED, near_pairs
+from sepvae.inspection.record import Finding, Level
+from sepvae.inspection.samples import Samples, count
+
+COLUMNS = ["set", "kind", "id", "label", "group", "split"]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the copies of a set may stand, and what that means."""
+
+    code: str
+    identical: Level
+    near: Level
+    where: str
+    consequence: str
+
+
+LABELS = _Place(
+    "across-labels",
+    "error",
+    "warning",
+    "under two labels",
+    "one of the labels is wrong; see which, remove the other",
+)
+SPLIT = _Place(
+    "across-split",
+    "error",
+    "warning",
+    "on both sides of the split",
+    "the test was fitted on; keep one of each",
+)
+GROUPS = _Place(
+    "across-groups",
+    "warning",
+    "warning",
+    "in different groups",
+    "a drawn split may put one on each side; keep one of each, or give both one group",
+)
+ONE_SIDE = _Place(
+    "across-groups",
+    "note",
+    "note",
+    "in different groups, on one side of the split",
+    "samples for validation may be copies of others; keep one of each",
+)
+WITHIN = _Place("within-groups", "note", "note", "in the same group", "they count double; keep one of each")
+
+
+def duplicates(samples: Samples, measures: pd.DataFrame) -> tuple[list[Finding], pd.DataFrame]:
+    """
+    Find copies.
+
+    Parameters
+    ----------
+    samples : Samples
+        All.
+    measures : DataFrame of n rows
+        Of their images; of tables only column digest.
+
+    Returns
+    -------
+    findings : list of Finding
+        Copies under two labels, on both sides of the split, in different groups, within one.
+    table : DataFrame
+        One row for each copy: set (a number), kind ("identical" or "near"), id, label, group, split.
+    """
+    identical = _identical(measures)
+    findings = list(_findings(samples, identical, near=False))
+    near: list[IntArray] = []
+    if "look" in measures:
+        near = _near(measures)
+        findings += _findings(samples, near, near=True)
+        if (n := int(measures["look"].notna().sum())) > MAX_COMPARED:
+            message = f"near copies were looked for among the first {MAX_COMPARED} of {n} images only"
+            findings.append(Finding("note", "near-duplicates-not-all-compared", message))
+    rows = np.concatenate([*identical, *near, np.arange(0)]).astype(np.intp)
+    table = samples.about.loc[rows, COLUMNS[2:]].reset_index(drop=True)
+    sets = identical + near
+    table.insert(0, "kind", np.repeat(["identical", "near"], [sum(map(len, identical)), sum(map(len, near))]))
+    table.insert(0, "set", np.repeat(np.arange(len(sets)), [len(rows) for rows in sets]))
+    return findings, table
+
+
+def _identical(measures: pd.DataFrame) -> list[IntArray]:
+    """Sets of rows with one digest."""
+    digest = measures["digest"].dropna()
+    copied = digest[digest.duplicated(keep=False)]
+    return [np.asarray(rows, dtype=np.intp) for rows in copied.groupby(copied, sort=False).groups.values()]
+
+
+def _near(measures: pd.DataFrame) -> list[IntArray]:
+    """Sets of rows that look alike and have one shape, one row for each digest."""
+    use = measures["look"].notna() & ~is_constant(measures) & ~measures["digest"].duplicated()
+    rows = np.flatnonzero(use)[:MAX_COMPARED]
+    if len(rows) < 2:
+        return []
+    looks = np.stack([np.frombuffer(look, dtype=np.uint8) for look in measures["look"].to_numpy()[rows]])
+    pairs = rows[near_pairs(looks)]
+    aspect = np.log((measures["width"] / measures["height"]).to_numpy(dtype=float))
+    pairs = pairs[np.abs(aspect[pairs[:, 0]] - aspect[pairs[:, 1]]) < np.log(SAME_SHAPE)]
+    # Pairs that share an image make one set.
+    graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(measures),) * 2)
+    paired = np.unique(pairs)
+    member_of = pd.Series(connected_components(graph, directed=False)[1][paired], index=paired)
+    return [
+        np.asarray(rows, dtype=np.intp) for rows in member_of.groupby(member_of, sort=False).groups.values()
+    ]
+
+
+def _findings(samples: Samples, sets: list[IntArray], *, near: bool) -> Iterator[Finding]:
+    """One finding for each kind of place that copies stand in, in the order of the sets."""
+    found: dict[str, tuple[_Place, list[IntArray]]] = {}
+    for rows in sets:
+        for place in _places(samples, rows):
+            found.setdefault(place.code, (place, []))[1].append(rows)
+    for place, sets in found.values():
+        images = sum(map(len, sets))
+        numbers = {"sets": len(sets), "extra": images - len(sets)}
+        kind = "nearly identical" if near else "byte-identical"
+        copies = f"{numbers['extra']} {kind} {'copy' if numbers['extra'] == 1 else 'copies'}"
+        message = f"{copies} (of {count(len(sets), 'sample')}) {place.where}: {place.consequence}"
+        code = f"{'near-' * near}duplicates-{place.code}"
+        level = place.near if near else place.identical
+        yield Finding(level, code, message, samples.ids(np.concatenate(sets)), numbers)
+
+
+def _places(samples: Samples, rows: IntArray) -> list[_Place]:
+    def several(values: "pd.Series[Any]") -> bool:
+        return values.iloc[rows].dropna().unique().size > 1
+
+    places = [LABELS] * several(samples.about["label"]) + [SPLIT] * several(samples.sides)
+    if not places and several(samples.about["group"]):
+        places = [GROUPS if samples.sides.isna().all() else ONE_SIDE]
+    return places or [WITHIN]

@@ -1,0 +1,211 @@
+"""Labels, groups and parts: are there enough of each, and are they kept apart."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from sepvae.inspection.record import Finding, Level
+from sepvae.inspection.samples import Samples, count, listed
+
+MAX_RATIO = 5  # of the most frequent label to the rarest, beyond which equal numbers are advised
+MIN_TEST = 20  # groups of each label in the test, below which intervals are wide
+MIN_IN_BATCH = 4  # two samples of each of two labels
+MIN_TO_LEARN = 2  # training samples of a class
+
+
+def count_samples(samples: Samples) -> pd.DataFrame:
+    """
+    Count samples and groups.
+
+    Parameters
+    ----------
+    samples : Samples
+        All.
+
+    Returns
+    -------
+    DataFrame
+        Columns label, split (missing where the data name no part), samples, groups; the background first.
+    """
+    by_part = samples.about.groupby(["label", "split"], dropna=False, sort=False)["group"]
+    counts = by_part.agg(samples="size", groups="nunique").reset_index()
+    return counts.sort_values(
+        "label", key=lambda c: c.map(samples.labels.index), kind="stable", ignore_index=True
+    )
+
+
+def label_findings(samples: Samples) -> Iterator[Finding]:
+    """
+    See that there are two labels, neither much more frequent than the other.
+
+    Parameters
+    ----------
+    samples : Samples
+        All.
+
+    Yields
+    ------
+    Finding
+        What is not so.
+    """
+    counts = samples.about["label"].value_counts().reindex(samples.labels)
+    said = " : ".join(f"{n} {label}" for label, n in counts.items())
+    if len(counts) == 1:
+        yield Finding("error", "one-label", f"all {said}: a fit needs two labels, a background and a target")
+        return
+    if len(counts) > 2:
+        message = f"{len(counts)} labels ({said}): a fit needs two, so name the background and the target"
+        yield Finding("error", "many-labels", message, numbers={str(k): int(n) for k, n in counts.items()})
+    if rare := [str(label) for label, n in counts.items() if n < 2]:
+        message = f"one sample only of {listed(rare)}: a fit needs two or more of each label"
+        yield Finding("error", "too-few-samples", message)
+    ratio = counts.max() / counts.min()
+    if ratio > MAX_RATIO:
+        message = (
+            f"labels are unequal in number, {said} ({ratio:.1f} to 1): training sees few of "
+            f"{counts.idxmin()}; --set balanced=true puts equal numbers into each batch"
+        )
+        yield Finding("warning", "imbalance", message, numbers={"ratio": float(ratio)})
+
+
+def group_findings(samples: Samples) -> Iterator[Finding]:
+    """
+    See that groups (patients) stand on one side of a split and have one label.
+
+    Parameters
+    ----------
+    samples : Samples
+        All.
+
+    Yields
+    ------
+    Finding
+        What is not so.
+    """
+    if not samples.grouped:
+        message = (
+            "no group was named, so every sample counts as a patient of its own: if some come from one "
+            "person, name the patient (--group or --pattern), or scores will flatter"
+        )
+        yield Finding("note", "no-groups", message)
+        return
+    group = samples.about["group"]
+    if crossing := _of_several(samples.sides, group):
+        message = (
+            f"{count(len(crossing), 'group')} on both sides of the split: the test would hold patients that "
+            "were fitted on; move each to one side"
+        )
+        yield Finding("error", "groups-across-split", message, crossing, {"groups": len(crossing)})
+    if mixed := _of_several(samples.about["label"], group):
+        message = (
+            f"{count(len(mixed), 'group')} of {group.nunique()} with samples of more than one label: a split "
+            "keeps them whole, but see that the name of a group means one patient"
+        )
+        yield Finding("warning", "groups-with-both-labels", message, mixed, {"groups": len(mixed)})
+
+
+def _of_several(values: "pd.Series[Any]", group: "pd.Series[Any]") -> tuple[str, ...]:
+    """Groups that have more than one of these values."""
+    several = values.groupby(group, sort=False).nunique().gt(1)
+    return tuple(several.index[several].astype(str))
+
+
+def size_findings(
+    samples: Samples, kinds: Mapping[str, str], test_size: float, validation_fraction: float, batch_size: int
+) -> Iterator[Finding]:
+    """
+    See that there are enough samples for the sizes asked.
+
+    Parameters
+    ----------
+    samples : Samples
+        All, of two labels or more.
+    kinds : dict
+        "categorical" or "continuous", of each attribute.
+    test_size, validation_fraction, batch_size : number
+        As in `inspect`.
+
+    Yields
+    ------
+    Finding
+        Where there are not.
+    """
+    if batch_size < MIN_IN_BATCH:
+        message = f"batch_size {batch_size} cannot hold two samples of each label: raise it to {MIN_IN_BATCH}"
+        yield Finding("error", "batch-too-small", message)
+    parts = expected_groups(samples, test_size, validation_fraction)
+    drawn = bool(samples.sides.isna().all())
+    noun = "group" if samples.grouped else "sample"
+    for label, n in parts.iterrows():
+        levels: list[tuple[Level, str]] = []
+        if min(n["train"], n["test"]) < 1:
+            levels = [("error", "a fit and a test each need at least one")]
+        elif n["validation"] < 1 and validation_fraction > 0:
+            levels = [
+                ("warning", "none is left for validation, so keep='best' and early_stopping cannot work")
+            ]
+        elif min(n["train"], n["test"]) < 2:
+            levels = [("warning", "one patient decides what is learnt or scored")]
+        for level, consequence in levels:
+            said = f"{n['train']} to train, {n['validation']} to validate, {n['test']} to test"
+            message = f"too few {noun}s of {label} ({said}): {consequence}; give more of them"
+            yield Finding(level, "too-few-groups", message, numbers={str(k): int(v) for k, v in n.items()})
+    if (short := parts["test"][parts["test"].between(1, MIN_TEST - 1)]).size:
+        said = " and ".join(f"{n} of {label}" for label, n in short.items())
+        advice = f"raise test_size above {test_size:g} or give more" if drawn else "give the test more"
+        message = f"few {noun}s to test on, {said} (fewer than {MIN_TEST}): intervals will be wide; {advice}"
+        yield Finding("warning", "weak-test", message, numbers={str(k): int(v) for k, v in short.items()})
+    share = (1 - test_size) * (1 - validation_fraction)
+    for name in samples.attributes:
+        if kinds[name] == "categorical":
+            yield from _rare_classes(samples, name, share if drawn else 1)
+
+
+def expected_groups(samples: Samples, test_size: float, validation_fraction: float) -> pd.DataFrame:
+    """
+    Count the groups of each label on each side of the split: as given, or as one would be drawn.
+
+    Parameters
+    ----------
+    samples : Samples
+        All.
+    test_size, validation_fraction : float
+        Shares of all groups, and of those left for training.
+
+    Returns
+    -------
+    DataFrame
+        Columns train, validation, test; one row per label, the background first.
+    """
+    about = samples.about.assign(side=samples.sides)
+    if samples.sides.isna().all():
+        groups = about.groupby("label")["group"].nunique()
+        test = (groups * test_size).round().astype(int)
+        fitted = groups - test
+    else:
+        of_side = about.pivot_table(
+            index="label", columns="side", values="group", aggfunc="nunique", fill_value=0
+        )
+        fitted, test = of_side["train"], of_side["test"]
+    validation = (fitted * validation_fraction).round().astype(int)
+    parts = pd.DataFrame({"train": fitted - validation, "validation": validation, "test": test})
+    return parts.reindex(samples.labels)
+
+
+def _rare_classes(samples: Samples, name: str, share: float) -> Iterator[Finding]:
+    """Classes of an attribute that a probe could not learn; one note for all of them."""
+    known = samples.about.loc[samples.sides.isna() | (samples.sides == "train"), name].dropna()
+    n = known.value_counts()
+    if len(n) > 10 and len(n) > len(known) / 2:
+        message = (
+            f"{name} has {len(n)} different values in {len(known)} samples, so it tells no groups apart: if "
+            f"it is an amount, say so (--attribute {name}:continuous), else leave it out"
+        )
+        yield Finding("note", "attribute-of-many-values", message, numbers={"values": len(n)})
+    elif len(rare := n[n * share < MIN_TO_LEARN].sort_index()):
+        message = (
+            f"{count(len(rare), 'value')} of {name} with fewer than {MIN_TO_LEARN} samples to train on "
+            f"({listed(list(rare.index))}): no probe can learn them; join them with others"
+        )
+        yield Finding("note", "rare-values", message, numbers={"values": len(rare)})

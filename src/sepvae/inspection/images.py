@@ -1,0 +1,134 @@
+"""Images: which cannot be used, and what they are like."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sepvae.inspection.record import Finding, Level
+from sepvae.inspection.samples import Samples, count, listed
+
+STATISTICS = ("low", "high", "brightness", "contrast", "sharpness", "anisotropy")
+MANY_CONSTANT = 0.1  # share of constant images beyond which they were read wrongly, rather than scanned badly
+DIM = 32  # of 255: images that never get brighter than this use an eighth of their range
+SAME_SHAPE = 1.05  # ratio of aspects
+
+
+def is_constant(measures: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """
+    Tell images of one value.
+
+    Parameters
+    ----------
+    measures : DataFrame of n rows
+        Of images.
+
+    Returns
+    -------
+    ndarray of bool of shape (n,)
+        True where all pixels are the same; False where nothing is known.
+    """
+    return (measures["low"] == measures["high"]).to_numpy(dtype=bool)
+
+
+def unreadable_finding(unreadable: Mapping[str, str]) -> Iterator[Finding]:
+    """
+    Name files that are no images.
+
+    Parameters
+    ----------
+    unreadable : dict of str to str
+        Reasons by id.
+
+    Yields
+    ------
+    Finding
+        One for all, if there are any.
+    """
+    if unreadable:
+        reasons = listed(list(dict.fromkeys(unreadable.values())), 2)
+        message = (
+            f"{count(len(unreadable), 'file')} cannot be read as an image ({reasons}): replace or remove them"
+        )
+        yield Finding("error", "unreadable", message, tuple(unreadable), {"files": len(unreadable)})
+
+
+def image_findings(samples: Samples, measures: pd.DataFrame) -> Iterator[Finding]:
+    """
+    See that images are not empty, use their range, and are of one shape and mode.
+
+    Parameters
+    ----------
+    samples : Samples
+        All.
+    measures : DataFrame of n rows
+        Of their images.
+
+    Yields
+    ------
+    Finding
+        What is not so.
+    """
+    known = measures.dropna(subset="width")
+    if len(known) and (broken := int(known["low"].isna().sum())):
+        message = f"{count(broken, 'image')} with NaN or infinite pixels: fill them in or leave them out"
+        rows = measures["width"].notna() & measures["low"].isna()
+        yield Finding("error", "not-finite", message, samples.ids(rows), {"images": broken})
+    constant = is_constant(measures)
+    if n := int(constant.sum()):
+        many = n > MANY_CONSTANT * len(known)
+        cause = "so many that they were saved or read wrongly, so look at them" if many else "leave them out"
+        message = f"{count(n, 'image')} of {len(known)} with one value in every pixel: {cause}"
+        level: Level = "error" if many else "warning"
+        yield Finding(level, "constant", message, samples.ids(constant), {"images": n})
+    varied = measures.loc[~constant, "high"].dropna()
+    if len(varied) and (brightest := varied.median()) < DIM:
+        message = (
+            f"half of the images get no brighter than {brightest:.0f} of 255: scale them when you save them "
+            "(12-bit pixels in 16-bit files look so), or a fit sees next to nothing"
+        )
+        yield Finding("warning", "dim", message, numbers={"median_high": float(brightest)})
+    modes = known["mode"].value_counts()
+    if len(modes) > 1:
+        said = ", ".join(f"{n} {mode}" for mode, n in modes.items())
+        message = f"images of several modes ({said}): all are turned to grey, or to RGB with --channels 3"
+        yield Finding("note", "mixed-modes", message)
+    aspect = known["width"] / known["height"]
+    if len(known) and aspect.max() / aspect.min() > SAME_SHAPE:
+        message = (
+            f"images of several shapes, width over height from {aspect.min():.2f} to {aspect.max():.2f}: "
+            "--fit says whether to pad, crop or squash them"
+        )
+        numbers = {"least": float(aspect.min()), "greatest": float(aspect.max())}
+        yield Finding("note", "mixed-shapes", message, numbers=numbers)
+
+
+def image_tables(samples: Samples, measures: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """
+    Describe images.
+
+    Parameters
+    ----------
+    samples : Samples
+        All.
+    measures : DataFrame of n rows
+        Of their images.
+
+    Returns
+    -------
+    dict of str to DataFrame
+        Tables sizes, modes and images, as in `Inspection`.
+    """
+    known = measures.dropna(subset="width").astype({"width": int, "height": int})
+    sizes = known.value_counts(["width", "height"]).rename("images").reset_index()
+    sizes.insert(2, "aspect", sizes["width"] / sizes["height"])
+    modes = known["mode"].value_counts().rename("images").rename_axis("mode").reset_index()
+    long = measures[list(STATISTICS)].assign(label=samples.about["label"]).melt("label", var_name="statistic")
+    by_label = long.groupby(["statistic", "label"], sort=False)["value"]
+    images = by_label.agg(n="count", mean="mean", sd="std", min="min", max="max").reset_index()
+    keys = {"statistic": STATISTICS.index, "label": samples.labels.index}
+    images = images.sort_values(
+        ["statistic", "label"], key=lambda c: c.map(keys[str(c.name)]), ignore_index=True
+    )
+    return {"sizes": sizes, "modes": modes, "images": images}

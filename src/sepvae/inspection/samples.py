@@ -1,0 +1,169 @@
+"""The samples under inspection, and what they are called."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sepvae.data.splits import SIDES
+from sepvae.errors import DataError
+
+OF_EVERY_SAMPLE = ("id", "group", "label", "split")
+
+
+@dataclass(frozen=True)
+class Samples:  # numpydoc ignore=PR02
+    """
+    Samples with their labels, and what was measured of them.
+
+    Parameters
+    ----------
+    about : DataFrame of n rows
+        Columns id, group, label, split, then attributes; no label is missing.
+    measures : DataFrame of n rows or None
+        As `sepvae.data.measures` gives it, missing where a file cannot be read.
+    background : label
+        The background's.
+    """
+
+    about: pd.DataFrame
+    measures: pd.DataFrame | None
+    background: Any
+
+    @cached_property
+    def labels(self) -> list[Any]:  # numpydoc ignore=RT01,SS05
+        """List all labels, the background first."""
+        return sorted(self.about["label"].unique(), key=lambda label: (label != self.background, label))
+
+    @cached_property
+    def names(self) -> tuple[str, str]:  # numpydoc ignore=RT01,SS05
+        """Say what background and target are called in a sentence."""
+        return str(self.background), str(self.labels[-1]) if len(self.labels) == 2 else "all others"
+
+    @cached_property
+    def is_target(self) -> npt.NDArray[np.bool_]:  # numpydoc ignore=RT01,SS05
+        """Which samples are not background."""
+        return np.asarray(self.about["label"] != self.background, dtype=bool)
+
+    @cached_property
+    def sides(self) -> "pd.Series[Any]":  # numpydoc ignore=RT01,SS05
+        """The side of each ("train" or "test") in a split that has both; else missing."""
+        sides = self.about["split"].astype(object).map(lambda part: SIDES.get(str(part).lower()))
+        return sides if {"train", "test"} <= set(sides) else sides.map(lambda _: None)
+
+    @cached_property
+    def grouped(self) -> bool:  # numpydoc ignore=RT01,SS05
+        """Whether any two samples share a group, or groups have names of their own."""
+        return bool((self.about["group"].astype(str) != self.about["id"].astype(str)).any())
+
+    @property
+    def attributes(self) -> list[str]:  # numpydoc ignore=RT01,SS05
+        """Name the attributes."""
+        return [str(name) for name in self.about.columns if name not in OF_EVERY_SAMPLE]
+
+    def ids(self, rows: Any) -> tuple[str, ...]:
+        """
+        Name some samples.
+
+        Parameters
+        ----------
+        rows : array-like of bool or int
+            Which.
+
+        Returns
+        -------
+        tuple of str
+            Their ids, in order.
+        """
+        return tuple(self.about["id"].to_numpy()[np.asarray(rows)].astype(str))
+
+
+def read_samples(about: pd.DataFrame, measures: pd.DataFrame | None, background: Any) -> Samples:
+    """
+    Take in what is to be inspected.
+
+    Parameters
+    ----------
+    about, measures : DataFrame
+        As in `inspect`; samples without a label are left out.
+    background : label or None
+        None for the first label in order.
+
+    Returns
+    -------
+    Samples
+        The rest.
+
+    Raises
+    ------
+    DataError
+        If the tables do not belong together, or there is no such label or no label at all.
+    """
+    if missing := [name for name in OF_EVERY_SAMPLE if name not in about]:
+        raise DataError(f"about: wanted columns {', '.join(OF_EVERY_SAMPLE)}, {missing[0]} not found")
+    if measures is not None and len(measures) != len(about):
+        raise DataError(f"measures: wanted a row for each of {len(about)} samples, got {len(measures)}")
+    labelled = about["label"].notna().to_numpy()
+    if not labelled.any():
+        raise DataError("label: no sample has one; name the column that tells background from target")
+    about = about[labelled].reset_index(drop=True)
+    found = about["label"].unique()
+    if background is None:
+        background = min(found)
+    elif background not in found:
+        raise DataError(f"background: wanted one of {', '.join(map(str, found))}, got {background!r}")
+    measures = None if measures is None else measures[labelled].reset_index(drop=True)
+    return Samples(about, measures, background)
+
+
+def count(n: int, noun: str) -> str:
+    """
+    Say how many.
+
+    Parameters
+    ----------
+    n : int
+        The number.
+    noun : str
+        Of one; more get an s.
+
+    Returns
+    -------
+    str
+        Both.
+
+    Examples
+    --------
+    >>> count(1, "image"), count(2, "pair")
+    ('1 image', '2 pairs')
+    """
+    return f"{n} {noun}{'s' * (n != 1)}"
+
+
+def listed(names: Sequence[object], most: int = 3) -> str:
+    """
+    Name the first of many.
+
+    Parameters
+    ----------
+    names : sequence
+        All of them.
+    most : int, default=3
+        How many to name.
+
+    Returns
+    -------
+    str
+        With the number of the rest.
+
+    Examples
+    --------
+    >>> listed(["a", "b", "c", "d", "e"])
+    'a, b, c and 2 more'
+    """
+    shown = ", ".join(map(str, names[:most]))
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown

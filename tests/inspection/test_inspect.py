@@ -1,0 +1,265 @@
+"""Each finding where it belongs, and none where nothing is wrong."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sepvae.data.measures import measure
+from sepvae.errors import DataError
+from sepvae.inspection import Finding, inspect
+
+
+def codes(inspection):
+    return [finding.code for finding in inspection.findings]
+
+
+def the(inspection, code):
+    (finding,) = (finding for finding in inspection.findings if finding.code == code)
+    return finding
+
+
+def replaced(measures, pictures):
+    """Measures with other pictures in some rows."""
+    measures = measures.copy()
+    for row, picture in pictures.items():
+        picture = np.broadcast_to(np.float32(picture), (1, 48, 48))
+        measures.loc[row] = measure(picture, "L", picture.tobytes())
+    return measures
+
+
+def test_nothing_is_found_where_nothing_is_wrong(about, measures):
+    inspection = inspect(about, measures)
+    assert codes(inspection) == []
+    assert not inspection.spoils
+
+
+def test_counts_name_samples_and_groups_of_each_label(about):
+    about.loc[:1, "split"] = "train"
+    counts = inspect(about, background="patient").tables["counts"].fillna("")
+    assert counts.to_numpy().tolist() == [
+        ["patient", "", 240, 120],
+        ["control", "train", 2, 1],
+        ["control", "", 238, 119],
+    ]
+
+
+def test_one_label_and_three_labels_spoil_a_fit(about):
+    assert the(inspect(about.assign(label="a")), "one-label").level == "error"
+    about.loc[:9, "label"] = "other"
+    many = the(inspect(about), "many-labels")
+    assert many.level == "error"
+    assert "234 control : 10 other : 236 patient" in many.message
+
+
+def test_samples_without_a_label_are_named(about):
+    about.loc[[3, 5], "label"] = None
+    inspection = inspect(about)
+    assert the(inspection, "no-label").examples == ("s3", "s5")
+    assert inspection.tables["counts"]["samples"].sum() == 478
+
+
+def test_an_unknown_background_is_refused(about):
+    with pytest.raises(DataError, match=r"background: wanted one of control, patient, got 'healthy'"):
+        inspect(about, background="healthy")
+
+
+def test_measures_of_other_samples_are_refused(about, measures):
+    with pytest.raises(DataError, match="a row for each of 480"):
+        inspect(about, measures[1:])
+
+
+def test_unequal_labels(about):
+    few = about[(about["label"] == "control") | (about["group"].str[1:].astype(int) < 48)]
+    assert "imbalance" not in codes(inspect(few))  # 240 to 48
+    finding = the(inspect(few.drop(few.index[few["label"] == "patient"][0])), "imbalance")
+    assert finding.numbers["ratio"] == pytest.approx(240 / 47)
+    assert "balanced=true" in finding.message
+
+
+def test_groups_across_a_given_split_spoil_the_test(about):
+    about["split"] = np.where(np.arange(480) < 361, "Train", "test")
+    finding = the(inspect(about), "groups-across-split")
+    assert (finding.level, finding.examples) == ("error", ("p180",))
+
+
+def test_validation_is_taken_from_training(about):
+    about["split"] = np.where(np.arange(480) < 101, "train", np.where(np.arange(480) < 360, "val", "test"))
+    assert codes(inspect(about)) == []
+
+
+def test_groups_with_both_labels(about):
+    about.loc[0, "label"] = "patient"
+    finding = the(inspect(about), "groups-with-both-labels")
+    assert (finding.level, finding.examples) == ("warning", ("p0",))
+
+
+def test_samples_without_groups_are_noted(about):
+    assert codes(inspect(about.assign(group=about["id"]))) == ["no-groups"]
+
+
+@pytest.mark.parametrize(
+    ("groups", "level"), [(1, "error"), (2, "error"), (5, "warning"), (60, "warning"), (120, None)]
+)
+def test_few_groups_of_a_label(about, groups, level):
+    patients = about["label"] == "patient"
+    few = about[~patients | (about["group"].str[1:].astype(int) < 2 * groups)]
+    levels = {f.level for f in inspect(few).findings if f.code in ("too-few-groups", "weak-test")}
+    assert ("error" in levels, bool(levels)) == (level == "error", level is not None)
+
+
+def test_a_batch_holds_two_of_each_label(about):
+    assert the(inspect(about, batch_size=3), "batch-too-small").level == "error"
+    assert codes(inspect(about, batch_size=4)) == []
+
+
+def test_an_age_that_differs_is_a_confound(about):
+    about["age"] += 20 * (about["label"] == "patient")
+    finding = the(inspect(about), "confound")
+    first = about.drop_duplicates("group")  # a patient counts once
+    ages = [first.loc[first["label"] == label, "age"] for label in ("control", "patient")]
+    pooled = np.sqrt((ages[0].var() + ages[1].var()) / 2)
+    assert finding.numbers["d"] == pytest.approx((ages[1].mean() - ages[0].mean()) / pooled)
+    assert finding.message.startswith("age differs strongly between control and patient: ")
+    assert finding.level == "warning"
+
+
+def test_a_site_that_goes_with_the_label_is_a_confound(about):
+    patients = (about["label"] == "patient").to_numpy()
+    group = about["group"].str[1:].astype(int).to_numpy()
+    about["site"] = np.where(group % 10 < 2 + 5 * patients, "{A}", "[b]B")
+    finding = the(inspect(about, kinds={"site": "categorical"}), "confound")
+    assert "site goes with the label" in finding.message
+    assert {"cramers_v", "p", "p_corrected"} == set(finding.numbers)
+
+
+def test_chance_is_no_confound(about):
+    # 100 attributes of noise for 12 patients: some have an AUC beyond 0.8.
+    few = about[about["group"].str[1:].astype(int) < 24][["id", "group", "label", "split"]]
+    noise = np.random.default_rng(0).normal(size=(24, 100)).repeat(2, axis=0)
+    few = pd.concat([few, pd.DataFrame(noise, index=few.index).add_prefix("noise")], axis=1)
+    inspection = inspect(few)
+    assert (inspection.tables["confounds"]["auc"] - 0.5).abs().max() > 0.3
+    assert "confound" not in codes(inspection)
+
+
+def test_an_attribute_of_targets_only_and_one_that_is_missing_more_often(about):
+    patients = about["label"] == "patient"
+    about["score"] = about["age"].where(patients)
+    about["education"] = about["age"].where(~patients | (about["group"].str[-1].isin(list("13"))))
+    inspection = inspect(about)
+    assert the(inspection, "attribute-of-one-label").message.startswith("score is known of patient only")
+    assert "whether education is known" in the(inspection, "missing-by-label").message
+
+
+def test_values_too_rare_to_learn_and_too_many_to_mean_anything(about):
+    about["site"] = ["rare", "rare", *["common"] * 478]
+    about["name"] = about["id"]
+    inspection = inspect(about)
+    assert "(rare)" in the(inspection, "rare-values").message
+    assert the(inspection, "attribute-of-many-values").numbers == {"values": 480}
+    assert "confound" not in codes(inspection)
+
+
+def test_attributes_are_described_by_label(about):
+    about["sex"] = np.where(np.arange(480) % 8 < 2, "F", "M")
+    table = inspect(about).tables["attributes"].set_index(["attribute", "label"])
+    assert (
+        table.loc[("age", "patient"), "mean"].item() == about.loc[about["label"] == "patient", "age"].mean()
+    )
+    counts = about.value_counts(["label", "sex"])
+    assert table.loc[("sex", "control"), ["value", "n"]].to_numpy().tolist() == [
+        ["F", counts["control", "F"]],
+        ["M", counts["control", "M"]],
+    ]
+
+
+def test_unreadable_files_spoil_a_fit(about, measures):
+    measures = measures.copy()
+    measures.loc[4] = np.nan
+    inspection = inspect(about, measures.astype(object), unreadable={"s4": "truncated"})
+    finding = the(inspection, "unreadable")
+    assert codes(inspection) == ["unreadable"]
+    assert (finding.level, finding.examples) == ("error", ("s4",))
+    assert inspection.spoils
+
+
+def test_few_constant_images_are_a_warning_and_many_an_error(about, measures):
+    assert the(inspect(about, replaced(measures, {2: 8})), "constant").level == "warning"
+    many = replaced(measures, {row: row for row in range(60)})
+    assert the(inspect(about, many), "constant").level == "error"
+
+
+def test_dim_images_of_12_bits_in_16(about, measures):
+    assert codes(inspect(about, measures.assign(low=measures["low"] / 16, high=measures["high"] / 16))) == [
+        "dim"
+    ]
+
+
+def test_shapes_and_modes_that_differ(about, measures):
+    measures = measures.assign(mode=["L", "L", "RGB", "RGB"] * 120, width=[40, 40, 48, 48] * 120)
+    assert codes(inspect(about, measures)) == ["image-confound"] * 3 + ["mixed-modes", "mixed-shapes"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "split", "code", "level"),
+    [
+        ((0, 1), False, "duplicates-within-groups", "note"),
+        ((0, 4), False, "duplicates-across-groups", "warning"),
+        ((0, 2), False, "duplicates-across-labels", "error"),
+        ((0, 476), True, "duplicates-across-split", "error"),
+    ],
+)
+def test_identical_and_near_copies_are_told_by_where_they_stand(
+    about, measures, pictures, rows, split, code, level
+):
+    old, new = rows
+    if split:
+        about["split"] = np.where(np.arange(480) < 360, "train", "test")
+    finding = the(inspect(about, replaced(measures, {new: pictures[old]})), code)
+    assert (finding.level, finding.examples) == (level, (f"s{old}", f"s{new}"))
+    noisy = 0.9 * pictures[old] + np.random.default_rng(0).normal(size=(48, 48))
+    inspection = inspect(about, replaced(measures, {new: noisy}))
+    assert the(inspection, f"near-{code}").level == ("note" if level == "note" else "warning")
+    assert not inspection.spoils
+
+
+def test_the_same_picture_in_another_shape_is_no_copy(about, measures):
+    measures = measures.copy()
+    measures.loc[4, "look"] = measures.loc[0, "look"]
+    assert codes(inspect(about, measures)) == ["near-duplicates-across-groups"]
+    measures.loc[4, "width"] = 60
+    assert "near-duplicates-across-groups" not in codes(inspect(about, measures))
+
+
+def test_copies_are_listed_in_sets(about, measures, pictures):
+    copied = replaced(measures, {1: pictures[0], 7: pictures[6], 9: pictures[6]})
+    table = inspect(about, copied).tables["duplicates"]
+    assert table[["set", "kind", "id"]].to_numpy().tolist() == [
+        *([0, "identical", "s0"], [0, "identical", "s1"]),
+        *([1, "identical", "s6"], [1, "identical", "s7"], [1, "identical", "s9"]),
+    ]
+
+
+def test_rows_of_a_table_have_copies_and_no_images(about):
+    digests = [f"{i}" for i in range(479)] + ["0"]
+    inspection = inspect(about, pd.DataFrame({"digest": digests}))
+    assert codes(inspection) == ["duplicates-across-labels"]
+    assert "images" not in inspection.tables
+
+
+def test_problems_of_readers_stand_among_the_rest(about):
+    problem = Finding("error", "no-file", "3 rows without a file: copy the images", ("a", "b", "c"))
+    about["age"] += 20 * (about["label"] == "patient")
+    assert codes(inspect(about, problems=[problem])) == ["no-file", "confound"]
+
+
+def test_everything_is_json(about, measures):
+    about.loc[0, "age"] = np.nan
+    about["one"] = np.where(about["label"] == "patient", 1.0, 0.0)  # d is infinite
+    inspection = inspect(about, measures)
+    told = json.loads(json.dumps(inspection.to_dict(), allow_nan=False))
+    assert [finding["code"] for finding in told["findings"]] == codes(inspection)
+    assert told["findings"][0]["numbers"]["d"] is None
+    assert told["counts"][0] == {"label": "control", "split": None, "samples": 240, "groups": 120}
