@@ -81,8 +81,13 @@ def test_without_labels(data):
 @pytest.mark.parametrize(
     ("name", "keywords", "message"),
     [
-        ("none.csv", {"images": "path"}, "wanted a folder of images, a table or an array, found nothing"),
-        ("none", {"label": "dx"}, "wanted a folder of images, a table or an array, found nothing"),
+        ("none.CSV", {"images": "path"}, "none.CSV: wanted a table, found nothing"),
+        ("none.npz", {}, "none.npz: wanted an array, found nothing"),
+        (
+            "none",
+            {"label": "dx"},
+            "none: wanted a folder with one subfolder of images per label, found nothing",
+        ),
         ("a/1.png", {}, r"wanted a folder of images, a table \(csv, tsv\) or an array"),
         ("x.csv", {"label": "dx"}, "x.csv: name the column of image files, such as --images path"),
         ("x.csv", {"images": "path"}, "x.csv: name the column of labels, such as --label diagnosis"),

@@ -72,6 +72,16 @@ def test_unreadable_images_are_named(noise):
     assert measures["width"].isna().tolist() == [False, True, False, False, True, False]
 
 
+def test_measures_have_their_names_where_nothing_can_be_read(noise):
+    named = measure_listing(noise)[0].columns
+    for file in noise.files:
+        file.unlink()
+    measures, bad = measure_listing(noise)
+    assert measures.columns.equals(named)
+    assert measures.isna().all(axis=None)
+    assert len(bad) == 6
+
+
 def test_missing_images_are_named(noise):
     listing = type(noise)(noise.data, noise.about, noise.files, missing=["b/1.png", "b/3.png"])
     with pytest.raises(DataError, match=r"b.1\.png and 1 more are named there, but not to be found; copy"):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sepvae.errors import DataError
-from sepvae.plotting import reconstruction_grid
+from sepvae.plotting import reconstruction_grid, swap_grid, traversal_grid
 
 rng = np.random.default_rng(0)
 
@@ -46,7 +46,7 @@ def test_blocks_rows_and_samples_are_named():
     )
     assert [text.get_text() for text in figure.texts] == ["Background (0)", "Target (1)"]
     assert figure.axes[0].get_ylabel() == "input"
-    assert [ax.get_title() for ax in figure.axes if ax.get_title()] == ["$a_1", "…of a file 0017"]
+    assert [ax.get_title() for ax in figure.axes if ax.get_title()] == ["$a_1", "… a file 0017"]
     figure.canvas.draw()  # a $ is no formula
 
 
@@ -73,3 +73,63 @@ def test_shapes_must_agree():
     inputs, full, common_only = images(2)
     with pytest.raises(DataError, match="one shape"):
         reconstruction_grid(inputs, full, common_only[:1], np.array([0, 1]))
+
+
+def test_a_traversal_is_a_row_of_its_steps_and_their_difference():
+    traversals = rng.random((2, 3, 4, 1, 6, 9))
+    figure = traversal_grid(
+        traversals, np.array([-3, -1, 0, 2]), np.array([0.5, 0.25, 0.125]), ["$p_1", "p2"]
+    )
+    drawn = shown(figure)
+    assert len(drawn) == 3 * 2 * 5
+    row = drawn[10:15]  # the first of the second component
+    for image, expected in zip(row, traversals[0, 1], strict=False):
+        np.testing.assert_array_equal(image.get_array(), expected[0])
+    difference = traversals[:, :, 3] - traversals[:, :, 0]
+    np.testing.assert_allclose(row[4].get_array(), difference[0, 1, 0])
+    assert row[4].get_clim() == (-np.abs(difference).max(), np.abs(difference).max())
+    assert [text.get_text() for text in figure.texts][
+        1
+    ] == "Salient component 2 (25 % of the salient variance)"
+    assert [ax.get_title() for ax in figure.axes[:5]] == [
+        "-3 sd",
+        "-1 sd",
+        "mean",
+        "+2 sd",
+        "last minus first",
+    ]
+    assert [ax.get_ylabel() for ax in figure.axes if ax.get_ylabel()] == ["$p_1", "p2"] * 3
+    figure.canvas.draw()
+
+
+def test_still_traversals_have_a_scale_too():
+    figure = traversal_grid(np.ones((1, 1, 2, 3, 6, 9)), np.array([-1, 1]), np.array([0.0]))
+    figure.canvas.draw()
+    assert figure.axes[0].get_ylabel() == "target 1"
+
+
+@pytest.mark.parametrize(("steps", "shares"), [(3, 2), (2, 3)])
+def test_traversals_need_a_share_a_component_and_a_number_a_step(steps, shares):
+    with pytest.raises(DataError, match="traversals, steps and shares: wanted shapes"):
+        traversal_grid(np.ones((1, 2, 2, 1, 6, 9)), np.zeros(steps), np.zeros(shares))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_swap_is_a_column_of_named_rows(channels):
+    swaps = rng.random((3, 4, channels, 6, 9))
+    figure = swap_grid(swaps, [["a1", "$b_1"]] * 3)
+    drawn = shown(figure)
+    for image, expected in zip(drawn, swaps.reshape(12, channels, 6, 9), strict=True):
+        np.testing.assert_array_equal(image.get_array(), np.moveaxis(expected, 0, -1).squeeze())
+    names = [ax.get_ylabel().replace("\n", " ") for ax in figure.axes[:5]]
+    wanted = ["background a", "target b", "a with the salient part of b", "b with the salient part of a", ""]
+    assert names == wanted
+    assert figure.axes[4].get_title() == "a a1\nb $b_1"
+    figure.canvas.draw()
+
+
+def test_swaps_come_in_fours():
+    with pytest.raises(
+        DataError, match=r"swaps: wanted shape \(k, 4, channels, h, w\), got \(3, 2, 1, 6, 9\)"
+    ):
+        swap_grid(np.ones((3, 2, 1, 6, 9)))

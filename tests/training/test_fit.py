@@ -37,6 +37,7 @@ def fit(x=X, *, seed=0, validation=8, **keywords):
         "reset_optimizer": "never",
         "batch_size": 11,
         "balanced": False,
+        "num_workers": "auto",
         "max_epochs": 2,
         "early_stopping": None,
         "keep": "last",

@@ -1,9 +1,13 @@
+import os
+import warnings
+
 import numpy as np
 import pytest
 import torch
 
-from sepvae.data.arrays import ArraySource
+from sepvae.data.arrays import ArraySource, StreamSource
 from sepvae.errors import DataError
+from sepvae.training import loader
 from sepvae.training.loader import GroupBatches, ordered_batches, training_batches
 
 # Samples of each group, and batch size: equal, uneven (with shares inexact in floats), rare, three groups.
@@ -159,3 +163,101 @@ def test_ordered_batches_keep_order_and_the_last_incomplete_one():
 def test_of_no_positions_there_are_no_ordered_batches():
     source = ArraySource([[1.0]], [0])
     assert list(ordered_batches(source, np.array([0]), np.arange(0), batch_size=2)) == []
+
+
+IMAGES = np.random.default_rng(0).integers(0, 256, size=(23, 1, 4, 3), dtype=np.uint8)
+# More workers than cores are the user's choice, of which torch warns.
+WORKERS = pytest.mark.filterwarnings("ignore:This DataLoader will create")
+
+
+def read(rows):
+    """Images, and the process that gave them in their corner."""
+    x = IMAGES[rows].astype(np.int64)
+    x[:, 0, 0, 0] = os.getpid()
+    return x
+
+
+def epochs(source, n=2, **keywords):
+    """All batches of some epochs."""
+    y = np.arange(len(IMAGES)) % 2
+    given = {"batch_size": 6, "balanced": False, "random_state": 0} | keywords
+    loader = training_batches(source, y, np.arange(len(y)), **given)
+    for epoch in range(n):
+        loader.sampler.set_epoch(epoch)
+        yield from loader
+
+
+@WORKERS
+@pytest.mark.parametrize("num_workers", [0, 1, 2, "auto"])
+def test_workers_give_the_same_batches_in_the_same_order(num_workers):
+    labels = np.arange(len(IMAGES)) % 2
+    streamed = epochs(StreamSource(IMAGES.__getitem__, IMAGES.shape[1:], labels), num_workers=num_workers)
+    at_hand = epochs(ArraySource(IMAGES, labels))
+    n = 0
+    for (x, y), (wanted_x, wanted_y) in zip(streamed, at_hand, strict=True):
+        torch.testing.assert_close(x, wanted_x, rtol=0, atol=0)
+        torch.testing.assert_close(y, wanted_y, rtol=0, atol=0)
+        n += 1
+    assert n == 6
+
+
+@WORKERS
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_ordered_batches_of_workers(num_workers):
+    source = StreamSource(IMAGES.__getitem__, IMAGES.shape[1:], np.zeros(23))
+    positions = np.arange(23)[::-1]
+    pairs = list(ordered_batches(source, positions, positions, batch_size=5, num_workers=num_workers))
+    np.testing.assert_array_equal(torch.cat([x for x, _ in pairs]), IMAGES[::-1])
+
+
+@WORKERS
+@pytest.mark.parametrize(
+    ("num_workers", "platform", "readers"),
+    [(0, "linux", 0), (2, "linux", 2), ("auto", "linux", 3), (2, "darwin", 0), ("auto", "win32", 0)],
+)
+def test_workers_read_where_processes_can_be_forked(monkeypatch, num_workers, platform, readers):
+    monkeypatch.setattr(loader.sys, "platform", platform)
+    monkeypatch.setattr(loader, "n_cores", lambda: 3)
+    source = StreamSource(read, (1, 4, 3), np.zeros(23))
+    processes = {int(x[0, 0, 0, 0]) for x, _ in epochs(source, num_workers=num_workers, batch_size=4)}
+    assert len(processes - {os.getpid()}) == readers
+    assert (os.getpid() in processes) == (readers == 0)
+
+
+@WORKERS
+def test_a_source_in_memory_needs_no_workers(monkeypatch):
+    monkeypatch.setattr(loader, "n_cores", lambda: 3)
+    y = np.zeros(23, dtype=int)
+    given = ordered_batches(ArraySource(IMAGES, y), y, np.arange(23), batch_size=5)
+    assert given.num_workers == 0
+    monkeypatch.setattr(loader, "n_cores", lambda: 64)
+    stream = StreamSource(IMAGES.__getitem__, (1, 4, 3), y)
+    assert ordered_batches(stream, y, np.arange(23), batch_size=5).num_workers == 8
+
+
+@WORKERS
+def test_to_fork_beside_threads_is_meant(monkeypatch):
+    fork = os.fork
+
+    def warn():  # as Python 3.12 and later do
+        text = "This process (pid=1) is multi-threaded, use of fork() may lead to deadlocks in the child."
+        warnings.warn(text, DeprecationWarning, stacklevel=2)
+        return fork()
+
+    monkeypatch.setattr(os, "fork", warn)
+    source = StreamSource(IMAGES.__getitem__, (1, 4, 3), np.zeros(23))
+    assert len(list(epochs(source, num_workers=1))) == 6
+
+
+def break_at_seven(rows):
+    if 7 in rows:
+        raise DataError("seven.png: could be read before")
+    return IMAGES[rows]
+
+
+@WORKERS
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_what_breaks_in_a_worker_is_heard_of(num_workers):
+    source = StreamSource(break_at_seven, (1, 4, 3), np.zeros(23))
+    with pytest.raises(DataError, match=r"seven\.png: could be read before"):
+        list(epochs(source, num_workers=num_workers))

@@ -81,11 +81,11 @@ def list_data(
     """
     path, wanted = Path(data), dict(attributes or {})
     columns = {"label": label, "group": group, "id": id}
-    if not path.exists():
-        raise DataError(
-            f"{path}: wanted a folder of images, a table or an array, found nothing; mend the path"
-        )
     kind = "folder" if path.is_dir() else path.suffix.lower()
+    if not path.exists():
+        known = dict.fromkeys(TABLES, "a table") | dict.fromkeys(ARRAYS, "an array")
+        it = known.get(kind, "a folder with one subfolder of images per label")
+        raise DataError(f"{path}: wanted {it}, found nothing; mend the path")
     if kind in ARRAYS:
         _refuse(path, "an array", images=images, root=root, pattern=pattern)
         reader = "array"

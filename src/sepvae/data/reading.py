@@ -22,6 +22,7 @@ from sepvae.errors import DataError
 
 Progress = Callable[[int, int], None]
 MEMORY = 4.0  # GB of decoded images
+MEASURES = list(measure(np.zeros((1, 1, 1), dtype=np.float32), "L", b""))  # their names
 CHUNK = 256  # rows of an array that are looked at together
 GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B")
 
@@ -197,7 +198,7 @@ def _read_files(
                 bad[id_] = found
             if progress:
                 progress(done, n)
-    return pd.DataFrame(measures, index=range(n)), bad
+    return pd.DataFrame(measures, index=range(n), columns=MEASURES), bad
 
 
 def _reason(error: Exception) -> str:

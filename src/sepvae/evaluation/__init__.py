@@ -1,5 +1,6 @@
 """What frozen codes know: probes, separation of the two spaces, and one table of scores."""
 
+from sepvae.evaluation.correlations import salient_correlations
 from sepvae.evaluation.probes import Samples, attribute_kind, make_probe, score_probe
 from sepvae.evaluation.scores import left_out, score_codes
 from sepvae.evaluation.separation import active_units, separation_scores, variance_ratio
@@ -10,6 +11,7 @@ __all__ = [
     "attribute_kind",
     "left_out",
     "make_probe",
+    "salient_correlations",
     "score_codes",
     "score_probe",
     "separation_scores",

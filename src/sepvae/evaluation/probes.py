@@ -1,5 +1,6 @@
 """Probes: linear models that predict one attribute from frozen codes, and how far to trust what they find."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from sepvae.codes import attribute_columns
 from sepvae.evaluation.metrics import METRICS, AnyArray, FloatArray, Kind, interval, resampling_weights
 
 MAX_LEVELS = 20  # whole numbers with more distinct values than this are amounts, not classes
@@ -66,6 +68,38 @@ def attribute_kind(values: pd.Series) -> Kind:
     gaps = len(known) < len(values)
     whole = pd.api.types.is_integer_dtype(known) or (gaps and bool((known == known.round()).all()))
     return "categorical" if whole and known.nunique() <= MAX_LEVELS else "continuous"
+
+
+def known_values(
+    table: pd.DataFrame, kinds: Mapping[str, Kind] | None = None
+) -> Iterator[tuple[str, Kind, pd.DataFrame]]:
+    """
+    Go through what a table of codes says of its samples: the label, then each attribute.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A table of codes, with a column y (0 background, 1 target).
+    kinds : mapping, default=None
+        "categorical" or "continuous" for attributes; `attribute_kind` tells that of others.
+
+    Yields
+    ------
+    attribute : str
+        "label" for y, or its name.
+    kind : {"categorical", "continuous"}
+        What it is.
+    rows : DataFrame
+        Those of the table that have it, in a column `value`: text, or finite numbers.
+    """
+    yield "label", "categorical", table.assign(value=table["y"])
+    for attribute in attribute_columns(table):
+        kind = (kinds or {}).get(attribute) or attribute_kind(table[attribute])
+        known = table.assign(value=table[attribute])[table[attribute].notna()]
+        if kind == "continuous":
+            yield attribute, kind, known[np.isfinite(known["value"].to_numpy(float))]
+        else:
+            yield attribute, kind, known.assign(value=known["value"].astype(str))
 
 
 def make_probe(kind: Kind) -> Pipeline:

@@ -1,6 +1,6 @@
 """`score_codes`: everything that a table of codes can be asked, as one tidy table of scores."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 
@@ -9,10 +9,10 @@ import pandas as pd
 from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
-from sepvae.codes import Space, attribute_columns, code_columns
+from sepvae.codes import Space, code_columns
 from sepvae.errors import DataError
 from sepvae.evaluation.metrics import Kind
-from sepvae.evaluation.probes import Samples, attribute_kind, score_probe
+from sepvae.evaluation.probes import Samples, known_values, score_probe
 from sepvae.evaluation.separation import separation_scores
 
 COLUMNS = [
@@ -38,6 +38,7 @@ def score_codes(
     table: pd.DataFrame,
     *,
     reconstruction_error: pd.DataFrame | None = None,
+    kinds: Mapping[str, Kind] | None = None,
     n_permutations: int = 100,
     n_bootstraps: int = 1000,
     random_state: int = 0,
@@ -60,6 +61,8 @@ def score_codes(
         target), attributes, common0, .., salient0, ...
     reconstruction_error : DataFrame or None, default=None
         Columns id, full, common_only: mean squared error per pixel of test samples.
+    kinds : mapping, default=None
+        "categorical" or "continuous" for attributes; `attribute_kind` tells that of others.
     n_permutations : int, default=100
         Shuffles behind each p-value; 0 for none.
     n_bootstraps : int, default=1000
@@ -97,7 +100,7 @@ def score_codes(
     """
     _check(table)
     separation = separation_scores(table[table["split"] == "test"], reconstruction_error)
-    cells = list(product([q for q in _questions(table) if not q.obstacle], SPACES))
+    cells = list(product([q for q in _questions(table, kinds or {}) if not q.obstacle], SPACES))
     answers = Parallel(n_jobs=n_jobs, return_as="generator")(
         delayed(_answer)(question, space, n_permutations, n_bootstraps, random_state)
         for question, space in cells
@@ -112,7 +115,7 @@ def score_codes(
     return scores.astype({"n_train": "Int64"})  # integers with gaps
 
 
-def left_out(table: pd.DataFrame) -> pd.DataFrame:
+def left_out(table: pd.DataFrame, *, kinds: Mapping[str, Kind] | None = None) -> pd.DataFrame:
     """
     List the attributes that get no probe, and the classes that a probe does without.
 
@@ -120,6 +123,8 @@ def left_out(table: pd.DataFrame) -> pd.DataFrame:
     ----------
     table : DataFrame
         A table of codes, as for `score_codes`.
+    kinds : mapping, default=None
+        As for `score_codes`.
 
     Returns
     -------
@@ -134,7 +139,7 @@ def left_out(table: pd.DataFrame) -> pd.DataFrame:
     _check(table)
     reasons = [
         (question.attribute, question.population, reason)
-        for question in _questions(table)
+        for question in _questions(table, kinds or {})
         for reason in (question.rare, question.obstacle)
         if reason
     ]
@@ -166,19 +171,13 @@ class _Question:
         return ""
 
 
-def _questions(table: pd.DataFrame) -> Iterator[_Question]:
+def _questions(table: pd.DataFrame, kinds: Mapping[str, Kind]) -> Iterator[_Question]:
     """Ask for the label, then for each attribute among all, unless only targets have it, and targets."""
-    yield _question(table.assign(value=table["y"]), "label", "all", "categorical")
-    for attribute in attribute_columns(table):
-        kind = attribute_kind(table[attribute])
-        known = table.assign(value=table[attribute])[table[attribute].notna()]
-        if kind == "continuous":
-            known = known[np.isfinite(known["value"].to_numpy(float))]
-        else:
-            known = known.assign(value=known["value"].astype(str))
-        if (known["y"] == 0).any():
+    for attribute, kind, known in known_values(table, kinds):
+        if attribute == "label" or (known["y"] == 0).any():
             yield _question(known, attribute, "all", kind)
-        yield _question(known[known["y"] == 1], attribute, "target", kind)
+        if attribute != "label":
+            yield _question(known[known["y"] == 1], attribute, "target", kind)
 
 
 def _question(known: pd.DataFrame, attribute: str, population: str, kind: Kind) -> _Question:

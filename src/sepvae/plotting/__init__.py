@@ -1,7 +1,15 @@
-"""Figures of reconstructions, codes and learning curves, drawn from arrays and tables."""
+"""Figures of images, codes, learning curves and correlations, drawn from arrays and tables."""
 
 from sepvae.plotting.codes import code_scatter
+from sepvae.plotting.correlations import correlation_map
 from sepvae.plotting.curves import learning_curves
-from sepvae.plotting.images import reconstruction_grid
+from sepvae.plotting.images import reconstruction_grid, swap_grid, traversal_grid
 
-__all__ = ["code_scatter", "learning_curves", "reconstruction_grid"]
+__all__ = [
+    "code_scatter",
+    "correlation_map",
+    "learning_curves",
+    "reconstruction_grid",
+    "swap_grid",
+    "traversal_grid",
+]

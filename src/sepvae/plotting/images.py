@@ -1,6 +1,6 @@
-"""Pictures of what the two spaces hold: inputs, reconstructions, and what the salient code adds to them."""
+"""Pictures of what the two spaces hold: reconstructions, traversals of the salient space, and swaps."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,17 +9,25 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 
-from sepvae.batch import AnyArray, IntArray
+from sepvae.batch import AnyArray
 from sepvae.checks import order_labels
 from sepvae.errors import DataError
 from sepvae.plotting.palette import BACKGROUND, NEUTRAL, TARGET
 
 ROWS = ("input", "full\nreconstruction", "common only\n(s = 0)", "full minus\ncommon only")
 GROUPS = (("Background", BACKGROUND), ("Target", TARGET))
+SWAP_ROWS = (
+    ("background a", BACKGROUND),
+    ("target b", TARGET),
+    ("a with the\nsalient part of b", TARGET),
+    ("b with the\nsalient part of a", BACKGROUND),
+)
+Names = Sequence[Any] | AnyArray | None
 
-# Inches: one image's width, and the room around and between the images.
+# Inches: one image's width; the room between images and blocks, and around them; from the top of a block to
+# the rule below its title.
 CELL, GAP, BLOCK_GAP = 0.85, 0.04, 0.22
-LEFT, RIGHT, TOP, BOTTOM = 1.05, 0.75, 0.44, 0.06
+LEFT, RIGHT, TOP, MARGIN, RULE = 1.05, 0.75, 0.44, 0.1, 0.25
 
 
 def reconstruction_grid(
@@ -27,7 +35,7 @@ def reconstruction_grid(
     full: AnyArray,
     common_only: AnyArray,
     labels: AnyArray,
-    ids: Sequence[Any] | AnyArray | None = None,
+    ids: Names = None,
     *,
     background: Any = None,
     max_per_label: int = 6,
@@ -75,26 +83,150 @@ def reconstruction_grid(
     _check_shapes(inputs, full, common_only, labels)
     classes, order = order_labels(labels, background)
     blocks = [np.flatnonzero(labels == label)[:max_per_label] for label in classes[order]]
-    names = [""] * len(inputs) if ids is None else [_shortened(str(name)) for name in ids]
-    height = CELL * inputs.shape[2] / inputs.shape[3]
-    figure = Figure(figsize=_size(blocks, height))
+    names = [""] * len(inputs) if ids is None else _names(ids)
+    height = _cell_height(inputs)
+    rows = [TOP + row * (height + GAP) for row in range(len(ROWS))]
+    columns = sum(len(block) for block in blocks)
+    width = LEFT + columns * (CELL + GAP) + BLOCK_GAP + RIGHT
+    figure = Figure(figsize=(width, rows[-1] + height + MARGIN))
     difference = _signed(full) - _signed(common_only)
-    limit = float(np.abs(difference[np.concatenate(blocks)]).max()) or 1.0
+    limit = _limit(difference[np.concatenate(blocks)])
 
     x = LEFT
     for (group, colour), label, block in zip(GROUPS, classes[order], blocks, strict=True):
         title = group if str(label).lower() == group.lower() else f"{group} ({label})"
-        _block_title(figure, title, colour, x, len(block))
+        _block_title(figure, title, colour, x, RULE, len(block))
         for sample in block:
-            axes = [_cell(figure, x, row, height) for row in range(4)]
+            axes = [_cell(figure, x, y, height) for y in rows]
             for ax, images in zip(axes, (inputs, full, common_only), strict=False):
-                ax.imshow(_visible(images[sample]), cmap="gray", vmin=0, vmax=1)
-            axes[3].imshow(difference[sample], cmap="RdBu_r", vmin=-limit, vmax=limit)
-            axes[0].set_title(names[sample], fontsize=6, color="0.4", pad=2, parse_math=False)
+                _show(ax, images[sample])
+            _show_difference(axes[3], difference[sample], limit)
+            _name_column(axes[0], names[sample])
             x += CELL + GAP
         x += BLOCK_GAP
-    _name_rows(figure.axes[:4])
-    _colour_bar(figure, figure.axes[3].images[0], height)
+    for ax, name in zip(figure.axes, ROWS, strict=False):
+        _name_row(ax, name)
+    _colour_bar(figure, figure.axes[3].images[0], width - RIGHT + 0.06, rows[-1], height)
+    return figure
+
+
+def traversal_grid(traversals: AnyArray, steps: AnyArray, shares: AnyArray, ids: Names = None) -> Figure:
+    """
+    Draw targets while their salient code moves along its principal components and their common code stays.
+
+    One block is one component, one row in it one target, one column one step. The last column shows what is
+    more (red) or less (blue) at the last step than at the first, on one symmetric scale for all.
+
+    Parameters
+    ----------
+    traversals : ndarray of shape (m, p, k, channels, h, w)
+        Decoded images in [0, 1], of m targets along p components at k steps. Three channels are colours,
+        averaged in the difference; of any other number the first is shown.
+    steps : ndarray of shape (k,)
+        In standard deviations from the mean of the salient codes.
+    shares : ndarray of shape (p,)
+        Share of the salient variance that each component holds, in [0, 1].
+    ids : sequence of m names or None, default=None
+        What to write beside each target, or None for a number.
+
+    Returns
+    -------
+    Figure
+        The figure, not attached to any window.
+
+    Raises
+    ------
+    DataError
+        If the shapes do not agree.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> images = np.random.default_rng(0).random((2, 1, 3, 1, 8, 8))
+    >>> figure = traversal_grid(images, np.array([-1, 0, 1]), np.array([0.5]))
+    >>> figure.texts[0].get_text()
+    'Salient component 1 (50 % of the salient variance)'
+    """
+    traversals, steps, shares = map(np.asarray, (traversals, steps, shares))
+    if traversals.ndim != 6 or traversals.shape[1:3] != (*shares.shape, *steps.shape):
+        raise DataError(
+            "traversals, steps and shares: wanted shapes (m, p, k, channels, h, w), (k,) and (p,), "
+            f"got {traversals.shape}, {steps.shape} and {shares.shape}"
+        )
+    targets, components, k = traversals.shape[:3]
+    names = [f"target {i + 1}" for i in range(targets)] if ids is None else _names(ids)
+    height = _cell_height(traversals)
+    block_height = TOP + targets * (height + GAP) + BLOCK_GAP
+    columns = [LEFT + column * (CELL + GAP) for column in range(k)]
+    last_column = columns[-1] + CELL + BLOCK_GAP
+    figure = Figure(figsize=(last_column + CELL + RIGHT, components * block_height))
+    difference = _signed(traversals[:, :, -1]) - _signed(traversals[:, :, 0])
+    limit = _limit(difference)
+    for component in range(components):
+        top = component * block_height
+        title = f"Salient component {component + 1} ({100 * shares[component]:.0f} % of the salient variance)"
+        _block_title(figure, title, TARGET, LEFT, top + RULE, k)
+        rows = [top + TOP + row * (height + GAP) for row in range(targets)]
+        for target, y in enumerate(rows):
+            axes = [_cell(figure, x, y, height) for x in (*columns, last_column)]
+            for ax, image in zip(axes, traversals[target, component], strict=False):
+                _show(ax, image)
+            _show_difference(axes[-1], difference[target, component], limit)
+            _name_row(axes[0], names[target])
+            if y == rows[0]:
+                for ax, name in zip(axes, [*map(_step_name, steps), "last minus first"], strict=True):
+                    _name_column(ax, name)
+        _colour_bar(figure, axes[-1].images[0], last_column + CELL + 0.06, rows[-1], height)
+    return figure
+
+
+def swap_grid(swaps: AnyArray, ids: Names = None) -> Figure:
+    """
+    Draw pairs of a background sample and a target, and what becomes of them when they swap salient parts.
+
+    One column is one pair. If the spaces are separated, the third row shows the first with what makes the
+    second a target, and the last row the second without it.
+
+    Parameters
+    ----------
+    swaps : ndarray of shape (k, 4, channels, h, w)
+        Images in [0, 1]: background sample a, target b, a with the salient part of b, b with that of a. Three
+        channels are colours; of any other number the first is shown.
+    ids : array-like of shape (k, 2) or None, default=None
+        Names of a and b to write above each pair, or None for nothing.
+
+    Returns
+    -------
+    Figure
+        The figure, not attached to any window.
+
+    Raises
+    ------
+    DataError
+        If the shapes do not agree.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> figure = swap_grid(np.random.default_rng(0).random((6, 4, 1, 8, 8)))
+    >>> figure.axes[0].get_ylabel()
+    'background a'
+    """
+    swaps = np.asarray(swaps)
+    if swaps.ndim != 5 or swaps.shape[1] != len(SWAP_ROWS):
+        raise DataError(f"swaps: wanted shape (k, 4, channels, h, w), got {swaps.shape}")
+    names = [""] * len(swaps) if ids is None else [f"a {a}\nb {b}" for a, b in map(_names, ids)]
+    height = _cell_height(swaps)
+    rows = [TOP + row * (height + GAP) for row in range(len(SWAP_ROWS))]
+    columns = [LEFT + column * (CELL + GAP) for column in range(len(swaps))]
+    figure = Figure(figsize=(columns[-1] + CELL + MARGIN, rows[-1] + height + MARGIN))
+    for x, pair, name in zip(columns, swaps, names, strict=True):
+        axes = [_cell(figure, x, y, height) for y in rows]
+        for ax, image in zip(axes, pair, strict=True):
+            _show(ax, image)
+        _name_column(axes[0], name)
+    for ax, (name, colour) in zip(figure.axes, SWAP_ROWS, strict=False):
+        _name_row(ax, name, colour)
     return figure
 
 
@@ -108,57 +240,79 @@ def _check_shapes(inputs: AnyArray, full: AnyArray, common_only: AnyArray, label
         raise DataError(f"labels: wanted one for each of the {len(inputs)} images, got shape {labels.shape}")
 
 
-def _size(blocks: list[IntArray], height: float) -> tuple[float, float]:
-    """Width and height of the figure."""
-    columns = sum(len(block) for block in blocks)
-    return LEFT + columns * (CELL + GAP) + BLOCK_GAP + RIGHT, TOP + 4 * (height + GAP) + BOTTOM
+def _names(ids: Iterable[Any]) -> list[str]:
+    return [_shortened(str(name)) for name in ids]
 
 
-def _shortened(name: str, length: int = 15) -> str:
+def _step_name(step: float) -> str:
+    return "mean" if step == 0 else f"{step:+g} sd"
+
+
+def _limit(difference: AnyArray) -> float:
+    """Where the scale of differences ends; 1 if there are none."""
+    return float(np.abs(difference).max()) or 1.0
+
+
+def _shortened(name: str, length: int = 13) -> str:
     """The end of a long name, where names of files differ."""
     return name if len(name) <= length else "…" + name[1 - length :]
 
 
-def _visible(image: AnyArray) -> AnyArray:
-    """An image as matplotlib shows it: (h, w, 3) in colour, or (h, w)."""
-    return np.clip(np.moveaxis(image, 0, -1), 0, 1) if len(image) == 3 else image[0]
+def _cell_height(images: AnyArray) -> float:
+    """Height of a cell for images of shape (.., h, w)."""
+    return float(CELL * images.shape[-2] / images.shape[-1])
 
 
-def _signed(images: AnyArray) -> AnyArray:
-    """Images as (n, h, w) signed floats: the mean of three colours, or the first channel."""
-    images = images.astype(float)
-    return images.mean(axis=1) if images.shape[1] == 3 else images[:, 0]
-
-
-def _cell(figure: Figure, x: float, row: int, height: float) -> Axes:
-    """Empty axes for one image, `x` inches from the left."""
+def _cell(figure: Figure, x: float, y: float, height: float) -> Axes:
+    """Axes for one image, without frame or ticks, its upper left corner at (x, y)."""
     width, total = figure.get_size_inches()
-    y = total - TOP - (row + 1) * (height + GAP) + GAP
-    ax = figure.add_axes((x / width, y / total, CELL / width, height / total), xticks=[], yticks=[])
+    box = (x / width, 1 - (y + height) / total, CELL / width, height / total)
+    ax = figure.add_axes(box, xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
     return ax
 
 
-def _block_title(figure: Figure, title: str, colour: str, x: float, columns: int) -> None:
-    """Name a block of columns above a rule in its colour."""
+def _show(ax: Axes, image: AnyArray) -> None:
+    """Draw an image in [0, 1] of shape (channels, h, w): three in colour, of any other number the first."""
+    visible = np.clip(np.moveaxis(image, 0, -1), 0, 1) if len(image) == 3 else image[0]
+    ax.imshow(visible, cmap="gray", vmin=0, vmax=1)
+
+
+def _signed(images: AnyArray) -> AnyArray:
+    """Images (.., channels, h, w) as signed floats (.., h, w): the mean of three colours, or the first."""
+    images = images.astype(float)
+    return images.mean(axis=-3) if images.shape[-3] == 3 else images[..., 0, :, :]
+
+
+def _show_difference(ax: Axes, difference: AnyArray, limit: float) -> None:
+    """Draw what is more (red) and less (blue), from -limit to +limit."""
+    ax.imshow(difference, cmap="RdBu_r", vmin=-limit, vmax=limit)
+
+
+def _block_title(figure: Figure, title: str, colour: str, x: float, y: float, columns: int) -> None:
+    """Name a block of columns, above a rule in its colour."""
     width, total = figure.get_size_inches()
-    left, right = x / width, (x + columns * (CELL + GAP) - GAP) / width
-    y = 1 - 0.25 / total
-    figure.add_artist(Line2D([left, right], [y, y], color=colour, linewidth=1.5))
-    figure.text(
-        left, y + 0.04 / total, title, color=colour, fontsize=10, weight="bold", va="bottom", parse_math=False
-    )
+    left, right, height = x / width, (x + columns * (CELL + GAP) - GAP) / width, 1 - y / total
+    figure.add_artist(Line2D([left, right], [height, height], color=colour, linewidth=1.5))
+    above = height + 0.04 / total
+    figure.text(left, above, title, color=colour, fontsize=10, weight="bold", va="bottom", parse_math=False)
 
 
-def _name_rows(axes: list[Axes]) -> None:
-    for ax, name in zip(axes, ROWS, strict=True):
-        ax.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8, color=NEUTRAL)
+def _name_row(ax: Axes, name: str, colour: str = NEUTRAL) -> None:
+    """Write a name to the left of a cell."""
+    ax.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8, color=colour)
+    ax.yaxis.label.set_parse_math(False)
 
 
-def _colour_bar(figure: Figure, image: AxesImage, height: float) -> None:
-    """The scale of the differences, beside their row."""
+def _name_column(ax: Axes, name: str) -> None:
+    """Write a name above a cell."""
+    ax.set_title(name, fontsize=6, color="0.4", pad=2, parse_math=False)
+
+
+def _colour_bar(figure: Figure, image: AxesImage, x: float, y: float, height: float) -> None:
+    """The scale of differences."""
     width, total = figure.get_size_inches()
-    box = ((width - RIGHT + 0.06) / width, (BOTTOM + GAP) / total, 0.09 / width, height / total)
+    box = (x / width, 1 - (y + height) / total, 0.09 / width, height / total)
     limit = float(image.get_clim()[1] or 1)
     bar = figure.colorbar(image, cax=figure.add_axes(box), ticks=[-limit, 0, limit])
     bar.ax.set_yticklabels([f"-{limit:.2g}", "0", f"+{limit:.2g}"], fontsize=7)

@@ -31,6 +31,8 @@ MAIN_METRICS = ("balanced_accuracy", "r2")  # the one that speaks for an attribu
 MAX_P = 0.05
 AT_CHANCE, BELOW_CHANCE = "≈ chance", "worse than chance"
 
+Score = dict[Any, Any]  # one row of scores.csv
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -146,6 +148,23 @@ def number(value: float, metric: str) -> str:
     return f"{value:#.3g}".rstrip(".")
 
 
+def words_of(metric: str) -> str:
+    """
+    Name a metric in words.
+
+    Parameters
+    ----------
+    metric : str
+        As in `scores.csv`.
+
+    Returns
+    -------
+    str
+        The words.
+    """
+    return WORDS.get(metric, metric.replace("_", " "))
+
+
 def _counts(rows: "pd.DataFrame") -> str:
     counts = {name: rows[name].max() for name in ("n_train", "n_test", "n_test_groups") if name in rows}
     if any(math.isnan(count) for count in counts.values()) or len(counts) < 3:
@@ -158,18 +177,32 @@ def _rows(part: "pd.DataFrame") -> Iterator[Row]:
     """One row for each metric of a question."""
     for metric, scores in part.groupby("metric", sort=False):
         by_space = scores.set_index("space").to_dict("index")
-        low, high = _range(str(metric), scores)
+        low, high = scale(str(metric), scores)
         chances = scores["chance"].dropna()
         yield Row(
-            WORDS.get(str(metric), str(metric).replace("_", " ")),
+            words_of(str(metric)),
             NOTES.get(str(metric), ""),
             number(float(chances.iloc[0]), str(metric)) if len(chances) else "",
-            {space: _cell(by_space[space], low, high) if space in by_space else None for space in SPACES},
+            {space: cell(by_space[space], low, high) if space in by_space else None for space in SPACES},
         )
 
 
-def _range(metric: str, scores: "pd.DataFrame") -> tuple[float, float]:
-    """Ends of the line that all cells of a row share."""
+def scale(metric: str, scores: "pd.DataFrame") -> tuple[float, float]:
+    """
+    Find the ends of the line that all cells of a row share.
+
+    Parameters
+    ----------
+    metric : str
+        Of the row.
+    scores : DataFrame
+        Columns score, low, high, chance.
+
+    Returns
+    -------
+    low, high : float
+        The ends; the same number where nothing can be drawn.
+    """
     if metric in FROM_0_TO_1:
         return 0.0, 1.0
     values = scores[["score", "low", "high", "chance"]].to_numpy(float)
@@ -178,7 +211,22 @@ def _range(metric: str, scores: "pd.DataFrame") -> tuple[float, float]:
     return (values.min() - margin, values.max() + margin) if margin else (0.0, 0.0)
 
 
-def _cell(row: dict[Any, Any], low: float, high: float) -> Cell:
+def cell(row: Score, low: float, high: float) -> Cell:
+    """
+    Write a score.
+
+    Parameters
+    ----------
+    row : dict
+        A row of `scores.csv`.
+    low, high : float
+        Ends of the line, as `scale` finds them.
+
+    Returns
+    -------
+    Cell
+        Its text and marks.
+    """
     marks = {}
     if high > low and not math.isnan(row["chance"]):
         places = {name: 100 * (row[name] - low) / (high - low) for name in ("score", "low", "high", "chance")}
@@ -193,7 +241,7 @@ def _cell(row: dict[Any, Any], low: float, high: float) -> Cell:
     )
 
 
-def verdict(row: dict[Any, Any]) -> str:
+def verdict(row: Score) -> str:
     """
     Say whether a score can be told from chance.
 
@@ -212,3 +260,38 @@ def verdict(row: dict[Any, Any]) -> str:
     if best < sign * row["chance"]:
         return BELOW_CHANCE
     return AT_CHANCE if worst <= sign * row["chance"] or row["p_value"] > MAX_P else ""
+
+
+def is_known(row: Score) -> bool:
+    """
+    Say whether a score is shown to be above chance: without an interval nothing is shown.
+
+    Parameters
+    ----------
+    row : dict
+        A row of `scores.csv`, of a metric for which more is better.
+
+    Returns
+    -------
+    bool
+        Whether its interval lies above chance and p is not above 0.05.
+    """
+    return bool(row["low"] > row["chance"]) and not verdict(row)
+
+
+def reading(row: Score) -> str:
+    """
+    Write a score with its interval, where it has one.
+
+    Parameters
+    ----------
+    row : dict
+        A row of `scores.csv`.
+
+    Returns
+    -------
+    str
+        The text.
+    """
+    score, low, high = (number(row[name], row["metric"]) for name in ("score", "low", "high"))
+    return score if math.isnan(row["low"]) else f"{score} (95 % interval {low} to {high})"

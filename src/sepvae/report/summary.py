@@ -1,14 +1,22 @@
 """What the scores say, in a few sentences that claim no more than the numbers do."""
 
-import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sepvae.report.scores import AT_CHANCE, BELOW_CHANCE, MAIN_METRICS, WORDS, number, question, verdict
+from sepvae.report.scores import (
+    AT_CHANCE,
+    BELOW_CHANCE,
+    MAIN_METRICS,
+    WORDS,
+    Score,
+    is_known,
+    number,
+    question,
+    reading,
+    verdict,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Score = dict[Any, Any]  # one row of scores.csv
 
 
 def summary(scores: "pd.DataFrame") -> list[str]:
@@ -40,8 +48,8 @@ def _attribute(rows: list[Score]) -> list[str]:
     salient, common = max(asked, key=lambda pair: _gain(pair[0]) - _gain(pair[1]))
     sentences = [
         f"Asked for {question(salient['attribute'], salient['population'])}, a linear probe gets "
-        f"{WORDS[salient['metric']]} {_reading(salient)}{_doubt(salient)} from the salient space, and "
-        f"{_reading(common)}{_doubt(common)} from the common space; "
+        f"{WORDS[salient['metric']]} {reading(salient)}{_doubt(salient)} from the salient space, and "
+        f"{reading(common)}{_doubt(common)} from the common space; "
         f"chance is {number(common['chance'], common['metric'])}."
     ]
     if len(asked) > 1:
@@ -52,7 +60,7 @@ def _attribute(rows: list[Score]) -> list[str]:
         )
     if _gain(salient) <= _gain(common):
         sentences.append("So the salient space is not ahead of the common one.")
-    if of_targets and _is_known(common):
+    if of_targets and is_known(common):
         sentences.append("What the common space knows of it is a leak.")
     return sentences
 
@@ -83,22 +91,11 @@ def _label(rows: list[Score]) -> list[str]:
         return []
     salient, common = asked["salient"], asked["common"]
     sentence = (
-        f"A probe tells background from target with an AUC of {_reading(salient)}{_doubt(salient)} from the "
-        f"salient space, and of {_reading(common)}{_doubt(common)} from the common space; "
+        f"A probe tells background from target with an AUC of {reading(salient)}{_doubt(salient)} from the "
+        f"salient space, and of {reading(common)}{_doubt(common)} from the common space; "
         f"chance is {number(common['chance'], 'auc')}."
     )
-    return [sentence, "So the common space leaks: it knows the label."] if _is_known(common) else [sentence]
-
-
-def _is_known(row: Score) -> bool:
-    """Whether a score is shown to be above chance: without an interval nothing is shown."""
-    return bool(row["low"] > row["chance"]) and not verdict(row)
-
-
-def _reading(row: Score) -> str:
-    """Write a score with its interval, where it has one."""
-    score, low, high = (number(row[name], row["metric"]) for name in ("score", "low", "high"))
-    return score if math.isnan(row["low"]) else f"{score} (95 % interval {low} to {high})"
+    return [sentence, "So the common space leaks: it knows the label."] if is_known(common) else [sentence]
 
 
 def _doubt(row: Score) -> str:

@@ -1,0 +1,133 @@
+"""Removal and swap scores of a fitted model: decode, let a judge read, keep what it read."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sepvae.batch import IntArray, Source, in_unit_range
+from sepvae.codes import code_columns
+from sepvae.errors import DataError
+from sepvae.evaluation.metrics import Kind
+from sepvae.evaluation.removal import Readings, removal_questions, removal_scores
+from sepvae.methods._estimator import ContrastiveEstimator
+from sepvae.training.judge import Judge, train_judge
+
+CHUNK = 512  # samples decoded at once; what is read in them is kept, they are not
+
+
+def judge_run(
+    model: ContrastiveEstimator,
+    train: Source,
+    test: Source,
+    codes: pd.DataFrame,
+    *,
+    kinds: Mapping[str, Kind] | None = None,
+    random_state: int = 0,
+    say: Callable[[str], None] = print,
+) -> pd.DataFrame | None:
+    """
+    Train attribute classifiers on real training samples, and score what they read in decoded test samples.
+
+    One classifier is trained for the label, and one for each categorical attribute that only targets have.
+    They see training samples of split "train" only, and judge test samples, their reconstructions with and
+    without salient part, and swaps. For the swaps each test sample gives its salient part once, to the common
+    part of a sample of the other label, drawn at random.
+
+    Parameters
+    ----------
+    model : ContrastiveEstimator
+        Fitted.
+    train, test : Source
+        What it was fitted on, and what is scored.
+    codes : DataFrame
+        Their codes, as in `codes.csv`: a row for each sample, rows of `train` with split "train" or
+        "validation", those of `test` with split "test".
+    kinds : mapping, default=None
+        "categorical" or "continuous" by attribute, where that is known; `attribute_kind` says it of the rest.
+    random_state : int, default=0
+        Seed of classifiers, pairs and intervals.
+    say : callable, default=print
+        Told which attributes and classes are left out, and why.
+
+    Returns
+    -------
+    DataFrame or None
+        What `removal.csv` holds, as `sepvae.evaluation.removal.removal_scores` says; None if there are too
+        few samples to learn from.
+
+    Raises
+    ------
+    DataError
+        If a sample of `codes` is in neither source.
+    """
+    questions, left_out = removal_questions(codes, kinds=kinds)
+    for sentence in left_out:
+        say(f"judging: {sentence}")
+    learnt, scored = (codes["split"].to_numpy() == part for part in ("train", "test"))
+    places, rows = _positions(train, codes["id"][learnt]), codes[scored]
+    on = {"num_workers": model.num_workers, "accelerator": model.accelerator}
+    judges = []
+    for question in questions:
+        classes = np.full(len(train), -1)
+        classes[places] = question.classes[learnt]
+        judges.append(train_judge(model._input(train), classes, random_state=random_state, **on))
+    readings = _read(model, judges, test, rows, np.random.default_rng(random_state))
+    scores = [
+        removal_scores(question, codes, reading, random_state=random_state)
+        for question, reading in zip(questions, readings, strict=True)
+    ]
+    return pd.concat(scores, ignore_index=True) if scores else None
+
+
+def _positions(source: Source, ids: "pd.Series[Any]") -> IntArray:
+    """Where samples are in their source, by their ids."""
+    found: IntArray = pd.Index(np.asarray(source.ids).astype(str)).get_indexer(ids.astype(str))
+    if (found < 0).any():
+        raise DataError(
+            f"codes: {(found < 0).sum()} samples are not in the data, such as {ids[found < 0].iloc[0]}; "
+            "give the data that the model was fitted and scored on"
+        )
+    return found
+
+
+def _read(
+    model: ContrastiveEstimator,
+    judges: list[Judge],
+    test: Source,
+    rows: pd.DataFrame,
+    rng: np.random.Generator,
+) -> list[Readings]:
+    """What each judge reads in the test samples, real and decoded, in the units of the network."""
+    real, places = model._input(test), _positions(test, rows["id"])
+    common, salient = (
+        np.array(rows[code_columns(rows, space)], dtype=np.float32) for space in ("common", "salient")
+    )
+    other = _partners(rows["y"].to_numpy(), rng)
+    decoded = {
+        "real": lambda part: in_unit_range(real.take(places[part]).x),
+        "full": lambda part: model._decode(common[part], salient[part]),
+        "removed": lambda part: model._decode(common[part], np.zeros_like(salient[part])),
+        "swapped": lambda part: model._decode(common[other[part]], salient[part]),
+    }
+    read: list[dict[str, npt.NDArray[np.int64]]] = [{} for _ in judges]
+    for kind, images in decoded.items():
+        parts = [[judge.predict(x) for judge in judges] for x in map(images, _chunks(len(rows)))]
+        for reading, answers in zip(read, zip(*parts, strict=True), strict=True):
+            reading[kind] = np.concatenate(answers)
+    return [Readings(**reading) for reading in read]
+
+
+def _chunks(n: int) -> Iterator[slice]:
+    return (slice(start, start + CHUNK) for start in range(0, n, CHUNK))
+
+
+def _partners(y: npt.NDArray[Any], rng: np.random.Generator) -> IntArray:
+    """A sample of the other label for each sample; none twice, unless there are fewer of that label."""
+    partners = np.zeros(len(y), dtype=np.intp)
+    for label in (0, 1):
+        mine, others = np.flatnonzero(y == label), np.flatnonzero(y != label)
+        partners[mine] = np.resize(rng.permutation(others), len(mine))
+    return partners

@@ -1,0 +1,187 @@
+"""`write_comparison`: several run folders side by side on one page."""
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sepvae.errors import RunFolderError
+from sepvae.report.contents import Contents, read_contents
+from sepvae.report.facts import facts, settings, title
+from sepvae.report.html import render, write_page
+from sepvae.report.scores import NOTES, SPACES, Cell, cell, number, question, scale, words_of
+from sepvae.report.summary import summary
+from sepvae.report.warnings import find_warnings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NOT_COMPARED = ("seconds.fit", "seconds.all", "data.fingerprint")  # facts, not settings
+NO_VALUE = "-"
+
+
+@dataclass(frozen=True)
+class ComparedRow:
+    """One metric of a question: a cell or None for each run and space, and chance, one or one a run."""
+
+    name: str
+    note: str
+    cells: list[Cell | None]
+    chance: str
+
+
+def write_comparison(runs: list[Path], out: Path, *, images: bool = True) -> Path:
+    """
+    Write a page that sets several run folders side by side.
+
+    Parameters
+    ----------
+    runs : list of Path
+        Two run folders or more.
+    out : Path
+        The page to write; an older one is replaced.
+    images : bool, default=True
+        Whether the page may show single samples; False leaves their images out.
+
+    Returns
+    -------
+    Path
+        Where the page is.
+
+    Raises
+    ------
+    RunFolderError
+        If there are not two, one of them is no run folder, or one of its files cannot be read.
+    """
+    if len(runs) < 2:
+        raise RunFolderError(f"a comparison needs two run folders or more, got {len(runs)}")
+    found = [read_contents(Path(run)) for run in runs]
+    return write_page(Path(out), render("comparison.html.j2", _shown(found, images=images)))
+
+
+def _shown(runs: list[Contents], *, images: bool) -> dict[str, Any]:
+    known = [facts(run) for run in runs]
+    names = list(dict.fromkeys(name for found in known for name in found))
+    return {
+        "images": images,
+        "names": _names(runs),
+        "titles": [title(run.recipe) for run in runs],
+        "obstacles": obstacles(runs),
+        "facts": [(name, [found.get(name, NO_VALUE) for found in known]) for name in names],
+        "settings": differing_settings(runs),
+        "summaries": [None if run.scores is None else summary(run.scores) for run in runs],
+        "warnings": [find_warnings(run) for run in runs],
+        "spaces": SPACES,
+        "sections": compared_scores([run.scores for run in runs]),
+        "unscored": [name for name, run in zip(_names(runs), runs, strict=True) if run.scores is None],
+        "reconstructions": [run.figure("reconstructions") if images else None for run in runs],
+        "curves": [run.figure("learning_curves") for run in runs],
+    }
+
+
+def _names(runs: list[Contents]) -> list[str]:
+    """The folders' names, with a number where two have the same."""
+    names = [run.path.resolve().name for run in runs]
+    counts, seen = Counter(names), Counter[str]()
+    numbered = []
+    for name in names:
+        seen[name] += 1
+        numbered.append(f"{name} ({seen[name]})" if counts[name] > 1 else name)
+    return numbered
+
+
+def obstacles(runs: list[Contents]) -> list[str]:
+    """
+    Say why the numbers of runs may not be compared.
+
+    Parameters
+    ----------
+    runs : list of Contents
+        Run folders.
+
+    Returns
+    -------
+    list of str
+        Sentences; none for runs on the same data and split.
+    """
+    found = []
+    prints = [settings(run.recipe).get("data.fingerprint") for run in runs]
+    if len({value for value in prints if value}) > 1:
+        found.append("The data differ between these runs (fingerprints in their recipes).")
+    elif not all(prints):
+        found.append("Whether the data are the same cannot be told: a recipe has no fingerprint of its data.")
+    known = [None if run.split is None else _test_part(run.split) for run in runs]
+    if any(part != known[0] for part in known if part is not None and known[0] is not None):
+        found.append("The split differs between these runs: they are scored on different samples.")
+    elif any(part is None for part in known):
+        found.append("Whether the split is the same cannot be told: a run has no split.csv.")
+    return found
+
+
+def _test_part(split: "pd.DataFrame") -> set[tuple[Any, ...]]:
+    """Who is scored, and who is learnt from; what chose when to stop may be drawn anew."""
+    part = split.assign(split=split["split"].replace("validation", "train"))
+    return set(part[["id", "group", "label", "split"]].itertuples(index=False, name=None))
+
+
+def differing_settings(runs: list[Contents]) -> list[tuple[str, list[Any]]]:
+    """
+    List the settings in which runs differ.
+
+    Parameters
+    ----------
+    runs : list of Contents
+        Run folders.
+
+    Returns
+    -------
+    list of (str, list)
+        Name, and the value of each run.
+    """
+    known = [settings(run.recipe) for run in runs]
+    names = dict.fromkeys(name for found in known for name in found if name not in NOT_COMPARED)
+    rows = [(name, [found.get(name, NO_VALUE) for found in known]) for name in names]
+    return [(name, values) for name, values in rows if len({str(value) for value in values}) > 1]
+
+
+def compared_scores(tables: "list[pd.DataFrame | None]") -> list[tuple[str, list[ComparedRow]]]:
+    """
+    Put the scores of several runs into one table.
+
+    Parameters
+    ----------
+    tables : list of DataFrame or None
+        As in `scores.csv`, one for each run.
+
+    Returns
+    -------
+    list of (str, list of ComparedRow)
+        A question and its rows, the label first; last, what needs no probe.
+    """
+    import pandas as pd
+
+    parts = [table.assign(run=i) for i, table in enumerate(tables) if table is not None]
+    if not parts:
+        return []
+    scores = pd.concat(parts, ignore_index=True)
+    scores["attribute"] = scores["attribute"].fillna("")
+    scores = scores.sort_values(
+        "attribute", key=lambda names: names.map(lambda n: {"label": 0, "": 2}.get(n, 1)), kind="stable"
+    )
+    found: dict[str, list[ComparedRow]] = {}
+    keys = ["attribute", "population", "metric"]
+    for (attribute, population, metric), rows in scores.groupby(keys, sort=False):
+        asked = question(str(attribute), str(population)) if attribute else "Without a probe"
+        name = words_of(str(metric)) + ("" if attribute else f", {population} samples")
+        found.setdefault(asked, []).append(_compared(name, str(metric), rows, len(tables)))
+    return list(found.items())
+
+
+def _compared(name: str, metric: str, rows: "pd.DataFrame", n_runs: int) -> ComparedRow:
+    low, high = scale(metric, rows)
+    by_place = {(row["run"], row["space"]): row for row in rows.to_dict("records")}
+    places = [(run, space) for run in range(n_runs) for space in SPACES]
+    cells = [cell(by_place[place], low, high) if place in by_place else None for place in places]
+    chances = dict.fromkeys(number(c, metric) for c in rows["chance"] if not math.isnan(c))
+    return ComparedRow(name, NOTES.get(metric, ""), cells, " or ".join(chances))

@@ -1,0 +1,239 @@
+"""What a run folder holds, read for a page: tables, settings, figures; None for what is missing."""
+
+import base64
+import json
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sepvae.errors import RunFolderError
+from sepvae.report.scores import COLUMNS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sepvae.batch import AnyArray
+
+T = TypeVar("T")
+WORDS = {
+    "metrics.csv": (),
+    "split.csv": ("id", "group", "label", "split"),
+    "codes.csv": ("id", "group", "label", "split"),
+    "scores.csv": ("space", "attribute", "population", "metric"),
+    "removal.csv": ("attribute", "images", "wanted"),
+    "correlations.csv": ("attribute", "kind", "population", "axis", "measure"),
+}
+NUMBERS = {
+    "metrics.csv": ("epoch",),
+    "split.csv": (),
+    "codes.csv": ("y", "common0", "salient0"),
+    "scores.csv": COLUMNS[4:],
+    "removal.csv": ("score", "low", "high", "chance"),
+    "correlations.csv": ("value", "p_value", "p_adjusted", "n"),
+}
+LEVELS = ("error", "warning", "note")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image of the page: what it shows, itself as a data URI, and the files that hold it."""
+
+    about: str
+    uri: str
+    file: str
+
+
+@dataclass(frozen=True)
+class Contents:
+    """One run folder."""
+
+    path: Path
+    recipe: dict[str, Any]
+    versions: dict[str, Any] | None
+    split: "pd.DataFrame | None"
+    metrics: "pd.DataFrame | None"
+    codes: "pd.DataFrame | None"
+    scores: "pd.DataFrame | None"
+    removal: "pd.DataFrame | None"
+    correlations: "pd.DataFrame | None"
+    findings: list[dict[str, Any]] | None
+    examples: "dict[str, AnyArray] | None"
+    thumbnails: "dict[str, AnyArray] | None"
+
+    def figure(self, name: str) -> Picture | None:
+        """
+        Read a figure.
+
+        Parameters
+        ----------
+        name : str
+            Of the file in `figures`, without .png.
+
+        Returns
+        -------
+        Picture or None
+            None where there is none.
+        """
+        return _read(self.path / "figures" / f"{name}.png", _picture)
+
+    def scatters(self) -> list[Picture]:
+        """
+        Read the figures of codes, the one coloured by label first.
+
+        Returns
+        -------
+        list of Picture
+            All that are there.
+        """
+        files = sorted(
+            (self.path / "figures").glob("codes_*.png"), key=lambda p: (p.stem != "codes_label", p)
+        )
+        return [picture for file in files if (picture := self.figure(file.stem))]
+
+
+def read_contents(run: Path) -> Contents:
+    """
+    Read a run folder.
+
+    Parameters
+    ----------
+    run : Path
+        The folder.
+
+    Returns
+    -------
+    Contents
+        All that a page shows.
+
+    Raises
+    ------
+    RunFolderError
+        If it is no run folder, or one of its files cannot be read.
+    """
+    recipe = _read(run / "recipe.yaml", _yaml)
+    if recipe is None:
+        raise RunFolderError(
+            f"{run} is not a run folder: it has no recipe.yaml; give the folder that a fit wrote"
+        )
+    kinds = recipe.get("attributes")
+    kinds = kinds if isinstance(kinds, Mapping) else {}
+    classes = [str(name) for name, kind in kinds.items() if kind == "categorical"]
+    return Contents(
+        path=run,
+        recipe=recipe,
+        versions=_read(run / "versions.json", lambda path: dict(json.loads(path.read_text("utf-8")))),
+        split=_table(run / "split.csv"),
+        metrics=_table(run / "metrics.csv"),
+        codes=_table(run / "codes.csv", classes),
+        scores=_table(run / "scores.csv"),
+        removal=_table(run / "removal.csv"),
+        correlations=_table(run / "correlations.csv"),
+        findings=_read(run / "check.json", _findings),
+        examples=_read(run / "examples.npz", lambda path: _arrays(path, ("inputs", "full"))),
+        thumbnails=_read(run / "thumbnails.npz", _thumbnails),
+    )
+
+
+def _read(path: Path, reader: Callable[[Path], T]) -> T | None:
+    """What a file holds, or None where there is none."""
+    from yaml import YAMLError
+
+    if not path.is_file():
+        return None
+    errors = (
+        ValueError,
+        TypeError,
+        KeyError,
+        OSError,
+        EOFError,
+        RecursionError,
+        YAMLError,
+        zipfile.BadZipFile,
+    )
+    try:
+        return reader(path)
+    except errors as error:
+        reason = str(error).partition("\n")[0]
+        raise RunFolderError(
+            f"{path} is damaged ({reason}); delete it to leave it out, or make it again"
+        ) from error
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    import yaml
+
+    return dict(yaml.safe_load(path.read_text("utf-8")))
+
+
+def _table(path: Path, classes: list[str] | None = None) -> "pd.DataFrame | None":
+    words = (*WORDS[path.name], *(classes or []))
+    table = _read(path, lambda path: _csv(path, words))
+    wanted = (*WORDS[path.name], *NUMBERS[path.name])
+    missing = [] if table is None else [column for column in wanted if column not in table]
+    if missing:
+        raise RunFolderError(
+            f"{path} lacks columns {', '.join(missing)}; delete it to leave it out, or make it again"
+        )
+    return table
+
+
+def _csv(path: Path, words: tuple[str, ...]) -> "pd.DataFrame":
+    """A table whose columns of numbers hold numbers: those that are known, codes and all of metrics.csv."""
+    import pandas as pd
+
+    # Only an empty cell is missing: a label, patient or attribute may be called NA or None.
+    table = pd.read_csv(path, dtype=dict.fromkeys(words, str), keep_default_na=False, na_values=[""])
+    names = table.columns if path.name == "metrics.csv" else NUMBERS[path.name]
+    codes = [name for name in table if path.name == "codes.csv" and _is_code(str(name))]
+    for name in {*names, *codes} & set(table):
+        if len(table) and not pd.api.types.is_numeric_dtype(table[name]):
+            raise ValueError(f"column {name} holds something that is no number")
+    return table
+
+
+def _is_code(column: str) -> bool:
+    return any(column.startswith(space) and column[len(space) :].isdigit() for space in ("common", "salient"))
+
+
+def _findings(path: Path) -> list[dict[str, Any]]:
+    """What check found, errors first."""
+    findings = json.loads(path.read_text("utf-8"))["findings"]
+    if not isinstance(findings, list):
+        raise TypeError("findings is no list")
+    for finding in findings:
+        if not isinstance(finding, dict) or not isinstance(finding.get("message"), str):
+            raise TypeError("a finding has no message")
+        if finding.get("level") not in LEVELS or not isinstance(finding.get("examples", []), list):
+            raise TypeError("a finding has no level error, warning or note, or its examples are no list")
+    return sorted(findings, key=lambda finding: LEVELS.index(finding["level"]))
+
+
+def _arrays(path: Path, names: tuple[str, ...]) -> "dict[str, AnyArray]":
+    import numpy as np
+
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in names}
+
+
+def _thumbnails(path: Path) -> "dict[str, AnyArray]":
+    found = _arrays(path, ("ids", "images"))
+    ids, images = found["ids"], found["images"]
+    if (
+        images.ndim != 4
+        or images.shape[1] not in (1, 3)
+        or len(ids) != len(images)
+        or images.dtype != "uint8"
+    ):
+        raise ValueError(f"images: wanted uint8 (n, 1 or 3, h, w), one for each id, got {images.shape}")
+    return found
+
+
+def _picture(path: Path) -> Picture:
+    content = path.read_bytes()
+    if not content.startswith(b"\x89PNG"):
+        raise ValueError("no PNG image")
+    uri = "data:image/png;base64," + base64.b64encode(content).decode()
+    also = ", .svg" if path.with_suffix(".svg").is_file() else ""
+    return Picture(path.stem.removeprefix("codes_"), uri, f"figures/{path.name}{also}")

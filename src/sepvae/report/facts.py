@@ -1,0 +1,190 @@
+"""Facts about a run: the few at the top, its settings, its samples, and how to do it again."""
+
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from sepvae.report.contents import Contents
+from sepvae.report.warnings import divided_groups
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NOT_A_SETTING = ("command",)  # it has a place of its own
+
+
+def title(recipe: dict[str, Any]) -> str:
+    """
+    Name a run by its method and data.
+
+    Parameters
+    ----------
+    recipe : dict
+        As in `recipe.yaml`.
+
+    Returns
+    -------
+    str
+        The words.
+
+    Examples
+    --------
+    >>> title({"method": "SepVAE", "data": {"reader": "image_folder", "name": "chest_xray"}})
+    'SepVAE on chest_xray'
+    """
+    return f"{_name(recipe.get('method', 'Unnamed method'))} on {_name(recipe.get('data', 'unnamed data'))}"
+
+
+def facts(contents: Contents) -> dict[str, Any]:
+    """
+    Collect the few facts at the top of the page.
+
+    Parameters
+    ----------
+    contents : Contents
+        The run folder.
+
+    Returns
+    -------
+    dict
+        Name and value of those that are known.
+    """
+    known = settings(contents.recipe)
+    found = {
+        "samples": None if contents.split is None else len(contents.split),
+        "epochs": None if contents.metrics is None else contents.metrics["epoch"].nunique(),
+        "seed": known.get("keywords.random_state"),
+        "wall time": _duration(known.get("seconds.all")),
+        "sepvae": (contents.versions or {}).get("sepvae"),
+        "data fingerprint": str(known.get("data.fingerprint") or "")[:12] or None,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def settings(recipe: dict[str, Any]) -> dict[str, Any]:
+    """
+    Name every value of a recipe, as in keywords.kappa.
+
+    Parameters
+    ----------
+    recipe : dict
+        As in `recipe.yaml`.
+
+    Returns
+    -------
+    dict
+        Name and value, lists as text.
+    """
+    return dict(_flat({name: value for name, value in recipe.items() if name not in NOT_A_SETTING}))
+
+
+def settings_by_part(recipe: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """
+    Name every value of a recipe, one part after the other.
+
+    Parameters
+    ----------
+    recipe : dict
+        As in `recipe.yaml`.
+
+    Returns
+    -------
+    dict of dict
+        Part, then name and value.
+    """
+    return {str(part): dict(_flat(value)) for part, value in recipe.items() if part not in NOT_A_SETTING}
+
+
+def command(recipe: dict[str, Any]) -> str:
+    """
+    Say what to type to do a run again with the same split.
+
+    Parameters
+    ----------
+    recipe : dict
+        As in `recipe.yaml`.
+
+    Returns
+    -------
+    str
+        What was typed, and --split where `sepvae fit` was; nothing if it is not known.
+
+    Examples
+    --------
+    >>> command({"command": ["sepvae", "fit", "my data", "--out", "run"]})
+    "sepvae fit 'my data' --out run --split RUN/split.csv"
+    """
+    typed = recipe.get("command")
+    if not typed:
+        return ""
+    words = list(map(str, typed)) if isinstance(typed, list) else shlex.split(str(typed))
+    again = ["--split", "RUN/split.csv"] if "fit" in words[:3] and "--split" not in words else []
+    return shlex.join([*words, *again])
+
+
+def samples(contents: Contents) -> dict[str, Any] | None:
+    """
+    Count the samples of each split and label, and their groups where these hold more than one.
+
+    Parameters
+    ----------
+    contents : Contents
+        The run folder.
+
+    Returns
+    -------
+    dict or None
+        Columns, rows, and how many groups are divided; None without `split.csv`.
+    """
+    split = contents.split
+    if split is None:
+        return None
+    groups = _groups_of_labels(contents.codes)
+    labels = sorted(
+        split["label"].dropna().unique(), key=lambda label: (groups.get(label) != "background", label)
+    )
+    grouped = split["group"].nunique() < len(split)
+    splits = sorted(split["split"].dropna().unique(), key=lambda name: (name == "test", name))
+    parts = {**{name: split[split["split"] == name] for name in splits}, "all": split}
+    names = [f"{label} ({groups[label]})" if groups.get(label, label) != label else label for label in labels]
+    return {
+        "columns": [*names, "all", *(["groups"] if grouped else [])],
+        "rows": [(name, _counts(part, labels, grouped=grouped)) for name, part in parts.items()],
+        "divided": divided_groups(split),
+    }
+
+
+def _counts(part: "pd.DataFrame", labels: list[str], *, grouped: bool) -> list[int]:
+    by_label = [int((part["label"] == label).sum()) for label in labels]
+    return [*by_label, len(part), *([part["group"].nunique()] if grouped else [])]
+
+
+def _groups_of_labels(codes: "pd.DataFrame | None") -> dict[str, str]:
+    """Which label is the background: `codes.csv` knows."""
+    if codes is None:
+        return {}
+    names = {0: "background", 1: "target"}
+    known = codes[["label", "y"]].dropna().drop_duplicates()
+    return {label: names[y] for label, y in known.itertuples(index=False) if y in names}
+
+
+def _name(value: Any) -> str:
+    """Name a method or data in a word, also where a recipe tells more of it."""
+    return str(value.get("name") or value.get("reader")) if isinstance(value, Mapping) else str(value)
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, ", ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _duration(seconds: Any) -> str | None:
+    if not isinstance(seconds, int | float):
+        return None
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

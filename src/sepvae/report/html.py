@@ -1,0 +1,126 @@
+"""Turn what a page shows into one HTML file that nothing from data can break out of."""
+
+import base64
+import hashlib
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from sepvae.errors import RunFolderError
+from sepvae.files import write_whole
+
+FORBIDDEN = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
+
+
+def render(template: str, contents: dict[str, Any], scripts: list[str] | None = None) -> str:
+    """
+    Fill a template of this room.
+
+    Parameters
+    ----------
+    template : str
+        Its name.
+    contents : dict
+        What it shows; all text is escaped.
+    scripts : list of str or None, default=None
+        Scripts of the page. No other ones run, for the page's policy names these by their hash.
+
+    Returns
+    -------
+    str
+        The page.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("sepvae.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    scripts = [script.replace("\r\n", "\n") for script in scripts or []]
+    return environment.get_template(template).render(
+        contents,
+        scripts=[Markup(script) for script in scripts],  # noqa: S704 - ours and plotly's, no data in them
+        policy=_policy(scripts),
+    )
+
+
+def write_page(path: Path, page: str) -> Path:
+    """
+    Write a page whole.
+
+    Parameters
+    ----------
+    path : Path
+        Where; an older page stays until the new one is whole.
+    page : str
+        Its HTML.
+
+    Returns
+    -------
+    Path
+        Where it is.
+
+    Raises
+    ------
+    RunFolderError
+        If there is no such folder, or a folder of that name.
+    """
+    if path.is_dir():
+        raise RunFolderError(f"{path}: wanted the name of a page, got a folder; add a name such as page.html")
+    if not path.parent.is_dir():
+        raise RunFolderError(f"{path}: the folder {path.parent} does not exist; make it first")
+    write_whole(path, page)
+    return path
+
+
+def as_json(value: Any) -> Any:
+    """
+    Write data for a script element, so that no text in it can end the element.
+
+    Parameters
+    ----------
+    value : object
+        What JSON can hold; no NaN.
+
+    Returns
+    -------
+    Markup
+        ASCII only, without <, > and &.
+
+    Examples
+    --------
+    >>> print(as_json({"id": "</script>"}))
+    {"id":"\\u003c/script\\u003e"}
+    """
+    from markupsafe import Markup
+
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    for sign, escaped in FORBIDDEN.items():
+        text = text.replace(sign, escaped)
+    return Markup(text)  # noqa: S704 - escaped above
+
+
+def scatter_scripts() -> list[str]:
+    """
+    Read the scripts of the interactive scatter: plotly, then ours.
+
+    Returns
+    -------
+    list of str
+        Their text.
+    """
+    from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
+
+    return [get_plotlyjs(), files("sepvae.report").joinpath("scatter.js").read_text("utf-8")]
+
+
+def _policy(scripts: list[str]) -> str:
+    """A content security policy: nothing from anywhere, only these scripts, images inside the page."""
+    hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    allowed = " ".join(f"'sha256-{value}'" for value in hashes) or "'none'"
+    return f"default-src 'none'; script-src {allowed}; img-src data:; style-src 'unsafe-inline'"

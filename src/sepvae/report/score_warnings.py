@@ -1,0 +1,238 @@
+"""Reasons for doubt that `scores.csv` gives: collapse, leaks, spread, weak evidence."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sepvae.report.scores import (
+    AT_CHANCE,
+    MAIN_METRICS,
+    MAX_P,
+    Score,
+    is_known,
+    number,
+    question,
+    reading,
+    verdict,
+    words_of,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NEARLY_COLLAPSED = 0.1  # of the dimensions: no more than this share in use is nearly none
+MIN_VARIANCE_RATIO = 2.0  # targets should vary at least this many times as much as background in salient
+MIN_GROUPS = 20  # fewer test groups than this make an interval that is itself uncertain
+MOST = 5  # so many attributes are named with their numbers, then it is "and .. more"
+
+
+@dataclass(frozen=True)
+class ReportWarning:
+    """One reason for doubt: a title, what is seen (with its numbers), what it may mean, what to do."""
+
+    title: str
+    seen: list[str]
+    meaning: str
+    action: str
+
+
+def of_spaces(scores: "pd.DataFrame | None", codes: "pd.DataFrame | None") -> Iterator[ReportWarning]:
+    """
+    See whether a space has collapsed, and whether background samples spread in the salient space.
+
+    Parameters
+    ----------
+    scores : DataFrame or None
+        As in `scores.csv`; what it lacks is computed from the codes.
+    codes : DataFrame or None
+        As in `codes.csv`; it tells how many dimensions there are, too.
+
+    Yields
+    ------
+    ReportWarning
+        At most one for each space, and one for the spread.
+    """
+    plain = _from_codes(codes)
+    if scores is not None:
+        plain |= {(row["metric"], row["space"]): row["score"] for row in scores.to_dict("records")}
+    collapsed = False
+    for space in ("salient", "common"):
+        units = plain.get(("active_units", space), math.nan)
+        dimensions = _dimensions(codes, space)
+        if not (units == 0 or units <= NEARLY_COLLAPSED * dimensions):
+            continue
+        collapsed |= space == "salient"
+        nearly = "" if units == 0 else "nearly "
+        of_all = f" of {dimensions}" if dimensions else ""
+        yield ReportWarning(
+            f"The {space} space has {nearly}collapsed",
+            [f"{units:.0f}{of_all} {space} dimensions vary over targets (variance above 0.01)."],
+            f"The model has put {nearly and 'next to '}nothing into it, so what a probe finds or does not "
+            "find there says little.",
+            f"Lower beta_{space}" + (", raise gamma," if space == "salient" else "") + " or train longer.",
+        )
+    ratio = plain.get(("variance_ratio", "salient"), math.inf)
+    if ratio < MIN_VARIANCE_RATIO or (math.isnan(ratio) and not collapsed):
+        seen = (
+            "The variance ratio of the salient space cannot be computed."
+            if math.isnan(ratio)
+            else f"Salient codes of targets vary {ratio:.2g} times as much as those of background "
+            f"(warned of below {MIN_VARIANCE_RATIO:g})."
+        )
+        yield ReportWarning(
+            "Background samples spread in the salient space",
+            [seen],
+            "The salient space may describe what background samples have too, not only what targets add.",
+            "Make background_prior_var smaller, or raise gamma.",
+        )
+
+
+def _from_codes(codes: "pd.DataFrame | None") -> dict[tuple[str, str], float]:
+    """What needs no probe, over the test samples; nothing where they are fewer than two of a label."""
+    from sepvae.evaluation.separation import separation_scores
+
+    if codes is None:
+        return {}
+    test = codes[codes["split"] == "test"]
+    if min((test["y"] == y).sum() for y in (0, 1)) < 2:
+        return {}
+    found = separation_scores(test)
+    return {(row["metric"], row["space"]): row["score"] for row in found.to_dict("records")}
+
+
+def _dimensions(codes: "pd.DataFrame | None", space: str) -> int:
+    columns = [] if codes is None else [str(name) for name in codes]
+    return sum(name.startswith(space) and name[len(space) :].isdigit() for name in columns)
+
+
+def of_leaks(scores: "pd.DataFrame") -> Iterator[ReportWarning]:
+    """
+    See whether a space knows what belongs into the other: shown above chance by interval and p-value.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        As in `scores.csv`.
+
+    Yields
+    ------
+    ReportWarning
+        At most two.
+    """
+    rows = _main_rows(scores)
+    everyone = {
+        row["attribute"] for row in rows if row["population"] == "all" and row["attribute"] != "label"
+    }
+    for space, title, meaning, action in (
+        (
+            "common",
+            "Target information is left in the common space",
+            "Not all of what makes a target a target has moved to the salient space. A label that goes with "
+            "age, site or another attribute of everyone can be read from it too.",
+            "Raise kappa or beta_common; see whether attributes differ between the labels.",
+        ),
+        (
+            "salient",
+            "Common information is in the salient space",
+            "The salient space describes more than what targets add. An attribute that differs between "
+            "background and targets is read from it too, without any fault of the model.",
+            "Raise kappa or beta_salient; compare with the same attribute among targets only.",
+        ),
+    ):
+        asked = [
+            row
+            for row in rows
+            if row["space"] == space
+            and (row["attribute"] in everyone) == (space == "salient")
+            and (space == "common" or row["population"] == "all")
+        ]
+        known = sorted(filter(is_known, asked), key=_gain, reverse=True)
+        if known:
+            seen = [f"{question(row['attribute'], row['population'])}: {_told(row)}" for row in known]
+            yield ReportWarning(
+                f"{title}: {len(known)} of {len(asked)} question{'s' * (len(asked) > 1)}",
+                some(seen),
+                meaning,
+                action,
+            )
+
+
+def of_evidence(scores: "pd.DataFrame") -> Iterator[ReportWarning]:
+    """
+    See whether what the salient space should know can be told from chance, and on how many groups.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        As in `scores.csv`.
+
+    Yields
+    ------
+    ReportWarning
+        At most one.
+    """
+    rows = _main_rows(scores)
+    everyone = {
+        row["attribute"] for row in rows if row["population"] == "all" and row["attribute"] != "label"
+    }
+    wanted = [row for row in rows if row["space"] == "salient" and row["attribute"] not in everyone]
+    seen = []
+    for row in wanted:
+        doubt = verdict(row)
+        if doubt:
+            word = "cannot be told from chance" if doubt == AT_CHANCE else doubt
+            seen.append(
+                f"{question(row['attribute'], row['population'])}, salient space: {word}, {_told(row)}"
+            )
+    few = {
+        question(row["attribute"], row["population"]): row["n_test_groups"]
+        for row in rows
+        if row.get("n_test_groups", math.inf) < MIN_GROUPS
+    }
+    seen += [f"{asked}: only {n:.0f} test groups." for asked, n in few.items()]
+    if seen:
+        yield ReportWarning(
+            "The evidence is weak",
+            some(seen),
+            "Too few samples, or nothing there: these numbers cannot say which. Below "
+            f"{MIN_GROUPS} groups the interval itself is uncertain.",
+            "Score more test samples or groups, or other splits and seeds, before drawing conclusions.",
+        )
+
+
+def _main_rows(scores: "pd.DataFrame") -> list[Score]:
+    """One row for each question and space: the metric that speaks for it."""
+    rows: list[Score] = scores.dropna(subset=["attribute", "score", "chance"]).to_dict("records")
+    return [
+        row
+        for row in rows
+        if (row["metric"] == "auc" if row["attribute"] == "label" else row["metric"] in MAIN_METRICS)
+    ]
+
+
+def _told(row: Score) -> str:
+    p = "" if math.isnan(row["p_value"]) or row["p_value"] <= MAX_P else f", p = {row['p_value']:.2f}"
+    chance = number(row["chance"], row["metric"])
+    return f"{words_of(row['metric'])} {reading(row)}, chance {chance}{p}."
+
+
+def _gain(row: Score) -> float:
+    return float((row["score"] - row["chance"]) / max(1 - row["chance"], 1e-9))
+
+
+def some(seen: list[str]) -> list[str]:
+    """
+    Keep a list short.
+
+    Parameters
+    ----------
+    seen : list of str
+        Any number of them.
+
+    Returns
+    -------
+    list of str
+        The first few, and how many more there are.
+    """
+    return seen if len(seen) <= MOST + 1 else [*seen[:MOST], f"and {len(seen) - MOST} more."]

@@ -1,0 +1,157 @@
+"""`removal.csv` and `correlations.csv` as a reader wants them."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from sepvae.report.scores import MAX_P, Cell, cell, number
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# What each kind of image is, by `images` and `population`; of swapped ones the population is the donors.
+IMAGES = {
+    ("real", "all"): "real test images",
+    ("full", "all"): "full reconstructions",
+    ("full", "target"): "full reconstructions of targets",
+    ("salient removed", "target"): "targets without their salient part",
+    ("salient removed", "background"): "background samples without their salient part",
+    ("swapped", "target"): "background samples with the salient part of a target",
+    ("swapped", "background"): "targets with the salient part of a background sample",
+}
+WANTED = {"own": "its own class", "donor's": "the class of the donor"}
+REFERENCE = ("full", "background")  # images and wanted: what reads so with nothing removed, good if it is low
+SYMBOLS = {"spearman": "\N{GREEK SMALL LETTER RHO}", "eta": "\N{GREEK SMALL LETTER ETA}"}
+
+
+@dataclass(frozen=True)
+class RemovalRow:
+    """What a classifier makes of one kind of image: words, a note, score, chance."""
+
+    images: str
+    wanted: str
+    note: str
+    cell: Cell
+    chance: str
+
+
+@dataclass(frozen=True)
+class RemovalSection:
+    """One classifier: its attribute, on how many it learnt and is scored, its rows."""
+
+    title: str
+    note: str
+    rows: list[RemovalRow]
+
+
+@dataclass(frozen=True)
+class CorrelationCell:
+    """A correlation: its text, whether it is marked, its strength from -1 to 1, and its p-values in words."""
+
+    text: str
+    marked: bool
+    strength: float
+    p_value: str
+
+
+@dataclass(frozen=True)
+class CorrelationRow:
+    """One attribute: its name, measure, population and count, with a cell for each axis or None."""
+
+    attribute: str
+    measure: str
+    note: str
+    cells: list[CorrelationCell | None]
+
+
+def removal_sections(removal: "pd.DataFrame") -> list[RemovalSection]:
+    """
+    Put what each classifier makes of real, reconstructed, emptied and swapped images below each other.
+
+    Parameters
+    ----------
+    removal : DataFrame
+        As in `removal.csv`.
+
+    Returns
+    -------
+    list of RemovalSection
+        One for each attribute, the label first; its rows from real images to swapped ones.
+    """
+    attributes = sorted(removal["attribute"].unique(), key=lambda name: name != "label")
+    found = []
+    for attribute in attributes:
+        rows = removal[removal["attribute"] == attribute].to_dict("records")
+        title = "background or target" if attribute == "label" else str(attribute)
+        shown = [_removal_row(row) for row in sorted(rows, key=_place)]
+        found.append(RemovalSection(title, _learnt_on(rows[0]), shown))
+    return found
+
+
+def _place(row: dict[Any, Any]) -> int:
+    order = list(IMAGES)
+    key = (row["images"], row.get("population", "all"))
+    return order.index(key) if key in order else len(order)
+
+
+def _removal_row(row: dict[Any, Any]) -> RemovalRow:
+    scored = cell({**row, "metric": "balanced_accuracy", "p_value": math.nan}, 0, 1)
+    reference = (row["images"], row["wanted"]) == REFERENCE
+    notes = ["for comparison: nothing is removed"] * reference
+    notes += ["share of images"] * (row.get("metric") == "share")
+    return RemovalRow(
+        IMAGES.get((row["images"], row.get("population", "all")), str(row["images"])),
+        WANTED.get(row["wanted"], str(row["wanted"])),
+        "; ".join(notes),
+        replace(scored, verdict="") if reference else scored,
+        number(row["chance"], "balanced_accuracy"),
+    )
+
+
+def _learnt_on(row: dict[Any, Any]) -> str:
+    n = row.get("n_train", math.nan)
+    return "" if math.isnan(n) else f"a classifier that learnt on {n:.0f} real training images"
+
+
+def correlation_rows(correlations: "pd.DataFrame") -> tuple[list[str], list[CorrelationRow]]:
+    """
+    Lay out the correlations, one row an attribute and one column an axis.
+
+    Parameters
+    ----------
+    correlations : DataFrame
+        As in `correlations.csv`.
+
+    Returns
+    -------
+    axes : list of str
+        The columns.
+    rows : list of CorrelationRow
+        In the order of the table.
+    """
+    axes = correlations["axis"].unique().tolist()
+    rows = []
+    for (attribute, measure, population), part in correlations.groupby(
+        ["attribute", "measure", "population"], sort=False
+    ):
+        by_axis = part.set_index("axis").to_dict("index")
+        note = f"{population}, n = {part['n'].max():.0f}"
+        cells = [_correlation(by_axis[axis]) if axis in by_axis else None for axis in axes]
+        rows.append(CorrelationRow(str(attribute), SYMBOLS.get(str(measure), str(measure)), note, cells))
+    return axes, rows
+
+
+def _correlation(row: dict[Any, Any]) -> CorrelationCell | None:
+    if math.isnan(row["value"]):
+        return None
+    p, adjusted = (_p(row[name]) for name in ("p_value", "p_adjusted"))
+    return CorrelationCell(
+        f"{row['value']:z.2f}",
+        bool(row["p_adjusted"] <= MAX_P),
+        round(max(-1.0, min(1.0, row["value"])), 3),
+        f"p {p}, adjusted {adjusted}",
+    )
+
+
+def _p(value: float) -> str:
+    return "not known" if math.isnan(value) else "< 0.001" if value < 0.001 else f"= {value:.3f}"

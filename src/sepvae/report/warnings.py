@@ -1,0 +1,212 @@
+"""What gives reason to doubt a run: each warning rests on a number and a threshold that is written down."""
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from sepvae.report.contents import Contents
+from sepvae.report.score_warnings import ReportWarning, of_evidence, of_leaks, of_spaces, some
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sepvae.batch import AnyArray
+
+CHANCE_OF_CRITIC = 2 * math.log(2)  # the loss of a critic that cannot tell
+CRITIC_MARGIN = 0.01  # nats: a critic that never gets further below chance than this has learnt nothing
+NO_INFORMATION = 1e-6  # nats
+MIN_EPOCHS_OF_CRITIC = 3  # fewer epochs say nothing of a critic
+STILL_FALLING = 0.05  # of all that the loss fell: this much in the last tenth of the epochs is not the end
+MIN_EPOCHS_OF_FALL = 10
+NOTHING_LEARNT = 0.9  # of the error of drawing the mean each time: from here on nothing was learnt
+
+
+def find_warnings(contents: Contents) -> list[ReportWarning]:
+    """
+    Find all reasons for doubt that a run folder gives.
+
+    Parameters
+    ----------
+    contents : Contents
+        The run folder.
+
+    Returns
+    -------
+    list of ReportWarning
+        The gravest first; none for a run that crosses no threshold.
+    """
+    found: list[ReportWarning] = []
+    if contents.findings is not None:
+        found += of_data(contents.findings)
+    if contents.split is not None:
+        found += of_split(contents.split)
+    if contents.examples is not None:
+        found += of_reconstructions(contents.examples["inputs"], contents.examples["full"])
+    found += of_spaces(contents.scores, contents.codes)
+    if contents.scores is not None:
+        found += of_leaks(contents.scores)
+    if contents.metrics is not None:
+        keywords = contents.recipe.get("keywords")
+        kappa = keywords.get("kappa") if isinstance(keywords, dict) else None
+        found += of_training(contents.metrics, critic_counts=kappa != 0)
+    if contents.scores is not None:
+        found += of_evidence(contents.scores)
+    return found
+
+
+def of_data(findings: list[dict[str, Any]]) -> Iterator[ReportWarning]:
+    """
+    Pass on what check found in the data.
+
+    Parameters
+    ----------
+    findings : list of dict
+        As in `check.json`: level and message.
+
+    Yields
+    ------
+    ReportWarning
+        One for errors, one for warnings.
+    """
+    for level, plural in (("error", "errors"), ("warning", "warnings")):
+        messages = [finding["message"] for finding in findings if finding["level"] == level]
+        if messages:
+            yield ReportWarning(
+                f"The check of the data found {len(messages)} {plural if len(messages) > 1 else level}",
+                some(messages),
+                "Scores may then show how the data were gathered rather than what the groups are.",
+                "See what check found, further down; mend the data or the split, then fit again.",
+            )
+
+
+def of_split(split: "pd.DataFrame") -> Iterator[ReportWarning]:
+    """
+    See whether groups stand on both sides of a split.
+
+    Parameters
+    ----------
+    split : DataFrame
+        As in `split.csv`.
+
+    Yields
+    ------
+    ReportWarning
+        At most one.
+    """
+    divided = divided_groups(split)
+    if divided:
+        yield ReportWarning(
+            "Groups on both sides of the split",
+            [f"{divided} groups (such as patients) have samples in more than one split."],
+            "Scores flatter: the model has seen other samples of the same group.",
+            "Split by group, then fit again.",
+        )
+
+
+def divided_groups(split: "pd.DataFrame") -> int:
+    """
+    Count the groups that have samples in more than one split.
+
+    Parameters
+    ----------
+    split : DataFrame
+        As in `split.csv`.
+
+    Returns
+    -------
+    int
+        How many.
+    """
+    return int(split[["group", "split"]].drop_duplicates()["group"].value_counts().gt(1).sum())
+
+
+def of_reconstructions(inputs: "AnyArray", full: "AnyArray") -> Iterator[ReportWarning]:
+    """
+    See whether reconstructions are better than the mean of the examples.
+
+    Parameters
+    ----------
+    inputs, full : ndarray of shape (n, ...)
+        Examples and their reconstructions.
+
+    Yields
+    ------
+    ReportWarning
+        At most one.
+    """
+    import numpy as np
+
+    known = ~np.isnan(inputs).any(axis=tuple(range(1, inputs.ndim)))
+    inputs, full = inputs[known].astype(float), full[known].astype(float)
+    spread = float(((inputs - inputs.mean(axis=0)) ** 2).mean()) if len(inputs) > 1 else 0.0
+    error = float(((inputs - full) ** 2).mean()) if len(inputs) else 0.0
+    if spread > 0 and error >= NOTHING_LEARNT * spread:
+        yield ReportWarning(
+            "Reconstructions show next to nothing",
+            [
+                f"On the {len(inputs)} examples the squared error is {error:.3g}, and that of drawing their "
+                f"mean each time {spread:.3g}."
+            ],
+            "The model has learnt little about single samples, so its codes can say little.",
+            "Train longer, or with smaller beta_common and beta_salient.",
+        )
+
+
+def of_training(metrics: "pd.DataFrame", *, critic_counts: bool = True) -> Iterator[ReportWarning]:
+    """
+    See whether the critic never learnt, and whether training stopped too early.
+
+    Parameters
+    ----------
+    metrics : DataFrame
+        As in `metrics.csv`.
+    critic_counts : bool, default=True
+        Whether the objective has a mutual information (kappa is not 0).
+
+    Yields
+    ------
+    ReportWarning
+        At most two.
+    """
+    critic = metrics.get("train_critic_loss")
+    information = metrics.get("train_mutual_information")
+    if critic_counts and len(metrics) >= MIN_EPOCHS_OF_CRITIC:
+        seen = []
+        if critic is not None and critic.min() > CHANCE_OF_CRITIC - CRITIC_MARGIN:
+            seen.append(
+                f"The critic's loss was never below {critic.min():.3f} in {len(metrics)} epochs; "
+                f"{CHANCE_OF_CRITIC:.3f} is chance."
+            )
+        if information is not None and information.abs().max() < NO_INFORMATION:
+            seen.append("The mutual information that it estimates was 0 in all epochs.")
+        if seen:
+            yield ReportWarning(
+                "The critic was at chance from the start",
+                seen,
+                "Either common and salient codes were independent all along, or the critic learnt nothing "
+                "and the term that keeps them apart had no effect.",
+                "Train longer or with larger batches; the probes tell whether the spaces share anything.",
+            )
+    names = [f"{part}_{loss}" for part in ("validation", "train") for loss in ("loss_without_mi", "loss")]
+    name = next((name for name in names if name in metrics and metrics[name].notna().any()), None)
+    if name is not None:
+        yield from _of_end(name.replace("_", " "), metrics[name].dropna().to_numpy(float))
+
+
+def _of_end(name: str, loss: "AnyArray") -> Iterator[ReportWarning]:
+    """See whether a loss still falls in the last tenth of its epochs."""
+    if len(loss) < MIN_EPOCHS_OF_FALL:
+        return
+    tenth = len(loss) // 10
+    fall = loss[0] - loss.min()
+    last = loss[-2 * tenth : -tenth].mean() - loss[-tenth:].mean()
+    if fall > 0 and last > STILL_FALLING * fall:
+        yield ReportWarning(
+            "The loss was still falling at the end",
+            [
+                f"{100 * last / fall:.0f} % of all that the {name} fell, it fell in the last {tenth} of "
+                f"{len(loss)} epochs (warned of above {100 * STILL_FALLING:.0f} %)."
+            ],
+            "Training was stopped before it had settled; scores may change with more of it.",
+            "Raise max_epochs.",
+        )

@@ -1,0 +1,105 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from sepvae import SepVAE
+from sepvae.data import ArraySource
+from sepvae.methods._examples import make_examples, make_thumbnails
+
+QUICK = {"max_epochs": 1, "progress_bar": False, "accelerator": "cpu"}
+rng = np.random.default_rng(0)
+Y = np.repeat(["well", "ill"], [30, 20])
+X = rng.integers(0, 256, size=(50, 1, 16, 16), dtype=np.uint8)
+TRAIN, TEST = ArraySource(X, Y), ArraySource(X[::-1], Y[::-1], ids=[f"t{i}" for i in range(50)])
+
+
+@pytest.fixture(scope="module")
+def model():
+    return SepVAE(3, 2, background="well", **QUICK).fit(X, Y)
+
+
+@pytest.fixture(scope="module")
+def examples(model):
+    return make_examples(model, TRAIN, TEST, per_label=5)
+
+
+def test_samples_are_spread_over_each_label_the_background_first(examples):
+    # The test part is 20 targets, then 30 background samples.
+    assert examples["ids"].tolist() == [f"t{i}" for i in (20, 27, 34, 41, 49, 0, 4, 9, 14, 19)]
+    assert examples["labels"].tolist() == ["well"] * 5 + ["ill"] * 5
+    np.testing.assert_allclose(examples["inputs"][0], TEST.x[20] / 255, rtol=1e-6)
+
+
+def test_reconstructions_are_the_estimators(model, examples):
+    x = TEST.x[[20, 27, 34, 41, 49, 0, 4, 9, 14, 19]]
+    np.testing.assert_array_equal(examples["full"], model.reconstruct(x))
+    np.testing.assert_array_equal(examples["common_only"], model.reconstruct(x, "none"))
+
+
+def test_traversals_move_along_principal_components_of_training_targets(model, examples):
+    salient = model.encode(X[30:]).salient_mean.astype(float)
+    variances, axes = np.linalg.eigh(np.cov(salient.T))  # ascending
+    np.testing.assert_allclose(examples["traversal_shares"], (variances / variances.sum())[::-1], rtol=1e-4)
+    np.testing.assert_array_equal(examples["traversal_steps"], [-3, -2, -1, 0, 1, 2, 3])
+    assert examples["traversal_ids"].tolist() == ["t0", "t6", "t12", "t19"]
+    assert examples["traversals"].shape == (4, 2, 7, 1, 16, 16)
+    axis = axes[:, -1] * np.sign(axes[np.abs(axes[:, -1]).argmax(), -1])  # the largest, its sign fixed
+    s = salient.mean(axis=0) + 2 * np.sqrt(variances[-1]) * axis
+    common = model.encode(TEST.x[6:7]).common_mean
+    decoded = model._decode(common, s[None].astype(np.float32))[0]
+    np.testing.assert_allclose(examples["traversals"][1, 0, 5], decoded, atol=1e-6)
+
+
+def test_swaps_exchange_the_salient_parts_of_pairs(model, examples):
+    assert examples["swap_ids"].tolist()[:2] == [["t20", "t0"], ["t25", "t3"]]
+    a, b = TEST.x[25:26], TEST.x[3:4]
+    expected = [a / 255, b / 255, model.swap(a, b), model.swap(b, a)]
+    np.testing.assert_allclose(examples["swaps"][1], np.concatenate(expected), atol=1e-6)
+    assert examples["swaps"].shape == (6, 4, 1, 16, 16)
+
+
+def test_a_collapsed_salient_space_gives_still_pictures(model, monkeypatch):
+    encode = SepVAE.encode
+
+    def collapsed(self, x):
+        codes = encode(self, x)
+        codes.salient_mean[:] = 0.5
+        return codes
+
+    monkeypatch.setattr(SepVAE, "encode", collapsed)
+    examples = make_examples(model, TRAIN, TEST)
+    assert examples["traversal_shares"].tolist() == [0, 0]
+    np.testing.assert_allclose(np.ptp(examples["traversals"], axis=2), 0, atol=1e-6)
+
+
+def test_tables_have_reconstructions_only():
+    x = np.where(rng.random((50, 4)) < 0.05, np.nan, rng.normal(size=(50, 4)))
+    source = ArraySource(x, Y)
+    examples = make_examples(SepVAE(2, 2, background="well", **QUICK).fit(x, Y), source, source, per_label=3)
+    assert set(examples) == {"ids", "labels", "inputs", "full", "common_only"}
+    np.testing.assert_array_equal(examples["inputs"][:3], x[[0, 14, 29]])
+    assert make_thumbnails(source) is None
+
+
+def test_thumbnails_are_averaged_by_area_and_never_enlarged():
+    x = rng.random((2, 3, 96, 60))
+    thumbnails = make_thumbnails(ArraySource(x, ["a", "b"]), side=48)["images"]
+    assert thumbnails.shape == (2, 3, 48, 30)
+    assert thumbnails.dtype == np.uint8
+    means = 255 * x.reshape(2, 3, 48, 2, 30, 2).mean(axis=(3, 5))
+    np.testing.assert_allclose(thumbnails, means, atol=0.51)
+    np.testing.assert_array_equal(make_thumbnails(TEST)["images"], TEST.x)
+
+
+def test_thumbnails_of_other_channels_show_the_first():
+    x = rng.integers(0, 256, size=(2, 2, 16, 16), dtype=np.uint8)
+    np.testing.assert_array_equal(make_thumbnails(ArraySource(x, [0, 1]))["images"], x[:, :1])
+
+
+def test_too_many_samples_are_drawn_in_proportion():
+    thumbnails = make_thumbnails(TEST, limit=10)
+    drawn = pd.Series(Y[::-1], index=TEST.ids)[thumbnails["ids"]]
+    assert drawn.value_counts().to_dict() == {"well": 6, "ill": 4}
+    again, other = make_thumbnails(TEST, limit=10), make_thumbnails(TEST, limit=10, random_state=1)
+    assert thumbnails["ids"].tolist() == again["ids"].tolist() != other["ids"].tolist()
+    np.testing.assert_array_equal(thumbnails["images"][3], TEST.x[int(thumbnails["ids"][3][1:])])

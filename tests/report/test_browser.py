@@ -1,0 +1,191 @@
+"""The page in a browser: what no other test can see."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sepvae.report import write_comparison, write_report
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not installed")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"], timeout=60_000
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Open a file; at the end, see that nothing was complained of and nothing else was asked for."""
+    contexts, trouble, requests = [], [], []
+
+    def open_page(path: Path, width: int = 1280, **how):
+        context = browser.new_context(viewport={"width": width, "height": 900}, **how)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        page.on("console", lambda message: trouble.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: trouble.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(path.as_uri())
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert trouble == []
+    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+    assert len([url for url in requests if url.startswith("file:")]) == len(contexts)
+
+
+def point_of(page, space, number):
+    """The middle of a sample's dot."""
+    page.locator("#scatter").scroll_into_view_if_needed()
+    box = page.locator(f"#scatter-{space} .point").nth(number).bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def data_of(page):
+    return page.evaluate("JSON.parse(document.getElementById('scatter-data').textContent)")
+
+
+def fits(page):
+    return page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_the_page_fits_by_day_and_by_night(run, visit, width):
+    page = visit(write_report(run), width, color_scheme="light")
+    grid = "getComputedStyle(document.querySelector('#scatter-common .xgrid')).stroke"
+    by_day = page.evaluate(grid)
+    for scheme, background in (("light", "rgb(246, 247, 249)"), ("dark", "rgb(18, 22, 28)")):
+        page.emulate_media(color_scheme=scheme)
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == background
+        assert fits(page)
+        assert page.locator("#scatter-common .point").count() == 40
+        assert page.locator("#scatter-salient .point").count() == 40
+        assert not page.locator("#static-codes img").first.is_visible()
+    page.wait_for_function(f"{grid} !== '{by_day}'")  # the plots follow
+
+
+def test_hovering_shows_the_sample(run, visit):
+    page = visit(write_report(run))
+    data = data_of(page)
+    x = data["spaces"]["salient"]["places"]["PCA"]["x"]
+    cells = data["thumbnails"]["cells"]
+    sample = max((i for i in range(40) if cells[i] >= 0), key=lambda i: abs(x[i]))  # one that stands apart
+    page.mouse.move(*point_of(page, "salient", sample))
+    card = page.locator("#scatter-card")
+    card.wait_for()
+    assert card.locator("strong").inner_text() == data["ids"][sample]
+    label, age = data["columns"][:2]
+    names = card.locator("dt").all_inner_texts()
+    values = dict(zip(names, card.locator("dd").all_inner_texts(), strict=True))
+    assert values["label"] == label["names"][label["values"][sample]]
+    assert float(values["age"]) == age["values"][sample]
+    thumbnail = card.locator(".thumbnail").bounding_box()
+    assert thumbnail["width"] / thumbnail["height"] == pytest.approx(10 / 12)
+    assert "data:image/jpeg" in card.locator(".thumbnail").evaluate("e => e.style.backgroundImage")
+    assert page.locator(".shapelayer path").count() == 2  # a ring in either space
+    page.mouse.move(5, 5)
+    card.wait_for(state="hidden")
+
+
+def test_the_card_lies_beside_the_dot_and_within_the_page(run, visit):
+    page = visit(write_report(run))
+    for number in range(0, 40, 8):
+        x, y = point_of(page, "salient", number)
+        page.mouse.move(x, y)
+        page.locator("#scatter-card").wait_for()
+        card = page.locator("#scatter-card").bounding_box()
+        assert card["x"] >= x or card["x"] + card["width"] <= x
+        assert card["x"] >= 0
+        assert card["x"] + card["width"] <= 1280
+        page.mouse.move(5, 5)
+        page.locator("#scatter-card").wait_for(state="hidden")
+
+
+def test_tapping_shows_the_sample_on_a_phone(run, visit):
+    page = visit(write_report(run), 400, has_touch=True, is_mobile=True)
+    page.touchscreen.tap(*point_of(page, "common", 3))
+    card = page.locator("#scatter-card")
+    card.wait_for()
+    assert card.locator("strong").inner_text() in data_of(page)["ids"]
+    assert fits(page)
+    page.touchscreen.tap(200, 5)
+    card.wait_for(state="hidden")
+
+
+def test_arrow_keys_walk_from_sample_to_sample(run, visit):
+    page = visit(write_report(run))
+    data = data_of(page)
+    x = data["spaces"]["common"]["places"]["PCA"]["x"]
+    order = sorted(range(len(x)), key=x.__getitem__)
+    page.locator("#scatter-common").focus()
+    for sample in order[:3]:
+        page.keyboard.press("ArrowRight")
+        assert page.locator("#scatter-card strong").inner_text() == data["ids"][sample]
+    page.keyboard.press("Escape")
+    page.locator("#scatter-card").wait_for(state="hidden")
+
+
+def test_changing_the_colour_changes_dots_and_legend(run, visit):
+    page = visit(write_report(run))
+    fills = "[...document.querySelectorAll('#scatter-common .point')].map(p => p.style.fill)"
+    by_label = page.evaluate(fills)
+    assert len(set(by_label)) == 2
+    assert page.locator("#scatter-legend").inner_text().split() == ["well", "20", "ill", "20"]
+    page.select_option("#scatter-color", label="age")
+    assert len(set(page.evaluate(fills))) > 20
+    assert page.locator("#scatter-legend .colorbar").count() == 1
+    page.select_option("#scatter-color", label="subtype")
+    assert page.locator("#scatter-legend").inner_text().split()[-3:] == ["no", "value", "30"]
+    assert len(set(page.evaluate(fills))) == 3
+
+
+def test_on_paper_and_without_scripts_the_still_figures_are_seen(run, visit):
+    page = visit(write_report(run))
+    page.emulate_media(media="print")
+    assert page.locator("#static-codes img").first.is_visible()
+    assert not page.locator("#scatter").is_visible()
+    plain = visit(run / "report.html", java_script_enabled=False)
+    assert plain.locator("#static-codes img").first.is_visible()
+    assert not plain.locator("#scatter").is_visible()
+
+
+def test_ways_of_placing_can_be_chosen(run, visit, monkeypatch):
+    monkeypatch.setattr("sepvae.report.scatter._umap", lambda codes: 10 * codes[:, :2])
+    page = visit(write_report(run))
+    page.get_by_label("UMAP").check()
+    page.wait_for_function("document.querySelector('#scatter-common .xtitle').textContent === 'UMAP 1'")
+    assert page.locator("#scatter-common .point").count() == 40
+
+
+def test_names_that_are_markup_stay_text(run, visit):
+    evil = "<img src=x onerror=alert(1)><b>a</b>"
+    codes = (run / "codes.csv").read_text().replace("test-", f"{evil}-").replace(",age,", f",{evil},")
+    (run / "codes.csv").write_text(codes)
+    page = visit(write_report(run))
+    page.mouse.move(*point_of(page, "salient", 0))
+    card = page.locator("#scatter-card")
+    card.wait_for()
+    assert card.locator("strong").inner_text().startswith(evil)
+    assert page.locator("#scatter b, #scatter img").count() == 0
+    assert page.locator("#scatter-color option").nth(1).inner_text() == evil
+
+
+def test_a_comparison_fits(run, visit):
+    page = visit(write_comparison([run, run, run], run / "comparison.html"))
+    assert fits(page)
+    page.set_viewport_size({"width": 400, "height": 900})
+    assert fits(page)
+    assert page.locator(".compared tbody").count() == 4
