@@ -35,7 +35,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_table_leaves_everything_but_pictures_of_samples(run: Path) -> None:
     figures = {path.name for path in (run / "figures").iterdir()}
-    assert figures == {"codes_label.png", "codes_subtype.png", "codes_age.png", "learning_curves.png"}
+    names = ("codes_label", "codes_subtype", "codes_age", "learning_curves", "correlations")
+    assert figures == {f"{name}.{kind}" for name in names for kind in ("png", "svg")}
+    assert not (run / "thumbnails.npz").exists()
     assert (run / "report.html").is_file()
 
 

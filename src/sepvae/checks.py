@@ -116,7 +116,7 @@ def check_images(x: AnyArray) -> None:
     if x.dtype == np.uint8:
         return
     if not np.issubdtype(x.dtype, np.floating):
-        raise DataError(f"X: wanted images as uint8 or as floats in [0, 1], got {x.dtype}")
+        raise DataError(f"X: wanted images as uint8 or as floats in [0, 1], got {x.dtype}; convert them")
     low, high = (float(x.min()), float(x.max())) if len(x) else (0.0, 0.0)
     if not np.isfinite([low, high]).all():
         bad = int(np.flatnonzero(~np.isfinite(x).all(axis=(1, 2, 3)))[0])

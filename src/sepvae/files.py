@@ -1,8 +1,14 @@
-"""Files appear whole or not at all."""
+"""Files appear whole or not at all, and damaged ones are named."""
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
+
+from sepvae.errors import RunFolderError
+
+T = TypeVar("T")
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -28,6 +34,42 @@ def write_whole(path: Path, content: str | bytes) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def read_file(path: Path, reader: Callable[[Path], T]) -> T | None:
+    """
+    Read a file of a run folder.
+
+    Parameters
+    ----------
+    path : Path
+        Which.
+    reader : callable
+        Takes the path and gives what the file holds.
+
+    Returns
+    -------
+    object or None
+        What the reader gave; None where there is no file.
+
+    Raises
+    ------
+    RunFolderError
+        If the file is damaged.
+    """
+    from zipfile import BadZipFile
+
+    from yaml import YAMLError
+
+    if not path.is_file():
+        return None
+    try:
+        return reader(path)
+    except (ValueError, TypeError, KeyError, EOFError, BadZipFile, YAMLError) as error:
+        reason = str(error).partition("\n")[0]
+        raise RunFolderError(
+            f"{path} is damaged ({reason}); delete it to leave it out, or make it again"
+        ) from error
 
 
 def _umask() -> int:

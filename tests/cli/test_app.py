@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from sepvae.cli import main
 from sepvae.cli.app import app
 from sepvae.cli.table import _short
 from sepvae.errors import SepVAEError
+from sepvae.training.judge import train_judge
 
 QUICK = ["--image-size", "16", "--set", "max_epochs=1", "--set", "progress_bar=false"]
 
@@ -30,10 +32,13 @@ def invoke(*arguments: object) -> str:
 def test_fit_leaves_a_whole_run_folder(run: Path) -> None:
     assert {path.name for path in run.iterdir()} == {
         *("recipe.yaml", "split.csv", "versions.json", "model", "metrics.csv", "codes.csv", "scores.csv"),
-        *("examples.npz", "figures", "report.html"),
+        *("examples.npz", "figures", "report.html", "check.json", "removal.csv", "correlations.csv"),
+        "thumbnails.npz",
     }
+    names = ("codes_label", "codes_kind", "learning_curves", "reconstructions")
+    names += ("traversals", "swaps", "correlations")
     assert {path.name for path in (run / "figures").iterdir()} == {
-        *("codes_label.png", "codes_kind.png", "learning_curves.png", "reconstructions.png")
+        f"{name}.{kind}" for name in names for kind in ("png", "svg")
     }
 
 
@@ -61,6 +66,7 @@ def test_the_recipe_holds_every_keyword_and_no_absolute_path(run: Path, folder: 
     assert recipe["keywords"]["max_epochs"] == 2
     assert set(recipe["keywords"]) == set(sepvae.SepVAE().get_params()) - {
         "progress_bar",
+        "num_workers",
         "logger",
         "callbacks",
     }
@@ -149,7 +155,9 @@ def test_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_demo_leaves_a_page(tmp_path: Path) -> None:
+def test_demo_leaves_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A quick judge: how well it judges is not the question here.
+    monkeypatch.setattr("sepvae.methods._removal.train_judge", partial(train_judge, n_steps=5))
     small = ["--set", "max_epochs=1", "--set", "common_dim=2", "--set", "salient_dim=2"]
     output = invoke("demo", "--out", tmp_path / "run", "--permutations", 0, *small)
     assert "background background, target target; fitting on 2874 samples" in output

@@ -1,11 +1,41 @@
 """Commands; what they need is imported inside them, so that `--help` answers at once."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from sepvae import __version__
+from sepvae.cli.reading import (
+    KEPT,
+    MEMORY,
+    READ_AS,
+    Attribute,
+    Background,
+    Channels,
+    Data,
+    FitTo,
+    Group,
+    Id,
+    Images,
+    ImageSize,
+    Label,
+    Limit,
+    LimitBy,
+    Memory,
+    Pattern,
+    Root,
+    Split,
+    Table,
+    Target,
+    TestSize,
+    data_options,
+    look_of,
+    notes_on,
+    read_like,
+    read_samples,
+)
 
 app = typer.Typer(
     help="Contrastive analysis for medical imaging: separate what patients share with controls "
@@ -87,62 +117,127 @@ def demo(
 
 
 @app.command()
+def check(
+    data: Data,
+    background: Background = None,
+    target: Target = None,
+    attribute: Attribute = None,
+    label: Label = None,
+    group: Group = None,
+    id_: Id = None,
+    images: Images = None,
+    root: Root = None,
+    table: Table = None,
+    pattern: Pattern = None,
+    limit: Limit = None,
+    limit_by: LimitBy = None,
+    split: Split = None,
+    test_size: TestSize = 0.2,
+    batch_size: Annotated[int, typer.Option(help="Samples a batch that `fit` would take.")] = 128,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+) -> None:
+    """Look at data before a fit: copies, confounds, unreadable images; status 1 if a fit would be spoilt."""
+    import json
+
+    from sepvae.cli.findings import print_inspection
+    from sepvae.cli.inspecting import inspect_listing
+    from sepvae.data.opening import list_data
+
+    options = data_options(
+        background=background,
+        target=target,
+        attribute=attribute,
+        label=label,
+        group=group,
+        id=id_,
+        images=images,
+        root=root,
+        table=table,
+        pattern=pattern,
+        limit=limit,
+        limit_by=limit_by,
+    )
+    listing, reader = list_data(data, **options, two_labels=False)
+    inspection = inspect_listing(listing, split=split, test_size=test_size, batch_size=batch_size)
+    if json_:
+        typer.echo(json.dumps(inspection.to_dict(), indent=2))
+    else:
+        for note in READ_AS.get(reader, []):
+            typer.echo(f"note: {note}")
+        print_inspection(inspection)
+    raise typer.Exit(1 if inspection.spoils else 0)
+
+
+@app.command()
 def fit(
-    data: Annotated[
-        Path, typer.Argument(help="A folder with one subfolder of images per label.", show_default=False)
-    ],
+    data: Data,
     out: Annotated[Path, typer.Option(help="Run folder to make.", show_default=False)],
-    background: Annotated[
-        str | None,
-        typer.Option(help="Label of the background; by default the first in order of the alphabet."),
-    ] = None,
-    image_size: Annotated[str, typer.Option(help="Side in pixels, or HEIGHTxWIDTH.")] = "64",
-    channels: Annotated[int, typer.Option(help="1 for grey, 3 for RGB.")] = 1,
-    fit_: Annotated[
-        str, typer.Option("--fit", help="What to do with images of another shape: pad, crop or squash them.")
-    ] = "pad",
-    pattern: Annotated[
-        list[str] | None,
-        typer.Option(help="Regular expression for file names; (?P<group>..) names the patient. Repeatable."),
-    ] = None,
-    limit: Annotated[int | None, typer.Option(help="At most so many images of each label, by name.")] = None,
-    limit_by: Annotated[
-        str | None,
-        typer.Option(help="Count them for each value of this attribute of --pattern, within a label."),
-    ] = None,
-    test_size: Annotated[float, typer.Option(help="Share of the samples to score on, whole patients.")] = 0.2,
+    background: Background = None,
+    target: Target = None,
+    attribute: Attribute = None,
+    label: Label = None,
+    group: Group = None,
+    id_: Id = None,
+    images: Images = None,
+    root: Root = None,
+    table: Table = None,
+    pattern: Pattern = None,
+    image_size: ImageSize = "64",
+    channels: Channels = None,
+    fit_: FitTo = "pad",
+    memory: Memory = MEMORY,
+    limit: Limit = None,
+    limit_by: LimitBy = None,
+    split: Split = None,
+    test_size: TestSize = 0.2,
     split_seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
     preset: Annotated[str, typer.Option(help="default or paper.")] = "default",
     set_: Set = None,
     permutations: Permutations = 100,
 ) -> None:
-    """Fit on a folder of images, score, draw, and write a run folder with a page to read."""
-    from sepvae.data.splits import split
+    """Fit on images, score, draw, and write a run folder with a page to read."""
+    import numpy as np
+
+    from sepvae.data.opening import list_data
+    from sepvae.data.splits import choose_split
     from sepvae.methods import SepVAE
     from sepvae.runs import check_new_run, fit_run
 
     check_new_run(out)
     model = SepVAE.from_preset(preset, **{"background": background} | _keywords(set_))
-    reader = {
-        "image_size": _size(image_size),
-        "channels": channels,
-        "fit": fit_,
-        "pattern": pattern,
-        "limit": limit,
-        "limit_by": limit_by,
-    }
-    source = _read(data, reader)
-    if pattern is None:
-        typer.echo("note: no --pattern names the patient, so every image counts as a patient of its own")
-    train, test = split(source.labels, source.groups, test_size=test_size, random_state=split_seed)
-    about: dict[str, Any] = {"reader": "image_folder", "name": data.resolve().name, **reader}
-    about |= {"test_size": test_size, "split_seed": split_seed, "preset": preset}
+    options = data_options(
+        background=background,
+        target=target,
+        attribute=attribute,
+        label=label,
+        group=group,
+        id=id_,
+        images=images,
+        root=root,
+        table=table,
+        pattern=pattern,
+        limit=limit,
+        limit_by=limit_by,
+    )
+    listing, reader = list_data(data, **options)
+    model.set_params(background=listing.background)
+    look = look_of(reader, image_size, channels, fit_)
+    train, test, how = choose_split(listing.about, file=split, test_size=test_size, random_state=split_seed)
+    for note in [*notes_on(listing, reader), f"split {how}"]:
+        typer.echo(f"note: {note}")
+    source, measures = read_samples(listing, look, memory)
+    about: dict[str, Any] = {"reader": reader, "name": data.resolve().name, **look, "centre": listing.centre}
+    about |= {name: options[name] for name in KEPT}
+    about |= {"targets": list(target or ()), "limit": limit, "limit_by": limit_by, "split": how}
     scores = fit_run(
         model,
         source.select(train),
         source.select(test),
         out,
         about_data=about,
+        kinds=listing.kinds,
+        measures=None if measures is None else measures.iloc[np.concatenate([train, test])],
+        command=_typed(),
         n_permutations=permutations,
         say=typer.echo,
     )
@@ -156,13 +251,14 @@ def encode(
         Path, typer.Argument(help="Images to encode, read as those fitted on.", show_default=False)
     ],
     out: Annotated[Path, typer.Option(help="CSV file to write.", show_default=False)],
+    root: Root = None,
 ) -> None:
     """Write the codes of new images; labels are not needed."""
     from sepvae.files import write_whole
     from sepvae.runs import encode_run
 
     _refuse_existing(out)
-    codes = encode_run(run, _read_like(run, data, labelled=False))
+    codes = encode_run(run, read_like(run, data, root, labelled=False))
     write_whole(out, codes.to_csv(index=False))
     typer.echo(f"codes of {len(codes)} images: {out}")
 
@@ -174,19 +270,21 @@ def evaluate(
         Path | None, typer.Argument(help="New images to score; without, the run's test part.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="CSV file to write; RUN/scores.csv without DATA.")] = None,
+    root: Root = None,
     permutations: Permutations = 100,
 ) -> None:
     """Score codes: what each space knows of each attribute, against chance."""
     from sepvae.cli.table import print_scores
     from sepvae.files import write_whole
     from sepvae.report.page import write_report
-    from sepvae.runs import evaluate_run
+    from sepvae.runs import evaluate_run, keep_scores
 
     if out is not None:
         _refuse_existing(out)
-    scores = evaluate_run(run, None if data is None else _read_like(run, data), n_permutations=permutations)
+    source = None if data is None else read_like(run, data, root)
+    scores = evaluate_run(run, source, n_permutations=permutations)
     if data is None and out is None:
-        write_whole(run / "scores.csv", scores.to_csv(index=False))
+        keep_scores(run, scores, n_permutations=permutations)
         write_report(run)
     elif out is not None:
         write_whole(out, scores.to_csv(index=False))
@@ -196,11 +294,26 @@ def evaluate(
 
 
 @app.command()
-def report(run: Run) -> None:
-    """Write the page of a run folder again."""
-    from sepvae.report.page import write_report
+def report(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(help="A run folder; or several, to set side by side.", show_default=False),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Page to write; by default RUN/report.html, or comparison.html.")
+    ] = None,
+    images: Annotated[
+        bool, typer.Option("--images/--no-images", help="Show single images and ids, or leave them out.")
+    ] = True,
+) -> None:
+    """Write the page of a run folder again, or one page on several."""
+    from sepvae.report import write_comparison, write_report
 
-    typer.echo(f"report: {write_report(run)}")
+    if len(runs) == 1:
+        page = write_report(runs[0], out, images=images)
+    else:
+        page = write_comparison(runs, out or Path("comparison.html"), images=images)
+    typer.echo(f"report: {page}")
 
 
 def _show(scores: Any, run: Path) -> None:
@@ -209,6 +322,11 @@ def _show(scores: Any, run: Path) -> None:
 
     print_scores(scores)
     typer.echo(f"report: {run / 'report.html'}")
+
+
+def _typed() -> list[str]:
+    """What was typed; of absolute paths the last part, for a forwarded page tells nothing of a disk."""
+    return ["sepvae", *(Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:])]
 
 
 def _refuse_existing(file: Path) -> None:
@@ -223,42 +341,3 @@ def _keywords(pairs: list[str] | None) -> dict[str, Any]:
     from sepvae.cli.keywords import parse_keywords
 
     return parse_keywords(pairs or [])
-
-
-def _read(data: Path, reader: dict[str, Any], *, labelled: bool = True) -> Any:
-    """Read images behind a progress bar."""
-    from rich.progress import Progress
-
-    from sepvae.data.images import read_image_folder
-
-    with Progress(transient=True) as bar:
-        task = bar.add_task("reading images")
-        return read_image_folder(
-            data,
-            **reader,
-            labelled=labelled,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
-
-
-def _read_like(run: Path, data: Path, *, labelled: bool = True) -> Any:
-    """Read images as the recipe of a run says, all of them."""
-    from sepvae.errors import DataError
-    from sepvae.runs import read_recipe
-
-    recipe = read_recipe(run)["data"]
-    if recipe["reader"] != "image_folder":
-        raise DataError(f"{run}: was fitted on {recipe['reader']}, which takes no other images")
-    reader = {name: recipe[name] for name in ("image_size", "channels", "fit", "pattern")}
-    return _read(data, reader, labelled=labelled)
-
-
-def _size(text: str) -> int | tuple[int, int]:
-    """Read 64 or 48x64."""
-    from sepvae.errors import DataError
-
-    try:
-        height, width = (int(part) for part in (text.split("x") * 2)[:2])
-    except ValueError:
-        raise DataError(f"--image-size: wanted pixels, such as 64 or 48x64, got {text!r}") from None
-    return height if height == width else (height, width)

@@ -1,0 +1,222 @@
+"""Options that name data, and the reading of it behind a progress bar."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sepvae.data.arrays import ArraySource, StreamSource
+    from sepvae.data.listing import Listing
+
+Data = Annotated[
+    Path,
+    typer.Argument(
+        help="A folder with one subfolder of images per label; a table (csv, tsv) of image files; an array "
+        "(npy, npz) with a table beside it; CelebA or Kermany's chest_xray as downloaded.",
+        show_default=False,
+    ),
+]
+_TABLE, _FOLDER, _IMAGES = "For a table or an array", "For a folder", "Images"
+Background = Annotated[
+    str | None,
+    typer.Option(help="Label of the background; by default the first in order of the alphabet."),
+]
+Target = Annotated[
+    list[str] | None,
+    typer.Option(help="Label of the target; repeat it to join several. Others are left out."),
+]
+Attribute = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME[:KIND]",
+        help="What else is known, to be scored: a column, or a named group of --pattern. KIND is continuous "
+        "or categorical; by default its values tell. Repeatable.",
+    ),
+]
+Label = Annotated[str | None, typer.Option(help="Column of labels.", rich_help_panel=_TABLE)]
+Group = Annotated[str | None, typer.Option(help="Column that names the patient.", rich_help_panel=_TABLE)]
+Id = Annotated[
+    str | None,
+    typer.Option("--id", help="Column of unique names; by default the file.", rich_help_panel=_TABLE),
+]
+Images = Annotated[
+    str | None,
+    typer.Option(
+        help="Column of image files, or a template such as '{participant_id}/slice.png'.",
+        rich_help_panel=_TABLE,
+    ),
+]
+Root = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the images; by default that of the table.", rich_help_panel=_TABLE),
+]
+Table = Annotated[
+    Path | None,
+    typer.Option(help="Table of an array; by default the one with the same name.", rich_help_panel=_TABLE),
+]
+Pattern = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Regular expression for file names; (?P<group>..) names the patient, any other named part is an "
+        "attribute. Repeatable.",
+        rich_help_panel=_FOLDER,
+    ),
+]
+Limit = Annotated[int | None, typer.Option(help="At most so many samples of each label, in order.")]
+LimitBy = Annotated[
+    str | None, typer.Option(help="Count them for each value of this attribute, within a label.")
+]
+ImageSize = Annotated[str, typer.Option(help="Side in pixels, or HEIGHTxWIDTH.", rich_help_panel=_IMAGES)]
+Channels = Annotated[
+    int | None,
+    typer.Option(help="1 for grey (the default), 3 for RGB (CelebA's).", rich_help_panel=_IMAGES),
+]
+FitTo = Annotated[
+    str,
+    typer.Option(
+        "--fit",
+        help="What to do with images of another shape: pad, crop or squash them.",
+        rich_help_panel=_IMAGES,
+    ),
+]
+Memory = Annotated[
+    float,
+    typer.Option(
+        help="Gigabytes for decoded images; what is beyond is read again whenever it is needed.",
+        rich_help_panel=_IMAGES,
+    ),
+]
+Split = Annotated[
+    Path | None,
+    typer.Option(help="Table of id and split (train or test), such as another run's split.csv."),
+]
+TestSize = Annotated[float, typer.Option(help="Share of the samples to score on, whole patients.")]
+MEMORY = 4.0
+# What a recipe keeps to read other data alike, and how images are to look.
+KEPT = ("label", "group", "id", "images", "pattern", "attributes")
+LOOK = ("image_size", "channels", "fit")
+
+
+def data_options(*, target: list[str] | None, attribute: list[str] | None, **others: Any) -> dict[str, Any]:
+    """What `list_data` is told of DATA."""
+    return {**others, "targets": target or (), "attributes": parse_attributes(attribute)}
+
+
+def look_of(reader: str, image_size: str, channels: int | None, fit: str) -> dict[str, Any]:
+    """How images are to look; faces are in colour."""
+    if channels is None:
+        channels = 3 if reader == "celeba" else 1
+    return {"image_size": parse_size(image_size), "channels": channels, "fit": fit}
+
+
+READ_AS = {
+    "kermany": ["read as Kermany's chest X-rays: patient and subtype come from the file names"],
+    "celeba": ["read as CelebA: neither, glasses or hat; images with both are left out"],
+}
+
+
+def notes_on(listing: "Listing", reader: str) -> list[str]:
+    """What a user may not expect of how the data were read."""
+    notes = list(READ_AS.get(reader, []))
+    if not listing.grouped:
+        how = "--pattern" if reader == "folder" else "--group"
+        notes.append(
+            "no patient is named, so every sample counts as a patient of its own"
+            + f" ({how} names them)" * (reader != "celeba")
+        )
+    if listing.unlisted:
+        notes.append(f"{len(listing.unlisted)} images have no row, such as {listing.unlisted[0]}; left out")
+    return notes
+
+
+def read_samples(
+    listing: "Listing", look: dict[str, Any], memory: float
+) -> "tuple[ArraySource | StreamSource, pd.DataFrame | None]":
+    """Read listed samples behind a progress bar."""
+    from sepvae.data.reading import read_listing
+
+    with progress_bar("reading") as progress:
+        return read_listing(listing, **look, memory=memory, progress=progress)
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how far something is, beside what is printed."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def read_like(run: Path, data: Path, root: Path | None = None, *, labelled: bool = True) -> Any:
+    """Read all samples of other data as the recipe of a run says."""
+    from sepvae.data.opening import ARRAYS, TABLES, list_data
+    from sepvae.errors import DataError
+    from sepvae.runs import read_recipe
+
+    recipe = read_recipe(run)
+    about = recipe["data"]
+    if about["reader"] not in ("folder", "kermany", "celeba", "table", "array"):
+        raise DataError(f"{run}: was fitted on {about['reader']}, which takes no other data")
+    kind = data.suffix.lower()
+    alike = "array" if kind in ARRAYS else "table" if kind in TABLES else "folder"
+    options: dict[str, Any] = {"root": root}
+    if alike == about["reader"] or (alike == "folder" and about["reader"] in ("kermany", "celeba")):
+        options |= {name: about[name] for name in KEPT}
+    elif labelled or alike != "folder":
+        raise DataError(f"{data}: {run} was fitted on a {about['reader']}; give new data of that kind")
+    if labelled and about["targets"]:
+        options |= {"background": recipe["keywords"]["background"], "targets": about["targets"]}
+    if not labelled:
+        options |= {"label": None, "group": None, "attributes": None}
+    listing, _ = list_data(data, **options, labelled=labelled, two_labels=False)
+    listing = replace(listing, centre=about["centre"])
+    return read_samples(listing, {name: about[name] for name in LOOK}, MEMORY)[0]
+
+
+def parse_attributes(given: list[str] | None) -> dict[str, str | None]:
+    """
+    Read NAME or NAME:KIND.
+
+    Examples
+    --------
+    >>> parse_attributes(["age:continuous", "sex"])
+    {'age': 'continuous', 'sex': None}
+    """
+    from sepvae.checks import check_choice
+
+    attributes: dict[str, str | None] = {}
+    for text in given or []:
+        name, colon, kind = text.rpartition(":")
+        if colon:
+            check_choice(f"--attribute {text}", kind, ("continuous", "categorical"))
+        attributes[name if colon else text] = kind if colon else None
+    return attributes
+
+
+def parse_size(text: str) -> int | tuple[int, int]:
+    """
+    Read 64 or 48x64.
+
+    Examples
+    --------
+    >>> parse_size("64"), parse_size("48x64")
+    (64, (48, 64))
+    """
+    from sepvae.errors import DataError
+
+    parts = text.split("x")
+    try:
+        height, width = (int(part) for part in (parts * 2 if len(parts) == 1 else parts))
+    except ValueError:
+        raise DataError(f"--image-size: wanted pixels, such as 64 or 48x64, got {text!r}") from None
+    return height if height == width else (height, width)

@@ -1,0 +1,18 @@
+"""Run folders: fitted, scored, drawn, and read again."""
+
+from sepvae.runs.drawing import draw
+from sepvae.runs.fitting import finish_run, fit_run
+from sepvae.runs.folder import check_new_run, read_codes, read_recipe
+from sepvae.runs.scoring import encode_run, evaluate_run, keep_scores
+
+__all__ = [
+    "check_new_run",
+    "draw",
+    "encode_run",
+    "evaluate_run",
+    "finish_run",
+    "fit_run",
+    "keep_scores",
+    "read_codes",
+    "read_recipe",
+]

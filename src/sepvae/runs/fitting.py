@@ -1,0 +1,246 @@
+"""`fit_run`: fit on one part of the data, score and draw the other, and leave all of it behind."""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+
+from sepvae.batch import Source
+from sepvae.checks import order_labels
+from sepvae.data.measures import measure_source
+from sepvae.evaluation.correlations import salient_correlations
+from sepvae.evaluation.probes import attribute_kind
+from sepvae.evaluation.scores import score_codes
+from sepvae.files import write_whole
+from sepvae.inspection import Inspection, inspect
+from sepvae.methods import SepVAE
+from sepvae.methods._examples import make_examples, make_thumbnails
+from sepvae.methods._removal import judge_run
+from sepvae.report.page import write_report
+from sepvae.runs.drawing import draw
+from sepvae.runs.folder import check_new_run, write_arrays, write_recipe, write_table, write_versions
+from sepvae.runs.scoring import encoded, reconstruction_errors
+from sepvae.training.callbacks import MetricsFile
+
+NOT_IN_RECIPE = ("progress_bar", "num_workers", "logger", "callbacks")  # they change nothing of the result
+
+Say = Callable[[str], None]
+
+
+def fit_run(
+    model: SepVAE,
+    train: Source,
+    test: Source,
+    out: str | Path,
+    *,
+    about_data: dict[str, Any],
+    kinds: Mapping[str, Any] | None = None,
+    measures: pd.DataFrame | None = None,
+    command: Sequence[str] | None = None,
+    n_permutations: int = 100,
+    say: Say = print,
+) -> pd.DataFrame:
+    """
+    Fit a model, score its codes, draw its pictures, and write the run folder.
+
+    Parameters
+    ----------
+    model : SepVAE
+        Not fitted; it is cloned.
+    train, test : Source
+        What is fitted on, and what is scored.
+    out : str or Path
+        The run folder; it must not exist.
+    about_data : dict
+        What repeats the reading of the data; it goes into `recipe.yaml`.
+    kinds : mapping, default=None
+        "categorical" or "continuous" for attributes; for others their values tell.
+    measures : DataFrame, default=None
+        What `measure` says of the files of train, then of test; by default samples are measured as they are.
+    command : sequence of str, default=None
+        What was typed, for the page to say how to repeat it.
+    n_permutations : int, default=100
+        Shuffles behind each p-value.
+    say : callable, default=print
+        Told what is being done.
+
+    Returns
+    -------
+    DataFrame
+        The scores, as in `scores.csv`.
+
+    Raises
+    ------
+    RunFolderError
+        If the folder exists.
+    DataError
+        If the data or a keyword cannot be used as it is.
+    """
+    run, started = Path(out), time.monotonic()
+    check_new_run(run)
+    classes, order = order_labels(np.asarray(train.labels), model.background)
+    background, target = classes[order].tolist()
+    model = clone(model).set_params(background=background)
+    kind_of = {str(name): attribute_kind(values) for name, values in train.attributes.items()}
+    kind_of |= dict(kinds or {})
+    say("checking the data")
+    inspection = _inspect(train, test, measures, kind_of, model)
+    recipe: dict[str, Any] = {
+        "data": about_data | {"fingerprint": fingerprint(train, test)},
+        "attributes": kind_of,
+        "method": type(model).__name__,
+        "keywords": {k: v for k, v in model.get_params().items() if k not in NOT_IN_RECIPE},
+        "protocol": {"n_permutations": n_permutations, "scored_on": "test"},
+    }
+    if command:
+        recipe["command"] = list(command)
+    run.mkdir(parents=True)
+    write_recipe(run, recipe)
+    write_versions(run)
+    write_whole(run / "check.json", json.dumps(inspection.to_dict(), indent=2) + "\n")
+    _say_findings(inspection, say)
+
+    say(f"background {background}, target {target}; fitting on {len(train)} samples")
+    model.set_params(callbacks=[*(model.callbacks or []), MetricsFile(run / "metrics.csv")])
+    try:
+        model.fit(train)
+    except KeyboardInterrupt:
+        raise  # what was learnt so far stays to be looked at
+    except Exception:  # nothing that could be used
+        shutil.rmtree(run)
+        raise
+    fitted = time.monotonic()
+    model.save(run / "model")
+    scores = finish_run(model, train, test, run, kinds=kind_of, n_permutations=n_permutations, say=say)
+    recipe["seconds"] = {"fit": round(fitted - started, 1), "all": round(time.monotonic() - started, 1)}
+    write_recipe(run, recipe)
+    write_report(run)
+    return scores
+
+
+def finish_run(
+    model: SepVAE,
+    train: Source,
+    test: Source,
+    run: Path,
+    *,
+    kinds: Mapping[str, Any],
+    n_permutations: int,
+    say: Say = print,
+) -> pd.DataFrame:
+    """
+    Score a fitted model and draw its pictures.
+
+    Parameters
+    ----------
+    model : SepVAE
+        Fitted on `train`.
+    train, test : Source
+        What was fitted on, and what is scored.
+    run : Path
+        The run folder.
+    kinds : mapping
+        "categorical" or "continuous" for each attribute.
+    n_permutations : int
+        Shuffles behind each p-value.
+    say : callable, default=print
+        Told what is being done.
+
+    Returns
+    -------
+    DataFrame
+        The scores, as in `scores.csv`.
+    """
+    say("encoding and scoring")
+    codes = pd.concat([encoded(model, train, "train"), encoded(model, test, "test")], ignore_index=True)
+    codes.loc[model.validation_indices_, "split"] = "validation"  # rows of train come first
+    write_table(run / "codes.csv", codes)
+    write_table(run / "split.csv", codes[["id", "group", "label", "split"]])
+    errors = reconstruction_errors(model, test)
+    scores = score_codes(codes, reconstruction_error=errors, kinds=kinds, n_permutations=n_permutations)
+    write_table(run / "scores.csv", scores)
+    write_table(run / "correlations.csv", salient_correlations(codes, kinds=kinds))
+    write_arrays(run / "examples.npz", make_examples(model, train, test))
+    if (thumbnails := make_thumbnails(test)) is not None:
+        write_arrays(run / "thumbnails.npz", thumbnails)
+    if (removal := judge_run(model, train, test, codes, kinds=kinds, say=say)) is not None:
+        write_table(run / "removal.csv", removal)
+    say("drawing")
+    draw(run)
+    return scores
+
+
+def fingerprint(*sources: Source) -> str:
+    """
+    Name data by their content: samples, ids, groups and labels, in order.
+
+    Parameters
+    ----------
+    *sources : Source
+        Train, test.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits of SHA-256.
+
+    Examples
+    --------
+    >>> from sepvae.data import ArraySource
+    >>> fingerprint(ArraySource([[1.0]], ["well"]))[:8] == fingerprint(ArraySource([[2.0]], ["well"]))[:8]
+    False
+    """
+    digest = hashlib.sha256()
+    for source in sources:
+        for start in range(0, len(source), CHUNK):
+            batch = source.take(np.arange(start, min(start + CHUNK, len(source))))
+            for column in (batch.id, batch.group, batch.y):
+                digest.update("\n".join(map(str, column.tolist())).encode())
+            digest.update(np.ascontiguousarray(batch.x).tobytes())
+    return digest.hexdigest()
+
+
+CHUNK = 512  # samples at once
+
+
+def _say_findings(inspection: Inspection, say: Say) -> None:
+    """Errors in full; of warnings how many, for the page has them all."""
+    levels = [finding.level for finding in inspection.findings]
+    for finding in inspection.findings:
+        if finding.level == "error":
+            say(f"take care: {finding.message}")
+    if n := levels.count("warning"):
+        say(f"{n} {'warning' if n == 1 else 'warnings'} about the data: the page has them, as has check.json")
+
+
+def _inspect(
+    train: Source, test: Source, measures: pd.DataFrame | None, kinds: Mapping[str, Any], model: SepVAE
+) -> Inspection:
+    """What would spoil this fit."""
+    parts = {"train": train, "test": test}
+    about = pd.concat(
+        [
+            pd.DataFrame({"id": part.ids, "group": part.groups, "label": part.labels, "split": name}).join(
+                part.attributes.reset_index(drop=True)
+            )
+            for name, part in parts.items()
+        ],
+        ignore_index=True,
+    )
+    if measures is None:
+        measures = pd.concat([measure_source(part) for part in parts.values()], ignore_index=True)
+    return inspect(
+        about,
+        measures,
+        kinds=kinds,
+        background=model.background,
+        validation_fraction=model.validation_fraction,
+        batch_size=model.batch_size,
+    )

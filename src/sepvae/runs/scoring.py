@@ -1,0 +1,155 @@
+"""Codes and scores of new data, by the model and the probes of a run folder."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from sepvae.batch import Source
+from sepvae.codes import codes_table
+from sepvae.data.splits import split_table
+from sepvae.errors import DataError
+from sepvae.evaluation.scores import score_codes
+from sepvae.methods import SepVAE, load
+from sepvae.runs.folder import read_codes, read_recipe, write_recipe, write_table
+
+RECONSTRUCTIONS: dict[str, Literal["own", "none"]] = {"full": "own", "common_only": "none"}
+
+
+def encode_run(run: str | Path, source: Source) -> pd.DataFrame:
+    """
+    Encode new data by the model of a run folder.
+
+    Parameters
+    ----------
+    run : str or Path
+        The run folder.
+    source : Source
+        New samples, read as those that were fitted on.
+
+    Returns
+    -------
+    DataFrame
+        As in `codes.csv`, with split "new".
+    """
+    return encoded(load(run), source, "new")
+
+
+def evaluate_run(run: str | Path, source: Source | None = None, *, n_permutations: int = 100) -> pd.DataFrame:
+    """
+    Score the codes of a run folder again, or those of new data, with probes fitted on its training part.
+
+    Parameters
+    ----------
+    run : str or Path
+        The run folder.
+    source : Source or None, default=None
+        New samples to score instead of the run's own test part.
+    n_permutations : int, default=100
+        Shuffles behind each p-value.
+
+    Returns
+    -------
+    DataFrame
+        As in `scores.csv`.
+
+    Raises
+    ------
+    RunFolderError
+        If the folder holds no codes.
+    DataError
+        If a patient of the new data was fitted on.
+    """
+    codes, keywords = read_codes(run), _keywords(run, n_permutations)
+    if source is None:
+        scores = score_codes(codes, **keywords)
+        old = Path(run) / "scores.csv"  # holds what cannot be had from codes alone
+        errors = [pd.read_csv(old).query("metric == 'reconstruction_error'")] if old.is_file() else []
+        return pd.concat([scores, *errors], ignore_index=True)
+    model = load(run)
+    new = encoded(model, source, "test")
+    if new["y"].isna().any():
+        known, got = (", ".join(sorted(set(map(str, labels)))) for labels in (model.classes_, source.labels))
+        raise DataError(
+            f"labels: wanted those that were fitted on ({known}), got {got}; name the labels alike"
+        )
+    train = codes[codes["split"] != "test"]
+    seen = set(train["group"]) & set(new["group"])
+    if seen:
+        raise DataError(
+            f"{len(seen)} groups of the new data were fitted on, {sorted(seen)[0]!r} among them; "
+            "leave them out, for their scores would flatter"
+        )
+    table = pd.concat([train, new], ignore_index=True)
+    return score_codes(table, reconstruction_error=reconstruction_errors(model, source), **keywords)
+
+
+def keep_scores(run: str | Path, scores: pd.DataFrame, *, n_permutations: int) -> None:
+    """
+    Put new scores of its own test part in the place of a run's old ones.
+
+    Parameters
+    ----------
+    run : str or Path
+        The run folder.
+    scores : DataFrame
+        From `evaluate_run`.
+    n_permutations : int
+        Shuffles behind each p-value, for the recipe.
+    """
+    recipe = read_recipe(run)
+    recipe["protocol"] = {**recipe.get("protocol", {}), "n_permutations": n_permutations}
+    write_table(Path(run) / "scores.csv", scores)
+    write_recipe(Path(run), recipe)
+
+
+def encoded(model: SepVAE, source: Source, split: str) -> pd.DataFrame:
+    """
+    Encode samples, with all that is known of them.
+
+    Parameters
+    ----------
+    model : SepVAE
+        Fitted.
+    source : Source
+        The samples.
+    split : str
+        What to call this part.
+
+    Returns
+    -------
+    DataFrame
+        As in `codes.csv`; y is missing for a label that was not fitted on.
+    """
+    about = split_table(source, {split: np.arange(len(source))})
+    about[["id", "group"]] = about[["id", "group"]].astype(str)  # as they are read again
+    labels = pd.Series(np.asarray(source.labels))
+    known = labels.isin(model.classes_)  # new data may come without labels
+    about["y"] = (labels != model.background_).astype("Int64").where(known)
+    about = pd.concat([about, source.attributes.reset_index(drop=True)], axis=1)
+    return codes_table(model.encode(source), about)
+
+
+def reconstruction_errors(model: SepVAE, source: Source) -> pd.DataFrame:
+    """
+    Measure how far reconstructions are from samples, with their salient part and without.
+
+    Parameters
+    ----------
+    model : SepVAE
+        Fitted.
+    source : Source
+        The samples.
+
+    Returns
+    -------
+    DataFrame
+        Columns id, full, common_only.
+    """
+    errors = {name: model.reconstruction_error(source, salient) for name, salient in RECONSTRUCTIONS.items()}
+    return pd.DataFrame({"id": source.ids, **errors})
+
+
+def _keywords(run: str | Path, n_permutations: int) -> dict[str, Any]:
+    return {"kinds": read_recipe(run).get("attributes"), "n_permutations": n_permutations}

@@ -1,0 +1,143 @@
+"""From every kind of data to a run folder: ids, groups and attributes arrive; other data are read alike."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from sepvae.cli.app import app
+from sepvae.errors import SepVAEError
+
+QUICK = ["--image-size", "16", "--permutations", "0", "--set", "max_epochs=1", "--set", "batch_size=8"]
+QUICK += ["--set", "common_dim=2", "--set", "salient_dim=2", "--set", "progress_bar=false"]
+TABLE = ["--images", "slices/{participant_id}.png", "--label", "dx", "--background", "hc"]
+TABLE += ["--group", "family", "--id", "participant_id"]
+TABLE += ["--attribute", "age:continuous", "--attribute", "site:categorical"]
+
+
+def invoke(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def study(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A participants.tsv in the manner of BIDS, with three diagnoses."""
+    root = tmp_path_factory.mktemp("study")
+    (root / "slices").mkdir()
+    rng, rows = np.random.default_rng(0), []
+    for i, file in enumerate(sorted(folder.rglob("*.png"))):
+        shutil.copy(file, root / "slices" / f"sub-{i:02d}.png")
+        dx = "hc" if file.parent.name == "control" else ["bd", "scz"][i % 2]
+        age = "n/a" if i == 3 else f"{rng.normal(40, 9):.1f}"
+        rows.append((f"sub-{i:02d}", f"fam-{i // 2:02d}", dx, age, str(1 + i % 3)))
+    frame = pd.DataFrame(rows, columns=["participant_id", "family", "dx", "age", "site"])
+    frame.to_csv(root / "participants.tsv", sep="\t", index=False)
+    return root / "participants.tsv"
+
+
+@pytest.fixture(scope="module")
+def run(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    invoke("fit", study, *TABLE, "--target", "bd", "--target", "scz", "--out", out, *QUICK)
+    return out
+
+
+def test_a_table_leaves_its_ids_groups_and_attributes(run: Path, study: Path) -> None:
+    codes, rows = pd.read_csv(run / "codes.csv").set_index("id"), pd.read_csv(study, sep="\t")
+    rows = rows.set_index("participant_id").loc[codes.index]
+    assert (codes["group"] == rows["family"]).all()
+    pd.testing.assert_series_equal(codes["age"], rows["age"], check_names=False)
+    assert set(codes["label"]) == {"hc", "bd + scz"}
+    assert codes.loc[codes["y"] == 1, "dx"].tolist() == rows.loc[rows["dx"] != "hc", "dx"].tolist()
+    assert codes.loc[codes["y"] == 0, "dx"].isna().all()
+
+
+def test_kinds_that_were_named_are_kept(run: Path) -> None:
+    attributes = yaml.safe_load((run / "recipe.yaml").read_text())["attributes"]
+    assert attributes == {"age": "continuous", "site": "categorical", "dx": "categorical"}
+
+
+def test_other_tables_are_read_as_the_recipe_says(run: Path, study: Path, tmp_path: Path) -> None:
+    new = pd.read_csv(study, sep="\t", dtype=str).assign(
+        family=lambda rows: "new-" + rows["family"],
+        participant_id=lambda rows: "new-" + rows["participant_id"],
+    )
+    (tmp_path / "slices").mkdir()
+    for file in (study.parent / "slices").iterdir():
+        shutil.copy(file, tmp_path / "slices" / f"new-{file.name}")
+    new.to_csv(tmp_path / "new.tsv", sep="\t", index=False)
+    invoke("evaluate", run, tmp_path / "new.tsv", "--out", tmp_path / "scores.csv", "--permutations", 0)
+    scores = pd.read_csv(tmp_path / "scores.csv")
+    assert scores.query("attribute == 'site' and population == 'all'")["n_test"].tolist() == [80] * 6
+    new[["participant_id"]].to_csv(tmp_path / "unlabelled.tsv", sep="\t", index=False)
+    invoke("encode", run, tmp_path / "unlabelled.tsv", "--out", tmp_path / "codes.csv")
+    codes = pd.read_csv(tmp_path / "codes.csv")
+    assert codes["id"].tolist() == new["participant_id"].tolist()
+
+
+def test_a_split_is_repeated_from_its_file(run: Path, study: Path, tmp_path: Path) -> None:
+    options = ["--target", "bd", "--target", "scz", "--split", run / "split.csv", "--out", tmp_path / "again"]
+    assert "split as split.csv says" in invoke("fit", study, *TABLE, *options, *QUICK)
+    for name in ("split.csv", "codes.csv"):
+        first, second = (
+            pd.read_csv(path / name).sort_values("id", ignore_index=True)
+            for path in (run, tmp_path / "again")
+        )
+        pd.testing.assert_frame_equal(first, second)
+
+
+def test_without_memory_the_result_is_the_same(run: Path, study: Path, tmp_path: Path) -> None:
+    options = ["--target", "bd", "--target", "scz", "--memory", "0", "--out", tmp_path / "streamed"]
+    invoke("fit", study, *TABLE, *options, *QUICK)
+    assert (tmp_path / "streamed" / "codes.csv").read_text() == (run / "codes.csv").read_text()
+
+
+def test_an_array_with_a_table_beside_it(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).random(size=(60, 16, 16), dtype=np.float32)
+    np.save(tmp_path / "slices.npy", x)
+    table = pd.DataFrame({"who": [f"p{i}" for i in range(60)], "dx": ["hc", "scz"] * 30})
+    table.to_csv(tmp_path / "slices.csv", index=False)
+    data = [tmp_path / "slices.npy", "--label", "dx", "--id", "who"]
+    invoke("fit", *data, "--out", tmp_path / "run", *QUICK)
+    assert set(pd.read_csv(tmp_path / "run" / "codes.csv")["id"]) == set(table["who"])
+    invoke("encode", tmp_path / "run", tmp_path / "slices.npy", "--out", tmp_path / "codes.csv")
+    assert pd.read_csv(tmp_path / "codes.csv")["id"].tolist() == table["who"].tolist()
+
+
+def test_more_than_two_labels_want_a_target(study: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        SepVAEError, match=r"found bd \(20\), hc \(40\), scz \(20\); name --background and --target"
+    ):
+        invoke("fit", study, *TABLE[:4], "--out", tmp_path / "run", *QUICK)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--label", "dx"], "name the column of image files, such as --images path"),
+        (["--images", "file"], "name the column of labels, such as --label diagnosis"),
+        (
+            ["--images", "{participant}.png", "--label", "dx"],
+            "no column 'participant' for images; did you mean",
+        ),
+        ([*TABLE[:4], "--background", "HC"], "background: wanted one of bd, hc, scz, got 'HC'"),
+        ([*TABLE[:4], "--target", "md"], "target: wanted one of bd, hc, scz, got 'md'"),
+        ([*TABLE, "--attribute", "sex"], "no column 'sex' for an attribute"),
+        ([*TABLE, "--attribute", "age:number"], "wanted one of continuous, categorical, got 'number'"),
+        ([*TABLE, "--id", "family"], "'fam-00' stands in lines 2 and 3"),
+    ],
+)
+def test_mistakes_about_a_table_are_one_line(
+    study: Path, tmp_path: Path, options: list[str], message: str
+) -> None:
+    with pytest.raises(SepVAEError) as error:
+        invoke("fit", study, *options, "--out", tmp_path / "run", *QUICK)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "run").exists()
