@@ -96,7 +96,14 @@ class ArraySource(_Described):
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
-        """Shape of one sample."""
+        """
+        Shape of one sample.
+
+        Returns
+        -------
+        tuple of int
+            Without the axis of samples.
+        """
         return tuple(self.x.shape[1:])
 
     def take(self, indices: IntArray) -> Batch:

@@ -65,7 +65,14 @@ class Listing:  # numpydoc ignore=PR02
 
     @property
     def attributes(self) -> pd.DataFrame:
-        """What else is known about each sample."""
+        """
+        What else is known about each sample.
+
+        Returns
+        -------
+        DataFrame of n rows
+            One column an attribute.
+        """
         return self.about.drop(columns=OF_EVERY_SAMPLE)
 
     def keep(self, mask: AnyArray) -> Self:
