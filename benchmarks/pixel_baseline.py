@@ -14,7 +14,8 @@ import pandas as pd
 from sklearn.decomposition import PCA
 
 from sepvae.codes import attribute_columns
-from sepvae.data import read_image_folder
+from sepvae.data.opening import list_data
+from sepvae.data.reading import read_listing
 from sepvae.evaluation import score_codes
 from sepvae.runs import read_codes, read_recipe
 
@@ -29,10 +30,13 @@ def main() -> None:
     options = parser.parse_args()
 
     recipe = read_recipe(options.run)["data"]
-    reader = ("image_size", "channels", "fit", "pattern", "limit", "limit_by")
-    source = read_image_folder(options.data, **{name: recipe[name] for name in reader})
-    codes = read_codes(options.run).set_index("id").loc[source.ids].reset_index().copy()
-    pixels = source.x.reshape(len(source), -1).astype(np.float32) / 255
+    names = ("images", "label", "group", "id", "attributes", "pattern", "targets", "limit", "limit_by")
+    listing, _ = list_data(options.data, **{name: recipe[name] for name in names})
+    source, _ = read_listing(listing, **{name: recipe[name] for name in ("image_size", "channels", "fit")})
+    codes = read_codes(options.run).set_index("id")
+    source = source.select(np.flatnonzero(np.isin(source.ids, codes.index)))
+    codes = codes.loc[source.ids].reset_index()
+    pixels = source.take(np.arange(len(source))).x.reshape(len(source), -1).astype(np.float32) / 255
     train = (codes["split"] == "train").to_numpy()
     components = PCA(options.components, random_state=0).fit(pixels[train]).transform(pixels)
     about = codes[["id", "split", "group", "label", "y", *attribute_columns(codes)]]
