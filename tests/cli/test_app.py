@@ -250,7 +250,7 @@ def test_a_place_that_cannot_be_written_is_one_line(
     assert exit_.value.code == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "No such file or directory" in error
+    assert "there is no folder" in error
 
 
 def test_an_existing_run_folder_is_left_alone(run: Path, folder: Path) -> None:

@@ -223,6 +223,8 @@ def fit(
     model.set_params(background=listing.background)
     look = look_of(reader, image_size, channels, fit_)
     train, test, how = choose_split(listing.about, file=split, test_size=test_size, random_state=split_seed)
+    if background is None and reader not in READ_AS:
+        typer.echo(f"note: background is {listing.background}, the first by alphabet (--background names it)")
     for note in [*notes_on(listing, reader), f"split {how}"]:
         typer.echo(f"note: {note}")
     source, measures = read_samples(listing, look, memory)
@@ -285,9 +287,10 @@ def evaluate(
     scores = evaluate_run(run, source, n_permutations=permutations)
     if data is None and out is None:
         keep_scores(run, scores, n_permutations=permutations)
-        write_report(run)
+        typer.echo(f"scores: {run / 'scores.csv'}, report: {write_report(run)}")
     elif out is not None:
         write_whole(out, scores.to_csv(index=False))
+        typer.echo(f"scores: {out}")
     else:
         typer.echo("nothing is written; --out FILE.csv keeps the scores")
     print_scores(scores)
@@ -334,6 +337,8 @@ def _refuse_existing(file: Path) -> None:
 
     if file.exists():
         raise RunFolderError(f"{file}: exists; choose another --out, or remove it")
+    if not file.parent.is_dir():
+        raise RunFolderError(f"{file}: there is no folder {file.parent}; make it, or choose another --out")
 
 
 def _keywords(pairs: list[str] | None) -> dict[str, Any]:

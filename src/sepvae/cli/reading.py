@@ -159,6 +159,7 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
 
 def read_like(run: Path, data: Path, root: Path | None = None, *, labelled: bool = True) -> Any:
     """Read all samples of other data as the recipe of a run says."""
+    from sepvae.data.cells import read_cells
     from sepvae.data.opening import ARRAYS, TABLES, list_data
     from sepvae.errors import DataError
     from sepvae.runs import read_recipe
@@ -177,7 +178,9 @@ def read_like(run: Path, data: Path, root: Path | None = None, *, labelled: bool
     if labelled and about["targets"]:
         options |= {"background": recipe["keywords"]["background"], "targets": about["targets"]}
     if not labelled:
-        options |= {"label": None, "group": None, "attributes": None}
+        options |= {"label": None, "attributes": None}
+        if alike != "table" or about["group"] not in read_cells(data):
+            options["group"] = None  # new data may say less of their samples
     listing, _ = list_data(data, **options, labelled=labelled, two_labels=False)
     listing = replace(listing, centre=about["centre"])
     return read_samples(listing, {name: about[name] for name in LOOK}, MEMORY)[0]

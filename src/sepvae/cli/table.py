@@ -30,7 +30,7 @@ def print_scores(scores: pd.DataFrame) -> None:
         if by_space:
             metric = SHORT[str(shown["metric"].iloc[0])]
             cells = [_score(by_space["salient"]), _score(by_space["common"])]
-            chance = f"{shown['chance'].iloc[0]:.2f}"
+            chance = f"{shown['chance'].iloc[0]:z.2f}"
             table.add_row(str(attribute), metric, *cells, chance)
     console = Console()
     console.print(table)

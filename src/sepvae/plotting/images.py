@@ -24,6 +24,7 @@ SWAP_ROWS = (
 )
 Names = Sequence[Any] | AnyArray | None
 
+GREY_LEVEL = 1 / 255
 # Inches: one image's width; the room between images and blocks, and around them; from the top of a block to
 # the rule below its title.
 CELL, GAP, BLOCK_GAP = 0.85, 0.04, 0.22
@@ -249,8 +250,8 @@ def _step_name(step: float) -> str:
 
 
 def _limit(difference: AnyArray) -> float:
-    """Where the scale of differences ends; 1 if there are none."""
-    return float(np.abs(difference).max()) or 1.0
+    """Where the scale of differences ends: a grey level at least, so that a flat model stays white."""
+    return max(float(np.abs(difference).max()), GREY_LEVEL)
 
 
 def _shortened(name: str, length: int = 13) -> str:

@@ -84,8 +84,19 @@ def removal_sections(removal: "pd.DataFrame") -> list[RemovalSection]:
         rows = removal[removal["attribute"] == attribute].to_dict("records")
         title = "background or target" if attribute == "label" else str(attribute)
         shown = [_removal_row(row) for row in sorted(rows, key=_place)]
-        found.append(RemovalSection(title, _learnt_on(rows[0]), shown))
+        found.append(RemovalSection(title, _learnt_on(rows[0]) + _void(rows), shown))
     return found
+
+
+def _void(rows: list[dict[Any, Any]]) -> str:
+    """Say so where reconstructions tell the classifier nothing: then removal and swaps do not either."""
+    full = [row for row in rows if (row["images"], row.get("population")) == ("full", "all")]
+    if not full or full[0]["low"] > full[0]["chance"]:
+        return ""
+    return (
+        "; take care: full reconstructions are read no better than by chance, "
+        "so the rows below them say nothing of removal or swaps"
+    )
 
 
 def _place(row: dict[Any, Any]) -> int:
