@@ -141,3 +141,16 @@ def test_mistakes_about_a_table_are_one_line(
     assert message in str(error.value)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_rows_of_another_array_are_new_ones(tmp_path: Path) -> None:
+    for seed, name in enumerate(("old", "new")):
+        x = np.random.default_rng(seed).integers(0, 255, size=(60, 16, 16)).astype(np.uint8)
+        np.save(tmp_path / f"{name}.npy", x)
+        pd.DataFrame({"dx": ["hc", "scz"] * 30}).to_csv(tmp_path / f"{name}.csv", index=False)
+    invoke("fit", tmp_path / "old.npy", "--label", "dx", "--out", tmp_path / "run", *QUICK)
+    invoke(
+        "evaluate", tmp_path / "run", tmp_path / "new.npy", "--out", tmp_path / "s.csv", "--permutations", 0
+    )
+    scores = pd.read_csv(tmp_path / "s.csv")
+    assert scores.query("attribute == 'label' and metric == 'auc'")["n_test"].tolist() == [60, 60, 60]

@@ -233,7 +233,7 @@ def test_without_images_no_sample_can_be_told(run):
         (run / "figures" / f"{name}.png").read_bytes() for name in allowed
     ]
     assert (data["ids"], data["groups"], data["thumbnails"]) == (None, None, None)
-    assert [column["name"] for column in data["columns"]] == ["label", "age", "subtype"]
+    assert [column["name"] for column in data["columns"]] == ["label", "age"]
     assert text_of(run, images=False).count("made without images") == 3
     assert "Made without images" in text_of(run, images=False)
 

@@ -136,3 +136,12 @@ def test_umap_is_offered_where_it_is_installed(contents, monkeypatch):
     np.testing.assert_allclose(places["UMAP"]["x"], expected, rtol=1e-3)
     monkeypatch.setitem(sys.modules, "umap", None)
     assert list(scatter_data(contents)["spaces"]["common"]["places"]) == ["PCA"]
+
+
+@pytest.mark.parametrize(("rare", "told"), [(4, False), (5, True)])
+def test_classes_of_few_groups_are_not_named_without_images(rare, told):
+    note = ["rare Mr Smith"] * rare + ["common"] * 20
+    shown = pd.DataFrame({"note": [*note, None], "group": range(len(note) + 1)})
+    assert scatter._tells_nobody(shown, "note") is told
+    twice = pd.DataFrame({"note": ["Jane"] * 9 + ["common"] * 9, "group": ["p1"] * 9 + list(range(9))})
+    assert not scatter._tells_nobody(twice, "note")

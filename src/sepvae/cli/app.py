@@ -231,10 +231,11 @@ def fit(
     about: dict[str, Any] = {"reader": reader, "name": data.resolve().name, **look, "centre": listing.centre}
     about |= {name: options[name] for name in KEPT}
     about |= {"targets": list(target or ()), "limit": limit, "limit_by": limit_by, "split": how}
+    parts = source.select(train), source.select(test)
+    del source  # they are copies: its memory is free for the fit
     scores = fit_run(
         model,
-        source.select(train),
-        source.select(test),
+        *parts,
         out,
         about_data=about,
         kinds=listing.kinds,
@@ -329,7 +330,11 @@ def _show(scores: Any, run: Path) -> None:
 
 def _typed() -> list[str]:
     """What was typed; of absolute paths the last part, for a forwarded page tells nothing of a disk."""
-    return ["sepvae", *(Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:])]
+    words = [word.partition("=") for word in sys.argv[1:]]
+    return [
+        "sepvae",
+        *("".join(Path(p).name if Path(p).is_absolute() else p for p in word) for word in words),
+    ]
 
 
 def _refuse_existing(file: Path) -> None:

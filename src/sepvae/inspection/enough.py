@@ -205,7 +205,8 @@ def _rare_classes(samples: Samples, name: str, share: float) -> Iterator[Finding
         yield Finding("note", "attribute-of-many-values", message, numbers={"values": len(n)})
     elif len(rare := n[n * share < MIN_TO_LEARN].sort_index()):
         message = (
-            f"{count(len(rare), 'value')} of {name} with fewer than {MIN_TO_LEARN} samples to train on "
-            f"({listed(list(rare.index))}): no probe can learn them; join them with others"
+            f"{count(len(rare), 'value')} of {name} with fewer than {MIN_TO_LEARN} samples to train on: "
+            "no probe can learn them; join them with others"
         )
-        yield Finding("note", "rare-values", message, numbers={"values": len(rare)})
+        # The values stand apart: they may be names, and a page without single samples leaves examples out.
+        yield Finding("note", "rare-values", message, tuple(map(str, rare.index)), {"values": len(rare)})

@@ -20,6 +20,7 @@ SHEET_COLUMNS = 25
 BLOCK = 8  # JPEG works in blocks of this side; a cell of whole blocks keeps neighbours apart
 QUALITY = 85
 SYMBOLS = {"o": "circle", "^": "triangle-up", "s": "square"}
+MIN_GROUPS = 5  # without single samples, a class of fewer groups than this is not named
 
 
 def scatter_data(contents: Contents, *, images: bool = True) -> dict[str, Any] | None:
@@ -145,9 +146,15 @@ def _columns(contents: Contents, shown: "pd.DataFrame", *, images: bool) -> list
         kind = "categorical" if name == "label" else kinds.get(name) or attribute_kind(shown[name])
         if kind == "continuous" and known.dtype.kind in "iufb":
             columns.append(_amount(name, shown[name]))
-        elif images or 2 * known.nunique() <= len(known):  # else its values may name samples
+        elif images or name == "label" or _tells_nobody(shown, name):
             columns.append(_classes(name, shown))
     return columns
+
+
+def _tells_nobody(shown: "pd.DataFrame", name: str) -> bool:
+    """Whether each class of an attribute is that of several groups, so that its name is no one's own."""
+    known = shown[shown[name].notna()]
+    return bool(known.groupby(known[name].astype(str))["group"].nunique().min() >= MIN_GROUPS)
 
 
 def _amount(name: str, values: "pd.Series[Any]") -> dict[str, Any]:

@@ -74,6 +74,11 @@ def evaluate_run(run: str | Path, source: Source | None = None, *, n_permutation
         raise DataError(
             f"labels: wanted those that were fitted on ({known}), got {got}; name the labels alike"
         )
+    missed = reconstruction_errors(model, source)
+    data = read_recipe(run).get("data", {})
+    if data.get("reader") == "array" and not data.get("id") and not data.get("group"):
+        # Rows of an array are known by their numbers, which come again in every array.
+        new[["id", "group"]], missed["id"] = "new-" + new[["id", "group"]], "new-" + missed["id"].astype(str)
     train = codes[codes["split"] != "test"]
     seen = set(train["group"]) & set(new["group"])
     if seen:
@@ -82,7 +87,7 @@ def evaluate_run(run: str | Path, source: Source | None = None, *, n_permutation
             "leave them out, for their scores would flatter"
         )
     table = pd.concat([train, new], ignore_index=True)
-    return score_codes(table, reconstruction_error=reconstruction_errors(model, source), **keywords)
+    return score_codes(table, reconstruction_error=missed, **keywords)
 
 
 def keep_scores(run: str | Path, scores: pd.DataFrame, *, n_permutations: int) -> None:
