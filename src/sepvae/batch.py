@@ -1,5 +1,6 @@
 """`Batch`, some samples at once, and `Source`, where they come from: the two shapes that data has here."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -79,6 +80,31 @@ class Source(Protocol):
             The samples, in that order.
         """
         ...
+
+
+def chunks(n: int, size: int) -> Iterator[IntArray]:
+    """
+    Go through positions some at a time, so that no more samples than these are at hand at once.
+
+    Parameters
+    ----------
+    n : int
+        Number of samples.
+    size : int
+        Most at a time.
+
+    Yields
+    ------
+    ndarray of int
+        The next positions, in order.
+
+    Examples
+    --------
+    >>> [part.tolist() for part in chunks(5, 2)]
+    [[0, 1], [2, 3], [4]]
+    """
+    for start in range(0, n, size):
+        yield np.arange(start, min(start + size, n))
 
 
 def in_unit_range(x: AnyArray) -> AnyArray:

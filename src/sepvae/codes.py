@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 Space = Literal["common", "salient", "both"]
+Kind = Literal["categorical", "continuous"]  # of an attribute
 ArrayT = TypeVar("ArrayT")
 OtherT = TypeVar("OtherT")
 

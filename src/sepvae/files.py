@@ -1,12 +1,16 @@
 """Files appear whole or not at all, and damaged ones are named."""
 
 import os
+import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from sepvae.errors import RunFolderError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 T = TypeVar("T")
 
@@ -63,13 +67,57 @@ def read_file(path: Path, reader: Callable[[Path], T]) -> T | None:
 
     if not path.is_file():
         return None
+    damage = (ValueError, TypeError, KeyError, OSError, EOFError, RecursionError, BadZipFile, YAMLError)
     try:
         return reader(path)
-    except (ValueError, TypeError, KeyError, EOFError, BadZipFile, YAMLError) as error:
+    except damage as error:
         reason = str(error).partition("\n")[0]
         raise RunFolderError(
             f"{path} is damaged ({reason}); delete it to leave it out, or make it again"
         ) from error
+
+
+def read_table(path: Path, words: Iterable[str]) -> "pd.DataFrame":
+    """
+    Read a table of a run folder, in which only an empty cell is missing: a label may be called NA or None.
+
+    Parameters
+    ----------
+    path : Path
+        A CSV file.
+    words : iterable of str
+        Columns that hold text, whatever it looks like.
+
+    Returns
+    -------
+    DataFrame
+        All rows.
+    """
+    import pandas as pd
+
+    return pd.read_csv(path, dtype=dict.fromkeys(words, str), keep_default_na=False, na_values=[""])
+
+
+def plain_name(name: str) -> str:
+    """
+    Turn a name into part of a file's name.
+
+    Parameters
+    ----------
+    name : str
+        Of an attribute.
+
+    Returns
+    -------
+    str
+        Letters, digits, - and _.
+
+    Examples
+    --------
+    >>> plain_name("age at scan")
+    'age_at_scan'
+    """
+    return re.sub(r"[^\w-]", "_", name)
 
 
 def _umask() -> int:

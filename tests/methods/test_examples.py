@@ -13,6 +13,11 @@ X = rng.integers(0, 256, size=(50, 1, 16, 16), dtype=np.uint8)
 TRAIN, TEST = ArraySource(X, Y), ArraySource(X[::-1], Y[::-1], ids=[f"t{i}" for i in range(50)])
 
 
+def of_targets(model, source):
+    """Salient means of the training targets."""
+    return model.encode(source).salient_mean[np.asarray(source.labels) == "ill"]
+
+
 @pytest.fixture(scope="module")
 def model():
     return SepVAE(3, 2, background="well", **QUICK).fit(X, Y)
@@ -20,7 +25,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def examples(model):
-    return make_examples(model, TRAIN, TEST, per_label=5)
+    return make_examples(model, of_targets(model, TRAIN), TEST, per_label=5)
 
 
 def test_samples_are_spread_over_each_label_the_background_first(examples):
@@ -67,7 +72,7 @@ def test_a_collapsed_salient_space_gives_still_pictures(model, monkeypatch):
         return codes
 
     monkeypatch.setattr(SepVAE, "encode", collapsed)
-    examples = make_examples(model, TRAIN, TEST)
+    examples = make_examples(model, of_targets(model, TRAIN), TEST)
     assert examples["traversal_shares"].tolist() == [0, 0]
     np.testing.assert_allclose(np.ptp(examples["traversals"], axis=2), 0, atol=1e-6)
 
@@ -75,7 +80,8 @@ def test_a_collapsed_salient_space_gives_still_pictures(model, monkeypatch):
 def test_tables_have_reconstructions_only():
     x = np.where(rng.random((50, 4)) < 0.05, np.nan, rng.normal(size=(50, 4)))
     source = ArraySource(x, Y)
-    examples = make_examples(SepVAE(2, 2, background="well", **QUICK).fit(x, Y), source, source, per_label=3)
+    model = SepVAE(2, 2, background="well", **QUICK).fit(x, Y)
+    examples = make_examples(model, of_targets(model, source), source, per_label=3)
     assert set(examples) == {"ids", "labels", "inputs", "full", "common_only"}
     np.testing.assert_array_equal(examples["inputs"][:3], x[[0, 14, 29]])
     assert make_thumbnails(source) is None

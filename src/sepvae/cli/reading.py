@@ -160,7 +160,7 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
 def read_like(run: Path, data: Path, root: Path | None = None, *, labelled: bool = True) -> Any:
     """Read all samples of other data as the recipe of a run says."""
     from sepvae.data.cells import read_cells
-    from sepvae.data.opening import ARRAYS, TABLES, list_data
+    from sepvae.data.opening import kind_of, list_data
     from sepvae.errors import DataError
     from sepvae.runs import read_recipe
 
@@ -168,8 +168,7 @@ def read_like(run: Path, data: Path, root: Path | None = None, *, labelled: bool
     about = recipe["data"]
     if about["reader"] not in ("folder", "kermany", "celeba", "table", "array"):
         raise DataError(f"{run}: was fitted on {about['reader']}, which takes no other data")
-    kind = data.suffix.lower()
-    alike = "array" if kind in ARRAYS else "table" if kind in TABLES else "folder"
+    alike = kind_of(data)
     options: dict[str, Any] = {"root": root}
     if alike == about["reader"] or (alike == "folder" and about["reader"] in ("kermany", "celeba")):
         options |= {name: about[name] for name in KEPT}

@@ -41,6 +41,26 @@ class _Described:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def take(self, indices: IntArray) -> Batch:
+        """
+        Give the samples at these positions.
+
+        Parameters
+        ----------
+        indices : ndarray of int
+            Positions, or a boolean mask.
+
+        Returns
+        -------
+        Batch
+            The samples, in that order.
+        """
+        return Batch(self._read(indices), self.labels[indices], self.ids[indices], self.groups[indices])
+
+    def _read(self, indices: IntArray) -> AnyArray:
+        """The samples themselves."""
+        raise NotImplementedError
+
     def _about(self, indices: IntArray) -> dict[str, Any]:
         """The same of some of the samples."""
         return {
@@ -106,21 +126,8 @@ class ArraySource(_Described):
         """
         return tuple(self.x.shape[1:])
 
-    def take(self, indices: IntArray) -> Batch:
-        """
-        Give the samples at these positions.
-
-        Parameters
-        ----------
-        indices : ndarray of int
-            Positions, or a boolean mask.
-
-        Returns
-        -------
-        Batch
-            The samples, in that order.
-        """
-        return Batch(self.x[indices], self.labels[indices], self.ids[indices], self.groups[indices])
+    def _read(self, indices: IntArray) -> AnyArray:
+        return self.x[indices]
 
     def select(self, indices: IntArray) -> "ArraySource":
         """
@@ -185,22 +192,8 @@ class StreamSource(_Described):
         self.read, self.sample_shape = read, sample_shape
         self.positions = np.arange(len(labels)) if positions is None else positions
 
-    def take(self, indices: IntArray) -> Batch:
-        """
-        Read the samples at these positions.
-
-        Parameters
-        ----------
-        indices : ndarray of int
-            Positions, or a boolean mask.
-
-        Returns
-        -------
-        Batch
-            The samples, in that order.
-        """
-        x = self.read(self.positions[indices])
-        return Batch(x, self.labels[indices], self.ids[indices], self.groups[indices])
+    def _read(self, indices: IntArray) -> AnyArray:
+        return self.read(self.positions[indices])
 
     def select(self, indices: IntArray) -> "StreamSource":
         """

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sepvae.codes import Kind
 from sepvae.data.arrays import ArraySource, StreamSource
 from sepvae.data.folders import list_image_folder
-from sepvae.data.listing import Kind
 from sepvae.data.participants import list_array, list_image_table
 from sepvae.data.pixels import Fit, check_look
 from sepvae.data.published import list_celeba

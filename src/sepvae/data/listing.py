@@ -3,16 +3,16 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
 from sepvae.batch import AnyArray
+from sepvae.codes import Kind
 from sepvae.data.mapped import MappedArray
 from sepvae.errors import DataError
 
-Kind = Literal["categorical", "continuous"]
 OF_EVERY_SAMPLE = ["id", "group", "label", "split"]  # columns of `about`; all others are attributes
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sepvae.batch import Source
+from sepvae.batch import Source, chunks
 
 LOOK_SIDE = 16  # pixels a side of the thumbnail by which near copies are found
 COMMON_SIDE = (
@@ -93,9 +93,8 @@ def measure_source(source: Source, chunk: int = 256) -> pd.DataFrame:
         bytes. Samples that are no images have the digest only.
     """
     rows = []
-    for start in range(0, len(source), chunk):
-        x = source.take(np.arange(start, min(start + chunk, len(source)))).x
-        for sample in np.ascontiguousarray(x):
+    for part in chunks(len(source), chunk):
+        for sample in np.ascontiguousarray(source.take(part).x):
             content = sample.tobytes()
             if sample.ndim == 3:
                 scale = np.float32(1 if sample.dtype == np.uint8 else 255)

@@ -7,14 +7,35 @@ from typing import Any
 
 import pandas as pd
 
+from sepvae.codes import Kind
 from sepvae.data.folders import list_image_folder
-from sepvae.data.listing import Kind, Listing
+from sepvae.data.listing import Listing
 from sepvae.data.participants import list_array, list_image_table
 from sepvae.data.published import is_celeba, is_kermany, list_celeba, list_kermany
 from sepvae.errors import DataError
 
 TABLES = {".csv", ".tsv", ".tab", ".txt"}
 ARRAYS = {".npy", ".npz"}
+
+
+def kind_of(path: Path) -> str:
+    """
+    Tell what a user names.
+
+    Parameters
+    ----------
+    path : Path
+        DATA.
+
+    Returns
+    -------
+    {"folder", "table", "array"}
+        By what it is, or by its suffix; a file of another suffix may be a table.
+    """
+    suffix = path.suffix.lower()
+    if path.is_dir() or not (path.is_file() or suffix in TABLES | ARRAYS):
+        return "folder"
+    return "array" if suffix in ARRAYS else "table"
 
 
 def list_data(
@@ -81,25 +102,26 @@ def list_data(
     """
     path, wanted = Path(data), dict(attributes or {})
     columns = {"label": label, "group": group, "id": id}
-    kind = "folder" if path.is_dir() else path.suffix.lower()
+    reader = kind_of(path)
     if not path.exists():
-        known = dict.fromkeys(TABLES, "a table") | dict.fromkeys(ARRAYS, "an array")
-        it = known.get(kind, "a folder with one subfolder of images per label")
+        it = {
+            "folder": "a folder with one subfolder of images per label",
+            "table": "a table",
+            "array": "an array",
+        }[reader]
         raise DataError(f"{path}: wanted {it}, found nothing; mend the path")
-    if kind in ARRAYS:
+    if reader == "array":
         _refuse(path, "an array", images=images, root=root, pattern=pattern)
-        reader = "array"
         beside = Path(table) if table is not None else _table_beside(path)
         _need_label(beside, label, labelled)
         listing = list_array(path, table=beside, **columns, attributes=wanted)
-    elif kind != "folder":
-        if kind not in TABLES and images is None:
+    elif reader == "table":
+        if path.suffix.lower() not in TABLES and images is None:
             raise DataError(
                 f"{path}: wanted a folder of images, a table (csv, tsv) or an array (npy, npz); "
                 "unpack it, or save it as one of these"
             )
         _refuse(path, "a table", table=table, pattern=pattern)
-        reader = "table"
         if images is None:
             raise DataError(f"{path}: name the column of image files, such as --images path")
         _need_label(path, label, labelled)

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from sepvae.checks import check_attribute_names, check_choice
+from sepvae.codes import Kind
 from sepvae.data.cells import read_cells
 from sepvae.data.folders import images_in
-from sepvae.data.listing import Kind, Listing
+from sepvae.data.listing import Listing
 from sepvae.data.mapped import map_array
 from sepvae.errors import DataError
 

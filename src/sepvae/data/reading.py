@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from sepvae.batch import AnyArray, IntArray
+from sepvae.batch import AnyArray, IntArray, chunks
 from sepvae.checks import check_images, check_number
 from sepvae.data.arrays import ArraySource, StreamSource
 from sepvae.data.listing import Listing
@@ -222,8 +222,7 @@ def _read_array(listing: Listing, array: MappedArray) -> ArraySource | StreamSou
 
 def _check_values(listing: Listing, array: MappedArray) -> None:
     """Floats lie in [0, 1], in all rows that are listed."""
-    for start in range(0, len(listing), CHUNK):
-        rows = np.arange(start, min(start + CHUNK, len(listing)))
+    for rows in chunks(len(listing), CHUNK):
         x = array(rows).reshape(len(rows), -1)
         low, high = x.min(axis=1), x.max(axis=1)
         if (wrong := np.flatnonzero(~((low >= 0) & (high <= 1)))).size:  # NaN is not in [0, 1] either

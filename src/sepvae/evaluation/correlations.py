@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from sepvae.codes import code_columns
+from sepvae.codes import Kind, code_columns
 from sepvae.errors import DataError
-from sepvae.evaluation.metrics import AnyArray, FloatArray, Kind
+from sepvae.evaluation.metrics import AnyArray, FloatArray
 from sepvae.evaluation.probes import known_values
 
 COLUMNS = ["attribute", "kind", "population", "axis", "measure", "value", "p_value", "n", "p_adjusted"]

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
-Kind = Literal["categorical", "continuous"]
+from sepvae.codes import Kind
+
 AnyArray = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
 

@@ -10,8 +10,8 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sepvae.codes import attribute_columns
-from sepvae.evaluation.metrics import METRICS, AnyArray, FloatArray, Kind, interval, resampling_weights
+from sepvae.codes import Kind, attribute_columns
+from sepvae.evaluation.metrics import METRICS, AnyArray, FloatArray, interval, resampling_weights
 
 MAX_LEVELS = 20  # whole numbers with more distinct values than this are amounts, not classes
 RIDGE_ALPHAS = (0.1, 1.0, 10.0, 100.0, 1000.0)

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from sepvae.batch import AnyArray
-from sepvae.codes import attribute_columns
-from sepvae.evaluation.metrics import METRICS, Kind, interval, resampling_weights
+from sepvae.codes import Kind, attribute_columns
+from sepvae.evaluation.metrics import METRICS, interval, resampling_weights
 from sepvae.evaluation.probes import attribute_kind
 
 COLUMNS = [

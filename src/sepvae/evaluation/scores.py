@@ -9,9 +9,8 @@ import pandas as pd
 from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
-from sepvae.codes import Space, code_columns
+from sepvae.codes import Kind, Space, code_columns
 from sepvae.errors import DataError
-from sepvae.evaluation.metrics import Kind
 from sepvae.evaluation.probes import Samples, known_values, score_probe
 from sepvae.evaluation.separation import separation_scores
 

@@ -17,7 +17,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 from torch import Tensor
 
-from sepvae.batch import AnyArray, IntArray, Source, in_unit_range
+from sepvae.batch import AnyArray, IntArray, Source, chunks, in_unit_range
 from sepvae.checks import check_choice, check_flag, check_images, check_number, order_labels
 from sepvae.codes import Codes, code_names, concatenate_codes
 from sepvae.data.arrays import ArraySource
@@ -254,8 +254,7 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
         source = self._input(X)
         codes = self._encode(source)
         errors = []
-        for start in range(0, len(source), INFERENCE_BATCH):  # no more images at once than a batch
-            part = np.arange(start, min(start + INFERENCE_BATCH, len(source)))
+        for part in chunks(len(source), INFERENCE_BATCH):
             decoded = self._decode(codes.common_mean[part], codes.salient_mean[part] * (salient == "own"))
             x = in_unit_range(source.take(part).x)
             errors.append(((x - decoded) ** 2).reshape(len(part), -1).mean(axis=1))
@@ -428,9 +427,10 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
 
     def _decode(self, common: FloatArray, salient: FloatArray) -> FloatArray:
         with self._inference() as (module, put):
-            starts = range(0, len(common), INFERENCE_BATCH)
-            slices = [slice(start, start + INFERENCE_BATCH) for start in starts]
-            parts = [_as_numpy(module.decode(put(common[part]), put(salient[part]))) for part in slices]
+            parts = [
+                _as_numpy(module.decode(put(common[part]), put(salient[part])))
+                for part in chunks(len(common), INFERENCE_BATCH)
+            ]
         return np.concatenate(parts)
 
     def _in_units(self, decoded: FloatArray) -> FloatArray:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sepvae.batch import AnyArray, IntArray, Source, in_unit_range
+from sepvae.batch import AnyArray, IntArray, Source, chunks, in_unit_range
 from sepvae.data.pixels import resized
 from sepvae.methods._estimator import ContrastiveEstimator
 
@@ -18,7 +18,7 @@ CHUNK = 512
 
 
 def make_examples(
-    model: ContrastiveEstimator, train: Source, test: Source, *, per_label: int = 24
+    model: ContrastiveEstimator, salient: npt.NDArray[Any], test: Source, *, per_label: int = 24
 ) -> dict[str, AnyArray]:
     """
     Take some test samples of each label, spread over the test part, and decode them in all ways.
@@ -27,8 +27,8 @@ def make_examples(
     ----------
     model : ContrastiveEstimator
         Fitted.
-    train : Source
-        What it was fitted on; its targets give the directions and the steps of traversals.
+    salient : ndarray of shape (n, salient_dim)
+        Salient means of the targets that it was fitted on: they give directions and steps of traversals.
     test : Source
         Where samples are taken from.
     per_label : int, default=24
@@ -55,7 +55,6 @@ def make_examples(
         "common_only": model.reconstruct(batch.x, "none"),
     }
     if len(test.sample_shape) == 3 and len(background) and len(target):
-        salient = model.encode(train).salient_mean[_members(model, train)[1]]
         examples |= _traversals(model, salient, test, _spread(target, N_TRAVERSED))
         examples |= _swaps(model, test, _spread(background, N_SWAPS), _spread(target, N_SWAPS))
     return examples
@@ -87,7 +86,7 @@ def make_thumbnails(
     if len(test.sample_shape) != 3:
         return None
     chosen = _in_proportion(np.asarray(test.labels), limit, random_state)
-    parts = np.split(chosen, range(CHUNK, len(chosen), CHUNK))
+    parts = [chosen[part] for part in chunks(len(chosen), CHUNK)]
     images = [_thumbnail(image, side) for part in parts for image in in_unit_range(test.take(part).x)]
     return {"ids": np.asarray(test.ids)[chosen].astype(str), "images": np.stack(images)}
 

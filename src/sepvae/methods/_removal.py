@@ -1,16 +1,15 @@
 """Removal and swap scores of a fitted model: decode, let a judge read, keep what it read."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sepvae.batch import IntArray, Source, in_unit_range
-from sepvae.codes import code_columns
+from sepvae.batch import IntArray, Source, chunks, in_unit_range
+from sepvae.codes import Kind, code_columns
 from sepvae.errors import DataError
-from sepvae.evaluation.metrics import Kind
 from sepvae.evaluation.removal import Readings, removal_questions, removal_scores
 from sepvae.methods._estimator import ContrastiveEstimator
 from sepvae.training.judge import Judge, train_judge
@@ -114,14 +113,10 @@ def _read(
     }
     read: list[dict[str, npt.NDArray[np.int64]]] = [{} for _ in judges]
     for kind, images in decoded.items():
-        parts = [[judge.predict(x) for judge in judges] for x in map(images, _chunks(len(rows)))]
+        parts = [[judge.predict(x) for judge in judges] for x in map(images, chunks(len(rows), CHUNK))]
         for reading, answers in zip(read, zip(*parts, strict=True), strict=True):
             reading[kind] = np.concatenate(answers)
     return [Readings(**reading) for reading in read]
-
-
-def _chunks(n: int) -> Iterator[slice]:
-    return (slice(start, start + CHUNK) for start in range(0, n, CHUNK))
 
 
 def _partners(y: npt.NDArray[Any], rng: np.random.Generator) -> IntArray:

@@ -2,13 +2,13 @@
 
 import base64
 import json
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from sepvae.errors import RunFolderError
+from sepvae.files import read_file, read_table
 from sepvae.report.scores import COLUMNS
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from sepvae.batch import AnyArray
 
-T = TypeVar("T")
 WORDS = {
     "metrics.csv": (),
     "split.csv": ("id", "group", "label", "split"),
@@ -76,7 +75,7 @@ class Contents:
         Picture or None
             None where there is none.
         """
-        return _read(self.path / "figures" / f"{name}.png", _picture)
+        return read_file(self.path / "figures" / f"{name}.png", _picture)
 
     def scatters(self) -> list[Picture]:
         """
@@ -112,7 +111,7 @@ def read_contents(run: Path) -> Contents:
     RunFolderError
         If it is no run folder, or one of its files cannot be read.
     """
-    recipe = _read(run / "recipe.yaml", _yaml)
+    recipe = read_file(run / "recipe.yaml", _yaml)
     if recipe is None:
         raise RunFolderError(
             f"{run} is not a run folder: it has no recipe.yaml; give the folder that a fit wrote"
@@ -123,42 +122,17 @@ def read_contents(run: Path) -> Contents:
     return Contents(
         path=run,
         recipe=recipe,
-        versions=_read(run / "versions.json", lambda path: dict(json.loads(path.read_text("utf-8")))),
+        versions=read_file(run / "versions.json", lambda path: dict(json.loads(path.read_text("utf-8")))),
         split=_table(run / "split.csv"),
         metrics=_table(run / "metrics.csv"),
         codes=_table(run / "codes.csv", classes),
         scores=_table(run / "scores.csv"),
         removal=_table(run / "removal.csv"),
         correlations=_table(run / "correlations.csv"),
-        findings=_read(run / "check.json", _findings),
-        examples=_read(run / "examples.npz", lambda path: _arrays(path, ("inputs", "full"))),
-        thumbnails=_read(run / "thumbnails.npz", _thumbnails),
+        findings=read_file(run / "check.json", _findings),
+        examples=read_file(run / "examples.npz", lambda path: _arrays(path, ("inputs", "full"))),
+        thumbnails=read_file(run / "thumbnails.npz", _thumbnails),
     )
-
-
-def _read(path: Path, reader: Callable[[Path], T]) -> T | None:
-    """What a file holds, or None where there is none."""
-    from yaml import YAMLError
-
-    if not path.is_file():
-        return None
-    errors = (
-        ValueError,
-        TypeError,
-        KeyError,
-        OSError,
-        EOFError,
-        RecursionError,
-        YAMLError,
-        zipfile.BadZipFile,
-    )
-    try:
-        return reader(path)
-    except errors as error:
-        reason = str(error).partition("\n")[0]
-        raise RunFolderError(
-            f"{path} is damaged ({reason}); delete it to leave it out, or make it again"
-        ) from error
 
 
 def _yaml(path: Path) -> dict[str, Any]:
@@ -169,7 +143,7 @@ def _yaml(path: Path) -> dict[str, Any]:
 
 def _table(path: Path, classes: list[str] | None = None) -> "pd.DataFrame | None":
     words = (*WORDS[path.name], *(classes or []))
-    table = _read(path, lambda path: _csv(path, words))
+    table = read_file(path, lambda path: _csv(path, words))
     wanted = (*WORDS[path.name], *NUMBERS[path.name])
     missing = [] if table is None else [column for column in wanted if column not in table]
     if missing:
@@ -183,8 +157,7 @@ def _csv(path: Path, words: tuple[str, ...]) -> "pd.DataFrame":
     """A table whose columns of numbers hold numbers: those that are known, codes and all of metrics.csv."""
     import pandas as pd
 
-    # Only an empty cell is missing: a label, patient or attribute may be called NA or None.
-    table = pd.read_csv(path, dtype=dict.fromkeys(words, str), keep_default_na=False, na_values=[""])
+    table = read_table(path, words)
     names = table.columns if path.name == "metrics.csv" else NUMBERS[path.name]
     codes = [name for name in table if path.name == "codes.csv" and _is_code(str(name))]
     for name in {*names, *codes} & set(table):

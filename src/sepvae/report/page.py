@@ -1,9 +1,9 @@
 """`write_report`: read a run folder, write its page."""
 
-import re
 from pathlib import Path
 from typing import Any
 
+from sepvae.files import plain_name
 from sepvae.report.contents import Contents, Picture, read_contents
 from sepvae.report.facts import command, facts, samples, settings_by_part, title
 from sepvae.report.html import as_json, render, scatter_scripts, write_page
@@ -80,5 +80,5 @@ def _shown(contents: Contents, scatter: dict[str, Any] | None, *, images: bool) 
 def _without_names(pictures: list[Picture], scatter: dict[str, Any] | None) -> list[Picture]:
     """Leave out the figures whose legend may name samples: those of columns that the scatter leaves out."""
     columns = ["label", *(column["name"] for column in (scatter or {}).get("columns", []))]
-    kept = {re.sub(r"[^\w-]", "_", name) for name in columns}  # as files are called
+    kept = set(map(plain_name, columns))
     return [picture for picture in pictures if picture.about in kept]

@@ -1,7 +1,6 @@
 """Figures of a run folder, each as PNG for the page and as SVG for a paper."""
 
 import io
-import re
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sepvae.codes import attribute_columns
-from sepvae.files import write_whole
+from sepvae.files import plain_name, write_whole
 from sepvae.plotting.codes import code_scatter
 from sepvae.plotting.correlations import correlation_map
 from sepvae.plotting.curves import learning_curves
@@ -31,8 +30,7 @@ def draw(run: Path) -> None:
     _write(run, "learning_curves", learning_curves(pd.read_csv(run / "metrics.csv")))
     for column in ["label", *attribute_columns(test)]:
         if len(test[column].dropna().unique()) > 1:
-            name = re.sub(r"[^\w-]", "_", column)
-            _write(run, f"codes_{name}", code_scatter(test, column))
+            _write(run, f"codes_{plain_name(column)}", code_scatter(test, column))
     _write(run, "correlations", correlation_map(pd.read_csv(run / "correlations.csv")))
     with np.load(run / "examples.npz", allow_pickle=False) as examples:
         if examples["inputs"].ndim == 4:

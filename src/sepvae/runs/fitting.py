@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from sepvae.batch import Source
+from sepvae.batch import Source, chunks
 from sepvae.checks import order_labels
+from sepvae.codes import code_columns
 from sepvae.data.measures import measure_source
 from sepvae.evaluation.correlations import salient_correlations
 from sepvae.evaluation.probes import attribute_kind
@@ -26,9 +27,10 @@ from sepvae.methods._removal import judge_run
 from sepvae.report.page import write_report
 from sepvae.runs.drawing import draw
 from sepvae.runs.folder import check_new_run, write_arrays, write_recipe, write_table, write_versions
-from sepvae.runs.scoring import encoded, reconstruction_errors
+from sepvae.runs.scoring import described, encoded, reconstruction_errors
 from sepvae.training.callbacks import MetricsFile
 
+CHUNK = 512  # samples at once
 NOT_IN_RECIPE = ("progress_bar", "num_workers", "logger", "callbacks")  # they change nothing of the result
 
 Say = Callable[[str], None]
@@ -167,7 +169,8 @@ def finish_run(
     scores = score_codes(codes, reconstruction_error=errors, kinds=kinds, n_permutations=n_permutations)
     write_table(run / "scores.csv", scores)
     write_table(run / "correlations.csv", salient_correlations(codes, kinds=kinds))
-    write_arrays(run / "examples.npz", make_examples(model, train, test))
+    of_targets = codes.loc[(codes["split"] != "test") & (codes["y"] == 1), code_columns(codes, "salient")]
+    write_arrays(run / "examples.npz", make_examples(model, of_targets.to_numpy(), test))
     if (thumbnails := make_thumbnails(test)) is not None:
         write_arrays(run / "thumbnails.npz", thumbnails)
     if (removal := judge_run(model, train, test, codes, kinds=kinds, say=say)) is not None:
@@ -199,15 +202,12 @@ def fingerprint(*sources: Source) -> str:
     """
     digest = hashlib.sha256()
     for source in sources:
-        for start in range(0, len(source), CHUNK):
-            batch = source.take(np.arange(start, min(start + CHUNK, len(source))))
+        for part in chunks(len(source), CHUNK):
+            batch = source.take(part)
             for column in (batch.id, batch.group, batch.y):
                 digest.update("\n".join(map(str, column.tolist())).encode())
             digest.update(np.ascontiguousarray(batch.x).tobytes())
     return digest.hexdigest()
-
-
-CHUNK = 512  # samples at once
 
 
 def _say_findings(inspection: Inspection, say: Say) -> None:
@@ -225,15 +225,7 @@ def _inspect(
 ) -> Inspection:
     """What would spoil this fit."""
     parts = {"train": train, "test": test}
-    about = pd.concat(
-        [
-            pd.DataFrame({"id": part.ids, "group": part.groups, "label": part.labels, "split": name}).join(
-                part.attributes.reset_index(drop=True)
-            )
-            for name, part in parts.items()
-        ],
-        ignore_index=True,
-    )
+    about = pd.concat([described(part, name) for name, part in parts.items()], ignore_index=True)
     if measures is None:
         measures = pd.concat([measure_source(part) for part in parts.values()], ignore_index=True)
     return inspect(

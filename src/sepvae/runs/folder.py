@@ -12,7 +12,7 @@ import pandas as pd
 import yaml
 
 from sepvae.errors import RunFolderError
-from sepvae.files import read_file, write_whole
+from sepvae.files import read_file, read_table, write_whole
 
 PACKAGES = (
     *("sepvae", "torch", "lightning", "numpy", "scipy", "scikit-learn", "pandas", "pillow", "matplotlib"),
@@ -67,13 +67,7 @@ def read_codes(run: str | Path) -> pd.DataFrame:
         "split",
         *(name for name, kind in kinds.items() if kind == "categorical"),
     ]
-    # Only an empty cell is missing: a label, patient or attribute may be called NA or None.
-    codes = read_file(
-        Path(run) / "codes.csv",
-        lambda path: pd.read_csv(
-            path, dtype=dict.fromkeys(words, str), keep_default_na=False, na_values=[""]
-        ),
-    )
+    codes = read_file(Path(run) / "codes.csv", lambda path: read_table(path, words))
     if codes is None:
         raise RunFolderError(f"{run}: wanted a run folder with codes.csv, as `sepvae fit` leaves it")
     return codes

@@ -127,13 +127,31 @@ def encoded(model: SepVAE, source: Source, split: str) -> pd.DataFrame:
     DataFrame
         As in `codes.csv`; y is missing for a label that was not fitted on.
     """
-    about = split_table(source, {split: np.arange(len(source))})
+    about = described(source, split)
     about[["id", "group"]] = about[["id", "group"]].astype(str)  # as they are read again
-    labels = pd.Series(np.asarray(source.labels))
-    known = labels.isin(model.classes_)  # new data may come without labels
-    about["y"] = (labels != model.background_).astype("Int64").where(known)
-    about = pd.concat([about, source.attributes.reset_index(drop=True)], axis=1)
+    known = about["label"].isin(model.classes_)  # new data may come without labels
+    about.insert(4, "y", (about["label"] != model.background_).astype("Int64").where(known))
     return codes_table(model.encode(source), about)
+
+
+def described(source: Source, split: str) -> pd.DataFrame:
+    """
+    Say what is known of samples.
+
+    Parameters
+    ----------
+    source : Source
+        The samples.
+    split : str
+        What to call this part.
+
+    Returns
+    -------
+    DataFrame
+        Columns id, group, label, split, then attributes.
+    """
+    table = split_table(source, {split: np.arange(len(source))})
+    return pd.concat([table, source.attributes.reset_index(drop=True)], axis=1)
 
 
 def reconstruction_errors(model: SepVAE, source: Source) -> pd.DataFrame:

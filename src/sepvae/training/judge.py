@@ -12,7 +12,7 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 
-from sepvae.batch import AnyArray, Source
+from sepvae.batch import AnyArray, Source, chunks
 from sepvae.errors import DataError
 from sepvae.networks.cnn2d import conv_encoder, halving
 from sepvae.networks.mlp import mlp_encoder
@@ -61,9 +61,9 @@ class Judge:  # numpydoc ignore=PR02
         """
         chosen = [np.zeros(0, dtype=np.int64)]
         with torch.inference_mode():
-            for start in range(0, len(x), INFERENCE_BATCH):
-                part = torch.from_numpy(x[start : start + INFERENCE_BATCH]).to(self.device)
-                chosen.append(self.network(as_input(part, torch.float32)).argmax(dim=1).cpu().numpy())
+            for part in chunks(len(x), INFERENCE_BATCH):
+                logits = self.network(as_input(torch.from_numpy(x[part]).to(self.device), torch.float32))
+                chosen.append(logits.argmax(dim=1).cpu().numpy())
         return np.concatenate(chosen)
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from sepvae.batch import AnyArray, Source
+from sepvae.batch import AnyArray, Source, chunks
 from sepvae.errors import DataError
 
 MAX_WORKERS = 8
@@ -226,7 +226,7 @@ def ordered_batches(
     DataLoader
         Of pairs x, y.
     """
-    batches = [positions[start : start + batch_size] for start in range(0, len(positions), batch_size)]
+    batches = [positions[part] for part in chunks(len(positions), batch_size)]
     return _Loader(Samples(source, y), batch_size=None, sampler=batches, **_workers(source, num_workers))
 
 
