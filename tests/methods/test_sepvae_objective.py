@@ -10,6 +10,7 @@ from torch.testing import assert_close
 from sepvae.codes import Codes
 from sepvae.methods.sepvae import SepVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
+from sepvae.training.noise import Noise, draw_noise
 
 PAPER = SepVAEObjective(
     beta_common=0.5,
@@ -22,7 +23,13 @@ PAPER = SepVAEObjective(
     rectify_mi=True,
 )
 Y = torch.tensor([0, 1, 1, 0, 1, 0])
-X = torch.randn(6, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+GENERATOR = torch.Generator().manual_seed(0)
+X = torch.randn(6, 5, generator=GENERATOR, dtype=torch.float64)
+NOISE = Noise(
+    critic=tuple(torch.randn(6, dim, generator=GENERATOR, dtype=torch.float64) for dim in (3, 2)),
+    partners=torch.tensor([2, 0, 4, 5, 3, 1]),
+    model=tuple(torch.randn(6, dim, generator=GENERATOR, dtype=torch.float64) for dim in (3, 2)),
+)
 
 
 @pytest.fixture
@@ -42,7 +49,7 @@ def parameters(model, *names):
 
 def losses_of(objective, model, codes=None):
     codes = objective.posterior(model.encode(X), Y) if codes is None else codes
-    return objective.losses(model, X, Y, codes, torch.Generator().manual_seed(1))
+    return objective.losses(model, X, Y, codes, NOISE)
 
 
 def gradient(objective, model, *names):
@@ -52,9 +59,9 @@ def gradient(objective, model, *names):
     return torch.cat([g.flatten() for g in torch.autograd.grad(loss.mean(), parameters(model, *names))])
 
 
-def draw(codes, generator):
+def draw(codes, noise):
     """Codes c and s by the reparameterization trick, sample by sample."""
-    noise_c, noise_s = (torch.randn(6, dim, generator=generator, dtype=torch.float64) for dim in (3, 2))
+    noise_c, noise_s = noise
     for i, y in enumerate(Y):
         q_c = Normal(codes.common_mean[i], (codes.common_logvar[i] / 2).exp())
         q_s = Normal(codes.salient_mean[i], (codes.salient_logvar[i] / 2).exp() if y else math.sqrt(0.1))
@@ -63,7 +70,7 @@ def draw(codes, generator):
 
 def test_weighted_terms_are_equation_2_sample_by_sample(model):
     terms = losses_of(PAPER, model).terms
-    for i, (q_c, q_s, c, s) in enumerate(draw(model.encode(X), torch.Generator().manual_seed(1))):
+    for i, (q_c, q_s, c, s) in enumerate(draw(model.encode(X), NOISE.model)):
         y = Y[i].double()
         d = model.critic(c[None], s[None]).sigmoid()[0]
         wanted = (
@@ -77,14 +84,11 @@ def test_weighted_terms_are_equation_2_sample_by_sample(model):
 
 
 def test_critic_loss_is_line_6_of_algorithm_1(model):
-    codes, generator = PAPER.posterior(model.encode(X), Y), torch.Generator().manual_seed(1)
-    loss = PAPER.critic_loss(model, codes, generator)
-    generator.manual_seed(1)
-    _, _, c, s = zip(*draw(model.encode(X), generator), strict=True)
-    order = torch.randperm(6, generator=generator).tolist()
-    for place, i in enumerate(order):
+    loss = PAPER.critic_loss(model, PAPER.posterior(model.encode(X), Y), NOISE)
+    _, _, c, s = zip(*draw(model.encode(X), NOISE.critic), strict=True)
+    for i, partner in enumerate(NOISE.partners.tolist()):
         d = model.critic(c[i][None], s[i][None]).sigmoid()[0]
-        d_shuffled = model.critic(c[i][None], s[order[place - 1]][None]).sigmoid()[0]
+        d_shuffled = model.critic(c[i][None], s[partner][None]).sigmoid()[0]
         assert_close(loss[i], -d.log() - (1 - d_shuffled).log())
 
 
@@ -144,7 +148,7 @@ def test_learnt_reconstruction_variance_is_the_likeliest_of_the_batch(model):
 
 @pytest.mark.parametrize("gamma", [0.0, 1e-10, 1.0, 5.0])
 def test_the_classifier_learns_from_the_unweighted_cross_entropy_whatever_gamma(model, gamma):
-    *_, s = zip(*draw(model.encode(X), torch.Generator().manual_seed(1)), strict=True)
+    *_, s = zip(*draw(model.encode(X), NOISE.model), strict=True)
     loss = binary_cross_entropy_with_logits(model.salient_classifier(torch.stack(s))[:, 0], Y.double())
     wanted = torch.autograd.grad(loss, parameters(model, "salient_classifier"))
     got = gradient(replace(PAPER, gamma=gamma), model, "salient_classifier")
@@ -176,7 +180,7 @@ def test_no_term_reaches_the_critic_or_the_classifier(model):
 
 def test_the_loss_of_the_critic_on_detached_codes_reaches_the_critic_only(model):
     codes = PAPER.posterior(model.encode(X), Y).map(torch.Tensor.detach)
-    PAPER.critic_loss(model, codes, torch.Generator().manual_seed(0)).sum().backward()
+    PAPER.critic_loss(model, codes, NOISE).sum().backward()
     assert reached(model) == {"critic"}
 
 
@@ -198,7 +202,8 @@ def test_terms_are_one_value_per_sample_and_have_a_weight_each(model):
 def test_three_groups_have_their_own_logits_and_the_targets_prior():
     model, y = build_autoencoder("mlp", (5,), 3, 2, 3), torch.tensor([0, 1, 2, 0, 1, 2])
     codes = Codes(*(torch.zeros(6, dim) for dim in (3, 3, 2, 2)))
-    terms = PAPER.losses(model, X.float(), y, codes, torch.Generator().manual_seed(0)).terms
+    noise = draw_noise(codes, torch.Generator().manual_seed(0))
+    terms = PAPER.losses(model, X.float(), y, codes, noise).terms
     assert torch.equal(terms["salient_kl_background"] > 0, y == 0)
     assert terms["salient_kl_target"].abs().max() == 0  # N(0, I) is the prior of either target
     assert terms["salient_classification"].shape == (6,)

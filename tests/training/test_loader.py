@@ -108,7 +108,7 @@ def test_only_the_given_positions_are_drawn():
     assert set(np.concatenate(drawn)) <= set(positions)
 
 
-@pytest.mark.parametrize(("sizes", "batch_size"), [((50, 50), 10), ((61, 40), 17), ((90, 30), 16)], ids=str)
+@pytest.mark.parametrize(("sizes", "batch_size"), [((50, 50), 10), ((61, 40), 18), ((90, 30), 16)], ids=str)
 def test_processes_part_each_batch_between_them(sizes, batch_size):
     whole, _ = batches(sizes, batch_size)
     shares = [batches(sizes, batch_size, rank=rank, world_size=2)[0] for rank in (0, 1)]

@@ -12,7 +12,8 @@ from sepvae.methods.sepvae import SepVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.training.fit import _quiet_lightning
 from sepvae.training.loader import GroupBatches, ordered_batches, training_batches
-from sepvae.training.module import AlternatingTraining, GroupMeans, as_input
+from sepvae.training.means import GroupMeans
+from sepvae.training.module import AlternatingTraining, as_input
 
 OBJECTIVE = SepVAEObjective(
     beta_common=0.5,
@@ -235,7 +236,7 @@ def test_a_term_that_is_not_finite_stops_training_and_is_named(fit, astray):
         losses = OBJECTIVE.losses(*args)
         return losses._replace(terms=losses.terms | {astray: next(steps) * losses.terms[astray]})
 
-    message = rf"stopped: {astray} not finite after epoch 1; try a lower learning_rate \(now 0.01\)"
+    message = rf"stopped: {astray} not finite in epoch 1; try a lower learning_rate \(now 0.01\)"
     with pytest.raises(TrainingError, match=message):
         fit(Watched(losses=losses), validate=False)
 
@@ -251,6 +252,7 @@ def test_group_means_are_those_of_a_loop():
         f"error_{g}": values[y == k].mean() for k, g in enumerate(["background", "target1", "target2"])
     }
     assert means.means() == pytest.approx(wanted)
+    means.clear()
     assert means.means() == {}
 
 

@@ -202,9 +202,12 @@ def fit(
     from sepvae.data.splits import choose_split
     from sepvae.methods import SepVAE
     from sepvae.runs import check_new_run, fit_run
+    from sepvae.training.processes import is_first
 
-    check_new_run(out)
     model = SepVAE.from_preset(preset, **{"background": background} | _keywords(set_))
+    say = typer.echo if is_first(model.devices, model.num_nodes) else _silence
+    if say is not _silence:
+        check_new_run(out)
     options = data_options(
         background=background,
         target=target,
@@ -224,9 +227,9 @@ def fit(
     look = look_of(reader, image_size, channels, fit_)
     train, test, how = choose_split(listing.about, file=split, test_size=test_size, random_state=split_seed)
     if background is None and reader not in READ_AS:
-        typer.echo(f"note: background is {listing.background}, the first by alphabet (--background names it)")
+        say(f"note: background is {listing.background}, the first by alphabet (--background names it)")
     for note in [*notes_on(listing, reader), f"split {how}"]:
-        typer.echo(f"note: {note}")
+        say(f"note: {note}")
     source, measures = read_samples(listing, look, memory)
     about: dict[str, Any] = {"reader": reader, "name": data.resolve().name, **look, "centre": listing.centre}
     about |= {name: options[name] for name in KEPT}
@@ -242,7 +245,7 @@ def fit(
         measures=None if measures is None else measures.iloc[np.concatenate([train, test])],
         command=_typed(),
         n_permutations=permutations,
-        say=typer.echo,
+        say=say,
     )
     _show(scores, out)
 
@@ -320,10 +323,16 @@ def report(
     typer.echo(f"report: {page}")
 
 
+def _silence(message: str) -> None:
+    """What all processes of a distributed fit but the first have to say."""
+
+
 def _show(scores: Any, run: Path) -> None:
-    """Print the scores and where the page is."""
+    """Print the scores and where the page is, in the process that has them."""
     from sepvae.cli.table import print_scores
 
+    if scores is None:
+        return
     print_scores(scores)
     typer.echo(f"report: {run / 'report.html'}")
 

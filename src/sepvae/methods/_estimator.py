@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from lightning.fabric import Fabric
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.utils import Tags
@@ -29,15 +28,18 @@ from sepvae.methods._saving import save_model
 from sepvae.networks.autoencoder import ContrastiveAutoencoder
 from sepvae.training.fit import train
 from sepvae.training.loader import ordered_batches
-from sepvae.training.module import Objective, as_input
+from sepvae.training.memory import kept_memory
+from sepvae.training.module import as_input
+from sepvae.training.objective import Objective
+from sepvae.training.processes import one_device
 
 FloatArray = npt.NDArray[Any]
 INFERENCE_BATCH = 512
 # Keywords that `train` takes as they stand.
 TRAINING = (
     *("network", "common_dim", "salient_dim", "learning_rate", "reset_optimizer", "batch_size", "balanced"),
-    *("num_workers", "max_epochs", "early_stopping", "keep", "progress_bar"),
-    *("accelerator", "devices", "strategy", "precision", "logger", "callbacks"),
+    *("num_workers", "compile", "max_epochs", "early_stopping", "keep", "progress_bar"),
+    *("accelerator", "devices", "num_nodes", "strategy", "precision", "logger", "callbacks"),
 )
 
 
@@ -349,7 +351,8 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
             check_number("early_stopping", self.early_stopping, least=1, whole=True, or_else="None")
         if self.random_state is not None:
             check_number("random_state", self.random_state, least=0, whole=True, or_else="None")
-        for name in ("balanced", "progress_bar"):
+        check_number("num_nodes", self.num_nodes, least=1, whole=True)
+        for name in ("balanced", "compile", "progress_bar"):
             check_flag(name, getattr(self, name))
         if self.num_workers != "auto":
             check_number("num_workers", self.num_workers, least=0, whole=True, or_else='"auto"')
@@ -440,9 +443,9 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
     def _inference(self) -> Iterator[tuple[ContrastiveAutoencoder, Callable[[Any], Tensor]]]:
         """Lend the module on the device that `accelerator` names, and what puts arrays beside it."""
         check_is_fitted(self)
-        device = Fabric(accelerator=self.accelerator, devices=1).device
+        device = one_device(self.accelerator)
         dtype = next(self.module_.parameters()).dtype
-        with torch.inference_mode():
+        with torch.inference_mode(), kept_memory():
             try:
                 yield self.module_.to(device), lambda x: as_input(torch.as_tensor(x).to(device), dtype)
             finally:

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 FORMAT = 1
 WEIGHTS, ABOUT = "model.safetensors", "model.json"
 # How a fit is run, not what was fitted: left out of the file.
-NOT_SAVED = ("progress_bar", "accelerator", "devices", "strategy", "logger", "callbacks")
+# They say how to fit, on what machine; a loaded model runs wherever it is.
+NOT_SAVED = (
+    *("progress_bar", "compile", "accelerator", "devices", "num_nodes", "strategy", "logger", "callbacks"),
+)
 
 
 def save_model(estimator: "ContrastiveEstimator", folder: Path) -> Path:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from sepvae.codes import Codes
+
 
 class GaussianEncoder(nn.Module):
     """
@@ -116,21 +118,22 @@ def frozen(module: nn.Module) -> Callable[..., Tensor]:
     return lambda *inputs: functional_call(module, constants, inputs)
 
 
-def sample(mean: Tensor, logvar: Tensor, generator: torch.Generator) -> Tensor:
+def sample(codes: Codes[Tensor], noise: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     """
     Draw codes from the posterior, differentiably (the reparameterization trick).
 
     Parameters
     ----------
-    mean, logvar : Tensor of shape (batch, dim)
+    codes : Codes of Tensor
         The posterior.
-    generator : torch.Generator
-        Source of randomness, on the same device.
+    noise : tuple of two Tensor
+        Standard normal, of the shapes of c and s.
 
     Returns
     -------
-    Tensor of shape (batch, dim)
+    c, s : Tensor of shapes (batch, common_dim) and (batch, salient_dim)
         One draw each.
     """
-    noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
-    return mean + (0.5 * logvar).exp() * noise
+    c = codes.common_mean + (0.5 * codes.common_logvar).exp() * noise[0]
+    s = codes.salient_mean + (0.5 * codes.salient_logvar).exp() * noise[1]
+    return c, s

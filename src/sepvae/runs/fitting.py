@@ -29,6 +29,7 @@ from sepvae.runs.drawing import draw
 from sepvae.runs.folder import check_new_run, write_arrays, write_recipe, write_table, write_versions
 from sepvae.runs.scoring import described, encoded, reconstruction_errors
 from sepvae.training.callbacks import MetricsFile
+from sepvae.training.processes import is_first
 
 CHUNK = 512  # samples at once
 NOT_IN_RECIPE = ("progress_bar", "num_workers", "logger", "callbacks")  # they change nothing of the result
@@ -48,9 +49,11 @@ def fit_run(
     command: Sequence[str] | None = None,
     n_permutations: int = 100,
     say: Say = print,
-) -> pd.DataFrame:
+) -> pd.DataFrame | None:
     """
     Fit a model, score its codes, draw its pictures, and write the run folder.
+
+    Of several processes all fit, and the first does the rest.
 
     Parameters
     ----------
@@ -75,8 +78,8 @@ def fit_run(
 
     Returns
     -------
-    DataFrame
-        The scores, as in `scores.csv`.
+    DataFrame or None
+        The scores, as in `scores.csv`; None in all processes but the first.
 
     Raises
     ------
@@ -86,6 +89,9 @@ def fit_run(
         If the data or a keyword cannot be used as it is.
     """
     run, started = Path(out), time.monotonic()
+    if not is_first(model.devices, model.num_nodes):
+        clone(model).fit(train)
+        return None
     check_new_run(run)
     classes, order = order_labels(np.asarray(train.labels), model.background)
     background, target = classes[order].tolist()

@@ -5,7 +5,6 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Literal
 
 import lightning.pytorch as pl
@@ -13,15 +12,21 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, ProgressBar
+from lightning.pytorch.strategies import DDPStrategy
 
 from sepvae.batch import Source
 from sepvae.errors import DataError, TrainingError
 from sepvae.networks.autoencoder import ContrastiveAutoencoder, Network, build_autoencoder
+from sepvae.training.batch_norm import SyncBatchNorm
 from sepvae.training.callbacks import FitProgress
-from sepvae.training.loader import ordered_batches, training_batches
-from sepvae.training.module import AlternatingTraining, Objective
+from sepvae.training.loader import Batches
+from sepvae.training.memory import kept_memory
+from sepvae.training.module import AlternatingTraining
+from sepvae.training.objective import Objective
+from sepvae.training.processes import is_alone
 
 # The critic's estimate of the MI moves on its own, so it chooses nothing.
 MONITOR = "validation_loss_without_mi"
@@ -42,12 +47,14 @@ def train(
     batch_size: int,
     balanced: bool,
     num_workers: int | Literal["auto"],
+    compile: bool,  # noqa: A002
     max_epochs: int,
     early_stopping: int | None,
     keep: Literal["last", "best"],
     progress_bar: bool,
     accelerator: str,
     devices: int | str | list[int],
+    num_nodes: int,
     strategy: Any,
     precision: Any,
     logger: Any,
@@ -70,11 +77,11 @@ def train(
         Of weights, order and noise.
     network, common_dim, salient_dim : object
         As in the estimator.
-    learning_rate, reset_optimizer, batch_size, balanced, num_workers, max_epochs : object
+    learning_rate, reset_optimizer, batch_size, balanced, num_workers, compile, max_epochs : object
         As in the estimator.
     early_stopping, keep, progress_bar : object
         As in the estimator.
-    accelerator, devices, strategy, precision, logger, callbacks : object
+    accelerator, devices, num_nodes, strategy, precision, logger, callbacks : object
         Lightning's own.
 
     Returns
@@ -94,7 +101,7 @@ def train(
     if (early_stopping is not None or keep == "best") and not len(parts[1]):
         raise DataError("early_stopping and keep='best' need validation samples: raise validation_fraction")
     n_groups = int(y.max()) + 1
-    with _own_randomness(seed), _quiet_lightning(), tempfile.TemporaryDirectory() as folder:
+    with _own_randomness(seed), _quiet_lightning(), kept_memory(), tempfile.TemporaryDirectory() as folder:
         model = build_autoencoder(network, source.sample_shape, common_dim, salient_dim, n_groups)
         training = AlternatingTraining(
             model,
@@ -103,46 +110,35 @@ def train(
             learning_rate=learning_rate,
             reset_optimizer=reset_optimizer,
             random_state=seed,
+            compile=compile,
         )
-        best = ModelCheckpoint(folder, monitor=MONITOR, save_weights_only=True) if keep == "best" else None
-        stop = EarlyStopping(MONITOR, patience=early_stopping) if early_stopping is not None else None
-        with _plain_refusal():
-            trainer = pl.Trainer(
-                max_epochs=max_epochs,
-                accelerator=accelerator,
-                devices=devices,
-                strategy=strategy,
-                precision=precision,
-                logger=logger or False,
-                callbacks=[
-                    *([FitProgress()] if progress_bar else []),
-                    *[callback for callback in (best, stop) if callback is not None],
-                    *(callbacks or []),
-                ],
-                enable_checkpointing=best is not None,
-                enable_progress_bar=progress_bar,
-                enable_model_summary=False,
-                num_sanity_val_steps=0,
-                use_distributed_sampler=False,  # our batches hold every group and know their rank
-                default_root_dir=folder,
-            )
-        train_loader = training_batches(
+        batches = Batches(
             source,
             y,
-            parts[0],
+            parts,
             batch_size=batch_size,
             balanced=balanced,
             random_state=seed,
-            rank=trainer.global_rank,
-            world_size=trainer.world_size,
             num_workers=num_workers,
         )
-        validation_loader = ordered_batches(
-            source, y, parts[1], batch_size=batch_size, num_workers=num_workers
+        best = ModelCheckpoint(folder, monitor=MONITOR, save_weights_only=True) if keep == "best" else None
+        stop = EarlyStopping(MONITOR, patience=early_stopping) if early_stopping is not None else None
+        bar = FitProgress() if progress_bar else None
+        trainer = _trainer(
+            [callback for callback in (bar, best, stop, *(callbacks or [])) if callback is not None],
+            strategy,
+            max_epochs=max_epochs,
+            limit_val_batches=1.0 if len(parts[1]) else 0,
+            accelerator=accelerator,
+            devices=devices,
+            num_nodes=num_nodes,
+            precision=precision,
+            logger=logger or False,
+            default_root_dir=folder,
         )
-        trainer.fit(training, train_loader, validation_loader if len(parts[1]) else None)
+        trainer.fit(training, batches)
         if best is not None:
-            _restore(training, Path(best.best_model_path))
+            _restore(training, trainer, best)
         if not all(torch.isfinite(parameter).all() for parameter in model.parameters()):
             raise TrainingError(
                 f"training stopped: weights are not finite; try a lower learning_rate (now {learning_rate:g})"
@@ -150,9 +146,35 @@ def train(
     return model.cpu().eval(), pd.DataFrame(training.history)
 
 
-def _restore(training: AlternatingTraining, path: Path) -> None:
-    state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    training.load_state_dict(state)
+def _trainer(callbacks: list[Callback], strategy: Any, **keywords: Any) -> pl.Trainer:
+    """Lightning's trainer, for batches that know their process, and two backward passes a step."""
+    plugins: list[Any] = [SyncBatchNorm()]
+    if is_alone(keywords["devices"], keywords["num_nodes"]):
+        plugins.append(LightningEnvironment())  # whatever else the scheduler runs beside it
+    with _plain_refusal():
+        trainer = pl.Trainer(
+            callbacks=callbacks,
+            strategy=strategy,
+            plugins=plugins,
+            enable_checkpointing=any(isinstance(callback, ModelCheckpoint) for callback in callbacks),
+            enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            **keywords,
+        )
+    if strategy in ("auto", "ddp") and isinstance(trainer.strategy, DDPStrategy):
+        # Each of the two backward passes reaches some parameters only, which DDP must be told to expect.
+        return _trainer(callbacks, "ddp_find_unused_parameters_true", **keywords)
+    return trainer
+
+
+def _restore(training: AlternatingTraining, trainer: pl.Trainer, best: ModelCheckpoint) -> None:
+    """Go back to the best epoch, whose file the first process has."""
+    state: dict[str, Any] = {}
+    if trainer.is_global_zero:
+        state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
+    training.load_state_dict(trainer.strategy.broadcast(state))
 
 
 @contextmanager

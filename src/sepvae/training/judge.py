@@ -8,7 +8,6 @@ from typing import Literal, cast
 import numpy as np
 import numpy.typing as npt
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 
@@ -18,7 +17,9 @@ from sepvae.networks.cnn2d import conv_encoder, halving
 from sepvae.networks.mlp import mlp_encoder
 from sepvae.training.fit import _own_randomness
 from sepvae.training.loader import GroupBatches, training_batches
+from sepvae.training.memory import kept_memory
 from sepvae.training.module import as_input
+from sepvae.training.processes import one_device
 
 # Chosen on the training part of digits-on-photos, split in two: shifts raise the balanced accuracy of its
 # eleven classes from 0.89 to 0.95, twice Adam's usual rate to 0.96; 1000 steps bring no more than 600.
@@ -60,7 +61,7 @@ class Judge:  # numpydoc ignore=PR02
             Class numbers.
         """
         chosen = [np.zeros(0, dtype=np.int64)]
-        with torch.inference_mode():
+        with torch.inference_mode(), kept_memory():
             for part in chunks(len(x), INFERENCE_BATCH):
                 logits = self.network(as_input(torch.from_numpy(x[part]).to(self.device), torch.float32))
                 chosen.append(logits.argmax(dim=1).cpu().numpy())
@@ -124,10 +125,10 @@ def train_judge(
         raise DataError(
             f"classes: wanted two or more, each with samples to learn from, got {sizes.tolist()} samples"
         )
-    device = Fabric(accelerator=accelerator, devices=1).device
+    device = one_device(accelerator)
     batch_size = max(BATCH, 4 * len(sizes))
     n_steps = min(n_steps, max(MAX_PASSES * len(used) // batch_size, 1))
-    with _own_randomness(random_state):
+    with _own_randomness(random_state), kept_memory():
         loader = training_batches(
             source,
             np.asarray(classes, dtype=np.int64),

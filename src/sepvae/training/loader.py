@@ -5,8 +5,9 @@ import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
+import lightning.pytorch as pl
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -66,7 +67,7 @@ class GroupBatches(Sampler[npt.NDArray[np.intp]]):
     positions : ndarray of int
         The samples to draw from.
     batch_size : int
-        Samples a batch, over all processes; the whole data if it has fewer.
+        Samples a batch, over all processes, the same number in each; the whole data if it has fewer.
     balanced : bool
         Equal numbers instead of the data's proportions.
     random_state : int
@@ -89,14 +90,14 @@ class GroupBatches(Sampler[npt.NDArray[np.intp]]):
         self.members = [positions[y[positions] == k] for k in range(int(y.max()) + 1)]
         self.rank, self.world_size, self.random_state = rank, world_size, random_state
         self.epoch = 0
-        batch_size = min(batch_size, len(positions))
-        self.n_batches = len(positions) // batch_size
         least = MIN_PER_GROUP * world_size
-        if batch_size < least * len(self.members):
+        if min(batch_size, len(positions)) < least * len(self.members):
             raise DataError(
                 f"batch_size: wanted {least * len(self.members)} or more, so that a batch holds {least} "
                 f"samples of every group, got {batch_size}"
             )
+        batch_size = min(batch_size, len(positions)) // world_size * world_size  # as many in each process
+        self.n_batches = len(positions) // batch_size
         shares = np.ones(len(self.members)) if balanced else np.array([len(m) for m in self.members])
         self.counts = _counts(shares, batch_size, self.n_batches, least)
 
@@ -202,10 +203,14 @@ def ordered_batches(
     positions: npt.NDArray[np.intp],
     *,
     batch_size: int,
+    rank: int = 0,
+    world_size: int = 1,
     num_workers: int | Literal["auto"] = "auto",
 ) -> DataLoader[tuple[Tensor, Tensor]]:
     """
     All samples in their order, for validation and encoding; the last batch may be smaller.
+
+    Several processes get as many each: where they cannot share a batch evenly, its first samples come again.
 
     Parameters
     ----------
@@ -216,7 +221,9 @@ def ordered_batches(
     positions : ndarray of int
         The samples of this part.
     batch_size : int
-        Samples a batch.
+        Samples a batch, over all processes.
+    rank, world_size : int
+        Which share of each batch this process gets.
     num_workers : int or "auto", default="auto"
         Processes that read ahead. "auto" is none for a source in memory, which is indexed faster than it
         could be sent, and else one for each core that this process may use, at most 8.
@@ -226,8 +233,82 @@ def ordered_batches(
     DataLoader
         Of pairs x, y.
     """
-    batches = [positions[part] for part in chunks(len(positions), batch_size)]
+    batches = []
+    for part in chunks(len(positions), batch_size):
+        shared = np.resize(positions[part], -(-len(part) // world_size) * world_size)
+        batches.append(shared[rank::world_size])
     return _Loader(Samples(source, y), batch_size=None, sampler=batches, **_workers(source, num_workers))
+
+
+class Batches(pl.LightningDataModule):
+    """
+    What training asks for batches, once it knows which of how many processes it is.
+
+    Parameters
+    ----------
+    source : Source
+        Where samples come from.
+    y : ndarray of int of shape (len(source),)
+        Groups, 0 the background.
+    parts : tuple of two ndarray of int
+        Positions for training and for validation; the latter may be empty.
+    batch_size, balanced, random_state, num_workers : object
+        As in `training_batches`.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        y: npt.NDArray[np.int64],
+        parts: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]],
+        *,
+        batch_size: int,
+        balanced: bool,
+        random_state: int,
+        num_workers: int | Literal["auto"],
+    ) -> None:
+        super().__init__()
+        self.source, self.y, self.parts = source, y, parts
+        self.batch_size, self.balanced = batch_size, balanced
+        self.random_state, self.num_workers = random_state, num_workers
+
+    def train_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+        """
+        Give this process its share of the training batches.
+
+        Returns
+        -------
+        DataLoader
+            As `training_batches` gives it.
+        """
+        return training_batches(
+            self.source,
+            self.y,
+            self.parts[0],
+            balanced=self.balanced,
+            random_state=self.random_state,
+            **self._shared(),
+        )
+
+    def val_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+        """
+        Give this process its share of the validation batches.
+
+        Returns
+        -------
+        DataLoader
+            As `ordered_batches` gives it.
+        """
+        return ordered_batches(self.source, self.y, self.parts[1], **self._shared())
+
+    def _shared(self) -> dict[str, Any]:
+        trainer = cast(pl.Trainer, self.trainer)  # it asks
+        return {
+            "batch_size": self.batch_size,
+            "rank": trainer.global_rank,
+            "world_size": trainer.world_size,
+            "num_workers": self.num_workers,
+        }
 
 
 def _workers(source: Source, num_workers: int | Literal["auto"]) -> dict[str, Any]:

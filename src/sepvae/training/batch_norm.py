@@ -1,0 +1,100 @@
+"""Batch normalisation over the batch of all processes, on a CPU too: torch's own takes GPUs only."""
+
+from functools import partial
+from typing import Any
+
+import torch
+from lightning.pytorch.plugins.layer_sync import TorchSyncBatchNorm
+from torch import Tensor, distributed, nn
+
+from sepvae.training.processes import total
+
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+class SyncBatchNorm(TorchSyncBatchNorm):
+    """What Lightning asks to bring batch norms together, in a fit on several processes only."""
+
+    def apply(self, model: nn.Module) -> nn.Module:
+        """
+        Let all batch norms of a model see the whole batch.
+
+        Parameters
+        ----------
+        model : Module
+            On its device.
+
+        Returns
+        -------
+        Module
+            The same.
+        """
+        if next(model.parameters()).is_cuda:
+            return super().apply(model)
+        for module in _batch_norms(model):
+            module.forward = partial(_normalised, module)  # type: ignore[method-assign]
+        return model
+
+    def revert(self, model: nn.Module) -> nn.Module:
+        """
+        Let them see their own samples again.
+
+        Parameters
+        ----------
+        model : Module
+            After the fit.
+
+        Returns
+        -------
+        Module
+            The same.
+        """
+        for module in _batch_norms(model):
+            module.__dict__.pop("forward", None)
+        return super().revert(model)
+
+
+def _batch_norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    return [module for module in model.modules() if isinstance(module, BATCH_NORMS)]
+
+
+def _normalised(module: nn.modules.batchnorm._BatchNorm, x: Tensor) -> Tensor:
+    """Batch norm with the mean and variance of all processes' rows, as many in each."""
+    if not module.training:
+        own: Tensor = type(module).forward(module, x)
+        return own
+    world, axes, shape = distributed.get_world_size(), [0, *range(2, x.ndim)], (1, -1, *[1] * (x.ndim - 2))
+    mean = _total(x.mean(axes)) / world
+    centred = x - mean.view(shape)
+    variance = _total(centred.square().mean(axes)) / world
+    _note(module, mean.detach(), variance.detach(), x.numel() // x.shape[1] * world)
+    normal = centred * (variance + module.eps).rsqrt().view(shape)
+    return normal if module.weight is None else normal * module.weight.view(shape) + module.bias.view(shape)
+
+
+class _Total(torch.autograd.Function):
+    """A sum over processes that gradients pass: what each loss says of the sum is added up in turn."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ARG004
+        return total(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ARG004
+        return total(gradient)
+
+
+def _total(x: Tensor) -> Tensor:
+    summed: Tensor = _Total.apply(x)  # type: ignore[no-untyped-call]
+    return summed
+
+
+def _note(module: nn.modules.batchnorm._BatchNorm, mean: Tensor, variance: Tensor, n: int) -> None:
+    """Running statistics, as torch keeps them: of the variance the unbiased estimate."""
+    if module.running_mean is None or module.running_var is None or module.num_batches_tracked is None:
+        return
+    module.num_batches_tracked += 1
+    momentum = 1 / float(module.num_batches_tracked) if module.momentum is None else module.momentum
+    with torch.no_grad():
+        module.running_mean.lerp_(mean, momentum)
+        module.running_var.lerp_(variance * n / (n - 1), momentum)

@@ -1,0 +1,68 @@
+"""Means of an epoch, over the samples of all processes."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from sepvae.training.processes import total
+
+
+class GroupMeans:
+    """
+    Means of per-sample values over an epoch, in all and by group, kept on the device until asked for.
+
+    Parameters
+    ----------
+    n_groups : int
+        Background and targets together.
+    """
+
+    def __init__(self, n_groups: int) -> None:
+        self.n_groups = n_groups
+        self.names: list[str] = []
+        self.sums: Tensor | float = 0.0  # (names, groups)
+        self.counts: Tensor | float = 0.0  # (groups,)
+
+    def add(self, values: dict[str, Tensor], y: Tensor) -> None:
+        """
+        Take in a batch.
+
+        Parameters
+        ----------
+        values : dict of str to Tensor of shape (batch,)
+            The same names each time.
+        y : Tensor of shape (batch,)
+            Groups.
+        """
+        members = one_hot(y, self.n_groups).float()
+        self.names = list(values)
+        self.sums = self.sums + torch.stack([v.detach().float() for v in values.values()]) @ members
+        self.counts = self.counts + members.sum(0)
+
+    def means(self) -> dict[str, float]:
+        """
+        Give the means so far.
+
+        Returns
+        -------
+        dict of str to float
+            Each name over all samples, and followed by _background and _target (_target1, .. for several)
+            over the samples of that group.
+        """
+        if isinstance(self.sums, float) or isinstance(self.counts, float):
+            return {}
+        sums, counts = total(self.sums).cpu(), total(self.counts).cpu()
+        targets = [f"target{k}" for k in range(1, self.n_groups)] if self.n_groups > 2 else ["target"]
+        means = {}
+        for name, by_group in zip(self.names, sums, strict=True):
+            means[name] = float(by_group.sum() / counts.sum())
+            if name.endswith(("_background", "_target", "_excess")):
+                continue  # a term of one group
+            for group, value, count in zip(["background", *targets], by_group, counts, strict=True):
+                if count > 0:
+                    means[f"{name}_{group}"] = float(value / count)
+        return means
+
+    def clear(self) -> None:
+        """Start again."""
+        self.sums, self.counts = 0.0, 0.0

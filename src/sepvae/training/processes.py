@@ -1,0 +1,111 @@
+"""
+What a process of a distributed fit has to know of the others; alone, there is nothing to know.
+
+Process r of n holds the rows r, r + n, r + 2 n, .. of each batch, as many as every other process.
+"""
+
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from torch import Tensor, distributed
+
+
+def one_device(accelerator: str) -> torch.device:
+    """
+    Find the device for work on one, whatever a scheduler's variables say of processes beside this.
+
+    Parameters
+    ----------
+    accelerator : str
+        As in `lightning.pytorch.Trainer`.
+
+    Returns
+    -------
+    torch.device
+        The first of its kind.
+    """
+    return Fabric(accelerator=accelerator, devices=1, plugins=[LightningEnvironment()]).device
+
+
+def is_alone(devices: Any, num_nodes: int) -> bool:
+    """
+    Say whether a fit is one process, whatever a scheduler's variables say of others beside it.
+
+    Parameters
+    ----------
+    devices, num_nodes : object
+        As in `lightning.pytorch.Trainer`.
+
+    Returns
+    -------
+    bool
+        True for one device on one node.
+    """
+    one_device = devices in (1, "1") or (isinstance(devices, list) and len(devices) == 1)
+    return one_device and num_nodes == 1
+
+
+def is_first(devices: Any, num_nodes: int) -> bool:
+    """
+    Say whether this process writes files, prints and goes on after the fit.
+
+    Parameters
+    ----------
+    devices, num_nodes : object
+        As in `lightning.pytorch.Trainer`.
+
+    Returns
+    -------
+    bool
+        True in one process of a fit.
+    """
+    return is_alone(devices, num_nodes) or rank_zero_only.rank == 0  # type: ignore[attr-defined]
+
+
+def everyone(x: Tensor) -> Tensor:
+    """
+    Gather the rows of all processes, in the order of the whole batch.
+
+    Parameters
+    ----------
+    x : Tensor of shape (rows, ...)
+        Of this process; as many rows in each.
+
+    Returns
+    -------
+    Tensor of shape (rows * processes, ...)
+        Detached where there are several processes; `x` itself where there is one.
+    """
+    if not _several():
+        return x
+    parts = [torch.empty_like(x) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(parts, x.detach().contiguous())
+    return torch.stack(parts, dim=1).flatten(0, 1)
+
+
+def total(x: Tensor) -> Tensor:
+    """
+    Add up what each process has counted.
+
+    Parameters
+    ----------
+    x : Tensor
+        Of this process.
+
+    Returns
+    -------
+    Tensor
+        The sum, the same in every process.
+    """
+    if not _several():
+        return x
+    x = x.clone()
+    distributed.all_reduce(x)
+    return x
+
+
+def _several() -> bool:
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1

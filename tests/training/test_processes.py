@@ -1,0 +1,81 @@
+"""Two processes give what one gives: every number of a fit, on the same batches and noise."""
+
+import os
+import subprocess
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sepvae.training.processes import everyone, is_alone, is_first, total
+
+SCRIPT = Path(__file__).parent / "distributed_fit.py"
+
+
+@pytest.fixture(scope="module")
+def one():
+    spec = spec_from_file_location("distributed_fit", SCRIPT)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.fit(1)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    out = tmp_path_factory.mktemp("two") / "found.npz"
+    command = [sys.executable, "-W", "error", str(SCRIPT), "2", str(out)]
+    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with np.load(out) as arrays:
+        return dict(arrays)
+
+
+def parts(found, kind):
+    return {name: value for name, value in found.items() if name.startswith(kind)}
+
+
+@pytest.mark.parametrize("kind", ["gradient0", "gradient1", "weight", "history", "codes"])
+def test_two_processes_give_what_one_gives(one, two, kind):
+    wanted, got = parts(one, kind), parts(two, kind)
+    assert wanted.keys() == got.keys() != set()
+    for name, value in wanted.items():
+        # Losses are averaged in single precision; all else is in double.
+        tolerance = 1e-5 if kind == "history" else 1e-9
+        np.testing.assert_allclose(got[name], value, rtol=tolerance, atol=tolerance, err_msg=name)
+
+
+def test_gradients_of_both_updates_are_there_and_reach_what_each_trains(one):
+    critic = parts(one, "gradient1")
+    assert all("critic" in name for name in critic)
+    assert not any("critic" in name for name in parts(one, "gradient0"))
+    assert all(np.abs(value).max() > 1e-6 for name, value in critic.items() if "weight" in name)
+
+
+def test_alone_there_is_nothing_to_gather_or_add():
+    x = torch.ones(2, 3)
+    assert everyone(x) is x
+    assert total(x) is x
+
+
+@pytest.mark.parametrize(("devices", "num_nodes", "alone"), [
+    (1, 1, True),
+    ("1", 1, True),
+    ([3], 1, True),
+    (2, 1, False),
+    ([0, 1], 1, False),
+    ("auto", 1, False),
+    (1, 2, False),
+])  # fmt: skip
+def test_one_device_on_one_node_is_alone(devices, num_nodes, alone):
+    assert is_alone(devices, num_nodes) is alone
+
+
+def test_one_of_many_tasks_of_a_scheduler_is_the_first_of_its_own_fit(monkeypatch):
+    from lightning.fabric.utilities.rank_zero import rank_zero_only
+
+    monkeypatch.setattr(rank_zero_only, "rank", 3)
+    assert is_first(1, 1)
+    assert not is_first(2, 1)
