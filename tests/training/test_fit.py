@@ -1,15 +1,18 @@
 import logging
 import random
+from functools import partial
 
 import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.testing import assert_close
 
 from sepvae.data.arrays import ArraySource
 from sepvae.errors import DataError
 from sepvae.methods.sepvae import SepVAEObjective
+from sepvae.training.callbacks import FitProgress
 from sepvae.training.fit import MONITOR, train
 
 OBJECTIVE = SepVAEObjective(
@@ -100,10 +103,25 @@ def test_double_precision():
     assert {p.dtype for p in model.parameters()} == {torch.float64}
 
 
-def test_lower_precision_in_autocast_keeps_parameters_in_full():
-    model, history = fit(precision="bf16-mixed")
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
+def test_weights_trained_in_lower_precision_are_kept_in_single(precision, monkeypatch):
+    monkeypatch.setattr("sepvae.training.fit.check_precision", lambda *_: None)  # whatever this processor is
+    model, history = fit(precision=precision)
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert np.isfinite(history["train_loss"]).all()
+
+
+def test_a_precision_that_only_costs_time_is_refused_before_training(monkeypatch):
+    monkeypatch.setattr("sepvae.training.precision._seconds", {torch.float32: 1, torch.bfloat16: 500}.get)
+    with pytest.raises(DataError, match="precision: bf16-mixed is 500 times slower"):
+        fit(precision="bf16-mixed")
+
+
+def test_a_compiled_step_trains_as_the_plain_one(monkeypatch):
+    """Traced and differentiated as for any compiler, but run by torch, which is quicker than compiling."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    plain, compiled = (fit(compile=compile, precision="64-true")[0] for compile in (False, True))  # noqa: A001
+    assert_close(compiled.state_dict(), plain.state_dict(), rtol=1e-9, atol=1e-12)
 
 
 def test_keep_best_gives_the_weights_of_the_epoch_with_the_least_validation_loss():
@@ -164,6 +182,13 @@ def test_callbacks_of_the_user_are_called():
 
     fit(callbacks=[count := Count()])
     assert count.epochs == 2
+
+
+def test_checkpoints_and_progress_bars_of_the_user_are_used(tmp_path):
+    checkpoint, bar = ModelCheckpoint(tmp_path, every_n_epochs=1), FitProgress()
+    fit(callbacks=[checkpoint, bar])
+    assert [path.suffix for path in tmp_path.iterdir()] == [".ckpt"]
+    assert bar.trainer.progress_bar_callback is bar
 
 
 def test_lightning_is_quiet_during_the_fit_and_as_before_after(capfd):

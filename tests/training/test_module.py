@@ -53,7 +53,15 @@ def model():
 def fit(model, tmp_path):
     """Train for some epochs of two batches of 8 in double precision; give the Lightning module."""
 
-    def run(objective=OBJECTIVE, *, epochs=3, reset_optimizer="never", validate=True, learning_rate=1e-2):
+    def run(
+        objective=OBJECTIVE,
+        *,
+        epochs=3,
+        reset_optimizer="never",
+        validate=True,
+        learning_rate=1e-2,
+        batch_size=8,
+    ):
         training = AlternatingTraining(
             model,
             objective,
@@ -74,7 +82,7 @@ def fit(model, tmp_path):
             default_root_dir=tmp_path,
         )
         source, rest = ArraySource(X, Y), np.arange(len(VALIDATION), len(Y))
-        batches = training_batches(source, Y, rest, batch_size=8, balanced=False, random_state=7)
+        batches = training_batches(source, Y, rest, batch_size=batch_size, balanced=False, random_state=7)
         validation = ordered_batches(source, Y, VALIDATION, batch_size=2) if validate else None
         with _quiet_lightning():
             trainer.fit(training, batches, validation)
@@ -239,6 +247,21 @@ def test_a_term_that_is_not_finite_stops_training_and_is_named(fit, astray):
     message = rf"stopped: {astray} not finite in epoch 1; try a lower learning_rate \(now 0.01\)"
     with pytest.raises(TrainingError, match=message):
         fit(Watched(losses=losses), validate=False)
+
+
+def test_a_long_epoch_is_not_waited_for(fit, monkeypatch):
+    monkeypatch.setattr("sepvae.training.module.CHECK_EVERY", 2)
+    steps = 0
+
+    def losses(*args):
+        nonlocal steps
+        steps += 1
+        losses = OBJECTIVE.losses(*args)
+        return losses._replace(terms=losses.terms | {"common_kl": np.inf * losses.terms["common_kl"]})
+
+    with pytest.raises(TrainingError, match="common_kl not finite in epoch 0"):
+        fit(Watched(losses=losses), batch_size=4)
+    assert steps == 2  # of five
 
 
 def test_group_means_are_those_of_a_loop():

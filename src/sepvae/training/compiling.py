@@ -44,7 +44,9 @@ class _Compiled(Generic[P, R]):
             return self.chosen(*args, **kwargs)
         fast: Callable[P, R] = torch.compile(self.function, dynamic=False)
         try:
-            result = fast(*args, **kwargs)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the compiler's, on its own code and on what it traces
+                result = fast(*args, **kwargs)
         except Exception as error:
             # The compiler's errors have no class in common; the function's own come again below.
             reason = " ".join(str(error).split("\n\n")[0].split()) or type(error).__name__

@@ -26,6 +26,7 @@ from sepvae.training.loader import Batches
 from sepvae.training.memory import kept_memory
 from sepvae.training.module import AlternatingTraining
 from sepvae.training.objective import Objective
+from sepvae.training.precision import check_precision
 from sepvae.training.processes import is_alone
 
 # The critic's estimate of the MI moves on its own, so it chooses nothing.
@@ -136,6 +137,7 @@ def train(
             logger=logger or False,
             default_root_dir=folder,
         )
+        check_precision(precision, trainer.strategy.root_device)
         trainer.fit(training, batches)
         if best is not None:
             _restore(training, trainer, best)
@@ -143,6 +145,8 @@ def train(
             raise TrainingError(
                 f"training stopped: weights are not finite; try a lower learning_rate (now {learning_rate:g})"
             )
+    if precision in ("bf16-true", "16-true"):
+        model.float()  # codes are computed, and weights kept, in single precision
     return model.cpu().eval(), pd.DataFrame(training.history)
 
 

@@ -1,0 +1,66 @@
+import ctypes
+import platform
+from threading import Thread
+
+import pytest
+
+from sepvae.training import memory
+from sepvae.training.memory import KEEP, USUAL, kept_memory
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """What the C library is told."""
+    calls = []
+    monkeypatch.setattr(memory, "_set", lambda _, values: calls.append(values))
+    return calls
+
+
+glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+
+
+@glibc
+def test_memory_is_kept_while_open_and_given_back_after(told):
+    with kept_memory():
+        assert told == [KEEP]
+    assert told == [KEEP, USUAL]
+
+
+@glibc
+def test_given_back_after_an_error_too(told):
+    with pytest.raises(RuntimeError), kept_memory():
+        raise RuntimeError
+    assert told == [KEEP, USUAL]
+
+
+@glibc
+def test_the_last_of_several_users_gives_it_back(told):
+    def inner():
+        with kept_memory():
+            pass
+
+    with kept_memory():
+        inner()
+        thread = Thread(target=inner)
+        thread.start()
+        thread.join()
+        assert told == [KEEP]
+    assert told == [KEEP, USUAL]
+
+
+@glibc
+def test_the_c_library_takes_every_value():
+    libc = ctypes.CDLL("libc.so.6")
+    try:
+        assert [libc.mallopt(*item) for item in KEEP.items()] == [1, 1]
+    finally:
+        assert [libc.mallopt(*item) for item in USUAL.items()] == [1, 1, 1]
+
+
+def test_another_c_library_is_left_alone(monkeypatch):
+    def missing(name):
+        raise OSError(name)
+
+    monkeypatch.setattr(memory.ctypes, "CDLL", missing)
+    with kept_memory():
+        assert memory._users == 0
