@@ -1,6 +1,6 @@
 """`Batch`, some samples at once, and `Source`, where they come from: the two shapes that data has here."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -105,6 +105,39 @@ def chunks(n: int, size: int) -> Iterator[IntArray]:
     """
     for start in range(0, n, size):
         yield np.arange(start, min(start + size, n))
+
+
+def gather(n: int, parts: Iterable[Sequence[AnyArray]]) -> list[AnyArray]:
+    """
+    Put parts of a result together as they come, in arrays that are made once.
+
+    What is kept of each part then never lies between the large blocks that come and go with the next ones.
+
+    Parameters
+    ----------
+    n : int
+        Rows in all, 1 or more.
+    parts : iterable of sequence of ndarray
+        Each of them some rows of every result.
+
+    Returns
+    -------
+    list of ndarray
+        Every result, of n rows.
+
+    Examples
+    --------
+    >>> gather(3, [(np.array([1, 2]),), (np.array([3]),)])
+    [array([1, 2, 3])]
+    """
+    whole: list[AnyArray] = []
+    start = 0
+    for part in parts:
+        whole = whole or [np.empty((n, *rows.shape[1:]), rows.dtype) for rows in part]
+        for all_rows, rows in zip(whole, part, strict=True):
+            all_rows[start : start + len(rows)] = rows
+        start += len(part[0])
+    return whole
 
 
 def in_unit_range(x: AnyArray) -> AnyArray:

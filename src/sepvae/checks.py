@@ -113,11 +113,13 @@ def check_images(x: AnyArray) -> None:
             f"X: wanted images (n, channels, h, w), got shape {x.shape}, which looks like channels last; "
             "give X.transpose(0, 3, 1, 2)"
         )
+    if not len(x):
+        raise DataError("X: wanted images, got none")
     if x.dtype == np.uint8:
         return
     if not np.issubdtype(x.dtype, np.floating):
         raise DataError(f"X: wanted images as uint8 or as floats in [0, 1], got {x.dtype}; convert them")
-    low, high = (float(x.min()), float(x.max())) if len(x) else (0.0, 0.0)
+    low, high = float(x.min()), float(x.max())
     if not np.isfinite([low, high]).all():
         bad = int(np.flatnonzero(~np.isfinite(x).all(axis=(1, 2, 3)))[0])
         raise DataError(

@@ -143,25 +143,3 @@ def codes_table(codes: Codes[npt.NDArray[Any]], about: pd.DataFrame) -> pd.DataF
     names = code_names(codes.common_mean.shape[1], codes.salient_mean.shape[1])
     means = np.concatenate([codes.common_mean, codes.salient_mean], axis=1)
     return pd.concat([about.reset_index(drop=True), pd.DataFrame(means, columns=names)], axis=1)
-
-
-def concatenate_codes(parts: Sequence[Codes[npt.NDArray[Any]]]) -> Codes[npt.NDArray[Any]]:
-    """
-    Join the codes of several batches, one after the other.
-
-    Parameters
-    ----------
-    parts : sequence of Codes of ndarray
-        At least one.
-
-    Returns
-    -------
-    Codes of ndarray
-        In that order.
-    """
-    return Codes(
-        np.concatenate([part.common_mean for part in parts]),
-        np.concatenate([part.common_logvar for part in parts]),
-        np.concatenate([part.salient_mean for part in parts]),
-        np.concatenate([part.salient_logvar for part in parts]),
-    )

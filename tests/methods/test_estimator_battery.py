@@ -187,6 +187,7 @@ BAD_IMAGES = {
     "NaN": (np.full((4, 1, 16, 16), np.nan), "NaN or infinite values, first in image 0"),
     "range": (np.full((4, 1, 16, 16), 255.0), r"wanted images in \[0, 1\], got values from 255 to 255"),
     "integers": (np.zeros((4, 1, 16, 16), dtype=int), "wanted images as uint8 or as floats"),
+    "none": (np.zeros((0, 1, 16, 16)), "wanted images, got none"),
     "small": (np.zeros((4, 1, 8, 16)), "wanted images of 16 x 16 or more"),
 }
 

@@ -16,9 +16,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 from torch import Tensor
 
-from sepvae.batch import AnyArray, IntArray, Source, chunks, in_unit_range
+from sepvae.batch import AnyArray, IntArray, Source, chunks, gather, in_unit_range
 from sepvae.checks import check_choice, check_flag, check_images, check_number, order_labels
-from sepvae.codes import Codes, code_names, concatenate_codes
+from sepvae.codes import Codes, code_names
 from sepvae.data.arrays import ArraySource
 from sepvae.data.splits import split
 from sepvae.data.tables import TableScaler
@@ -426,15 +426,15 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
             batches = ordered_batches(
                 source, everyone, everyone, batch_size=INFERENCE_BATCH, num_workers=self.num_workers
             )
-            return concatenate_codes([module.encode(put(x)).map(_as_numpy) for x, _ in batches])
+            return Codes(*gather(len(source), (_parts(module.encode(put(x))) for x, _ in batches)))
 
     def _decode(self, common: FloatArray, salient: FloatArray) -> FloatArray:
         with self._inference() as (module, put):
-            parts = [
-                _as_numpy(module.decode(put(common[part]), put(salient[part])))
+            decoded = (
+                [_as_numpy(module.decode(put(common[part]), put(salient[part])))]
                 for part in chunks(len(common), INFERENCE_BATCH)
-            ]
-        return np.concatenate(parts)
+            )
+            return gather(len(common), decoded)[0]
 
     def _in_units(self, decoded: FloatArray) -> FloatArray:
         return decoded if self.scaler_ is None else self.scaler_.inverse_transform(decoded)
@@ -466,6 +466,11 @@ def _as_array(X: Any) -> Any:
         raise DataError(
             "X: wanted samples of one shape, got several; bring them to one size first"
         ) from error
+
+
+def _parts(codes: Codes[Tensor]) -> list[FloatArray]:
+    parts = codes.common_mean, codes.common_logvar, codes.salient_mean, codes.salient_logvar
+    return [_as_numpy(part) for part in parts]
 
 
 def _as_numpy(tensor: Tensor) -> FloatArray:
