@@ -1,6 +1,6 @@
 """`Codes`: what the two encoders say about a batch, the one record that training, files and scores share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 

@@ -13,7 +13,7 @@ from sepvae.data.arrays import ArraySource
 from sepvae.errors import DataError
 from sepvae.methods.sepvae import SepVAEObjective
 from sepvae.training.callbacks import FitProgress
-from sepvae.training.fit import MONITOR, train
+from sepvae.training.fit import MONITOR, _trainer, train
 
 OBJECTIVE = SepVAEObjective(
     beta_common=1.0,
@@ -189,6 +189,25 @@ def test_checkpoints_and_progress_bars_of_the_user_are_used(tmp_path):
     fit(callbacks=[checkpoint, bar])
     assert [path.suffix for path in tmp_path.iterdir()] == [".ckpt"]
     assert bar.trainer.progress_bar_callback is bar
+
+
+@pytest.mark.parametrize("strategy", ["ddp_spawn", "ddp_fork"])
+def test_processes_that_would_keep_the_history_are_refused(strategy):
+    with pytest.raises(DataError, match=f"strategy: wanted ddp, .* got '{strategy}'"):
+        fit(devices=2, strategy=strategy)
+
+
+@pytest.mark.parametrize("strategy", ["auto", "ddp"])
+def test_several_devices_expect_parameters_that_a_backward_pass_does_not_reach(strategy):
+    trainer = _trainer([], strategy, accelerator="cpu", devices=2, num_nodes=1, logger=False)
+    assert trainer.strategy._ddp_kwargs == {"find_unused_parameters": True}
+
+
+def test_a_fit_on_one_device_takes_no_notice_of_a_schedulers_other_tasks(monkeypatch):
+    for name, value in {"NTASKS": "4", "PROCID": "2", "LOCALID": "2", "JOB_ID": "1", "JOB_NAME": "x"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    trainer = _trainer([], "auto", accelerator="cpu", devices=1, num_nodes=1, logger=False)
+    assert (trainer.global_rank, trainer.world_size) == (0, 1)
 
 
 def test_lightning_is_quiet_during_the_fit_and_as_before_after(capfd):

@@ -259,7 +259,7 @@ def test_a_long_epoch_is_not_waited_for(fit, monkeypatch):
         losses = OBJECTIVE.losses(*args)
         return losses._replace(terms=losses.terms | {"common_kl": np.inf * losses.terms["common_kl"]})
 
-    with pytest.raises(TrainingError, match="common_kl.* not finite in epoch 0"):
+    with pytest.raises(TrainingError, match=r"common_kl.* not finite in epoch 0"):
         fit(Watched(losses=losses), batch_size=4)
     assert steps == 2  # of five
 

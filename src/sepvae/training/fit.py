@@ -16,6 +16,7 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, ProgressBar
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
 from sepvae.batch import Source
 from sepvae.errors import DataError, TrainingError
@@ -166,6 +167,11 @@ def _trainer(callbacks: list[Callback], strategy: Any, **keywords: Any) -> pl.Tr
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
             **keywords,
+        )
+    if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
+        raise DataError(
+            f"strategy: wanted ddp, or another whose processes run the whole script, got {strategy!r}; "
+            "run it as a script, not in a notebook"
         )
     if strategy in ("auto", "ddp") and isinstance(trainer.strategy, DDPStrategy):
         # Each of the two backward passes reaches some parameters only, which DDP must be told to expect.
