@@ -6,7 +6,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from sepvae.codes import Codes
-from sepvae.networks.heads import Critic, GaussianEncoder, SalientClassifier, frozen, sample
+from sepvae.networks.heads import Critic, GaussianEncoder, SalientClassifier, sample
 
 
 def seeded(seed=0):
@@ -36,17 +36,19 @@ def test_critic_is_three_layers_on_common_and_salient_side_by_side():
     assert [layer.weight.shape for layer in (first, second, last)] == [(5, 5), (5, 5), (1, 5)]
 
 
-def test_frozen_passes_gradient_to_the_input_only():
-    critic, codes = Critic(3, 2), [torch.randn(4, dim, requires_grad=True) for dim in (3, 2)]
-    wanted = torch.autograd.grad(critic(*codes).sum(), codes)
-    frozen(critic)(*codes).sum().backward()
+HEADS = {"critic": (Critic(3, 2), (3, 2)), "classifier": (SalientClassifier(2, 3), (2,))}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_frozen_head_computes_the_same_and_passes_gradient_to_its_input_only(name):
+    head, dims = HEADS[name]
+    codes = [torch.randn(4, dim, generator=seeded(), requires_grad=True) for dim in dims]
+    logits = head(*codes)
+    wanted = torch.autograd.grad(logits.sum(), codes)
+    assert torch.equal(head(*codes, frozen=True), logits)
+    head(*codes, frozen=True).sum().backward()
     assert_close([code.grad for code in codes], list(wanted))
-    assert all(p.grad is None and p.requires_grad for p in critic.parameters())
-
-
-def test_frozen_computes_with_the_parameters_of_the_module():
-    critic, codes = Critic(3, 2), (torch.ones(4, 3), torch.ones(4, 2))
-    assert torch.equal(frozen(critic)(*codes), critic(*codes))
+    assert all(p.grad is None and p.requires_grad for p in head.parameters())
 
 
 def posterior(mean, logvar):

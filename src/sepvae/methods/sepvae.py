@@ -16,7 +16,7 @@ from sepvae.losses.priors import GroupPrior
 from sepvae.losses.reconstruction import gaussian_nll, optimal_variance, squared_error
 from sepvae.methods._estimator import ContrastiveEstimator
 from sepvae.networks.autoencoder import ContrastiveAutoencoder
-from sepvae.networks.heads import frozen, sample
+from sepvae.networks.heads import sample
 from sepvae.training.noise import Noise
 from sepvae.training.objective import Losses
 from sepvae.training.processes import everyone
@@ -177,8 +177,10 @@ class SepVAEObjective:  # numpydoc ignore=PR02
             "common_kl": standard_kl(codes.common_mean, codes.common_logvar),
             "salient_kl_target": (1 - background) * salient_kl,
             "salient_kl_background": background * salient_kl,
-            "salient_classification": group_cross_entropy(frozen(model.salient_classifier)(s), y),
-            "mutual_information": mutual_information(frozen(model.critic)(c, s), rectified=self.rectify_mi),
+            "salient_classification": group_cross_entropy(model.salient_classifier(s, frozen=True), y),
+            "mutual_information": mutual_information(
+                model.critic(c, s, frozen=True), rectified=self.rectify_mi
+            ),
         }
         shown = {"squared_error": error / pixels}
         if self.background_posterior_var != "learnt":

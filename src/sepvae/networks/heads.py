@@ -1,10 +1,8 @@
 """The small parts on top of features and codes: posterior head, salient classifier, critic."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.nn.functional import linear
 
 from sepvae.codes import Codes
 
@@ -62,6 +60,24 @@ class SalientClassifier(nn.Sequential):
     def __init__(self, salient_dim: int, n_groups: int) -> None:
         super().__init__(nn.Linear(salient_dim, salient_dim), nn.ReLU(), nn.Linear(salient_dim, n_groups - 1))
 
+    def forward(self, salient: Tensor, *, frozen: bool = False) -> Tensor:
+        """
+        Tell groups apart.
+
+        Parameters
+        ----------
+        salient : Tensor of shape (batch, salient_dim)
+            The code s.
+        frozen : bool, default=False
+            Let gradients pass to the code, but not to the parameters.
+
+        Returns
+        -------
+        Tensor of shape (batch, groups - 1)
+            Logits.
+        """
+        return _through(self, salient, frozen=frozen)
+
 
 class Critic(nn.Module):
     """
@@ -80,7 +96,7 @@ class Critic(nn.Module):
             nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1)
         )
 
-    def forward(self, common: Tensor, salient: Tensor) -> Tensor:
+    def forward(self, common: Tensor, salient: Tensor, *, frozen: bool = False) -> Tensor:
         """
         Compare pairs of codes.
 
@@ -90,32 +106,24 @@ class Critic(nn.Module):
             The code c.
         salient : Tensor of shape (batch, salient_dim)
             The code s, of the same image or of another.
+        frozen : bool, default=False
+            Let gradients pass to the codes, but not to the parameters.
 
         Returns
         -------
         Tensor of shape (batch,)
             Logits: the log-odds that both codes are of one image.
         """
-        logits: Tensor = self.layers(torch.cat([common, salient], dim=1))
-        return logits.squeeze(1)
+        return _through(self.layers, torch.cat([common, salient], dim=1), frozen=frozen).squeeze(1)
 
 
-def frozen(module: nn.Module) -> Callable[..., Tensor]:
-    """
-    Let gradients pass through a module to its input, but not to its parameters.
-
-    Parameters
-    ----------
-    module : Module
-        Left as it is.
-
-    Returns
-    -------
-    callable
-        Computes what `module` does.
-    """
-    constants = {name: parameter.detach() for name, parameter in module.named_parameters()}
-    return lambda *inputs: functional_call(module, constants, inputs)
+def _through(layers: nn.Sequential, x: Tensor, *, frozen: bool) -> Tensor:
+    for layer in layers:
+        if frozen and isinstance(layer, nn.Linear):
+            x = linear(x, layer.weight.detach(), layer.bias.detach())
+        else:
+            x = layer(x)
+    return x
 
 
 def sample(codes: Codes[Tensor], noise: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
