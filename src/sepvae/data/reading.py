@@ -1,7 +1,6 @@
 """Listed samples as a source: kept in memory as far as they may be, else read when they are needed."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from sepvae.data.arrays import ArraySource, StreamSource
 from sepvae.data.listing import Listing
 from sepvae.data.mapped import MappedArray
 from sepvae.data.measures import measure
+from sepvae.data.parallel import in_order
 from sepvae.data.pixels import Fit, check_look, check_size, open_image, pixels_of, resized
 from sepvae.errors import DataError
 
@@ -170,34 +170,34 @@ class ImageReader:  # numpydoc ignore=PR02
 def _read_files(
     listing: Listing, reader: ImageReader | None, kept: int, progress: Progress | None
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Decode every file once: measure it, and keep the first; Pillow works outside Python's lock."""
+    """Decode every file once: measure it, and keep the first."""
     n = len(listing)
     if reader is not None:
         reader.kept = np.empty((kept, *reader.shape), dtype=np.uint8)
 
-    def read(i: int) -> dict[str, Any] | str:
+    def read(i: int) -> tuple[dict[str, Any] | str, npt.NDArray[np.uint8] | None]:
+        """Measures, or why there are none, and the image, if it is kept."""
         try:
             image, content = open_image(listing.files[i])
             channels = reader.shape[0] if reader else 1 if image.mode in GREY else 3
             pixels = pixels_of(image, channels)
         except Exception as error:  # decoders raise whatever they stumble on
-            return _reason(error)
-        if reader is not None and i < kept:
-            reader.kept[i] = reader.shown(pixels)
-        return measure(pixels, image.mode, content)
+            return _reason(error), None
+        shown = reader.shown(pixels) if reader is not None and i < kept else None
+        return measure(pixels, image.mode, content), shown
 
     measures: list[dict[str, Any]] = []
     bad: dict[str, str] = {}
-    # The threads have the cores already: matrix products with threads of their own would only slow them.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor() as pool:
-        for done, (id_, found) in enumerate(
-            zip(listing.about["id"], pool.map(read, range(n)), strict=True), 1
-        ):
+    # The processes have the cores already: matrix products with threads of their own would only slow them.
+    with threadpool_limits(1, "blas"):
+        for i, (id_, (found, shown)) in enumerate(zip(listing.about["id"], in_order(read, n), strict=True)):
             measures.append({} if isinstance(found, str) else found)
             if isinstance(found, str):
                 bad[id_] = found
+            if reader is not None and shown is not None:
+                reader.kept[i] = shown
             if progress:
-                progress(done, n)
+                progress(i + 1, n)
     return pd.DataFrame(measures, index=range(n), columns=MEASURES), bad
 
 

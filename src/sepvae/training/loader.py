@@ -1,6 +1,5 @@
 """Batches: every group in each of them, one indexing call a batch."""
 
-import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sepvae.batch import AnyArray, Source, chunks
+from sepvae.data.parallel import n_cores
 from sepvae.errors import DataError
 
 MAX_WORKERS = 8
@@ -323,15 +323,3 @@ def _workers(source: Source, num_workers: int | Literal["auto"]) -> dict[str, An
     if num_workers == 0 or sys.platform != "linux":
         return {}
     return {"num_workers": num_workers, "persistent_workers": True, "multiprocessing_context": "fork"}
-
-
-def n_cores() -> int:
-    """
-    Count the cores that this process may use, as a scheduler such as SLURM allots them.
-
-    Returns
-    -------
-    int
-        At least 1.
-    """
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
