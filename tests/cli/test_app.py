@@ -299,3 +299,29 @@ def test_as_a_process_a_mistake_exits_with_two(tmp_path: Path) -> None:
     assert result.returncode == 2
     assert result.stderr.startswith("sepvae: nowhere: wanted a folder")
     assert result.stderr.count("\n") == 1
+
+
+def test_as_two_processes_a_fit_leaves_one_run_and_says_all_once(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = [
+        sys.executable,
+        "-m",
+        "sepvae",
+        "fit",
+        str(folder),
+        "--out",
+        str(out),
+        "--permutations",
+        "0",
+        *QUICK,
+    ]
+    for pair in ("accelerator=cpu", "devices=2", "batch_size=8"):
+        command += ["--set", pair]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert len(pd.read_csv(out / "metrics.csv")) == 1
+    assert [result.stdout.count(words) for words in ("note: background is", "drawing", "report:")] == [
+        1,
+        1,
+        1,
+    ]
