@@ -31,7 +31,7 @@ class Gradients(Callback):
 
 def data():
     rng = np.random.default_rng(0)
-    y = np.repeat(["healthy", "ill"], [60, 41])
+    y = np.repeat(["healthy", "ill"], [91, 10])
     return rng.normal(size=(101, 6)) + 2 * (y == "ill")[:, None], y
 
 

@@ -1,12 +1,14 @@
 import logging
 import random
-from functools import partial
+from pathlib import Path
 
 import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
 from torch.testing import assert_close
 
 from sepvae.data.arrays import ArraySource
@@ -119,8 +121,16 @@ def test_a_precision_that_only_costs_time_is_refused_before_training(monkeypatch
 
 def test_a_compiled_step_trains_as_the_plain_one(monkeypatch):
     """Traced and differentiated as for any compiler, but run by torch, which is quicker than compiling."""
-    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    traced = []
+
+    def trace(function, **keywords):
+        traced.append(function.__name__)
+        return real(function, backend="aot_eager", **keywords)
+
+    real = torch.compile
+    monkeypatch.setattr(torch, "compile", trace)
     plain, compiled = (fit(compile=compile, precision="64-true")[0] for compile in (False, True))  # noqa: A001
+    assert traced == ["_posterior", "_critic_loss", "_losses"]
     assert_close(compiled.state_dict(), plain.state_dict(), rtol=1e-9, atol=1e-12)
 
 
@@ -184,11 +194,19 @@ def test_callbacks_of_the_user_are_called():
     assert count.epochs == 2
 
 
-def test_checkpoints_and_progress_bars_of_the_user_are_used(tmp_path):
-    checkpoint, bar = ModelCheckpoint(tmp_path, every_n_epochs=1), FitProgress()
-    fit(callbacks=[checkpoint, bar])
-    assert [path.suffix for path in tmp_path.iterdir()] == [".ckpt"]
+def test_checkpoints_and_progress_bars_of_the_user_are_used(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    checkpoint, bar = ModelCheckpoint(every_n_epochs=1), FitProgress()
+    fit(callbacks=[checkpoint, bar], progress_bar=True)
+    assert Path(checkpoint.best_model_path).is_file()
     assert bar.trainer.progress_bar_callback is bar
+
+
+def test_logs_are_written_whatever_number_a_scheduler_gives_the_task(tmp_path, monkeypatch):
+    monkeypatch.setattr(rank_zero_only, "rank", 2)
+    fit(logger=CSVLogger(tmp_path))
+    assert list(tmp_path.rglob("metrics.csv"))
+    assert rank_zero_only.rank == 2
 
 
 @pytest.mark.parametrize("strategy", ["ddp_spawn", "ddp_fork"])

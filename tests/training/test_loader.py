@@ -23,7 +23,8 @@ def batches(sizes, batch_size, *, balanced=False, epoch=0, seed=0, **share):
     y = np.random.default_rng(0).permutation(np.repeat(np.arange(len(sizes)), sizes))
     sampler = GroupBatches(y, np.arange(len(y)), batch_size, balanced=balanced, random_state=seed, **share)
     sampler.set_epoch(epoch)
-    assert len(sampler) == len(y) // batch_size
+    n = share.get("world_size", 1)
+    assert len(sampler) == len(y) // (batch_size // n * n)
     return list(sampler), y
 
 
@@ -117,19 +118,40 @@ def test_processes_part_each_batch_between_them(sizes, batch_size):
         assert abs(len(parts[0]) - len(parts[1])) <= 1
 
 
-@pytest.mark.parametrize("rank", [0, 1])
-@pytest.mark.parametrize(
-    ("sizes", "batch_size"), [((497, 3), 33), ((20, 100), 8), ((45, 45, 10), 12)], ids=str
-)
-def test_every_process_holds_two_of_each_group(sizes, batch_size, rank):
-    assert counts(sizes, batch_size, rank=rank, world_size=2).min() >= 2
+def test_a_rare_group_is_no_more_frequent_for_being_shared():
+    alone, shared = ([batches((190, 10), 40, rank=r, world_size=w)[0] for r in range(w)] for w in (1, 4))
+    y = batches((190, 10), 40)[1]
+    of_rare = [
+        sum(int((y[batch] == 1).sum()) for share in parts for batch in share) for parts in (alone, shared)
+    ]
+    assert of_rare == [10, 10]
 
 
-@pytest.mark.parametrize(("batch_size", "world_size", "least"), [(3, 1, 4), (7, 2, 8)])
-def test_a_batch_too_small_for_every_group_is_refused(batch_size, world_size, least):
-    message = f"batch_size: wanted {least} or more, .* {least // 2} samples of every group, got {batch_size}"
+def test_a_batch_size_is_rounded_so_that_processes_get_as_many():
+    shares = [batches((50, 50), 15, rank=rank, world_size=2)[0] for rank in (0, 1)]
+    assert {len(batch) for share in shares for batch in share} == {7}
+
+
+@pytest.mark.parametrize(("batch_size", "world_size", "got"), [(3, 1, 3), (5, 4, 4), (3, 2, 2)])
+def test_a_batch_too_small_for_every_group_is_refused(batch_size, world_size, got):
+    sizes = (50, 50, 50) if got == 4 else (50, 50)
+    message = f"batch_size: wanted {2 * len(sizes)} or more, .* 2 samples of every group, got {got}"
     with pytest.raises(DataError, match=message):
-        batches((50, 50), batch_size, world_size=world_size)
+        batches(sizes, batch_size, world_size=world_size)
+
+
+def test_processes_share_ordered_batches_and_repeat_a_few_of_the_last():
+    source, y = ArraySource(np.arange(20.0)[:, None], np.zeros(20)), np.zeros(20, dtype=int)
+    shares = [
+        [
+            x[:, 0].tolist()
+            for x, _ in ordered_batches(source, y, np.arange(20), batch_size=8, rank=r, world_size=3)
+        ]
+        for r in range(3)
+    ]
+    rows = [sorted(row for part in parts for row in part) for parts in zip(*shares, strict=True)]
+    assert rows == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11], [12, 13, 14, 15, 16, 17], [18, 18, 19]]
+    assert all(len({len(part) for part in parts}) == 1 for parts in zip(*shares, strict=True))
 
 
 class CountingSource(ArraySource):

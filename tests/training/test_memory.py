@@ -62,5 +62,14 @@ def test_another_c_library_is_left_alone(monkeypatch):
         raise OSError(name)
 
     monkeypatch.setattr(memory.ctypes, "CDLL", missing)
+    with pytest.raises(RuntimeError) as raised, kept_memory():
+        raise RuntimeError
+    assert raised.value.__context__ is None  # an error of ours is not told as one of the library
+
+
+@glibc
+def test_a_setting_of_the_user_is_left_alone(told, monkeypatch):
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "100000")
     with kept_memory():
-        assert memory._users == 0
+        assert told == []
+    assert told == []

@@ -9,7 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 
+from sepvae import SepVAE
+from sepvae.errors import DataError
 from sepvae.training.processes import everyone, is_alone, is_first, total
 
 SCRIPT = Path(__file__).parent / "distributed_fit.py"
@@ -56,8 +59,8 @@ def test_gradients_of_both_updates_are_there_and_reach_what_each_trains(one):
 
 def test_alone_there_is_nothing_to_gather_or_add():
     x = torch.ones(2, 3)
-    assert everyone(x) is x
-    assert total(x) is x
+    assert everyone(x, 1) is x
+    assert total(x, 1) is x
 
 
 @pytest.mark.parametrize(("devices", "num_nodes", "alone"), [
@@ -73,9 +76,21 @@ def test_one_device_on_one_node_is_alone(devices, num_nodes, alone):
     assert is_alone(devices, num_nodes) is alone
 
 
-def test_one_of_many_tasks_of_a_scheduler_is_the_first_of_its_own_fit(monkeypatch):
-    from lightning.fabric.utilities.rank_zero import rank_zero_only
+@pytest.mark.parametrize(("keyword", "value"), [("random_state", None), ("compile", True)])
+def test_what_processes_could_not_agree_on_is_refused(keyword, value):
+    x, y = np.zeros((20, 3)), np.arange(20) % 2
+    with pytest.raises(DataError, match=f"{keyword}: wanted .*, got {value}"):
+        SepVAE(devices=2, accelerator="cpu", **{keyword: value}).fit(x, y)
 
+
+@pytest.mark.parametrize(("node", "rank", "first"), [("0", 0, True), ("0", 1, False), ("1", 0, False)])
+def test_the_first_process_is_the_first_of_the_first_node(monkeypatch, node, rank, first):
+    monkeypatch.setenv("NODE_RANK", node)
+    monkeypatch.setattr(rank_zero_only, "rank", rank)
+    assert is_first(2, 2) is first
+
+
+def test_one_of_many_tasks_of_a_scheduler_is_the_first_of_its_own_fit(monkeypatch):
     monkeypatch.setattr(rank_zero_only, "rank", 3)
     assert is_first(1, 1)
     assert not is_first(2, 1)

@@ -31,7 +31,7 @@ from sepvae.training.loader import ordered_batches
 from sepvae.training.memory import kept_memory
 from sepvae.training.module import as_input
 from sepvae.training.objective import Objective
-from sepvae.training.processes import one_device
+from sepvae.training.processes import is_alone, one_device
 
 FloatArray = npt.NDArray[Any]
 TABLE_ROWS, IMAGES = 2048, 128  # encoded at once: more gain nothing, and take more memory
@@ -352,6 +352,11 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
         if self.random_state is not None:
             check_number("random_state", self.random_state, least=0, whole=True, or_else="None")
         check_number("num_nodes", self.num_nodes, least=1, whole=True)
+        if not is_alone(self.devices, self.num_nodes):
+            if self.random_state is None:
+                raise DataError("random_state: wanted a number, the same in all processes, got None")
+            if self.compile:
+                raise DataError("compile: wanted False with several devices or nodes, got True")
         for name in ("balanced", "compile", "progress_bar"):
             check_flag(name, getattr(self, name))
         if self.num_workers != "auto":

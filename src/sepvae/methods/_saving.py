@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 WEIGHTS, ABOUT = "model.safetensors", "model.json"
-# How a fit is run, not what was fitted: left out of the file.
-# They say how to fit, on what machine; a loaded model runs wherever it is.
+# How a fit is run, and on what machine, not what was fitted: left out of the file.
 NOT_SAVED = (
     *("progress_bar", "compile", "accelerator", "devices", "num_nodes", "strategy", "logger", "callbacks"),
 )

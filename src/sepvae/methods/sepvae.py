@@ -134,7 +134,7 @@ class SepVAEObjective:  # numpydoc ignore=PR02
             Cross-entropy.
         """
         c, s = sample(codes, noise.critic)
-        return critic_loss(model.critic(c, s), model.critic(c, everyone(s)[noise.partners]))
+        return critic_loss(model.critic(c, s), model.critic(c, everyone(s, noise.processes)[noise.partners]))
 
     def losses(
         self,
@@ -173,7 +173,9 @@ class SepVAEObjective:  # numpydoc ignore=PR02
         prior = self.prior.mean(y), self.prior.variance(y)
         salient_kl = gaussian_kl(codes.salient_mean, codes.salient_logvar, *prior)
         terms = {
-            "reconstruction": gaussian_nll(error, pixels, self._variance(error, pixels)),
+            "reconstruction": gaussian_nll(
+                error, pixels, self._variance(everyone(error, noise.processes), pixels)
+            ),
             "common_kl": standard_kl(codes.common_mean, codes.common_logvar),
             "salient_kl_target": (1 - background) * salient_kl,
             "salient_kl_background": background * salient_kl,
@@ -193,7 +195,7 @@ class SepVAEObjective:  # numpydoc ignore=PR02
 
     def _variance(self, error: Tensor, pixels: int) -> Tensor | float:
         learnt = self.reconstruction_var == "learnt"
-        return optimal_variance(everyone(error), pixels) if learnt else float(self.reconstruction_var)
+        return optimal_variance(error, pixels) if learnt else float(self.reconstruction_var)
 
 
 class SepVAE(ContrastiveEstimator):

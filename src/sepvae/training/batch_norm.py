@@ -64,12 +64,15 @@ def _normalised(module: nn.modules.batchnorm._BatchNorm, x: Tensor) -> Tensor:
         own: Tensor = type(module).forward(module, x)
         return own
     world, axes, shape = distributed.get_world_size(), [0, *range(2, x.ndim)], (1, -1, *[1] * (x.ndim - 2))
-    mean = _total(x.mean(axes)) / world
-    centred = x - mean.view(shape)
+    full = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    mean = _total(full.mean(axes)) / world
+    centred = full - mean.view(shape)
     variance = _total(centred.square().mean(axes)) / world
     _note(module, mean.detach(), variance.detach(), x.numel() // x.shape[1] * world)
     normal = centred * (variance + module.eps).rsqrt().view(shape)
-    return normal if module.weight is None else normal * module.weight.view(shape) + module.bias.view(shape)
+    if module.weight is not None:
+        normal = normal * module.weight.view(shape) + module.bias.view(shape)
+    return normal.to(x.dtype)
 
 
 class _Total(torch.autograd.Function):
@@ -77,11 +80,11 @@ class _Total(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ARG004
-        return total(x)
+        return total(x, distributed.get_world_size())
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ARG004
-        return total(gradient)
+        return total(gradient, distributed.get_world_size())
 
 
 def _total(x: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import logging
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
 
 import lightning.pytorch as pl
@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, ProgressBar
+from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping, ModelCheckpoint, ProgressBar
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
@@ -28,7 +28,7 @@ from sepvae.training.memory import kept_memory
 from sepvae.training.module import AlternatingTraining
 from sepvae.training.objective import Objective
 from sepvae.training.precision import check_precision
-from sepvae.training.processes import is_alone
+from sepvae.training.processes import first_of_one, is_alone, is_first
 
 # The critic's estimate of the MI moves on its own, so it chooses nothing.
 MONITOR = "validation_loss_without_mi"
@@ -125,7 +125,8 @@ def train(
         )
         best = ModelCheckpoint(folder, monitor=MONITOR, save_weights_only=True) if keep == "best" else None
         stop = EarlyStopping(MONITOR, patience=early_stopping) if early_stopping is not None else None
-        bar = FitProgress() if progress_bar else None
+        own_bar = any(isinstance(callback, ProgressBar) for callback in callbacks or [])
+        bar = FitProgress() if progress_bar and not own_bar else None
         trainer = _trainer(
             [callback for callback in (bar, best, stop, *(callbacks or [])) if callback is not None],
             strategy,
@@ -136,10 +137,13 @@ def train(
             num_nodes=num_nodes,
             precision=precision,
             logger=logger or False,
-            default_root_dir=folder,
         )
-        check_precision(precision, trainer.strategy.root_device)
-        trainer.fit(training, batches)
+        if is_first(devices, num_nodes):
+            check_precision(trainer.precision, trainer.strategy.root_device)
+        if compile:
+            torch.compiler.reset()  # it gives up after some functions that differ in their constants only
+        with first_of_one() if is_alone(devices, num_nodes) else nullcontext():
+            trainer.fit(training, batches)
         if best is not None:
             _restore(training, trainer, best)
         if not all(torch.isfinite(parameter).all() for parameter in model.parameters()):
@@ -161,7 +165,7 @@ def _trainer(callbacks: list[Callback], strategy: Any, **keywords: Any) -> pl.Tr
             callbacks=callbacks,
             strategy=strategy,
             plugins=plugins,
-            enable_checkpointing=any(isinstance(callback, ModelCheckpoint) for callback in callbacks),
+            enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
             enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
             enable_model_summary=False,
             num_sanity_val_steps=0,
@@ -201,7 +205,7 @@ def _plain_refusal() -> Iterator[None]:
     """Say in one line which keyword Lightning refuses: a GPU that is not there, an unknown strategy."""
     try:
         yield
-    except (MisconfigurationException, ValueError) as error:
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"accelerator, devices, strategy or precision: {reason}") from error
 

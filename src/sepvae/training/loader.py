@@ -90,16 +90,15 @@ class GroupBatches(Sampler[npt.NDArray[np.intp]]):
         self.members = [positions[y[positions] == k] for k in range(int(y.max()) + 1)]
         self.rank, self.world_size, self.random_state = rank, world_size, random_state
         self.epoch = 0
-        least = MIN_PER_GROUP * world_size
-        if min(batch_size, len(positions)) < least * len(self.members):
-            raise DataError(
-                f"batch_size: wanted {least * len(self.members)} or more, so that a batch holds {least} "
-                f"samples of every group, got {batch_size}"
-            )
         batch_size = min(batch_size, len(positions)) // world_size * world_size  # as many in each process
+        if batch_size < (least := MIN_PER_GROUP * len(self.members)):
+            raise DataError(
+                f"batch_size: wanted {least} or more, so that a batch holds {MIN_PER_GROUP} samples of every "
+                f"group, got {batch_size}"
+            )
         self.n_batches = len(positions) // batch_size
         shares = np.ones(len(self.members)) if balanced else np.array([len(m) for m in self.members])
-        self.counts = _counts(shares, batch_size, self.n_batches, least)
+        self.counts = _counts(shares, batch_size, self.n_batches, MIN_PER_GROUP)
 
     def set_epoch(self, epoch: int) -> None:
         """
@@ -210,7 +209,8 @@ def ordered_batches(
     """
     All samples in their order, for validation and encoding; the last batch may be smaller.
 
-    Several processes get as many each: where they cannot share a batch evenly, its first samples come again.
+    Several processes get as many each: where they cannot share the last batch evenly, its first samples come
+    again.
 
     Parameters
     ----------
@@ -234,7 +234,7 @@ def ordered_batches(
         Of pairs x, y.
     """
     batches = []
-    for part in chunks(len(positions), batch_size):
+    for part in chunks(len(positions), max(batch_size // world_size, 1) * world_size):
         shared = np.resize(positions[part], -(-len(part) // world_size) * world_size)
         batches.append(shared[rank::world_size])
     return _Loader(Samples(source, y), batch_size=None, sampler=batches, **_workers(source, num_workers))

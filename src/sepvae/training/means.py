@@ -39,9 +39,14 @@ class GroupMeans:
         self.sums = self.sums + torch.stack([v.detach().float() for v in values.values()]) @ members
         self.counts = self.counts + members.sum(0)
 
-    def means(self) -> dict[str, float]:
+    def means(self, processes: int = 1) -> dict[str, float]:
         """
         Give the means so far.
+
+        Parameters
+        ----------
+        processes : int, default=1
+            How many share the fit; each gets the means over all.
 
         Returns
         -------
@@ -51,7 +56,7 @@ class GroupMeans:
         """
         if isinstance(self.sums, float) or isinstance(self.counts, float):
             return {}
-        sums, counts = total(self.sums).cpu(), total(self.counts).cpu()
+        sums, counts = (total(part, processes).cpu() for part in (self.sums, self.counts))
         targets = [f"target{k}" for k in range(1, self.n_groups)] if self.n_groups > 2 else ["target"]
         means = {}
         for name, by_group in zip(self.names, sums, strict=True):

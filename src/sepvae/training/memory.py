@@ -6,6 +6,7 @@ soon as they are freed, and the kernel clears every page that it hands out again
 """
 
 import ctypes
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 # a block of 32 MB, as any that uses tensors has.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
 KEEP = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 2**31 - 1}
+USERS = {"MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"}
 USUAL = {M_MMAP_MAX: 65536, M_MMAP_THRESHOLD: 32 << 20, M_TRIM_THRESHOLD: 64 << 20}
 
 _lock = threading.Lock()
@@ -25,12 +27,12 @@ def kept_memory() -> Iterator[None]:
     """
     Keep freed memory while the context is open, and give it back at the end.
 
-    Changes how fast memory is had, nothing else. Where the C library is another than glibc (macOS, Windows,
-    musl), it does nothing.
+    The setting is of the whole process; at the end it is what glibc arrives at by itself in a program that
+    uses large blocks. Where the C library is another (macOS, Windows, musl), or the user's environment sets
+    it up, nothing is changed.
     """
-    try:
-        libc = ctypes.CDLL("libc.so.6")
-    except OSError:
+    libc = _glibc()
+    if libc is None:
         yield
         return
     _enter(libc)
@@ -38,6 +40,16 @@ def kept_memory() -> Iterator[None]:
         yield
     finally:
         _leave(libc)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    """The library whose setting is ours to change."""
+    if not USERS.isdisjoint(os.environ):
+        return None
+    try:
+        return ctypes.CDLL("libc.so.6")
+    except OSError:
+        return None
 
 
 def _enter(libc: ctypes.CDLL) -> None:

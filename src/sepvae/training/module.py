@@ -134,7 +134,7 @@ class AlternatingTraining(pl.LightningModule):
 
         self._note("train", losses, critic_loss, y)
         if (step + 1) % CHECK_EVERY == 0:
-            self._stop_if_astray([self.epoch_means["train"].means()])
+            self._stop_if_astray([self.epoch_means["train"].means(self.trainer.world_size)])
 
     def validation_step(self, batch: tuple[Tensor, Tensor], step: int) -> None:
         """
@@ -209,7 +209,7 @@ class AlternatingTraining(pl.LightningModule):
 
     def _log(self, stage: str) -> dict[str, float]:
         """Log every term, unweighted, weighted and by group, and their sum with and without the MI."""
-        means = self.epoch_means[stage].means()
+        means = self.epoch_means[stage].means(self.trainer.world_size)
         self.epoch_means[stage].clear()
         weighted = {f"{name}_weighted": w * means[name] for name, w in self.objective.weights.items()}
         loss = sum(weighted.values())

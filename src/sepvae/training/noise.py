@@ -21,11 +21,14 @@ class Noise(NamedTuple):  # numpydoc ignore=PR02
     partners : Tensor of shape (batch,)
         For each common code the row of another image, whose salient code makes up a pair of q(c)q(s); counted
         among the samples of all processes.
+    processes : int, default=1
+        How many share the batch.
     """
 
     critic: tuple[Tensor, Tensor]
     partners: Tensor
     model: tuple[Tensor, Tensor]
+    processes: int = 1
 
 
 def draw_noise(codes: Codes[Tensor], generator: torch.Generator, rank: int = 0, world_size: int = 1) -> Noise:
@@ -48,8 +51,8 @@ def draw_noise(codes: Codes[Tensor], generator: torch.Generator, rank: int = 0, 
     """
     rows, own = len(codes.common_mean) * world_size, slice(rank, None, world_size)
     c, s = (partial(_normal, mean, rows, own, generator) for mean in (codes.common_mean, codes.salient_mean))
-    # Arguments are evaluated in order, which is part of what a seed means.
-    return Noise(critic=(c(), s()), partners=derangement(rows, generator)[own], model=(c(), s()))
+    critic, partners, model = (c(), s()), derangement(rows, generator)[own], (c(), s())
+    return Noise(critic, partners, model, world_size)
 
 
 def _normal(like: Tensor, rows: int, own: slice, generator: torch.Generator) -> Tensor:

@@ -18,7 +18,7 @@ def check_precision(precision: object, device: torch.device) -> None:
     Parameters
     ----------
     precision : object
-        As in `lightning.pytorch.Trainer`.
+        As `lightning.pytorch.Trainer` has it.
     device : torch.device
         Where training takes place; nothing but a CPU is measured.
 

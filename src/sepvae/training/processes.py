@@ -4,6 +4,10 @@ What a process of a distributed fit has to know of the others; alone, there is n
 Process r of n holds the rows r, r + n, r + 2 n, .. of each batch, as many as every other process.
 """
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -13,6 +17,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from torch import Tensor, distributed
 
 
+@cache
 def one_device(accelerator: str) -> torch.device:
     """
     Find the device for work on one, whatever a scheduler's variables say of processes beside this.
@@ -44,8 +49,8 @@ def is_alone(devices: Any, num_nodes: int) -> bool:
     bool
         True for one device on one node.
     """
-    one_device = devices in (1, "1") or (isinstance(devices, list) and len(devices) == 1)
-    return one_device and num_nodes == 1
+    single = devices in (1, "1") or (isinstance(devices, list) and len(devices) == 1)
+    return single and num_nodes == 1
 
 
 def is_first(devices: Any, num_nodes: int) -> bool:
@@ -62,10 +67,22 @@ def is_first(devices: Any, num_nodes: int) -> bool:
     bool
         True in one process of a fit.
     """
-    return is_alone(devices, num_nodes) or rank_zero_only.rank == 0  # type: ignore[attr-defined]
+    on_first_node = int(os.environ.get("NODE_RANK", 0)) == 0
+    return is_alone(devices, num_nodes) or (on_first_node and rank_zero_only.rank == 0)  # type: ignore[attr-defined]
 
 
-def everyone(x: Tensor) -> Tensor:
+@contextmanager
+def first_of_one() -> Iterator[None]:
+    """Let Lightning write logs in a fit that is alone, though a scheduler numbers the tasks beside it."""
+    rank = rank_zero_only.rank  # type: ignore[attr-defined]
+    rank_zero_only.rank = 0  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        rank_zero_only.rank = rank  # type: ignore[attr-defined]
+
+
+def everyone(x: Tensor, processes: int) -> Tensor:
     """
     Gather the rows of all processes, in the order of the whole batch.
 
@@ -73,20 +90,22 @@ def everyone(x: Tensor) -> Tensor:
     ----------
     x : Tensor of shape (rows, ...)
         Of this process; as many rows in each.
+    processes : int
+        How many share the fit.
 
     Returns
     -------
     Tensor of shape (rows * processes, ...)
         Detached where there are several processes; `x` itself where there is one.
     """
-    if not _several():
+    if processes == 1:
         return x
-    parts = [torch.empty_like(x) for _ in range(distributed.get_world_size())]
+    parts = [torch.empty_like(x) for _ in range(processes)]
     distributed.all_gather(parts, x.detach().contiguous())
     return torch.stack(parts, dim=1).flatten(0, 1)
 
 
-def total(x: Tensor) -> Tensor:
+def total(x: Tensor, processes: int) -> Tensor:
     """
     Add up what each process has counted.
 
@@ -94,18 +113,16 @@ def total(x: Tensor) -> Tensor:
     ----------
     x : Tensor
         Of this process.
+    processes : int
+        How many share the fit.
 
     Returns
     -------
     Tensor
         The sum, the same in every process.
     """
-    if not _several():
+    if processes == 1:
         return x
     x = x.clone()
     distributed.all_reduce(x)
     return x
-
-
-def _several() -> bool:
-    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
