@@ -5,6 +5,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any, Literal
 
 import lightning.pytorch as pl
@@ -23,7 +24,7 @@ from sepvae.errors import DataError, TrainingError
 from sepvae.networks.autoencoder import ContrastiveAutoencoder, Network, build_autoencoder
 from sepvae.training.batch_norm import SyncBatchNorm
 from sepvae.training.callbacks import FitProgress
-from sepvae.training.loader import Batches
+from sepvae.training.loader import Batches, ordered_batches, training_batches
 from sepvae.training.memory import kept_memory
 from sepvae.training.module import AlternatingTraining
 from sepvae.training.objective import Objective
@@ -114,14 +115,10 @@ def train(
             random_state=seed,
             compile=compile,
         )
+        shared: dict[str, Any] = {"batch_size": batch_size, "num_workers": num_workers}
         batches = Batches(
-            source,
-            y,
-            parts,
-            batch_size=batch_size,
-            balanced=balanced,
-            random_state=seed,
-            num_workers=num_workers,
+            partial(training_batches, source, y, parts[0], balanced=balanced, random_state=seed, **shared),
+            partial(ordered_batches, source, y, parts[1], **shared),
         )
         best = ModelCheckpoint(folder, monitor=MONITOR, save_weights_only=True) if keep == "best" else None
         stop = EarlyStopping(MONITOR, patience=early_stopping) if early_stopping is not None else None

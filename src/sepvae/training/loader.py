@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -17,11 +17,12 @@ from sepvae.batch import AnyArray, Source, chunks
 from sepvae.data.parallel import n_cores
 from sepvae.errors import DataError
 
+Loader = DataLoader[tuple[Tensor, Tensor]]
 MAX_WORKERS = 8
 MIN_PER_GROUP = 2  # the critic pairs codes of different images, in every group
 
 
-class _Loader(DataLoader[tuple[Tensor, Tensor]]):
+class _Loader(Loader):
     """A loader whose workers wait for no lock that a thread held when they were forked: they only read."""
 
     def __iter__(self) -> Any:
@@ -151,7 +152,7 @@ def training_batches(
     rank: int = 0,
     world_size: int = 1,
     num_workers: int | Literal["auto"] = "auto",
-) -> DataLoader[tuple[Tensor, Tensor]]:
+) -> Loader:
     """
     Shuffled batches for training.
 
@@ -205,7 +206,7 @@ def ordered_batches(
     rank: int = 0,
     world_size: int = 1,
     num_workers: int | Literal["auto"] = "auto",
-) -> DataLoader[tuple[Tensor, Tensor]]:
+) -> Loader:
     """
     All samples in their order, for validation and encoding; the last batch may be smaller.
 
@@ -246,69 +247,39 @@ class Batches(pl.LightningDataModule):
 
     Parameters
     ----------
-    source : Source
-        Where samples come from.
-    y : ndarray of int of shape (len(source),)
-        Groups, 0 the background.
-    parts : tuple of two ndarray of int
-        Positions for training and for validation; the latter may be empty.
-    batch_size, balanced, random_state, num_workers : object
-        As in `training_batches`.
+    train, validation : callable
+        From rank and number of processes to that share of batches, such as `training_batches` of all else.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        y: npt.NDArray[np.int64],
-        parts: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]],
-        *,
-        batch_size: int,
-        balanced: bool,
-        random_state: int,
-        num_workers: int | Literal["auto"],
-    ) -> None:
+    def __init__(self, train: Callable[..., Loader], validation: Callable[..., Loader]) -> None:
         super().__init__()
-        self.source, self.y, self.parts = source, y, parts
-        self.batch_size, self.balanced = batch_size, balanced
-        self.random_state, self.num_workers = random_state, num_workers
+        self.train, self.validation = train, validation
 
-    def train_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+    def train_dataloader(self) -> Loader:
         """
         Give this process its share of the training batches.
 
         Returns
         -------
         DataLoader
-            As `training_batches` gives it.
+            Of pairs x, y.
         """
-        return training_batches(
-            self.source,
-            self.y,
-            self.parts[0],
-            balanced=self.balanced,
-            random_state=self.random_state,
-            **self._shared(),
-        )
+        return self.train(**self._share())
 
-    def val_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+    def val_dataloader(self) -> Loader:
         """
         Give this process its share of the validation batches.
 
         Returns
         -------
         DataLoader
-            As `ordered_batches` gives it.
+            Of pairs x, y.
         """
-        return ordered_batches(self.source, self.y, self.parts[1], **self._shared())
+        return self.validation(**self._share())
 
-    def _shared(self) -> dict[str, Any]:
+    def _share(self) -> dict[str, int]:
         trainer = cast(pl.Trainer, self.trainer)  # it asks
-        return {
-            "batch_size": self.batch_size,
-            "rank": trainer.global_rank,
-            "world_size": trainer.world_size,
-            "num_workers": self.num_workers,
-        }
+        return {"rank": trainer.global_rank, "world_size": trainer.world_size}
 
 
 def _workers(source: Source, num_workers: int | Literal["auto"]) -> dict[str, Any]:
