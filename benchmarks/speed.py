@@ -49,8 +49,10 @@ COLUMNS = {"train": "images/s, training", "encode": "images/s, encoding"}
 def main() -> None:
     """Measure row after row; print and keep each as soon as it is there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--rows", nargs="+", default=[row.name for row in ROWS], help="default: all")
-    parser.add_argument("--contenders", nargs="+", default=list(contenders.NAMES))
+    names = [row.name for row in ROWS]
+    listed = "; ".join(names)
+    parser.add_argument("--rows", nargs="+", choices=names, default=names, metavar="NAME", help=listed)
+    parser.add_argument("--contenders", nargs="+", default=contenders.NAMES, help=" ".join(contenders.NAMES))
     parser.add_argument("--repeats", type=int, default=7, help="turns that count, after one that does not")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, default=Path("speed.json"))
@@ -58,9 +60,10 @@ def main() -> None:
 
     found: dict[str, Any] = {"machine": _machine(options.threads), "rows": {}}
     for row in [row for row in ROWS if row.name in options.rows]:
-        found["rows"][row.name] = measure(row, options.contenders, options.repeats, options.threads)
+        print(f"\n{row.name}: some minutes", flush=True)
+        found["rows"][row.name] = measure(row, list(options.contenders), options.repeats, options.threads)
         options.out.write_text(json.dumps(found, indent=1) + "\n")
-        print(f"\n{row.name}\n{table(found['rows'][row.name])}", flush=True)
+        print(f"{table(found['rows'][row.name])}", flush=True)
 
 
 def measure(row: Row, names: list[str], repeats: int, threads: int) -> dict[str, Any]:

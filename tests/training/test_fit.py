@@ -209,6 +209,12 @@ def test_logs_are_written_whatever_number_a_scheduler_gives_the_task(tmp_path, m
     assert rank_zero_only.rank == 2
 
 
+@pytest.mark.parametrize("keywords", [{"devices": "two"}, {"devices": 0}, {"strategy": "none"}], ids=str)
+def test_what_lightning_refuses_is_one_line(keywords):
+    with pytest.raises(DataError, match=r"^accelerator, devices, strategy or precision: [^\n]+$"):
+        fit(**keywords)
+
+
 @pytest.mark.parametrize("strategy", ["ddp_spawn", "ddp_fork"])
 def test_processes_that_would_keep_the_history_are_refused(strategy):
     with pytest.raises(DataError, match=f"strategy: wanted ddp, .* got '{strategy}'"):

@@ -13,7 +13,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from sepvae import SepVAE
 from sepvae.errors import DataError
-from sepvae.training.processes import everyone, is_alone, is_first, total
+from sepvae.training.processes import check_launch, everyone, is_alone, is_first, total
 
 SCRIPT = Path(__file__).parent / "distributed_fit.py"
 
@@ -88,6 +88,16 @@ def test_the_first_process_is_the_first_of_the_first_node(monkeypatch, node, ran
     monkeypatch.setenv("NODE_RANK", node)
     monkeypatch.setattr(rank_zero_only, "rank", rank)
     assert is_first(2, 2) is first
+
+
+def test_processes_that_torchrun_started_to_share_a_fit_are_not_each_alone(monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(DataError, match="devices: torchrun started 4 processes, but devices is 1"):
+        check_launch(1, 1)
+    check_launch(4, 1)
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    check_launch(1, 1)
 
 
 def test_one_of_many_tasks_of_a_scheduler_is_the_first_of_its_own_fit(monkeypatch):

@@ -202,9 +202,10 @@ def fit(
     from sepvae.data.splits import choose_split
     from sepvae.methods import SepVAE
     from sepvae.runs import check_new_run, fit_run
-    from sepvae.training.processes import is_first
+    from sepvae.training.processes import check_launch, is_first
 
     model = SepVAE.from_preset(preset, **{"background": background} | _keywords(set_))
+    check_launch(model.devices, model.num_nodes)
     say = typer.echo if is_first(model.devices, model.num_nodes) else _silence
     if say is not _silence:
         check_new_run(out)

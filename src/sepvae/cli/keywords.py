@@ -15,8 +15,8 @@ def parse_keywords(pairs: list[str]) -> dict[str, Any]:
 
     Examples
     --------
-    >>> parse_keywords(["kappa=2", "gamma=1e-10", "network=e2"])
-    {'kappa': 2, 'gamma': 1e-10, 'network': 'e2'}
+    >>> parse_keywords(["kappa=2", "gamma=1e-10", "network=e2", "random_state=None"])
+    {'kappa': 2, 'gamma': 1e-10, 'network': 'e2', 'random_state': None}
     """
     # Callbacks and loggers are objects, which a command line cannot write.
     known = [name for name in SepVAE().get_params() if name not in ("callbacks", "logger")]
@@ -34,6 +34,8 @@ def parse_keywords(pairs: list[str]) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
+    if text == "None":  # as messages and docs write it; YAML's is null
+        return None
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:

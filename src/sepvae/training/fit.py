@@ -202,7 +202,7 @@ def _plain_refusal() -> Iterator[None]:
     """Say in one line which keyword Lightning refuses: a GPU that is not there, an unknown strategy."""
     try:
         yield
-    except (MisconfigurationException, ValueError, RuntimeError) as error:
+    except (MisconfigurationException, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"accelerator, devices, strategy or precision: {reason}") from error
 

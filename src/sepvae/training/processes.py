@@ -16,6 +16,8 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from torch import Tensor, distributed
 
+from sepvae.errors import DataError
+
 
 @cache
 def one_device(accelerator: str) -> torch.device:
@@ -69,6 +71,28 @@ def is_first(devices: Any, num_nodes: int) -> bool:
     """
     on_first_node = int(os.environ.get("NODE_RANK", 0)) == 0
     return is_alone(devices, num_nodes) or (on_first_node and rank_zero_only.rank == 0)  # type: ignore[attr-defined]
+
+
+def check_launch(devices: Any, num_nodes: int) -> None:
+    """
+    Refuse processes that torchrun started to share a fit, if the fit is told of one only.
+
+    Parameters
+    ----------
+    devices, num_nodes : object
+        As in `lightning.pytorch.Trainer`.
+
+    Raises
+    ------
+    DataError
+        If each of the processes would fit alone, into the same folder.
+    """
+    started = int(os.environ.get("WORLD_SIZE", 1)) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+    if started > 1 and is_alone(devices, num_nodes):
+        raise DataError(
+            f"devices: torchrun started {started} processes, but devices is 1, so each would fit alone; "
+            f"set devices to the processes of a node, and num_nodes"
+        )
 
 
 @contextmanager
