@@ -116,7 +116,7 @@ def _note(measured: dict[str, Any], kind: str, report: dict[str, Any]) -> None:
 
 def table(found: dict[str, Any]) -> str:
     """Medians, and ratios within a turn to `literal` with the least and the greatest."""
-    heads = ("", "train/s", "x literal", "of bound", "encode/s", "x literal", "1st step s", "peak MB")
+    heads = ("", "train/s", "x literal", "of bound", "encode/s", "x literal", "1st step s", "peak MiB")
     lines = ["{:9} {:>9} {:>19} {:>8} {:>9} {:>19} {:>10} {:>8}".format(*heads)]
     for name, measured in found.items():
         if error := measured["first"].get("error") or measured.get("error"):
@@ -124,7 +124,7 @@ def table(found: dict[str, Any]) -> str:
             continue
         train, encode = (rates(measured[kind]) for kind in COLUMNS)
         share = ratio(train, found, "train", "bound", lambda r: f"{np.median(r):.0%}")
-        first, peak = measured["first"]["first_step_s"] or np.nan, measured["train"][-1]["peak_mb"]
+        first, peak = measured["first"]["first_step_s"] or np.nan, measured["train"][-1]["peak_mib"]
         lines.append(
             f"{name:9} {_median(train):>9} {ratio(train, found, 'train', 'literal'):>19} {share:>8} "
             f"{_median(encode):>9} {ratio(encode, found, 'encode', 'literal'):>19} "

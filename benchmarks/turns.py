@@ -68,8 +68,8 @@ class Turns:
     def end(self, images: float) -> None:
         """Report; `images` is how many were trained on or encoded."""
         seconds = time.perf_counter() - self.begun
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1024)
-        report = {"images": images, "seconds": seconds, "peak_mb": peak / (2**20 if peak > 2**24 else 1)}
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        report = {"images": images, "seconds": seconds, "peak_mib": peak / 2**20}
         self.connection.send(report | {"first_step_s": self.first_step, "waiting_cpu_s": self.waiting_cpu})
 
     def leave(self) -> None:

@@ -206,8 +206,9 @@ def fit(
 
     model = SepVAE.from_preset(preset, **{"background": background} | _keywords(set_))
     check_launch(model.devices, model.num_nodes)
-    say = typer.echo if is_first(model.devices, model.num_nodes) else _silence
-    if say is not _silence:
+    first = is_first(model.devices, model.num_nodes)
+    say = typer.echo if first else _silence
+    if first:
         check_new_run(out)
     options = data_options(
         background=background,

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from threading import Thread
 from typing import Any, TypeVar
 
@@ -30,6 +31,14 @@ def n_cores() -> int:
         At least 1.
     """
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def forking() -> Iterator[None]:
+    """Fork without Python's warning: processes that only read wait for no lock that a thread held."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r".*multi-threaded, use of fork\(\)", DeprecationWarning)
+        yield
 
 
 def in_order(function: Callable[[int], T], n: int) -> Iterator[T]:
@@ -84,8 +93,7 @@ def _by_processes(function: Callable[[int], T], n: int, workers: int) -> Iterato
 
 def _submit(pool: ProcessPoolExecutor, part: IntArray) -> Future[list[Any]]:
     """Hand a part over; the processes are forked when the first ones are."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r".*multi-threaded, use of fork\(\)", DeprecationWarning)
+    with forking():
         return pool.submit(_call, part)
 
 

@@ -255,11 +255,13 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
         check_choice("salient", salient, ("own", "none"))
         source = self._input(X)
         codes = self._encode(source)
+        common, kept = codes.common_mean, codes.salient_mean * (salient == "own")
         errors = []
-        for part in chunks(len(source), self._at_once()):
-            decoded = self._decode(codes.common_mean[part], codes.salient_mean[part] * (salient == "own"))
-            x = in_unit_range(source.take(part).x)
-            errors.append(((x - decoded) ** 2).reshape(len(part), -1).mean(axis=1))
+        with self._inference() as (module, put):
+            for part in chunks(len(source), self._at_once()):
+                decoded = _as_numpy(module.decode(put(common[part]), put(kept[part])))
+                x = in_unit_range(source.take(part).x)
+                errors.append(((x - decoded) ** 2).reshape(len(part), -1).mean(axis=1))
         return np.concatenate(errors)
 
     def swap(self, a: Any, b: Any) -> FloatArray:

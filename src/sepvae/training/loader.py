@@ -1,7 +1,6 @@
 """Batches: every group in each of them, one indexing call a batch."""
 
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -14,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sepvae.batch import AnyArray, Source, chunks
-from sepvae.data.parallel import n_cores
+from sepvae.data.parallel import forking, n_cores
 from sepvae.errors import DataError
 
 Loader = DataLoader[tuple[Tensor, Tensor]]
@@ -23,11 +22,10 @@ MIN_PER_GROUP = 2  # the critic pairs codes of different images, in every group
 
 
 class _Loader(Loader):
-    """A loader whose workers wait for no lock that a thread held when they were forked: they only read."""
+    """A loader whose workers are forked."""
 
     def __iter__(self) -> Any:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", r".*multi-threaded, use of fork\(\)", DeprecationWarning)
+        with forking():
             return super().__iter__()
 
 

@@ -190,6 +190,7 @@ class AlternatingTraining(pl.LightningModule):
 
     def _noise(self, codes: Codes[Tensor], step: int, *, validation: bool = False) -> Noise:
         """Noise of this step: apart from the global generators, the same whenever the step is repeated."""
+        # The 0 was a process's number once; it stays, so that a seed means what it always has.
         entropy = [self.random_state, self.current_epoch, step, 0, int(validation)]
         seed = int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
         generator = torch.Generator(codes.common_mean.device).manual_seed(seed)
