@@ -14,6 +14,7 @@ from torch.testing import assert_close
 from sepvae.data.arrays import ArraySource
 from sepvae.errors import DataError
 from sepvae.methods.sepvae import SepVAEObjective
+from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.training.callbacks import FitProgress
 from sepvae.training.fit import MONITOR, _trainer, train
 
@@ -35,9 +36,6 @@ X = rng.normal(size=(30, 5)) + Y[:, None] * np.array([3.0, 0, 0, 0, 0])
 def fit(x=X, *, seed=0, validation=8, **keywords):
     """Train on all but the first samples, which are for validation."""
     defaults = {
-        "network": "auto",
-        "common_dim": 3,
-        "salient_dim": 2,
         "learning_rate": 1e-2,
         "reset_optimizer": "never",
         "batch_size": 11,
@@ -57,7 +55,15 @@ def fit(x=X, *, seed=0, validation=8, **keywords):
         "callbacks": None,
     }
     parts = np.arange(validation, len(x)), np.arange(validation)
-    return train(OBJECTIVE, ArraySource(x, Y), Y, parts, seed=seed, **defaults | keywords)
+    return train(
+        OBJECTIVE,
+        lambda: build_autoencoder("auto", x.shape[1:], 3, 2, 2),
+        ArraySource(x, Y),
+        Y,
+        parts,
+        seed=seed,
+        **defaults | keywords,
+    )
 
 
 def assert_same_weights(one, other):

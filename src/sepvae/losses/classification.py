@@ -1,6 +1,6 @@
 """Telling groups apart in the salient space."""
 
-from torch import Tensor
+from torch import Tensor, stack
 from torch.nn.functional import cross_entropy, pad
 
 
@@ -30,7 +30,8 @@ def group_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     logits : Tensor of shape (batch, groups - 1)
         Output of the salient classifier.
     y : Tensor of shape (batch,)
-        Groups, 0 the background.
+        Groups, 0 the background, as integers; or severities in [0, 1], as floats, which are what the
+        probability of the target should be (App. B).
 
     Returns
     -------
@@ -43,4 +44,5 @@ def group_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     >>> group_cross_entropy(torch.zeros(1, 1), torch.tensor([1]))
     tensor([0.6931])
     """
-    return cross_entropy(group_logits(logits), y, reduction="none")
+    wanted = stack([1 - y, y], dim=1).to(logits.dtype) if y.is_floating_point() else y
+    return cross_entropy(group_logits(logits), wanted, reduction="none")

@@ -1,7 +1,9 @@
 """Methods: each its loss terms, on the same networks, training, data and evaluation."""
 
 from sepvae.methods._saving import load
+from sepvae.methods.convae import ConVAE
+from sepvae.methods.mmcvae import MMcVAE
 from sepvae.methods.sepvae import SepVAE
 
-METHODS = ("SepVAE",)
-__all__ = ["SepVAE", "load"]
+METHODS = ("SepVAE", "ConVAE", "MMcVAE")
+__all__ = ["ConVAE", "MMcVAE", "SepVAE", "load"]

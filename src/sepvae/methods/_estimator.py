@@ -1,55 +1,67 @@
 """What all methods share: an estimator that fits, encodes, reconstructs, swaps, samples and is saved."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
 from scipy.sparse import issparse
-from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
-from sklearn.utils import Tags
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import ClassifierTags, Tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
-from torch import Tensor
 
-from sepvae.batch import AnyArray, IntArray, Source, chunks, gather, in_unit_range
-from sepvae.checks import check_choice, check_flag, check_images, check_number, order_labels
-from sepvae.codes import Codes, code_names
+from sepvae.batch import AnyArray, IntArray, Source, chunks, in_unit_range
+from sepvae.checks import check_choice, check_images, check_number, order_labels
+from sepvae.codes import Codes, Space, code_names
 from sepvae.data.arrays import ArraySource
-from sepvae.data.splits import split
 from sepvae.data.tables import TableScaler
 from sepvae.errors import DataError
-from sepvae.losses.classification import group_logits
 from sepvae.methods._saving import save_model
-from sepvae.networks.autoencoder import ContrastiveAutoencoder
-from sepvae.training.fit import train
-from sepvae.training.loader import ordered_batches
-from sepvae.training.memory import kept_memory
-from sepvae.training.module import as_input
-from sepvae.training.objective import Objective
-from sepvae.training.processes import is_alone, one_device
 
 FloatArray = npt.NDArray[Any]
-TABLE_ROWS, IMAGES = 2048, 128  # encoded at once: more gain nothing, and take more memory
-# Keywords that `train` takes as they stand.
-TRAINING = (
-    *("network", "common_dim", "salient_dim", "learning_rate", "reset_optimizer", "batch_size", "balanced"),
-    *("num_workers", "compile", "max_epochs", "early_stopping", "keep", "progress_bar"),
-    *("accelerator", "devices", "num_nodes", "strategy", "precision", "logger", "callbacks"),
-)
+TABLE_ROWS, IMAGES = 2048, 128  # taken at once: more gain nothing, and take more memory
 
 
-class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Fit, encode, reconstruct and save, whatever the loss; a method adds its keywords and its objective."""
+@dataclass(eq=False, repr=False)
+class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """
+    Fit, encode, reconstruct and save, however codes are learnt.
 
-    presets: ClassVar[dict[str, dict[str, Any]]]
+    A method's keywords are the fields of a dataclass, and these; it gives `_learn`, `_encode`, `_decode`,
+    `_state` and `_set_state`.
+    """
 
-    def _objective(self) -> Objective:
-        """What the keywords make of the method's loss."""
+    common_dim: int = 16
+    salient_dim: int = 16
+    _: KW_ONLY
+    background: Any = None
+    space: Space = "both"
+    random_state: int | None = 0
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"default": {}}
+    not_saved: ClassVar[tuple[str, ...]] = ()
+
+    def _learn(self, source: Source, y: AnyArray, parts: tuple[IntArray, IntArray], seed: int) -> None:
+        """Learn from standardised tables or images; y is 0 for the background; train and validation."""
+        raise NotImplementedError
+
+    def _encode(self, source: Source) -> Codes[FloatArray]:
+        raise NotImplementedError
+
+    def _decode(self, common: FloatArray, salient: FloatArray) -> FloatArray:
+        raise NotImplementedError
+
+    def _state(self) -> dict[str, AnyArray]:
+        """What was learnt, as arrays by name."""
+        raise NotImplementedError
+
+    def _set_state(self, arrays: dict[str, AnyArray], sample_shape: tuple[int, ...]) -> None:
+        """Take back what `_state` gave; the shape of samples as `_learn` saw them."""
         raise NotImplementedError
 
     @classmethod
@@ -105,27 +117,19 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
             If a loss term is no longer finite.
         """
         source, labels, groups = self._input_for_fit(X, y, groups)
-        classes, order = order_labels(labels, self.background)
-        group = np.argsort(order)[np.searchsorted(classes, labels)].astype(np.int64)
-        self._check_keywords(group)
-        objective = self._objective()
+        classes, order, y = self._numbered(labels)
+        self._check_keywords(y)
         seed = self._seed()
-        parts = self._parts(group, groups, seed)
+        parts = self._parts(np.ceil(y).astype(np.int64), groups, seed)
         self.background_, self.validation_indices_ = classes[order[0]], parts[1]
-        self.classes_, self._order = classes, order
+        self.classes_ = classes
         self.sample_shape_, self.scaler_ = source.sample_shape, None
         if isinstance(source, ArraySource) and source.x.ndim == 2:
             names = getattr(self, "feature_names_in_", None)
             self.scaler_ = TableScaler(names).fit(source.x[parts[0]])
             source = ArraySource(self.scaler_.transform(source.x), labels)
-        self.module_, self.history_ = train(
-            objective,
-            source,
-            group,
-            parts,
-            seed=seed,
-            **{name: getattr(self, name) for name in TRAINING},
-        )
+        self._learn(source, y, parts, seed)
+        self._order = order  # last: what has it is fitted
         return self
 
     def encode(self, X: Any) -> Codes[FloatArray]:
@@ -179,43 +183,6 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
         check_is_fitted(self)
         return np.array(code_names(self.common_dim, self.salient_dim, self.space), dtype=object)
 
-    def predict_proba(self, X: Any) -> FloatArray:
-        """
-        Probability of each label, as the salient classifier sees it from the salient means.
-
-        Parameters
-        ----------
-        X : array-like, DataFrame or Source
-            As in `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n, 2)
-            Columns in the order of `classes_`.
-        """
-        salient = self.encode(X).salient_mean
-        with self._inference() as (module, put):
-            by_group = _as_numpy(group_logits(module.salient_classifier(put(salient))).softmax(dim=1))
-        return by_group[:, np.argsort(self._order)]
-
-    def predict(self, X: Any) -> AnyArray:
-        """
-        Label that the salient classifier finds likelier.
-
-        Parameters
-        ----------
-        X : array-like, DataFrame or Source
-            As in `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n,)
-            Labels.
-        """
-        likelier = self.predict_proba(X).argmax(axis=1)
-        labels: AnyArray = self.classes_[likelier]
-        return labels
-
     def reconstruct(self, X: Any, salient: Literal["own", "none"] = "own") -> FloatArray:
         """
         Decode the codes of samples, with their salient part or without it.
@@ -234,7 +201,8 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
         """
         check_choice("salient", salient, ("own", "none"))
         codes = self.encode(X)
-        return self._in_units(self._decode(codes.common_mean, codes.salient_mean * (salient == "own")))
+        kept = self._shown(codes.salient_mean) * (salient == "own")
+        return self._in_units(self._decode(codes.common_mean, kept))
 
     def reconstruction_error(self, X: Any, salient: Literal["own", "none"] = "own") -> FloatArray:
         """
@@ -255,11 +223,11 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
         check_choice("salient", salient, ("own", "none"))
         source = self._input(X)
         codes = self._encode(source)
-        common, kept = codes.common_mean, codes.salient_mean * (salient == "own")
+        common, kept = codes.common_mean, self._shown(codes.salient_mean) * (salient == "own")
         errors = []
-        with self._inference() as (module, put):
+        with self._inference():
             for part in chunks(len(source), self._at_once()):
-                decoded = _as_numpy(module.decode(put(common[part]), put(kept[part])))
+                decoded = self._decode(common[part], kept[part])
                 x = in_unit_range(source.take(part).x)
                 errors.append(((x - decoded) ** 2).reshape(len(part), -1).mean(axis=1))
         return np.concatenate(errors)
@@ -282,7 +250,7 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
         if len(common) != len(salient):
             sizes = f"{len(common)} and {len(salient)}"
             raise DataError(f"swap: wanted as many samples in a as in b, got {sizes}")
-        return self._in_units(self._decode(common, salient))
+        return self._in_units(self._decode(common, self._shown(salient)))
 
     def sample(self, n: int, y: int = 0, random_state: int | None = None) -> FloatArray:
         """
@@ -327,12 +295,24 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
         check_is_fitted(self)
         return save_model(self, Path(path))
 
+    def is_first_process(self) -> bool:
+        """
+        Say whether this process writes files, prints and goes on after the fit.
+
+        Returns
+        -------
+        bool
+            True: there is no other.
+        """
+        return True
+
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "module_")
+        return hasattr(self, "_order")
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = False
+        tags.target_tags.required = True
+        tags.classifier_tags = ClassifierTags(multi_class=False)  # two labels, whether or not it predicts them
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = []
         return tags
@@ -342,43 +322,26 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
             return int(np.random.SeedSequence().generate_state(1)[0])
         return int(self.random_state)
 
-    def _check_keywords(self, group: IntArray) -> None:
+    def _numbered(self, labels: AnyArray) -> tuple[AnyArray, IntArray, AnyArray]:
+        """Sorted labels, their order with the background first, and each sample's number in that order."""
+        check_classification_targets(labels)
+        classes, order = order_labels(labels, self.background)
+        return classes, order, np.argsort(order)[np.searchsorted(classes, labels)].astype(np.int64)
+
+    def _check_keywords(self, y: AnyArray) -> None:
         """Refuse values that would fail later, and less clearly."""
-        rarest = np.bincount(group).min()
+        rarest = np.bincount(np.ceil(y).astype(np.int64)).min()
         if rarest < 2:
             raise DataError(f"labels: wanted two samples or more of each, got {rarest} of one")
-        for name in ("common_dim", "salient_dim", "max_epochs", "batch_size"):
+        for name in ("common_dim", "salient_dim"):
             check_number(name, getattr(self, name), least=1, whole=True)
-        if self.early_stopping is not None:
-            check_number("early_stopping", self.early_stopping, least=1, whole=True, or_else="None")
         if self.random_state is not None:
             check_number("random_state", self.random_state, least=0, whole=True, or_else="None")
-        check_number("num_nodes", self.num_nodes, least=1, whole=True)
-        if not is_alone(self.devices, self.num_nodes):
-            if self.random_state is None:
-                raise DataError("random_state: wanted a number, the same in all processes, got None")
-            if self.compile:
-                raise DataError("compile: wanted False with several devices or nodes, got True")
-        for name in ("balanced", "compile", "progress_bar"):
-            check_flag(name, getattr(self, name))
-        if self.num_workers != "auto":
-            check_number("num_workers", self.num_workers, least=0, whole=True, or_else='"auto"')
-        check_number("learning_rate", self.learning_rate, above=0)
-        check_number("validation_fraction", self.validation_fraction, least=0, below=1)
         check_choice("space", self.space, ("both", "common", "salient"))
-        check_choice("keep", self.keep, ("last", "best"))
-        check_choice("reset_optimizer", self.reset_optimizer, ("never", "epoch"))
 
-    def _parts(self, group: IntArray, groups: AnyArray, seed: int) -> tuple[IntArray, IntArray]:
-        """Positions for training and validation; none for the latter where a label is too rare to share."""
-        everyone, nobody = np.arange(len(group)), np.arange(0)
-        if self.validation_fraction == 0:
-            return everyone, nobody
-        try:
-            parts = split(group, groups, test_size=self.validation_fraction, random_state=seed)
-        except DataError:
-            return everyone, nobody
-        return parts if np.bincount(group[parts[0]], minlength=2).min() >= 2 else (everyone, nobody)
+    def _parts(self, group: IntArray, groups: AnyArray, seed: int) -> tuple[IntArray, IntArray]:  # noqa: ARG002
+        """Positions for training and for validation."""
+        return np.arange(len(group)), np.arange(0)
 
     def _input_for_fit(self, X: Any, y: Any, groups: Any) -> tuple[Source, AnyArray, AnyArray]:
         """Bring any kind of data to a source, labels and groups; learn its shape."""
@@ -398,7 +361,6 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
         else:
             checks = {"dtype": np.float64, "ensure_all_finite": False, "ensure_min_samples": 2}
             X, labels = validate_data(self, X, y, **checks)
-        check_classification_targets(labels)
         source = ArraySource(X, labels, groups=None if groups is None else column_or_1d(groups))
         return source, source.labels, source.groups
 
@@ -427,21 +389,9 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
                 f"X: the model was fitted on samples of {wanted}, got {got}; resize the new data alike"
             )
 
-    def _encode(self, source: Source) -> Codes[FloatArray]:
-        everyone = np.arange(len(source))
-        with self._inference() as (module, put):
-            batches = ordered_batches(
-                source, everyone, everyone, batch_size=self._at_once(), num_workers=self.num_workers
-            )
-            return Codes(*gather(len(source), (_parts(module.encode(put(x))) for x, _ in batches)))
-
-    def _decode(self, common: FloatArray, salient: FloatArray) -> FloatArray:
-        with self._inference() as (module, put):
-            decoded = (
-                [_as_numpy(module.decode(put(common[part]), put(salient[part])))]
-                for part in chunks(len(common), self._at_once())
-            )
-            return gather(len(common), decoded)[0]
+    def _shown(self, salient: FloatArray) -> FloatArray:
+        """What the decoder is given of a salient code; no label is known."""
+        return salient
 
     def _in_units(self, decoded: FloatArray) -> FloatArray:
         return decoded if self.scaler_ is None else self.scaler_.inverse_transform(decoded)
@@ -450,16 +400,9 @@ class ContrastiveEstimator(ClassifierMixin, TransformerMixin, BaseEstimator):  #
         return TABLE_ROWS if len(self.sample_shape_) == 1 else IMAGES
 
     @contextmanager
-    def _inference(self) -> Iterator[tuple[ContrastiveAutoencoder, Callable[[Any], Tensor]]]:
-        """Lend the module on the device that `accelerator` names, and what puts arrays beside it."""
-        check_is_fitted(self)
-        device = one_device(self.accelerator)
-        dtype = next(self.module_.parameters()).dtype
-        with torch.inference_mode(), kept_memory():
-            try:
-                yield self.module_.to(device), lambda x: as_input(torch.as_tensor(x).to(device), dtype)
-            finally:
-                self.module_.cpu()
+    def _inference(self) -> Iterator[Any]:
+        """Keep at hand what `_decode` needs, over several calls of it."""
+        yield
 
 
 def _is_source(X: Any) -> bool:
@@ -476,13 +419,3 @@ def _as_array(X: Any) -> Any:
         raise DataError(
             "X: wanted samples of one shape, got several; bring them to one size first"
         ) from error
-
-
-def _parts(codes: Codes[Tensor]) -> list[FloatArray]:
-    parts = codes.common_mean, codes.common_logvar, codes.salient_mean, codes.salient_logvar
-    return [_as_numpy(part) for part in parts]
-
-
-def _as_numpy(tensor: Tensor) -> FloatArray:
-    array: FloatArray = tensor.cpu().contiguous().numpy()
-    return array

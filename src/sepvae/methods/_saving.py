@@ -7,24 +7,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
-from torch import from_numpy, nn
-from torch.random import fork_rng
 
 import sepvae
 from sepvae.data.tables import TableScaler
 from sepvae.errors import DataError, ModelFileError
 from sepvae.files import write_whole
-from sepvae.networks.autoencoder import build_autoencoder
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from sepvae.methods._estimator import ContrastiveEstimator
 
 FORMAT = 1
 WEIGHTS, ABOUT = "model.safetensors", "model.json"
-# How a fit is run, and on what machine, not what was fitted: left out of the file.
-NOT_SAVED = (
-    *("progress_bar", "compile", "accelerator", "devices", "num_nodes", "strategy", "logger", "callbacks"),
-)
 
 
 def save_model(estimator: "ContrastiveEstimator", folder: Path) -> Path:
@@ -52,8 +47,8 @@ def save_model(estimator: "ContrastiveEstimator", folder: Path) -> Path:
         raise ModelFileError(
             f"{folder}: wanted a new folder for the model, but it exists; choose another name"
         )
-    keywords = {k: v for k, v in estimator.get_params(deep=False).items() if k not in NOT_SAVED}
-    if not isinstance(estimator.network, str):
+    keywords = {k: v for k, v in estimator.get_params(deep=False).items() if k not in estimator.not_saved}
+    if isinstance(keywords.get("network"), tuple):
         keywords["network"] = None
     about = {
         "format": FORMAT,
@@ -65,8 +60,7 @@ def save_model(estimator: "ContrastiveEstimator", folder: Path) -> Path:
         "sample_shape": list(estimator.sample_shape_),
         "features": [str(name) for name in getattr(estimator, "feature_names_in_", [])] or None,
     }
-    tensors = estimator.module_.state_dict()
-    arrays = {f"module.{name}": np.ascontiguousarray(tensor.numpy()) for name, tensor in tensors.items()}
+    arrays = {f"module.{name}": np.ascontiguousarray(array) for name, array in estimator._state().items()}
     if estimator.scaler_ is not None:
         arrays |= {f"scaler.{k}": np.ascontiguousarray(v) for k, v in estimator.scaler_.state().items()}
     folder.mkdir(parents=True)
@@ -75,7 +69,7 @@ def save_model(estimator: "ContrastiveEstimator", folder: Path) -> Path:
     return folder
 
 
-def load(path: str | Path, *, network: tuple[nn.Module, nn.Module] | None = None) -> "ContrastiveEstimator":
+def load(path: str | Path, *, network: "tuple[nn.Module, nn.Module] | None" = None) -> "ContrastiveEstimator":
     """
     Read a fitted estimator; nothing in the file is executed.
 
@@ -125,18 +119,18 @@ def _restore(
     estimator: "ContrastiveEstimator",
     about: dict[str, Any],
     arrays: dict[str, Any],
-    network: tuple[nn.Module, nn.Module] | None,
+    network: "tuple[nn.Module, nn.Module] | None",
 ) -> None:
     """Give an estimator back what `fit` had set."""
-    if estimator.network is None:
+    if "network" in about["keywords"] and about["keywords"]["network"] is None:
         if network is None:
             raise DataError(
                 "the model was fitted with modules of your own; give them again: network=(encoder, decoder)"
             )
-        estimator.network = network
+        estimator.set_params(network=network)
     estimator.classes_ = np.array(about["classes"])
-    estimator._order = np.array(about["order"])
-    estimator.background_ = estimator.classes_[estimator._order[0]]
+    order = np.array(about["order"])
+    estimator.background_ = estimator.classes_[order[0]]
     estimator.sample_shape_ = tuple(about["sample_shape"])
     scaler, weights = _part(arrays, "scaler."), _part(arrays, "module.")
     estimator.scaler_ = TableScaler.from_state(scaler, about["features"]) if scaler else None
@@ -145,13 +139,8 @@ def _restore(
     if about["features"]:
         estimator.feature_names_in_ = np.array(about["features"], dtype=object)
     seen_shape = (int(scaler["kept"].sum()),) if scaler else estimator.sample_shape_
-    with fork_rng(devices=[]):  # weights are drawn, then replaced: leave the global generator as found
-        module = build_autoencoder(
-            estimator.network, seen_shape, estimator.common_dim, estimator.salient_dim, len(about["classes"])
-        )
-    tensors = {name: from_numpy(array) for name, array in weights.items()}
-    module.to(next(iter(tensors.values())).dtype).load_state_dict(tensors)
-    estimator.module_ = module.eval()
+    estimator._set_state(weights, seen_shape)
+    estimator._order = order
 
 
 def _part(arrays: dict[str, Any], prefix: str) -> dict[str, Any]:

@@ -86,7 +86,13 @@ class ContrastiveAutoencoder(nn.Module):
 
 
 def build_autoencoder(
-    network: Network, sample_shape: tuple[int, ...], common_dim: int, salient_dim: int, n_groups: int
+    network: Network,
+    sample_shape: tuple[int, ...],
+    common_dim: int,
+    salient_dim: int,
+    n_groups: int,
+    *,
+    critic_layers: int = 3,
 ) -> ContrastiveAutoencoder:
     """
     Put the parts together.
@@ -103,6 +109,8 @@ def build_autoencoder(
         Dimensions of c and s.
     n_groups : int
         Background and targets together.
+    critic_layers : int, default=3
+        Linear layers of the critic.
 
     Returns
     -------
@@ -125,9 +133,8 @@ def build_autoencoder(
     else:
         common, salient = (_own_encoder(network[0], sample_shape, dim) for dim in (common_dim, salient_dim))
         decode = _own_decoder(network[1], sample_shape, latent_dim)
-    model = ContrastiveAutoencoder(
-        common, salient, decode, SalientClassifier(salient_dim, n_groups), Critic(common_dim, salient_dim)
-    )
+    classifier, critic = SalientClassifier(salient_dim, n_groups), Critic(common_dim, salient_dim, critic_layers)
+    model = ContrastiveAutoencoder(common, salient, decode, classifier, critic)
     if len(sample_shape) == 3:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model

@@ -81,20 +81,21 @@ class SalientClassifier(nn.Sequential):
 
 class Critic(nn.Module):
     """
-    Three-layer network D_lambda, which tells [c, s] of one image from [c, s] of two (App. F), as a logit.
+    Network D_lambda, which tells [c, s] of one image from [c, s] of two (App. F), as a logit.
 
     Parameters
     ----------
     common_dim, salient_dim : int
         Dimensions of c and s; every layer is as wide as both together.
+    layers : int, default=3
+        Linear layers: three are the paper's, one is Abid and Zou's.
     """
 
-    def __init__(self, common_dim: int, salient_dim: int) -> None:
+    def __init__(self, common_dim: int, salient_dim: int, layers: int = 3) -> None:
         super().__init__()
         width = common_dim + salient_dim
-        self.layers = nn.Sequential(
-            nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1)
-        )
+        hidden = [part for _ in range(layers - 1) for part in (nn.Linear(width, width), nn.ReLU())]
+        self.layers = nn.Sequential(*hidden, nn.Linear(width, 1))
 
     def forward(self, common: Tensor, salient: Tensor, *, frozen: bool = False) -> Tensor:
         """

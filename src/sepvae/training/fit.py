@@ -3,7 +3,7 @@
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, Literal
@@ -21,7 +21,7 @@ from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
 from sepvae.batch import Source
 from sepvae.errors import DataError, TrainingError
-from sepvae.networks.autoencoder import ContrastiveAutoencoder, Network, build_autoencoder
+from sepvae.networks.autoencoder import ContrastiveAutoencoder
 from sepvae.training.batch_norm import SyncBatchNorm
 from sepvae.training.callbacks import FitProgress
 from sepvae.training.loader import Batches, ordered_batches, training_batches
@@ -37,14 +37,12 @@ MONITOR = "validation_loss_without_mi"
 
 def train(
     objective: Objective,
+    build: Callable[[], ContrastiveAutoencoder],
     source: Source,
-    y: npt.NDArray[np.int64],
+    y: npt.NDArray[Any],
     parts: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]],
     *,
     seed: int,
-    network: Network,
-    common_dim: int,
-    salient_dim: int,
     learning_rate: float,
     reset_optimizer: Literal["never", "epoch"],
     batch_size: int,
@@ -70,16 +68,16 @@ def train(
     ----------
     objective : Objective
         The method's loss.
+    build : callable
+        Makes the networks, with weights drawn from torch's global generator.
     source : Source
         Samples, as the network takes them but for their type.
-    y : ndarray of int of shape (len(source),)
-        Groups, 0 the background.
+    y : ndarray of shape (len(source),)
+        Groups as integers, or severities in [0, 1] as floats; 0 is the background.
     parts : tuple of two ndarray of int
         Positions for training and for validation; the latter may be empty.
     seed : int
         Of weights, order and noise.
-    network, common_dim, salient_dim : object
-        As in the estimator.
     learning_rate, reset_optimizer, batch_size, balanced, num_workers, compile, max_epochs : object
         As in the estimator.
     early_stopping, keep, progress_bar : object
@@ -103,9 +101,9 @@ def train(
     """
     if (early_stopping is not None or keep == "best") and not len(parts[1]):
         raise DataError("early_stopping and keep='best' need validation samples: raise validation_fraction")
-    n_groups = int(y.max()) + 1
+    n_groups = int(np.ceil(y.max())) + 1
     with _own_randomness(seed), _quiet_lightning(), kept_memory(), tempfile.TemporaryDirectory() as folder:
-        model = build_autoencoder(network, source.sample_shape, common_dim, salient_dim, n_groups)
+        model = build()
         training = AlternatingTraining(
             model,
             objective,

@@ -38,12 +38,12 @@ class Samples(Dataset[tuple[Tensor, Tensor]]):  # numpydoc ignore=PR02
     ----------
     source : Source
         Where samples come from.
-    y : ndarray of int of shape (len(source),)
-        Groups, 0 the background.
+    y : ndarray of shape (len(source),)
+        Groups, 0 the background, or severities.
     """
 
     source: Source
-    y: npt.NDArray[np.int64]
+    y: npt.NDArray[Any]
 
     def __getitem__(self, indices: npt.NDArray[np.intp]) -> tuple[Tensor, Tensor]:
         return torch.from_numpy(self.source.take(indices).x), torch.from_numpy(self.y[indices])
@@ -61,8 +61,8 @@ class GroupBatches(Sampler[npt.NDArray[np.intp]]):
 
     Parameters
     ----------
-    y : ndarray of int of shape (n,)
-        Group of each sample.
+    y : ndarray of shape (n,)
+        Group of each sample, or its severity.
     positions : ndarray of int
         The samples to draw from.
     batch_size : int
@@ -86,7 +86,8 @@ class GroupBatches(Sampler[npt.NDArray[np.intp]]):
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        self.members = [positions[y[positions] == k] for k in range(int(y.max()) + 1)]
+        group = np.ceil(y).astype(np.int64)  # any severity above 0 is a target
+        self.members = [positions[group[positions] == k] for k in range(int(group.max()) + 1)]
         self.rank, self.world_size, self.random_state = rank, world_size, random_state
         self.epoch = 0
         batch_size = min(batch_size, len(positions)) // world_size * world_size  # as many in each process
@@ -141,7 +142,7 @@ def _repeat(rng: np.random.Generator, members: npt.NDArray[np.intp], total: int)
 
 def training_batches(
     source: Source,
-    y: npt.NDArray[np.int64],
+    y: npt.NDArray[Any],
     positions: npt.NDArray[np.intp],
     *,
     batch_size: int,
@@ -158,8 +159,8 @@ def training_batches(
     ----------
     source : Source
         Where samples come from.
-    y : ndarray of int of shape (len(source),)
-        Groups, 0 the background.
+    y : ndarray of shape (len(source),)
+        Groups, 0 the background, or severities.
     positions : ndarray of int
         The samples of this part.
     batch_size : int
@@ -197,7 +198,7 @@ def training_batches(
 
 def ordered_batches(
     source: Source,
-    y: npt.NDArray[np.int64],
+    y: npt.NDArray[Any],
     positions: npt.NDArray[np.intp],
     *,
     batch_size: int,
@@ -215,8 +216,8 @@ def ordered_batches(
     ----------
     source : Source
         Where samples come from.
-    y : ndarray of int of shape (len(source),)
-        Groups, 0 the background.
+    y : ndarray of shape (len(source),)
+        Groups, 0 the background, or severities.
     positions : ndarray of int
         The samples of this part.
     batch_size : int

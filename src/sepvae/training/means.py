@@ -20,6 +20,7 @@ class GroupMeans:
     def __init__(self, n_groups: int) -> None:
         self.n_groups = n_groups
         self.names: list[str] = []
+        self.of_batches: set[str] = set()
         self.sums: Tensor | float = 0.0  # (names, groups)
         self.counts: Tensor | float = 0.0  # (groups,)
 
@@ -29,14 +30,16 @@ class GroupMeans:
 
         Parameters
         ----------
-        values : dict of str to Tensor of shape (batch,)
-            The same names each time.
+        values : dict of str to Tensor of shape (batch,) or ()
+            The same names each time; a quantity of the whole batch has no samples of its own.
         y : Tensor of shape (batch,)
-            Groups.
+            Groups, or severities.
         """
-        members = one_hot(y, self.n_groups).float()
+        members = one_hot(y.ceil().long(), self.n_groups).float()
         self.names = list(values)
-        self.sums = self.sums + torch.stack([v.detach().float() for v in values.values()]) @ members
+        self.of_batches = {name for name, value in values.items() if value.ndim == 0}
+        by_sample = torch.stack([value.detach().float().expand(len(y)) for value in values.values()])
+        self.sums = self.sums + by_sample @ members
         self.counts = self.counts + members.sum(0)
 
     def means(self, processes: int = 1) -> dict[str, float]:
@@ -61,8 +64,8 @@ class GroupMeans:
         means = {}
         for name, by_group in zip(self.names, sums, strict=True):
             means[name] = float(by_group.sum() / counts.sum())
-            if name.endswith(("_background", "_target", "_excess")):
-                continue  # a term of one group
+            if name in self.of_batches or name.endswith(("_background", "_target", "_excess")):
+                continue  # of all samples at once, or of one group
             for group, value, count in zip(["background", *targets], by_group, counts, strict=True):
                 if count > 0:
                     means[f"{name}_{group}"] = float(value / count)

@@ -121,18 +121,23 @@ class AlternatingTraining(pl.LightningModule):
         codes = self._fast_posterior(x, y)
         noise = self._noise(codes, step)
 
-        critic_loss = self._fast_critic_loss(codes.map(Tensor.detach), noise)
+        shown = {}
         critic_optimizer.zero_grad()
-        self.manual_backward(critic_loss.mean())
-        critic_optimizer.step()
+        if self.objective.independent_critic:
+            critic_loss = self._fast_critic_loss(codes.map(Tensor.detach), noise)
+            self.manual_backward(critic_loss.mean())
+            critic_optimizer.step()
+            shown["critic_loss"] = critic_loss
 
         losses = self._fast_losses(x, y, codes, noise)
         loss = sum(weight * losses.terms[name] for name, weight in self.objective.weights.items())
         model_optimizer.zero_grad()
         self.manual_backward((loss + losses.classifier).mean())
         model_optimizer.step()
+        if not self.objective.independent_critic:
+            critic_optimizer.step()  # two Adams that step together are one
 
-        self._note("train", losses, critic_loss, y)
+        self._note("train", losses, shown, y)
         if (step + 1) % CHECK_EVERY == 0:
             self._stop_if_astray([self.epoch_means["train"].means(self.trainer.world_size)])
 
@@ -150,7 +155,9 @@ class AlternatingTraining(pl.LightningModule):
         x, y = self._input(batch[0]), batch[1]
         codes = self._posterior(x, y)
         noise = self._noise(codes, step, validation=True)
-        self._note("validation", self._losses(x, y, codes, noise), self._critic_loss(codes, noise), y)
+        independent = self.objective.independent_critic
+        shown = {"critic_loss": self._critic_loss(codes, noise)} if independent else {}
+        self._note("validation", self._losses(x, y, codes, noise), shown, y)
 
     def on_train_epoch_start(self) -> None:
         """Forget Adam's moments, if asked to."""
@@ -196,8 +203,8 @@ class AlternatingTraining(pl.LightningModule):
         generator = torch.Generator(codes.common_mean.device).manual_seed(seed)
         return draw_noise(codes, generator, self.global_rank, self.trainer.world_size)
 
-    def _note(self, stage: str, losses: Losses, critic_loss: Tensor, y: Tensor) -> None:
-        self.epoch_means[stage].add(losses.terms | losses.shown | {"critic_loss": critic_loss}, y)
+    def _note(self, stage: str, losses: Losses, shown: dict[str, Tensor], y: Tensor) -> None:
+        self.epoch_means[stage].add(losses.terms | losses.shown | shown, y)
 
     def _stop_if_astray(self, seen: list[dict[str, float]]) -> None:
         """Name the terms that are not finite; of their sums nobody learns which one went astray."""

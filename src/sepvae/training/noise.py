@@ -21,14 +21,27 @@ class Noise(NamedTuple):  # numpydoc ignore=PR02
     partners : Tensor of shape (batch,)
         For each common code the row of another image, whose salient code makes up a pair of q(c)q(s); counted
         among the samples of all processes.
-    processes : int, default=1
-        How many share the batch.
+    processes, rank : int, default=1, 0
+        How many share the batch, and which of them this is.
     """
 
     critic: tuple[Tensor, Tensor]
     partners: Tensor
     model: tuple[Tensor, Tensor]
     processes: int = 1
+    rank: int = 0
+
+    @property
+    def own(self) -> slice:
+        """
+        This process's rows of the whole batch.
+
+        Returns
+        -------
+        slice
+            Every row, where it is alone.
+        """
+        return slice(self.rank, None, self.processes)
 
 
 def draw_noise(codes: Codes[Tensor], generator: torch.Generator, rank: int = 0, world_size: int = 1) -> Noise:
@@ -52,7 +65,7 @@ def draw_noise(codes: Codes[Tensor], generator: torch.Generator, rank: int = 0, 
     rows, own = len(codes.common_mean) * world_size, slice(rank, None, world_size)
     c, s = (partial(_normal, mean, rows, own, generator) for mean in (codes.common_mean, codes.salient_mean))
     critic, partners, model = (c(), s()), derangement(rows, generator)[own], (c(), s())
-    return Noise(critic, partners, model, world_size)
+    return Noise(critic, partners, model, world_size, rank)
 
 
 def _normal(like: Tensor, rows: int, own: slice, generator: torch.Generator) -> Tensor:

@@ -15,9 +15,10 @@ class Losses(NamedTuple):  # numpydoc ignore=PR02
 
     Parameters
     ----------
-    terms : dict of str to Tensor of shape (batch,)
-        Unweighted terms, zero where one does not apply to a sample. No gradient of them reaches the critic or
-        the salient classifier.
+    terms : dict of str to Tensor of shape (batch,) or ()
+        Unweighted terms, zero where one does not apply to a sample; a scalar is a quantity of the whole
+        batch, over all processes. No gradient of them reaches the salient classifier, nor the critic where
+        that is independent.
     classifier : Tensor of shape (batch,)
         What the salient classifier itself learns from, on detached codes.
     shown : dict of str to Tensor of shape (batch,)
@@ -31,6 +32,30 @@ class Losses(NamedTuple):  # numpydoc ignore=PR02
 
 class Objective(Protocol):
     """The loss of a method, as training sees it."""
+
+    @property
+    def critic_layers(self) -> int:
+        """
+        Linear layers of the critic.
+
+        Returns
+        -------
+        int
+            1 or more.
+        """
+        ...
+
+    @property
+    def independent_critic(self) -> bool:
+        """
+        Whether the critic has a step of its own before the others.
+
+        Returns
+        -------
+        bool
+            False if it learns from `losses` too, in the same step.
+        """
+        ...
 
     @property
     def weights(self) -> dict[str, float]:

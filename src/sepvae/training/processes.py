@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.fabric import Fabric
@@ -127,6 +127,38 @@ def everyone(x: Tensor, processes: int) -> Tensor:
     parts = [torch.empty_like(x) for _ in range(processes)]
     distributed.all_gather(parts, x.detach().contiguous())
     return torch.stack(parts, dim=1).flatten(0, 1)
+
+
+def everyone_with_gradient(x: Tensor, processes: int) -> Tensor:
+    """
+    Gather the rows of all processes as `everyone` does, for quantities of the whole batch.
+
+    Parameters
+    ----------
+    x : Tensor of shape (rows, ...)
+        Of this process; as many rows in each.
+    processes : int
+        How many share the fit.
+
+    Returns
+    -------
+    Tensor of shape (rows * processes, ...)
+        What any process computes from it sends its gradient to the process that a row came from.
+    """
+    return x if processes == 1 else cast(Tensor, _Gather.apply(x, processes))
+
+
+class _Gather(torch.autograd.Function):
+    """`everyone`, and on the way back the sum of what all processes have to say of this one's rows."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, processes: int) -> Tensor:
+        ctx.processes = processes
+        return everyone(x, processes)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        return total(gradient, ctx.processes)[distributed.get_rank() :: ctx.processes], None
 
 
 def total(x: Tensor, processes: int) -> Tensor:

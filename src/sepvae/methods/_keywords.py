@@ -1,0 +1,93 @@
+"""Keywords that all contrastive VAEs take, in words: their docstrings share them."""
+
+MARK = "    (and what all methods take)\n"
+ATTRIBUTES_MARK = "    (and what all fits leave)\n"
+
+KEYWORDS = '''\
+    common_dim : int, default=16
+        Dimension of the common space (D_c).
+    salient_dim : int, default=16
+        Dimension of the salient space (D_s).
+    network : {"auto", "mlp", "cnn2d", "e1", "e2", "release"} or tuple of two Module, default="auto"
+        "auto" is `mlp` for tables and `cnn2d` for images; `e1` and `e2` are the paper's (App. E.1, E.2),
+        `release` has the convolutions of the authors' code. Or the user's own (encoder, decoder): the encoder
+        from samples to features of shape (batch, any width), the decoder from (batch, common_dim +
+        salient_dim) to samples, with whatever output they need. Both are copied, the encoder once a space.
+    reconstruction_var : float or "learnt", default="learnt"
+        Variance of p(x | c, s). A number v weighs the squared error, summed over pixels, by 1 / (2 v): 0.5 is
+        the paper's. "learnt" takes the likeliest, which is the mean squared error of each batch, so that the
+        weights suit data of any size and noise.
+    background : label or None, default=None
+        Which label is the background; None names the first in sorted order.
+    space : {"both", "common", "salient"}, default="both"
+        What `transform` gives.
+    learning_rate : float, default=0.001
+        Of Adam, for the model and for the critic.
+    reset_optimizer : {"never", "epoch"}, default="never"
+        "epoch" re-creates the optimizers before each epoch, as App. E.1 and E.2 do.
+    batch_size : int, default=128
+        Samples a batch. Every batch holds two or more samples of each group.
+    balanced : bool, default=False
+        Groups in equal numbers in each batch, instead of in the data's proportions.
+    num_workers : int or "auto", default="auto"
+        Processes that read samples which are not in memory; "auto" is one for each core, at most 8.
+    compile : bool, default=False
+        Have torch compile the training step, where it can: the first step takes some 20 s longer, the others
+        less time if the network is small; for convolutions on a CPU it brings little.
+    max_epochs : int, default=100
+        Passes through the training part.
+    validation_fraction : float, default=0.1
+        Share of the data set aside for the validation curves, in [0, 1), stratified by label and grouped.
+        None is set aside where a label has too few samples or groups for it.
+    early_stopping : int or None, default=None
+        Stop after this many epochs in which the validation loss, without the mutual information, did not
+        fall.
+    keep : {"last", "best"}, default="last"
+        Which epoch's weights to keep; "best" has the least validation loss without the mutual information.
+    random_state : int or None, default=0
+        Seed of weights, order and noise; None draws one.
+    progress_bar : bool, default=True
+        Show epochs, terms and the time left.
+    accelerator, devices, num_nodes, strategy, precision : default="auto", 1, 1, "auto", "32-true"
+        As in `lightning.pytorch.Trainer`. Several devices share each batch, and give what one would give.
+    logger, callbacks : default=None
+        As in `lightning.pytorch.Trainer`.
+'''
+
+ATTRIBUTES = '''\
+    classes_ : ndarray of shape (2,)
+        Labels, sorted.
+    background_ : label
+        Which of them is the background.
+    module_ : ContrastiveAutoencoder
+        The trained networks.
+    history_ : DataFrame
+        One row per epoch: every term for train and validation, by group, and weighted.
+    validation_indices_ : ndarray of int
+        Positions of the samples set aside for validation.
+    scaler_ : TableScaler or None
+        What standardises tables and fills their gaps.
+    sample_shape_ : tuple of int
+        Shape of one sample.
+    n_features_in_ : int
+        Number of features, for tables.
+    feature_names_in_ : ndarray of str
+        Names of features, for DataFrames.
+'''
+
+
+def with_keywords(docstring: str | None) -> str:
+    """
+    Put the shared keywords and attributes into a docstring, where its marks are.
+
+    Parameters
+    ----------
+    docstring : str or None
+        Of a method's class; None where Python left docstrings out.
+
+    Returns
+    -------
+    str
+        What `help` shows.
+    """
+    return (docstring or "").replace(MARK, KEYWORDS).replace(ATTRIBUTES_MARK, ATTRIBUTES)

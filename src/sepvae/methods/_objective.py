@@ -1,0 +1,149 @@
+"""What the losses of all contrastive VAEs have in common: the evidence lower bound, and a critic to watch."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from torch import Tensor
+
+from sepvae.checks import check_number
+from sepvae.codes import Codes
+from sepvae.losses.classification import group_cross_entropy
+from sepvae.losses.density_ratio import critic_loss
+from sepvae.losses.divergences import gaussian_kl, standard_kl
+from sepvae.losses.priors import GroupPrior, SeverityPrior
+from sepvae.losses.reconstruction import gaussian_nll, optimal_variance, squared_error
+from sepvae.networks.autoencoder import ContrastiveAutoencoder
+from sepvae.networks.heads import sample
+from sepvae.training.noise import Noise
+from sepvae.training.processes import everyone
+
+Learnt = Literal["learnt"]
+Terms = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class ContrastiveObjective:  # numpydoc ignore=PR02
+    """
+    The terms that every method has; each adds its own.
+
+    Parameters
+    ----------
+    beta_common, beta_salient : float
+        Weights of the common and the salient prior.
+    reconstruction_var : float or "learnt"
+        Variance of p(x | c, s).
+    """
+
+    beta_common: float
+    beta_salient: float
+    reconstruction_var: float | Learnt
+
+    critic_layers: ClassVar[int] = 3
+    independent_critic: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        self._check_weights("beta_common", "beta_salient")
+        self._check_variances("reconstruction_var")
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """
+        Weight of each term.
+
+        Returns
+        -------
+        dict of str to float
+            By the names of the terms; an ablation is a weight of 0.
+        """
+        return {
+            "reconstruction": 1.0,
+            "common_kl": self.beta_common,
+            "salient_kl_target": self.beta_salient,
+        }
+
+    def posterior(self, codes: Codes[Tensor], y: Tensor) -> Codes[Tensor]:  # noqa: ARG002
+        """
+        Say what codes are drawn from in training: what the encoders say.
+
+        Parameters
+        ----------
+        codes : Codes of Tensor
+            What the encoders say.
+        y : Tensor of shape (batch,)
+            Groups.
+
+        Returns
+        -------
+        Codes of Tensor
+            The same.
+        """
+        return codes
+
+    def critic_loss(self, model: ContrastiveAutoencoder, codes: Codes[Tensor], noise: Noise) -> Tensor:
+        """
+        What the critic learns: to tell z = [c, s] from [c, s of another image] (Algorithm 1, lines 4 to 6).
+
+        Where a method has no use for its estimate, it is there to be watched.
+
+        Parameters
+        ----------
+        model : ContrastiveAutoencoder
+            Its critic is trained.
+        codes : Codes of Tensor
+            Posterior, detached.
+        noise : Noise
+            Of this step.
+
+        Returns
+        -------
+        Tensor of shape (batch,)
+            Cross-entropy.
+        """
+        c, s = sample(codes, noise.critic)
+        return critic_loss(model.critic(c, s), model.critic(c, everyone(s, noise.processes)[noise.partners]))
+
+    def _elbo(
+        self,
+        model: ContrastiveAutoencoder,
+        x: Tensor,
+        y: Tensor,
+        codes: Codes[Tensor],
+        drawn: tuple[Tensor, Tensor],
+        prior: GroupPrior | SeverityPrior,
+        processes: int,
+    ) -> tuple[Terms, Tensor, Terms]:
+        """Reconstruction and priors; the salient prior's divergence of everybody; the error a pixel."""
+        c, s = drawn
+        pixels = x[0].numel()
+        error = squared_error(x, model.decode(c, prior.presence(y).to(s.dtype) * s))
+        salient_kl = gaussian_kl(
+            codes.salient_mean, codes.salient_logvar, prior.mean(y), prior.variance(y).to(s.dtype)
+        )
+        learnt = self.reconstruction_var == "learnt"
+        variance = (
+            optimal_variance(everyone(error, processes), pixels) if learnt else float(self.reconstruction_var)
+        )
+        terms = {
+            "reconstruction": gaussian_nll(error, pixels, variance),
+            "common_kl": standard_kl(codes.common_mean, codes.common_logvar),
+            "salient_kl_target": (y != 0).to(s.dtype) * salient_kl,
+        }
+        return terms, salient_kl, {"squared_error": error / pixels}
+
+    def _classifier(self, model: ContrastiveAutoencoder, s: Tensor, y: Tensor) -> Tensor:
+        """
+        What the salient classifier itself learns: at full weight, on codes that it cannot change.
+
+        At the paper's gamma of 1e-10 its gradient would drown in Adam's eps; so gamma scales only what the
+        classifier tells the encoder, and a method without such a term has a classifier all the same.
+        """
+        return group_cross_entropy(model.salient_classifier(s.detach()), y)
+
+    def _check_weights(self, *names: str) -> None:
+        for name in names:
+            check_number(name, getattr(self, name), least=0)
+
+    def _check_variances(self, *names: str) -> None:
+        for name in names:
+            if getattr(self, name) != "learnt":
+                check_number(name, getattr(self, name), above=0, or_else="'learnt'")

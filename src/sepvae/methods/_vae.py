@@ -1,0 +1,246 @@
+"""What all contrastive VAEs share: training by Lightning, on the device that it names, and a classifier."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from sklearn.base import ClassifierMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+from torch.random import fork_rng
+
+from sepvae.batch import AnyArray, IntArray, Source, chunks, gather
+from sepvae.checks import check_choice, check_flag, check_number
+from sepvae.codes import Codes
+from sepvae.data.splits import split
+from sepvae.errors import DataError
+from sepvae.losses.classification import group_logits
+from sepvae.methods._estimator import ContrastiveEstimator, FloatArray
+from sepvae.methods._keywords import with_keywords
+from sepvae.networks.autoencoder import ContrastiveAutoencoder, build_autoencoder
+from sepvae.training.fit import train
+from sepvae.training.loader import ordered_batches
+from sepvae.training.memory import kept_memory
+from sepvae.training.module import as_input
+from sepvae.training.objective import Objective
+from sepvae.training.processes import is_alone, is_first, one_device
+
+# Keywords that `train` takes as they stand.
+TRAINING = (
+    *("learning_rate", "reset_optimizer", "batch_size", "balanced"),
+    *("num_workers", "compile", "max_epochs", "early_stopping", "keep", "progress_bar"),
+    *("accelerator", "devices", "num_nodes", "strategy", "precision", "logger", "callbacks"),
+)
+# What the paper's comparison on CelebA (App. E.1) has in common.
+PAPER: dict[str, Any] = {
+    "common_dim": 16,
+    "salient_dim": 16,
+    "network": "e1",
+    "beta_common": 0.5,
+    "beta_salient": 0.5,
+    "reconstruction_var": 0.5,
+    "reset_optimizer": "epoch",
+    "learning_rate": 1e-3,
+    "batch_size": 512,
+    "max_epochs": 250,
+}
+
+
+@dataclass(eq=False, repr=False)
+class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[misc]
+    """Two encoders, one decoder, a critic and a classifier; a method adds its weights and its objective."""
+
+    _: KW_ONLY
+    network: str | tuple[nn.Module, nn.Module] = "auto"
+    reconstruction_var: float | Literal["learnt"] = "learnt"
+    learning_rate: float = 1e-3
+    reset_optimizer: Literal["never", "epoch"] = "never"
+    batch_size: int = 128
+    balanced: bool = False
+    num_workers: int | Literal["auto"] = "auto"
+    compile: bool = False
+    max_epochs: int = 100
+    validation_fraction: float = 0.1
+    early_stopping: int | None = None
+    keep: Literal["last", "best"] = "last"
+    progress_bar: bool = True
+    accelerator: str = "auto"
+    devices: int | str | list[int] = 1
+    num_nodes: int = 1
+    strategy: Any = "auto"
+    precision: Any = "32-true"
+    logger: Any = None
+    callbacks: Sequence[Any] | None = None
+
+    # How a fit is run, and on what machine, not what was fitted: left out of a model's file.
+    not_saved: ClassVar[tuple[str, ...]] = (
+        *("progress_bar", "compile", "accelerator", "devices", "num_nodes", "strategy", "logger", "callbacks"),
+    )
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.__doc__ = with_keywords(cls.__doc__)
+
+    def _objective(self) -> Objective:
+        """What the keywords make of the method's loss."""
+        raise NotImplementedError
+
+    def predict_proba(self, X: Any) -> FloatArray:
+        """
+        Probability of each label, as the salient classifier sees it from the salient means.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or Source
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n, 2)
+            Columns in the order of `classes_`.
+        """
+        return self._probabilities(self.encode(X).salient_mean)[:, np.argsort(self._order)]
+
+    def predict(self, X: Any) -> AnyArray:
+        """
+        Label that the salient classifier finds likelier.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or Source
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            Labels.
+        """
+        likelier = self.predict_proba(X).argmax(axis=1)
+        labels: AnyArray = self.classes_[likelier]
+        return labels
+
+    def is_first_process(self) -> bool:
+        """
+        Say whether this process writes files, prints and goes on after the fit.
+
+        Returns
+        -------
+        bool
+            True in one of the processes that share a fit.
+        """
+        return is_first(self.devices, self.num_nodes)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        return tags
+
+    def _check_keywords(self, y: AnyArray) -> None:
+        super()._check_keywords(y)
+        for name in ("max_epochs", "batch_size"):
+            check_number(name, getattr(self, name), least=1, whole=True)
+        if self.early_stopping is not None:
+            check_number("early_stopping", self.early_stopping, least=1, whole=True, or_else="None")
+        check_number("num_nodes", self.num_nodes, least=1, whole=True)
+        if not is_alone(self.devices, self.num_nodes):
+            if self.random_state is None:
+                raise DataError("random_state: wanted a number, the same in all processes, got None")
+            if self.compile:
+                raise DataError("compile: wanted False with several devices or nodes, got True")
+        for name in ("balanced", "compile", "progress_bar"):
+            check_flag(name, getattr(self, name))
+        if self.num_workers != "auto":
+            check_number("num_workers", self.num_workers, least=0, whole=True, or_else='"auto"')
+        check_number("learning_rate", self.learning_rate, above=0)
+        check_number("validation_fraction", self.validation_fraction, least=0, below=1)
+        check_choice("keep", self.keep, ("last", "best"))
+        check_choice("reset_optimizer", self.reset_optimizer, ("never", "epoch"))
+        self._objective()  # checks its own
+
+    def _parts(self, group: IntArray, groups: AnyArray, seed: int) -> tuple[IntArray, IntArray]:
+        """Positions for training and validation; none for the latter where a label is too rare to share."""
+        everyone, nobody = np.arange(len(group)), np.arange(0)
+        if self.validation_fraction == 0:
+            return everyone, nobody
+        try:
+            parts = split(group, groups, test_size=self.validation_fraction, random_state=seed)
+        except DataError:
+            return everyone, nobody
+        return parts if np.bincount(group[parts[0]], minlength=2).min() >= 2 else (everyone, nobody)
+
+    def _learn(self, source: Source, y: AnyArray, parts: tuple[IntArray, IntArray], seed: int) -> None:
+        self.module_, self.history_ = train(
+            self._objective(),
+            lambda: self._build(source.sample_shape),
+            source,
+            y,
+            parts,
+            seed=seed,
+            **{name: getattr(self, name) for name in TRAINING},
+        )
+
+    def _build(self, sample_shape: tuple[int, ...]) -> ContrastiveAutoencoder:
+        layers = self._objective().critic_layers
+        n_groups = len(self.classes_)
+        return build_autoencoder(
+            self.network, sample_shape, self.common_dim, self.salient_dim, n_groups, critic_layers=layers
+        )
+
+    def _encode(self, source: Source) -> Codes[FloatArray]:
+        everyone = np.arange(len(source))
+        with self._inference() as (module, put):
+            batches = ordered_batches(
+                source, everyone, everyone, batch_size=self._at_once(), num_workers=self.num_workers
+            )
+            return Codes(*gather(len(source), (_parts(module.encode(put(x))) for x, _ in batches)))
+
+    def _decode(self, common: FloatArray, salient: FloatArray) -> FloatArray:
+        with self._inference() as (module, put):
+            decoded = (
+                [_as_numpy(module.decode(put(common[part]), put(salient[part])))]
+                for part in chunks(len(common), self._at_once())
+            )
+            return gather(len(common), decoded)[0]
+
+    def _probabilities(self, salient: FloatArray) -> FloatArray:
+        """Of each group, the background first."""
+        with self._inference() as (module, put):
+            return _as_numpy(group_logits(module.salient_classifier(put(salient))).softmax(dim=1))
+
+    def _state(self) -> dict[str, AnyArray]:
+        state = self.module_.state_dict()
+        return {name: np.ascontiguousarray(tensor.numpy()) for name, tensor in state.items()}
+
+    def _set_state(self, arrays: dict[str, AnyArray], sample_shape: tuple[int, ...]) -> None:
+        with fork_rng(devices=[]):  # weights are drawn, then replaced: leave the global generator as found
+            module = self._build(sample_shape)
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        module.to(next(iter(tensors.values())).dtype).load_state_dict(tensors)
+        self.module_ = module.eval()
+
+    @contextmanager
+    def _inference(self) -> Iterator[tuple[ContrastiveAutoencoder, Callable[[Any], Tensor]]]:
+        """Lend the module on the device that `accelerator` names, and what puts arrays beside it."""
+        check_is_fitted(self)
+        device = one_device(self.accelerator)
+        one = next(self.module_.parameters())
+        home = one.device  # where an outer loan has put it, or the CPU
+        with torch.inference_mode(), kept_memory():
+            try:
+                yield self.module_.to(device), lambda x: as_input(torch.as_tensor(x).to(device), one.dtype)
+            finally:
+                self.module_.to(home)
+
+
+def _parts(codes: Codes[Tensor]) -> list[FloatArray]:
+    parts = codes.common_mean, codes.common_logvar, codes.salient_mean, codes.salient_logvar
+    return [_as_numpy(part) for part in parts]
+
+
+def _as_numpy(tensor: Tensor) -> FloatArray:
+    array: FloatArray = tensor.cpu().contiguous().numpy()
+    return array

@@ -1,0 +1,222 @@
+"""ConVAE, the contrastive VAE of Abid and Zou (2019), as the paper compares with it and as it first was."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from sepvae.batch import AnyArray
+from sepvae.checks import check_choice, check_flag
+from sepvae.codes import Codes
+from sepvae.losses.density_ratio import critic_loss, mutual_information
+from sepvae.losses.priors import GroupPrior
+from sepvae.methods._objective import ContrastiveObjective
+from sepvae.methods._vae import PAPER, ContrastiveVAE
+from sepvae.networks.autoencoder import ContrastiveAutoencoder
+from sepvae.networks.heads import sample
+from sepvae.training.noise import Noise
+from sepvae.training.objective import Losses
+from sepvae.training.processes import everyone, everyone_with_gradient
+
+# The background's salient codes are neither decoded nor regularised; the prior of the targets is N(0, I).
+PRIOR = GroupPrior(background_var=1.0)
+
+
+@dataclass(frozen=True)
+class ConVAEObjective(ContrastiveObjective):  # numpydoc ignore=PR02
+    """
+    Evidence lower bound of both groups, and the mutual information of c and s.
+
+    Parameters
+    ----------
+    kappa : float
+        Weight of the mutual information.
+    rectify_mi : bool
+        The ReLU of Eq. 3.
+    """
+
+    kappa: float
+    rectify_mi: bool
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_weights("kappa")
+        check_flag("rectify_mi", self.rectify_mi)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """
+        Weight of each term.
+
+        Returns
+        -------
+        dict of str to float
+            By the names of the terms.
+        """
+        return super().weights | {"mutual_information": self.kappa}
+
+    def losses(
+        self, model: ContrastiveAutoencoder, x: Tensor, y: Tensor, codes: Codes[Tensor], noise: Noise
+    ) -> Losses:
+        """
+        All terms.
+
+        Parameters
+        ----------
+        model : ContrastiveAutoencoder
+            Decoder, critic and salient classifier.
+        x : Tensor of shape (batch, ...)
+            Samples.
+        y : Tensor of shape (batch,)
+            Groups.
+        codes : Codes of Tensor
+            Posterior.
+        noise : Noise
+            Of this step.
+
+        Returns
+        -------
+        Losses
+            One value per sample.
+        """
+        c, s = sample(codes, noise.model)
+        terms, _, shown = self._elbo(model, x, y, codes, (c, s), PRIOR, noise.processes)
+        terms |= self._independence(model, c, s, y, noise)
+        return Losses(terms, self._classifier(model, s, y), shown)
+
+    def _independence(
+        self,
+        model: ContrastiveAutoencoder,
+        c: Tensor,
+        s: Tensor,
+        y: Tensor,  # noqa: ARG002
+        noise: Noise,  # noqa: ARG002
+    ) -> dict[str, Tensor]:
+        logits = model.critic(c, s, frozen=True)
+        return {"mutual_information": mutual_information(logits, rectified=self.rectify_mi)}
+
+
+@dataclass(frozen=True)
+class OriginalConVAEObjective(ConVAEObjective):
+    """
+    The same as Abid and Zou wrote it: one linear critic unit, which sees targets only and learns with all else.
+
+    Nothing is held still: the critic is pulled by the mutual information too, and its own loss reaches the
+    encoders. That is what the paper objects to (Sec. 2).
+    """
+
+    critic_layers: ClassVar[int] = 1
+    independent_critic: ClassVar[bool] = False
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """
+        Weight of each term.
+
+        Returns
+        -------
+        dict of str to float
+            By the names of the terms; the critic's loss is one of them.
+        """
+        return super().weights | {"critic": 1.0}
+
+    def _independence(
+        self, model: ContrastiveAutoencoder, c: Tensor, s: Tensor, y: Tensor, noise: Noise
+    ) -> dict[str, Tensor]:
+        target = (y != 0).to(s.dtype)
+        logits = model.critic(c, s)
+        partners = _next_target(everyone(y, noise.processes))[noise.own]
+        shuffled = model.critic(c, everyone_with_gradient(s, noise.processes)[partners])
+        return {
+            "mutual_information": target * mutual_information(logits, rectified=self.rectify_mi),
+            "critic": target * critic_loss(logits, shuffled),
+        }
+
+
+def _next_target(y: Tensor) -> Tensor:
+    """For each target the row of another one, in a circle; batches come shuffled."""
+    rows = torch.arange(len(y), device=y.device)
+    target = rows[y != 0]
+    partners = rows.clone()
+    partners[target] = target.roll(1)
+    return partners
+
+
+@dataclass(eq=False, repr=False)
+class ConVAE(ContrastiveVAE):  # numpydoc ignore=PR02
+    """
+    Contrastive VAE of Abid and Zou: a common and a salient code, kept independent by a critic.
+
+    Background samples are decoded from [c, s' = 0]; their salient codes are not regularised, and no
+    classifier acts on the encoders (the one behind `predict` only watches).
+
+    Parameters
+    ----------
+    beta_common : float, default=5.0
+        Weight of the common prior.
+    beta_salient : float, default=1.0
+        Weight of the salient prior of targets.
+    kappa : float, default=50.0
+        Weight of the mutual information of c and s.
+    rectify_mi : bool, default=True
+        Replace negative estimates of the mutual information by 0, sample by sample.
+    critic : {"independent", "original"}, default="independent"
+        "independent" is this library's for all methods: three layers, codes of both groups, an optimizer of
+        its own. "original" is Abid and Zou's: one linear unit, codes of targets, trained with all the rest.
+    (and what all methods take)
+
+    Attributes
+    ----------
+    (and what all fits leave)
+
+    References
+    ----------
+    .. [1] A. Abid, J. Zou, "Contrastive Variational Autoencoder Enhances Salient Features",
+       arXiv:1902.04601, 2019.
+    .. [2] R. Louiset et al., "SepVAE: a contrastive VAE to separate pathological patterns from healthy ones",
+       Medical Imaging with Deep Learning, 2024: preset "paper".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.normal(size=(60, 5)), np.repeat([0, 1], 30)
+    >>> model = ConVAE(common_dim=2, salient_dim=1, max_epochs=1, progress_bar=False).fit(X, y)
+    >>> model.transform(X).shape
+    (60, 3)
+    """
+
+    beta_common: float = 5.0
+    beta_salient: float = 1.0
+    kappa: float = 50.0
+    rectify_mi: bool = True
+    critic: Literal["independent", "original"] = "independent"
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "default": {},
+        "paper": PAPER | {"kappa": 2.0},
+        # beta = 1 in their code; gamma, here kappa, is left to the user there.
+        "original": {
+            "beta_common": 1.0,
+            "beta_salient": 1.0,
+            "kappa": 1.0,
+            "rectify_mi": False,
+            "reconstruction_var": 0.5,
+            "critic": "original",
+        },
+    }
+
+    def _objective(self) -> ConVAEObjective:
+        objective = OriginalConVAEObjective if self.critic == "original" else ConVAEObjective
+        return objective(
+            beta_common=self.beta_common,
+            beta_salient=self.beta_salient,
+            reconstruction_var=self.reconstruction_var,
+            kappa=self.kappa,
+            rectify_mi=self.rectify_mi,
+        )
+
+    def _check_keywords(self, y: AnyArray) -> None:
+        check_choice("critic", self.critic, ("independent", "original"))
+        super()._check_keywords(y)
