@@ -1,9 +1,9 @@
 """
 Contrastive analysis for medical imaging: separate what patients share with controls from what only they have.
 
-`SepVAE` is a scikit-learn estimator that learns a common and a salient code for every image or table row;
-`load` reads a saved one; `sepvae.data` reads images and tables; `sepvae.evaluation` scores codes, whoever
-made them.
+`SepVAE` is a scikit-learn estimator that learns a common and a salient code for every image or table row, and
+so are the methods that it is compared with: `ConVAE`, `MMcVAE`, `ContrastivePCA`; `load` reads a saved one;
+`sepvae.data` reads images and tables; `sepvae.evaluation` scores codes, whoever made them.
 """
 
 from importlib import import_module
@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sepvae import data, evaluation, plotting
-    from sepvae.methods import SepVAE, load
+    from sepvae.methods import ContrastivePCA, ConVAE, MMcVAE, SepVAE, load
 
 __version__ = "0.1.0"
-__all__ = ["SepVAE", "__version__", "data", "evaluation", "load", "plotting"]
+_METHODS = ("ConVAE", "ContrastivePCA", "MMcVAE", "SepVAE", "load")
+__all__ = [*_METHODS, "__version__", "data", "evaluation", "plotting"]
 
 
 def __dir__() -> list[str]:
@@ -23,7 +24,7 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     """Import public names when they are first used, so that `import sepvae` does not wait for torch."""
-    if name in ("SepVAE", "load"):
+    if name in _METHODS:
         return getattr(import_module("sepvae.methods"), name)
     if name in ("data", "evaluation", "plotting"):
         return import_module(f"sepvae.{name}")

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.integrate import dblquad
 from scipy.stats import chisquare
 from torch import nn
 from torch.distributions import MultivariateNormal, Normal
@@ -73,6 +74,24 @@ def test_the_best_critic_of_a_gaussian_pair_gives_its_mutual_information(rho):
     estimate = mutual_information(correlated(100_000, rho, seeded())[1], rectified=False)
     error = estimate.std().item() / math.sqrt(100_000)
     assert estimate.mean().item() == pytest.approx(-0.5 * math.log(1 - rho**2), abs=3 * error + 1e-12)
+
+
+@pytest.mark.parametrize("rho", [0.5, -0.9])
+def test_rectified_its_mean_is_the_integral_of_the_positive_part(rho):
+    def positive_part(b, a):
+        density = math.exp(-(a * a - 2 * rho * a * b + b * b) / (2 * (1 - rho**2)))
+        density /= 2 * math.pi * math.sqrt(1 - rho**2)
+        ratio = -0.5 * math.log(1 - rho**2) + (2 * rho * a * b - rho**2 * (a * a + b * b)) / (
+            2 * (1 - rho**2)
+        )
+        return density * max(ratio, 0)
+
+    integral, _ = dblquad(positive_part, -8, 8, -8, 8, epsabs=1e-4)
+    estimate = mutual_information(correlated(100_000, rho, seeded())[1])
+    assert estimate.mean().item() == pytest.approx(
+        integral, abs=3 * estimate.std().item() / math.sqrt(100_000)
+    )
+    assert integral > -0.5 * math.log(1 - rho**2) + 0.01  # more than the mutual information
 
 
 def test_a_trained_critic_comes_near_to_it():

@@ -4,7 +4,7 @@ from torch.distributions import Normal, kl_divergence
 from torch.testing import assert_close
 
 from sepvae.losses.divergences import gaussian_kl
-from sepvae.losses.priors import GroupPrior
+from sepvae.losses.priors import GroupPrior, SeverityPrior
 
 Y = torch.tensor([0, 2, 1, 0])  # a background and two targets
 
@@ -29,3 +29,13 @@ def test_kl_from_it_is_sample_by_sample_that_of_torch():
     for i, y in enumerate(Y):
         p = Normal(0, 0.05**0.5 if y == 0 else 1.0)
         assert_close(kl[i], kl_divergence(Normal(mean[i], (logvar[i] / 2).exp()), p).sum())
+
+
+def test_severity_widens_the_prior_from_the_backgrounds_to_the_targets():
+    prior, y = SeverityPrior(0.05), torch.tensor([0.0, 0.5, 1.0])
+    assert prior.variance(y).flatten().tolist() == pytest.approx([0.05, 0.05 + 0.95 * 0.25, 1.0])
+    assert prior.presence(y).flatten().tolist() == y.tolist()
+    ends, groups = GroupPrior(0.05), torch.tensor([0, 1])
+    assert torch.equal(prior.variance(y[[0, 2]]), ends.variance(groups))
+    assert torch.equal(prior.presence(y[[0, 2]]), ends.presence(groups))
+    assert prior.mean(y).tolist() == [[0.0]] * 3

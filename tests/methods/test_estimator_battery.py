@@ -1,6 +1,7 @@
 """One battery for every estimator: scikit-learn's checks and what users rely on, for tables and images."""
 
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +17,33 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sepvae import SepVAE
+from sepvae import ContrastivePCA, ConVAE, MMcVAE, SepVAE, load
 from sepvae.data import ArraySource
 from sepvae.errors import DataError, TrainingError
 
 QUICK: dict[str, Any] = {"common_dim": 2, "salient_dim": 2, "progress_bar": False, "accelerator": "cpu"}
-ESTIMATORS = [SepVAE(**QUICK, max_epochs=2, batch_size=16)]
+ESTIMATORS: list[Any] = [
+    SepVAE(**QUICK, max_epochs=2, batch_size=16),
+    ConVAE(**QUICK, max_epochs=2, batch_size=16),
+    ConVAE(**QUICK, max_epochs=2, batch_size=16, critic="original"),
+    MMcVAE(**QUICK, max_epochs=2, batch_size=16),
+    MMcVAE(**QUICK, max_epochs=2, batch_size=16, mmd="original"),
+    ContrastivePCA(common_dim=2, salient_dim=2),
+]
+VAES = ESTIMATORS[:-1]
 
 # scikit-learn's checks fit many times and one asks for an accuracy, so: small batches, large steps.
-CHECKED = SepVAE(**QUICK, max_epochs=20, batch_size=16, learning_rate=1e-2, gamma=10)
+LIVELY = {"max_epochs": 20, "batch_size": 16, "learning_rate": 1e-2}
+CHECKED = [
+    SepVAE(**QUICK, **LIVELY, gamma=10),
+    ConVAE(**QUICK, **LIVELY),
+    MMcVAE(**QUICK, **LIVELY),
+]
 
 
-@parametrize_with_checks([CHECKED])
+@parametrize_with_checks(CHECKED)
 @pytest.mark.filterwarnings("ignore")  # scikit-learn's checks feed data that deserves warnings
-def test_scikit_learn(estimator: SepVAE, check: Any) -> None:
+def test_scikit_learn(estimator: Any, check: Any) -> None:
     check(estimator)
 
 
@@ -48,12 +62,22 @@ def data(request: pytest.FixtureRequest) -> tuple[np.ndarray, np.ndarray]:
     return request.param(np.random.default_rng(0))
 
 
-@pytest.fixture(params=ESTIMATORS, ids=lambda estimator: type(estimator).__name__)
-def estimator(request: pytest.FixtureRequest) -> SepVAE:
+def name_of(estimator: Any) -> str:
+    kind = getattr(estimator, "critic", getattr(estimator, "mmd", ""))
+    return type(estimator).__name__ + "-original" * (kind == "original")
+
+
+@pytest.fixture(params=ESTIMATORS, ids=name_of)
+def estimator(request: pytest.FixtureRequest) -> Any:
     return clone(request.param)
 
 
-def test_shapes(estimator: SepVAE, data: tuple[np.ndarray, np.ndarray]) -> None:
+@pytest.fixture(params=VAES, ids=name_of)
+def vae(request: pytest.FixtureRequest) -> Any:
+    return clone(request.param)
+
+
+def test_shapes(estimator: Any, data: tuple[np.ndarray, np.ndarray]) -> None:
     X, y = data
     codes = estimator.fit(X, y).encode(X)
     assert codes.common_mean.shape == codes.common_logvar.shape == (40, 2)
@@ -65,66 +89,70 @@ def test_shapes(estimator: SepVAE, data: tuple[np.ndarray, np.ndarray]) -> None:
 
 
 def test_inference_does_not_depend_on_the_rest_of_the_batch(
-    estimator: SepVAE, data: tuple[np.ndarray, np.ndarray]
+    estimator: Any, data: tuple[np.ndarray, np.ndarray]
 ) -> None:
     X, y = data
     whole, alone = estimator.fit(X, y).encode(X), estimator.encode(X[7:8])
     np.testing.assert_allclose(whole.salient_mean[7:8], alone.salient_mean, rtol=1e-4, atol=1e-5)
 
 
-def test_one_seed_one_result(estimator: SepVAE, data: tuple[np.ndarray, np.ndarray]) -> None:
+def test_one_seed_one_result(vae: Any, data: tuple[np.ndarray, np.ndarray]) -> None:
     X, y = data
-    first, second = clone(estimator).fit(X, y), clone(estimator).fit(X, y)
+    first, second = clone(vae).fit(X, y), clone(vae).fit(X, y)
     np.testing.assert_array_equal(first.transform(X), second.transform(X))
-    other = clone(estimator).set_params(random_state=1).fit(X, y)
+    other = clone(vae).set_params(random_state=1).fit(X, y)
     assert not np.array_equal(first.transform(X), other.transform(X))
 
 
-def test_global_generators_are_left_as_found(estimator: SepVAE, data: tuple[np.ndarray, np.ndarray]) -> None:
+def test_global_generators_are_left_as_found(estimator: Any, data: tuple[np.ndarray, np.ndarray]) -> None:
     before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
     estimator.fit(*data).sample(2)
     assert torch.equal(before[0], torch.get_rng_state())
     np.testing.assert_array_equal(before[1], np.random.get_state()[1])  # noqa: NPY002
 
 
-def test_pickle(estimator: SepVAE, data: tuple[np.ndarray, np.ndarray]) -> None:
+def test_save_and_load(estimator: Any, data: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    X, y = data
+    estimator.fit(X, y).save(tmp_path / "model")
+    again = load(tmp_path / "model")
+    assert type(again) is type(estimator)
+    np.testing.assert_array_equal(again.transform(X), estimator.transform(X))
+    np.testing.assert_array_equal(again.reconstruct(X), estimator.reconstruct(X))
+
+
+def test_pickle(estimator: Any, data: tuple[np.ndarray, np.ndarray]) -> None:
     X, y = data
     again = pickle.loads(pickle.dumps(estimator.fit(X, y)))  # noqa: S301
     np.testing.assert_array_equal(again.transform(X), estimator.transform(X))
 
 
-def test_swapping_with_oneself_is_reconstruction(
-    estimator: SepVAE, data: tuple[np.ndarray, np.ndarray]
-) -> None:
+def test_swapping_with_oneself_is_reconstruction(estimator: Any, data: tuple[np.ndarray, np.ndarray]) -> None:
     X, y = data
     np.testing.assert_array_equal(estimator.fit(X, y).swap(X, X), estimator.reconstruct(X))
 
 
 def test_background_and_target_samples_differ_by_the_salient_part(
-    estimator: SepVAE, data: tuple[np.ndarray, np.ndarray]
+    estimator: Any, data: tuple[np.ndarray, np.ndarray]
 ) -> None:
     X, y = data
     estimator.fit(X, y)
     background, target = (estimator.sample(4, y=group, random_state=0) for group in (0, 1))
     common = np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32)
-    with torch.no_grad():
-        expected = estimator.module_.decode(torch.from_numpy(common), torch.zeros(4, 2)).numpy()
+    expected = estimator._decode(common, np.zeros((4, 2), dtype=np.float32))
     np.testing.assert_allclose(background, estimator._in_units(expected), rtol=1e-4, atol=1e-5)
     assert not np.allclose(background, target)
 
 
-def test_labels_are_numbered_from_the_named_background(
-    estimator: SepVAE, data: tuple[np.ndarray, np.ndarray]
-) -> None:
+def test_labels_are_numbered_from_the_named_background(vae: Any, data: tuple[np.ndarray, np.ndarray]) -> None:
     X, y = data
-    estimator.set_params(background="patient").fit(X, y)
-    assert list(estimator.classes_) == ["control", "patient"]
-    assert estimator.background_ == "patient"
-    swapped = clone(estimator).set_params(background=None).fit(X, np.where(y == "patient", "a", "b"))
-    np.testing.assert_allclose(estimator.predict_proba(X)[:, 1], swapped.predict_proba(X)[:, 0], rtol=1e-5)
+    vae.set_params(background="patient").fit(X, y)
+    assert list(vae.classes_) == ["control", "patient"]
+    assert vae.background_ == "patient"
+    swapped = clone(vae).set_params(background=None).fit(X, np.where(y == "patient", "a", "b"))
+    np.testing.assert_allclose(vae.predict_proba(X)[:, 1], swapped.predict_proba(X)[:, 0], rtol=1e-5)
 
 
-def test_a_source_fits_as_its_arrays_do(estimator: SepVAE, data: tuple[np.ndarray, np.ndarray]) -> None:
+def test_a_source_fits_as_its_arrays_do(estimator: Any, data: tuple[np.ndarray, np.ndarray]) -> None:
     X, y = data
     groups = np.arange(40) // 2
     from_arrays = clone(estimator).fit(X, y, groups=groups)
@@ -132,10 +160,10 @@ def test_a_source_fits_as_its_arrays_do(estimator: SepVAE, data: tuple[np.ndarra
     np.testing.assert_array_equal(from_arrays.transform(X), from_source.transform(ArraySource(X, y)))
 
 
-def test_validation_keeps_groups_whole(estimator: SepVAE, data: tuple[np.ndarray, np.ndarray]) -> None:
+def test_validation_keeps_groups_whole(vae: Any, data: tuple[np.ndarray, np.ndarray]) -> None:
     X, y = data
     groups = np.arange(40) // 4
-    held_out = estimator.set_params(validation_fraction=0.2).fit(X, y, groups=groups).validation_indices_
+    held_out = vae.set_params(validation_fraction=0.2).fit(X, y, groups=groups).validation_indices_
     assert 0 < len(held_out) < 40
     assert not set(groups[held_out]) & set(np.delete(groups, held_out))
 
@@ -299,3 +327,32 @@ def test_presets_show_every_value() -> None:
     assert SepVAE.from_preset("default").get_params() == SepVAE().get_params()
     with pytest.raises(DataError, match="preset: wanted one of default, paper, got 'papr'"):
         SepVAE.from_preset("papr")
+
+
+def test_every_method_explains_every_keyword() -> None:
+    for method in (SepVAE, ConVAE, MMcVAE, ContrastivePCA):
+        text = str(method.__doc__)
+        described = set(re.findall(r"^ {4}((?:\w+, )*\w+) : ", text.split("Attributes")[0], re.MULTILINE))
+        assert {name for names in described for name in names.split(", ")} == set(method().get_params())
+        assert "What all" not in text
+
+
+def test_methods_differ_by_their_terms_only() -> None:
+    """The same seed draws the same networks, sees the same batches, and adds the same noise."""
+    X, y = tables(np.random.default_rng(0))
+    off: dict[str, Any] = {"beta_common": 0, "beta_salient": 0, "max_epochs": 2, "batch_size": 16}
+    sep = SepVAE(**QUICK, **off, kappa=0, gamma=0, background_posterior_var="learnt").fit(X, y)
+    con = ConVAE(**QUICK, **off, kappa=0).fit(X, y)
+    mm = MMcVAE(**QUICK, **off, common_mmd=0, background_mmd=0).fit(X, y)
+    np.testing.assert_array_equal(sep.transform(X), con.transform(X))
+    np.testing.assert_array_equal(sep.transform(X), mm.transform(X))
+
+
+def test_presets_of_the_other_methods() -> None:
+    paper = MMcVAE.from_preset("paper")
+    assert (paper.common_mmd, paper.background_mmd, paper.mmd) == (1000 / 512, 100 / 512, "original")
+    original = MMcVAE.from_preset("original")
+    assert (original.common_mmd, original.background_mmd) == (10000 / 128, 1000 / 128)
+    assert ConVAE.from_preset("paper").critic == "independent"
+    assert ConVAE.from_preset("original").critic == "original"
+    assert ContrastivePCA.from_preset("pca").alpha == 0

@@ -84,8 +84,11 @@ def copy_with(saved: Path, folder: Path, **changes: object) -> Path:
     ("changes", "message"),
     [
         ({"format": 2}, "wanted format 1, got 2"),
-        ({"class": "os.system"}, "wanted one of SepVAE, ConVAE, MMcVAE, got class 'os.system'"),
-        ({"class": "load"}, "wanted one of SepVAE, ConVAE, MMcVAE, got class 'load'"),
+        (
+            {"class": "os.system"},
+            "wanted one of SepVAE, ConVAE, MMcVAE, ContrastivePCA, got class 'os.system'",
+        ),
+        ({"class": "load"}, "wanted one of SepVAE, ConVAE, MMcVAE, ContrastivePCA, got class 'load'"),
         ({"sample_shape": [1, 40, 40]}, "weights do not fit"),
         ({"keywords": {"no": 1}}, "damaged"),
         ({"keywords": None}, "damaged"),

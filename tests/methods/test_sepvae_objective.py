@@ -3,10 +3,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from sklearn.base import clone
 from torch.distributions import Bernoulli, Normal, kl_divergence
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.testing import assert_close
 
+from sepvae import SepVAE
 from sepvae.codes import Codes
 from sepvae.methods.sepvae import SepVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
@@ -207,3 +209,39 @@ def test_three_groups_have_their_own_logits_and_the_targets_prior():
     assert torch.equal(terms["salient_kl_background"] > 0, y == 0)
     assert terms["salient_kl_target"].abs().max() == 0  # N(0, I) is the prior of either target
     assert terms["salient_classification"].shape == (6,)
+
+
+SEVERITIES = torch.tensor([0, 0.2, 1, 0, 0.6, 0], dtype=torch.float64)
+
+
+def test_severities_weigh_prior_decoder_and_classifier_sample_by_sample(model):
+    objective = replace(PAPER, background_posterior_var="learnt", severity=True)
+    codes = objective.posterior(model.encode(X), SEVERITIES)
+    terms = objective.losses(model, X, SEVERITIES, codes, NOISE).terms
+    for i, y in enumerate(SEVERITIES):
+        q_s = Normal(codes.salient_mean[i], (codes.salient_logvar[i] / 2).exp())
+        s = q_s.loc + q_s.scale * NOISE.model[1][i]
+        c = codes.common_mean[i] + (codes.common_logvar[i] / 2).exp() * NOISE.model[0][i]
+        kl = kl_divergence(q_s, Normal(0, (1 / 32 + (1 - 1 / 32) * y**2).sqrt())).sum()
+        p = model.salient_classifier(s)[0].sigmoid()
+        error = (X[i] - model.decoder(torch.cat([c, y * s]))).square().sum()
+        assert_close(terms["reconstruction"][i], error)
+        assert_close(terms["salient_kl_background" if y == 0 else "salient_kl_target"][i], kl)
+        assert_close(terms["salient_classification"][i], -(y * p.log() + (1 - y) * (1 - p).log()))
+
+
+def test_an_ablation_changes_exactly_one_weight_of_the_terms_that_are_the_same(model):
+    full = SepVAE(gamma=0.7)
+    dropped = {"no MI": {"mutual_information"}, "no CLSF": {"salient_classification"}}
+    dropped["no SAL"] = {"salient_kl_target", "salient_kl_background"}  # one weight, of the salient prior
+    assert dropped.keys() == SepVAE.ablations.keys()
+    for name, keywords in SepVAE.ablations.items():
+        ablated = clone(full).set_params(**keywords)
+        before, after = full._objective(), ablated._objective()
+        assert len(keywords) == 1
+        assert {term for term in before.weights if before.weights[term] != after.weights[term]} == dropped[
+            name
+        ]
+        assert all(after.weights[term] == 0 for term in dropped[name])
+        terms = [losses_of(objective, model).terms for objective in (before, after)]
+        assert_close(*terms, rtol=0, atol=0)

@@ -18,18 +18,23 @@ from sepvae.training.processes import check_launch, everyone, is_alone, is_first
 SCRIPT = Path(__file__).parent / "distributed_fit.py"
 
 
+@pytest.fixture(scope="module", params=["SepVAE", "MMcVAE", "original ConVAE"])
+def method(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def one():
+def one(method):
     spec = spec_from_file_location("distributed_fit", SCRIPT)
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.fit(1)
+    return module.fit(method, 1)
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory):
+def two(method, tmp_path_factory):
     out = tmp_path_factory.mktemp("two") / "found.npz"
-    command = [sys.executable, "-W", "error", str(SCRIPT), "2", str(out)]
+    command = [sys.executable, "-W", "error", str(SCRIPT), method, "2", str(out)]
     done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     with np.load(out) as arrays:

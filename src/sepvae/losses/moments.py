@@ -1,4 +1,4 @@
-"""Maximum mean discrepancy: how far apart two samples lie, by the kernel means of both (Gretton et al. 2012)."""
+"""Maximum mean discrepancy: how far apart two samples lie, by their kernel means (Gretton et al. 2012)."""
 
 from collections.abc import Sequence
 
@@ -73,7 +73,7 @@ def mmd_to_zero(x: Tensor, gammas: Sequence[float] | Tensor, *, unbiased: bool =
 
 def median_gamma(x: Tensor, y: Tensor) -> Tensor:
     """
-    Bandwidth that suits two samples: one over the median squared distance of all their members.
+    Find the bandwidth that suits two samples: one over the median squared distance of all their members.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def median_gamma(x: Tensor, y: Tensor) -> Tensor:
 
 def fixed_gammas(dim: int) -> tuple[float, ...]:
     """
-    Bandwidths of fixed length scales: 1 / (2 dim l^2) for l = 0.1, 0.3 and 1 a dimension.
+    Give bandwidths of fixed length scales: 1 / (2 dim l^2) for l = 0.1, 0.3 and 1 a dimension.
 
     A median bandwidth is blind to scale: s, s / 10 and s / 1000 would be as far from 0.
 

@@ -73,7 +73,7 @@ class GroupPrior:  # numpydoc ignore=PR02
 @dataclass(frozen=True)
 class SeverityPrior:  # numpydoc ignore=PR02
     """
-    Salient prior of severities y in [0, 1]: N(s' = 0, [v0 + (1 - v0) sigma(y)^2] I) with sigma(y) = y (App. B).
+    Salient prior of severities y in [0, 1] (App. B): N(s' = 0, [v0 + (1 - v0) sigma(y)^2] I), sigma(y) = y.
 
     At y = 0 it is the background's narrow prior, at y = 1 the target's N(0, I).
 

@@ -1,9 +1,10 @@
 """Methods: each its loss terms, on the same networks, training, data and evaluation."""
 
 from sepvae.methods._saving import load
+from sepvae.methods.contrastive_pca import ContrastivePCA
 from sepvae.methods.convae import ConVAE
 from sepvae.methods.mmcvae import MMcVAE
 from sepvae.methods.sepvae import SepVAE
 
-METHODS = ("SepVAE", "ConVAE", "MMcVAE")
-__all__ = ["ConVAE", "MMcVAE", "SepVAE", "load"]
+METHODS = ("SepVAE", "ConVAE", "MMcVAE", "ContrastivePCA")
+__all__ = ["ConVAE", "ContrastivePCA", "MMcVAE", "SepVAE", "load"]

@@ -1,9 +1,9 @@
 """Keywords that all contrastive VAEs take, in words: their docstrings share them."""
 
-MARK = "    (and what all methods take)\n"
-ATTRIBUTES_MARK = "    (and what all fits leave)\n"
+MARK = "    others : object\n        What all methods take.\n"
+ATTRIBUTES_MARK = "    others : object\n        What all fits leave.\n"
 
-KEYWORDS = '''\
+KEYWORDS = """\
     common_dim : int, default=16
         Dimension of the common space (D_c).
     salient_dim : int, default=16
@@ -52,9 +52,9 @@ KEYWORDS = '''\
         As in `lightning.pytorch.Trainer`. Several devices share each batch, and give what one would give.
     logger, callbacks : default=None
         As in `lightning.pytorch.Trainer`.
-'''
+"""
 
-ATTRIBUTES = '''\
+ATTRIBUTES = """\
     classes_ : ndarray of shape (2,)
         Labels, sorted.
     background_ : label
@@ -73,7 +73,7 @@ ATTRIBUTES = '''\
         Number of features, for tables.
     feature_names_in_ : ndarray of str
         Names of features, for DataFrames.
-'''
+"""
 
 
 def with_keywords(docstring: str | None) -> str:

@@ -78,7 +78,16 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
 
     # How a fit is run, and on what machine, not what was fitted: left out of a model's file.
     not_saved: ClassVar[tuple[str, ...]] = (
-        *("progress_bar", "compile", "accelerator", "devices", "num_nodes", "strategy", "logger", "callbacks"),
+        *(
+            "progress_bar",
+            "compile",
+            "accelerator",
+            "devices",
+            "num_nodes",
+            "strategy",
+            "logger",
+            "callbacks",
+        ),
     )
 
     def __init_subclass__(cls) -> None:

@@ -100,7 +100,7 @@ class ConVAEObjective(ContrastiveObjective):  # numpydoc ignore=PR02
 @dataclass(frozen=True)
 class OriginalConVAEObjective(ConVAEObjective):
     """
-    The same as Abid and Zou wrote it: one linear critic unit, which sees targets only and learns with all else.
+    The same as Abid and Zou wrote it: one linear critic unit sees targets only and learns with all else.
 
     Nothing is held still: the critic is pulled by the mutual information too, and its own loss reaches the
     encoders. That is what the paper objects to (Sec. 2).
@@ -164,11 +164,13 @@ class ConVAE(ContrastiveVAE):  # numpydoc ignore=PR02
     critic : {"independent", "original"}, default="independent"
         "independent" is this library's for all methods: three layers, codes of both groups, an optimizer of
         its own. "original" is Abid and Zou's: one linear unit, codes of targets, trained with all the rest.
-    (and what all methods take)
+    others : object
+        What all methods take.
 
     Attributes
     ----------
-    (and what all fits leave)
+    others : object
+        What all fits leave.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""MM-cVAE (Weinberger, Beebe-Wang, Lee; AISTATS 2022): groups share their common codes by matching moments."""
+"""MM-cVAE (Weinberger, Beebe-Wang, Lee; AISTATS 2022): discrepancies keep codes of groups in their place."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -119,7 +119,7 @@ class MMcVAE(ContrastiveVAE):  # numpydoc ignore=PR02
         Weight of the common prior.
     beta_salient : float, default=1.0
         Weight of the salient prior of targets.
-    common_mmd : float, default=1000.0
+    common_mmd : float, default=100.0
         Weight of the squared MMD between the common codes of background and target. Whatever differs between
         groups for other reasons (age, site) is pushed into the salient space by it (App. C of the paper).
     background_mmd : float, default=100.0
@@ -128,11 +128,13 @@ class MMcVAE(ContrastiveVAE):  # numpydoc ignore=PR02
         How it is estimated. "unbiased": U-statistic; one kernel as wide as the median distance for the
         common codes, three of fixed width for the salient ones; never clamped. "original": V-statistic with
         13 kernels, exp(-10^-6 d^2) to exp(-10^6 d^2), summed.
-    (and what all methods take)
+    others : object
+        What all methods take.
 
     Attributes
     ----------
-    (and what all fits leave)
+    others : object
+        What all fits leave.
 
     References
     ----------
@@ -152,7 +154,7 @@ class MMcVAE(ContrastiveVAE):  # numpydoc ignore=PR02
 
     beta_common: float = 5.0
     beta_salient: float = 1.0
-    common_mmd: float = 1000.0
+    common_mmd: float = 100.0
     background_mmd: float = 100.0
     mmd: Literal["unbiased", "original"] = "unbiased"
 

@@ -182,13 +182,15 @@ class SepVAE(ContrastiveVAE):  # numpydoc ignore=PR02
         Replace negative estimates of the mutual information by 0, sample by sample (the ReLU of Eq. 3).
     target : {"group", "severity"}, default="group"
         What labels are. "severity": numbers in [0, 1], 0 for the background, such as a clinical score over
-        its maximum (App. B): the salient prior widens with them, the decoder is given [c, y s], the classifier
-        learns the number, and `predict` gives it.
-    (and what all methods take)
+        its maximum (App. B): the salient prior widens with them, the decoder is given [c, y s], the
+        classifier learns the number, and `predict` gives it.
+    others : object
+        What all methods take.
 
     Attributes
     ----------
-    (and what all fits leave)
+    others : object
+        What all fits leave.
 
     References
     ----------

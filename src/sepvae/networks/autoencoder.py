@@ -133,7 +133,10 @@ def build_autoencoder(
     else:
         common, salient = (_own_encoder(network[0], sample_shape, dim) for dim in (common_dim, salient_dim))
         decode = _own_decoder(network[1], sample_shape, latent_dim)
-    classifier, critic = SalientClassifier(salient_dim, n_groups), Critic(common_dim, salient_dim, critic_layers)
+    classifier, critic = (
+        SalientClassifier(salient_dim, n_groups),
+        Critic(common_dim, salient_dim, critic_layers),
+    )
     model = ContrastiveAutoencoder(common, salient, decode, classifier, critic)
     if len(sample_shape) == 3:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

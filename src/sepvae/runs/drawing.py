@@ -25,28 +25,41 @@ def draw(run: Path) -> None:
     run : Path
         The run folder.
     """
-    (run / "figures").mkdir(exist_ok=True)
     test = read_codes(run).query("split == 'test'")
-    _write(run, "learning_curves", learning_curves(pd.read_csv(run / "metrics.csv")))
+    if (run / "metrics.csv").is_file():  # a linear method has no epochs
+        save_figure(run, "learning_curves", learning_curves(pd.read_csv(run / "metrics.csv")))
     for column in ["label", *attribute_columns(test)]:
         if len(test[column].dropna().unique()) > 1:
-            _write(run, f"codes_{plain_name(column)}", code_scatter(test, column))
-    _write(run, "correlations", correlation_map(pd.read_csv(run / "correlations.csv")))
+            save_figure(run, f"codes_{plain_name(column)}", code_scatter(test, column))
+    save_figure(run, "correlations", correlation_map(pd.read_csv(run / "correlations.csv")))
     with np.load(run / "examples.npz", allow_pickle=False) as examples:
         if examples["inputs"].ndim == 4:
             arrays = [examples[name] for name in ("inputs", "full", "common_only", "labels")]
             background = str(test.loc[test["y"] == 0, "label"].iloc[0])
-            _write(run, "reconstructions", reconstruction_grid(*arrays, background=background))
+            save_figure(run, "reconstructions", reconstruction_grid(*arrays, background=background))
         if "traversals" in examples:
             arrays = [examples[f"traversal{name}"] for name in ("s", "_steps", "_shares")]
-            _write(run, "traversals", traversal_grid(*arrays))
+            save_figure(run, "traversals", traversal_grid(*arrays))
         if "swaps" in examples:
-            _write(run, "swaps", swap_grid(examples["swaps"]))
+            save_figure(run, "swaps", swap_grid(examples["swaps"]))
 
 
-def _write(run: Path, name: str, figure: Figure) -> None:
+def save_figure(folder: Path, name: str, figure: Figure) -> None:
+    """
+    Write a figure to `figures/`.
+
+    Parameters
+    ----------
+    folder : Path
+        Where `figures/` is, or is to be.
+    name : str
+        Of the files, without an ending.
+    figure : Figure
+        What to write.
+    """
+    (folder / "figures").mkdir(exist_ok=True)
     for kind in ("png", "svg"):
         buffer = io.BytesIO()
         # Without a date, the same figure is the same file.
         figure.savefig(buffer, format=kind, dpi=144, metadata={"Date": None} if kind == "svg" else None)
-        write_whole(run / "figures" / f"{name}.{kind}", buffer.getvalue())
+        write_whole(folder / "figures" / f"{name}.{kind}", buffer.getvalue())

@@ -16,12 +16,13 @@ from sepvae.batch import Source, chunks
 from sepvae.checks import order_labels
 from sepvae.codes import code_columns
 from sepvae.data.measures import measure_source
+from sepvae.errors import DataError
 from sepvae.evaluation.correlations import salient_correlations
 from sepvae.evaluation.probes import attribute_kind
 from sepvae.evaluation.scores import score_codes
 from sepvae.files import write_whole
 from sepvae.inspection import Inspection, inspect
-from sepvae.methods import SepVAE
+from sepvae.methods._estimator import ContrastiveEstimator
 from sepvae.methods._examples import make_examples, make_thumbnails
 from sepvae.methods._removal import judge_run
 from sepvae.report.page import write_report
@@ -29,7 +30,6 @@ from sepvae.runs.drawing import draw
 from sepvae.runs.folder import check_new_run, write_arrays, write_recipe, write_table, write_versions
 from sepvae.runs.scoring import described, encoded, reconstruction_errors
 from sepvae.training.callbacks import MetricsFile
-from sepvae.training.processes import is_first
 
 CHUNK = 512  # samples at once
 NOT_IN_RECIPE = ("progress_bar", "num_workers", "logger", "callbacks")  # they change nothing of the result
@@ -38,7 +38,7 @@ Say = Callable[[str], None]
 
 
 def fit_run(
-    model: SepVAE,
+    model: ContrastiveEstimator,
     train: Source,
     test: Source,
     out: str | Path,
@@ -57,7 +57,7 @@ def fit_run(
 
     Parameters
     ----------
-    model : SepVAE
+    model : ContrastiveEstimator
         Not fitted; it is cloned.
     train, test : Source
         What is fitted on, and what is scored.
@@ -89,9 +89,14 @@ def fit_run(
         If the data or a keyword cannot be used as it is.
     """
     run, started = Path(out), time.monotonic()
-    if not is_first(model.devices, model.num_nodes):
+    if not model.is_first_process():
         clone(model).fit(train)
         return None
+    if getattr(model, "target", "group") != "group":
+        raise DataError(
+            f"target: wanted group for a run folder, got {model.target}; severities are fitted in Python, by "
+            "SepVAE(target='severity').fit(X, y)"
+        )
     check_new_run(run)
     classes, order = order_labels(np.asarray(train.labels), model.background)
     background, target = classes[order].tolist()
@@ -116,7 +121,8 @@ def fit_run(
     _say_findings(inspection, say)
 
     say(f"background {background}, target {target}; fitting on {len(train)} samples")
-    model.set_params(callbacks=[*(model.callbacks or []), MetricsFile(run / "metrics.csv")])
+    if "callbacks" in model.get_params():
+        model.set_params(callbacks=[*(model.callbacks or []), MetricsFile(run / "metrics.csv")])
     try:
         model.fit(train)
     except KeyboardInterrupt:
@@ -134,7 +140,7 @@ def fit_run(
 
 
 def finish_run(
-    model: SepVAE,
+    model: ContrastiveEstimator,
     train: Source,
     test: Source,
     run: Path,
@@ -148,7 +154,7 @@ def finish_run(
 
     Parameters
     ----------
-    model : SepVAE
+    model : ContrastiveEstimator
         Fitted on `train`.
     train, test : Source
         What was fitted on, and what is scored.
@@ -227,7 +233,11 @@ def _say_findings(inspection: Inspection, say: Say) -> None:
 
 
 def _inspect(
-    train: Source, test: Source, measures: pd.DataFrame | None, kinds: Mapping[str, Any], model: SepVAE
+    train: Source,
+    test: Source,
+    measures: pd.DataFrame | None,
+    kinds: Mapping[str, Any],
+    model: ContrastiveEstimator,
 ) -> Inspection:
     """What would spoil this fit."""
     parts = {"train": train, "test": test}
@@ -239,6 +249,6 @@ def _inspect(
         measures,
         kinds=kinds,
         background=model.background,
-        validation_fraction=model.validation_fraction,
-        batch_size=model.batch_size,
+        validation_fraction=getattr(model, "validation_fraction", 0),  # a linear method takes all at once
+        batch_size=getattr(model, "batch_size", len(train)),
     )

@@ -11,7 +11,8 @@ from sepvae.codes import codes_table
 from sepvae.data.splits import split_table
 from sepvae.errors import DataError
 from sepvae.evaluation.scores import score_codes
-from sepvae.methods import SepVAE, load
+from sepvae.methods import load
+from sepvae.methods._estimator import ContrastiveEstimator
 from sepvae.runs.folder import read_codes, read_recipe, write_recipe, write_table
 
 RECONSTRUCTIONS: dict[str, Literal["own", "none"]] = {"full": "own", "common_only": "none"}
@@ -109,13 +110,13 @@ def keep_scores(run: str | Path, scores: pd.DataFrame, *, n_permutations: int) -
     write_recipe(Path(run), recipe)
 
 
-def encoded(model: SepVAE, source: Source, split: str) -> pd.DataFrame:
+def encoded(model: ContrastiveEstimator, source: Source, split: str) -> pd.DataFrame:
     """
     Encode samples, with all that is known of them.
 
     Parameters
     ----------
-    model : SepVAE
+    model : ContrastiveEstimator
         Fitted.
     source : Source
         The samples.
@@ -154,13 +155,13 @@ def described(source: Source, split: str) -> pd.DataFrame:
     return pd.concat([table, source.attributes.reset_index(drop=True)], axis=1)
 
 
-def reconstruction_errors(model: SepVAE, source: Source) -> pd.DataFrame:
+def reconstruction_errors(model: ContrastiveEstimator, source: Source) -> pd.DataFrame:
     """
     Measure how far reconstructions are from samples, with their salient part and without.
 
     Parameters
     ----------
-    model : SepVAE
+    model : ContrastiveEstimator
         Fitted.
     source : Source
         The samples.

@@ -34,7 +34,7 @@ class Noise(NamedTuple):  # numpydoc ignore=PR02
     @property
     def own(self) -> slice:
         """
-        This process's rows of the whole batch.
+        Where this process's rows are in the whole batch.
 
         Returns
         -------

@@ -145,7 +145,7 @@ def everyone_with_gradient(x: Tensor, processes: int) -> Tensor:
     Tensor of shape (rows * processes, ...)
         What any process computes from it sends its gradient to the process that a row came from.
     """
-    return x if processes == 1 else cast(Tensor, _Gather.apply(x, processes))
+    return x if processes == 1 else cast(Tensor, _Gather.apply(x, processes))  # type: ignore[no-untyped-call]
 
 
 class _Gather(torch.autograd.Function):
@@ -157,7 +157,7 @@ class _Gather(torch.autograd.Function):
         return everyone(x, processes)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return total(gradient, ctx.processes)[distributed.get_rank() :: ctx.processes], None
 
 

@@ -1,0 +1,150 @@
+"""Background against target as in App. D of the paper: scores of a probability of target."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+
+from sepvae.codes import code_columns
+from sepvae.errors import DataError
+from sepvae.evaluation.metrics import METRICS, FloatArray, interval, resampling_weights
+from sepvae.evaluation.scores import COLUMNS
+
+MAX_ITER = 500  # passes over the samples; most fits stop by themselves long before
+
+
+def mlp_probabilities(codes: pd.DataFrame, *, random_state: int = 0) -> FloatArray:
+    """
+    Probability of target by a two-layer network that learns from frozen salient codes.
+
+    Its one hidden layer is as wide as the salient space, as in SepVAE's own classifier. It learns from all
+    rows that are not of split "test", scaled to mean 0 and standard deviation 1.
+
+    Parameters
+    ----------
+    codes : DataFrame
+        A table of codes, as `sepvae.codes.codes_table` makes it: split, y (0 background, 1 target),
+        salient0, ...
+    random_state : int, default=0
+        Seed of its weights and batches.
+
+    Returns
+    -------
+    ndarray of shape (n_test,)
+        In [0, 1], in the order of the test rows.
+
+    Raises
+    ------
+    DataError
+        If the table lacks a column, or the test rows or the others lack a label.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"split": ["train", "test"] * 40, "y": np.arange(80) // 2 % 2})
+    >>> table["salient0"] = 3.0 * table["y"] + np.linspace(0, 1, 80)
+    >>> probability = mlp_probabilities(table)
+    >>> bool(((probability > 0.5) == table.loc[table["split"] == "test", "y"]).all())
+    True
+    """
+    columns = code_columns(codes, "salient")
+    if not columns:
+        raise DataError("a table of codes needs columns salient0, ..; it has none")
+    train, test = _parts(codes)
+    model = make_pipeline(
+        StandardScaler(),
+        MLPClassifier((len(columns),), max_iter=MAX_ITER, random_state=random_state),
+    )
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # its score is a fair one all the same
+        model.fit(train[columns].to_numpy(float), train["y"].to_numpy())
+    return np.asarray(model.predict_proba(test[columns].to_numpy(float))[:, 1])
+
+
+def group_scores(
+    codes: pd.DataFrame,
+    probability: FloatArray,
+    probe: str,
+    *,
+    n_bootstraps: int = 1000,
+    random_state: int = 0,
+) -> pd.DataFrame:
+    """
+    Score a probability of target, whoever gave it, on the test rows of a table of codes.
+
+    Parameters
+    ----------
+    codes : DataFrame
+        A table of codes: split, group, y (0 background, 1 target).
+    probability : ndarray of shape (n_test,)
+        Of target, in [0, 1], in the order of the test rows.
+    probe : str
+        Who gave it: "own classifier" or "mlp".
+    n_bootstraps : int, default=1000
+        Resamples of the test groups behind each interval; 0 for none.
+    random_state : int, default=0
+        Seed of the resamples.
+
+    Returns
+    -------
+    DataFrame
+        One row per metric (balanced_accuracy and accuracy of what is above 0.5, and auc), with the columns
+        of `score_codes` (space "salient", attribute "label", population "all", p_value NaN) and probe.
+        n_train counts the rows that are not of split "test". low and high are NaN with one test group.
+
+    Raises
+    ------
+    DataError
+        If the table lacks a column, the test rows or the others lack a label, or `probability` has not one
+        number in [0, 1] for each test row.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"split": ["train"] * 2 + ["test"] * 4, "group": range(6), "y": [0, 1] * 3})
+    >>> scores = group_scores(table, np.array([0.1, 0.9, 0.6, 0.7]), "mlp", n_bootstraps=0)
+    >>> dict(zip(scores["metric"], scores["score"]))
+    {'balanced_accuracy': 0.75, 'accuracy': 0.75, 'auc': 1.0}
+    """
+    train, test = _parts(codes)
+    _check_probability(probability, len(test))
+    truth, groups = test["y"].to_numpy(), test["group"].astype(str).to_numpy(str)
+    outputs = {"predict": (probability > 0.5).astype(int), "decision_function": probability}
+    weights = resampling_weights(groups, n_bootstraps, np.random.default_rng(random_state))
+    once, n_groups = np.ones((1, len(truth))), len(np.unique(groups))
+    rows = []
+    for metric in METRICS["categorical"]:
+        output = outputs[metric.reads]
+        score = metric.function(truth, output, once)[0]
+        low, high = interval(metric.function(truth, output, weights)) if n_groups > 1 else (np.nan, np.nan)
+        constant = clone(metric.dummy).fit(train[["y"]], train["y"]).predict(test[["y"]])
+        chance = metric.function(truth, constant, once)[0]
+        counts = (len(train), len(test), n_groups)
+        rows.append(("salient", "label", "all", metric.name, score, low, high, chance, np.nan, *counts))
+    return pd.DataFrame(rows, columns=COLUMNS).assign(probe=probe).astype({"n_train": "Int64"})
+
+
+def _parts(codes: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows to learn from, and test rows; both labels in each."""
+    missing = [name for name in ("split", "y") if name not in codes]
+    if missing:
+        raise DataError(f"a table of codes needs columns split, y; it lacks {', '.join(missing)}")
+    is_test = codes["split"] == "test"
+    for name, part in (("split 'test'", codes[is_test]), ("the other splits", codes[~is_test])):
+        labels = sorted(part["y"].unique().tolist())
+        if labels != [0, 1]:
+            raise DataError(f"column y: wanted 0 (background) and 1 (target) in {name}, got {labels[:5]}")
+    return codes[~is_test], codes[is_test]
+
+
+def _check_probability(probability: FloatArray, n_test: int) -> None:
+    if probability.shape != (n_test,):
+        raise DataError(
+            f"probability: wanted one number for each of {n_test} test rows, got shape {probability.shape}"
+        )
+    if not ((probability >= 0) & (probability <= 1)).all():
+        raise DataError("probability: wanted numbers in [0, 1], got others; give probabilities, not logits")

@@ -1,0 +1,338 @@
+"""Results of a benchmark as tables like the paper's: contenders below each other, the best score bold."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from sepvae.report.scores import FROM_0_TO_1, number
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sepvae.evaluation.differences import Difference
+
+PIXELS = "pixels"  # the contender that probes the input itself
+ARROWS = {"high": "\N{UPWARDS ARROW}", "low": "\N{DOWNWARDS ARROW}"}
+MISSING = "-"
+RUN = ["contender", "seed", "fold"]  # what names a run of the results
+LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "\N{PLUS-MINUS SIGN}": r"$\pm$",
+        ARROWS["high"]: r"$\uparrow$",
+        ARROWS["low"]: r"$\downarrow$",
+        **{character: f"\\{character}" for character in "_%&#${}"},
+    }
+)
+
+
+@dataclass(frozen=True)
+class ScoreColumn:  # numpydoc ignore=PR02
+    """
+    One score that a table shows.
+
+    Parameters
+    ----------
+    title : str
+        What stands above it; an arrow follows.
+    attribute, population, space, metric, probe : str
+        As in the results; "" where they are empty, such as attribute and probe of a variance ratio.
+    better : {"high", "low"}
+        What is wanted here: an attribute that is common should read low from the salient space.
+    """
+
+    title: str
+    attribute: str
+    population: str
+    space: str
+    metric: str
+    probe: str
+    better: Literal["high", "low"]
+
+
+@dataclass(frozen=True)
+class TableCell:
+    """Mean and standard deviation (ddof 1; NaN for one run) of n scores, and how it ranks."""
+
+    mean: float = math.nan
+    std: float = math.nan
+    n: int = 0
+    rank: Literal["", "best", "second"] = ""
+
+
+@dataclass(frozen=True)
+class BenchmarkTable:
+    """Columns; chance, contenders and pixels, each with a cell for each column; what a footnote says."""
+
+    columns: tuple[ScoreColumn, ...]
+    chance: list[TableCell]
+    contenders: dict[str, list[TableCell]]
+    pixels: list[TableCell] | None
+    note: str
+
+
+@dataclass(frozen=True)
+class ComparedPair:
+    """One score of two contenders, and its difference: a minus b."""
+
+    column: ScoreColumn
+    a: str
+    b: str
+    difference: "Difference"
+
+
+def benchmark_table(results: "pd.DataFrame", columns: Sequence[ScoreColumn]) -> BenchmarkTable:
+    """
+    Sum up the runs of each contender, and rank the contenders in each column.
+
+    Parameters
+    ----------
+    results : DataFrame
+        Of one recipe, as in the benchmark's `results.csv`.
+    columns : sequence of ScoreColumn
+        The wanted scores.
+
+    Returns
+    -------
+    BenchmarkTable
+        Contenders in the order in which they first appear, also those whose runs all failed. Means are ranked
+        as they are, not rounded; ties share a rank, and neither chance nor pixels has one. The row of pixels
+        has the same value whatever the space of a column; it is None if the results have no pixels.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> results = pd.DataFrame({"contender": list("AABB"), "seed": [0, 1, 0, 1], "fold": None})
+    >>> results = results.assign(attribute="sex", population="all", space="salient", metric="auc")
+    >>> results = results.assign(probe="linear", score=[0.8, 0.9, 0.6, 0.7], chance=0.5, error=None)
+    >>> column = ScoreColumn("Sex AUC", "sex", "all", "salient", "auc", "linear", "low")
+    >>> print(to_markdown(benchmark_table(results, [column])))
+    |  | Sex AUC ↓ |
+    |---|---|
+    | chance | 50.00 |
+    | A | <u>85.00 ± 7.07</u> |
+    | B | **65.00 ± 7.07** |
+    <BLANKLINE>
+    Mean ± standard deviation over runs. Accuracy and AUC in percent. Runs: 2 each. Failed cells: none.
+    """
+    names = [name for name in results["contender"].unique().tolist() if name != PIXELS]
+    chance: list[TableCell] = []
+    by_column: list[dict[str, TableCell]] = []
+    for column in columns:
+        rows = score_rows(results, column)
+        chance.append(TableCell(mean=float(rows.drop_duplicates(["seed", "fold"])["chance"].mean())))
+        scores = {name: part["score"].tolist() for name, part in rows.groupby("contender")}
+        cells = _ranked({name: _cell(scores.get(name, [])) for name in names}, column)
+        by_column.append(cells | {PIXELS: _cell(scores.get(PIXELS, []))})
+    contenders = {name: [cells[name] for cells in by_column] for name in names}
+    pixels = [cells[PIXELS] for cells in by_column] if (results["contender"] == PIXELS).any() else None
+    return BenchmarkTable(tuple(columns), chance, contenders, pixels, _note(results, columns, contenders))
+
+
+def score_rows(results: "pd.DataFrame", column: ScoreColumn) -> "pd.DataFrame":
+    """
+    Find the rows of a column, one for each run.
+
+    Parameters
+    ----------
+    results : DataFrame
+        As for `benchmark_table`.
+    column : ScoreColumn
+        The wanted score.
+
+    Returns
+    -------
+    DataFrame
+        Rows with a score; those of pixels whatever the space.
+    """
+    chosen = results["score"].notna()
+    for name in ("attribute", "population", "metric", "probe"):
+        chosen &= _reads(results[name], getattr(column, name))
+    chosen &= _reads(results["space"], column.space) | (results["contender"] == PIXELS)
+    return results[chosen]
+
+
+def to_markdown(table: BenchmarkTable) -> str:
+    """
+    Write a table in Markdown.
+
+    Parameters
+    ----------
+    table : BenchmarkTable
+        As `benchmark_table` makes it.
+
+    Returns
+    -------
+    str
+        Best in bold, second underlined; a footnote below.
+    """
+    forms = {"": "{}", "best": "**{}**", "second": "<u>{}</u>"}
+    lines = [_pipes(["", *map(_header, table.columns)]), _rule(len(table.columns) + 1)]
+    for name, cells in _all_rows(table):
+        texts = [
+            forms[cell.rank].format(_text(cell, column.metric))
+            for cell, column in zip(cells, table.columns, strict=True)
+        ]
+        lines.append(_pipes([name, *texts]))
+    return "\n".join([*lines, "", table.note])
+
+
+def to_latex(table: BenchmarkTable) -> str:
+    r"""
+    Write a table in LaTeX, for a document that uses the package booktabs.
+
+    Parameters
+    ----------
+    table : BenchmarkTable
+        As `benchmark_table` makes it.
+
+    Returns
+    -------
+    str
+        A tabular, best in \textbf and second in \underline, and a footnote below.
+    """
+    lines = [
+        rf"\begin{{tabular}}{{l{'c' * len(table.columns)}}}",
+        r"\toprule",
+        _ampersands(["", *(_header(column).translate(LATEX) for column in table.columns)]),
+        r"\midrule",
+    ]
+    for name, cells in _all_rows(table):
+        texts = [_latex(cell, column.metric) for cell, column in zip(cells, table.columns, strict=True)]
+        lines.append(_ampersands([name.translate(LATEX), *texts]))
+    lines += [r"\bottomrule", r"\end{tabular}", rf"\par{{\footnotesize {table.note.translate(LATEX)}}}"]
+    return "\n".join(lines)
+
+
+def difference_table(pairs: Sequence[ComparedPair]) -> str:
+    """
+    Write differences between contenders in Markdown.
+
+    Parameters
+    ----------
+    pairs : sequence of ComparedPair
+        The rows.
+
+    Returns
+    -------
+    str
+        Score, contenders, difference, 95 % interval, and what kind of interval it is; a footnote below.
+    """
+    names = ["score", "contenders", "difference", "95 % interval", "kind"]
+    lines = [_pipes(names), _rule(len(names))]
+    for pair in pairs:
+        found, metric = pair.difference, pair.column.metric
+        low, high = (_signed(value, metric) for value in (found.low, found.high))
+        between = MISSING if MISSING in (low, high) else f"{low} to {high}"
+        contenders = f"{pair.a} minus {pair.b}"
+        lines.append(
+            _pipes([_header(pair.column), contenders, _signed(found.difference, metric), between, found.kind])
+        )
+    percent = _percent_note([pair.column for pair in pairs], "percentage points")
+    return "\n".join([*lines, "", f"The arrow says which way is better. {percent}".rstrip()])
+
+
+def _reads(values: "pd.Series", wanted: str) -> "pd.Series":
+    return values == wanted if wanted else values.isna() | (values == "")
+
+
+def _cell(scores: list[float]) -> TableCell:
+    if not scores:
+        return TableCell()
+    with np.errstate(invalid="ignore"):  # infinite scores have no spread
+        std = float(np.std(scores, ddof=1)) if len(scores) > 1 else math.nan
+    return TableCell(fmean(scores), std, len(scores))  # fmean: no tie is lost to the order of a sum
+
+
+def _ranked(cells: dict[str, TableCell], column: ScoreColumn) -> dict[str, TableCell]:
+    means = {cell.mean for cell in cells.values() if cell.n}
+    first_two = sorted(means, reverse=column.better == "high")[:2]
+    ranks: Mapping[float, Literal["best", "second"]] = dict(zip(first_two, ("best", "second"), strict=False))
+    return {name: replace(cell, rank=ranks.get(cell.mean, "")) for name, cell in cells.items()}
+
+
+def _note(
+    results: "pd.DataFrame", columns: Sequence[ScoreColumn], contenders: dict[str, list[TableCell]]
+) -> str:
+    """Say what the cells are, how many runs stand behind them, and which of those failed."""
+    has_failed = ~_reads(results["error"], "")
+    finished = results[~has_failed].drop_duplicates(RUN)["contender"].value_counts()
+    runs = {name: int(finished.get(name, 0)) for name in contenders}
+    failed = [_run_name(*run) for run in results.loc[has_failed, RUN].drop_duplicates().to_numpy().tolist()]
+    fewer = [
+        f"{name}, {column.title}: {cell.n}"
+        for name, cells in contenders.items()
+        for column, cell in zip(columns, cells, strict=True)
+        if 0 < cell.n < runs[name]
+    ]
+    same = f"{next(iter(runs.values()), 0)} each" if len(set(runs.values())) < 2 else ""
+    sentences = [
+        "Mean ± standard deviation over runs." if max(runs.values(), default=0) > 1 else "",
+        _percent_note(columns, "percent"),
+        f"Runs: {same or ', '.join(f'{name} {n}' for name, n in runs.items())}.",
+        f"Scores of fewer runs: {'; '.join(fewer)}." if fewer else "",
+        f"Failed cells: {'; '.join(failed) or 'none'}.",
+    ]
+    return " ".join(filter(None, sentences))
+
+
+def _percent_note(columns: Sequence[ScoreColumn], unit: str) -> str:
+    return f"Accuracy and AUC in {unit}." * any(column.metric in FROM_0_TO_1 for column in columns)
+
+
+def _run_name(contender: str, seed: float | None, fold: float | None) -> str:
+    known = [(name, value) for name, value in (("seed", seed), ("fold", fold)) if value is not None]
+    return " ".join([contender, *(f"{name} {value:.0f}" for name, value in known if not math.isnan(value))])
+
+
+def _all_rows(table: BenchmarkTable) -> list[tuple[str, list[TableCell]]]:
+    last = [] if table.pixels is None else [(PIXELS, table.pixels)]
+    return [("chance", table.chance), *table.contenders.items(), *last]
+
+
+def _header(column: ScoreColumn) -> str:
+    return f"{column.title} {ARROWS[column.better]}"
+
+
+def _text(cell: TableCell, metric: str) -> str:
+    """Mean ± standard deviation, in as many decimals as the mean."""
+    if math.isnan(cell.mean):
+        return MISSING
+    scale = 100 if metric in FROM_0_TO_1 else 1
+    mean, std = scale * cell.mean, scale * cell.std
+    text = f"{mean:.2f}" if scale == 100 else number(mean, metric)
+    if math.isnan(std):
+        return text
+    decimals = len(text.partition(".")[2])
+    return f"{text} ± {number(std, metric) if 'e' in text else f'{std:.{decimals}f}'}"
+
+
+def _latex(cell: TableCell, metric: str) -> str:
+    forms = {"": "{}", "best": r"\textbf{{{}}}", "second": r"\underline{{{}}}"}
+    text = _text(cell, metric).translate(LATEX)
+    return forms[cell.rank].format(text if text == MISSING else text.replace("-", "$-$"))
+
+
+def _signed(value: float, metric: str) -> str:
+    if math.isnan(value):
+        return MISSING
+    text = f"{100 * value:z.2f}" if metric in FROM_0_TO_1 else number(value, metric)
+    return f"+{text}" if value > 0 else text
+
+
+def _pipes(texts: Sequence[str]) -> str:
+    return "| " + " | ".join(text.replace("|", r"\|") for text in texts) + " |"
+
+
+def _rule(n: int) -> str:
+    return "|" + "---|" * n
+
+
+def _ampersands(texts: Sequence[str]) -> str:
+    return " & ".join(texts) + r" \\"

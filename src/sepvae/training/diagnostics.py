@@ -1,0 +1,109 @@
+"""How hard each weighted term pulls at each encoder, on one batch."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from sepvae.errors import DataError
+from sepvae.networks.autoencoder import ContrastiveAutoencoder
+from sepvae.training.fit import _own_randomness
+from sepvae.training.module import as_input
+from sepvae.training.noise import draw_noise
+from sepvae.training.objective import Objective
+
+ENCODERS = ("common_encoder", "salient_encoder")
+
+
+def gradient_norms(
+    objective: Objective,
+    model: ContrastiveAutoencoder,
+    x: Tensor | npt.ArrayLike,
+    y: Tensor | npt.ArrayLike,
+    *,
+    random_state: int = 0,
+) -> pd.DataFrame:
+    """
+    Measure the gradient that each weighted term sends into each encoder, in training mode.
+
+    All terms are seen with the same noise. The model is copied: its weights, gradients, batch norm statistics
+    and mode stay as they are, and so do the global generators.
+
+    Parameters
+    ----------
+    objective : Objective
+        Terms and their weights.
+    model : ContrastiveAutoencoder
+        Trained or not.
+    x : Tensor or array-like of shape (batch, ...)
+        Samples as the network takes them: images as uint8 or in [0, 1], tables standardised; two or more.
+    y : Tensor or array-like of shape (batch,)
+        Groups, 0 the background, or severities.
+    random_state : int, default=0
+        Seed of the noise.
+
+    Returns
+    -------
+    DataFrame
+        One row per term, in the order of the weights: term, weight, value (mean of the unweighted term over
+        the batch), and common_encoder and salient_encoder, the Euclidean norm of the gradient of weight *
+        mean with respect to all parameters of that encoder, 0 where none arrives.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two samples, or not as many groups.
+
+    Examples
+    --------
+    >>> from sepvae import SepVAE
+    >>> from sepvae.networks.autoencoder import build_autoencoder
+    >>> model = build_autoencoder("mlp", (5,), common_dim=3, salient_dim=2, n_groups=2)
+    >>> norms = gradient_norms(SepVAE(gamma=0)._objective(), model, torch.randn(4, 5), [0, 0, 1, 1])
+    >>> norms.set_index("term").loc["salient_classification", ["weight", "salient_encoder"]].tolist()
+    [0.0, 0.0]
+    """
+    like = next(model.parameters())
+    x, y = (torch.as_tensor(part, device=like.device) for part in (x, y))
+    if len(x) != len(y) or len(x) < 2:
+        sizes = f"{len(x)} samples and {len(y)} groups"
+        raise DataError(f"gradient_norms: wanted two or more samples and a group each, got {sizes}")
+    y = y if y.is_floating_point() else y.long()
+    with torch.enable_grad(), _own_randomness(random_state):
+        copy = deepcopy(model).train()
+        means = _mean_terms(objective, copy, as_input(x, like.dtype), y, random_state)
+        encoders = [getattr(copy, name) for name in ENCODERS]
+        norms = {name: _norms(mean, encoders) for name, mean in means.items()}
+    rows = [
+        [name, weight, float(means[name].detach()), *(abs(weight) * norm for norm in norms[name])]
+        for name, weight in objective.weights.items()
+    ]
+    return pd.DataFrame(rows, columns=["term", "weight", "value", *ENCODERS])
+
+
+def _mean_terms(
+    objective: Objective, model: ContrastiveAutoencoder, x: Tensor, y: Tensor, seed: int
+) -> dict[str, Tensor]:
+    """Unweighted terms, as a step of training computes them."""
+    codes = objective.posterior(model.encode(x), y)
+    noise = draw_noise(codes, torch.Generator(x.device).manual_seed(seed))
+    terms = objective.losses(model, x, y, codes, noise).terms
+    return {name: terms[name].mean() for name in objective.weights}
+
+
+def _norms(mean: Tensor, parts: Sequence[nn.Module]) -> list[float]:
+    """Norms of the unweighted gradient: weights of 1e-10 come later, whose squares single precision loses."""
+    if not mean.requires_grad:
+        return [0.0 for _ in parts]
+    learnt = [[p for p in part.parameters() if p.requires_grad] for part in parts]
+    flat = [parameter for group in learnt for parameter in group]
+    found = iter(torch.autograd.grad(mean, flat, retain_graph=True, allow_unused=True) if flat else ())
+    sums = [sum(_square(next(found)) for _ in group) for group in learnt]
+    return [total**0.5 for total in sums]
+
+
+def _square(gradient: Tensor | None) -> float:
+    return 0.0 if gradient is None else float(gradient.double().square().sum())

@@ -1,0 +1,100 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.distributions import Normal, kl_divergence
+from torch.testing import assert_close
+
+from sepvae.losses.moments import ORIGINAL_GAMMAS, fixed_gammas, median_gamma, mmd, mmd_to_zero
+from sepvae.methods.mmcvae import MMcVAEObjective
+from sepvae.networks.autoencoder import build_autoencoder
+from sepvae.training.noise import draw_noise
+
+OURS = MMcVAEObjective(
+    beta_common=0.5,
+    beta_salient=0.3,
+    reconstruction_var=0.5,
+    common_mmd=7.0,
+    background_mmd=3.0,
+    original=False,
+)
+ORIGINAL = replace(OURS, original=True)
+Y = torch.tensor([0, 1, 1, 0, 1, 0, 0])
+X = torch.randn(7, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+@pytest.fixture
+def model():
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        return build_autoencoder("mlp", (5,), 3, 2, 2).double()
+
+
+@pytest.fixture
+def losses(model):
+    def of(objective):
+        codes = model.encode(X)
+        return objective.losses(model, X, Y, codes, draw_noise(codes, torch.Generator().manual_seed(1)))
+
+    return of
+
+
+@pytest.fixture
+def drawn(model):
+    """Codes c and s, as `losses` draws them."""
+    codes = model.encode(X)
+    noise = draw_noise(codes, torch.Generator().manual_seed(1)).model
+    c = codes.common_mean + (codes.common_logvar / 2).exp() * noise[0]
+    return c, codes.salient_mean + (codes.salient_logvar / 2).exp() * noise[1]
+
+
+def test_discrepancies_are_those_of_drawn_codes(losses, drawn):
+    (c, s), terms = drawn, losses(OURS).terms
+    gamma = median_gamma(c[Y == 0], c[Y == 1])
+    assert_close(terms["common_mmd"], mmd(c[Y == 0], c[Y == 1], gamma))
+    assert_close(terms["salient_mmd_background"], mmd_to_zero(s[Y == 0], fixed_gammas(2)))
+
+
+def test_the_original_takes_13_kernels_and_pairs_with_themselves(losses, drawn):
+    (c, s), terms = drawn, losses(ORIGINAL).terms
+    assert_close(terms["common_mmd"], mmd(c[Y == 0], c[Y == 1], ORIGINAL_GAMMAS, unbiased=False))
+    point = torch.zeros_like(s[Y == 0])
+    assert_close(terms["salient_mmd_background"], mmd(s[Y == 0], point, ORIGINAL_GAMMAS, unbiased=False))
+
+
+def test_all_other_terms_are_the_bound_of_both_groups(model, losses, drawn):
+    (c, s), codes, terms = drawn, model.encode(X), losses(OURS).terms
+    shown = model.decoder(torch.cat([c, Y[:, None] * s], dim=1))
+    assert_close(terms["reconstruction"], (X - shown).square().sum(dim=1))
+    q_c = Normal(codes.common_mean, (codes.common_logvar / 2).exp())
+    q_s = Normal(codes.salient_mean, (codes.salient_logvar / 2).exp())
+    assert_close(terms["common_kl"], kl_divergence(q_c, Normal(0, 1)).sum(dim=1))
+    assert_close(terms["salient_kl_target"], Y * kl_divergence(q_s, Normal(0, 1)).sum(dim=1))
+
+
+def test_weights_do_not_depend_on_the_batch_size(model):
+    """A batch twice over has the same V-statistics and the same means."""
+
+    def loss(x, y, codes):
+        noise = draw_noise(codes, torch.Generator().manual_seed(1))
+        still = noise._replace(model=tuple(torch.zeros_like(part) for part in noise.model))
+        terms = ORIGINAL.losses(model, x, y, codes, still).terms
+        return sum(weight * terms[name].mean() for name, weight in ORIGINAL.weights.items())
+
+    once, twice = loss(X, Y, model.encode(X)), loss(X.repeat(2, 1), Y.repeat(2), model.encode(X.repeat(2, 1)))
+    assert_close(once, twice)
+
+
+def test_scalars_are_weighed_once_and_reach_both_encoders(model, losses):
+    terms = losses(OURS).terms
+    assert terms["common_mmd"].shape == terms["salient_mmd_background"].shape == ()
+    terms["common_mmd"].backward(retain_graph=True)
+    assert all(parameter.grad is None for parameter in model.salient_encoder.parameters())
+    assert any(parameter.grad.abs().max() > 0 for parameter in model.common_encoder.parameters())
+
+
+def test_the_critic_is_watched_only(losses):
+    found = losses(OURS)
+    assert "mutual_information" not in OURS.weights
+    assert found.shown["mutual_information"].shape == (7,)
+    assert set(found.terms) == set(OURS.weights)

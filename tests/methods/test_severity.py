@@ -1,0 +1,71 @@
+"""Severities instead of groups (App. B), on digits whose opacity is their severity."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from sepvae import SepVAE, load
+from sepvae.data import load_digits_on_photos
+from sepvae.errors import DataError
+
+QUICK: dict[str, Any] = {"progress_bar": False, "accelerator": "cpu", "target": "severity"}
+
+
+def faded_digits() -> tuple[np.ndarray, np.ndarray]:
+    """Half a photo patch, plus half a digit of an opacity that is 0 for every third image."""
+    train, _ = load_digits_on_photos()
+    rng = np.random.default_rng(0)
+    n = 600
+    target = train.x[len(train) // 2 :][:n]
+    patches = train.x[: len(train) // 2][:n]  # of other images, so that a digit is where its patch is not
+    opacity = np.where(np.arange(n) % 3 == 0, 0, rng.uniform(0.1, 1, n)).astype(np.float32)
+    mixed = (1 - opacity[:, None, None, None]) * patches + opacity[:, None, None, None] * target
+    return mixed[:, :, ::2, ::2], opacity
+
+
+def test_salient_norm_rises_with_severity_in_unseen_images() -> None:
+    x, severity = faded_digits()
+    model = SepVAE(8, 4, **QUICK, max_epochs=12, batch_size=32).fit(x[:450], severity[:450])
+    norm = np.linalg.norm(model.encode(x[450:]).salient_mean, axis=1)
+    assert spearmanr(norm, severity[450:]).statistic > 0.5
+    assert spearmanr(model.predict(x[450:]), severity[450:]).statistic > 0.5
+
+
+def test_what_is_fitted_is_saved_and_in_range(tmp_path: Any) -> None:
+    rng = np.random.default_rng(0)
+    X, severity = rng.normal(size=(40, 5)), np.where(np.arange(40) < 20, 0, rng.random(40))
+    model = SepVAE(2, 2, **QUICK, max_epochs=1, batch_size=16).fit(X, severity)
+    assert np.all((model.predict(X) > 0) & (model.predict(X) < 1))
+    assert model.reconstruct(X).shape == X.shape
+    model.save(tmp_path / "model")
+    np.testing.assert_array_equal(load(tmp_path / "model").predict(X), model.predict(X))
+
+
+def test_groups_are_severities_of_0_and_1_but_for_the_learnt_variance() -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 5)), np.arange(40) % 2
+    how: dict[str, Any] = {"max_epochs": 2, "batch_size": 16, "background_posterior_var": "learnt"}
+    groups = SepVAE(2, 2, **QUICK | {"target": "group"}, **how).fit(X, y)
+    severities = SepVAE(2, 2, **QUICK, **how).fit(X, y.astype(float))
+    np.testing.assert_allclose(groups.transform(X), severities.transform(X), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("labels", "got"),
+    [
+        ([0, 2] * 10, "got 0, 2"),
+        ([0.5, 1] * 10, "got 0.5, 1.0"),
+        ([0, 0] * 10, "got 0"),
+        (["a", "b"] * 10, "got a"),
+    ],
+)
+def test_bad_severities(labels: list[Any], got: str) -> None:
+    with pytest.raises(DataError, match=rf"wanted numbers in \[0, 1\], 0 for the background, {got}"):
+        SepVAE(2, 2, **QUICK).fit(np.random.default_rng(0).normal(size=(20, 5)), labels)
+
+
+def test_a_target_that_is_neither() -> None:
+    with pytest.raises(DataError, match="target: wanted one of group, severity, got 'amount'"):
+        SepVAE(**QUICK | {"target": "amount"}).fit(np.zeros((20, 5)), [0, 1] * 10)
