@@ -18,7 +18,7 @@ Data = Annotated[
     Path,
     typer.Argument(
         help="A folder with one subfolder of images per label; a table (csv, tsv) of image files; an array "
-        "(npy, npz) with a table beside it; CelebA or Kermany's chest_xray as downloaded.",
+        "(npy, npz) with a table beside it; CelebA, Kermany's chest_xray or BraTS as downloaded.",
         show_default=False,
     ),
 ]
@@ -118,6 +118,10 @@ def look_of(reader: str, image_size: str, channels: int | None, fit: str) -> dic
 READ_AS = {
     "kermany": ["read as Kermany's chest X-rays: patient and subtype come from the file names"],
     "celeba": ["read as CelebA: neither, glasses or hat; images with both are left out"],
+    "brats": [
+        "read as BraTS: every fourth axial slice with brain on a tenth of it or more; tumour from 50 voxels "
+        "on, fewer are left out"
+    ],
 }
 
 
@@ -166,12 +170,12 @@ def read_like(run: Path, data: Path, root: Path | None = None, *, labelled: bool
 
     recipe = read_recipe(run)
     about = recipe["data"]
-    if about["reader"] not in ("folder", "kermany", "celeba", "table", "array"):
+    if about["reader"] not in ("folder", "kermany", "celeba", "brats", "table", "array"):
         raise DataError(f"{run}: was fitted on {about['reader']}, which takes no other data")
     alike = kind_of(data)
     options: dict[str, Any] = {"root": root}
-    if alike == about["reader"] or (alike == "folder" and about["reader"] in ("kermany", "celeba")):
-        options |= {name: about[name] for name in KEPT}
+    if alike == about["reader"] or (alike == "folder" and about["reader"] in READ_AS):
+        options |= {name: about[name] for name in KEPT} | {"modality": about.get("modality")}
     elif labelled or alike != "folder":
         raise DataError(f"{data}: {run} was fitted on a {about['reader']}; give new data of that kind")
     if labelled and about["targets"]:

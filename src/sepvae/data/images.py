@@ -1,4 +1,4 @@
-"""Images as a source: folders, tables of files, CelebA, arrays on disk."""
+"""Images as a source: folders, tables of files, CelebA, BraTS, arrays on disk."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 
 from sepvae.codes import Kind
 from sepvae.data.arrays import ArraySource, StreamSource
+from sepvae.data.brats import list_brats
 from sepvae.data.folders import list_image_folder
 from sepvae.data.participants import list_array, list_image_table
 from sepvae.data.pixels import Fit, check_look
@@ -196,6 +197,47 @@ def read_celeba(
     return read_listing(
         listing, image_size=image_size, channels=3, fit="crop", memory=memory, progress=progress
     )[0]
+
+
+def read_brats(
+    path: str | Path,
+    *,
+    modality: str = "flair",
+    step: int = 4,
+    min_tumour: int = 50,
+    image_size: int | tuple[int, int] = 64,
+    memory: float = MEMORY,
+    progress: Progress | None = None,
+) -> ArraySource | StreamSource:
+    """
+    Read axial slices of BraTS with and without tumour.
+
+    Parameters
+    ----------
+    path : str or Path
+        Folder with one folder of volumes per patient.
+    modality, step, min_tumour : object
+        As in `list_brats`.
+    image_size, memory, progress : object
+        As in `read_image_folder`.
+
+    Returns
+    -------
+    ArraySource or StreamSource
+        Grey images, scaled per volume so that the percentiles 0.5 and 99.5 within the brain are black and
+        white; labels "healthy" and "tumour", patients as groups, attributes as in `list_brats`.
+
+    Raises
+    ------
+    DataError
+        If there are no such volumes, one has no segmentation or one of another shape, or cannot be read.
+
+    Examples
+    --------
+    >>> source = read_brats("BraTS2020_TrainingData", modality="t1ce", image_size=128)  # doctest: +SKIP
+    """
+    listing = list_brats(path, modality=modality, step=step, min_tumour=min_tumour)
+    return read_listing(listing, image_size=image_size, memory=memory, progress=progress)[0]
 
 
 def read_array(

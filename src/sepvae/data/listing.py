@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,9 @@ from sepvae.batch import AnyArray
 from sepvae.codes import Kind
 from sepvae.data.mapped import MappedArray
 from sepvae.errors import DataError
+
+if TYPE_CHECKING:
+    from sepvae.data.brats import Slice
 
 OF_EVERY_SAMPLE = ["id", "group", "label", "split"]  # columns of `about`; all others are attributes
 
@@ -28,8 +31,8 @@ class Listing:  # numpydoc ignore=PR02
     about : DataFrame of n rows
         Columns id, group (the patient), label, split (the part that the data say, or missing), then
         attributes, which are missing where one does not apply.
-    files : sequence of n Path
-        Where the images are; empty for rows of an array.
+    files : sequence of n Path or Slice
+        Where the images are, files or slices of volumes; empty for rows of an array.
     array : MappedArray or None, default=None
         Where the rows are.
     kinds : dict, default={}
@@ -50,7 +53,7 @@ class Listing:  # numpydoc ignore=PR02
 
     data: Path
     about: pd.DataFrame
-    files: Sequence[Path] = ()
+    files: "Sequence[Path | Slice]" = ()
     array: MappedArray | None = None
     kinds: Mapping[str, Kind] = field(default_factory=dict)
     background: str | None = None

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from sepvae.codes import Kind
+from sepvae.data.brats import is_brats, list_brats
 from sepvae.data.folders import list_image_folder
 from sepvae.data.listing import Listing
 from sepvae.data.participants import list_array, list_image_table
@@ -49,6 +50,7 @@ def list_data(
     id: str | None = None,  # noqa: A002  (the word of this library)
     attributes: Mapping[str, Kind | None] | None = None,
     pattern: str | Sequence[str] | None = None,
+    modality: str | None = None,
     background: str | None = None,
     targets: Sequence[str] = (),
     limit: int | None = None,
@@ -63,7 +65,7 @@ def list_data(
     ----------
     data : str or Path
         A folder with one subfolder of images per label; a table of image files (csv, tsv); an array of images
-        (npy, npz) with a table beside it; CelebA's or Kermany's folder as they are downloaded.
+        (npy, npz) with a table beside it; CelebA's, Kermany's or BraTS' folder as they are downloaded.
     images, root : object
         As in `list_image_table`, for a table.
     table : str or Path, default=None
@@ -74,6 +76,8 @@ def list_data(
         Names of attributes and their kinds, "continuous", "categorical" or None to see from the values.
     pattern : str or sequence of str, default=None
         As in `list_image_folder`, for a folder.
+    modality : str, default=None
+        As in `list_brats`, for BraTS; by default flair.
     background, targets : object
         As in `Listing.of_two_labels`.
     limit, limit_by : object
@@ -89,7 +93,7 @@ def list_data(
     listing : Listing
         Of two labels, unless `labelled` or `two_labels` is False.
     reader : str
-        What was taken: "folder", "table", "array", "celeba" or "kermany".
+        What was taken: "folder", "table", "array", "celeba", "kermany" or "brats".
 
     Raises
     ------
@@ -111,7 +115,7 @@ def list_data(
         }[reader]
         raise DataError(f"{path}: wanted {it}, found nothing; mend the path")
     if reader == "array":
-        _refuse(path, "an array", images=images, root=root, pattern=pattern)
+        _refuse(path, "an array", images=images, root=root, pattern=pattern, modality=modality)
         beside = Path(table) if table is not None else _table_beside(path)
         _need_label(beside, label, labelled)
         listing = list_array(path, table=beside, **columns, attributes=wanted)
@@ -121,14 +125,14 @@ def list_data(
                 f"{path}: wanted a folder of images, a table (csv, tsv) or an array (npy, npz); "
                 "unpack it, or save it as one of these"
             )
-        _refuse(path, "a table", table=table, pattern=pattern)
+        _refuse(path, "a table", table=table, pattern=pattern, modality=modality)
         if images is None:
             raise DataError(f"{path}: name the column of image files, such as --images path")
         _need_label(path, label, labelled)
         listing = list_image_table(path, images=images, root=root, **columns, attributes=wanted)
     else:
         _refuse(path, "a folder", images=images, root=root, table=table, **columns)
-        listing, reader = _list_folder(path, wanted, pattern, labelled)
+        listing, reader = _list_folder(path, wanted, pattern, modality, labelled)
     named = background is not None or len(targets) > 0
     if labelled and (two_labels or named or listing.about["label"].nunique() == 2):
         listing = listing.of_two_labels(background, targets)
@@ -136,14 +140,26 @@ def list_data(
 
 
 def _list_folder(
-    path: Path, attributes: Mapping[str, Kind | None], pattern: str | Sequence[str] | None, labelled: bool
+    path: Path,
+    attributes: Mapping[str, Kind | None],
+    pattern: str | Sequence[str] | None,
+    modality: str | None,
+    labelled: bool,
 ) -> tuple[Listing, str]:
     """A folder of images, of one of the paper's data sets perhaps."""
     if is_celeba(path):
-        _refuse(path, "CelebA", pattern=pattern)
+        _refuse(path, "CelebA", pattern=pattern, modality=modality)
         if "continuous" in attributes.values():
             raise DataError(f"{path} is CelebA, whose attributes are yes or no; leave :continuous out")
         return list_celeba(path, attributes=list(attributes)), "celeba"
+    if is_brats(path):
+        _refuse(path, "BraTS", pattern=pattern)
+        listing = list_brats(path, modality=modality or "flair", labelled=labelled)
+        if unknown := [name for name in attributes if name not in listing.attributes]:
+            known = ", ".join(map(str, listing.attributes))
+            raise DataError(f"attribute: BraTS has no {unknown[0]!r}; it has {known}")
+        return _with_kinds(listing, attributes), "brats"
+    _refuse(path, "a folder of images", modality=modality)
     listing, reader = list_image_folder(path, pattern=pattern, labelled=labelled), "folder"
     if labelled and pattern is None and is_kermany(listing):
         listing, reader = list_kermany(path), "kermany"
@@ -165,7 +181,7 @@ def _with_kinds(listing: Listing, attributes: Mapping[str, Kind | None]) -> List
                 )
             about[name] = numbers
     kinds = {name: kind for name, kind in attributes.items() if kind}
-    return replace(listing, about=about, kinds=kinds)
+    return replace(listing, about=about, kinds={**listing.kinds, **kinds})
 
 
 def _table_beside(path: Path) -> Path:

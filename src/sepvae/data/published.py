@@ -39,7 +39,8 @@ def is_kermany(listing: Listing) -> bool:
     if set(label) != set(_NAMED):
         return False
     known = [
-        re.match(_NAMED[of], file.name) is not None for of, file in zip(label, listing.files, strict=True)
+        re.match(_NAMED[of], Path(id_).name) is not None
+        for of, id_ in zip(label, listing.about["id"], strict=True)
     ]
     return bool(pd.Series(known).groupby(label).mean().min() > 0.5)
 

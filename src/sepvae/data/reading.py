@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from PIL import Image
 from threadpoolctl import threadpool_limits
 
 from sepvae.batch import AnyArray, IntArray, chunks
 from sepvae.checks import check_images, check_number
 from sepvae.data.arrays import ArraySource, StreamSource
+from sepvae.data.brats import Slice
 from sepvae.data.listing import Listing
 from sepvae.data.mapped import MappedArray
 from sepvae.data.measures import measure
@@ -107,11 +109,11 @@ def measure_listing(
 @dataclass
 class ImageReader:  # numpydoc ignore=PR02
     """
-    Decodes image files, but for those that are kept in memory.
+    Decodes images, but for those that are kept in memory.
 
     Parameters
     ----------
-    files : sequence of Path
+    files : sequence of Path or Slice
         All of them.
     shape : tuple of int
         Channels, height and width of what comes out.
@@ -123,7 +125,7 @@ class ImageReader:  # numpydoc ignore=PR02
         The first k images, decoded.
     """
 
-    files: Sequence[Path]
+    files: Sequence[Path | Slice]
     shape: tuple[int, int, int]
     fit: Fit
     centre: float | None = None
@@ -141,9 +143,9 @@ class ImageReader:  # numpydoc ignore=PR02
                     x[i] = self._decoded(self.files[positions[i]])
         return x
 
-    def _decoded(self, file: Path) -> npt.NDArray[np.uint8]:
+    def _decoded(self, file: Path | Slice) -> npt.NDArray[np.uint8]:
         try:
-            return self.shown(pixels_of(open_image(file)[0], self.shape[0]))
+            return self.shown(pixels_of(_opened(file)[0], self.shape[0]))
         except Exception as error:
             raise DataError(
                 f"{file}: could be read before, but no longer ({_reason(error)}); leave images as they are "
@@ -178,7 +180,7 @@ def _read_files(
     def read(i: int) -> tuple[dict[str, Any] | str, npt.NDArray[np.uint8] | None]:
         """Measures, or why there are none, and the image, if it is kept."""
         try:
-            image, content = open_image(listing.files[i])
+            image, content = _opened(listing.files[i])
             channels = reader.shape[0] if reader else 1 if image.mode in GREY else 3
             pixels = pixels_of(image, channels)
         except Exception as error:  # decoders raise whatever they stumble on
@@ -199,6 +201,11 @@ def _read_files(
             if progress:
                 progress(i + 1, n)
     return pd.DataFrame(measures, index=range(n), columns=MEASURES), bad
+
+
+def _opened(file: Path | Slice) -> tuple[Image.Image, bytes]:
+    """An image, and the bytes that tell it from others."""
+    return file.open() if isinstance(file, Slice) else open_image(file)
 
 
 def _reason(error: Exception) -> str:

@@ -1,0 +1,304 @@
+"""BraTS: brain volumes of one modality, cut into axial slices with and without tumour."""
+
+import glob
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from sepvae.batch import AnyArray
+from sepvae.checks import check_number
+from sepvae.codes import Kind
+from sepvae.data.listing import Listing
+from sepvae.data.parallel import in_order
+from sepvae.errors import DataError
+
+# Names until 2021, and from 2023 on.
+MODALITIES = (("flair", "t2f"), ("t1", "t1n"), ("t1ce", "t1c"), ("t2", "t2w"))
+GRADES = ("HGG", "LGG")  # folders of some editions: high and low grade gliomas
+# Slices with less brain lie at the ends of the head, where there is no tumour: as healthy ones they would let
+# a model tell the label by the size of the brain.
+LEAST_BRAIN = 0.1  # share of the slice
+AMOUNTS = ("slice_position", "tumour_voxels")
+SCALED_BY = (0.5, 99.5)  # percentiles within the brain that become 0 and 1
+_KINDS = "|".join([*(name for names in MODALITIES for name in names), "seg"])
+_VOLUME = re.compile(rf"(?P<scan>.+)[_-](?P<kind>{_KINDS})\.nii(\.gz)?")
+
+Volumes = dict[str, dict[str, Path]]  # file by kind, by scan
+
+
+@dataclass(frozen=True)
+class Slice:  # numpydoc ignore=PR02
+    """
+    An axial slice of a volume, read when it is needed.
+
+    Parameters
+    ----------
+    volume : Path
+        The file.
+    z : int
+        Which slice, from 0 at the bottom.
+    low, high : float
+        Intensities that become 0 and 255.
+    """
+
+    volume: Path
+    z: int
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.volume} slice {self.z}"
+
+    def open(self) -> tuple[Image.Image, bytes]:
+        """
+        Read it, the front of the head at the top, the patient's right on the left.
+
+        Returns
+        -------
+        image : Image
+            Grey, 8 bit; what is 0 in the volume, outside of the brain, is black.
+        content : bytes
+            Its pixels.
+
+        Raises
+        ------
+        DataError
+            If the volume cannot be read.
+        """
+        voxels = np.asarray(read_volume(self.volume)[:, :, self.z], dtype=np.float32)
+        scaled = np.clip((voxels - self.low) / (self.high - self.low), 0, 1) * (voxels != 0)
+        pixels = np.ascontiguousarray(np.rint(255 * scaled).astype(np.uint8).T)
+        return Image.fromarray(pixels), pixels.tobytes()
+
+
+def is_brats(path: Path) -> bool:
+    """
+    Tell BraTS by the names of volumes.
+
+    Parameters
+    ----------
+    path : Path
+        A folder.
+
+    Returns
+    -------
+    bool
+        Whether a volume below it is named as in BraTS, such as `BraTS20_Training_001_flair.nii.gz`.
+    """
+    return any(_VOLUME.fullmatch(file.name) for file in _volumes_below(path))
+
+
+def list_brats(
+    path: str | Path,
+    *,
+    modality: str = "flair",
+    step: int = 4,
+    min_tumour: int = 50,
+    labelled: bool = True,
+) -> Listing:
+    """
+    List axial slices of BraTS. Every volume is read once, to see where brain and tumour are.
+
+    Only slices with brain on at least a tenth of their area are taken: those at the ends of the head show
+    little brain and no tumour. A slice is "tumour" from `min_tumour` voxels of the segmentation on, "healthy"
+    without any, and left out in between.
+
+    Parameters
+    ----------
+    path : str or Path
+        Folder with volumes in it or below it, such as `BraTS20_Training_001_flair.nii.gz` (2017 to 2021) or
+        `BraTS-GLI-00000-000-t2f.nii.gz` (2023), compressed or not, each with its segmentation.
+    modality : str, default="flair"
+        Which volumes: flair (t2f), t1 (t1n), t1ce (t1c) or t2 (t2w); the names of either edition serve both.
+    step : int, default=4
+        Every so many slices one is taken: neighbours are almost copies.
+    min_tumour : int, default=50
+        Voxels of the segmentation that make a slice "tumour".
+    labelled : bool, default=True
+        False takes slices whether they show a tumour or not, and needs no segmentation.
+
+    Returns
+    -------
+    Listing
+        Ids such as "BraTS20_Training_001#077", slices being counted from 0 at the bottom; groups are patients
+        (several scans of one patient, as of 2023, are one group); background "healthy". Attributes are
+        `slice_position` (0 at the bottom of the volume, 1 at the top) and, of slices with a tumour,
+        `tumour_voxels` and `grade` ("HGG" or "LGG", where folders of these names tell it).
+
+    Raises
+    ------
+    DataError
+        If there are no such volumes, one has no segmentation or one of another shape, or cannot be read.
+
+    Examples
+    --------
+    >>> listing = list_brats("BraTS2020_TrainingData", modality="t1ce")  # doctest: +SKIP
+    """
+    check_number("step", step, least=1, whole=True)
+    check_number("min_tumour", min_tumour, least=1, whole=True)
+    root = Path(path)
+    scans = _scans(root)
+    names = _names_of(modality, root, scans)
+    pairs = [_pair(root, scan, files, names, labelled) for scan, files in scans.items()]
+    found = in_order(lambda i: _slices(*pairs[i]), len(pairs))
+    table = pd.concat([slices.assign(scan=scan) for scan, slices in zip(scans, found, strict=True)])
+    taken = (table["z"] % step == 0) & (table["brain"] >= LEAST_BRAIN)
+    if labelled:
+        taken &= ~table["tumour"].between(1, min_tumour - 1)
+    table = table[taken].reset_index(drop=True)
+    files = [Slice(*row) for row in table[["file", "z", "low", "high"]].itertuples(index=False, name=None)]
+    about = _about(table, root, labelled)
+    kinds: dict[str, Kind] = {name: "continuous" for name in AMOUNTS if name in about}
+    return Listing(root, about, files, kinds=kinds, background="healthy", grouped=True)
+
+
+def read_volume(file: Path) -> AnyArray:
+    """
+    Read a NIfTI volume, of which the last one is kept, for slices of one come together.
+
+    Parameters
+    ----------
+    file : Path
+        Compressed (.nii.gz) or not (.nii): the latter is mapped, so that only what is asked for is read.
+
+    Returns
+    -------
+    ndarray of shape (x, y, z)
+        With the axes turned as in BraTS: leftwards, to the back, upwards.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, or has not three axes.
+    """
+    try:
+        return _turned(file, file.stat().st_mtime_ns)
+    except Exception as error:  # decoders raise whatever they stumble on
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise DataError(
+            f"{file}: cannot be read as a volume ({reason}); copy or download it again"
+        ) from error
+
+
+@lru_cache(1)
+def _turned(file: Path, changed: int) -> AnyArray:  # noqa: ARG001  (a file that changed is read again)
+    from nibabel import orientations
+    from nibabel.nifti1 import Nifti1Image
+
+    image = Nifti1Image.from_filename(file)
+    if len(image.shape) != 3:
+        raise ValueError(f"wanted three axes, found shape {image.shape}")
+    tools: Any = orientations  # whose functions have no types
+    turn = tools.ornt_transform(tools.io_orientation(image.affine), tools.axcodes2ornt("LPS"))
+    voxels: AnyArray = tools.apply_orientation(np.asanyarray(image.dataobj), turn)
+    return voxels
+
+
+def _volumes_below(root: Path) -> Iterator[Path]:
+    """Files that may be volumes; links to folders are followed, which Path.rglob does not do."""
+    return (root / name for name in glob.iglob("**/*.nii*", root_dir=root, recursive=True))  # noqa: PTH207
+
+
+def _scans(root: Path) -> Volumes:
+    """All volumes with names of BraTS."""
+    scans: Volumes = {}
+    for file in sorted(_volumes_below(root)):
+        if (match := _VOLUME.fullmatch(file.name)) and file.is_file():
+            other = scans.setdefault(match["scan"], {}).setdefault(match["kind"], file)
+            if other.parent != file.parent:  # beside each other lie .nii and .nii.gz of one volume
+                raise DataError(
+                    f"{root}: {file.name} lies in both {other.parent.relative_to(root)} and "
+                    f"{file.parent.relative_to(root)}; take one away"
+                )
+    if not scans:
+        raise DataError(
+            f"{root}: wanted one folder per patient, with volumes such as BraTS20_Training_001_flair.nii.gz "
+            "or BraTS-GLI-00000-000-t2f.nii.gz, found none; mend the path, or unpack the archive"
+        )
+    return scans
+
+
+def _names_of(modality: str, root: Path, scans: Volumes) -> Sequence[str]:
+    """How files name a modality."""
+    there = {kind for files in scans.values() for kind in files}
+    names = next((names for names in MODALITIES if modality in names), ())
+    if not there & set(names):
+        known = ", ".join(name for names in MODALITIES for name in names if name in there) or "none"
+        raise DataError(f"modality: wanted one that {root} has ({known}), got {modality!r}")
+    return names
+
+
+def _pair(
+    root: Path, scan: str, files: dict[str, Path], names: Sequence[str], labelled: bool
+) -> tuple[Path, Path | None]:
+    """The volume of a scan, and its segmentation if it is needed."""
+    there = ", ".join(file.name for file in files.values())
+    volume, segmentation = next((files[name] for name in names if name in files), None), files.get("seg")
+    if volume is None:
+        raise DataError(
+            f"{root}: wanted a volume {names[0]} or {names[1]} of {scan}, found {there}; copy it there, "
+            "or take that patient away"
+        )
+    if not labelled:
+        return volume, None
+    if segmentation is None:
+        named = f"{volume.name[: len(scan) + 1]}seg.nii"
+        raise DataError(
+            f"{root}: wanted a segmentation {named}(.gz) beside {volume.name}, found none; "
+            "copy or rename it, or take that patient away"
+        )
+    return volume, segmentation
+
+
+def _slices(file: Path, segmentation: Path | None) -> pd.DataFrame:
+    """Where brain and tumour are, one row per slice from the bottom, and how to scale them."""
+    voxels = read_volume(file)
+    brain = voxels != 0
+    if not np.isfinite(voxels).all():
+        raise DataError(f"{file}: holds voxels that are no finite numbers; save it with 0 for them")
+    low, high = np.percentile(voxels[brain], SCALED_BY) if brain.any() else (0, 0)
+    if not low < high:
+        raise DataError(f"{file}: wanted a brain with zeros around it, found one value; download it again")
+    tumour = np.zeros(voxels.shape, dtype=bool) if segmentation is None else read_volume(segmentation) > 0
+    if tumour.shape != brain.shape:
+        shapes = " and ".join(" x ".join(map(str, of.shape)) for of in (brain, tumour))
+        raise DataError(
+            f"{file}: wanted the shape of its segmentation {segmentation}, found {shapes} voxels; "
+            "take both of one registration"
+        )
+    return pd.DataFrame(
+        {
+            "file": file,
+            "z": np.arange(brain.shape[2]),
+            "low": float(low),
+            "high": float(high),
+            "height": brain.shape[2],
+            "brain": brain.mean(axis=(0, 1)),
+            "tumour": tumour.sum(axis=(0, 1)),
+        }
+    )
+
+
+def _about(table: pd.DataFrame, root: Path, labelled: bool) -> pd.DataFrame:
+    """What a listing says of each slice."""
+    # As of 2023 names end in the number of the scan: BraTS-GLI-00000-000.
+    patient = table["scan"].str.replace(r"(-\d{5})-\d{3}$", r"\1", regex=True)
+    about = pd.DataFrame({"id": table["scan"] + table["z"].map("#{:03d}".format), "group": patient})
+    about["label"] = np.where(table["tumour"] > 0, "tumour", "healthy") if labelled else ""
+    about["split"] = None
+    about["slice_position"] = table["z"] / (table["height"] - 1).clip(lower=1)
+    if labelled:
+        has_tumour = table["tumour"] > 0
+        about["tumour_voxels"] = table["tumour"].where(has_tumour)
+        folders = table["file"].map(lambda file: file.relative_to(root).parts)
+        grade = folders.map(lambda parts: next((grade for grade in GRADES if grade in parts), None))
+        if grade.notna().any():
+            about["grade"] = grade.where(has_tumour, None)
+    return about
