@@ -14,8 +14,18 @@ if TYPE_CHECKING:
     from sepvae.methods import ContrastivePCA, ConVAE, MMcVAE, SepVAE, load
 
 __version__ = "0.1.0"
-_METHODS = ("ConVAE", "ContrastivePCA", "MMcVAE", "SepVAE", "load")
-__all__ = [*_METHODS, "__version__", "data", "evaluation", "plotting"]
+__all__ = [
+    "ConVAE",
+    "ContrastivePCA",
+    "MMcVAE",
+    "SepVAE",
+    "__version__",
+    "data",
+    "evaluation",
+    "load",
+    "plotting",
+]
+_ROOMS = ("data", "evaluation", "plotting")
 
 
 def __dir__() -> list[str]:
@@ -24,8 +34,8 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     """Import public names when they are first used, so that `import sepvae` does not wait for torch."""
-    if name in _METHODS:
-        return getattr(import_module("sepvae.methods"), name)
-    if name in ("data", "evaluation", "plotting"):
+    if name in _ROOMS:
         return import_module(f"sepvae.{name}")
+    if name in __all__:
+        return getattr(import_module("sepvae.methods"), name)
     raise AttributeError(f"module 'sepvae' has no attribute {name!r}")

@@ -348,6 +348,15 @@ def test_methods_differ_by_their_terms_only() -> None:
     np.testing.assert_array_equal(sep.transform(X), mm.transform(X))
 
 
+def test_validation_terms_are_finite_though_data_come_sorted_by_label(vae: Any) -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(400, 5)), np.repeat(["control", "patient"], 200)
+    history = vae.set_params(batch_size=20, validation_fraction=0.2, max_epochs=1).fit(X, y).history_
+    validation = history.filter(like="validation_")
+    assert validation.shape[1] > 5
+    assert np.isfinite(validation.to_numpy()).all()
+
+
 def test_presets_of_the_other_methods() -> None:
     paper = MMcVAE.from_preset("paper")
     assert (paper.common_mmd, paper.background_mmd, paper.mmd) == (1000 / 512, 100 / 512, "original")
@@ -356,3 +365,12 @@ def test_presets_of_the_other_methods() -> None:
     assert ConVAE.from_preset("paper").critic == "independent"
     assert ConVAE.from_preset("original").critic == "original"
     assert ContrastivePCA.from_preset("pca").alpha == 0
+
+
+def test_gradient_norms_of_a_batch(vae: Any, data: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = data
+    before = vae.fit(X, y).transform(X)
+    norms = vae.gradient_norms(X, y).set_index("term")
+    assert list(norms.index) == list(vae._objective().weights)
+    assert norms.loc["common_kl", "common_encoder"] > 0 == norms.loc["common_kl", "salient_encoder"]
+    np.testing.assert_array_equal(vae.transform(X), before)

@@ -16,7 +16,7 @@ from sepvae.errors import DataError
 from sepvae.methods.sepvae import SepVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.training.callbacks import FitProgress
-from sepvae.training.fit import MONITOR, _trainer, train
+from sepvae.training.fit import MONITOR, _mixed, _trainer, train
 
 OBJECTIVE = SepVAEObjective(
     beta_common=1.0,
@@ -246,3 +246,10 @@ def test_lightning_is_quiet_during_the_fit_and_as_before_after(capfd):
     fit()
     assert logger.level == level
     assert capfd.readouterr() == ("", "")
+
+
+def test_validation_batches_hold_groups_in_the_shares_of_all():
+    y = np.repeat([0, 1], [60, 20])
+    mixed = _mixed(np.arange(80), y)
+    assert sorted(mixed) == list(range(80))
+    assert [y[mixed[i : i + 8]].sum() for i in range(0, 80, 8)] == [2] * 10

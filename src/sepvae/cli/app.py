@@ -1,14 +1,13 @@
 """Commands; what they need is imported inside them, so that `--help` answers at once."""
 
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from sepvae import __version__
+from sepvae.cli.options import Modality, Permutations, Recipe, Run, Set
 from sepvae.cli.reading import (
-    KEPT,
     MEMORY,
     READ_AS,
     Attribute,
@@ -31,10 +30,7 @@ from sepvae.cli.reading import (
     Target,
     TestSize,
     data_options,
-    look_of,
-    notes_on,
     read_like,
-    read_samples,
 )
 
 app = typer.Typer(
@@ -44,31 +40,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-
-
-def _enough(permutations: int) -> int:
-    if permutations < 0 or 0 < permutations < 19:
-        raise typer.BadParameter(f"wanted 0, or 19 or more, got {permutations}")
-    return permutations
-
-
-Run = Annotated[Path, typer.Argument(help="A run folder, as `sepvae fit` leaves it.", show_default=False)]
-Permutations = Annotated[
-    int,
-    typer.Option(
-        "--permutations",
-        callback=_enough,
-        help="Shuffles behind each p-value; 0 for none, else 19 or more, for fewer cannot give 0.05.",
-    ),
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="A keyword of SepVAE, such as max_epochs=50; a run's recipe.yaml lists them all. Repeatable.",
-    ),
-]
 
 
 def _print_version(asked: bool) -> None:
@@ -96,13 +67,15 @@ def demo(
 ) -> None:
     """Fit on embedded data: handwritten digits (salient) on photographs (common)."""
     from sepvae.cli.demo import DEMO, free_folder
+    from sepvae.cli.fitting import show
+    from sepvae.cli.keywords import parse_keywords
     from sepvae.data.bundled import load_digits_on_photos
     from sepvae.methods import SepVAE
     from sepvae.runs import fit_run
 
     train, test = load_digits_on_photos()
     out = out or free_folder(Path("sepvae-demo"))
-    model = SepVAE(**DEMO | _keywords(set_))
+    model = SepVAE(**DEMO | parse_keywords(set_ or []))
     typer.echo("digits-on-photos: background = half a photograph, target = half a photograph + half a digit")
     scores = fit_run(
         model,
@@ -113,7 +86,7 @@ def demo(
         n_permutations=permutations,
         say=typer.echo,
     )
-    _show(scores, out)
+    show(scores, out)
 
 
 @app.command()
@@ -129,6 +102,7 @@ def check(
     root: Root = None,
     table: Table = None,
     pattern: Pattern = None,
+    modality: Modality = None,
     limit: Limit = None,
     limit_by: LimitBy = None,
     split: Split = None,
@@ -154,6 +128,7 @@ def check(
         root=root,
         table=table,
         pattern=pattern,
+        modality=modality,
         limit=limit,
         limit_by=limit_by,
     )
@@ -170,8 +145,13 @@ def check(
 
 @app.command()
 def fit(
+    context: typer.Context,
     data: Data,
     out: Annotated[Path, typer.Option(help="Run folder to make.", show_default=False)],
+    recipe: Recipe = None,
+    method: Annotated[str, typer.Option(help="SepVAE, ConVAE, MMcVAE or ContrastivePCA.")] = "SepVAE",
+    preset: Annotated[str, typer.Option(help="default, paper, or another of the method.")] = "default",
+    set_: Set = None,
     background: Background = None,
     target: Target = None,
     attribute: Attribute = None,
@@ -182,6 +162,7 @@ def fit(
     root: Root = None,
     table: Table = None,
     pattern: Pattern = None,
+    modality: Modality = None,
     image_size: ImageSize = "64",
     channels: Channels = None,
     fit_: FitTo = "pad",
@@ -191,65 +172,107 @@ def fit(
     split: Split = None,
     test_size: TestSize = 0.2,
     split_seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
-    preset: Annotated[str, typer.Option(help="default or paper.")] = "default",
-    set_: Set = None,
     permutations: Permutations = 100,
 ) -> None:
     """Fit on images, score, draw, and write a run folder with a page to read."""
-    import numpy as np
+    from sepvae.cli.fitting import fit_as_told, typed_options
 
-    from sepvae.data.opening import list_data
-    from sepvae.data.splits import choose_split
-    from sepvae.methods import SepVAE
-    from sepvae.runs import check_new_run, fit_run
-    from sepvae.training.processes import check_launch, is_first
-
-    model = SepVAE.from_preset(preset, **{"background": background} | _keywords(set_))
-    check_launch(model.devices, model.num_nodes)
-    first = is_first(model.devices, model.num_nodes)
-    say = typer.echo if first else _silence
-    if first:
-        check_new_run(out)
-    options = data_options(
-        background=background,
-        target=target,
-        attribute=attribute,
-        label=label,
-        group=group,
-        id=id_,
-        images=images,
-        root=root,
-        table=table,
-        pattern=pattern,
-        limit=limit,
-        limit_by=limit_by,
-    )
-    listing, reader = list_data(data, **options)
-    model.set_params(background=listing.background)
-    look = look_of(reader, image_size, channels, fit_)
-    train, test, how = choose_split(listing.about, file=split, test_size=test_size, random_state=split_seed)
-    if background is None and reader not in READ_AS:
-        say(f"note: background is {listing.background}, the first by alphabet (--background names it)")
-    for note in [*notes_on(listing, reader), f"split {how}"]:
-        say(f"note: {note}")
-    source, measures = read_samples(listing, look, memory)
-    about: dict[str, Any] = {"reader": reader, "name": data.resolve().name, **look, "centre": listing.centre}
-    about |= {name: options[name] for name in KEPT}
-    about |= {"targets": list(target or ()), "limit": limit, "limit_by": limit_by, "split": how}
-    parts = source.select(train), source.select(test)
-    del source  # they are copies: its memory is free for the fit
-    scores = fit_run(
-        model,
-        *parts,
+    options = {
+        "background": background,
+        "target": target,
+        "attribute": attribute,
+        "label": label,
+        "group": group,
+        "id": id_,
+        "images": images,
+        "root": root,
+        "table": table,
+        "pattern": pattern,
+        "modality": modality,
+        "image_size": image_size,
+        "channels": channels,
+        "fit": fit_,
+        "memory": memory,
+        "limit": limit,
+        "limit_by": limit_by,
+        "split": split,
+        "test_size": test_size,
+        "split_seed": split_seed,
+    }
+    fit_as_told(
+        data,
         out,
-        about_data=about,
-        kinds=listing.kinds,
-        measures=None if measures is None else measures.iloc[np.concatenate([train, test])],
-        command=_typed(),
-        n_permutations=permutations,
-        say=say,
+        options,
+        typed=typed_options(context),
+        recipe=recipe,
+        method=method,
+        preset=preset,
+        pairs=set_,
+        permutations=permutations,
     )
-    _show(scores, out)
+
+
+@app.command()
+def recipes(
+    name: Annotated[
+        str | None, typer.Argument(help="A recipe to print, such as pneumonia.", show_default=False)
+    ] = None,
+) -> None:
+    """List the recipes, or print one, to be saved and edited: `sepvae recipes pneumonia > mine.yaml`."""
+    from sepvae.cli.recipes import print_recipes
+
+    print_recipes(name)
+
+
+@app.command()
+def benchmark(
+    context: typer.Context,
+    data: Data,
+    recipe: Annotated[str, typer.Option(metavar="NAME|FILE", help="As for `fit`.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option(help="Folder to make; one that was stopped goes on.", show_default=False)
+    ],
+    contender: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="METHOD[:PRESET[:ABLATION]]",
+            help="What to compare, such as SepVAE:paper or 'SepVAE:paper:no MI'; by default what the recipe "
+            "names. Repeatable.",
+        ),
+    ] = None,
+    set_: Set = None,
+    seeds: Annotated[int | None, typer.Option(help="Fits of each; by default as the recipe says.")] = None,
+    jobs: Annotated[int, typer.Option(help="Cells at once.")] = 1,
+    threads: Annotated[int, typer.Option(help="Threads of each cell.")] = 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Run cells on a dask cluster: its address, or its scheduler file."),
+    ] = None,
+    attribute: Attribute = None,
+    root: Root = None,
+    limit: Limit = None,
+    memory: Memory = MEMORY,
+    split: Split = None,
+    permutations: Permutations = 100,
+) -> None:
+    """Compare methods over seeds or folds: one table of all scores, the paper's tables and figures."""
+    from sepvae.cli.benchmark import benchmark_as_told
+    from sepvae.cli.fitting import typed_options
+
+    benchmark_as_told(
+        data,
+        out,
+        {"attribute": attribute, "root": root, "limit": limit, "memory": memory, "split": split},
+        typed=typed_options(context),
+        recipe=recipe,
+        contenders=contender,
+        pairs=set_,
+        seeds=seeds,
+        jobs=jobs,
+        threads=threads,
+        scheduler=scheduler,
+        permutations=permutations,
+    )
 
 
 @app.command()
@@ -325,29 +348,6 @@ def report(
     typer.echo(f"report: {page}")
 
 
-def _silence(message: str) -> None:
-    """What all processes of a distributed fit but the first have to say."""
-
-
-def _show(scores: Any, run: Path) -> None:
-    """Print the scores and where the page is, in the process that has them."""
-    from sepvae.cli.table import print_scores
-
-    if scores is None:
-        return
-    print_scores(scores)
-    typer.echo(f"report: {run / 'report.html'}")
-
-
-def _typed() -> list[str]:
-    """What was typed; of absolute paths the last part, for a forwarded page tells nothing of a disk."""
-    words = [word.partition("=") for word in sys.argv[1:]]
-    return [
-        "sepvae",
-        *("".join(Path(p).name if Path(p).is_absolute() else p for p in word) for word in words),
-    ]
-
-
 def _refuse_existing(file: Path) -> None:
     from sepvae.errors import RunFolderError
 
@@ -355,10 +355,3 @@ def _refuse_existing(file: Path) -> None:
         raise RunFolderError(f"{file}: exists; choose another --out, or remove it")
     if not file.parent.is_dir():
         raise RunFolderError(f"{file}: there is no folder {file.parent}; make it, or choose another --out")
-
-
-def _keywords(pairs: list[str] | None) -> dict[str, Any]:
-    """Turn KEY=VALUE pairs into keywords of SepVAE."""
-    from sepvae.cli.keywords import parse_keywords
-
-    return parse_keywords(pairs or [])

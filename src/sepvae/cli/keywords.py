@@ -1,46 +1,78 @@
-"""Keywords from the command line."""
+"""Methods and their keywords, from the command line and from a recipe."""
 
-from difflib import get_close_matches
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from sepvae import methods
+from sepvae.checks import check_choice
 from sepvae.errors import DataError
-from sepvae.methods import SepVAE
+from sepvae.recipes.words import nearest, plain_value
+
+if TYPE_CHECKING:
+    from sepvae.recipes import Recipe
 
 
-def parse_keywords(pairs: list[str]) -> dict[str, Any]:
+def make_model(
+    method: str, preset: str, recipe: "Recipe | None", pairs: list[str] | None, *, background: str | None
+) -> Any:
+    """Make a method: its preset, on top of it the recipe's keywords, on top of them KEY=VALUE pairs."""
+    check_choice("--method", method, methods.METHODS)
+    cls = getattr(methods, method)
+    keywords = {"background": background} | parse_keywords(pairs or [], method)
+    if recipe is None:
+        return cls.from_preset(preset, **keywords)
+    return cls(**cls.presets.get(preset, {}) | recipe_keywords(recipe, method, preset) | keywords)
+
+
+def recipe_keywords(recipe: "Recipe", method: str, preset: str) -> dict[str, Any]:
+    """Keywords that a recipe gives a method, if the method has them."""
+    given = recipe.keywords(method, preset)
+    _check_names(given, method, f"{recipe.file}: methods.{method}.{preset}")
+    return given
+
+
+def shared_keywords(pairs: list[str], chosen: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """KEY=VALUE pairs for several methods: each gets those that it knows, and one of them must know each."""
+    chosen = list(chosen)
+    found: dict[str, dict[str, Any]] = {method: {} for method in chosen}
+    for pair in pairs:
+        key = pair.partition("=")[0]
+        takers = [method for method in chosen if key in getattr(methods, method)().get_params()]
+        for method in takers or chosen[:1]:  # where none knows it, the first one's complaint is told
+            found[method] |= parse_keywords([pair], method)
+    return found
+
+
+def parse_keywords(pairs: list[str], method: str = "SepVAE") -> dict[str, Any]:
     """
-    Turn KEY=VALUE pairs into keywords of SepVAE; values are read as YAML.
+    Turn KEY=VALUE pairs into keywords of a method; values are read as YAML.
 
     Examples
     --------
     >>> parse_keywords(["kappa=2", "gamma=1e-10", "network=e2", "random_state=None"])
     {'kappa': 2, 'gamma': 1e-10, 'network': 'e2', 'random_state': None}
     """
-    # Callbacks and loggers are objects, which a command line cannot write.
-    known = [name for name in SepVAE().get_params() if name not in ("callbacks", "logger")]
     keywords = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not equals:
             raise DataError(f"--set: wanted KEY=VALUE, got {pair!r}")
-        if key not in known:
-            near = get_close_matches(key, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-            raise DataError(f"--set: SepVAE has no keyword {key!r}; {hint}")
+        _check_names([key], method, "--set")
         keywords[key] = _value(text)
     return keywords
 
 
+def _check_names(names: Iterable[str], method: str, where: str) -> None:
+    # Callbacks and loggers are objects, which cannot be written down.
+    known = [name for name in getattr(methods, method)().get_params() if name not in ("callbacks", "logger")]
+    if unknown := [name for name in names if name not in known]:
+        raise DataError(f"{where}: {method} has no keyword {unknown[0]!r}; {nearest(unknown[0], known)}")
+
+
 def _value(text: str) -> Any:
-    if text == "None":  # as messages and docs write it; YAML's is null
-        return None
     try:
-        value = yaml.safe_load(text)
+        return plain_value(yaml.safe_load(text))
     except yaml.YAMLError:
         return text
-    try:
-        return float(value) if isinstance(value, str) else value  # YAML takes 1e-10 for a word
-    except ValueError:
-        return value

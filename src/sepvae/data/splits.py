@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.model_selection import GroupShuffleSplit, train_test_split
+from sklearn.model_selection import GroupShuffleSplit, StratifiedGroupKFold, train_test_split
 
 from sepvae.batch import AnyArray, IntArray, Source
 from sepvae.data.cells import read_cells
@@ -74,6 +74,49 @@ def split(
         train, test = _split_groups(pd.factorize(label)[0], strata, group_codes, test_size, random_state)
     _check_sides(train, test, label, f"give more groups of it, or a test_size nearer to 0.5 than {test_size}")
     return np.sort(train), np.sort(test)
+
+
+def make_folds(
+    labels: AnyArray | Sequence[Any],
+    groups: AnyArray | Sequence[Any],
+    n_folds: int,
+    *,
+    random_state: int = 0,
+) -> list[tuple[IntArray, IntArray]]:
+    """
+    Split samples in folds, each the test of one split, stratified by label, with every group whole.
+
+    Parameters
+    ----------
+    labels, groups : array-like of shape (n,)
+        As for `split`.
+    n_folds : int
+        How many, 2 or more.
+    random_state : int, default=0
+        Draws the folds.
+
+    Returns
+    -------
+    list of tuple of two ndarray of int
+        Positions for training and test, in order.
+
+    Raises
+    ------
+    DataError
+        If a label has fewer groups than there are folds.
+
+    Examples
+    --------
+    >>> folds = make_folds(["ill"] * 6 + ["well"] * 4, range(10), 2)
+    >>> [len(test) for _, test in folds]
+    [5, 5]
+    """
+    label, group = np.asarray(labels), np.asarray(groups)
+    for name in np.unique(label):
+        if (n := len(np.unique(group[label == name]))) < n_folds:
+            raise DataError(f"folds: wanted {n_folds} groups or more of each label, got {n} of {name}")
+    folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=random_state)
+    return [(np.sort(train), np.sort(test)) for train, test in folds.split(label, label, group)]
 
 
 def given_split(parts: AnyArray, groups: AnyArray, labels: AnyArray) -> tuple[IntArray, IntArray]:

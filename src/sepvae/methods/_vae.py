@@ -6,10 +6,11 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.base import ClassifierMixin
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 from torch import Tensor, nn
 from torch.random import fork_rng
 
@@ -22,6 +23,7 @@ from sepvae.losses.classification import group_logits
 from sepvae.methods._estimator import ContrastiveEstimator, FloatArray
 from sepvae.methods._keywords import with_keywords
 from sepvae.networks.autoencoder import ContrastiveAutoencoder, build_autoencoder
+from sepvae.training.diagnostics import gradient_norms
 from sepvae.training.fit import train
 from sepvae.training.loader import ordered_batches
 from sepvae.training.memory import kept_memory
@@ -131,6 +133,28 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
         likelier = self.predict_proba(X).argmax(axis=1)
         labels: AnyArray = self.classes_[likelier]
         return labels
+
+    def gradient_norms(self, X: Any, y: Any) -> pd.DataFrame:
+        """
+        Measure what each weighted term of the loss sends into each encoder.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or Source
+            A batch, as in `fit`.
+        y : array-like of shape (n,)
+            Its labels, or severities.
+
+        Returns
+        -------
+        DataFrame
+            One row per term: term, weight, value (its mean over the batch), common_encoder and
+            salient_encoder (the norm of the gradient there), as `sepvae.training.diagnostics` gives it.
+        """
+        source = self._input(X)
+        _, _, numbers = self._numbered(column_or_1d(y))
+        x = source.take(np.arange(len(source))).x
+        return gradient_norms(self._objective(), self.module_, x, numbers, random_state=self._seed())
 
     def is_first_process(self) -> bool:
         """

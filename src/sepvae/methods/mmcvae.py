@@ -94,11 +94,15 @@ class MMcVAEObjective(ContrastiveObjective):  # numpydoc ignore=PR02
         return Losses(terms, self._classifier(model, s, y), shown)
 
     def _between(self, background: Tensor, target: Tensor) -> Tensor:
+        if min(len(background), len(target)) < 2:
+            return background.sum() * 0  # a validation batch too small to say anything
         if self.original:
             return mmd(background, target, ORIGINAL_GAMMAS, unbiased=False).relu()
         return mmd(background, target, median_gamma(background, target))
 
     def _to_zero(self, background: Tensor) -> Tensor:
+        if len(background) < 2:
+            return background.sum() * 0
         if self.original:
             return mmd_to_zero(background, ORIGINAL_GAMMAS, unbiased=False).relu()
         return mmd_to_zero(background, fixed_gammas(background.shape[1]))

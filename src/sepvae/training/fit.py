@@ -116,7 +116,7 @@ def train(
         shared: dict[str, Any] = {"batch_size": batch_size, "num_workers": num_workers}
         batches = Batches(
             partial(training_batches, source, y, parts[0], balanced=balanced, random_state=seed, **shared),
-            partial(ordered_batches, source, y, parts[1], **shared),
+            partial(ordered_batches, source, y, _mixed(parts[1], y), **shared),
         )
         best = ModelCheckpoint(folder, monitor=MONITOR, save_weights_only=True) if keep == "best" else None
         stop = EarlyStopping(MONITOR, patience=early_stopping) if early_stopping is not None else None
@@ -148,6 +148,13 @@ def train(
     if precision in ("bf16-true", "16-true"):
         model.float()  # codes are computed, and weights kept, in single precision
     return model.cpu().eval(), pd.DataFrame(training.history)
+
+
+def _mixed(positions: npt.NDArray[np.intp], y: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    """Positions in an order that has groups in the same shares all along, so that every batch has both."""
+    group = pd.Series(np.ceil(y[positions]))
+    place = (group.groupby(group).cumcount() + 0.5) / group.groupby(group).transform("size")
+    return positions[np.argsort(place.to_numpy(), kind="stable")]
 
 
 def _trainer(callbacks: list[Callback], strategy: Any, **keywords: Any) -> pl.Trainer:

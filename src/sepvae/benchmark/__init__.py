@@ -1,0 +1,7 @@
+"""Benchmarks: methods beside each other, over seeds or folds, in cells that run in parallel."""
+
+from sepvae.benchmark.contenders import Contender, parse_contender
+from sepvae.benchmark.outputs import write_outputs
+from sepvae.benchmark.running import make_cells, run_benchmark
+
+__all__ = ["Contender", "make_cells", "parse_contender", "run_benchmark", "write_outputs"]

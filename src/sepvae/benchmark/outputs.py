@@ -1,0 +1,150 @@
+"""What a benchmark leaves to read: tables in Markdown and LaTeX, differences, and contenders side by side."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pandas as pd
+
+from sepvae.benchmark.cells import CODES, Cell, read_cell_codes
+from sepvae.codes import Kind, Space
+from sepvae.evaluation.differences import difference_over_runs, paired_bootstrap
+from sepvae.evaluation.separation import variance_ratio
+from sepvae.files import write_whole
+from sepvae.plotting.contenders import reconstruction_columns, salient_scatters
+from sepvae.report.benchmark_tables import (
+    ComparedPair,
+    ScoreColumn,
+    benchmark_table,
+    difference_table,
+    score_rows,
+    to_latex,
+    to_markdown,
+)
+from sepvae.runs.drawing import save_figure
+from sepvae.runs.folder import write_table
+
+OWN = "own"  # App. D: SepVAE's own classifier, an independent network for the others
+Kinds = Mapping[str, Kind]
+
+
+def write_outputs(
+    results: pd.DataFrame,
+    cells: Sequence[Cell],
+    out: Path,
+    columns: Sequence[ScoreColumn],
+    *,
+    background: str,
+    kinds: Kinds,
+) -> str:
+    """
+    Write `table.md`, `table.tex`, `differences.csv`, `differences.md` and `figures/` beside `results.csv`.
+
+    Parameters
+    ----------
+    results : DataFrame
+        As `run_benchmark` gives them.
+    cells : sequence of Cell
+        All of the benchmark.
+    out : Path
+        Its folder.
+    columns : sequence of ScoreColumn
+        Of the table; a probe "own" is App. D's.
+    background : str
+        Its label.
+    kinds : mapping
+        "categorical" or "continuous" for each attribute.
+
+    Returns
+    -------
+    str
+        The table in Markdown.
+    """
+    by_classifier = results["probe"].isin(["own classifier", "mlp"])
+    results = results.assign(probe=results["probe"].where(~by_classifier, OWN))
+    table = benchmark_table(results, columns)
+    write_whole(out / "table.md", to_markdown(table) + "\n")
+    write_whole(out / "table.tex", to_latex(table) + "\n")
+    pairs = _differences(results, cells, out, columns, kinds)
+    if pairs:
+        rows = [{"score": p.column.title, "a": p.a, "b": p.b, **p.difference._asdict()} for p in pairs]
+        write_table(out / "differences.csv", pd.DataFrame(rows))
+        write_whole(out / "differences.md", difference_table(pairs) + "\n")
+    _draw(cells, out, columns, background, kinds)
+    return to_markdown(table)
+
+
+def _differences(
+    results: pd.DataFrame, cells: Sequence[Cell], out: Path, columns: Sequence[ScoreColumn], kinds: Kinds
+) -> list[ComparedPair]:
+    """The first contender beside each other one: over seeds or folds, and over test groups within one fit."""
+    first, *others = dict.fromkeys(cell.contender.name for cell in cells)
+    pairs = []
+    for column in columns:
+        rows = score_rows(results, column)
+        for other in others:
+            of_first, of_other = (rows[rows["contender"] == name] for name in (first, other))
+            if len(of_first) and len(of_other):
+                if len(of_first) > 1:
+                    over_runs = difference_over_runs(of_first, of_other)
+                    pairs.append(ComparedPair(column, first, other, over_runs))
+                pairs += _within_one_fit(cells, out, column, first, other, kinds)
+    return pairs
+
+
+def _within_one_fit(
+    cells: Sequence[Cell], out: Path, column: ScoreColumn, first: str, other: str, kinds: Kinds
+) -> list[ComparedPair]:
+    """Of linear probes: their difference on resampled test groups, in the first seed (and fold) of both."""
+    if column.probe != "linear":
+        return []
+    codes = _first_codes([cell for cell in cells if cell.contender.name in (first, other)], out, kinds)
+    if len(codes) < 2:
+        return []
+    difference = paired_bootstrap(
+        codes[first],
+        codes[other],
+        column.attribute,
+        column.population,
+        cast(Space, column.space),
+        column.metric,
+        kinds=kinds,
+    )
+    return [ComparedPair(column, first, other, difference)]
+
+
+def _draw(
+    cells: Sequence[Cell], out: Path, columns: Sequence[ScoreColumn], background: str, kinds: Kinds
+) -> None:
+    """The paper's Fig. 4 and Fig. 3, contender beside contender, each with its first seed."""
+    codes = _first_codes(cells, out, kinds)
+    if not codes:
+        return
+    attributes = [column.attribute for column in columns if column.attribute not in ("", "label")]
+    color = attributes[0] if attributes else "label"
+    tests = {name: table[table["split"] == "test"] for name, table in codes.items()}
+    ratios = {name: variance_ratio(table, "salient") for name, table in tests.items()}
+    save_figure(out, "salient_spaces", salient_scatters(tests, color, ratios=ratios))
+    examples = {}
+    for cell in _firsts(cells, out).values():
+        with np.load(out / "cells" / cell.name / "examples.npz", allow_pickle=False) as arrays:
+            examples[cell.contender.name] = {name: arrays[name] for name in arrays.files}
+    if all(arrays["inputs"].ndim == 4 for arrays in examples.values()):
+        save_figure(out, "reconstructions", reconstruction_columns(examples, background=background))
+
+
+def _firsts(cells: Sequence[Cell], out: Path) -> dict[str, Cell]:
+    """The first cell of each contender, if it is finished: the same seed and fold for all."""
+    seed, fold = cells[0].seed, cells[0].fold
+    return {
+        cell.contender.name: cell
+        for cell in cells
+        if (cell.seed, cell.fold) == (seed, fold) and (out / "cells" / cell.name / CODES).is_file()
+    }
+
+
+def _first_codes(cells: Sequence[Cell], out: Path, kinds: Kinds) -> dict[str, pd.DataFrame]:
+    return {
+        name: read_cell_codes(out / "cells" / cell.name, kinds) for name, cell in _firsts(cells, out).items()
+    }

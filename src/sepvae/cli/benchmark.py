@@ -1,0 +1,166 @@
+"""`sepvae benchmark`: contenders of a recipe, side by side, behind a live table."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from sepvae.benchmark import Contender
+    from sepvae.benchmark.cells import Cell
+    from sepvae.recipes import Recipe
+
+SIGNS = {"waiting": "[dim]·[/]", "running": "[yellow]▶[/]", "finished": "[green]✓[/]", "failed": "[red]✗[/]"}
+# Of the options by which `fit` reads data, those that a benchmark leaves to its recipe.
+DEFAULTS: dict[str, Any] = {
+    **dict.fromkeys(
+        ("background", "target", "label", "group", "id", "images", "table", "pattern", "modality")
+    ),
+    **{"image_size": "64", "channels": None, "fit": "pad", "limit_by": None},
+}
+
+
+def benchmark_as_told(
+    data: Path,
+    out: Path,
+    options: dict[str, Any],
+    *,
+    typed: set[str],
+    recipe: str,
+    contenders: list[str] | None,
+    pairs: list[str] | None,
+    seeds: int | None,
+    jobs: int,
+    threads: int,
+    scheduler: str | None,
+    permutations: int,
+) -> None:
+    """Run what is missing of a benchmark, then write its tables and figures."""
+    from sepvae.benchmark import make_cells, run_benchmark, write_outputs
+    from sepvae.cli.fitting import read_parts
+    from sepvae.cli.recipes import check_data, with_recipe
+    from sepvae.recipes import load_recipe
+    from sepvae.report.benchmark_tables import ScoreColumn
+
+    chosen = load_recipe(recipe)
+    check_data(data, chosen)
+    options = with_recipe(DEFAULTS | options, chosen, typed)
+    wanted = choose_contenders(chosen, contenders, pairs)
+    parts = read_parts(data, options, chosen, folds=chosen.protocol.folds)
+    for note in parts.notes:
+        typer.echo(f"note: {note}")
+    background = parts.background or "background"
+    wanted = [replace(c, keywords={**c.keywords, "background": background}) for c in wanted]
+    cells = make_cells(wanted, range(seeds or chosen.protocol.seeds), len(parts.pairs))
+    typer.echo(f"{len(cells)} cells: {', '.join(c.name for c in wanted)}")
+    with _scheduler(scheduler), _live(cells) as watch:
+        results = run_benchmark(
+            cells,
+            parts.pairs,
+            out,
+            recipe=chosen.name,
+            background=background,
+            kinds=parts.kinds,
+            n_permutations=permutations,
+            jobs=None if scheduler else jobs,
+            threads=threads,
+            watch=watch,
+        )
+    failed = results[results["error"].notna()]
+    for row in failed.itertuples():
+        typer.echo(f"failed: {row.contender}, seed {row.seed}: {row.error}")
+    columns = [ScoreColumn(**column.model_dump()) for column in chosen.protocol.columns]
+    typer.echo(write_outputs(results, cells, out, columns, background=background, kinds=parts.kinds))
+    typer.echo(f"tables, figures and all scores: {out}")
+    raise typer.Exit(1 if len(failed) else 0)
+
+
+def choose_contenders(
+    recipe: "Recipe", texts: list[str] | None, pairs: list[str] | None
+) -> "list[Contender]":
+    """Contenders as they were typed, else the recipe's, with the recipe's keywords and KEY=VALUE pairs."""
+    from sepvae.benchmark import parse_contender
+    from sepvae.cli.keywords import recipe_keywords, shared_keywords
+
+    wanted = [parse_contender(text) for text in texts or recipe.protocol.contenders]
+    own = shared_keywords(pairs or [], dict.fromkeys(c.method for c in wanted))
+    return [replace(c, keywords=recipe_keywords(recipe, c.method, c.preset) | own[c.method]) for c in wanted]
+
+
+@contextmanager
+def _scheduler(address: str | None) -> Iterator[None]:
+    """Send cells to a dask cluster, if there is one."""
+    if address is None:
+        yield
+        return
+    from sepvae.errors import DataError
+
+    try:
+        from distributed import Client
+    except ModuleNotFoundError:
+        raise DataError("--scheduler needs dask: pip install 'sepvae[cluster]'") from None
+    from joblib import parallel_config
+
+    file = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
+    with Client(**file), parallel_config(backend="dask"):
+        yield
+
+
+@contextmanager
+def _live(cells: "Sequence[Cell]") -> Iterator[Callable[[dict[str, str]], None]]:
+    """A table of cells that fills up; where nobody watches, a line for each one that is finished."""
+    from rich.console import Console
+    from rich.live import Live
+
+    console, started = Console(stderr=True), time.monotonic()
+    before: set[str] = set()  # what an earlier start has left
+    told: set[str] = set()
+
+    def newly_done(states: dict[str, str]) -> list[str]:
+        done = [
+            name for name, state in states.items() if state in ("finished", "failed") and name not in told
+        ]
+        told.update(done)
+        return done
+
+    if not console.is_terminal:
+
+        def tell(states: dict[str, str]) -> None:
+            for name in newly_done(states):
+                console.print(f"{len(told)} of {len(states)}: {name} {states[name]}", highlight=False)
+
+        yield tell
+        return
+    with Live(console=console, refresh_per_second=2) as live:
+
+        def draw(states: dict[str, str]) -> None:
+            first = not told and not before
+            done = newly_done(states)
+            before.update(done if first else ())
+            own = len(told) - len(before)
+            live.update(table_of(cells, states, time.monotonic() - started, own=own))
+
+        yield draw
+
+
+def table_of(cells: "Sequence[Cell]", states: dict[str, str], seconds: float, *, own: int) -> "Table":
+    """A row a contender, a sign a cell; the time left, if it goes on like the `own` cells of this start."""
+    from rich.table import Table
+
+    signs: dict[str, str] = {}
+    for cell in cells:
+        signs[cell.contender.name] = signs.get(cell.contender.name, "") + SIGNS[states[cell.name]]
+    done = sum(state in ("finished", "failed") for state in states.values())
+    left = f", about {seconds / own * (len(cells) - done) / 60:.0f} min left" if own else ""
+    table = Table(caption=f"{done} of {len(cells)} cells, {seconds / 60:.0f} min{left}", box=None)
+    table.add_column("contender")
+    table.add_column("cells")
+    for name, row in signs.items():
+        table.add_row(name, row)
+    return table

@@ -1,0 +1,170 @@
+"""`sepvae fit`: read the data, fit on one part, score the other, write the run folder."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from sepvae.cli.reading import KEPT, READ_AS, data_options, look_of, notes_on, read_samples
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sepvae.batch import Source
+    from sepvae.codes import Kind
+    from sepvae.recipes import Recipe
+
+
+def typed_options(context: typer.Context) -> set[str]:
+    """Names of the options that were typed, not left at their defaults."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    # Options whose names are Python's own have an underscore at the end.
+    return {name.rstrip("_") for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+
+
+def fit_as_told(
+    data: Path,
+    out: Path,
+    options: dict[str, Any],
+    *,
+    typed: set[str],
+    recipe: str | None,
+    method: str,
+    preset: str,
+    pairs: list[str] | None,
+    permutations: int,
+) -> None:
+    """Fit on DATA as a recipe and options say; the first of several processes writes and prints."""
+    from sepvae.cli.keywords import make_model
+    from sepvae.runs import check_new_run, fit_run
+    from sepvae.training.processes import check_launch, is_first
+
+    chosen = None
+    if recipe is not None:
+        from sepvae.cli.recipes import check_data, with_recipe
+        from sepvae.recipes import load_recipe
+
+        chosen = load_recipe(recipe)
+        check_data(data, chosen)
+        options = with_recipe(options, chosen, typed)
+    model = make_model(method, preset, chosen, pairs, background=options["background"])
+    processes = getattr(model, "devices", 1), getattr(model, "num_nodes", 1)  # a linear method has one
+    check_launch(*processes)
+    first = is_first(*processes)
+    say = typer.echo if first else _silence
+    if first:
+        check_new_run(out)
+    parts = read_parts(data, options, chosen)
+    for note in parts.notes:
+        say(f"note: {note}")
+    if parts.background is not None:
+        model.set_params(background=parts.background)
+    if chosen is not None:
+        parts.about["recipe"] = {"name": chosen.name, "preset": preset}
+    scores = fit_run(
+        model,
+        *parts.pairs[0],
+        out,
+        about_data=parts.about,
+        kinds=parts.kinds,
+        measures=parts.measures,
+        command=_typed(),
+        n_permutations=permutations,
+        say=say,
+    )
+    show(scores, out)
+
+
+def show(scores: Any, run: Path) -> None:
+    """Print the scores and where the page is, in the process that has them."""
+    from sepvae.cli.table import print_scores
+
+    if scores is None:
+        return
+    print_scores(scores)
+    typer.echo(f"report: {run / 'report.html'}")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What is fitted on and what is scored, once or fold by fold, and what is known of them."""
+
+    pairs: "list[tuple[Source, Source]]"
+    about: dict[str, Any]
+    notes: list[str]
+    kinds: "dict[str, Kind]"
+    background: Any = None
+    measures: "pd.DataFrame | None" = None
+
+
+def read_parts(
+    data: Path, options: dict[str, Any], recipe: "Recipe | None", *, folds: int | None = None
+) -> Parts:
+    """Read what DATA names, and split it: in two, or in folds."""
+    import numpy as np
+
+    from sepvae.data.opening import list_data
+    from sepvae.data.splits import choose_split, make_folds
+
+    if recipe is not None and recipe.reader == "digits-on-photos":
+        return _digits(options["split_seed"])
+    looks = ("image_size", "channels", "fit")
+    apart = ("split", "test_size", "split_seed", "memory")
+    told = data_options(**{name: value for name, value in options.items() if name not in looks + apart})
+    listing, reader = list_data(data, **told)
+    look = look_of(reader, *(options[name] for name in looks))
+    seed = options["split_seed"]
+    if folds is None:
+        train, test, how = choose_split(
+            listing.about, file=options["split"], test_size=options["test_size"], random_state=seed
+        )
+        positions = [(train, test)]
+    else:
+        labels, groups = (listing.about[name].to_numpy(dtype=str) for name in ("label", "group"))
+        positions, how = (
+            make_folds(labels, groups, folds, random_state=seed),
+            f"in {folds} folds, seed {seed}",
+        )
+    notes = [*notes_on(listing, reader), f"split {how}"]
+    if options["background"] is None and reader not in READ_AS:
+        first = f"background is {listing.background}, the first by alphabet (--background names it)"
+        notes.insert(0, first)
+    source, measures = read_samples(listing, look, options["memory"])
+    about: dict[str, Any] = {"reader": reader, "name": data.resolve().name, **look, "centre": listing.centre}
+    about |= {name: told[name] for name in (*KEPT, "modality")}
+    about |= {"targets": list(told["targets"])}
+    about |= {name: options[name] for name in ("limit", "limit_by")} | {"split": how}
+    return Parts(
+        # Copies: the memory of all samples is free for the fit.
+        [(source.select(train), source.select(test)) for train, test in positions],
+        about,
+        notes,
+        dict(listing.kinds),
+        background=listing.background,
+        measures=None if measures is None else measures.iloc[np.concatenate(positions[0])],
+    )
+
+
+def _digits(seed: int) -> Parts:
+    """The data of the demo."""
+    from sepvae.data.bundled import load_digits_on_photos
+    from sepvae.evaluation.probes import attribute_kind
+
+    train, test = load_digits_on_photos(seed)
+    kinds = {str(name): attribute_kind(values) for name, values in train.attributes.items()}
+    return Parts([(train, test)], {"reader": "digits-on-photos", "split_seed": seed}, [], kinds)
+
+
+def _silence(message: str) -> None:
+    """What all processes of a distributed fit but the first have to say."""
+
+
+def _typed() -> list[str]:
+    """What was typed; of absolute paths the last part, for a forwarded page tells nothing of a disk."""
+    words = [word.partition("=") for word in sys.argv[1:]]
+    return [
+        "sepvae",
+        *("".join(Path(p).name if Path(p).is_absolute() else p for p in word) for word in words),
+    ]

@@ -1,0 +1,42 @@
+"""Options of several commands, but for those that name data."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def _enough(permutations: int) -> int:
+    if permutations < 0 or 0 < permutations < 19:
+        raise typer.BadParameter(f"wanted 0, or 19 or more, got {permutations}")
+    return permutations
+
+
+Run = Annotated[Path, typer.Argument(help="A run folder, as `sepvae fit` leaves it.", show_default=False)]
+Permutations = Annotated[
+    int,
+    typer.Option(
+        "--permutations",
+        callback=_enough,
+        help="Shuffles behind each p-value; 0 for none, else 19 or more, for fewer cannot give 0.05.",
+    ),
+]
+Modality = Annotated[
+    str | None, typer.Option(help="For BraTS: flair (the default), t1, t1ce or t2.", show_default=False)
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="A keyword of the method, such as max_epochs=50; recipe.yaml of a run has all. Repeatable.",
+    ),
+]
+Recipe = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="An experiment: how DATA are read, and keywords of each method; `sepvae recipes` lists them. "
+        "Options that are typed take precedence.",
+    ),
+]

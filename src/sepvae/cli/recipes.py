@@ -1,0 +1,77 @@
+"""The `recipes` command, and what a recipe tells `fit`."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from sepvae.errors import DataError
+from sepvae.recipes import Recipe, load_recipe, recipe_names, recipe_text
+
+WORDS = {
+    "folder": "a folder of images",
+    "table": "a table of image files",
+    "array": "an array",
+    "kermany": "Kermany's chest X-rays",
+    "celeba": "CelebA",
+    "brats": "BraTS",
+}
+
+
+def print_recipes(name: str | None) -> None:
+    """Print a recipe as it is packaged, or list all."""
+    if name is not None:
+        typer.echo(recipe_text(name), nl=False)
+        return
+    recipes = [load_recipe(name) for name in recipe_names()]
+    for recipe in recipes:
+        widths = (max(len(getattr(r, column)) for r in recipes) for column in ("name", "title"))
+        typer.echo(
+            "  ".join([recipe.name.ljust(next(widths)), recipe.title.ljust(next(widths)), recipe.reader])
+        )
+
+
+def with_recipe(options: dict[str, Any], recipe: Recipe, typed: Iterable[str]) -> dict[str, Any]:
+    """Options as they were typed, else as the recipe says, else as they were."""
+    protocol = {"test_size": recipe.protocol.test_share, "split_seed": recipe.protocol.split_seed}
+    told = recipe.data.model_dump(exclude_none=True) | protocol
+    if recipe.reader == "digits-on-photos":
+        _refuse_options(recipe, [*recipe.data.model_fields_set, *(n for n in typed if n in options)])
+    return options | {name: value for name, value in told.items() if name not in typed}
+
+
+def check_data(data: Path, recipe: Recipe) -> None:
+    """See that DATA is what the recipe reads, for its options fit nothing else."""
+    if recipe.reader == "volumes":
+        raise DataError(f"{recipe.file}: volumes are not read yet; give slices, or a table of regions")
+    if recipe.reader == "digits-on-photos":
+        if str(data) != recipe.reader:
+            raise DataError(f"{data}: recipe {recipe.name} brings its data; write {recipe.reader} instead")
+    elif data.exists() and (found := _reader_of(data, recipe.reader)) != recipe.reader:
+        raise DataError(
+            f"{data}: recipe {recipe.name} reads {WORDS[recipe.reader]}, but this is {WORDS[found]}"
+        )
+
+
+def _reader_of(data: Path, wanted: str) -> str:
+    from sepvae.data.brats import is_brats
+    from sepvae.data.folders import list_image_folder
+    from sepvae.data.opening import kind_of
+    from sepvae.data.published import is_celeba, is_kermany
+
+    if (kind := kind_of(data)) != "folder":
+        return kind
+    if is_celeba(data):
+        return "celeba"
+    if is_brats(data):
+        return "brats"
+    # Kermany's images are known by their names, which takes a look at all of them.
+    return "kermany" if wanted == "kermany" and is_kermany(list_image_folder(data)) else "folder"
+
+
+def _refuse_options(recipe: Recipe, names: list[str]) -> None:
+    """The digits come as they are; only the draw of them has a seed."""
+    if wrong := [name for name in names if name not in ("split_seed", "out")]:
+        option = wrong[0].replace("_", "-")
+        raise DataError(f"--{option} has no meaning for recipe {recipe.name}, whose data come as they are")

@@ -1,0 +1,356 @@
+"""Contenders of a benchmark side by side: their salient spaces, and what they make of the same images."""
+
+import math
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+
+from sepvae.batch import AnyArray, IntArray
+from sepvae.checks import order_labels
+from sepvae.errors import DataError
+from sepvae.plotting.codes import STYLES, _categories, _is_continuous, _legend, _scatter, _size, _space
+from sepvae.plotting.images import (
+    BLOCK_GAP,
+    CELL,
+    GAP,
+    GROUPS,
+    LEFT,
+    MARGIN,
+    RIGHT,
+    ROWS,
+    _block_title,
+    _cell,
+    _cell_height,
+    _check_shapes,
+    _colour_bar,
+    _limit,
+    _show,
+    _show_difference,
+    _signed,
+)
+from sepvae.plotting.palette import MISSING, NEUTRAL, OTHERS
+
+COLUMNS = 4  # contenders beside each other
+NAME_LENGTH = 26  # characters of a contender's name in one line
+Panel = tuple[Axes, AnyArray]  # and the points of its targets
+
+# Inches: a scatter's width and height; one line of a contender's name; from the rule below it to the images.
+PANEL, LINE, HEADINGS = (2.75, 2.9), 0.17, 0.32
+BLOCK = BLOCK_GAP + 3 * (CELL + GAP)
+
+
+def salient_scatters(
+    tables: Mapping[str, pd.DataFrame], color: str, *, ratios: Mapping[str, float] | None = None
+) -> Figure:
+    """
+    Draw the salient codes of several contenders, each on its own first two principal components.
+
+    Background samples are grey, below the targets. The components are those of all rows given; every panel
+    has its own limits, and the same scale on both axes. Codes of one dimension are drawn as they are,
+    scattered at random in height.
+
+    Parameters
+    ----------
+    tables : mapping of str to DataFrame
+        Test rows of each contender's table of codes: y (0 background, else a target), salient0, .., and the
+        column to colour by.
+    color : str
+        The column to colour targets by. More than ten distinct numbers get a colour bar, anything else a
+        legend; targets without a value are empty circles.
+    ratios : mapping of str to float or None, default=None
+        Variance of salient means, target over background, to write below a contender's name; NaN, or no
+        entry, writes nothing.
+
+    Returns
+    -------
+    Figure
+        The figure, not attached to any window.
+
+    Raises
+    ------
+    DataError
+        If there is no table, one lacks a column, its codes are not finite, or there are not two rows and
+        a target among them.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> codes = np.random.default_rng(0).normal(size=(50, 2))
+    >>> table = pd.DataFrame(codes, columns=["salient0", "salient1"])
+    >>> table = table.assign(y=[0, 1] * 25, finding=["none", "virus"] * 25)
+    >>> figure = salient_scatters({"SepVAE": table, "MMcVAE": table}, "finding", ratios={"SepVAE": 20.31})
+    >>> [text.get_text() for text in figure.legends[0].get_texts()]
+    ['background', 'virus']
+    """
+    if not tables:
+        raise DataError("there is no contender to draw")
+    # Drawn in random order, so that no category hides the ones before it.
+    shuffled = {
+        name: _checked(name, table, color).sample(frac=1, random_state=0, ignore_index=True)
+        for name, table in tables.items()
+    }
+    figure, axes = _panels(len(shuffled))
+    panels: dict[str, Panel] = {}
+    for ax, (name, table) in zip(axes, shuffled.items(), strict=True):
+        points = _points(ax, name, table)
+        _title(ax, name, (ratios or {}).get(name, math.nan))
+        background = (table["y"] == 0).to_numpy()
+        _scatter(ax, points[background], s=_size((~background).sum()), color=MISSING, alpha=1)
+        panels[name] = ax, points[~background]
+    values = pd.concat({name: table.loc[table["y"] != 0, [color]] for name, table in shuffled.items()})
+    draw = _draw_continuous if _is_continuous(values[color]) else _draw_categories
+    handles = {"background": _dot(MISSING)} | draw(figure, panels, values, color)
+    _legend(figure, handles, "" if draw is _draw_continuous else color)
+    # Few panels may be narrower than a legend of long names.
+    legend_width = figure.legends[0].get_window_extent().width / figure.dpi
+    figure.set_figwidth(max(figure.get_figwidth(), legend_width + 2 * MARGIN))
+    return figure
+
+
+def reconstruction_columns(
+    examples: Mapping[str, Mapping[str, AnyArray]], *, background: str, n: int = 4
+) -> Figure:
+    """
+    Draw the same images as several contenders reconstruct them, with and without the salient code.
+
+    One row is one sample, the background above the target. The first column is the input; each contender
+    has three more: its reconstruction, that from the common code alone, and what the salient code adds (red)
+    or takes away (blue), on one symmetric scale for all. After four contenders the next ones come below.
+
+    Parameters
+    ----------
+    examples : mapping of str to mapping of str to ndarray
+        For each contender what `examples.npz` holds: inputs, full and common_only of shape
+        (m, channels, h, w) in [0, 1], labels and ids of shape (m,). Three channels are colours,
+        averaged in the difference; of any other number the first is shown.
+    background : str
+        The background's label.
+    n : int, default=4
+        How many samples of each label to show, the first ones.
+
+    Returns
+    -------
+    Figure
+        The figure, not attached to any window.
+
+    Raises
+    ------
+    DataError
+        If there are no examples, shapes or ids do not agree, there are not two labels, or the background is
+        not one of them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> images = np.random.default_rng(0).random((2, 1, 8, 8))
+    >>> arrays = {"inputs": images, "full": images, "common_only": images * 0.9}
+    >>> arrays |= {"labels": np.array(["ill", "well"]), "ids": np.array(["p1", "p2"])}
+    >>> figure = reconstruction_columns({"SepVAE": arrays, "MMcVAE": arrays}, background="well")
+    >>> figure.savefig("reconstructions.png", dpi=150)  # doctest: +SKIP
+    """
+    inputs, labels = _check_examples(examples)
+    classes, order = order_labels(labels, background)
+    groups = [np.flatnonzero(labels == label)[:n] for label in classes[order]]
+    shown = np.concatenate(groups)
+    images = {name: _three(arrays, shown) for name, arrays in examples.items()}
+    limit = max(_limit(difference) for *_, difference in images.values())
+    height = _cell_height(inputs)
+    top = MARGIN + LINE * max(len(_lines(name)) for name in images) + HEADINGS
+    offsets = [row * (height + GAP) + (row >= len(groups[0])) * BLOCK_GAP for row in range(len(shown))]
+    tier_height = top + offsets[-1] + height + BLOCK_GAP
+    tiers = [list(images)[i : i + COLUMNS] for i in range(0, len(images), COLUMNS)]
+    width = LEFT + CELL + len(tiers[0]) * BLOCK + RIGHT
+    figure = Figure(figsize=(width, len(tiers) * tier_height))
+    for tier, names in enumerate(tiers):
+        rows = [tier * tier_height + top + offset for offset in offsets]
+        parts = rows[: len(groups[0])], rows[len(groups[0]) :]
+        for (group, colour), label, part in zip(GROUPS, classes[order], parts, strict=True):
+            title = group if str(label).lower() == group.lower() else f"{group} ({label})"
+            _name_group(figure, title, colour, part[0], part[-1] + height)
+        _inputs(figure, rows, height, inputs[shown])
+        for i, name in enumerate(names):
+            x = LEFT + CELL + BLOCK_GAP + i * BLOCK
+            last = _contender(figure, x, rows, height, name, images[name], limit)
+        if tier == 0:
+            _colour_bar(figure, last.images[0], width - RIGHT + 0.06, rows[-1], height)
+    return figure
+
+
+def _checked(name: str, table: pd.DataFrame, color: str) -> pd.DataFrame:
+    missing = [column for column in ("y", color) if column not in table.columns]
+    if missing:
+        raise DataError(f"the table of codes of {name} has no column {missing[0]!r}")
+    if len(table) < 2:
+        raise DataError(f"a scatter of codes needs at least 2 rows, got {len(table)} of {name}")
+    if not (table["y"] != 0).any():
+        raise DataError(f"a scatter of salient codes needs targets, got background samples only of {name}")
+    return table
+
+
+def _panels(n: int) -> tuple[Figure, list[Axes]]:
+    """A figure of n panels, row by row."""
+    columns = min(COLUMNS, n)
+    rows = math.ceil(n / columns)
+    size = (max(PANEL[0] * columns, 4.5), PANEL[1] * rows + 0.5)
+    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.07, h_pad=0.08))
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax in axes[n:]:
+        ax.remove()
+    return figure, list(axes[:n])
+
+
+def _points(ax: Axes, name: str, table: pd.DataFrame) -> AnyArray:
+    """Name the axes of one contender's salient space, and return its points of shape (n, 2)."""
+    try:
+        _, points = _space(ax, table, "salient")
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from None
+    ax.xaxis.label.set_fontsize(8)
+    ax.yaxis.label.set_fontsize(8)
+    return points
+
+
+def _title(ax: Axes, name: str, ratio: float) -> None:
+    """A contender's name, and below it the ratio of variances where there is one."""
+    title = ax.set_title("\n".join(_lines(name)), loc="left", fontsize=10, pad=18, parse_math=False)
+    title.set(weight="bold", color=NEUTRAL)
+    if not math.isnan(ratio):
+        digits = 1 if ratio >= 10 else 2
+        ax.annotate(
+            f"variance ratio {ratio:.{digits}f}",
+            (0, 1),
+            xytext=(0, 5),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            fontsize=8,
+            color="0.4",
+        )
+
+
+def _lines(name: str) -> list[str]:
+    return textwrap.wrap(name, NAME_LENGTH) or [name]
+
+
+def _dot(colour: str, marker: str = "o", **how: Any) -> Line2D:
+    return Line2D([], [], color=colour, marker=marker, linestyle="", **how)
+
+
+def _draw_continuous(
+    figure: Figure, panels: Mapping[str, Panel], values: pd.DataFrame, color: str
+) -> dict[str, Line2D]:
+    numbers = values[color].astype(float)
+    limits = {"vmin": numbers.min(), "vmax": numbers.max()}
+    for name, (ax, points) in panels.items():
+        of_panel = numbers.loc[[name]].to_numpy()
+        known = np.isfinite(of_panel)
+        _draw_unknown(ax, points[~known], _size(len(points)))
+        drawn = _scatter(ax, points[known], s=_size(len(points)), c=of_panel[known], cmap="viridis", **limits)
+    bar = figure.colorbar(drawn, ax=[ax for ax, _ in panels.values()], fraction=0.03, pad=0.02)
+    bar.set_label(color, parse_math=False)
+    bar.outline.set_visible(False)
+    bar.solids.set_alpha(1)  # type: ignore[union-attr]
+    bar.ax.tick_params(labelsize=8, color="0.7", labelcolor="0.4")
+    return _unknown_handle(numbers)
+
+
+def _draw_categories(
+    _: Figure, panels: Mapping[str, Panel], values: pd.DataFrame, color: str
+) -> dict[str, Line2D]:
+    words, names = _categories(values, color)
+    # Blue is the background's where the colour is the label.
+    looks = dict(zip(names, STYLES[color == "label" :], strict=False))
+    for name, (ax, points) in panels.items():
+        of_panel = words.loc[[name]]
+        known = of_panel.isin(names).to_numpy()
+        _draw_unknown(ax, points[~known], _size(len(points)))
+        colours, markers = np.array([looks[word] for word in of_panel[known]]).reshape(-1, 2).T
+        for marker in "so^":
+            part = markers == marker
+            _scatter(ax, points[known][part], s=_size(len(points)), color=colours[part], marker=marker)
+    return {name: _dot(*look) for name, look in looks.items()} | _unknown_handle(words)
+
+
+def _draw_unknown(ax: Axes, points: AnyArray, size: float) -> None:
+    _scatter(ax, points, s=size, facecolors="none", edgecolors=OTHERS, linewidths=0.6)
+
+
+def _unknown_handle(values: "pd.Series[Any]") -> dict[str, Line2D]:
+    return {"no value": _dot(OTHERS, markerfacecolor="none")} if values.isna().any() else {}
+
+
+def _check_examples(examples: Mapping[str, Mapping[str, AnyArray]]) -> tuple[AnyArray, AnyArray]:
+    """The inputs and labels that all contenders share."""
+    if not examples:
+        raise DataError("there is no contender to draw")
+    first = next(iter(examples))
+    for name, arrays in examples.items():
+        _check_shapes(*(arrays[key] for key in ("inputs", "full", "common_only", "labels")))
+        if not np.array_equal(arrays["ids"], examples[first]["ids"]):
+            raise DataError(f"the examples of {name} and {first} have different ids: wanted the same samples")
+    return examples[first]["inputs"], examples[first]["labels"]
+
+
+def _three(arrays: Mapping[str, AnyArray], shown: IntArray) -> list[AnyArray]:
+    """The samples shown as a contender reconstructs them, from the common code alone, and the difference."""
+    full, common_only = arrays["full"][shown], arrays["common_only"][shown]
+    return [full, common_only, _signed(full) - _signed(common_only)]
+
+
+def _contender(
+    figure: Figure,
+    x: float,
+    rows: list[float],
+    height: float,
+    name: str,
+    images: list[AnyArray],
+    limit: float,
+) -> Axes:
+    """Draw the three columns of one contender, and return the last axes of differences."""
+    _block_title(figure, "\n".join(_lines(name)), NEUTRAL, x, rows[0] - HEADINGS, 3)
+    for column, heading in enumerate(ROWS[1:]):
+        for i, y in enumerate(rows):
+            ax = _cell(figure, x + column * (CELL + GAP), y, height)
+            if column < 2:
+                _show(ax, images[column][i])
+            else:
+                _show_difference(ax, images[column][i], limit)
+            if i == 0:
+                _head(ax, heading)
+    return ax
+
+
+def _inputs(figure: Figure, rows: list[float], height: float, images: AnyArray) -> None:
+    axes = [_cell(figure, LEFT, y, height) for y in rows]
+    for ax, image in zip(axes, images, strict=True):
+        _show(ax, image)
+    _head(axes[0], ROWS[0])
+
+
+def _head(ax: Axes, heading: str) -> None:
+    """Write what a column shows above its first cell."""
+    ax.set_title(heading, fontsize=7, color="0.4", pad=3)
+
+
+def _name_group(figure: Figure, title: str, colour: str, top: float, bottom: float) -> None:
+    """Name a group to the left of its rows, beside a rule in its colour."""
+    width, total = figure.get_size_inches()
+    x, ends = (LEFT - 0.06) / width, [1 - top / total, 1 - bottom / total]
+    figure.add_artist(Line2D([x, x], ends, color=colour, linewidth=1.5))
+    figure.text(
+        (LEFT - 0.12) / width,
+        sum(ends) / 2,
+        textwrap.fill(title, 12),
+        color=colour,
+        fontsize=8,
+        weight="bold",
+        ha="right",
+        va="center",
+        parse_math=False,
+    )

@@ -1,0 +1,266 @@
+"""What a recipe says."""
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from sepvae.errors import DataError
+from sepvae.recipes.words import nearest, plain_value
+
+Reader = Literal["digits-on-photos", "folder", "table", "array", "kermany", "celeba", "brats", "volumes"]
+METHODS = ("SepVAE", "ConVAE", "MMcVAE", "ContrastivePCA")
+Keywords = dict[str, Any]
+OneOrMore = Annotated[list[str], BeforeValidator(lambda given: [given] if isinstance(given, str) else given)]
+Count = Annotated[int, Field(ge=1, strict=True)]
+
+
+class _Part(BaseModel):
+    """What has a fixed set of keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _know_keys(cls, given: Any) -> Any:
+        if isinstance(given, dict):
+            _refuse_unknown("key", given, cls.model_fields)
+        return given
+
+
+class Column(_Part):  # numpydoc ignore=PR02
+    """
+    A column of the benchmark's table.
+
+    Parameters
+    ----------
+    title : str
+        Its heading.
+    attribute : str
+        What is predicted; "label" is background or target.
+    population : {"all", "background", "target"}
+        Among whom.
+    space : {"common", "salient", "both"}
+        From which codes.
+    metric : {"balanced_accuracy", "accuracy", "auc", "mae", "r2"}
+        The score.
+    probe : {"linear", "own"}, default="linear"
+        "own" is the method's own classifier of the salient space, or a network of two layers for a method
+        that has none (App. D).
+    better : {"high", "low"}
+        What a separation that succeeds would give.
+    """
+
+    title: str
+    attribute: str
+    population: Literal["all", "background", "target"]
+    space: Literal["common", "salient", "both"]
+    metric: Literal["balanced_accuracy", "accuracy", "auc", "mae", "r2"]
+    probe: Literal["linear", "own"] = "linear"
+    better: Literal["high", "low"]
+
+
+class Data(_Part):  # numpydoc ignore=PR02
+    """
+    How data are read: the options of `sepvae fit`, by the same names.
+
+    Parameters
+    ----------
+    background, label, group, id, images, limit_by : str, default=None
+        Text.
+    target, attribute, pattern : str or list of str, default=None
+        One or more.
+    limit, channels : int, default=None
+        Whole numbers of 1 or more.
+    image_size : int or str, default=None
+        Side, or "HEIGHTxWIDTH".
+    fit : {"pad", "crop", "squash"}, default=None
+        What to do with images of another shape.
+    modality : str, default=None
+        Which of several images of one visit.
+    """
+
+    background: str | None = None
+    target: OneOrMore | None = None
+    attribute: OneOrMore | None = None
+    label: str | None = None
+    group: str | None = None
+    id: str | None = None
+    images: str | None = None
+    pattern: OneOrMore | None = None
+    limit: Count | None = None
+    limit_by: str | None = None
+    image_size: str | None = None
+    channels: Count | None = None
+    fit: Literal["pad", "crop", "squash"] | None = None
+    modality: str | None = None
+
+
+class Protocol(_Part):  # numpydoc ignore=PR02
+    """
+    How often, and on what, methods are fitted and scored.
+
+    Parameters
+    ----------
+    test_size : float, default=None
+        Share of the samples to score on, in (0, 1).
+    folds : int, default=None
+        Instead: so many folds, each of which is scored once.
+    seeds : int, default=1
+        Fits that differ in `random_state`, on each fold.
+    split_seed : int, default=0
+        Seed of the split or of the folds.
+    contenders : list of str
+        What the benchmark compares, as METHOD, METHOD:PRESET or METHOD:PRESET:ABLATION; differences are told
+        from the first.
+    columns : list of Column
+        The benchmark's table.
+    """
+
+    test_size: Annotated[float, Field(gt=0, lt=1)] | None = None
+    folds: Annotated[int, Field(ge=2, strict=True)] | None = None
+    seeds: Count = 1
+    split_seed: Annotated[int, Field(ge=0, strict=True)] = 0
+    contenders: Annotated[list[str], Field(min_length=1)]
+    columns: Annotated[list[Column], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.test_size is None) == (self.folds is None):
+            raise PydanticCustomError("one_of_both", "wanted either test_size or folds")
+        return self
+
+    @property
+    def test_share(self) -> float:
+        """
+        Share of the samples that one fit is scored on.
+
+        Returns
+        -------
+        float
+            `test_size`, or one fold's.
+        """
+        return 1 / self.folds if self.folds is not None else float(self.test_size or 0)
+
+
+class Recipe(_Part):  # numpydoc ignore=PR02
+    """
+    One experiment: data, protocol, and the keywords of each method.
+
+    Parameters
+    ----------
+    title : str
+        What it is about.
+    source : str
+        Where it is published.
+    note : str, default=None
+        What differs from there, or is not possible yet.
+    reader : str
+        What reads DATA: digits-on-photos, folder, table, array, kermany, celeba, brats or volumes.
+    data : Data, default=none of its options
+        How.
+    protocol : Protocol
+        How often, and on what, methods are fitted and scored.
+    methods : dict
+        Keywords by method and preset, such as `methods["SepVAE"]["paper"]`. They come on top of the preset
+        that the method has by the same name, if it has one.
+    """
+
+    title: str
+    source: str
+    note: str | None = None
+    reader: Reader
+    data: Data = Field(default_factory=Data)
+    protocol: Protocol
+    methods: Annotated[dict[str, dict[str, Keywords]], Field(min_length=1)]
+    _name: str = PrivateAttr("recipe")
+    _file: str = PrivateAttr("recipe")
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _know_methods(cls, given: Any) -> Any:
+        if isinstance(given, dict):
+            _refuse_unknown("method", given, METHODS)
+        return given
+
+    @field_validator("methods")
+    @classmethod
+    def _plain_values(cls, methods: dict[str, dict[str, Keywords]]) -> dict[str, dict[str, Keywords]]:
+        return {
+            method: {
+                preset: {key: plain_value(value) for key, value in keywords.items()}
+                for preset, keywords in presets.items()
+            }
+            for method, presets in methods.items()
+        }
+
+    @property
+    def name(self) -> str:
+        """
+        What to call it.
+
+        Returns
+        -------
+        str
+            Its name among the packaged ones, or its file's.
+        """
+        return self._name
+
+    @property
+    def file(self) -> str:
+        """
+        Where it stands, for messages.
+
+        Returns
+        -------
+        str
+            A path.
+        """
+        return self._file
+
+    def keywords(self, method: str, preset: str) -> Keywords:
+        """
+        Look up the keywords of a method.
+
+        Parameters
+        ----------
+        method : str
+            Such as "SepVAE".
+        preset : str
+            Such as "paper".
+
+        Returns
+        -------
+        dict of str to object
+            A copy.
+
+        Raises
+        ------
+        DataError
+            If the recipe has no such method, or no such preset of it.
+        """
+        for what, wanted, known in (
+            ("method", method, list(self.methods)),
+            (f"preset of {method}", preset, list(self.methods.get(method, {}))),
+        ):
+            if wanted not in known:
+                raise DataError(f"{self.file}: has no {what} {wanted!r}; it has {', '.join(known)}")
+        return dict(self.methods[method][preset])
+
+
+def _refuse_unknown(what: str, given: Iterable[Any], known: Iterable[str]) -> None:
+    known = list(known)
+    if unknown := [str(key) for key in given if key not in known]:
+        hint = nearest(unknown[0], known)
+        raise PydanticCustomError(
+            "unknown", "no such {what}; {hint}", {"what": what, "key": unknown[0], "hint": hint}
+        )

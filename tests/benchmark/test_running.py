@@ -1,0 +1,154 @@
+from typing import Any
+
+import pandas as pd
+import pytest
+from joblib import parallel_config
+
+from sepvae.benchmark import make_cells, run_benchmark, write_outputs
+from sepvae.benchmark.cells import CODES, SCORES
+from sepvae.benchmark.running import RESULTS, states
+from sepvae.errors import RunFolderError
+
+from .conftest import COLUMNS, KINDS, contender, make_source
+
+HOW: dict[str, Any] = {"recipe": "made-up", "background": "control", "kinds": KINDS, "n_permutations": 0}
+CONTENDERS = [contender("SepVAE"), contender("MMcVAE"), contender("ContrastivePCA:pca")]
+
+
+@pytest.fixture(scope="module")
+def finished(parts, tmp_path_factory):
+    out, seen = tmp_path_factory.mktemp("benchmark") / "out", []
+    cells = make_cells(CONTENDERS, range(2), 1)
+    results = run_benchmark(cells, parts, out, **HOW, watch=seen.append)
+    return cells, out, results, seen
+
+
+def without_time(results):
+    return results.drop(columns="seconds")
+
+
+def test_a_row_for_each_cell_and_score(finished):
+    cells, out, results, _ = finished
+    assert results.groupby(["contender", "seed"]).ngroups == len(cells) == 6
+    assert results["error"].isna().all()
+    rows = results.query(
+        "contender == 'SepVAE (default)' and seed == 1 and attribute == 'sex' and probe == 'linear'"
+    )
+    assert set(rows["space"]) == {"common", "salient", "both"}
+    assert rows[["recipe", "method", "preset"]].drop_duplicates().to_numpy().tolist() == [
+        ["made-up", "SepVAE", "default"]
+    ]
+    pd.testing.assert_frame_equal(pd.read_csv(out / RESULTS), results, check_dtype=False)
+
+
+def test_app_d_has_the_own_classifier_for_sepvae_and_a_network_for_the_others(finished):
+    of_groups = (
+        finished[2].query("attribute == 'label' and metric == 'auc'").groupby("method")["probe"].agg(set)
+    )
+    assert of_groups["SepVAE"] == {"linear", "own classifier"}
+    assert of_groups["MMcVAE"] == of_groups["ContrastivePCA"] == of_groups["pixels"] == {"linear", "mlp"}
+
+
+def test_its_state_was_told_until_the_end(finished):
+    assert set(finished[3][-1].values()) == {"finished"}
+    assert set(finished[3][-1]) == {cell.name for cell in finished[0]}
+
+
+def test_what_is_finished_stays_and_what_is_missing_is_done(finished, parts):
+    cells, out, results, _ = finished
+    folder, other = out / "cells" / cells[0].name, out / "cells" / cells[1].name
+    stamp = (other / CODES).stat().st_mtime_ns
+    for file in (SCORES, CODES):  # killed after the fit, before its codes were written
+        (folder / file).unlink()
+    weights = (folder / "model" / "model.safetensors").stat().st_mtime_ns
+    again = run_benchmark(cells, parts, out, **HOW)
+    pd.testing.assert_frame_equal(without_time(again), without_time(results))
+    assert (other / CODES).stat().st_mtime_ns == stamp
+    assert (folder / "model" / "model.safetensors").stat().st_mtime_ns == weights
+
+
+def test_cells_at_once_give_what_one_after_the_other_gives(finished, parts, tmp_path):
+    cells, _, results, _ = finished
+    with parallel_config(backend="loky", n_jobs=2):
+        both = run_benchmark(cells[:3], parts, tmp_path / "out", **HOW)
+    wanted = without_time(results).query("seed == 0 or contender == 'pixels'").reset_index(drop=True)
+    pd.testing.assert_frame_equal(without_time(both), wanted, check_dtype=False)
+
+
+def test_a_cell_that_fails_is_a_row_with_its_error_and_the_others_go_on(parts, tmp_path):
+    cells = make_cells([contender("SepVAE", batch_size=3), contender("ContrastivePCA")], [0], 1)
+    results = run_benchmark(cells, parts, tmp_path / "out", **HOW)
+    failed = results[results["error"].notna()]
+    assert failed["contender"].tolist() == ["SepVAE (default)"]
+    assert failed["error"].item().startswith("DataError: batch_size: wanted 4 or more")
+    assert results.query("contender == 'ContrastivePCA (default)'")["score"].notna().any()
+    assert states(cells, tmp_path / "out")[cells[0].name] == "failed"
+
+
+def test_folds_are_scored_on_their_own_part(tmp_path):
+    folds = [(make_source(40, 2 * fold), make_source(20, 2 * fold + 1)) for fold in range(2)]
+    cells = make_cells([contender("ContrastivePCA")], [0], 2)
+    results = run_benchmark(cells, folds, tmp_path / "out", **HOW)
+    assert sorted(results["fold"].unique()) == [0, 1]
+    rows = results.query("method == 'ContrastivePCA' and attribute == 'age' and population == 'all'")
+    of_age = rows.query("metric == 'mae' and space == 'common'").set_index("fold")["score"]
+    assert of_age[0] != of_age[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": 7}, "holds another benchmark .data was"),
+        ({"threads": 2}, "holds another benchmark .threads was 1, now 2.; choose another --out"),
+        ({"kappa": 3.0}, "was fitted with kappa 50.0, now 3.0; choose another --out, or remove that folder"),
+    ],
+)
+def test_another_benchmark_is_not_mixed_in(finished, parts, change, message):
+    _, out, _, _ = finished
+    data = [(make_source(60, change.pop("seed")), parts[0][1])] if "seed" in change else parts
+    threads = change.pop("threads", 1)
+    cells = make_cells([contender("SepVAE", **change)], [0], 1)
+    with pytest.raises(RunFolderError, match=message):
+        run_benchmark(cells, data, out, **HOW, threads=threads)
+
+
+def test_a_folder_with_other_files_is_left_alone(parts, tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(
+        RunFolderError, match="wanted a new folder or a benchmark's, but it holds other files"
+    ):
+        run_benchmark(make_cells(CONTENDERS, [0], 1), parts, tmp_path, **HOW)
+
+
+def test_tables_and_figures(finished):
+    cells, out, results, _ = finished
+    table = write_outputs(results, cells, out, COLUMNS, background="control", kinds=KINDS)
+    assert (out / "table.md").read_text() == table + "\n"
+    assert table.splitlines()[2].startswith("| chance | 50.00 |")
+    assert [line.split(" | ")[0] for line in table.splitlines()[3:7]] == [
+        *("| SepVAE (default)", "| MMcVAE (default)", "| ContrastivePCA (pca)", "| pixels"),
+    ]
+    assert r"\toprule" in (out / "table.tex").read_text()
+    assert (out / "figures" / "salient_spaces.png").stat().st_size > 10_000
+    differences = pd.read_csv(out / "differences.csv")
+    assert set(differences["a"]) == {"SepVAE (default)"}
+    within = differences.query("score == 'sex, salient' and b == 'MMcVAE (default)' and low == low")
+    rows = results[results["seed"].eq(0) & results["probe"].eq("linear") & results["space"].eq("salient")]
+    rows = rows.query("attribute == 'sex' and population == 'all' and metric == 'balanced_accuracy'")
+    first = rows.set_index("contender")["score"]
+    assert within["difference"].item() == pytest.approx(first["SepVAE (default)"] - first["MMcVAE (default)"])
+
+
+def test_on_a_dask_cluster(parts, finished, tmp_path):
+    distributed = pytest.importorskip("distributed", reason="dask is the extra sepvae[cluster]")
+    cells, _, results, _ = finished
+    cluster = distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None
+    )
+    with cluster, distributed.Client(cluster), parallel_config(backend="dask"):
+        found = run_benchmark(cells[1:3], parts, tmp_path / "out", **HOW)
+    wanted = without_time(results).query("seed == 0 and method in ['MMcVAE', 'ContrastivePCA']")
+    found = without_time(found).query("contender != 'pixels'")
+    pd.testing.assert_frame_equal(
+        found.reset_index(drop=True), wanted.reset_index(drop=True), check_dtype=False
+    )

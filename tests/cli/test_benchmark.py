@@ -1,0 +1,157 @@
+"""`sepvae benchmark`, through the runner, and once as a process that is killed."""
+
+import io
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from sepvae.cli.app import app
+from sepvae.cli.benchmark import table_of
+from sepvae.errors import DataError
+
+RECIPE = """
+title: Noise with a bright half
+source: tests
+reader: folder
+data:
+  pattern: '(?P<group>p\\d+)_(?P<kind>left|right)'
+  image_size: 16
+protocol:
+  {how}
+  seeds: 2
+  contenders: [SepVAE, 'SepVAE:default:no MI', ContrastivePCA]
+  columns:
+    - {{title: side, attribute: kind, population: target, space: salient, metric: auc, better: high}}
+    - {{title: ill, attribute: label, population: all, space: salient, metric: auc, probe: own, better: high}}
+methods:
+  SepVAE: {{default: {{max_epochs: {epochs}, batch_size: 8, common_dim: 2, salient_dim: 2}}}}
+  ContrastivePCA: {{default: {{common_dim: 2, salient_dim: 2}}}}
+"""
+
+
+def write_recipe(folder: Path, how: str = "test_size: 0.25", epochs: int = 1) -> Path:
+    (folder / "mine.yaml").write_text(RECIPE.format(how=how, epochs=epochs))
+    return folder / "mine.yaml"
+
+
+def words(folder: Path, recipe: Path, out: Path, *more: str) -> list[str]:
+    return [
+        "benchmark",
+        str(folder),
+        "--recipe",
+        str(recipe),
+        "--out",
+        str(out),
+        "--permutations",
+        "0",
+        *more,
+    ]
+
+
+def test_from_a_recipe_to_tables(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = CliRunner().invoke(app, words(folder, write_recipe(tmp_path), out), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert "6 cells: SepVAE (default), SepVAE (default, no MI), ContrastivePCA (default)" in result.output
+    assert "| SepVAE (default, no MI) |" in result.output
+    results = pd.read_csv(out / "results.csv")
+    assert set(results["recipe"]) == {"mine.yaml"}
+    assert set(results["seed"].dropna()) == {0, 1}
+    keywords = (out / "cells" / "SepVAE-default-no_MI-seed1" / "recipe.yaml").read_text()
+    assert "kappa: 0" in keywords
+    assert "background: control" in keywords
+    for file in (
+        "table.md",
+        "table.tex",
+        "differences.md",
+        "figures/salient_spaces.svg",
+        "figures/reconstructions.png",
+    ):
+        assert (out / file).stat().st_size > 100
+
+
+def test_folds_and_typed_contenders_and_keywords(folder: Path, tmp_path: Path) -> None:
+    recipe, out = write_recipe(tmp_path, "folds: 2"), tmp_path / "out"
+    typed = ["--contender", "ContrastivePCA", "--contender", "SepVAE", "--seeds", "1", "--set", "kappa=7"]
+    result = CliRunner().invoke(app, words(folder, recipe, out, *typed), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    names = sorted(path.name for path in (out / "cells").iterdir())
+    assert names == [
+        *(f"ContrastivePCA-default-seed0-fold{fold}" for fold in (0, 1)),
+        *(f"SepVAE-default-seed0-fold{fold}" for fold in (0, 1)),
+        *("pixels-fold0", "pixels-fold1"),
+    ]
+    assert "kappa: 7" in (out / "cells" / "SepVAE-default-seed0-fold1" / "recipe.yaml").read_text()
+
+
+def test_a_failed_cell_is_told_and_counts(folder: Path, tmp_path: Path) -> None:
+    typed = ["--set", "network=mlp", "--seeds", "1"]
+    result = CliRunner().invoke(app, words(folder, write_recipe(tmp_path), tmp_path / "out", *typed))
+    assert result.exit_code == 1
+    assert "failed: SepVAE (default), seed 0" in result.output.replace(".0", "")
+    assert "wanted one for images" in result.output
+    assert "| ContrastivePCA (default) |" in result.output
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        (["--set", "kapa=7"], "SepVAE has no keyword 'kapa'; did you mean kappa"),
+        (["--contender", "SepVAE:paper"], "has no preset of SepVAE 'paper'; it has default"),
+        (["--contender", "MMcVAE"], "has no method 'MMcVAE'; it has SepVAE, ContrastivePCA"),
+    ],
+)
+def test_what_there_is_not(folder: Path, tmp_path: Path, typed: list[str], message: str) -> None:
+    command = words(folder, write_recipe(tmp_path), tmp_path / "out", *typed)
+    with pytest.raises(DataError, match=message):
+        CliRunner().invoke(app, command, catch_exceptions=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_killed_it_goes_on_where_it_was(folder: Path, tmp_path: Path) -> None:
+    recipe, out = write_recipe(tmp_path, epochs=20), tmp_path / "out"
+    command = [sys.executable, "-m", "sepvae", *words(folder, recipe, out)]
+    first = out / "cells" / "SepVAE-default-seed0" / "scores.csv"
+    process = subprocess.Popen(
+        command,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    for _ in range(1200):
+        if first.is_file() or process.poll() is not None:
+            break
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    assert first.is_file()
+    stamp = first.stat().st_mtime_ns
+    assert len(list(out.glob("cells/*seed*/scores.csv"))) < 6
+    result = CliRunner().invoke(app, words(folder, recipe, out), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert len(list(out.glob("cells/*seed*/scores.csv"))) == 6
+    assert first.stat().st_mtime_ns == stamp
+    assert pd.read_csv(out / "results.csv")["error"].isna().all()
+
+
+def test_the_live_table_has_a_sign_for_each_cell() -> None:
+    from rich.console import Console
+
+    from sepvae.benchmark import make_cells, parse_contender
+
+    cells = make_cells([parse_contender("SepVAE"), parse_contender("MMcVAE")], [0, 1], 1)
+    states = dict(
+        zip((cell.name for cell in cells), ["finished", "failed", "running", "waiting"], strict=True)
+    )
+    console = Console(record=True, width=80, file=io.StringIO())
+    console.print(table_of(cells, states, 120, own=2))
+    text = console.export_text()
+    assert "SepVAE (default)  ✓▶" in text
+    assert "MMcVAE (default)  ✗·" in text
+    assert "2 of 4 cells, 2 min, about 2 min left" in text
