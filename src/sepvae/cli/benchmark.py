@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
     from sepvae.benchmark import Contender
     from sepvae.benchmark.cells import Cell
@@ -149,8 +149,9 @@ def _live(cells: "Sequence[Cell]") -> Iterator[Callable[[dict[str, str]], None]]
         yield draw
 
 
-def table_of(cells: "Sequence[Cell]", states: dict[str, str], seconds: float, *, own: int) -> "Table":
+def table_of(cells: "Sequence[Cell]", states: dict[str, str], seconds: float, *, own: int) -> "Group":
     """A row a contender, a sign a cell; the time left, if it goes on like the `own` cells of this start."""
+    from rich.console import Group
     from rich.table import Table
 
     signs: dict[str, str] = {}
@@ -158,9 +159,9 @@ def table_of(cells: "Sequence[Cell]", states: dict[str, str], seconds: float, *,
         signs[cell.contender.name] = signs.get(cell.contender.name, "") + SIGNS[states[cell.name]]
     done = sum(state in ("finished", "failed") for state in states.values())
     left = f", about {seconds / own * (len(cells) - done) / 60:.0f} min left" if own else ""
-    table = Table(caption=f"{done} of {len(cells)} cells, {seconds / 60:.0f} min{left}", box=None)
+    table = Table(box=None)
     table.add_column("contender")
     table.add_column("cells")
     for name, row in signs.items():
         table.add_row(name, row)
-    return table
+    return Group(table, f"{done} of {len(cells)} cells, {seconds / 60:.0f} min{left}")

@@ -141,7 +141,7 @@ def read_parts(
         [(source.select(train), source.select(test)) for train, test in positions],
         about,
         notes,
-        dict(listing.kinds),
+        {**_kinds(source), **listing.kinds},
         background=listing.background,
         measures=None if measures is None else measures.iloc[np.concatenate(positions[0])],
     )
@@ -150,11 +150,16 @@ def read_parts(
 def _digits(seed: int) -> Parts:
     """The data of the demo."""
     from sepvae.data.bundled import load_digits_on_photos
-    from sepvae.evaluation.probes import attribute_kind
 
     train, test = load_digits_on_photos(seed)
-    kinds = {str(name): attribute_kind(values) for name, values in train.attributes.items()}
-    return Parts([(train, test)], {"reader": "digits-on-photos", "split_seed": seed}, [], kinds)
+    return Parts([(train, test)], {"reader": "digits-on-photos", "split_seed": seed}, [], _kinds(train))
+
+
+def _kinds(source: "Source") -> "dict[str, Kind]":
+    """What the values of attributes tell of them."""
+    from sepvae.evaluation.probes import attribute_kind
+
+    return {str(name): attribute_kind(values) for name, values in source.attributes.items()}
 
 
 def _silence(message: str) -> None:
