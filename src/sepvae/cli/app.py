@@ -253,7 +253,7 @@ def benchmark(
     limit: Limit = None,
     memory: Memory = MEMORY,
     split: Split = None,
-    permutations: Permutations = 100,
+    permutations: Permutations = 0,
 ) -> None:
     """Compare methods over seeds or folds: one table of all scores, the paper's tables and figures."""
     from sepvae.cli.benchmark import benchmark_as_told
