@@ -126,6 +126,7 @@ def algorithm_1(model, *, epochs, new_adam_each_epoch):
             (-d.log() - (1 - d_shuffled).log()).mean().backward()
             critic_adam.step()
 
+            q_c, q_s = posterior()  # a second pass, as line 9 says; ours has one
             c, s = draw(q_c), draw(q_s)
             d = model.critic(c, s).sigmoid()
             prior = Normal(torch.zeros_like(y), (y + (1 - y) * 0.05).sqrt())

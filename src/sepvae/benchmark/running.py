@@ -54,7 +54,7 @@ def make_cells(contenders: Sequence[Contender], seeds: Sequence[int], n_folds: i
 def run_benchmark(
     cells: Sequence[Cell],
     parts: Parts,
-    out: Path,
+    out: str | Path,
     *,
     recipe: str,
     background: str,
@@ -76,7 +76,7 @@ def run_benchmark(
         As `make_cells` lays them out.
     parts : sequence of tuple of two Source
         Train and test: of each fold, or of the one split.
-    out : Path
+    out : str or Path
         Folder of the benchmark; one of an earlier start goes on.
     recipe : str
         Name, for the tables.
@@ -103,6 +103,7 @@ def run_benchmark(
     RunFolderError
         If the folder holds a benchmark of other data, or cells with other keywords.
     """
+    out = Path(out)
     _claim(out, recipe=recipe, parts=parts, threads=threads)
     _check_old(cells, out)
     todo = [cell for cell in cells if not (out / "cells" / cell.name / SCORES).is_file()]

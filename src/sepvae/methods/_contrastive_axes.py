@@ -113,7 +113,8 @@ def propose_alphas(target: Matrix, background: Matrix, dim: int, seed: int = 0) 
 
     The subspaces of 40 values from 0.1 to 1000 are clustered by their affinity, the product of the cosines of
     their principal angles; the medoid of each cluster is proposed. The paper leaves the choice among them to
-    the eye; here the largest cluster wins, whose subspace most values of alpha agree on.
+    the eye; here it is the middle one, for the least is near to PCA of the targets, and the largest looks for
+    whatever happens to vary least in the background.
 
     Parameters
     ----------
@@ -129,7 +130,7 @@ def propose_alphas(target: Matrix, background: Matrix, dim: int, seed: int = 0) 
     alphas : ndarray of shape (3,)
         Those proposed, ascending; fewer if a cluster stays empty.
     alpha : float
-        The one chosen, the least of them where clusters are equal.
+        The middle one; the larger of two.
 
     Examples
     --------
@@ -144,10 +145,9 @@ def propose_alphas(target: Matrix, background: Matrix, dim: int, seed: int = 0) 
     for cluster in np.unique(clusters):
         members = np.flatnonzero(clusters == cluster)
         closeness = affinity[np.ix_(members, members)].sum(axis=0)
-        found.append((members[closeness.argmax()], len(members)))
-    medoids, sizes = np.array(sorted(found)).T
-    alphas = CANDIDATES[medoids]
-    return alphas, float(alphas[sizes.argmax()])
+        found.append(members[closeness.argmax()])
+    alphas = CANDIDATES[sorted(found)]
+    return alphas, float(alphas[len(alphas) // 2])
 
 
 def _affinity(subspaces: Matrix) -> Matrix:

@@ -67,7 +67,7 @@ def judge_run(
         say(f"judging: {sentence}")
     learnt, scored = (codes["split"].to_numpy() == part for part in ("train", "test"))
     places, rows = _positions(train, codes["id"][learnt]), codes[scored]
-    on = {"num_workers": model.num_workers, "accelerator": model.accelerator}
+    on = {name: value for name, value in model.get_params().items() if name in ("num_workers", "accelerator")}
     judges = []
     for question in questions:
         classes = np.full(len(train), -1)

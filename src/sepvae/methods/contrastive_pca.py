@@ -41,9 +41,8 @@ class ContrastivePCA(ContrastiveEstimator):  # numpydoc ignore=PR02
     alpha : float or "auto", default="auto"
         Weight of the background's covariance: 0 is PCA of the targets, a large one asks for directions in
         which the background hardly varies. "auto" tries 40 values from 0.1 to 1000, clusters the salient
-        subspaces that they give in 3 (Algorithm 2 of the paper), and takes the medoid of the largest cluster:
-        the subspace that most values agree on. The paper leaves this last choice to the eye; to make it
-        yourself, fit again with another of `alphas_`.
+        subspaces that they give in 3 (Algorithm 2 of the paper), and takes the medoid in the middle. The
+        paper leaves this last choice to the eye; to make it yourself, fit again with another of `alphas_`.
     background : label or None, default=None
         Which label is the background; None names the first in sorted order.
     space : {"both", "common", "salient"}, default="both"
