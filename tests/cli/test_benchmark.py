@@ -94,7 +94,7 @@ def test_a_failed_cell_is_told_and_counts(folder: Path, tmp_path: Path) -> None:
     typed = ["--set", "network=mlp", "--seeds", "1"]
     result = CliRunner().invoke(app, words(folder, write_recipe(tmp_path), tmp_path / "out", *typed))
     assert result.exit_code == 1
-    assert "failed: SepVAE (default), seed 0" in result.output.replace(".0", "")
+    assert "failed: SepVAE (default), seed 0: DataError: network" in result.output
     assert "wanted one for images" in result.output
     assert "| ContrastivePCA (default) |" in result.output
 
@@ -105,6 +105,10 @@ def test_a_failed_cell_is_told_and_counts(folder: Path, tmp_path: Path) -> None:
         (["--set", "kapa=7"], "SepVAE has no keyword 'kapa'; did you mean kappa"),
         (["--contender", "SepVAE:paper"], "has no preset of SepVAE 'paper'; it has default"),
         (["--contender", "MMcVAE"], "has no method 'MMcVAE'; it has SepVAE, ContrastivePCA"),
+        (["--contender", "SepVAE", "--contender", "SepVAE:default"], "wanted each once, got 2 for SepVAE"),
+        (["--set", "random_state=3"], "a benchmark has seeds 0, 1, ..; --seeds says how many"),
+        (["--set", "background=patient"], "the background is named by --background, not by --set"),
+        (["--scheduler", "nowhere.json"], "--scheduler nowhere.json: wanted an address, such as tcp://node1"),
     ],
 )
 def test_what_there_is_not(folder: Path, tmp_path: Path, typed: list[str], message: str) -> None:
@@ -112,6 +116,38 @@ def test_what_there_is_not(folder: Path, tmp_path: Path, typed: list[str], messa
     with pytest.raises(DataError, match=message):
         CliRunner().invoke(app, command, catch_exceptions=False)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_column_that_the_data_cannot_fill_is_refused_before_any_fit(folder: Path, tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path)
+    recipe.write_text(recipe.read_text().replace("attribute: kind", "attribute: kidn"))
+    with pytest.raises(DataError, match="the data have no attribute 'kidn'; they have kind"):
+        CliRunner().invoke(app, words(folder, recipe, tmp_path / "out"), catch_exceptions=False)
+
+
+def test_a_split_file_beside_folds_is_refused(folder: Path, tmp_path: Path) -> None:
+    command = words(folder, write_recipe(tmp_path, "folds: 2"), tmp_path / "out", "--split", "mine.csv")
+    with pytest.raises(DataError, match="--split has no meaning for a recipe with folds"):
+        CliRunner().invoke(app, command, catch_exceptions=False)
+
+
+@pytest.mark.parametrize("typed", ["--seeds=0", "--jobs=0", "--threads=0"])
+def test_there_is_at_least_one_of_each(folder: Path, tmp_path: Path, typed: str) -> None:
+    result = CliRunner().invoke(app, words(folder, write_recipe(tmp_path), tmp_path / "out", typed))
+    assert result.exit_code == 2
+    assert "greater than or equal to 1" in " ".join(result.output.replace("│", " ").split())
+
+
+def test_the_background_can_be_named(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    typed = ["--background", "patient", "--contender", "ContrastivePCA", "--seeds", "1"]
+    result = CliRunner().invoke(
+        app, words(folder, write_recipe(tmp_path), out, *typed), catch_exceptions=False
+    )
+    assert result.exit_code == 0, result.output
+    assert (
+        "background: patient" in (out / "cells" / "ContrastivePCA-default-seed0" / "recipe.yaml").read_text()
+    )
 
 
 def test_killed_it_goes_on_where_it_was(folder: Path, tmp_path: Path) -> None:

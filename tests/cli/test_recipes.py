@@ -110,7 +110,7 @@ def test_digits_need_no_data(tmp_path: Path, fitted: SimpleNamespace) -> None:
         "split_seed": 0,
         "recipe": {"name": name, "preset": "paper"},
     }
-    assert fitted.model.max_epochs == 25
+    assert fitted.model.max_epochs == load_recipe(name).keywords("SepVAE", "paper")["max_epochs"]
 
 
 @pytest.mark.parametrize("method", methods.METHODS)

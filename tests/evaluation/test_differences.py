@@ -179,6 +179,15 @@ def test_runs_are_paired_by_seed():
     assert difference_over_runs(a, b) == seed_interval([0, 1, 2, 3, 4.5])
 
 
+def test_seeds_of_a_fold_are_averaged_first():
+    of_folds = runs([4, 3, 2, 2], fold=range(4), seed=0)
+    twice = pd.concat(
+        [of_folds.assign(score=of_folds["score"] + d, seed=seed) for seed, d in enumerate((1, -1))]
+    )
+    zero = twice.assign(score=0.0)
+    assert difference_over_runs(twice, zero) == nadeau_bengio([4, 3, 2, 2], 80, 20)
+
+
 def test_runs_are_paired_by_fold():
     a, b = (runs(scores, fold=range(4), seed=0) for scores in ([4, 3, 2, 2], [1, 1, 1, 1.5]))
     assert difference_over_runs(a, b[::-1]) == nadeau_bengio([3, 2, 1, 0.5], 80, 20)

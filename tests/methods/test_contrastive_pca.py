@@ -15,7 +15,7 @@ from sepvae.data import ArraySource
 from sepvae.data.arrays import StreamSource
 from sepvae.errors import DataError
 from sepvae.methods import _contrastive_axes
-from sepvae.methods._contrastive_axes import CANDIDATES, _affinity, _span, contrastive_axes, propose_alphas
+from sepvae.methods._contrastive_axes import _affinity, _span, contrastive_axes, propose_alphas
 from sepvae.methods.contrastive_pca import ContrastivePCA
 
 TARGET = np.arange(60) % 3 > 0

@@ -25,7 +25,7 @@ RECIPE = """\
 data: {reader: image_folder, name: chest_xray, image_size: [64, 64], fingerprint: 0a1b2c3d4e5f6071}
 attributes: {age: continuous, subtype: categorical}
 method: SepVAE
-keywords: {common_dim: 16, kappa: 2.0, random_state: 7}
+keywords: {common_dim: 16, kappa: 2.0, max_epochs: 30, random_state: 7}
 protocol: {n_permutations: 100, scored_on: {part: test}}
 seconds: {fit: 611.0, all: 754.2}
 command: [sepvae, fit, my images, --out, run]

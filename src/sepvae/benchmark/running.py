@@ -1,6 +1,7 @@
 """All cells of a benchmark, in parallel, each kept when it is finished; a killed benchmark goes on."""
 
 import hashlib
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -104,7 +105,7 @@ def run_benchmark(
         If the folder holds a benchmark of other data, or cells with other keywords.
     """
     out = Path(out)
-    _claim(out, recipe=recipe, parts=parts, threads=threads)
+    _claim(out, recipe=recipe, parts=parts, threads=threads, permutations=n_permutations, kinds=kinds)
     _check_old(cells, out)
     todo = [cell for cell in cells if not (out / "cells" / cell.name / SCORES).is_file()]
     for cell in todo:
@@ -201,6 +202,7 @@ def _attempt(cell: Cell, train: Source, test: Source, folder: Path, *, threads: 
             run_cell(cell, train, test, folder, **how)
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = re.sub(r"/(?:[^/\s:]+/)+", "", reason)  # a forwarded table tells nothing of a disk
         write_whole(folder / ERROR, reason + "\n")
     finally:
         torch.set_num_threads(before)
@@ -232,10 +234,19 @@ def _score_pixels(
             write_table(folder / SCORES, scores)
 
 
-def _claim(out: Path, *, recipe: str, parts: Parts, threads: int) -> None:
+def _claim(
+    out: Path,
+    *,
+    recipe: str,
+    parts: Parts,
+    threads: int,
+    permutations: int,
+    kinds: Mapping[str, Kind],
+) -> None:
     """Note what the folder is a benchmark of; refuse another's."""
     digest = hashlib.sha256("".join(fingerprint(*part) for part in parts).encode()).hexdigest()
-    about = {"recipe": recipe, "data": digest, "threads": threads}
+    about: dict[str, Any] = {"recipe": recipe, "data": digest, "threads": threads}
+    about |= {"permutations": permutations, "attributes": dict(kinds)}
     if (out / CLAIM).is_file():
         old = yaml.safe_load((out / CLAIM).read_text(encoding="utf-8"))
         for name, value in about.items():

@@ -241,13 +241,16 @@ def benchmark(
         ),
     ] = None,
     set_: Set = None,
-    seeds: Annotated[int | None, typer.Option(help="Fits of each; by default as the recipe says.")] = None,
-    jobs: Annotated[int, typer.Option(help="Cells at once.")] = 1,
-    threads: Annotated[int, typer.Option(help="Threads of each cell.")] = 1,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Fits of each; by default as the recipe says.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Cells at once.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of each cell.")] = 1,
     scheduler: Annotated[
         str | None,
         typer.Option(help="Run cells on a dask cluster: its address, or its scheduler file."),
     ] = None,
+    background: Background = None,
     attribute: Attribute = None,
     root: Root = None,
     limit: Limit = None,
@@ -262,7 +265,14 @@ def benchmark(
     benchmark_as_told(
         data,
         out,
-        {"attribute": attribute, "root": root, "limit": limit, "memory": memory, "split": split},
+        {
+            "background": background,
+            "attribute": attribute,
+            "root": root,
+            "limit": limit,
+            "memory": memory,
+            "split": split,
+        },
         typed=typed_options(context),
         recipe=recipe,
         contenders=contender,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from sepvae.errors import DataError
+
 if TYPE_CHECKING:
     from rich.console import Group
 
@@ -56,6 +58,12 @@ def benchmark_as_told(
     for note in parts.notes:
         typer.echo(f"note: {note}")
     background = parts.background or "background"
+    columns = [ScoreColumn(**column.model_dump()) for column in chosen.protocol.columns]
+    if missing := [c.attribute for c in columns if c.attribute not in ("label", *parts.kinds)]:
+        known = ", ".join(parts.kinds) or "none"
+        raise DataError(
+            f"{chosen.file}: protocol.columns: the data have no attribute {missing[0]!r}; they have {known}"
+        )
     wanted = [replace(c, keywords={**c.keywords, "background": background}) for c in wanted]
     cells = make_cells(wanted, range(seeds or chosen.protocol.seeds), len(parts.pairs))
     typer.echo(f"{len(cells)} cells: {', '.join(c.name for c in wanted)}")
@@ -73,9 +81,9 @@ def benchmark_as_told(
             watch=watch,
         )
     failed = results[results["error"].notna()]
-    for row in failed.itertuples():
-        typer.echo(f"failed: {row.contender}, seed {row.seed}: {row.error}")
-    columns = [ScoreColumn(**column.model_dump()) for column in chosen.protocol.columns]
+    for row in failed.to_dict("records"):
+        fold = f", fold {row['fold']:.0f}" if row["fold"] == row["fold"] else ""
+        typer.echo(f"failed: {row['contender']}, seed {row['seed']:.0f}{fold}: {row['error']}")
     typer.echo(write_outputs(results, cells, out, columns, background=background, kinds=parts.kinds))
     typer.echo(f"tables, figures and all scores: {out}")
     raise typer.Exit(1 if len(failed) else 0)
@@ -89,6 +97,10 @@ def choose_contenders(
     from sepvae.cli.keywords import recipe_keywords, shared_keywords
 
     wanted = [parse_contender(text) for text in texts or recipe.protocol.contenders]
+    if len(names := {c.name for c in wanted}) < len(wanted):
+        raise DataError(f"--contender: wanted each once, got {len(wanted)} for {', '.join(sorted(names))}")
+    if seed := [pair for pair in pairs or [] if pair.partition("=")[0] == "random_state"]:
+        raise DataError(f"--set {seed[0]}: a benchmark has seeds 0, 1, ..; --seeds says how many")
     own = shared_keywords(pairs or [], dict.fromkeys(c.method for c in wanted))
     return [replace(c, keywords=recipe_keywords(recipe, c.method, c.preset) | own[c.method]) for c in wanted]
 
@@ -99,16 +111,22 @@ def _scheduler(address: str | None) -> Iterator[None]:
     if address is None:
         yield
         return
-    from sepvae.errors import DataError
-
     try:
         from distributed import Client
     except ModuleNotFoundError:
-        raise DataError("--scheduler needs dask: pip install 'sepvae[cluster]'") from None
+        raise DataError("--scheduler needs dask: pip install '.[cluster]' in its folder") from None
     from joblib import parallel_config
 
     file = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
-    with Client(**file), parallel_config(backend="dask"):
+    try:
+        client = Client(**file, timeout="30s")
+    except Exception as error:  # dask's own have no class in common
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(
+            f"--scheduler {address}: wanted an address, such as tcp://node1:8786, or a scheduler's file: "
+            f"{reason}"
+        ) from error
+    with client, parallel_config(backend="dask"):
         yield
 
 
@@ -132,8 +150,9 @@ def _live(cells: "Sequence[Cell]") -> Iterator[Callable[[dict[str, str]], None]]
     if not console.is_terminal:
 
         def tell(states: dict[str, str]) -> None:
-            for name in newly_done(states):
-                console.print(f"{len(told)} of {len(states)}: {name} {states[name]}", highlight=False)
+            done = newly_done(states)
+            for number, name in enumerate(done, start=len(told) - len(done) + 1):
+                console.print(f"{number} of {len(states)}: {name} {states[name]}", highlight=False)
 
         yield tell
         return

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from sepvae.cli.reading import KEPT, READ_AS, data_options, look_of, notes_on, read_samples
+from sepvae.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,6 +117,8 @@ def read_parts(
     listing, reader = list_data(data, **told)
     look = look_of(reader, *(options[name] for name in looks))
     seed = options["split_seed"]
+    if folds is not None and options["split"] is not None:
+        raise DataError(f"--split has no meaning for a recipe with folds ({folds}); take one with test_size")
     if folds is None:
         train, test, how = choose_split(
             listing.about, file=options["split"], test_size=options["test_size"], random_state=seed

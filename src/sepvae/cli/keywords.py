@@ -59,6 +59,8 @@ def parse_keywords(pairs: list[str], method: str = "SepVAE") -> dict[str, Any]:
         key, equals, text = pair.partition("=")
         if not equals:
             raise DataError(f"--set: wanted KEY=VALUE, got {pair!r}")
+        if key == "background":
+            raise DataError("--set: the background is named by --background, not by --set")
         _check_names([key], method, "--set")
         keywords[key] = _value(text)
     return keywords

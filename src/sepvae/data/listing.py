@@ -106,7 +106,7 @@ class Listing:  # numpydoc ignore=PR02
         Parameters
         ----------
         limit : int or None
-            At most so many of each label, in order; None for all.
+            At most so many of each label, in order, in each part of a given split; None for all.
         limit_by : str, default=None
             Count them for each value of this attribute within a label instead.
 
@@ -129,7 +129,7 @@ class Listing:  # numpydoc ignore=PR02
         if limit_by is not None and limit_by not in self.attributes:
             known = ", ".join(map(str, self.attributes)) or "none"
             raise DataError(f"limit_by: wanted an attribute ({known}), got {limit_by!r}")
-        kind = ["label"] if limit_by is None else ["label", limit_by]
+        kind = ["split", "label"] if limit_by is None else ["split", "label", limit_by]
         return self.keep(self.about.groupby(kind, dropna=False).cumcount().to_numpy() < limit)
 
     def of_two_labels(self, background: Any = None, targets: Sequence[Any] = ()) -> Self:

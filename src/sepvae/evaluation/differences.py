@@ -204,9 +204,10 @@ def difference_over_runs(runs_a: pd.DataFrame, runs_b: pd.DataFrame) -> Differen
     (0.14, 't interval over 5 seeds')
     """
     pairs = runs_a.merge(runs_b, on=["seed", "fold"], suffixes=("_a", "_b"))
-    differences = (pairs["score_a"] - pairs["score_b"]).to_numpy(float)
+    pairs["difference"] = pairs["score_a"] - pairs["score_b"]
     if pairs["fold"].isna().all():
-        return seed_interval(differences)
+        return seed_interval(pairs["difference"].to_numpy(float))
+    differences = pairs.groupby("fold")["difference"].mean().to_numpy(float)  # seeds of a fold share its data
     sizes = pairs[["n_train_a", "n_test_a"]].dropna().to_numpy(float)
     if not len(sizes):
         return _without_interval(differences, f"{len(differences)} folds, no interval without n_train")

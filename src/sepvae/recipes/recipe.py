@@ -47,7 +47,7 @@ class Column(_Part):  # numpydoc ignore=PR02
         Its heading.
     attribute : str
         What is predicted; "label" is background or target.
-    population : {"all", "background", "target"}
+    population : {"all", "target"}
         Among whom.
     space : {"common", "salient", "both"}
         From which codes.
@@ -62,11 +62,17 @@ class Column(_Part):  # numpydoc ignore=PR02
 
     title: str
     attribute: str
-    population: Literal["all", "background", "target"]
+    population: Literal["all", "target"]
     space: Literal["common", "salient", "both"]
     metric: Literal["balanced_accuracy", "accuracy", "auc", "mae", "r2"]
     probe: Literal["linear", "own"] = "linear"
     better: Literal["high", "low"]
+
+    @model_validator(mode="after")
+    def _own_sees_salient(self) -> Self:
+        if self.probe == "own" and (self.space, self.attribute) != ("salient", "label"):
+            raise PydanticCustomError("own", "wanted space salient and attribute label with probe own")
+        return self
 
 
 class Data(_Part):  # numpydoc ignore=PR02

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sepvae.errors import RunFolderError
 from sepvae.report.contents import Contents, read_contents
-from sepvae.report.facts import facts, settings, title
+from sepvae.report.facts import facts, has_epochs, settings, title
 from sepvae.report.html import render, write_page
 from sepvae.report.scores import NOTES, SPACES, Cell, cell, number, question, scale, words_of
 from sepvae.report.summary import summary
@@ -77,6 +77,7 @@ def _shown(runs: list[Contents], *, images: bool) -> dict[str, Any]:
         "unscored": [name for name, run in zip(_names(runs), runs, strict=True) if run.scores is None],
         "reconstructions": [run.figure("reconstructions") if images else None for run in runs],
         "curves": [run.figure("learning_curves") for run in runs],
+        "epochs": [has_epochs(run.recipe) for run in runs],
     }
 
 

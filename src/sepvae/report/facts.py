@@ -118,8 +118,27 @@ def command(recipe: dict[str, Any]) -> str:
     if not typed:
         return ""
     words = list(map(str, typed)) if isinstance(typed, list) else shlex.split(str(typed))
-    again = ["--split", "RUN/split.csv"] if "fit" in words[:3] and "--split" not in words else []
+    drawn = "fit" in words[:3] and "--split" not in words and "digits-on-photos" not in words
+    again = ["--split", "RUN/split.csv"] if drawn else []
     return shlex.join([*words, *again])
+
+
+def has_epochs(recipe: dict[str, Any]) -> bool:
+    """
+    Say whether a method was trained, or found its codes at once.
+
+    Parameters
+    ----------
+    recipe : dict
+        As in `recipe.yaml`.
+
+    Returns
+    -------
+    bool
+        True where nothing is known.
+    """
+    keywords = recipe.get("keywords")
+    return not isinstance(keywords, dict) or "max_epochs" in keywords
 
 
 def samples(contents: Contents) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from sepvae.files import plain_name
 from sepvae.report.contents import Contents, Picture, read_contents
-from sepvae.report.facts import command, facts, samples, settings_by_part, title
+from sepvae.report.facts import command, facts, has_epochs, samples, settings_by_part, title
 from sepvae.report.html import as_json, render, scatter_scripts, write_page
 from sepvae.report.scatter import scatter_data
 from sepvae.report.scores import SPACES, sections
@@ -61,6 +61,7 @@ def _shown(contents: Contents, scatter: dict[str, Any] | None, *, images: bool) 
         "warnings": find_warnings(contents),
         "samples": samples(contents),
         "curves": contents.figure("learning_curves"),
+        "epochs": has_epochs(contents.recipe),
         **{name: contents.figure(name) if images else None for name in of_samples},
         "scatter": scatter,
         "scatter_json": as_json(scatter) if scatter else None,

@@ -1,7 +1,7 @@
 """Reasons for doubt that `scores.csv` gives: collapse, leaks, spread, weak evidence."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 NEARLY_COLLAPSED = 0.1  # of the dimensions: no more than this share in use is nearly none
 MIN_VARIANCE_RATIO = 2.0  # targets should vary at least this many times as much as background in salient
 MIN_GROUPS = 20  # fewer test groups than this make an interval that is itself uncertain
+KEYWORDS = ("beta_common", "beta_salient", "kappa", "gamma", "background_prior_var", "max_epochs")  # SepVAE's
 MOST = 5  # so many attributes are named with their numbers, then it is "and .. more"
 
 
@@ -37,7 +38,9 @@ class ReportWarning:
     action: str
 
 
-def of_spaces(scores: "pd.DataFrame | None", codes: "pd.DataFrame | None") -> Iterator[ReportWarning]:
+def of_spaces(
+    scores: "pd.DataFrame | None", codes: "pd.DataFrame | None", keywords: Collection[str] = KEYWORDS
+) -> Iterator[ReportWarning]:
     """
     See whether a space has collapsed, and whether background samples spread in the salient space.
 
@@ -47,6 +50,8 @@ def of_spaces(scores: "pd.DataFrame | None", codes: "pd.DataFrame | None") -> It
         As in `scores.csv`; what it lacks is computed from the codes.
     codes : DataFrame or None
         As in `codes.csv`; it tells how many dimensions there are, too.
+    keywords : collection of str, default=KEYWORDS
+        Those of the method, for advice.
 
     Yields
     ------
@@ -70,7 +75,11 @@ def of_spaces(scores: "pd.DataFrame | None", codes: "pd.DataFrame | None") -> It
             [f"{units:.0f}{of_all} {space} dimensions vary over targets (variance above 0.01)."],
             f"The model has put {nearly and 'next to '}nothing into it, so what a probe finds or does not "
             "find there says little.",
-            f"Lower beta_{space}" + (", raise gamma," if space == "salient" else "") + " or train longer.",
+            _advice(
+                {f"beta_{space}": "lower it"} | ({"gamma": "raise it"} if space == "salient" else {}),
+                keywords,
+            )
+            + " Or train longer." * ("max_epochs" in keywords),
         )
     ratio = plain.get(("variance_ratio", "salient"), math.inf)
     if ratio < MIN_VARIANCE_RATIO or (math.isnan(ratio) and not collapsed):
@@ -84,8 +93,23 @@ def of_spaces(scores: "pd.DataFrame | None", codes: "pd.DataFrame | None") -> It
             "Background samples spread in the salient space",
             [seen],
             "The salient space may describe what background samples have too, not only what targets add.",
-            "Make background_prior_var smaller, or raise gamma.",
+            _advice(
+                {
+                    "background_prior_var": "make it smaller",
+                    "gamma": "raise it",
+                    "background_mmd": "raise it",
+                },
+                keywords,
+            ),
         )
+
+
+def _advice(moves: dict[str, str], keywords: Collection[str]) -> str:
+    """What to turn, of what the method has; a linear one has alpha alone."""
+    known = [f"{name}: {move}" for name, move in moves.items() if name in keywords]
+    if not known and "alpha" in keywords:
+        known = ["alpha: try another"]
+    return "Keywords to try: " + "; ".join(known) + "." if known else ""
 
 
 def _from_codes(codes: "pd.DataFrame | None") -> dict[tuple[str, str], float]:
@@ -106,7 +130,7 @@ def _dimensions(codes: "pd.DataFrame | None", space: str) -> int:
     return sum(name.startswith(space) and name[len(space) :].isdigit() for name in columns)
 
 
-def of_leaks(scores: "pd.DataFrame") -> Iterator[ReportWarning]:
+def of_leaks(scores: "pd.DataFrame", keywords: Collection[str] = KEYWORDS) -> Iterator[ReportWarning]:
     """
     See whether a space knows what belongs into the other: shown above chance by interval and p-value.
 
@@ -114,6 +138,8 @@ def of_leaks(scores: "pd.DataFrame") -> Iterator[ReportWarning]:
     ----------
     scores : DataFrame
         As in `scores.csv`.
+    keywords : collection of str, default=KEYWORDS
+        Those of the method, for advice.
 
     Yields
     ------
@@ -130,14 +156,16 @@ def of_leaks(scores: "pd.DataFrame") -> Iterator[ReportWarning]:
             "Target information is left in the common space",
             "Not all of what makes a target a target has moved to the salient space. A label that goes with "
             "age, site or another attribute of everyone can be read from it too.",
-            "Raise kappa or beta_common; see whether attributes differ between the labels.",
+            _advice(dict.fromkeys(("kappa", "beta_common", "common_mmd"), "raise it"), keywords)
+            + " See whether attributes differ between the labels.",
         ),
         (
             "salient",
             "Common information is in the salient space",
             "The salient space describes more than what targets add. An attribute that differs between "
             "background and targets is read from it too, without any fault of the model.",
-            "Raise kappa or beta_salient; compare with the same attribute among targets only.",
+            _advice(dict.fromkeys(("kappa", "beta_salient", "background_mmd"), "raise it"), keywords)
+            + " Compare with the same attribute among targets only.",
         ),
     ):
         asked = [

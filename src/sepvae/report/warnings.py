@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from sepvae.report.contents import Contents
-from sepvae.report.score_warnings import ReportWarning, of_evidence, of_leaks, of_spaces, some
+from sepvae.report.score_warnings import KEYWORDS, ReportWarning, of_evidence, of_leaks, of_spaces, some
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,13 +42,13 @@ def find_warnings(contents: Contents) -> list[ReportWarning]:
         found += of_split(contents.split)
     if contents.examples is not None:
         found += of_reconstructions(contents.examples["inputs"], contents.examples["full"])
-    found += of_spaces(contents.scores, contents.codes)
+    recipe = contents.recipe.get("keywords")
+    keywords: dict[str, Any] = recipe if isinstance(recipe, dict) else dict.fromkeys(KEYWORDS)
+    found += of_spaces(contents.scores, contents.codes, keywords)
     if contents.scores is not None:
-        found += of_leaks(contents.scores)
+        found += of_leaks(contents.scores, keywords)
     if contents.metrics is not None:
-        keywords = contents.recipe.get("keywords")
-        kappa = keywords.get("kappa") if isinstance(keywords, dict) else None
-        found += of_training(contents.metrics, critic_counts=kappa != 0)
+        found += of_training(contents.metrics, critic_counts=keywords.get("kappa", 0) != 0)
     if contents.scores is not None:
         found += of_evidence(contents.scores)
     return found
