@@ -1,7 +1,7 @@
 """What the losses of all contrastive VAEs have in common: the evidence lower bound, and a critic to watch."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 from torch import Tensor
 
@@ -15,10 +15,22 @@ from sepvae.losses.reconstruction import gaussian_nll, optimal_variance, squared
 from sepvae.networks.autoencoder import ContrastiveAutoencoder
 from sepvae.networks.heads import sample
 from sepvae.training.noise import Noise
+from sepvae.training.objective import Losses
 from sepvae.training.processes import everyone
 
 Learnt = Literal["learnt"]
 Terms = dict[str, Tensor]
+
+
+class Drawn(NamedTuple):
+    """A batch as a method's own terms see it: codes drawn from the posterior, and all that led to them."""
+
+    c: Tensor
+    s: Tensor
+    codes: Codes[Tensor]
+    y: Tensor
+    salient_kl: Tensor
+    noise: Noise
 
 
 @dataclass(frozen=True)
@@ -44,6 +56,19 @@ class ContrastiveObjective:  # numpydoc ignore=PR02
     def __post_init__(self) -> None:
         self._check_weights("beta_common", "beta_salient")
         self._check_variances("reconstruction_var")
+
+    @property
+    def prior(self) -> GroupPrior | SeverityPrior:
+        """
+        Salient prior p(s | y).
+
+        Returns
+        -------
+        GroupPrior or SeverityPrior
+            N(0, I) for targets, and s' = 0 for what the decoder is given of the background. A method that
+            leaves the background's codes alone makes nothing of their prior.
+        """
+        return GroupPrior(background_var=1.0)
 
     @property
     def weights(self) -> dict[str, float]:
@@ -102,42 +127,56 @@ class ContrastiveObjective:  # numpydoc ignore=PR02
         c, s = sample(codes, noise.critic)
         return critic_loss(model.critic(c, s), model.critic(c, everyone(s, noise.processes)[noise.partners]))
 
-    def _elbo(
-        self,
-        model: ContrastiveAutoencoder,
-        x: Tensor,
-        y: Tensor,
-        codes: Codes[Tensor],
-        drawn: tuple[Tensor, Tensor],
-        prior: GroupPrior | SeverityPrior,
-        processes: int,
-    ) -> tuple[Terms, Tensor, Terms]:
-        """Reconstruction and priors; the salient prior's divergence of everybody; the error a pixel."""
-        c, s = drawn
+    def losses(
+        self, model: ContrastiveAutoencoder, x: Tensor, y: Tensor, codes: Codes[Tensor], noise: Noise
+    ) -> Losses:
+        """
+        All terms: the evidence lower bound, and those of the method.
+
+        Parameters
+        ----------
+        model : ContrastiveAutoencoder
+            Decoder, critic and salient classifier.
+        x : Tensor of shape (batch, ...)
+            Samples.
+        y : Tensor of shape (batch,)
+            Groups, or severities.
+        codes : Codes of Tensor
+            Posterior.
+        noise : Noise
+            Of this step.
+
+        Returns
+        -------
+        Losses
+            Terms; the classifier's own loss; the squared error per pixel, and what else is worth a look.
+        """
+        c, s = sample(codes, noise.model)
         pixels = x[0].numel()
-        error = squared_error(x, model.decode(c, prior.presence(y).to(s.dtype) * s))
-        salient_kl = gaussian_kl(
-            codes.salient_mean, codes.salient_logvar, prior.mean(y), prior.variance(y).to(s.dtype)
-        )
-        learnt = self.reconstruction_var == "learnt"
-        variance = (
-            optimal_variance(everyone(error, processes), pixels) if learnt else float(self.reconstruction_var)
-        )
+        error = squared_error(x, model.decode(c, self.prior.presence(y).to(s.dtype) * s))
+        prior = self.prior.mean(y), self.prior.variance(y).to(s.dtype)
+        salient_kl = gaussian_kl(codes.salient_mean, codes.salient_logvar, *prior)
         terms = {
-            "reconstruction": gaussian_nll(error, pixels, variance),
+            "reconstruction": gaussian_nll(error, pixels, self._variance(error, pixels, noise.processes)),
             "common_kl": standard_kl(codes.common_mean, codes.common_logvar),
             "salient_kl_target": (y != 0).to(s.dtype) * salient_kl,
         }
-        return terms, salient_kl, {"squared_error": error / pixels}
+        drawn = Drawn(c, s, codes, y, salient_kl, noise)
+        own, shown = self._own_terms(model, drawn)
+        # The classifier learns at full weight, on codes that it cannot change: at the paper's gamma of 1e-10
+        # its gradient would drown in Adam's eps. So gamma scales only what it tells the encoder, and a method
+        # without such a term has a classifier all the same.
+        classifier = group_cross_entropy(model.salient_classifier(s.detach()), y)
+        return Losses(terms | own, classifier, {"squared_error": error / pixels} | shown)
 
-    def _classifier(self, model: ContrastiveAutoencoder, s: Tensor, y: Tensor) -> Tensor:
-        """
-        What the salient classifier itself learns: at full weight, on codes that it cannot change.
+    def _own_terms(self, model: ContrastiveAutoencoder, drawn: "Drawn") -> tuple[Terms, Terms]:
+        """What the method adds to the bound, and what else is worth a look."""
+        raise NotImplementedError
 
-        At the paper's gamma of 1e-10 its gradient would drown in Adam's eps; so gamma scales only what the
-        classifier tells the encoder, and a method without such a term has a classifier all the same.
-        """
-        return group_cross_entropy(model.salient_classifier(s.detach()), y)
+    def _variance(self, error: Tensor, pixels: int, processes: int) -> Tensor | float:
+        if self.reconstruction_var == "learnt":
+            return optimal_variance(everyone(error, processes), pixels)
+        return float(self.reconstruction_var)
 
     def _check_weights(self, *names: str) -> None:
         for name in names:

@@ -8,19 +8,11 @@ from torch import Tensor
 
 from sepvae.batch import AnyArray
 from sepvae.checks import check_choice, check_flag
-from sepvae.codes import Codes
 from sepvae.losses.density_ratio import critic_loss, mutual_information
-from sepvae.losses.priors import GroupPrior
-from sepvae.methods._objective import ContrastiveObjective
+from sepvae.methods._objective import ContrastiveObjective, Drawn, Terms
 from sepvae.methods._vae import PAPER, ContrastiveVAE
 from sepvae.networks.autoencoder import ContrastiveAutoencoder
-from sepvae.networks.heads import sample
-from sepvae.training.noise import Noise
-from sepvae.training.objective import Losses
 from sepvae.training.processes import everyone, everyone_with_gradient
-
-# The background's salient codes are neither decoded nor regularised; the prior of the targets is N(0, I).
-PRIOR = GroupPrior(background_var=1.0)
 
 
 @dataclass(frozen=True)
@@ -56,45 +48,9 @@ class ConVAEObjective(ContrastiveObjective):  # numpydoc ignore=PR02
         """
         return super().weights | {"mutual_information": self.kappa}
 
-    def losses(
-        self, model: ContrastiveAutoencoder, x: Tensor, y: Tensor, codes: Codes[Tensor], noise: Noise
-    ) -> Losses:
-        """
-        All terms.
-
-        Parameters
-        ----------
-        model : ContrastiveAutoencoder
-            Decoder, critic and salient classifier.
-        x : Tensor of shape (batch, ...)
-            Samples.
-        y : Tensor of shape (batch,)
-            Groups.
-        codes : Codes of Tensor
-            Posterior.
-        noise : Noise
-            Of this step.
-
-        Returns
-        -------
-        Losses
-            One value per sample.
-        """
-        c, s = sample(codes, noise.model)
-        terms, _, shown = self._elbo(model, x, y, codes, (c, s), PRIOR, noise.processes)
-        terms |= self._independence(model, c, s, y, noise)
-        return Losses(terms, self._classifier(model, s, y), shown)
-
-    def _independence(
-        self,
-        model: ContrastiveAutoencoder,
-        c: Tensor,
-        s: Tensor,
-        y: Tensor,  # noqa: ARG002
-        noise: Noise,  # noqa: ARG002
-    ) -> dict[str, Tensor]:
-        logits = model.critic(c, s, frozen=True)
-        return {"mutual_information": mutual_information(logits, rectified=self.rectify_mi)}
+    def _own_terms(self, model: ContrastiveAutoencoder, drawn: Drawn) -> tuple[Terms, Terms]:
+        logits = model.critic(drawn.c, drawn.s, frozen=True)
+        return {"mutual_information": mutual_information(logits, rectified=self.rectify_mi)}, {}
 
 
 @dataclass(frozen=True)
@@ -121,17 +77,17 @@ class OriginalConVAEObjective(ConVAEObjective):
         """
         return super().weights | {"critic": 1.0}
 
-    def _independence(
-        self, model: ContrastiveAutoencoder, c: Tensor, s: Tensor, y: Tensor, noise: Noise
-    ) -> dict[str, Tensor]:
-        target = (y != 0).to(s.dtype)
+    def _own_terms(self, model: ContrastiveAutoencoder, drawn: Drawn) -> tuple[Terms, Terms]:
+        c, s, noise = drawn.c, drawn.s, drawn.noise
+        target = (drawn.y != 0).to(s.dtype)
         logits = model.critic(c, s)
-        partners = _next_target(everyone(y, noise.processes))[noise.own]
+        partners = _next_target(everyone(drawn.y, noise.processes))[noise.own]
         shuffled = model.critic(c, everyone_with_gradient(s, noise.processes)[partners])
-        return {
+        terms = {
             "mutual_information": target * mutual_information(logits, rectified=self.rectify_mi),
             "critic": target * critic_loss(logits, shuffled),
         }
+        return terms, {}
 
 
 def _next_target(y: Tensor) -> Tensor:

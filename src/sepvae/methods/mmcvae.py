@@ -7,20 +7,12 @@ from torch import Tensor
 
 from sepvae.batch import AnyArray
 from sepvae.checks import check_choice
-from sepvae.codes import Codes
 from sepvae.losses.density_ratio import mutual_information
 from sepvae.losses.moments import ORIGINAL_GAMMAS, fixed_gammas, median_gamma, mmd, mmd_to_zero
-from sepvae.losses.priors import GroupPrior
-from sepvae.methods._objective import ContrastiveObjective
+from sepvae.methods._objective import ContrastiveObjective, Drawn, Terms
 from sepvae.methods._vae import PAPER, ContrastiveVAE
 from sepvae.networks.autoencoder import ContrastiveAutoencoder
-from sepvae.networks.heads import sample
-from sepvae.training.noise import Noise
-from sepvae.training.objective import Losses
 from sepvae.training.processes import everyone, everyone_with_gradient
-
-# The background's salient codes have a discrepancy to keep small instead of a prior.
-PRIOR = GroupPrior(background_var=1.0)
 
 
 @dataclass(frozen=True)
@@ -59,39 +51,17 @@ class MMcVAEObjective(ContrastiveObjective):  # numpydoc ignore=PR02
             "salient_mmd_background": self.background_mmd,
         }
 
-    def losses(
-        self, model: ContrastiveAutoencoder, x: Tensor, y: Tensor, codes: Codes[Tensor], noise: Noise
-    ) -> Losses:
-        """
-        All terms; the discrepancies are scalars, of the codes of all processes.
-
-        Parameters
-        ----------
-        model : ContrastiveAutoencoder
-            Decoder, critic and salient classifier.
-        x : Tensor of shape (batch, ...)
-            Samples.
-        y : Tensor of shape (batch,)
-            Groups.
-        codes : Codes of Tensor
-            Posterior.
-        noise : Noise
-            Of this step.
-
-        Returns
-        -------
-        Losses
-            One value per sample, but for the discrepancies.
-        """
-        c, s = sample(codes, noise.model)
-        terms, _, shown = self._elbo(model, x, y, codes, (c, s), PRIOR, noise.processes)
-        background = everyone(y, noise.processes) == 0
+    def _own_terms(self, model: ContrastiveAutoencoder, drawn: Drawn) -> tuple[Terms, Terms]:
+        """Discrepancies are scalars, of the codes of all processes."""
+        c, s, noise = drawn.c, drawn.s, drawn.noise
+        background = everyone(drawn.y, noise.processes) == 0
         all_c, all_s = (everyone_with_gradient(code, noise.processes) for code in (c, s))
-        terms["common_mmd"] = self._between(all_c[background], all_c[~background])
-        terms["salient_mmd_background"] = self._to_zero(all_s[background])
+        terms = {
+            "common_mmd": self._between(all_c[background], all_c[~background]),
+            "salient_mmd_background": self._to_zero(all_s[background]),
+        }
         # The critic acts on nothing here: its estimate is there to be watched.
-        shown["mutual_information"] = mutual_information(model.critic(c, s, frozen=True))
-        return Losses(terms, self._classifier(model, s, y), shown)
+        return terms, {"mutual_information": mutual_information(model.critic(c, s, frozen=True))}
 
     def _between(self, background: Tensor, target: Tensor) -> Tensor:
         if min(len(background), len(target)) < 2:

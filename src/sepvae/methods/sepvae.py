@@ -15,12 +15,9 @@ from sepvae.losses.classification import group_cross_entropy
 from sepvae.losses.density_ratio import mutual_information
 from sepvae.losses.priors import GroupPrior, SeverityPrior
 from sepvae.methods._estimator import FloatArray
-from sepvae.methods._objective import ContrastiveObjective, Learnt
+from sepvae.methods._objective import ContrastiveObjective, Drawn, Learnt, Terms
 from sepvae.methods._vae import PAPER, ContrastiveVAE
 from sepvae.networks.autoencoder import ContrastiveAutoencoder
-from sepvae.networks.heads import sample
-from sepvae.training.noise import Noise
-from sepvae.training.objective import Losses
 
 
 @dataclass(frozen=True)
@@ -107,50 +104,21 @@ class SepVAEObjective(ContrastiveObjective):  # numpydoc ignore=PR02
         logvar = torch.where(y[:, None] == 0, sigma_q.log(), learnt)
         return Codes(codes.common_mean, codes.common_logvar, codes.salient_mean, logvar)
 
-    def losses(
-        self,
-        model: ContrastiveAutoencoder,
-        x: Tensor,
-        y: Tensor,
-        codes: Codes[Tensor],
-        noise: Noise,
-    ) -> Losses:
-        """
-        All terms of Eq. 2.
-
-        Parameters
-        ----------
-        model : ContrastiveAutoencoder
-            Decoder, critic and salient classifier.
-        x : Tensor of shape (batch, ...)
-            Samples.
-        y : Tensor of shape (batch,)
-            Groups, or severities.
-        codes : Codes of Tensor
-            Posterior.
-        noise : Noise
-            Of this step.
-
-        Returns
-        -------
-        Losses
-            Terms; the classifier's own loss; squared error per pixel and the excess of the background's KL
-            over the least that frozen variances allow.
-        """
-        c, s = sample(codes, noise.model)
-        elbo, salient_kl, shown = self._elbo(model, x, y, codes, (c, s), self.prior, noise.processes)
+    def _own_terms(self, model: ContrastiveAutoencoder, drawn: Drawn) -> tuple[Terms, Terms]:
+        c, s, codes, y, salient_kl, _ = drawn
         background = (y == 0).to(s.dtype)
-        terms = elbo | {
+        terms = {
             "salient_kl_background": background * salient_kl,
             "salient_classification": group_cross_entropy(model.salient_classifier(s, frozen=True), y),
             "mutual_information": mutual_information(
                 model.critic(c, s, frozen=True), rectified=self.rectify_mi
             ),
         }
-        if self.background_posterior_var != "learnt":
-            off_centre = codes.salient_mean.square().sum(dim=1) / (2 * self.background_prior_var)
-            shown["salient_kl_background_excess"] = background * off_centre
-        return Losses(terms, self._classifier(model, s, y), shown)
+        if self.background_posterior_var == "learnt":
+            return terms, {}
+        # Frozen variances make a constant of the background's KL; what is over the least is this.
+        off_centre = codes.salient_mean.square().sum(dim=1) / (2 * self.background_prior_var)
+        return terms, {"salient_kl_background_excess": background * off_centre}
 
 
 @dataclass(eq=False, repr=False)
