@@ -3,6 +3,7 @@
 import os
 import re
 import tempfile
+import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -120,7 +121,11 @@ def plain_name(name: str) -> str:
     return re.sub(r"[^\w-]", "_", name)
 
 
+_UMASK_LOCK = threading.Lock()  # it can only be read by setting it, for all threads at once
+
+
 def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
+    with _UMASK_LOCK:
+        mask = os.umask(0)
+        os.umask(mask)
     return mask

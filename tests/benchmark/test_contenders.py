@@ -19,6 +19,17 @@ def test_an_ablation_is_its_preset_but_for_one_weight():
     assert (ablated["kappa"], ablated["random_state"]) == (0, 3)
 
 
+def test_a_preset_that_there_is_not_needs_a_recipes_keywords():
+    with pytest.raises(DataError, match=r"SepVAE \(papr\): wanted a preset of SepVAE \(default, paper\)"):
+        parse_contender("SepVAE:papr").estimator(0)
+    assert Contender("SepVAE", "release", keywords={"network": "release"}).estimator(0).network == "release"
+
+
+def test_networks_go_by_their_names():
+    with pytest.raises(DataError, match="a benchmark takes networks by their names, not modules"):
+        Contender("SepVAE", keywords={"network": (None, None)}).estimator(0)
+
+
 def test_keywords_come_on_top_of_the_preset_and_all_data_are_learnt_from():
     model = Contender("SepVAE", "paper", keywords={"kappa": 7, "network": "e2"}).estimator(0)
     assert (model.kappa, model.network, model.gamma) == (7, "e2", SepVAE.presets["paper"]["gamma"])

@@ -3,11 +3,12 @@ from typing import Any
 import pandas as pd
 import pytest
 from joblib import parallel_config
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from sepvae.benchmark import make_cells, run_benchmark, write_outputs
 from sepvae.benchmark.cells import CODES, SCORES
-from sepvae.benchmark.running import RESULTS, states
-from sepvae.errors import RunFolderError
+from sepvae.benchmark.keeping import RESULTS, states
+from sepvae.errors import DataError, RunFolderError
 
 from .conftest import COLUMNS, KINDS, contender, make_source
 
@@ -51,7 +52,7 @@ def test_app_d_has_the_own_classifier_for_sepvae_and_a_network_for_the_others(fi
 
 def test_its_state_was_told_until_the_end(finished):
     assert set(finished[3][-1].values()) == {"finished"}
-    assert set(finished[3][-1]) == {cell.name for cell in finished[0]}
+    assert set(finished[3][-1]) == {"pixels-4", *(cell.name for cell in finished[0])}
 
 
 def test_what_is_finished_stays_and_what_is_missing_is_done(finished, parts):
@@ -65,6 +66,54 @@ def test_what_is_finished_stays_and_what_is_missing_is_done(finished, parts):
     pd.testing.assert_frame_equal(without_time(again), without_time(results))
     assert (other / CODES).stat().st_mtime_ns == stamp
     assert (folder / "model" / "model.safetensors").stat().st_mtime_ns == weights
+
+
+def test_killed_while_the_model_was_written_a_cell_is_fitted_again(parts, tmp_path):
+    cells, folder = (
+        make_cells(CONTENDERS[2:], [0], 1),
+        tmp_path / "out" / "cells" / "ContrastivePCA-pca-seed0",
+    )
+    first = run_benchmark(cells, parts, tmp_path / "out", **HOW)
+    for file in ("scores.csv", "codes.csv", "model/model.json", "model/model.safetensors"):
+        (folder / file).unlink()
+    (folder / "model").rename(folder / ".model.half")
+    again = run_benchmark(cells, parts, tmp_path / "out", **HOW)
+    pd.testing.assert_frame_equal(without_time(again), without_time(first))
+
+
+def test_samples_set_aside_are_marked(parts, tmp_path):
+    cells = make_cells([contender("SepVAE", validation_fraction=0.3)], [0], 1)
+    run_benchmark(cells, parts, tmp_path / "out", **HOW)
+    codes = pd.read_csv(tmp_path / "out" / "cells" / cells[0].name / CODES)
+    assert codes["split"].value_counts().to_dict() == {"train": 42, "validation": 18, "test": 40}
+
+
+def test_a_process_that_dies_fails_its_cells_only(parts, tmp_path, monkeypatch):
+    cells, calls = make_cells([contender("SepVAE"), contender("ContrastivePCA")], [0], 1), []
+
+    class Dying:
+        """The first time a process dies over the first cell; then all goes well."""
+
+        def __init__(self, **_):
+            calls.append(1)
+
+        def __call__(self, tasks):
+            for function, arguments, keywords in tasks:
+                if len(calls) == 1 and arguments[0] is cells[0]:
+                    (arguments[3] / "started").touch()
+                    raise TerminatedWorkerError("killed")
+                arguments[3].mkdir(parents=True, exist_ok=True)
+                if len(calls) > 1:
+                    function(*arguments, **keywords)
+
+    (tmp_path / "out" / "cells" / cells[0].name).mkdir(parents=True)
+    monkeypatch.setattr("sepvae.benchmark.running.claim", lambda *_, **__: None)
+    monkeypatch.setattr("sepvae.benchmark.running.Parallel", Dying)
+    results = run_benchmark(cells, parts, tmp_path / "out", **HOW)
+    errors = results[results["error"].notna()]
+    assert errors["contender"].tolist() == ["SepVAE (default)"]
+    assert errors["error"].item() == "its process was killed, perhaps for want of memory"
+    assert states(cells, tmp_path / "out")[cells[1].name] == "finished"
 
 
 def test_cells_at_once_give_what_one_after_the_other_gives(finished, parts, tmp_path):
@@ -110,6 +159,12 @@ def test_another_benchmark_is_not_mixed_in(finished, parts, change, message):
     cells = make_cells([contender("SepVAE", **change)], [0], 1)
     with pytest.raises(RunFolderError, match=message):
         run_benchmark(cells, data, out, **HOW, threads=threads)
+
+
+def test_contenders_that_share_a_name_are_refused(parts, tmp_path):
+    twice = [contender("ContrastivePCA", alpha=0.0), contender("ContrastivePCA", alpha=5.0)]
+    with pytest.raises(DataError, match="wanted each contender, seed and fold once"):
+        run_benchmark(make_cells(twice, [0], 1), parts, tmp_path / "out", **HOW)
 
 
 def test_a_folder_with_other_files_is_left_alone(parts, tmp_path):

@@ -85,7 +85,7 @@ def test_folds_and_typed_contenders_and_keywords(folder: Path, tmp_path: Path) -
     assert names == [
         *(f"ContrastivePCA-default-seed0-fold{fold}" for fold in (0, 1)),
         *(f"SepVAE-default-seed0-fold{fold}" for fold in (0, 1)),
-        *("pixels-fold0", "pixels-fold1"),
+        *("pixels-4-fold0", "pixels-4-fold1"),
     ]
     assert "kappa: 7" in (out / "cells" / "SepVAE-default-seed0-fold1" / "recipe.yaml").read_text()
 

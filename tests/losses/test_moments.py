@@ -68,6 +68,13 @@ def test_a_median_bandwidth_is_blind_to_scale_and_fixed_ones_are_not():
     assert mmd_to_zero(X / 1000, fixed_gammas(3)) < 1e-4 < mmd_to_zero(X, fixed_gammas(3))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_widened(dtype):
+    x, y = X.to(dtype), Y.to(dtype)
+    assert mmd(x, y, median_gamma(x, y)).dtype == mmd_to_zero(x, fixed_gammas(3)).dtype == torch.float32
+    assert_close(mmd(x, y, [0.5]).double(), mmd(X, Y, [0.5]), rtol=0.05, atol=0.02)
+
+
 def test_gradients_are_finite_and_pull_to_zero():
     x = X.clone().requires_grad_()
     mmd_to_zero(x, fixed_gammas(3)).backward()

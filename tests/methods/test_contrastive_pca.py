@@ -37,7 +37,7 @@ def samples(features: int, seed: int = 0) -> np.ndarray:
 def by_hand(x: np.ndarray, alpha: float) -> tuple[np.ndarray, np.ndarray]:
     """Three salient and two common directions, from covariances of all features."""
     salient = np.linalg.eigh(np.cov(x[TARGET].T) - alpha * np.cov(x[~TARGET].T))[1][:, -3:]
-    rest = x - x @ salient @ salient.T
+    rest = (x - x.mean(axis=0)) @ (np.eye(x.shape[1]) - salient @ salient.T)
     return salient, np.linalg.svd(rest, full_matrices=False)[2][:2].T
 
 
@@ -118,6 +118,18 @@ def test_proposals_ascend_and_come_again() -> None:
     assert (np.diff(first.alphas) > 0).all()
     np.testing.assert_array_equal(first.alphas, second.alphas)
     np.testing.assert_array_equal(first.salient, second.salient)
+
+
+def test_a_shift_between_the_groups_is_not_variance_that_they_share() -> None:
+    rng = np.random.default_rng(0)
+    x, target = rng.normal(size=(400, 4)) * [3, 1, 3, 1], np.arange(400) >= 200
+    x[target, 2] *= 3  # the salient direction
+    x[target, 3] += (
+        5  # pooled variance 1 + 6.25, less than 9; about the background's mean it would be 1 + 12.5
+    )
+    axes = contrastive_axes(x - x[~target].mean(axis=0), target, 1, 1, alpha=1.0)
+    assert np.abs(axes.salient[0]).argmax() == 2
+    assert np.abs(axes.common[0]).argmax() == 0
 
 
 def planted(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

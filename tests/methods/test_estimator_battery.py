@@ -2,6 +2,7 @@
 
 import pickle
 import re
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
@@ -331,8 +332,8 @@ def test_presets_show_every_value() -> None:
 
 def test_every_method_explains_every_keyword() -> None:
     for method in (SepVAE, ConVAE, MMcVAE, ContrastivePCA):
-        text = str(method.__doc__)
-        described = set(re.findall(r"^ {4}((?:\w+, )*\w+) : ", text.split("Attributes")[0], re.MULTILINE))
+        text = cleandoc(str(method.__doc__))
+        described = set(re.findall(r"^((?:\w+, )*\w+) : ", text.split("Attributes")[0], re.MULTILINE))
         assert {name for names in described for name in names.split(", ")} == set(method().get_params())
         assert "What all" not in text
 
@@ -374,3 +375,7 @@ def test_gradient_norms_of_a_batch(vae: Any, data: tuple[np.ndarray, np.ndarray]
     assert list(norms.index) == list(vae._objective().weights)
     assert norms.loc["common_kl", "common_encoder"] > 0 == norms.loc["common_kl", "salient_encoder"]
     np.testing.assert_array_equal(vae.transform(X), before)
+    one_group = vae.gradient_norms(X[:20], y[:20]).set_index("term")
+    assert one_group.loc["salient_kl_target", "salient_encoder"] == 0
+    with pytest.raises(DataError, match=r"wanted labels that were fitted \(control, patient\), got q"):
+        vae.gradient_norms(X, np.repeat(["q", "z"], 20))

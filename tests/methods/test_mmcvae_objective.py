@@ -85,12 +85,33 @@ def test_weights_do_not_depend_on_the_batch_size(model):
     assert_close(once, twice)
 
 
-def test_scalars_are_weighed_once_and_reach_both_encoders(model, losses):
-    terms = losses(OURS).terms
-    assert terms["common_mmd"].shape == terms["salient_mmd_background"].shape == ()
-    terms["common_mmd"].backward(retain_graph=True)
-    assert all(parameter.grad is None for parameter in model.salient_encoder.parameters())
-    assert any(parameter.grad.abs().max() > 0 for parameter in model.common_encoder.parameters())
+@pytest.mark.parametrize(
+    ("name", "own", "other"),
+    [
+        ("common_mmd", "common_encoder", "salient_encoder"),
+        ("salient_mmd_background", "salient_encoder", "common_encoder"),
+    ],
+)
+def test_a_discrepancy_is_a_scalar_that_reaches_its_own_encoder(model, losses, name, own, other):
+    term = losses(OURS).terms[name]
+    assert term.shape == ()
+    term.backward()
+    assert all(parameter.grad is None for parameter in getattr(model, other).parameters())
+    assert any(parameter.grad.abs().max() > 0 for parameter in getattr(model, own).parameters())
+
+
+def test_unbiased_terms_are_on_average_the_same_whatever_the_batch_size():
+    """So that weights need not follow the batch size: means over random batches of 16 and of 64."""
+    generator = torch.Generator().manual_seed(0)
+    c = torch.randn(640, 3, generator=generator, dtype=torch.float64)
+    background, target = c[:320], c[320:] + 0.5
+    means = []
+    for n in (16, 64):
+        rows = [torch.randint(320, (n,), generator=generator) for _ in range(400)]
+        between = torch.stack([OURS._between(background[r], target[r]) for r in rows])
+        to_zero = torch.stack([OURS._to_zero(background[r]) for r in rows])
+        means.append(torch.stack([between.mean(), to_zero.mean()]))
+    assert_close(*means, rtol=0.1, atol=0.01)
 
 
 def test_the_critic_is_watched_only(losses):

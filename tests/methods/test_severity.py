@@ -5,6 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
+from sklearn.base import is_classifier, is_regressor
+from sklearn.metrics import r2_score
+from sklearn.model_selection import cross_val_score
 
 from sepvae import SepVAE, load
 from sepvae.data import load_digits_on_photos
@@ -64,6 +67,24 @@ def test_groups_are_severities_of_0_and_1_but_for_the_learnt_variance() -> None:
 def test_bad_severities(labels: list[Any], got: str) -> None:
     with pytest.raises(DataError, match=rf"wanted numbers in \[0, 1\], 0 for the background, {got}"):
         SepVAE(2, 2, **QUICK).fit(np.random.default_rng(0).normal(size=(20, 5)), labels)
+
+
+def test_it_is_a_regressor_and_draws_any_severity() -> None:
+    rng = np.random.default_rng(0)
+    X, severity = rng.normal(size=(60, 5)), np.where(np.arange(60) % 2, rng.random(60), 0)
+    model = SepVAE(2, 2, **QUICK, max_epochs=1, batch_size=16).fit(X, severity)
+    assert is_regressor(model)
+    assert not is_classifier(model)
+    assert model.score(X, severity) == pytest.approx(r2_score(severity, model.predict(X)))
+    assert cross_val_score(model, X, severity, cv=2, error_score="raise").shape == (2,)
+    none, half = (model.sample(3, y=y, random_state=0) for y in (0.0, 0.5))
+    assert not np.allclose(none, half)
+    norms = model.gradient_norms(X[severity > 0], severity[severity > 0])  # a batch without a zero
+    assert np.isfinite(norms["salient_encoder"]).all()
+    with pytest.raises(DataError, match=r"y: wanted a severity in \[0, 1\], got 2"):
+        model.sample(3, y=2)
+    with pytest.raises(DataError, match="background: wanted None, for severities have it at 0"):
+        SepVAE(**QUICK, background=1.0).fit(X, severity)
 
 
 def test_a_target_that_is_neither() -> None:

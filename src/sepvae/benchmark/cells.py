@@ -20,7 +20,9 @@ from sepvae.methods._examples import make_examples
 from sepvae.runs.folder import write_arrays, write_recipe, write_table
 from sepvae.runs.scoring import encoded, reconstruction_errors
 
-CODES, SCORES, ERRORS, CLASSIFIED = "codes.csv", "scores.csv", "reconstruction.csv", "classified.csv"
+SCORES, CODES, SPLIT = "scores.csv", "codes.csv", "split.csv"
+ERRORS, CLASSIFIED = "reconstruction.csv", "classified.csv"
+WITHOUT_EFFECT = ("num_workers",)  # on what is learnt
 
 
 @dataclass(frozen=True)
@@ -77,36 +79,47 @@ class Cell:  # numpydoc ignore=PR02
             "fold": self.fold,
         }
 
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """
+        All keywords that its result depends on.
 
-def run_cell(
-    cell: Cell, train: Source, test: Source, folder: Path, *, kinds: Mapping[str, Kind], n_permutations: int
-) -> pd.DataFrame:
-    """
-    Fit and score one cell, or go on where an earlier start was stopped.
+        Returns
+        -------
+        dict
+            As in its `recipe.yaml`.
+        """
+        model = self.contender.estimator(self.seed)
+        without = (*model.not_saved, *WITHOUT_EFFECT)
+        return {name: value for name, value in model.get_params().items() if name not in without}
 
-    Parameters
-    ----------
-    cell : Cell
-        What to fit.
-    train, test : Source
-        What is fitted on, and what is scored.
-    folder : Path
-        Where its files are; written whole, each when it is there.
-    kinds : mapping
-        "categorical" or "continuous" for each attribute.
-    n_permutations : int
-        Shuffles behind each p-value.
+    def run(
+        self,
+        train: Source,
+        test: Source,
+        folder: Path,
+        *,
+        kinds: Mapping[str, Kind],
+        n_permutations: int,
+    ) -> None:
+        """
+        Fit and score, or go on where an earlier start was stopped: the last file is `scores.csv`.
 
-    Returns
-    -------
-    DataFrame
-        Its rows of `results.csv`, but for the columns of the recipe.
-    """
-    if not (folder / CODES).is_file():
-        fit_cell(cell, train, test, folder)
-    if not (folder / SCORES).is_file():
-        write_table(folder / SCORES, score_cell(cell, folder, kinds=kinds, n_permutations=n_permutations))
-    return pd.read_csv(folder / SCORES)
+        Parameters
+        ----------
+        train, test : Source
+            What is fitted on, and what is scored.
+        folder : Path
+            Where its files are; each is written whole, and stays.
+        kinds : mapping
+            "categorical" or "continuous" for each attribute.
+        n_permutations : int
+            Shuffles behind each p-value.
+        """
+        if not (folder / CODES).is_file():
+            fit_cell(self, train, test, folder)
+        scores = score_cell(self, folder, kinds=kinds, n_permutations=n_permutations)
+        write_table(folder / SCORES, scores)
 
 
 def fit_cell(cell: Cell, train: Source, test: Source, folder: Path) -> None:
@@ -122,19 +135,21 @@ def fit_cell(cell: Cell, train: Source, test: Source, folder: Path) -> None:
     folder : Path
         Where.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    started = time.monotonic()
-    model = cell.contender.estimator(cell.seed)
     if not (folder / "model").is_dir():
-        model.fit(train)
+        folder.mkdir(parents=True, exist_ok=True)
+        started = time.monotonic()
+        model = cell.contender.estimator(cell.seed).fit(train)
         seconds = round(time.monotonic() - started, 1)
-        keywords = {name: value for name, value in model.get_params().items() if name not in model.not_saved}
-        write_recipe(folder, cell.about | {"keywords": keywords, "seconds": seconds})
         if (history := getattr(model, "history_", None)) is not None:
             write_table(folder / "metrics.csv", history)
+        learnt = np.full(len(train), "train", dtype=object)
+        learnt[model.validation_indices_] = "validation"
+        write_table(folder / SPLIT, pd.DataFrame({"id": train.ids, "split": learnt}))
+        write_recipe(folder, cell.about | {"keywords": cell.keywords, "seconds": seconds})
         model.save(folder / "model")
     model = load(folder / "model")
     codes = pd.concat([encoded(model, train, "train"), encoded(model, test, "test")], ignore_index=True)
+    codes.loc[: len(train) - 1, "split"] = read_table(folder / SPLIT, ["id"])["split"].to_numpy()
     write_table(folder / ERRORS, reconstruction_errors(model, test))
     if hasattr(model, "predict_proba"):
         target = int(np.flatnonzero(model.classes_ != model.background_)[0])
@@ -165,14 +180,7 @@ def score_cell(cell: Cell, folder: Path, *, kinds: Mapping[str, Kind], n_permuta
     DataFrame
         Its rows of `results.csv`, but for the columns of the recipe.
     """
-    words = [
-        "id",
-        "group",
-        "label",
-        "split",
-        *(name for name, kind in kinds.items() if kind == "categorical"),
-    ]
-    codes = read_table(folder / CODES, words)
+    codes = read_cell_codes(folder, kinds)
     errors = read_table(folder / ERRORS, ["id"])
     scores = score_codes(codes, reconstruction_error=errors, kinds=kinds, n_permutations=n_permutations)
     scores.insert(0, "probe", np.where(scores["chance"].notna(), "linear", ""))

@@ -58,11 +58,24 @@ class Contender:  # numpydoc ignore=PR02
         ContrastiveEstimator
             Not fitted. All training data are learnt from: nothing is chosen by a validation part, unless a
             keyword says so.
+
+        Raises
+        ------
+        DataError
+            If there is no such preset, or the network is not named.
         """
         method = getattr(methods, self.method)
-        known = method().get_params()
-        quiet = {"progress_bar": False, "validation_fraction": 0.0}
-        keywords = {name: value for name, value in quiet.items() if name in known}
+        if self.preset not in method.presets and not self.keywords:
+            presets = ", ".join(method.presets)
+            raise DataError(
+                f"{self.name}: wanted a preset of {self.method} ({presets}), or a recipe's keywords"
+            )
+        if isinstance(self.keywords.get("network"), tuple):
+            raise DataError(f"{self.name}: a benchmark takes networks by their names, not modules")
+        taken = method().get_params()
+        # Cells share the cores: none has readers of its own.
+        quiet = {"progress_bar": False, "validation_fraction": 0.0, "num_workers": 0}
+        keywords = {name: value for name, value in quiet.items() if name in taken}
         keywords |= method.presets.get(self.preset, {}) | dict(self.keywords)
         if self.ablation:
             keywords |= method.ablations[self.ablation]

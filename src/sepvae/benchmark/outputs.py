@@ -9,6 +9,7 @@ import pandas as pd
 
 from sepvae.benchmark.cells import CODES, Cell, read_cell_codes
 from sepvae.codes import Kind, Space
+from sepvae.errors import DataError
 from sepvae.evaluation.differences import difference_over_runs, paired_bootstrap
 from sepvae.evaluation.separation import variance_ratio
 from sepvae.files import write_whole
@@ -102,15 +103,11 @@ def _within_one_fit(
     codes = _first_codes([cell for cell in cells if cell.contender.name in (first, other)], out, kinds)
     if len(codes) < 2:
         return []
-    difference = paired_bootstrap(
-        codes[first],
-        codes[other],
-        column.attribute,
-        column.population,
-        cast(Space, column.space),
-        column.metric,
-        kinds=kinds,
-    )
+    question = column.attribute, column.population, cast(Space, column.space), column.metric
+    try:
+        difference = paired_bootstrap(codes[first], codes[other], *question, kinds=kinds)
+    except DataError:  # too few of one class in this part of the data: the table has no score of it either
+        return []
     return [ComparedPair(column, first, other, difference)]
 
 

@@ -1,69 +1,115 @@
 """What the same probes read from the raw input: principal components, fitted on the training part."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
 
 from sepvae.batch import AnyArray, Source, chunks, gather, in_unit_range
+from sepvae.benchmark.cells import SCORES
 from sepvae.codes import Codes, Kind, codes_table
 from sepvae.data.tables import TableScaler
 from sepvae.evaluation.groups import group_scores, mlp_probabilities
 from sepvae.evaluation.scores import score_codes
+from sepvae.runs.folder import write_table
 from sepvae.runs.scoring import described
 
 NAME = "pixels"
 CHUNK = 512
 
 
-def score_pixels(
-    train: Source,
-    test: Source,
-    background: str,
-    *,
-    n_components: int,
-    kinds: Mapping[str, Kind],
-    n_permutations: int,
-) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Pixels:  # numpydoc ignore=PR02
     """
-    Score principal components of samples as if they were codes.
+    A cell without a method: components are scored as if they were codes.
 
     Parameters
     ----------
-    train, test : Source
-        What components, scaler and probes are fitted on, and what is scored.
-    background : str
-        Its label.
     n_components : int
         Components, at most; as many as a method has codes in both spaces is fair.
-    kinds : mapping
-        "categorical" or "continuous" for each attribute.
-    n_permutations : int
-        Shuffles behind each p-value.
-
-    Returns
-    -------
-    DataFrame
-        Rows of `results.csv`, with space "pixels".
+    background : str
+        Its label.
+    fold : int or None, default=None
+        Which part of the data it is scored on.
     """
-    x_train, x_test = _flat(train), _flat(test)
-    if len(train.sample_shape) == 1:
-        scaler = TableScaler().fit(x_train)
-        x_train, x_test = scaler.transform(x_train), scaler.transform(x_test)
-    pca = PCA(min(n_components, *x_train.shape), random_state=0).fit(x_train)
-    tables = []
-    for source, x, name in ((train, x_train, "train"), (test, x_test, "test")):
-        components = pca.transform(x).astype(np.float32)
-        nothing = np.zeros((len(x), 1), dtype=np.float32)
-        about = described(source, name)
-        about.insert(4, "y", (about["label"] != background).astype(int))
-        tables.append(codes_table(Codes(nothing, nothing, components, components), about))
-    codes = pd.concat(tables, ignore_index=True)
-    scores = score_codes(codes, kinds=kinds, n_permutations=n_permutations)
-    probed = scores[(scores["space"] == "salient") & scores["chance"].notna()].assign(probe="linear")
-    of_groups = group_scores(codes, mlp_probabilities(codes), "mlp")
-    return pd.concat([probed, of_groups], ignore_index=True).assign(space=NAME)
+
+    n_components: int
+    background: str
+    fold: int | None = None
+
+    @property
+    def name(self) -> str:
+        """
+        Name of its folder.
+
+        Returns
+        -------
+        str
+            Other numbers of components lie elsewhere.
+        """
+        return f"{NAME}-{self.n_components}" + ("" if self.fold is None else f"-fold{self.fold}")
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """
+        The columns that all its rows share.
+
+        Returns
+        -------
+        dict
+            Names: contender, method, fold.
+        """
+        return {"contender": NAME, "method": NAME, "fold": self.fold}
+
+    def run(
+        self,
+        train: Source,
+        test: Source,
+        folder: Path,
+        *,
+        kinds: Mapping[str, Kind],
+        n_permutations: int,
+    ) -> None:
+        """
+        Find components, score them, and leave `scores.csv`.
+
+        Parameters
+        ----------
+        train, test : Source
+            What components, scaler and probes are fitted on, and what is scored.
+        folder : Path
+            Where.
+        kinds : mapping
+            "categorical" or "continuous" for each attribute.
+        n_permutations : int
+            Shuffles behind each p-value.
+        """
+        codes = self._codes(train, test)
+        scores = score_codes(codes, kinds=kinds, n_permutations=n_permutations)
+        probed = scores[(scores["space"] == "salient") & scores["chance"].notna()].assign(probe="linear")
+        of_groups = group_scores(codes, mlp_probabilities(codes), "mlp")
+        both = pd.concat([probed, of_groups], ignore_index=True).assign(space=NAME)
+        write_table(folder / SCORES, both)
+
+    def _codes(self, train: Source, test: Source) -> pd.DataFrame:
+        """Components in the place of both codes."""
+        x_train, x_test = _flat(train), _flat(test)
+        if len(train.sample_shape) == 1:
+            scaler = TableScaler().fit(x_train)
+            x_train, x_test = scaler.transform(x_train), scaler.transform(x_test)
+        pca = PCA(min(self.n_components, *x_train.shape), random_state=0).fit(x_train)
+        tables = []
+        for source, x, name in ((train, x_train, "train"), (test, x_test, "test")):
+            components = pca.transform(x).astype(np.float32)
+            nothing = np.zeros((len(x), 1), dtype=np.float32)
+            about = described(source, name)
+            about.insert(4, "y", (about["label"] != self.background).astype(int))
+            tables.append(codes_table(Codes(nothing, nothing, components, components), about))
+        return pd.concat(tables, ignore_index=True)
 
 
 def _flat(source: Source) -> AnyArray:

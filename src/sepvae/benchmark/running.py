@@ -1,8 +1,7 @@
 """All cells of a benchmark, in parallel, each kept when it is finished; a killed benchmark goes on."""
 
-import hashlib
-import re
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,24 +9,20 @@ from typing import Any
 
 import pandas as pd
 import torch
-import yaml
 from joblib import Parallel, delayed
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from threadpoolctl import threadpool_limits
 
 from sepvae.batch import Source
-from sepvae.benchmark.cells import SCORES, Cell, run_cell
+from sepvae.benchmark.cells import Cell
 from sepvae.benchmark.contenders import Contender
-from sepvae.benchmark.pixels import NAME, score_pixels
+from sepvae.benchmark.keeping import ERROR, STARTED, Cells, Parts, States, check_old, claim, collect, states
+from sepvae.benchmark.pixels import Pixels
 from sepvae.codes import Kind
-from sepvae.errors import RunFolderError
+from sepvae.errors import DataError
 from sepvae.files import write_whole
-from sepvae.runs.fitting import fingerprint
-from sepvae.runs.folder import read_recipe, write_table
 
-CLAIM, STARTED, ERROR, RESULTS = "benchmark.yaml", "started", "error.txt", "results.csv"
 LOOK_EVERY = 2.0  # seconds
-Parts = Sequence[tuple[Source, Source]]
-States = dict[str, str]
 
 
 def make_cells(contenders: Sequence[Contender], seeds: Sequence[int], n_folds: int) -> list[Cell]:
@@ -60,7 +55,7 @@ def run_benchmark(
     recipe: str,
     background: str,
     kinds: Mapping[str, Kind],
-    n_permutations: int = 100,
+    n_permutations: int = 0,
     jobs: int | None = None,
     threads: int = 1,
     watch: Callable[[States], None] | None = None,
@@ -85,8 +80,8 @@ def run_benchmark(
         Its label.
     kinds : mapping
         "categorical" or "continuous" for each attribute.
-    n_permutations : int, default=100
-        Shuffles behind each p-value.
+    n_permutations : int, default=0
+        Shuffles behind each p-value; 0 for none.
     jobs : int or None, default=None
         Cells at once; None leaves it to `joblib.parallel_config`, or takes one.
     threads : int, default=1
@@ -103,95 +98,44 @@ def run_benchmark(
     ------
     RunFolderError
         If the folder holds a benchmark of other data, or cells with other keywords.
+    DataError
+        If two cells have one name: contenders that differ in keywords only need a folder each.
     """
     out = Path(out)
-    _claim(out, recipe=recipe, parts=parts, threads=threads, permutations=n_permutations, kinds=kinds)
-    _check_old(cells, out)
-    todo = [cell for cell in cells if not (out / "cells" / cell.name / SCORES).is_file()]
-    for cell in todo:
-        for file in (STARTED, ERROR):
-            (out / "cells" / cell.name / file).unlink(missing_ok=True)
-    how = {"kinds": dict(kinds), "n_permutations": n_permutations, "threads": threads}
-    with _watched(cells, out, recipe, watch):
-        _score_pixels(cells, parts, out, background, kinds=kinds, n_permutations=n_permutations)
-        Parallel(n_jobs=jobs, batch_size=1)(
-            delayed(_attempt)(cell, *parts[cell.fold or 0], out / "cells" / cell.name, **how) for cell in todo
+    if len({cell.name for cell in cells}) < len(cells):
+        raise DataError(
+            "cells: wanted each contender, seed and fold once; give other keywords another folder"
         )
-    return collect(cells, out, recipe)
+    claim(out, recipe=recipe, parts=parts, threads=threads, permutations=n_permutations, kinds=kinds)
+    check_old(cells, out)
+    everything: Cells = [*_pixels(cells, background), *cells]
+    how = {"kinds": dict(kinds), "n_permutations": n_permutations, "threads": threads}
+    for name, state in states(everything, out).items():
+        if state != "finished":  # what an earlier start has left of it
+            for file in (STARTED, ERROR):
+                (out / "cells" / name / file).unlink(missing_ok=True)
+    with _watched(everything, out, recipe, watch):
+        while todo := [cell for cell in everything if states([cell], out)[cell.name] == "waiting"]:
+            try:
+                Parallel(n_jobs=jobs, batch_size=1)(
+                    delayed(_attempt)(cell, *parts[cell.fold or 0], out / "cells" / cell.name, **how)
+                    for cell in todo
+                )
+            except TerminatedWorkerError:
+                _blame(todo, out)
+    return collect(everything, out, recipe)
 
 
-def collect(cells: Sequence[Cell], out: Path, recipe: str) -> pd.DataFrame:
-    """
-    Gather what is finished into `results.csv`.
-
-    Parameters
-    ----------
-    cells : sequence of Cell
-        All of the benchmark.
-    out : Path
-        Its folder.
-    recipe : str
-        Name, for the tables.
-
-    Returns
-    -------
-    DataFrame
-        A row per cell and score; one row with its error for a cell that failed.
-    """
-    tables = []
-    for cell in cells:
-        folder = out / "cells" / cell.name
-        if (folder / SCORES).is_file():
-            seconds = read_recipe(folder).get("seconds")
-            tables.append(pd.read_csv(folder / SCORES).assign(**cell.about, seconds=seconds, error=None))
-        elif (folder / ERROR).is_file():
-            tables.append(pd.DataFrame([{**cell.about, "error": (folder / ERROR).read_text().strip()}]))
-    for file in sorted(out.glob(f"cells/{NAME}*/{SCORES}")):
-        fold = file.parent.name.removeprefix(f"{NAME}-fold")
-        about = {"contender": NAME, "method": NAME, "fold": int(fold) if fold.isdigit() else None}
-        tables.append(pd.read_csv(file).assign(**about))
-    if not tables:
-        return pd.DataFrame(columns=COLUMNS)
-    results = pd.concat([table.dropna(axis=1, how="all") for table in tables], ignore_index=True)
-    results = results.assign(recipe=recipe).reindex(columns=COLUMNS)
-    write_table(out / RESULTS, results)
-    return results
+def _pixels(cells: Sequence[Cell], background: str) -> list[Pixels]:
+    """The raw input, once for each fold, with as many components as the first contender has codes."""
+    first = cells[0].contender.estimator(0)
+    n = first.common_dim + first.salient_dim
+    return [Pixels(n, background, fold) for fold in dict.fromkeys(cell.fold for cell in cells)]
 
 
-COLUMNS = [
-    *("recipe", "contender", "method", "preset", "ablation", "seed", "fold"),
-    *("probe", "space", "attribute", "population", "metric", "score", "low", "high", "chance", "p_value"),
-    *("n_train", "n_test", "n_test_groups", "seconds", "error"),
-]
-
-
-def states(cells: Sequence[Cell], out: Path) -> States:
-    """
-    See how far each cell is, by its files.
-
-    Parameters
-    ----------
-    cells : sequence of Cell
-        All of the benchmark.
-    out : Path
-        Its folder.
-
-    Returns
-    -------
-    dict of str to str
-        "waiting", "running", "finished" or "failed" by the cell's name.
-    """
-    return {cell.name: _state(out / "cells" / cell.name) for cell in cells}
-
-
-def _state(folder: Path) -> str:
-    for file, state in ((SCORES, "finished"), (ERROR, "failed"), (STARTED, "running")):
-        if (folder / file).is_file():
-            return state
-    return "waiting"
-
-
-def _attempt(cell: Cell, train: Source, test: Source, folder: Path, *, threads: int, **how: Any) -> None:
+def _attempt(
+    cell: Cell | Pixels, train: Source, test: Source, folder: Path, *, threads: int, **how: Any
+) -> None:
     """Run a cell; what goes wrong with it is written down, and stops no other."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / STARTED).touch()
@@ -199,91 +143,27 @@ def _attempt(cell: Cell, train: Source, test: Source, folder: Path, *, threads: 
     torch.set_num_threads(threads)
     try:
         with threadpool_limits(threads):
-            run_cell(cell, train, test, folder, **how)
+            cell.run(train, test, folder, **how)
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        reason = re.sub(r"/(?:[^/\s:]+/)+", "", reason)  # a forwarded table tells nothing of a disk
-        write_whole(folder / ERROR, reason + "\n")
+        write_whole(folder / "traceback.txt", traceback.format_exc())
+        write_whole(folder / ERROR, " ".join(f"{type(error).__name__}: {error}".split()) + "\n")
     finally:
         torch.set_num_threads(before)
 
 
-def _score_pixels(
-    cells: Sequence[Cell],
-    parts: Parts,
-    out: Path,
-    background: str,
-    *,
-    kinds: Mapping[str, Kind],
-    n_permutations: int,
-) -> None:
-    """The raw input, once for each fold, with as many components as the first contender has codes."""
-    folds = dict.fromkeys(cell.fold for cell in cells)
-    first = cells[0].contender.estimator(0)
-    for fold in folds:
-        folder = out / "cells" / (NAME if fold is None else f"{NAME}-fold{fold}")
-        if not (folder / SCORES).is_file():
-            folder.mkdir(parents=True, exist_ok=True)
-            scores = score_pixels(
-                *parts[fold or 0],
-                background,
-                n_components=first.common_dim + first.salient_dim,
-                kinds=kinds,
-                n_permutations=n_permutations,
-            )
-            write_table(folder / SCORES, scores)
-
-
-def _claim(
-    out: Path,
-    *,
-    recipe: str,
-    parts: Parts,
-    threads: int,
-    permutations: int,
-    kinds: Mapping[str, Kind],
-) -> None:
-    """Note what the folder is a benchmark of; refuse another's."""
-    digest = hashlib.sha256("".join(fingerprint(*part) for part in parts).encode()).hexdigest()
-    about: dict[str, Any] = {"recipe": recipe, "data": digest, "threads": threads}
-    about |= {"permutations": permutations, "attributes": dict(kinds)}
-    if (out / CLAIM).is_file():
-        old = yaml.safe_load((out / CLAIM).read_text(encoding="utf-8"))
-        for name, value in about.items():
-            if old.get(name) != value:
-                was = f"{name} was {old.get(name)}, now {value}"
-                raise RunFolderError(f"{out}: holds another benchmark ({was}); choose another --out")
-        return
-    if out.exists() and any(out.iterdir()):
-        raise RunFolderError(f"{out}: wanted a new folder or a benchmark's, but it holds other files")
-    out.mkdir(parents=True, exist_ok=True)
-    write_whole(out / CLAIM, yaml.safe_dump(about, sort_keys=False))
-
-
-def _check_old(cells: Sequence[Cell], out: Path) -> None:
-    """Refuse to mix fits with other keywords under one name."""
-    for cell in cells:
-        folder = out / "cells" / cell.name
-        if not (folder / "recipe.yaml").is_file():
-            continue
-        old = read_recipe(folder)["keywords"]
-        model = cell.contender.estimator(cell.seed)
-        now = {name: value for name, value in model.get_params().items() if name in old}
-        differing = [name for name, value in now.items() if old[name] != value]
-        if differing:
-            name = differing[0]
-            raise RunFolderError(
-                f"{folder}: was fitted with {name} {old[name]}, now {now[name]}; choose another --out, "
-                "or remove that folder"
-            )
+def _blame(cells: Cells, out: Path) -> None:
+    """Say of the cells that were running that their process has died, so that the others can go on."""
+    running = [name for name, state in states(cells, out).items() if state == "running"]
+    if not running:
+        raise RuntimeError("a process of the benchmark died before it began; is there enough memory?")
+    for name in running:
+        write_whole(out / "cells" / name / ERROR, "its process was killed, perhaps for want of memory\n")
 
 
 @contextmanager
-def _watched(
-    cells: Sequence[Cell], out: Path, recipe: str, watch: Callable[[States], None] | None
-) -> Iterator[None]:
+def _watched(cells: Cells, out: Path, recipe: str, watch: Callable[[States], None] | None) -> Iterator[None]:
     """Look at the cells' files every other second, tell of them, and keep `results.csv` up to date."""
-    done = threading.Event()
+    done, trouble = threading.Event(), list[Exception]()
 
     def look() -> None:
         finished = -1
@@ -299,10 +179,18 @@ def _watched(
                 return
             done.wait(LOOK_EVERY)
 
-    thread = threading.Thread(target=look, daemon=True)
+    def look_or_tell() -> None:
+        try:
+            look()
+        except Exception as error:
+            trouble.append(error)
+
+    thread = threading.Thread(target=look_or_tell, daemon=True)
     thread.start()
     try:
         yield
     finally:
         done.set()
         thread.join()
+    if trouble:
+        raise trouble[0]

@@ -44,6 +44,8 @@ def benchmark_as_told(
     permutations: int,
 ) -> None:
     """Run what is missing of a benchmark, then write its tables and figures."""
+    import pandas as pd
+
     from sepvae.benchmark import make_cells, run_benchmark, write_outputs
     from sepvae.cli.fitting import read_parts
     from sepvae.cli.recipes import check_data, with_recipe
@@ -82,8 +84,8 @@ def benchmark_as_told(
         )
     failed = results[results["error"].notna()]
     for row in failed.to_dict("records"):
-        fold = f", fold {row['fold']:.0f}" if row["fold"] == row["fold"] else ""
-        typer.echo(f"failed: {row['contender']}, seed {row['seed']:.0f}{fold}: {row['error']}")
+        which = [f", {name} {row[name]}" for name in ("seed", "fold") if not pd.isna(row[name])]
+        typer.echo(f"failed: {row['contender']}{''.join(which)}: {row['error']}")
     typer.echo(write_outputs(results, cells, out, columns, background=background, kinds=parts.kinds))
     typer.echo(f"tables, figures and all scores: {out}")
     raise typer.Exit(1 if len(failed) else 0)

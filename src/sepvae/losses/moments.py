@@ -38,6 +38,7 @@ def mmd(x: Tensor, y: Tensor, gammas: Sequence[float] | Tensor, *, unbiased: boo
     >>> mmd(x, x + 100, [1.0], unbiased=False)
     tensor(1.3679)
     """
+    x, y = _wide(x), _wide(y)
     within = _mean_kernel(x, x, gammas, itself=not unbiased) + _mean_kernel(y, y, gammas, itself=not unbiased)
     return within - 2 * _mean_kernel(x, y, gammas)
 
@@ -67,6 +68,7 @@ def mmd_to_zero(x: Tensor, gammas: Sequence[float] | Tensor, *, unbiased: bool =
     >>> mmd_to_zero(torch.zeros(2, 3), [1.0])
     tensor(0.)
     """
+    x = _wide(x)
     within = _mean_kernel(x, x, gammas, itself=not unbiased)
     return within + len(gammas) - 2 * _mean_kernel(x, torch.zeros_like(x[:1]), gammas)
 
@@ -90,7 +92,7 @@ def median_gamma(x: Tensor, y: Tensor) -> Tensor:
     >>> median_gamma(torch.tensor([[0.0]]), torch.tensor([[2.0]]))
     tensor([0.2500])
     """
-    distances = torch.pdist(torch.cat([x, y]).detach()).square()
+    distances = torch.pdist(_wide(torch.cat([x, y]).detach())).square()
     return 1 / distances.median().clamp_min(1e-12).reshape(1)
 
 
@@ -116,6 +118,11 @@ def fixed_gammas(dim: int) -> tuple[float, ...]:
     [25.0, 2.778, 0.25]
     """
     return tuple(1 / (2 * dim * scale**2) for scale in SCALES)
+
+
+def _wide(x: Tensor) -> Tensor:
+    """In single precision at least: distances are differences of what is nearly the same."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def _mean_kernel(x: Tensor, y: Tensor, gammas: Sequence[float] | Tensor, *, itself: bool = True) -> Tensor:

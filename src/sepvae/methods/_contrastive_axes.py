@@ -100,7 +100,7 @@ def contrastive_axes(
         alphas, chosen = np.array([alpha], dtype=np.float64), float(alpha)
     salient = _leading(covariances[0] - chosen * covariances[1], salient_dim)
     rest = qr(salient)[0][:, salient_dim:]  # orthogonal to the salient directions
-    common = rest @ _leading(rest.T @ _second_moment(inside) @ rest, common_dim)
+    common = rest @ _leading(rest.T @ _covariance(inside) @ rest, common_dim)
     axes = np.concatenate([salient, common], axis=1).T.astype(x.dtype) @ span
     # Rounding leaves rows of the span a little oblique where the data hardly vary.
     axes = _signed(qr(axes.T.astype(np.float64), mode="economic")[0].T)

@@ -252,7 +252,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
             raise DataError(f"swap: wanted as many samples in a as in b, got {sizes}")
         return self._in_units(self._decode(common, self._shown(salient)))
 
-    def sample(self, n: int, y: int = 0, random_state: int | None = None) -> FloatArray:
+    def sample(self, n: int, y: float = 0, random_state: int | None = None) -> FloatArray:
         """
         New samples, decoded from codes drawn from the priors.
 
@@ -260,8 +260,9 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         ----------
         n : int
             How many.
-        y : int, default=0
-            0 for background (s' = 0), 1 for target (s from N(0, I)).
+        y : float, default=0
+            0 for background (s' = 0), 1 for target (s from N(0, I)); where severities were fitted, one of
+            those.
         random_state : int or None, default=None
             Seed; None draws one.
 
@@ -271,12 +272,11 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
             In the units of X; images in [0, 1].
         """
         check_is_fitted(self)
-        if y not in range(len(self.classes_)):
-            raise DataError(f"y: wanted 0 for background or 1 for target, got {y!r}")
         check_number("n", n, least=1, whole=True)
+        deviation = self._deviation(y)
         rng = np.random.default_rng(random_state)
         common, salient = rng.normal(size=(n, self.common_dim)), rng.normal(size=(n, self.salient_dim))
-        return self._in_units(self._decode(common, salient * (y != 0)))
+        return self._in_units(self._decode(common, salient * deviation))
 
     def save(self, path: str | Path) -> Path:
         """
@@ -390,6 +390,12 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
             raise DataError(
                 f"X: the model was fitted on samples of {wanted}, got {got}; resize the new data alike"
             )
+
+    def _deviation(self, y: float) -> float:
+        """How far salient codes of new samples stray from s' = 0, as the decoder is given them."""
+        if y not in range(len(self.classes_)):
+            raise DataError(f"y: wanted 0 for background or 1 for target, got {y!r}")
+        return float(y != 0)
 
     def _shown(self, salient: FloatArray) -> FloatArray:
         """What the decoder is given of a salient code; no label is known."""

@@ -1,7 +1,9 @@
 """Keywords that all contrastive VAEs take, in words: their docstrings share them."""
 
-MARK = "    others : object\n        What all methods take.\n"
-ATTRIBUTES_MARK = "    others : object\n        What all fits leave.\n"
+from inspect import cleandoc
+
+MARK = "others : object\n    What all methods take."
+ATTRIBUTES_MARK = "others : object\n    What all fits leave."
 
 KEYWORDS = """\
     common_dim : int, default=16
@@ -90,4 +92,6 @@ def with_keywords(docstring: str | None) -> str:
     str
         What `help` shows.
     """
-    return (docstring or "").replace(MARK, KEYWORDS).replace(ATTRIBUTES_MARK, ATTRIBUTES)
+    # Newer Pythons take the indentation away by themselves.
+    text = cleandoc(docstring or "")
+    return text.replace(MARK, cleandoc(KEYWORDS)).replace(ATTRIBUTES_MARK, cleandoc(ATTRIBUTES))

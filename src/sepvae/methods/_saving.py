@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,9 +64,13 @@ def save_model(estimator: "ContrastiveEstimator", folder: Path) -> Path:
     arrays = {f"module.{name}": np.ascontiguousarray(array) for name, array in estimator._state().items()}
     if estimator.scaler_ is not None:
         arrays |= {f"scaler.{k}": np.ascontiguousarray(v) for k, v in estimator.scaler_.state().items()}
-    folder.mkdir(parents=True)
-    write_whole(folder / WEIGHTS, save(arrays))
-    write_whole(folder / ABOUT, json.dumps(about, indent=2, default=_plain) + "\n")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
+        whole = Path(beside) / folder.name  # moved into place when both files are there
+        whole.mkdir()
+        write_whole(whole / WEIGHTS, save(arrays))
+        write_whole(whole / ABOUT, json.dumps(about, indent=2, default=_plain) + "\n")
+        whole.rename(folder)
     return folder
 
 

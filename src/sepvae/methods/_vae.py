@@ -152,7 +152,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
             salient_encoder (the norm of the gradient there), as `sepvae.training.diagnostics` gives it.
         """
         source = self._input(X)
-        _, _, numbers = self._numbered(column_or_1d(y))
+        numbers = self._as_fitted(column_or_1d(y))
         x = source.take(np.arange(len(source))).x
         return gradient_norms(self._objective(), self.module_, x, numbers, random_state=self._seed())
 
@@ -238,6 +238,15 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
                 for part in chunks(len(common), self._at_once())
             )
             return gather(len(common), decoded)[0]
+
+    def _as_fitted(self, labels: AnyArray) -> AnyArray:
+        """Each sample's number, by the labels that were fitted; a batch may hold one of them only."""
+        known = self.classes_[self._order]
+        if unknown := sorted({str(label) for label in labels if label not in known}):
+            raise DataError(
+                f"y: wanted labels that were fitted ({', '.join(map(str, known))}), got {unknown[0]}"
+            )
+        return np.array([int(np.flatnonzero(known == label)[0]) for label in labels])
 
     def _probabilities(self, salient: FloatArray) -> FloatArray:
         """Of each group, the background first."""

@@ -5,6 +5,8 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from sklearn.metrics import r2_score
+from sklearn.utils import RegressorTags, Tags
 from torch import Tensor
 
 from sepvae.batch import AnyArray, IntArray
@@ -246,6 +248,8 @@ class SepVAE(ContrastiveVAE):  # numpydoc ignore=PR02
     def _numbered(self, labels: AnyArray) -> tuple[AnyArray, IntArray, AnyArray]:
         if self.target != "severity":
             return super()._numbered(labels)
+        if self.background is not None:
+            raise DataError(f"background: wanted None, for severities have it at 0, got {self.background!r}")
         numbers = isinstance(labels[0], int | float | np.number)
         if not numbers or np.min(labels) != 0 or np.max(labels) > 1 or np.max(labels) == 0:
             raise DataError(
@@ -253,6 +257,51 @@ class SepVAE(ContrastiveVAE):  # numpydoc ignore=PR02
                 f"{', '.join(map(str, np.unique(labels)[:5]))}"
             )
         return np.array([0.0, 1.0]), np.arange(2), np.asarray(labels, dtype=np.float32)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """
+        Accuracy of `predict`; for severities, its R2.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or Source
+            As in `fit`.
+        y : array-like of shape (n,)
+            Labels, or severities.
+        sample_weight : array-like of shape (n,), default=None
+            Weights of samples.
+
+        Returns
+        -------
+        float
+            At most 1.
+        """
+        if self.target == "severity":
+            return float(r2_score(y, self.predict(X), sample_weight=sample_weight))
+        return float(super().score(X, y, sample_weight))
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        if self.target == "severity":
+            tags.estimator_type, tags.classifier_tags, tags.regressor_tags = (
+                "regressor",
+                None,
+                RegressorTags(),
+            )
+        return tags
+
+    def _as_fitted(self, labels: AnyArray) -> AnyArray:
+        if self.target == "severity":
+            return np.asarray(labels, dtype=np.float32)
+        return super()._as_fitted(labels)
+
+    def _deviation(self, y: float) -> float:
+        if self.target != "severity":
+            return super()._deviation(y)
+        check_number("y", y, least=0)
+        if y > 1:
+            raise DataError(f"y: wanted a severity in [0, 1], got {y!r}")
+        return float(y * np.sqrt(self.background_prior_var + (1 - self.background_prior_var) * y**2))
 
     def _shown(self, salient: FloatArray) -> FloatArray:
         """In place of the severity, which is not known, the one that the classifier expects."""

@@ -221,7 +221,8 @@ class AlternatingTraining(pl.LightningModule):
         self.epoch_means[stage].clear()
         weighted = {f"{name}_weighted": w * means[name] for name, w in self.objective.weights.items()}
         loss = sum(weighted.values())
-        sums = {"loss": loss, "loss_without_mi": loss - weighted.get("mutual_information_weighted", 0.0)}
+        of_critic = sum(weighted.get(f"{name}_weighted", 0.0) for name in ("mutual_information", "critic"))
+        sums = {"loss": loss, "loss_without_mi": loss - of_critic}
         metrics = {f"{stage}_{name}": value for name, value in (sums | means | weighted).items()}
         self.log_dict(metrics, sync_dist=self.trainer.world_size > 1)
         return metrics

@@ -1,0 +1,165 @@
+"""What lies in a benchmark's folder: whose it is, how far each cell is, and all scores in one table."""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from sepvae.batch import Source
+from sepvae.benchmark.cells import SCORES, Cell
+from sepvae.benchmark.pixels import Pixels
+from sepvae.codes import Kind
+from sepvae.errors import RunFolderError
+from sepvae.files import read_table, write_whole
+from sepvae.runs.fitting import fingerprint
+from sepvae.runs.folder import read_recipe, write_table, write_versions
+
+CLAIM, RESULTS, STARTED, ERROR = "benchmark.yaml", "results.csv", "started", "error.txt"
+COLUMNS = [
+    *("recipe", "contender", "method", "preset", "ablation", "seed", "fold"),
+    *("probe", "space", "attribute", "population", "metric", "score", "low", "high", "chance", "p_value"),
+    *("n_train", "n_test", "n_test_groups", "seconds", "error"),
+]
+Cells = Sequence[Cell | Pixels]
+Parts = Sequence[tuple[Source, Source]]
+States = dict[str, str]
+
+
+def claim(
+    out: Path, *, recipe: str, parts: Parts, threads: int, permutations: int, kinds: Mapping[str, Kind]
+) -> None:
+    """
+    Note what the folder is a benchmark of; refuse another's.
+
+    Parameters
+    ----------
+    out : Path
+        The folder.
+    recipe : str
+        Its name.
+    parts : sequence of tuple of two Source
+        Train and test, of each fold.
+    threads, permutations : int
+        What numbers depend on.
+    kinds : mapping
+        Attributes.
+
+    Raises
+    ------
+    RunFolderError
+        If it holds something else.
+    """
+    digest = hashlib.sha256("".join(fingerprint(*part) for part in parts).encode()).hexdigest()
+    about: dict[str, Any] = {"recipe": recipe, "data": digest, "threads": threads}
+    about |= {"permutations": permutations, "attributes": dict(kinds)}
+    if (out / CLAIM).is_file():
+        old = yaml.safe_load((out / CLAIM).read_text(encoding="utf-8"))
+        for name, value in about.items():
+            if old.get(name) != value:
+                was = f"{name} was {old.get(name)}, now {value}"
+                raise RunFolderError(f"{out}: holds another benchmark ({was}); choose another --out")
+        return
+    if out.exists() and any(not file.name.startswith(f".{CLAIM}") for file in out.iterdir()):
+        raise RunFolderError(f"{out}: wanted a new folder or a benchmark's, but it holds other files")
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(out / CLAIM, yaml.safe_dump(about, sort_keys=False))
+    write_versions(out)
+
+
+def check_old(cells: Sequence[Cell], out: Path) -> None:
+    """
+    Refuse to mix fits with other keywords under one name.
+
+    Parameters
+    ----------
+    cells : sequence of Cell
+        All of the benchmark.
+    out : Path
+        Its folder.
+
+    Raises
+    ------
+    RunFolderError
+        If a cell was fitted otherwise.
+    """
+    for cell in cells:
+        folder = out / "cells" / cell.name
+        if not (folder / "recipe.yaml").is_file():
+            continue
+        old, now = read_recipe(folder)["keywords"], cell.keywords
+        if differing := [name for name in now if name in old and old[name] != now[name]]:
+            name = differing[0]
+            raise RunFolderError(
+                f"{folder}: was fitted with {name} {old[name]}, now {now[name]}; choose another --out, "
+                "or remove that folder"
+            )
+
+
+def states(cells: Cells, out: Path) -> States:
+    """
+    See how far each cell is, by its files.
+
+    Parameters
+    ----------
+    cells : sequence of Cell or Pixels
+        All of the benchmark.
+    out : Path
+        Its folder.
+
+    Returns
+    -------
+    dict of str to str
+        "waiting", "running", "finished" or "failed" by the cell's name.
+    """
+    return {cell.name: _state(out / "cells" / cell.name) for cell in cells}
+
+
+def collect(cells: Cells, out: Path, recipe: str) -> pd.DataFrame:
+    """
+    Gather what is finished of these cells into `results.csv`.
+
+    Parameters
+    ----------
+    cells : sequence of Cell or Pixels
+        All of the benchmark.
+    out : Path
+        Its folder.
+    recipe : str
+        Name, for the tables.
+
+    Returns
+    -------
+    DataFrame
+        A row per cell and score; one row with its error for a cell that failed.
+    """
+    tables = []
+    for cell in cells:
+        folder = out / "cells" / cell.name
+        if (folder / SCORES).is_file():
+            scores = read_table(folder / SCORES, ["attribute", "probe"])
+            known = (folder / "recipe.yaml").is_file()
+            tables.append(
+                scores.assign(**cell.about, seconds=read_recipe(folder)["seconds"] if known else None)
+            )
+        elif (folder / ERROR).is_file():
+            # A forwarded table tells nothing of a disk.
+            error = re.sub(r"/(?:[^/\s:]+/)+", "", (folder / ERROR).read_text(encoding="utf-8").strip())
+            tables.append(pd.DataFrame([{**cell.about, "error": error}]))
+    if not tables:
+        return pd.DataFrame(columns=COLUMNS)
+    results = pd.concat([table.dropna(axis=1, how="all") for table in tables], ignore_index=True)
+    results = results.assign(recipe=recipe).reindex(columns=COLUMNS)
+    results = results.astype({"seed": "Int64", "fold": "Int64"})
+    write_table(out / RESULTS, results)
+    return results
+
+
+def _state(folder: Path) -> str:
+    for file, state in ((SCORES, "finished"), (ERROR, "failed"), (STARTED, "running")):
+        if (folder / file).is_file():
+            return state
+    return "waiting"
