@@ -153,8 +153,7 @@ def collect(cells: Cells, out: Path, recipe: str) -> pd.DataFrame:
         return pd.DataFrame(columns=COLUMNS)
     results = pd.concat([table.dropna(axis=1, how="all") for table in tables], ignore_index=True)
     results = results.assign(recipe=recipe).reindex(columns=COLUMNS)
-    results = results.astype({"seed": "Int64", "fold": "Int64"})
-    write_table(out / RESULTS, results)
+    write_table(out / RESULTS, results.astype({"seed": "Int64", "fold": "Int64"}))  # without .0
     return results
 
 

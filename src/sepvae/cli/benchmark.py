@@ -84,7 +84,7 @@ def benchmark_as_told(
         )
     failed = results[results["error"].notna()]
     for row in failed.to_dict("records"):
-        which = [f", {name} {row[name]}" for name in ("seed", "fold") if not pd.isna(row[name])]
+        which = [f", {name} {row[name]:.0f}" for name in ("seed", "fold") if not pd.isna(row[name])]
         typer.echo(f"failed: {row['contender']}{''.join(which)}: {row['error']}")
     typer.echo(write_outputs(results, cells, out, columns, background=background, kinds=parts.kinds))
     typer.echo(f"tables, figures and all scores: {out}")
