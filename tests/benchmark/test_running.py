@@ -194,9 +194,13 @@ def test_tables_and_figures(finished):
     assert within["difference"].item() == pytest.approx(first["SepVAE (default)"] - first["MMcVAE (default)"])
 
 
-def test_on_a_dask_cluster(parts, finished, tmp_path):
+def test_on_a_dask_cluster(parts, finished, tmp_path, monkeypatch):
     distributed = pytest.importorskip("distributed", reason="dask is the extra sepvae[cluster]")
     cells, _, results, _ = finished
+    for name in ("MALLOC_TRIM_THRESHOLD_", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.setenv(
+            name, "1"
+        )  # dask sets them for its workers, and leaves them: here they go with the test
     cluster = distributed.LocalCluster(
         n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None
     )

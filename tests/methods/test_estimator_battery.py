@@ -38,7 +38,7 @@ LIVELY = {"max_epochs": 20, "batch_size": 16, "learning_rate": 1e-2}
 CHECKED = [
     SepVAE(**QUICK, **LIVELY, gamma=10),
     ConVAE(**QUICK, **LIVELY),
-    MMcVAE(**QUICK, **LIVELY),
+    MMcVAE(**QUICK, **LIVELY, beta_salient=0.1),
 ]
 
 

@@ -67,7 +67,8 @@ def judge_run(
         say(f"judging: {sentence}")
     learnt, scored = (codes["split"].to_numpy() == part for part in ("train", "test"))
     places, rows = _positions(train, codes["id"][learnt]), codes[scored]
-    on = {name: value for name, value in model.get_params().items() if name in ("num_workers", "accelerator")}
+    # A linear method has neither.
+    on = {name: getattr(model, name) for name in ("num_workers", "accelerator") if hasattr(model, name)}
     judges = []
     for question in questions:
         classes = np.full(len(train), -1)
