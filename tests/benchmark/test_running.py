@@ -1,5 +1,6 @@
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from joblib import parallel_config
@@ -8,6 +9,8 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from sepvae.benchmark import make_cells, run_benchmark, write_outputs
 from sepvae.benchmark.cells import CODES, SCORES
 from sepvae.benchmark.keeping import RESULTS, states
+from sepvae.benchmark.pixels import Pixels
+from sepvae.data import ArraySource
 from sepvae.errors import DataError, RunFolderError
 
 from .conftest import COLUMNS, KINDS, contender, make_source
@@ -48,6 +51,18 @@ def test_app_d_has_the_own_classifier_for_sepvae_and_a_network_for_the_others(fi
     )
     assert of_groups["SepVAE"] == {"linear", "own classifier"}
     assert of_groups["MMcVAE"] == of_groups["ContrastivePCA"] == of_groups["pixels"] == {"linear", "mlp"}
+
+
+def test_pixels_of_few_samples_are_not_drowned_by_rounding(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = np.repeat(["control", "patient"], 20)
+    train, test = (
+        ArraySource(rng.normal(size=(40, 80)) + 2.0 * (labels == "patient")[:, None], labels) for _ in "ab"
+    )
+    test = ArraySource(test.x, labels, ids=[f"test{i}" for i in range(40)])
+    Pixels(100, "control").run(train, test, tmp_path, kinds={}, n_permutations=0)
+    scores = pd.read_csv(tmp_path / SCORES).query("metric == 'auc' and probe == 'linear'")
+    assert scores["score"].item() > 0.95
 
 
 def test_its_state_was_told_until_the_end(finished):

@@ -101,7 +101,9 @@ class Pixels:  # numpydoc ignore=PR02
         if len(train.sample_shape) == 1:
             scaler = TableScaler().fit(x_train)
             x_train, x_test = scaler.transform(x_train), scaler.transform(x_test)
-        pca = PCA(min(self.n_components, *x_train.shape), random_state=0).fit(x_train)
+        # n samples span n - 1 directions about their mean; one more is rounding, which a scaler enlarges.
+        most = min(self.n_components, len(x_train) - 1, x_train.shape[1])
+        pca = PCA(most, random_state=0).fit(x_train)
         tables = []
         for source, x, name in ((train, x_train, "train"), (test, x_test, "test")):
             components = pca.transform(x).astype(np.float32)
