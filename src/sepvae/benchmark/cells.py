@@ -209,4 +209,5 @@ def read_cell_codes(folder: Path, kinds: Mapping[str, Kind]) -> pd.DataFrame:
         One row per sample; ids, groups, labels and categorical attributes are text.
     """
     words = ["id", "group", "label", "split"]
-    return read_table(folder / CODES, words + [name for name, kind in kinds.items() if kind == "categorical"])
+    words += [name for name, kind in kinds.items() if kind == "categorical"]
+    return read_table(folder / CODES, words).copy()  # in one piece: pandas warns of hundreds of columns apart
