@@ -58,14 +58,16 @@ def test_groups_are_severities_of_0_and_1_but_for_the_learnt_variance() -> None:
 @pytest.mark.parametrize(
     ("labels", "got"),
     [
-        ([0, 2] * 10, "got 0, 2"),
-        ([0.5, 1] * 10, "got 0.5, 1.0"),
-        ([0, 0] * 10, "got 0"),
-        (["a", "b"] * 10, "got a"),
+        ([0, 2] * 10, "0 to 2"),
+        ([0.5, 1] * 10, "0.5 to 1.0"),
+        ([0, 0] * 10, "0 to 0"),
+        (["a", "b"] * 10, ".*a"),
     ],
 )
 def test_bad_severities(labels: list[Any], got: str) -> None:
-    with pytest.raises(DataError, match=rf"wanted numbers in \[0, 1\], 0 for the background, {got}"):
+    with pytest.raises(
+        DataError, match=rf"wanted numbers in .*, with 0 for the background and some above; got {got}"
+    ):
         SepVAE(2, 2, **QUICK).fit(np.random.default_rng(0).normal(size=(20, 5)), labels)
 
 

@@ -202,3 +202,12 @@ def test_differences_come_with_interval_and_kind():
         "",
         "The arrow says which way is better. Accuracy and AUC in percentage points.",
     ]
+
+
+def test_a_collapsed_salient_space_is_told():
+    results = pd.DataFrame({"contender": ["A", "A"], "seed": [0, 1], "fold": [None, None], "error": None})
+    results = results.assign(attribute=None, population=None, probe=None, chance=None)
+    results = results.assign(metric="active_units", space="salient", score=[0.0, 16.0])
+    column = ScoreColumn("units", "", "", "salient", "active_units", "", "high")
+    note = benchmark_table(results, [column]).note
+    assert note.endswith("No salient dimension in use, so that scores of salient say little: A seed 0.")

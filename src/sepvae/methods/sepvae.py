@@ -252,9 +252,10 @@ class SepVAE(ContrastiveVAE):  # numpydoc ignore=PR02
             raise DataError(f"background: wanted None, for severities have it at 0, got {self.background!r}")
         numbers = isinstance(labels[0], int | float | np.number)
         if not numbers or np.min(labels) != 0 or np.max(labels) > 1 or np.max(labels) == 0:
+            got = f"{np.min(labels)} to {np.max(labels)}" if numbers else f"{labels[0]!r}"
             raise DataError(
-                "labels: with target='severity' wanted numbers in [0, 1], 0 for the background, got "
-                f"{', '.join(map(str, np.unique(labels)[:5]))}"
+                "labels: with target='severity' wanted numbers in [0, 1], with 0 for the background and some "
+                f"above; got {got}"
             )
         return np.array([0.0, 1.0]), np.arange(2), np.asarray(labels, dtype=np.float32)
 

@@ -166,7 +166,7 @@ class Recipe(_Part):  # numpydoc ignore=PR02
     ----------
     title : str
         What it is about.
-    source : str
+    source : str, default=None
         Where it is published.
     note : str, default=None
         What differs from there, or is not possible yet.
@@ -182,7 +182,7 @@ class Recipe(_Part):  # numpydoc ignore=PR02
     """
 
     title: str
-    source: str
+    source: str | None = None
     note: str | None = None
     reader: Reader
     data: Data = Field(default_factory=Data)

@@ -278,8 +278,17 @@ def _note(
         f"Runs: {same or ', '.join(f'{name} {n}' for name, n in runs.items())}.",
         f"Scores of fewer runs: {'; '.join(fewer)}." if fewer else "",
         f"Failed cells: {'; '.join(failed) or 'none'}.",
+        f"No salient dimension in use, so that scores of salient say little: {'; '.join(collapsed)}."
+        if (collapsed := _collapsed(results))
+        else "",
     ]
     return " ".join(filter(None, sentences))
+
+
+def _collapsed(results: "pd.DataFrame") -> list[str]:
+    """Runs whose salient means do not vary over targets."""
+    rows = results[_reads(results["metric"], "active_units") & _reads(results["space"], "salient")]
+    return [_run_name(*run) for run in rows.loc[rows["score"] == 0, RUN].to_numpy().tolist()]
 
 
 def _percent_note(columns: Sequence[ScoreColumn], unit: str) -> str:
