@@ -40,7 +40,7 @@ def fit_as_told(
     """Fit on DATA as a recipe and options say; the first of several processes writes and prints."""
     from sepvae.cli.keywords import make_model
     from sepvae.runs import check_new_run, fit_run
-    from sepvae.training.processes import check_launch, is_first
+    from sepvae.training.processes import check_launch
 
     chosen = None
     if recipe is not None:
@@ -51,9 +51,8 @@ def fit_as_told(
         check_data(data, chosen)
         options = with_recipe(options, chosen, typed)
     model = make_model(method, preset, chosen, pairs, background=options["background"])
-    processes = getattr(model, "devices", 1), getattr(model, "num_nodes", 1)  # a linear method has one
-    check_launch(*processes)
-    first = is_first(*processes)
+    check_launch(getattr(model, "devices", 1), getattr(model, "num_nodes", 1))  # a linear method has one
+    first = model.is_first_process()
     say = typer.echo if first else _silence
     if first:
         check_new_run(out)
