@@ -191,3 +191,15 @@ def test_the_live_table_has_a_sign_for_each_cell() -> None:
     assert "SepVAE (default)  ✓▶" in text
     assert "MMcVAE (default)  ✗·" in text
     assert "2 of 4 cells, 2 min, about 2 min left" in text
+
+
+def test_the_live_table_counts_the_pixels_too() -> None:
+    from rich.console import Console
+
+    from sepvae.benchmark import make_cells, parse_contender
+
+    cells = make_cells([parse_contender("SepVAE")], [0], 1)
+    states = {"pixels-32": "finished", cells[0].name: "finished"}
+    console = Console(record=True, width=80, file=io.StringIO())
+    console.print(table_of(cells, states, 60, own=2))
+    assert "2 of 2 cells, 1 min, about 0 min left" in console.export_text()

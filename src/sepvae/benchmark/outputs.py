@@ -28,6 +28,7 @@ from sepvae.runs.folder import write_table
 
 OWN = "own"  # App. D: SepVAE's own classifier, an independent network for the others
 Kinds = Mapping[str, Kind]
+Codes = Mapping[str, pd.DataFrame]  # of each contender, from its first cell
 
 
 def write_outputs(
@@ -65,19 +66,27 @@ def write_outputs(
     by_classifier = results["probe"].isin(["own classifier", "mlp"])
     results = results.assign(probe=results["probe"].where(~by_classifier, OWN))
     table = benchmark_table(results, columns)
-    write_whole(out / "table.md", to_markdown(table) + "\n")
+    in_markdown = to_markdown(table)
+    write_whole(out / "table.md", in_markdown + "\n")
     write_whole(out / "table.tex", to_latex(table) + "\n")
-    pairs = _differences(results, cells, out, columns, kinds)
+    firsts = _firsts(cells, out)
+    codes = {name: read_cell_codes(folder, kinds) for name, folder in firsts.items()}
+    pairs = _differences(results, cells, codes, columns, kinds)
     if pairs:
         rows = [{"score": p.column.title, "a": p.a, "b": p.b, **p.difference._asdict()} for p in pairs]
         write_table(out / "differences.csv", pd.DataFrame(rows))
         write_whole(out / "differences.md", difference_table(pairs) + "\n")
-    _draw(cells, out, columns, background, kinds)
-    return to_markdown(table)
+    if codes:
+        _draw(out, firsts, codes, columns, background)
+    return in_markdown
 
 
 def _differences(
-    results: pd.DataFrame, cells: Sequence[Cell], out: Path, columns: Sequence[ScoreColumn], kinds: Kinds
+    results: pd.DataFrame,
+    cells: Sequence[Cell],
+    codes: Codes,
+    columns: Sequence[ScoreColumn],
+    kinds: Kinds,
 ) -> list[ComparedPair]:
     """The first contender beside each other one: over seeds or folds, and over test groups within one fit."""
     first, *others = dict.fromkeys(cell.contender.name for cell in cells)
@@ -90,18 +99,15 @@ def _differences(
                 if len(of_first) > 1:
                     over_runs = difference_over_runs(of_first, of_other)
                     pairs.append(ComparedPair(column, first, other, over_runs))
-                pairs += _within_one_fit(cells, out, column, first, other, kinds)
+                pairs += _within_one_fit(codes, column, first, other, kinds)
     return pairs
 
 
 def _within_one_fit(
-    cells: Sequence[Cell], out: Path, column: ScoreColumn, first: str, other: str, kinds: Kinds
+    codes: Codes, column: ScoreColumn, first: str, other: str, kinds: Kinds
 ) -> list[ComparedPair]:
     """Of linear probes: their difference on resampled test groups, in the first seed (and fold) of both."""
-    if column.probe != "linear":
-        return []
-    codes = _first_codes([cell for cell in cells if cell.contender.name in (first, other)], out, kinds)
-    if len(codes) < 2:
+    if column.probe != "linear" or first not in codes or other not in codes:
         return []
     question = column.attribute, column.population, cast(Space, column.space), column.metric
     try:
@@ -112,36 +118,28 @@ def _within_one_fit(
 
 
 def _draw(
-    cells: Sequence[Cell], out: Path, columns: Sequence[ScoreColumn], background: str, kinds: Kinds
+    out: Path, firsts: dict[str, Path], codes: Codes, columns: Sequence[ScoreColumn], background: str
 ) -> None:
     """The paper's Fig. 4 and Fig. 3, contender beside contender, each with its first seed."""
-    codes = _first_codes(cells, out, kinds)
-    if not codes:
-        return
     attributes = [column.attribute for column in columns if column.attribute not in ("", "label")]
     color = attributes[0] if attributes else "label"
     tests = {name: table[table["split"] == "test"] for name, table in codes.items()}
     ratios = {name: variance_ratio(table, "salient") for name, table in tests.items()}
     save_figure(out, "salient_spaces", salient_scatters(tests, color, ratios=ratios))
     examples = {}
-    for cell in _firsts(cells, out).values():
-        with np.load(out / "cells" / cell.name / "examples.npz", allow_pickle=False) as arrays:
-            examples[cell.contender.name] = {name: arrays[name] for name in arrays.files}
+    for contender, folder in firsts.items():
+        with np.load(folder / "examples.npz", allow_pickle=False) as arrays:
+            examples[contender] = {name: arrays[name] for name in arrays.files}
     if all(arrays["inputs"].ndim == 4 for arrays in examples.values()):
         save_figure(out, "reconstructions", reconstruction_columns(examples, background=background))
 
 
-def _firsts(cells: Sequence[Cell], out: Path) -> dict[str, Cell]:
-    """The first cell of each contender, if it is finished: the same seed and fold for all."""
+def _firsts(cells: Sequence[Cell], out: Path) -> dict[str, Path]:
+    """Folder of the first cell of each contender, if it has codes: the same seed and fold for all."""
     seed, fold = cells[0].seed, cells[0].fold
-    return {
-        cell.contender.name: cell
+    folders = {
+        cell.contender.name: out / "cells" / cell.name
         for cell in cells
-        if (cell.seed, cell.fold) == (seed, fold) and (out / "cells" / cell.name / CODES).is_file()
+        if (cell.seed, cell.fold) == (seed, fold)
     }
-
-
-def _first_codes(cells: Sequence[Cell], out: Path, kinds: Kinds) -> dict[str, pd.DataFrame]:
-    return {
-        name: read_cell_codes(out / "cells" / cell.name, kinds) for name, cell in _firsts(cells, out).items()
-    }
+    return {name: folder for name, folder in folders.items() if (folder / CODES).is_file()}

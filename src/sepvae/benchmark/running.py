@@ -115,7 +115,7 @@ def run_benchmark(
             for file in (STARTED, ERROR):
                 (out / "cells" / name / file).unlink(missing_ok=True)
     with _watched(everything, out, recipe, watch):
-        while todo := [cell for cell in everything if states([cell], out)[cell.name] == "waiting"]:
+        while todo := _waiting(everything, out):
             try:
                 Parallel(n_jobs=jobs, batch_size=1)(
                     delayed(_attempt)(cell, *parts[cell.fold or 0], out / "cells" / cell.name, **how)
@@ -124,6 +124,11 @@ def run_benchmark(
             except TerminatedWorkerError:
                 _blame(todo, out)
     return collect(everything, out, recipe)
+
+
+def _waiting(cells: Cells, out: Path) -> Cells:
+    seen = states(cells, out)
+    return [cell for cell in cells if seen[cell.name] == "waiting"]
 
 
 def _pixels(cells: Sequence[Cell], background: str) -> list[Pixels]:

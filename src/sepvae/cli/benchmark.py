@@ -179,10 +179,10 @@ def table_of(cells: "Sequence[Cell]", states: dict[str, str], seconds: float, *,
     for cell in cells:
         signs[cell.contender.name] = signs.get(cell.contender.name, "") + SIGNS[states[cell.name]]
     done = sum(state in ("finished", "failed") for state in states.values())
-    left = f", about {seconds / own * (len(cells) - done) / 60:.0f} min left" if own else ""
+    left = f", about {seconds / own * (len(states) - done) / 60:.0f} min left" if own else ""
     table = Table(box=None)
     table.add_column("contender")
     table.add_column("cells")
     for name, row in signs.items():
         table.add_row(name, row)
-    return Group(table, f"{done} of {len(cells)} cells, {seconds / 60:.0f} min{left}")
+    return Group(table, f"{done} of {len(states)} cells, {seconds / 60:.0f} min{left}")

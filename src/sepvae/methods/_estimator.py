@@ -312,9 +312,8 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
-        tags.classifier_tags = ClassifierTags(
-            multi_class=False
-        )  # two labels, whether or not it predicts them
+        # Two labels, whether or not it predicts them.
+        tags.classifier_tags = ClassifierTags(multi_class=False)
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = []
         return tags

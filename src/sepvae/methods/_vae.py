@@ -80,16 +80,8 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
 
     # How a fit is run, and on what machine, not what was fitted: left out of a model's file.
     not_saved: ClassVar[tuple[str, ...]] = (
-        *(
-            "progress_bar",
-            "compile",
-            "accelerator",
-            "devices",
-            "num_nodes",
-            "strategy",
-            "logger",
-            "callbacks",
-        ),
+        *("progress_bar", "compile", "logger", "callbacks"),
+        *("accelerator", "devices", "num_nodes", "strategy"),
     )
 
     def __init_subclass__(cls) -> None:
@@ -242,11 +234,11 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
     def _as_fitted(self, labels: AnyArray) -> AnyArray:
         """Each sample's number, by the labels that were fitted; a batch may hold one of them only."""
         known = self.classes_[self._order]
-        if unknown := sorted({str(label) for label in labels if label not in known}):
-            raise DataError(
-                f"y: wanted labels that were fitted ({', '.join(map(str, known))}), got {unknown[0]}"
-            )
-        return np.array([int(np.flatnonzero(known == label)[0]) for label in labels])
+        numbers: IntArray = pd.Index(known).get_indexer(pd.Index(labels))
+        if unknown := sorted(map(str, labels[numbers < 0])):
+            fitted = ", ".join(map(str, known))
+            raise DataError(f"y: wanted labels that were fitted ({fitted}), got {unknown[0]}")
+        return numbers
 
     def _probabilities(self, salient: FloatArray) -> FloatArray:
         """Of each group, the background first."""

@@ -284,11 +284,8 @@ class SepVAE(ContrastiveVAE):  # numpydoc ignore=PR02
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         if self.target == "severity":
-            tags.estimator_type, tags.classifier_tags, tags.regressor_tags = (
-                "regressor",
-                None,
-                RegressorTags(),
-            )
+            tags.estimator_type, tags.classifier_tags = "regressor", None
+            tags.regressor_tags = RegressorTags()
         return tags
 
     def _as_fitted(self, labels: AnyArray) -> AnyArray:
@@ -302,7 +299,8 @@ class SepVAE(ContrastiveVAE):  # numpydoc ignore=PR02
         check_number("y", y, least=0)
         if y > 1:
             raise DataError(f"y: wanted a severity in [0, 1], got {y!r}")
-        return float(y * np.sqrt(self.background_prior_var + (1 - self.background_prior_var) * y**2))
+        prior, severity = self._objective().prior, torch.tensor([y], dtype=torch.float64)
+        return float(prior.presence(severity) * prior.variance(severity).sqrt())
 
     def _shown(self, salient: FloatArray) -> FloatArray:
         """In place of the severity, which is not known, the one that the classifier expects."""
