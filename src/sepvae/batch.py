@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from sepvae.grid import Grid
+
 IntArray = npt.NDArray[np.intp]
 AnyArray = npt.NDArray[Any]
 
@@ -20,25 +22,23 @@ class Batch:  # numpydoc ignore=PR02
     Parameters
     ----------
     x : ndarray of shape (n, features), (n, channels, h, w) or (n, channels, d, h, w)
-        The samples: images as uint8 or as floats in [0, 1], tables as floats that may be NaN.
+        The samples: images as uint8 or as floats in [0, 1], volumes as floats of any range, tables as floats
+        that may be NaN.
     y : ndarray of shape (n,)
         The label of each, as the user wrote it.
     id : ndarray of shape (n,)
         The name of each, unique within its source.
     group : ndarray of shape (n,)
         What must not be split: the patient, the mouse. Equal to `id` where nothing is known.
-    covariates : ndarray of shape (n, k) or None, default=None
-        Nuisance variables for the decoder, or None. No model uses them yet.
-    mask : ndarray of the shape of `x` or None, default=None
-        Where `x` counts, or None for everywhere. No model uses it yet.
+    covariates : DataFrame of n rows or None, default=None
+        What else is known of each: the source's attributes.
     """
 
     x: AnyArray
     y: AnyArray
     id: AnyArray
     group: AnyArray
-    covariates: AnyArray | None = None
-    mask: AnyArray | None = None
+    covariates: pd.DataFrame | None = None
 
 
 class Source(Protocol):
@@ -48,6 +48,8 @@ class Source(Protocol):
     `ids`, `groups` and `labels` are as in `Batch`, of all samples; `sample_shape` is the shape of one,
     `attributes` a table of whatever else is known about each (an empty cell where one does not apply).
     `in_memory` says whether samples are at hand; those that are not are taken by worker processes.
+    Volumes have a `grid`, and `native` says what each was before it was normalised: columns mean, sd (of the
+    voxels that count, in the units of the input) and axes (its orientation). Tables may have `feature_names`.
     """
 
     @property
@@ -62,6 +64,12 @@ class Source(Protocol):
     def sample_shape(self) -> tuple[int, ...]: ...  # numpydoc ignore=GL08
     @property
     def in_memory(self) -> bool: ...  # numpydoc ignore=GL08
+    @property
+    def grid(self) -> Grid | None: ...  # numpydoc ignore=GL08
+    @property
+    def native(self) -> pd.DataFrame | None: ...  # numpydoc ignore=GL08
+    @property
+    def feature_names(self) -> Sequence[str] | None: ...  # numpydoc ignore=GL08
 
     def __len__(self) -> int: ...
 
@@ -105,6 +113,30 @@ def chunks(n: int, size: int) -> Iterator[IntArray]:
     """
     for start in range(0, n, size):
         yield np.arange(start, min(start + size, n))
+
+
+def at_once(sample_shape: Sequence[int], most: int = 512) -> int:
+    """
+    Say how many samples to hold together, so that memory does not grow with their size.
+
+    Parameters
+    ----------
+    sample_shape : sequence of int
+        Of one sample.
+    most : int, default=512
+        No more than this.
+
+    Returns
+    -------
+    int
+        1 or more: what makes 64 MB of float32.
+
+    Examples
+    --------
+    >>> at_once((3, 64, 64)), at_once((1, 128, 128, 128))
+    (512, 7)
+    """
+    return max(1, min(most, int(64e6 / (4 * np.prod(sample_shape)))))
 
 
 def gather(n: int, parts: Iterable[Sequence[AnyArray]]) -> list[AnyArray]:

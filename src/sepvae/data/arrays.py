@@ -9,6 +9,7 @@ import pandas as pd
 from sepvae.batch import AnyArray, Batch, IntArray
 from sepvae.checks import check_attribute_names
 from sepvae.errors import DataError
+from sepvae.grid import Grid
 
 
 class _Described:
@@ -21,6 +22,9 @@ class _Described:
         groups: AnyArray | Sequence[Any] | None,
         ids: AnyArray | Sequence[Any] | None,
         attributes: pd.DataFrame | None,
+        feature_names: Sequence[str] | None = None,
+        grid: Grid | None = None,
+        native: pd.DataFrame | None = None,
     ) -> None:
         self.labels: AnyArray = np.asarray(labels)
         self.ids: AnyArray = np.asarray([str(i) for i in range(n)] if ids is None else ids)
@@ -28,10 +32,12 @@ class _Described:
         self.attributes = (
             pd.DataFrame(index=range(n)) if attributes is None else attributes.reset_index(drop=True)
         )
+        self.feature_names, self.grid = feature_names, grid
+        self.native = None if native is None else native.reset_index(drop=True)
         if missing := int(pd.isna(self.groups).sum()):
             raise DataError(f"groups: {missing} of {n} samples have none; name their patients, or drop them")
-        for name in ("labels", "groups", "ids", "attributes"):
-            if len(getattr(self, name)) != n:
+        for name in ("labels", "groups", "ids", "attributes", "native"):
+            if getattr(self, name) is not None and len(getattr(self, name)) != n:
                 raise DataError(f"{name}: wanted one per sample ({n}), got {len(getattr(self, name))}")
         if len(set(self.ids.tolist())) != n:
             twice = pd.Series(self.ids)[pd.Series(self.ids).duplicated()].tolist()[0]
@@ -55,7 +61,8 @@ class _Described:
         Batch
             The samples, in that order.
         """
-        return Batch(self._read(indices), self.labels[indices], self.ids[indices], self.groups[indices])
+        about = self.labels[indices], self.ids[indices], self.groups[indices]
+        return Batch(self._read(indices), *about, self.attributes.iloc[indices])
 
     def _read(self, indices: IntArray) -> AnyArray:
         """The samples themselves."""
@@ -68,6 +75,9 @@ class _Described:
             "groups": self.groups[indices],
             "ids": self.ids[indices],
             "attributes": self.attributes.iloc[indices],
+            "feature_names": self.feature_names,
+            "grid": self.grid,
+            "native": None if self.native is None else self.native.iloc[indices],
         }
 
 
@@ -87,6 +97,12 @@ class ArraySource(_Described):
         Unique names; by default "0", "1", ...
     attributes : DataFrame of n rows, default=None
         What else is known.
+    feature_names : sequence of str, default=None
+        Names of the columns of a table.
+    grid : Grid or None, default=None
+        Where the voxels of volumes are; x then has its `size`.
+    native : DataFrame of n rows, default=None
+        What volumes were before they were normalised, as in `sepvae.batch.Source`.
 
     Raises
     ------
@@ -110,9 +126,12 @@ class ArraySource(_Described):
         groups: AnyArray | Sequence[Any] | None = None,
         ids: AnyArray | Sequence[Any] | None = None,
         attributes: pd.DataFrame | None = None,
+        feature_names: Sequence[str] | None = None,
+        grid: Grid | None = None,
+        native: pd.DataFrame | None = None,
     ) -> None:
-        self.x = native(np.asarray(x))
-        super().__init__(len(self.x), labels, groups, ids, attributes)
+        self.x = as_tensors_take(np.asarray(x))
+        super().__init__(len(self.x), labels, groups, ids, attributes, feature_names, grid, native)
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -158,7 +177,7 @@ class StreamSource(_Described):
         Of one sample.
     labels : array-like of shape (n,)
         The label of each.
-    groups, ids, attributes : array-like, default=None
+    groups, ids, attributes, feature_names, grid, native : object, default=None
         As in `ArraySource`.
     positions : ndarray of int of shape (n,), default=None
         Where `read` finds each; by default at 0 .. n - 1.
@@ -186,9 +205,12 @@ class StreamSource(_Described):
         groups: AnyArray | Sequence[Any] | None = None,
         ids: AnyArray | Sequence[Any] | None = None,
         attributes: pd.DataFrame | None = None,
+        feature_names: Sequence[str] | None = None,
+        grid: Grid | None = None,
+        native: pd.DataFrame | None = None,
         positions: IntArray | None = None,
     ) -> None:
-        super().__init__(len(labels), labels, groups, ids, attributes)
+        super().__init__(len(labels), labels, groups, ids, attributes, feature_names, grid, native)
         self.read, self.sample_shape = read, sample_shape
         self.positions = np.arange(len(labels)) if positions is None else positions
 
@@ -213,7 +235,7 @@ class StreamSource(_Described):
         return StreamSource(self.read, self.sample_shape, **about, positions=self.positions[indices])
 
 
-def native(x: AnyArray) -> AnyArray:
+def as_tensors_take(x: AnyArray) -> AnyArray:
     """
     Give numbers as tensors take them: in the byte order of this machine, of 64 bits at most.
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from sepvae.batch import AnyArray, IntArray
-from sepvae.data.arrays import native
+from sepvae.data.arrays import as_tensors_take
 from sepvae.errors import DataError
 
 
@@ -46,7 +46,7 @@ class MappedArray:  # numpydoc ignore=PR02
 
     def __call__(self, positions: IntArray) -> AnyArray:
         """Read some rows."""
-        return native(np.ascontiguousarray(self.whole()[self.rows[positions]]))
+        return as_tensors_take(np.ascontiguousarray(self.whole()[self.rows[positions]]))
 
     def whole(self) -> AnyArray:
         """

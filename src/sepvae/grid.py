@@ -1,0 +1,188 @@
+"""`Grid`: where the voxels of a brain are, which of them count, and what window of them a network sees."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:  # numpydoc ignore=PR02
+    """
+    Voxels that all volumes share, along the axes R, A, S: rightwards, to the front, upwards.
+
+    Parameters
+    ----------
+    shape : tuple of three int
+        Voxels along each axis.
+    affine : ndarray of shape (4, 4)
+        From indices of voxels to millimetres.
+    size : tuple of three int, default=shape
+        What the network sees: the centre of the grid, cropped or padded along each axis.
+    mask : ndarray of bool, of shape `shape`, or None, default=None
+        Voxels that count, the brain; None for all.
+    axes : str, default="RAS"
+        Orientation in which maps of a group are written: that of the first image.
+
+    Examples
+    --------
+    >>> grid = Grid((3, 4, 5), np.diag([2.0, 2.0, 2.0, 1.0]), size=(4, 4, 4))
+    >>> window = grid.window(np.ones((3, 4, 5)))
+    >>> window.shape, int(window.sum()), grid.back(window).shape
+    ((4, 4, 4), 48, (3, 4, 5))
+    """
+
+    shape: Shape
+    affine: npt.NDArray[np.float64]
+    size: Shape = (0, 0, 0)
+    mask: npt.NDArray[np.bool_] | None = None
+    axes: str = "RAS"
+
+    def __post_init__(self) -> None:
+        if not any(self.size):
+            object.__setattr__(self, "size", self.shape)
+
+    def __str__(self) -> str:
+        return f"{told(self.shape)} voxels of {told(self.voxel_size)} mm"
+
+    @property
+    def voxel_size(self) -> npt.NDArray[np.float64]:  # numpydoc ignore=RT01
+        """Edges of a voxel, in millimetres."""
+        edges: npt.NDArray[np.float64] = np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0))
+        return edges
+
+    @property
+    def window_mask(self) -> npt.NDArray[np.bool_] | None:  # numpydoc ignore=RT01
+        """The mask as the network sees it; padding does not count."""
+        return None if self.mask is None else self.window(self.mask)
+
+    def same_place(self, other: "Grid") -> bool:
+        """
+        Whether voxels of both are at the same places, to a thousandth of a voxel.
+
+        Parameters
+        ----------
+        other : Grid
+            The other.
+
+        Returns
+        -------
+        bool
+            Windows and masks may differ.
+        """
+        least = 1e-3 * self.voxel_size.min()
+        corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)], dtype=float)
+        corners[:, :3] *= np.array(self.shape) - 1
+        apart = corners @ (self.affine - other.affine).T
+        return self.shape == other.shape and bool(np.abs(apart).max() < least)
+
+    def window(self, voxels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """
+        Take what the network sees: crop or pad with zeros, at the centre.
+
+        Parameters
+        ----------
+        voxels : ndarray of shape (.., *shape)
+            On the whole grid.
+
+        Returns
+        -------
+        ndarray of shape (.., *size)
+            New memory.
+        """
+        return _centred(voxels, self.size)
+
+    def back(self, window: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """
+        Put what the network gave in its place; zero where it saw nothing, and out of the mask.
+
+        Parameters
+        ----------
+        window : ndarray of shape (.., *size)
+            As the network gives it.
+
+        Returns
+        -------
+        ndarray of shape (.., *shape)
+            New memory.
+        """
+        voxels = _centred(window, self.shape)
+        return voxels if self.mask is None else voxels * self.mask
+
+    def state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+        """
+        Give all of it to be kept in files.
+
+        Returns
+        -------
+        arrays : dict of str to ndarray
+            Affine, and mask if there is one.
+        about : dict
+            All else, as JSON takes it.
+        """
+        arrays: dict[str, npt.NDArray[Any]] = {"affine": self.affine}
+        if self.mask is not None:
+            arrays["mask"] = self.mask
+        return arrays, {"shape": list(self.shape), "size": list(self.size), "axes": self.axes}
+
+    @classmethod
+    def from_state(cls, arrays: Mapping[str, npt.NDArray[Any]], about: Mapping[str, Any]) -> Self:
+        """
+        Make it again.
+
+        Parameters
+        ----------
+        arrays, about : mapping
+            What `state` gave.
+
+        Returns
+        -------
+        Grid
+            The same.
+        """
+        shape, size = (_three(about[name]) for name in ("shape", "size"))
+        return cls(shape, arrays["affine"], size, arrays.get("mask"), about["axes"])
+
+
+def told(numbers: Any) -> str:
+    """
+    Write numbers of three axes.
+
+    Parameters
+    ----------
+    numbers : sequence
+        Of voxels or millimetres.
+
+    Returns
+    -------
+    str
+        Such as "64 x 64 x 48".
+
+    Examples
+    --------
+    >>> told((1.5, 2, 2))
+    '1.5 x 2 x 2'
+    """
+    return " x ".join(f"{float(n):g}" for n in numbers)
+
+
+def _three(numbers: Any) -> Shape:
+    a, b, c = (int(n) for n in numbers)
+    return a, b, c
+
+
+def _centred(voxels: npt.NDArray[Any], shape: Shape) -> npt.NDArray[Any]:
+    """Crop or pad the last three axes; there and back again puts every voxel where it was."""
+    result = np.zeros((*voxels.shape[:-3], *shape), voxels.dtype)
+    into, out_of = [], []
+    for old, new in zip(voxels.shape[-3:], shape, strict=True):
+        # One rounding for both ways: the middle of an odd excess goes to the same side.
+        excess, n = abs(old - new) // 2, min(old, new)
+        into.append(slice(excess, excess + n) if new > old else slice(0, n))
+        out_of.append(slice(excess, excess + n) if old > new else slice(0, n))
+    result[..., *into] = voxels[..., *out_of]
+    return result
