@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -50,15 +51,15 @@ class Grid:  # numpydoc ignore=PR02
         return f"{told(self.shape)} voxels of {told(self.voxel_size)} mm"
 
     @property
-    def voxel_size(self) -> npt.NDArray[np.float64]:  # numpydoc ignore=RT01
+    def voxel_size(self) -> npt.NDArray[np.float64]:  # numpydoc ignore=RT01,SS05
         """Edges of a voxel, in millimetres."""
         edges: npt.NDArray[np.float64] = np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0))
         return edges
 
-    @property
-    def window_mask(self) -> npt.NDArray[np.bool_] | None:  # numpydoc ignore=RT01
-        """The mask as the network sees it; padding does not count."""
-        return None if self.mask is None else self.window(self.mask)
+    @cached_property
+    def counts(self) -> npt.NDArray[np.bool_]:  # numpydoc ignore=RT01,SS05
+        """Voxels of the window that count, of shape `size`: those of the mask, without padding."""
+        return self.window(np.ones(self.shape, dtype=bool) if self.mask is None else self.mask)
 
     def same_place(self, other: "Grid") -> bool:
         """

@@ -15,6 +15,7 @@ from sepvae.errors import DataError
 
 if TYPE_CHECKING:
     from sepvae.data.brats import Slice
+    from sepvae.data.nifti import Volumes
 
 OF_EVERY_SAMPLE = ["id", "group", "label", "split"]  # columns of `about`; all others are attributes
 
@@ -35,6 +36,10 @@ class Listing:  # numpydoc ignore=PR02
         Where the images are, files or slices of volumes; empty for rows of an array.
     array : MappedArray or None, default=None
         Where the rows are.
+    volumes : Volumes or None, default=None
+        Where the volumes are.
+    features : DataFrame of n rows or None, default=None
+        Measures of regions, as float64, missing where there is a gap.
     kinds : dict, default={}
         "categorical" or "continuous" for attributes whose kind the user has named.
     background : label or None, default=None
@@ -55,6 +60,8 @@ class Listing:  # numpydoc ignore=PR02
     about: pd.DataFrame
     files: "Sequence[Path | Slice]" = ()
     array: MappedArray | None = None
+    volumes: "Volumes | None" = None
+    features: pd.DataFrame | None = None
     kinds: Mapping[str, Kind] = field(default_factory=dict)
     background: str | None = None
     grouped: bool = False
@@ -96,8 +103,15 @@ class Listing:  # numpydoc ignore=PR02
         about = self.about.iloc[rows].reset_index(drop=True)
         files = [self.files[i] for i in rows.tolist()] if len(self.files) else ()
         missing = set(about["id"]).intersection(self.missing)
-        array = None if self.array is None else self.array.select(rows)
-        return replace(self, about=about, files=files, array=array, missing=sorted(missing))
+        return replace(
+            self,
+            about=about,
+            files=files,
+            array=None if self.array is None else self.array.select(rows),
+            volumes=None if self.volumes is None else self.volumes.select(rows),
+            features=None if self.features is None else self.features.iloc[rows].reset_index(drop=True),
+            missing=sorted(missing),
+        )
 
     def limited(self, limit: int | None, limit_by: str | None = None) -> Self:
         """

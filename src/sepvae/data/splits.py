@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.model_selection import GroupShuffleSplit, StratifiedGroupKFold, train_test_split
+from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
 from sepvae.batch import AnyArray, IntArray, Source
 from sepvae.data.cells import read_cells
@@ -74,49 +74,6 @@ def split(
         train, test = _split_groups(pd.factorize(label)[0], strata, group_codes, test_size, random_state)
     _check_sides(train, test, label, f"give more groups of it, or a test_size nearer to 0.5 than {test_size}")
     return np.sort(train), np.sort(test)
-
-
-def make_folds(
-    labels: AnyArray | Sequence[Any],
-    groups: AnyArray | Sequence[Any],
-    n_folds: int,
-    *,
-    random_state: int = 0,
-) -> list[tuple[IntArray, IntArray]]:
-    """
-    Split samples in folds, each the test of one split, stratified by label, with every group whole.
-
-    Parameters
-    ----------
-    labels, groups : array-like of shape (n,)
-        As for `split`.
-    n_folds : int
-        How many, 2 or more.
-    random_state : int, default=0
-        Draws the folds.
-
-    Returns
-    -------
-    list of tuple of two ndarray of int
-        Positions for training and test, in order.
-
-    Raises
-    ------
-    DataError
-        If a label has fewer groups than there are folds.
-
-    Examples
-    --------
-    >>> folds = make_folds(["ill"] * 6 + ["well"] * 4, range(10), 2)
-    >>> [len(test) for _, test in folds]
-    [5, 5]
-    """
-    label, group = np.asarray(labels), np.asarray(groups)
-    for name in np.unique(label):
-        if (n := len(np.unique(group[label == name]))) < n_folds:
-            raise DataError(f"folds: wanted {n_folds} groups or more of each label, got {n} of {name}")
-    folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=random_state)
-    return [(np.sort(train), np.sort(test)) for train, test in folds.split(label, label, group)]
 
 
 def given_split(parts: AnyArray, groups: AnyArray, labels: AnyArray) -> tuple[IntArray, IntArray]:
@@ -211,7 +168,12 @@ def read_split(path: str | Path, ids: AnyArray) -> AnyArray:
 
 
 def choose_split(
-    about: pd.DataFrame, *, file: str | Path | None = None, test_size: float = 0.2, random_state: int = 0
+    about: pd.DataFrame,
+    *,
+    file: str | Path | None = None,
+    test_size: float = 0.2,
+    stratify: AnyArray | None = None,
+    random_state: int = 0,
 ) -> tuple[IntArray, IntArray, str]:
     """
     Split samples as a file says, or else as the data say, or else at random.
@@ -224,6 +186,8 @@ def choose_split(
         As for `read_split`.
     test_size : float, default=0.2
         Share of the samples for the test, where it is drawn.
+    stratify : ndarray of shape (n,), default=None
+        As for `split`, where it is drawn.
     random_state : int, default=0
         Draws the split.
 
@@ -245,7 +209,7 @@ def choose_split(
         parts, how = read_split(file, ids), f"as {Path(file).name} says"
     sides = {SIDES.get(str(part).lower()) for part in pd.unique(parts)}
     if file is None and not {"train", "test"} <= sides:
-        train, test = split(labels, groups, test_size=test_size, random_state=random_state)
+        train, test = split(labels, groups, test_size=test_size, stratify=stratify, random_state=random_state)
         return train, test, f"drawn with seed {random_state}, {test_size:g} for the test"
     train, test = given_split(parts, groups, labels)
     out = len(about) - len(train) - len(test)
@@ -297,6 +261,17 @@ def _check(label: AnyArray, group: AnyArray, stratify: Any, test_size: float) ->
     """Refuse what cannot be split, with the reason that a user can see in the data."""
     if not 0 < test_size < 1:
         raise DataError(f"test_size: wanted a share between 0 and 1, got {test_size}")
+    _check_arrays(label, group, stratify)
+    n_groups = pd.Series(group).groupby(label).nunique()
+    if scarce := n_groups.index[n_groups < 2].tolist():
+        raise DataError(
+            f"split: label {scarce[0]!r} has samples of one group only; "
+            "wanted two groups or more of each label, one for each side"
+        )
+
+
+def _check_arrays(label: AnyArray, group: AnyArray, stratify: Any) -> None:
+    """Refuse gaps and other lengths; only what is stratified by may have gaps."""
     for name, values in (("groups", group), ("stratify", stratify)):
         if values is not None and len(values) != len(label):
             raise DataError(f"{name}: wanted one per sample ({len(label)}), got {len(values)}")
@@ -305,12 +280,6 @@ def _check(label: AnyArray, group: AnyArray, stratify: Any, test_size: float) ->
             raise DataError(
                 f"{name}: {missing} of {len(values)} are missing; drop those samples or fill them in"
             )
-    n_groups = pd.Series(group).groupby(label).nunique()
-    if scarce := n_groups.index[n_groups < 2].tolist():
-        raise DataError(
-            f"split: label {scarce[0]!r} has samples of one group only; "
-            "wanted two groups or more of each label, one for each side"
-        )
 
 
 def _split_samples(strata: IntArray, test_size: float, seed: int) -> tuple[IntArray, IntArray]:

@@ -1,0 +1,255 @@
+"""Volumes as the network takes them: on one grid, masked, cropped and normalised."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from sepvae.batch import AnyArray, IntArray
+from sepvae.data.nifti import Header, NiftiFiles, Volumes
+from sepvae.errors import DataError
+from sepvae.grid import Grid, Shape, told
+
+LEAST_SD = 1e-12  # times the largest value: what varies less is constant
+
+
+@dataclass
+class VolumeReader:  # numpydoc ignore=PR02
+    """
+    Reads volumes as the network takes them, but for those that are kept in memory.
+
+    Parameters
+    ----------
+    volumes : Volumes
+        All of them.
+    grid : Grid
+        Where their voxels are to be, and the window and mask that are taken.
+    resample : bool, default=False
+        Whether those on other grids are interpolated linearly.
+    kept : ndarray of float32, of shape (k, 1, *grid.size), default=empty
+        The first k, ready.
+    """
+
+    volumes: Volumes
+    grid: Grid
+    resample: bool = False
+    kept: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty(0, dtype=np.float32))
+
+    def __call__(self, positions: IntArray) -> npt.NDArray[np.float32]:
+        """Give the volumes at these positions."""
+        x = np.empty((len(positions), 1, *self.grid.size), dtype=np.float32)
+        for i, position in enumerate(positions.tolist()):
+            x[i, 0] = self.kept[position, 0] if position < len(self.kept) else self.read(position)[0]
+        return x
+
+    def read(self, i: int) -> tuple[npt.NDArray[np.float32], float, float]:
+        """
+        Read one.
+
+        Parameters
+        ----------
+        i : int
+            Which.
+
+        Returns
+        -------
+        window : ndarray of float32, of shape `grid.size`
+            Of mean 0 and standard deviation 1 over the voxels that count (E.3); 0 elsewhere.
+        mean, sd : float
+            Of these voxels, in the units of the file.
+
+        Raises
+        ------
+        DataError
+            If it cannot be read, or has voxels that count and are no finite numbers, or all alike.
+        """
+        name, voxels = self.volumes.name(i), self.volumes(i)
+        if self.resample:
+            voxels = on_grid(voxels, self.volumes.header(i).grid, self.grid)
+        window = self.grid.window(voxels).astype(np.float32)
+        counts = self.grid.counts
+        inside = window[counts].astype(np.float64)
+        if bad := int((~np.isfinite(inside)).sum()):
+            where = "" if self.grid.mask is None else " inside of the mask"
+            raise DataError(
+                f"{name}: {bad} of {inside.size} voxels{where} are no finite numbers (NaN or infinite); "
+                "save it with 0 for them, give a brain mask (--mask), or leave it out"
+            )
+        mean, sd = float(inside.mean()), float(inside.std())
+        if sd <= LEAST_SD * max(1.0, float(np.abs(inside).max())):
+            raise DataError(f"{name}: has one value, {mean:g}, in all voxels that count; leave it out")
+        window[counts] = (inside - mean) / sd
+        window[~counts] = 0
+        return window, mean, sd
+
+
+def common_grid(
+    headers: Sequence[Header], volumes: Volumes, *, resample: bool = False, grid: Grid | None = None
+) -> Grid:
+    """
+    See that all volumes lie on one grid.
+
+    Parameters
+    ----------
+    headers : sequence of Header
+        Of all volumes.
+    volumes : Volumes
+        Them, for messages.
+    resample : bool, default=False
+        Whether other grids are allowed, since they will be interpolated.
+    grid : Grid or None, default=None
+        Where they are to be, such as that of a fitted model; None takes the grid of most.
+
+    Returns
+    -------
+    Grid
+        The one.
+
+    Raises
+    ------
+    DataError
+        If there are several, and `resample` is False.
+    """
+    as_what = "as the model was fitted on"
+    if (wanted := grid) is None:
+        kinds = kinds_of_grid(headers)
+        first = max(kinds, key=lambda i: len(kinds[i]))
+        wanted, as_what = headers[first].grid, f"as {volumes.name(first)}"
+    others = [i for i, header in enumerate(headers) if not header.grid.same_place(wanted)]
+    if others and not resample:
+        other = headers[others[0]].grid
+        more = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
+        raise DataError(
+            f"{volumes.name(others[0])}{more}: wanted {wanted} at the same place {as_what}, got "
+            f"{other}{_moved(other, wanted)}; bring them to one space, or allow --resample"
+        )
+    return wanted
+
+
+def kinds_of_grid(headers: Sequence[Header]) -> dict[int, list[int]]:
+    """
+    Sort volumes by their grids.
+
+    Parameters
+    ----------
+    headers : sequence of Header
+        Of all volumes.
+
+    Returns
+    -------
+    dict of int to list of int
+        Positions of all volumes on one grid, by the first of them.
+    """
+    kinds: dict[int, list[int]] = {}
+    for i, header in enumerate(headers):
+        first = next((k for k in kinds if headers[k].grid.same_place(header.grid)), i)
+        kinds.setdefault(first, []).append(i)
+    return kinds
+
+
+def on_grid(voxels: AnyArray, now: Grid, wanted: Grid, *, nearest: bool = False) -> AnyArray:
+    """
+    Interpolate a volume to another grid; nothing is done where it is there already.
+
+    Parameters
+    ----------
+    voxels : ndarray of shape `now.shape`
+        Of one volume or mask.
+    now, wanted : Grid
+        Where its voxels are, and where they are to be.
+    nearest : bool, default=False
+        Take the nearest voxel, as masks need, instead of a linear combination.
+
+    Returns
+    -------
+    ndarray of shape `wanted.shape`
+        By nilearn, as float32; 0 outside of what the volume showed.
+    """
+    if now.same_place(wanted):
+        return voxels
+    from nibabel.nifti1 import Nifti1Image
+    from nilearn.image import resample_img
+
+    image = Nifti1Image(voxels.astype(np.float32), now.affine)
+    how = {"target_affine": wanted.affine, "target_shape": wanted.shape, "copy_header": True}
+    moved = resample_img(image, **how, interpolation="nearest" if nearest else "linear", force_resample=True)
+    return np.asarray(moved.dataobj, dtype=np.float32)
+
+
+def read_mask(file: str | Path, grid: Grid, *, resample: bool = False) -> npt.NDArray[np.bool_]:
+    """
+    Read a brain mask.
+
+    Parameters
+    ----------
+    file : str or Path
+        NIfTI; what is not 0 counts.
+    grid : Grid
+        Of the volumes.
+    resample : bool, default=False
+        Whether a mask on another grid is brought to it.
+
+    Returns
+    -------
+    ndarray of bool, of shape `grid.shape`
+        Which voxels count.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, lies on another grid, or is empty within the window.
+    """
+    one = NiftiFiles([Path(file)])
+    if not Path(file).is_file():
+        raise DataError(f"{file}: wanted a mask, found nothing; mend the path")
+    header = one.header(0)
+    if not header.grid.same_place(grid) and not resample:
+        raise DataError(
+            f"{file}: wanted the grid of the volumes, {grid}, got {header.grid}{_moved(header.grid, grid)}; "
+            "bring it there, or allow --resample"
+        )
+    mask: npt.NDArray[np.bool_] = np.nan_to_num(on_grid(one(0), header.grid, grid, nearest=True)) != 0
+    if not grid.window(mask).any():
+        raise DataError(
+            f"{file}: no voxel of the mask lies in what the network sees; mend mask or image size"
+        )
+    return mask
+
+
+def with_window(grid: Grid, size: int | Shape | None) -> Grid:
+    """
+    Choose what the network sees.
+
+    Parameters
+    ----------
+    grid : Grid
+        All voxels.
+    size : int, tuple of three int, or None
+        Sides of the window; None for all of the grid.
+
+    Returns
+    -------
+    Grid
+        The same voxels.
+
+    Raises
+    ------
+    DataError
+        If a side is below 1.
+    """
+    if size is None:
+        return grid
+    sides = (size, size, size) if isinstance(size, int) else tuple(size)
+    if len(sides) != 3 or min(sides) < 1:
+        raise DataError(f"image_size: wanted one side or three of 1 voxel or more, got {told(sides)}")
+    return replace(grid, size=(sides[0], sides[1], sides[2]))
+
+
+def _moved(grid: Grid, wanted: Grid) -> str:
+    """How far apart two grids of one shape and voxel size are."""
+    if grid.shape != wanted.shape or not np.allclose(grid.voxel_size, wanted.voxel_size):
+        return ""
+    apart = np.abs(grid.affine[:3, 3] - wanted.affine[:3, 3])
+    return f" {told(apart.round(2))} mm away" if apart.max() > 1e-3 else " at another angle"
