@@ -102,7 +102,6 @@ def check_images(x: AnyArray) -> None:
         shape = ", ".join(map(str, x.shape))
         remedies = {
             3: "; give grey images a channel axis: X[:, None]",
-            5: "; volumes are not read yet: give slices, or a table of regions",
         }
         raise DataError(
             f"X: wanted a table (n, features) or images (n, channels, h, w), got shape ({shape})"
@@ -128,6 +127,35 @@ def check_images(x: AnyArray) -> None:
     if low < 0 or high > 1:
         raise DataError(
             f"X: wanted images in [0, 1], got values from {low:g} to {high:g}; scale them, or give uint8"
+        )
+
+
+def check_volumes(x: AnyArray) -> None:
+    """
+    See that an array holds volumes that can be used as they are.
+
+    Parameters
+    ----------
+    x : ndarray
+        Wanted: (n, channels, d, h, w), finite floats.
+
+    Raises
+    ------
+    DataError
+        If the shape, the type or the values are others.
+    """
+    if x.ndim != 5:
+        raise DataError(f"X: wanted volumes (n, channels, d, h, w), got shape {x.shape}")
+    if not len(x):
+        raise DataError("X: wanted volumes, got none")
+    if not np.issubdtype(x.dtype, np.floating):
+        raise DataError(
+            f"X: wanted volumes as floats, got {x.dtype}; bring each to mean 0 and standard deviation 1"
+        )
+    if (bad := np.flatnonzero([not np.isfinite(volume).all() for volume in x])).size:
+        raise DataError(
+            f"X: wanted finite volumes, got NaN or infinite values, first in volume {bad[0]}; fill them in, "
+            "or leave it out"
         )
 
 

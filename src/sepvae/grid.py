@@ -179,11 +179,12 @@ def _three(numbers: Any) -> Shape:
 def _centred(voxels: npt.NDArray[Any], shape: Shape) -> npt.NDArray[Any]:
     """Crop or pad the last three axes; there and back again puts every voxel where it was."""
     result = np.zeros((*voxels.shape[:-3], *shape), voxels.dtype)
-    into, out_of = [], []
+    into: list[Any] = [...]
+    out_of: list[Any] = [...]
     for old, new in zip(voxels.shape[-3:], shape, strict=True):
         # One rounding for both ways: the middle of an odd excess goes to the same side.
         excess, n = abs(old - new) // 2, min(old, new)
         into.append(slice(excess, excess + n) if new > old else slice(0, n))
         out_of.append(slice(excess, excess + n) if old > new else slice(0, n))
-    result[..., *into] = voxels[..., *out_of]
+    result[tuple(into)] = voxels[tuple(out_of)]
     return result

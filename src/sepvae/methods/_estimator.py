@@ -15,12 +15,13 @@ from sklearn.utils import ClassifierTags, Tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from sepvae.batch import AnyArray, IntArray, Source, chunks, in_unit_range
-from sepvae.checks import check_choice, check_images, check_number, order_labels
+from sepvae.batch import AnyArray, IntArray, Source, at_once, chunks, in_unit_range
+from sepvae.checks import check_choice, check_images, check_number, check_volumes, order_labels
 from sepvae.codes import Codes, Space, code_names
 from sepvae.data.arrays import ArraySource
 from sepvae.data.tables import TableScaler
 from sepvae.errors import DataError
+from sepvae.grid import Grid
 from sepvae.methods._saving import save_model
 
 FloatArray = npt.NDArray[Any]
@@ -98,7 +99,8 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         ----------
         X : array-like, DataFrame or Source
             A table of shape (n, features), where NaN is a missing value; or images of shape (n, channels, h,
-            w), as uint8 or as floats in [0, 1]; or a source, which brings its labels and groups.
+            w), as uint8 or as floats in [0, 1]; or volumes of shape (n, channels, d, h, w), as floats, each
+            of mean 0 and standard deviation 1; or a source, which brings its labels and groups.
         y : array-like of shape (n,)
             Two labels, background and target.
         groups : array-like of shape (n,), default=None
@@ -123,7 +125,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         parts = self._parts(np.ceil(y).astype(np.int64), groups, seed)
         self.background_, self.validation_indices_ = classes[order[0]], parts[1]
         self.classes_ = classes
-        self.sample_shape_, self.scaler_ = source.sample_shape, None
+        self.sample_shape_, self.scaler_, self.grid_ = source.sample_shape, None, source.grid
         if isinstance(source, ArraySource) and source.x.ndim == 2:
             names = getattr(self, "feature_names_in_", None)
             self.scaler_ = TableScaler(names).fit(source.x[parts[0]])
@@ -197,7 +199,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         Returns
         -------
         ndarray of the shape of X
-            In the units of X; images in [0, 1].
+            In the units of X; images in [0, 1], volumes normalised as they came.
         """
         check_choice("salient", salient, ("own", "none"))
         codes = self.encode(X)
@@ -206,7 +208,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
 
     def reconstruction_error(self, X: Any, salient: Literal["own", "none"] = "own") -> FloatArray:
         """
-        Mean squared error per pixel or feature between samples and their reconstructions.
+        Mean squared error per pixel, voxel that counts or feature between samples and their reconstructions.
 
         Parameters
         ----------
@@ -225,11 +227,14 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         codes = self._encode(source)
         common, kept = codes.common_mean, self._shown(codes.salient_mean) * (salient == "own")
         errors = []
+        values = np.prod(self.sample_shape_ if self.grid_ is None else self.grid_.counts.sum())
+        if self.scaler_ is not None:
+            values = self.scaler_.kept_.sum()
         with self._inference():
             for part in chunks(len(source), self._at_once()):
                 decoded = self._decode(common[part], kept[part])
                 x = in_unit_range(source.take(part).x)
-                errors.append(((x - decoded) ** 2).reshape(len(part), -1).mean(axis=1))
+                errors.append(((x - decoded) ** 2).reshape(len(part), -1).sum(axis=1) / values)
         return np.concatenate(errors)
 
     def swap(self, a: Any, b: Any) -> FloatArray:
@@ -350,25 +355,29 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
             y, groups = X.labels, X.groups
             if not isinstance(X, ArraySource):
                 return X, y, groups
-            X = X.x
+            grid, X = X.grid, X.x
+        else:
+            grid = None
         X = _as_array(X)
         if y is not None and (missing := int(np.sum(pd.isna(np.asarray(y, dtype=object))))):
             raise DataError(f"y: {missing} of {len(y)} labels are missing; leave those samples out")
         if X.ndim > 2:
-            check_images(X)
+            _check_pixels(X)
             if y is None:
                 raise DataError("y: wanted two labels, one for each image, got None")
             labels = column_or_1d(y, warn=True)
         else:
             checks = {"dtype": np.float64, "ensure_all_finite": False, "ensure_min_samples": 2}
             X, labels = validate_data(self, X, y, **checks)
-        source = ArraySource(X, labels, groups=None if groups is None else column_or_1d(groups))
+        groups = None if groups is None else column_or_1d(groups)
+        source = ArraySource(X, labels, groups=groups, grid=grid)
         return source, source.labels, source.groups
 
     def _input(self, X: Any) -> Source:
         """Bring any kind of data to a source of what the network takes, like what was fitted."""
         check_is_fitted(self)
         if _is_source(X):
+            self._check_grid(X.grid)
             if not isinstance(X, ArraySource):
                 source: Source = X
                 self._check_shape(source.sample_shape)
@@ -379,7 +388,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
             X = validate_data(self, X, dtype=np.float64, ensure_all_finite=False, reset=False)
             X = self.scaler_.transform(X)
         else:
-            check_images(X)
+            _check_pixels(X)
             self._check_shape(X.shape[1:])
         return ArraySource(X, np.zeros(len(X)))
 
@@ -388,6 +397,13 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
             wanted, got = (" x ".join(map(str, s)) for s in (self.sample_shape_, shape))
             raise DataError(
                 f"X: the model was fitted on samples of {wanted}, got {got}; resize the new data alike"
+            )
+
+    def _check_grid(self, grid: Grid | None) -> None:
+        if grid is not None and self.grid_ is not None and not grid.same_place(self.grid_):
+            raise DataError(
+                f"X: the model was fitted on {self.grid_}, got {grid}, or at another place; resample the new "
+                "volumes alike"
             )
 
     def _deviation(self, y: float) -> float:
@@ -404,7 +420,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         return decoded if self.scaler_ is None else self.scaler_.inverse_transform(decoded)
 
     def _at_once(self) -> int:
-        return TABLE_ROWS if len(self.sample_shape_) == 1 else IMAGES
+        return TABLE_ROWS if len(self.sample_shape_) == 1 else at_once(self.sample_shape_, IMAGES)
 
     @contextmanager
     def _inference(self) -> Iterator[Any]:
@@ -414,6 +430,11 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
 
 def _is_source(X: Any) -> bool:
     return hasattr(X, "take") and hasattr(X, "sample_shape")
+
+
+def _check_pixels(X: AnyArray) -> None:
+    """Volumes have one axis more than images."""
+    (check_volumes if X.ndim == 5 else check_images)(X)
 
 
 def _as_array(X: Any) -> Any:

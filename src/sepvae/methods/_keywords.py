@@ -10,9 +10,11 @@ KEYWORDS = """\
         Dimension of the common space (D_c).
     salient_dim : int, default=16
         Dimension of the salient space (D_s).
-    network : {"auto", "mlp", "cnn2d", "e1", "e2", "release"} or tuple of two Module, default="auto"
-        "auto" is `mlp` for tables and `cnn2d` for images; `e1` and `e2` are the paper's (App. E.1, E.2),
-        `release` has the convolutions of the authors' code. Or the user's own (encoder, decoder): the encoder
+    network : str or tuple of two Module, default="auto"
+        "auto" is `mlp` for tables, `cnn2d` for images and `cnn3d` for volumes. Of images, `e1` and `e2` are
+        the paper's (App. E.1, E.2), and `release` has the convolutions of the authors' code. `cnn3d` is that
+        of App. E.3, with batch norm; `cnn3d-group` has group norm instead. Or the user's own (encoder,
+        decoder): the encoder
         from samples to features of shape (batch, any width), the decoder from (batch, common_dim +
         salient_dim) to samples, with whatever output they need. Both are copied, the encoder once a space.
     reconstruction_var : float or "learnt", default="learnt"
@@ -71,6 +73,8 @@ ATTRIBUTES = """\
         What standardises tables and fills their gaps.
     sample_shape_ : tuple of int
         Shape of one sample.
+    grid_ : Grid or None
+        Where the voxels of volumes are, if their source says it.
     n_features_in_ : int
         Number of features, for tables.
     feature_names_in_ : ndarray of str

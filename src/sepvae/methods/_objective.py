@@ -152,7 +152,7 @@ class ContrastiveObjective:  # numpydoc ignore=PR02
             Terms; the classifier's own loss; the squared error per pixel, and what else is worth a look.
         """
         c, s = sample(codes, noise.model)
-        pixels = x[0].numel()
+        pixels = model.pixels(x)
         error = squared_error(x, model.decode(c, self.prior.presence(y).to(s.dtype) * s))
         prior = self.prior.mean(y), self.prior.variance(y).to(s.dtype)
         salient_kl = gaussian_kl(codes.salient_mean, codes.salient_logvar, *prior)

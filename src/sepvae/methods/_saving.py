@@ -13,6 +13,7 @@ import sepvae
 from sepvae.data.tables import TableScaler
 from sepvae.errors import DataError, ModelFileError
 from sepvae.files import write_whole
+from sepvae.grid import Grid
 
 if TYPE_CHECKING:
     from torch import nn
@@ -64,6 +65,9 @@ def save_model(estimator: "ContrastiveEstimator", folder: Path) -> Path:
     arrays = {f"module.{name}": np.ascontiguousarray(array) for name, array in estimator._state().items()}
     if estimator.scaler_ is not None:
         arrays |= {f"scaler.{k}": np.ascontiguousarray(v) for k, v in estimator.scaler_.state().items()}
+    if estimator.grid_ is not None:
+        of_grid, about["grid"] = estimator.grid_.state()
+        arrays |= {f"grid.{k}": np.ascontiguousarray(v) for k, v in of_grid.items()}
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
         whole = Path(beside) / folder.name  # moved into place when both files are there
@@ -137,6 +141,8 @@ def _restore(
     order = np.array(about["order"])
     estimator.background_ = estimator.classes_[order[0]]
     estimator.sample_shape_ = tuple(about["sample_shape"])
+    about_grid = about.get("grid")
+    estimator.grid_ = Grid.from_state(_part(arrays, "grid."), about_grid) if about_grid else None
     scaler, weights = _part(arrays, "scaler."), _part(arrays, "module.")
     estimator.scaler_ = TableScaler.from_state(scaler, about["features"]) if scaler else None
     if estimator.scaler_ is not None:

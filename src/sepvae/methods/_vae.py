@@ -211,8 +211,10 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
     def _build(self, sample_shape: tuple[int, ...]) -> ContrastiveAutoencoder:
         layers = self._objective().critic_layers
         n_groups = len(self.classes_)
+        counts = None if self.grid_ is None or self.grid_.counts.all() else self.grid_.counts[None]
+        dims = self.common_dim, self.salient_dim
         return build_autoencoder(
-            self.network, sample_shape, self.common_dim, self.salient_dim, n_groups, critic_layers=layers
+            self.network, sample_shape, *dims, n_groups, critic_layers=layers, counts=counts
         )
 
     def _encode(self, source: Source) -> Codes[FloatArray]:
@@ -253,7 +255,8 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
         with fork_rng(devices=[]):  # weights are drawn, then replaced: leave the global generator as found
             module = self._build(sample_shape)
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        module.to(next(iter(tensors.values())).dtype).load_state_dict(tensors)
+        floats = next(tensor.dtype for tensor in tensors.values() if tensor.is_floating_point())
+        module.to(floats).load_state_dict(tensors)
         self.module_ = module.eval()
 
     @contextmanager

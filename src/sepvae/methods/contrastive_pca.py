@@ -72,6 +72,8 @@ class ContrastivePCA(ContrastiveEstimator):  # numpydoc ignore=PR02
         What standardises tables and fills their gaps.
     sample_shape_ : tuple of int
         Shape of one sample.
+    grid_ : Grid or None
+        Where the voxels of volumes are, if their source says it.
     n_features_in_ : int
         Number of features, for tables.
     feature_names_in_ : ndarray of str
@@ -111,6 +113,8 @@ class ContrastivePCA(ContrastiveEstimator):  # numpydoc ignore=PR02
         center = x.mean(axis=0, where=~target[:, None], dtype=np.float64)
         x -= center
         axes = contrastive_axes(x, target, self.common_dim, self.salient_dim, self.alpha, seed)
+        still = ~x.any(axis=0)  # what never varies, such as all outside of a brain, stays as it is
+        axes.common[:, still] = axes.salient[:, still] = 0
         common, salient = x @ axes.common.T.astype(x.dtype), x @ axes.salient.T.astype(x.dtype)
         deviations = common.std(axis=0), salient[target].std(axis=0)
         least = FLAT * max(map(np.max, deviations))
@@ -141,7 +145,7 @@ class ContrastivePCA(ContrastiveEstimator):  # numpydoc ignore=PR02
         x: FloatArray = (common * self.common_scale_).astype(dtype) @ self.common_axes_
         x += (salient * self.salient_scale_).astype(dtype) @ self.salient_axes_
         x += self.center_.ravel()
-        if self.center_.ndim > 1:
+        if self.center_.ndim == 3:  # an image
             np.clip(x, 0, 1, out=x)
         return x.reshape(len(x), *self.center_.shape)
 

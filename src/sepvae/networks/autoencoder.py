@@ -4,18 +4,25 @@ from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from sepvae.codes import Codes
 from sepvae.errors import DataError
-from sepvae.networks import cnn2d, mlp
+from sepvae.networks import cnn2d, cnn3d, mlp
 from sepvae.networks.heads import Critic, GaussianEncoder, SalientClassifier
 
 # A name, or the user's own encoder backbone and decoder.
 Network = str | tuple[nn.Module, nn.Module]
-TABLE_NETWORKS = ("mlp",)
-IMAGE_NETWORKS = ("cnn2d", "e1", "e2", "release")
+TABLES, IMAGES, VOLUMES = 1, 3, 4  # axes of one sample
+NETWORKS = {
+    TABLES: ("mlp",),
+    IMAGES: ("cnn2d", "e1", "e2", "release"),
+    VOLUMES: ("cnn3d", "cnn3d-group"),
+}
+KINDS = {TABLES: "tables", IMAGES: "images", VOLUMES: "volumes"}
 
 
 class ContrastiveAutoencoder(nn.Module):
@@ -32,7 +39,11 @@ class ContrastiveAutoencoder(nn.Module):
         From s to logits of shape (batch, groups - 1).
     critic : Module
         From c and s to logits of shape (batch,).
+    counts : Tensor of bool, of the shape of a sample, or None, default=None
+        Where samples count, the brain: all else is decoded as 0. None for everywhere.
     """
+
+    counts: Tensor | None
 
     def __init__(
         self,
@@ -41,6 +52,7 @@ class ContrastiveAutoencoder(nn.Module):
         decoder: nn.Module,
         salient_classifier: nn.Module,
         critic: nn.Module,
+        counts: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.common_encoder = common_encoder
@@ -48,6 +60,8 @@ class ContrastiveAutoencoder(nn.Module):
         self.decoder = decoder
         self.salient_classifier = salient_classifier
         self.critic = critic
+        self.register_buffer("counts", counts, persistent=False)  # a model's file has the mask
+        self._n_counts = 0 if counts is None else int(counts.sum())
 
     def encode(self, x: Tensor) -> Codes[Tensor]:
         """
@@ -82,7 +96,23 @@ class ContrastiveAutoencoder(nn.Module):
             Mean of p(x | c, s).
         """
         samples: Tensor = self.decoder(torch.cat([common, salient], dim=1))
-        return samples
+        return samples if self.counts is None else samples * self.counts
+
+    def pixels(self, x: Tensor) -> int:
+        """
+        Say of how many values a sample consists: d, the dimension of p(x | c, s).
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, ...)
+            Samples.
+
+        Returns
+        -------
+        int
+            Pixels, features, or voxels that count.
+        """
+        return x[0].numel() if self.counts is None else self._n_counts
 
 
 def build_autoencoder(
@@ -93,16 +123,17 @@ def build_autoencoder(
     n_groups: int,
     *,
     critic_layers: int = 3,
+    counts: npt.NDArray[np.bool_] | None = None,
 ) -> ContrastiveAutoencoder:
     """
     Put the parts together.
 
     Parameters
     ----------
-    network : {"auto", "mlp", "cnn2d", "e1", "e2", "release"} or tuple of two Module
-        "auto" is mlp for tables and cnn2d for images. A tuple holds the user's own encoder, from samples to
-        features of shape (batch, any width), and decoder, from (batch, common_dim + salient_dim) to samples;
-        both are copied, the encoder once for each space.
+    network : {"auto", "mlp", "cnn2d", "e1", "e2", "release", "cnn3d", "cnn3d-group"} or tuple of two Module
+        "auto" is mlp for tables, cnn2d for images and cnn3d for volumes. A tuple holds the user's own
+        encoder, from samples to features of shape (batch, any width), and decoder, from (batch, common_dim +
+        salient_dim) to samples; both are copied, the encoder once for each space.
     sample_shape : tuple of int
         Shape of one sample.
     common_dim, salient_dim : int
@@ -111,6 +142,8 @@ def build_autoencoder(
         Background and targets together.
     critic_layers : int, default=3
         Linear layers of the critic.
+    counts : ndarray of bool, of the shape of a sample, or None, default=None
+        Where samples count; None for everywhere.
 
     Returns
     -------
@@ -137,9 +170,11 @@ def build_autoencoder(
         SalientClassifier(salient_dim, n_groups),
         Critic(common_dim, salient_dim, critic_layers),
     )
-    model = ContrastiveAutoencoder(common, salient, decode, classifier, critic)
-    if len(sample_shape) == 3:
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    where = None if counts is None else torch.from_numpy(np.ascontiguousarray(counts)[None])
+    model = ContrastiveAutoencoder(common, salient, decode, classifier, critic, where)
+    channels_last = {IMAGES: torch.channels_last, VOLUMES: torch.channels_last_3d}
+    if len(sample_shape) in channels_last:
+        model.to(memory_format=channels_last[len(sample_shape)])  # type: ignore[call-overload]
     return model
 
 
@@ -148,19 +183,21 @@ Builder = Callable[[tuple[int, ...], int], nn.Module]
 
 def _named(network: str, sample_shape: tuple[int, ...]) -> tuple[Builder, Builder]:
     """Find what builds an encoder and a decoder from a sample's shape and a code's dimension."""
-    is_table = len(sample_shape) == 1
-    suitable = TABLE_NETWORKS if is_table else IMAGE_NETWORKS
-    name = suitable[0] if network == "auto" else network
-    if name not in suitable:
-        kind = "tables" if is_table else "images"
-        raise DataError(f"network: wanted one for {kind} ({', '.join(suitable)}, auto), got {network!r}")
-    if len(sample_shape) not in (1, 3):
+    if (axes := len(sample_shape)) not in NETWORKS:
         raise DataError(
-            "X: wanted a table (n, features) or images (n, channels, h, w), "
+            "X: wanted a table (n, features), images (n, channels, h, w) or volumes (n, channels, d, h, w), "
             f"got shape (n, {', '.join(map(str, sample_shape))})"
         )
+    suitable = NETWORKS[axes]
+    name = suitable[0] if network == "auto" else network
+    if name not in suitable:
+        known = ", ".join(suitable)
+        raise DataError(f"network: wanted one for {KINDS[axes]} ({known}, auto), got {network!r}")
     if name == "mlp":
         return mlp.mlp_encoder, mlp.mlp_decoder
+    if axes == VOLUMES:
+        norm: cnn3d.Norm = "group" if name == "cnn3d-group" else "batch"
+        return partial(cnn3d.cnn3d_encoder, norm), partial(cnn3d.cnn3d_decoder, norm)
     paper = {"e1": cnn2d.E1, "e2": cnn2d.E2, "release": cnn2d.RELEASE}
     net = paper[name] if name in paper else cnn2d.halving((sample_shape[1], sample_shape[2]))
     return partial(cnn2d.conv_encoder, net), partial(cnn2d.conv_decoder, net)

@@ -12,13 +12,12 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from sepvae.batch import Source, chunks
+from sepvae.batch import Source, at_once, chunks
 from sepvae.checks import order_labels
-from sepvae.codes import code_columns
+from sepvae.codes import attribute_kind, code_columns
 from sepvae.data.measures import measure_source
 from sepvae.errors import DataError
 from sepvae.evaluation.correlations import salient_correlations
-from sepvae.evaluation.probes import attribute_kind
 from sepvae.evaluation.scores import score_codes
 from sepvae.files import write_whole
 from sepvae.inspection import Inspection, inspect
@@ -31,7 +30,6 @@ from sepvae.runs.folder import check_new_run, write_arrays, write_recipe, write_
 from sepvae.runs.scoring import described, encoded, reconstruction_errors
 from sepvae.training.callbacks import MetricsFile
 
-CHUNK = 512  # samples at once
 NOT_IN_RECIPE = ("progress_bar", "num_workers", "logger", "callbacks")  # they change nothing of the result
 
 Say = Callable[[str], None]
@@ -214,7 +212,7 @@ def fingerprint(*sources: Source) -> str:
     """
     digest = hashlib.sha256()
     for source in sources:
-        for part in chunks(len(source), CHUNK):
+        for part in chunks(len(source), at_once(source.sample_shape)):
             batch = source.take(part)
             for column in (batch.id, batch.group, batch.y):
                 digest.update("\n".join(map(str, column.tolist())).encode())

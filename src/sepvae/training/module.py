@@ -19,7 +19,7 @@ from sepvae.training.objective import Losses, Objective
 
 def as_input(x: Tensor, dtype: torch.dtype) -> Tensor:
     """
-    Bring samples to what the networks take: 8-bit images in [0, 1], images with channels last in memory.
+    Bring samples to what the networks take: 8-bit images in [0, 1], channels last in memory.
 
     Parameters
     ----------
@@ -34,7 +34,8 @@ def as_input(x: Tensor, dtype: torch.dtype) -> Tensor:
         The same samples.
     """
     x = x.to(dtype) / 255 if x.dtype == torch.uint8 else x.to(dtype)
-    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+    channels_last = {4: torch.channels_last, 5: torch.channels_last_3d}
+    return x.contiguous(memory_format=channels_last[x.ndim]) if x.ndim in channels_last else x
 
 
 CHECK_EVERY = 50  # steps from one look at the terms to the next: each look waits for the device

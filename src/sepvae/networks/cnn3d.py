@@ -1,0 +1,115 @@
+"""Convolutional network for volumes (App. E.3), for any size from 32 voxels a side up."""
+
+from itertools import pairwise
+from math import gcd
+from typing import Literal
+
+from torch import nn
+
+from sepvae.errors import DataError
+from sepvae.networks.heads import GaussianEncoder
+
+Norm = Literal["batch", "group"]
+CHANNELS = (32, 64, 128, 256, 512)  # the encoder's; 128 x 128 x 128 voxels end at 4 x 4 x 4
+HIDDEN = 2048
+DECODED = (128, 64, 32, 16)  # the decoder's, from a sixteenth of each side up
+SMALLEST = 32
+GROUPS = 8  # of channels, for group norm
+KERNEL, STRIDE, PADDING = 3, 2, 1  # halve a side, rounding up
+
+# The text of E.3 names 5 convolutions with the channels of 3, and 32768 features: 4 x 4 x 4 voxels of 512
+# channels are what 5 of them leave of 128 x 128 x 128. Its four transposed convolutions start at 8 x 8 x 8.
+
+
+def cnn3d_encoder(norm: Norm, shape: tuple[int, ...], latent_dim: int) -> GaussianEncoder:
+    """
+    Encoder of a volume: five convolutions that halve each side, one hidden layer, posterior.
+
+    Parameters
+    ----------
+    norm : {"batch", "group"}
+        What follows each convolution: batch norm as in E.3, or group norm, which does not look at the other
+        volumes of a batch.
+    shape : tuple of int
+        Shape of one volume, (channels, d, h, w).
+    latent_dim : int
+        Dimension of the code.
+
+    Returns
+    -------
+    GaussianEncoder
+        From (batch, channels, d, h, w) to mean and log-variance.
+
+    Raises
+    ------
+    DataError
+        If a side is below 32.
+    """
+    layers: list[nn.Module] = []
+    for before, after in pairwise([shape[0], *CHANNELS]):
+        layers += [
+            nn.Conv3d(before, after, KERNEL, STRIDE, PADDING, bias=False),
+            _normed(norm, after),
+            nn.ReLU(),
+        ]
+    a, b, c = _sizes(shape)[-1]
+    layers += [nn.Flatten(), nn.Linear(CHANNELS[-1] * a * b * c, HIDDEN), nn.ReLU()]
+    return GaussianEncoder(nn.Sequential(*layers), HIDDEN, latent_dim)
+
+
+def cnn3d_decoder(norm: Norm, shape: tuple[int, ...], latent_dim: int) -> nn.Module:
+    """
+    Decoder to a volume: a linear layer, and four transposed convolutions that double each side.
+
+    Parameters
+    ----------
+    norm : {"batch", "group"}
+        What follows each transposed convolution but the last.
+    shape : tuple of int
+        Shape of one volume, (channels, d, h, w).
+    latent_dim : int
+        Dimension of [c, s].
+
+    Returns
+    -------
+    Module
+        From (batch, latent_dim) to (batch, channels, d, h, w): any number, as normalised voxels are.
+
+    Raises
+    ------
+    DataError
+        If a side is below 32.
+    """
+    sizes = _sizes(shape)[: len(DECODED) + 1]
+    a, b, c = sizes[-1]
+    layers: list[nn.Module] = [
+        nn.Linear(latent_dim, DECODED[0] * a * b * c),
+        nn.ReLU(),
+        nn.Unflatten(1, (DECODED[0], a, b, c)),
+    ]
+    channels, ways = [*DECODED, shape[0]], pairwise(reversed(sizes))
+    for (before, after), (small, large) in zip(pairwise(channels), ways, strict=True):
+        # Output padding gives back what halving an even side has lost; without it 8 would end at 113.
+        lost_d, lost_h, lost_w = (n - (2 * m - 1) for m, n in zip(small, large, strict=True))
+        geometry = KERNEL, STRIDE, PADDING, (lost_d, lost_h, lost_w)
+        layers += [nn.ConvTranspose3d(before, after, *geometry), _normed(norm, after), nn.ReLU()]
+    return nn.Sequential(*layers[:-2])
+
+
+def _normed(norm: Norm, channels: int) -> nn.Module:
+    return nn.BatchNorm3d(channels) if norm == "batch" else nn.GroupNorm(gcd(GROUPS, channels), channels)
+
+
+def _sizes(shape: tuple[int, ...]) -> list[tuple[int, int, int]]:
+    """Voxels along each axis before the first and after every convolution."""
+    a, b, c = shape[1:]
+    if min(a, b, c) < SMALLEST:
+        padded = "x".join(str(max(n, SMALLEST)) for n in (a, b, c))
+        raise DataError(
+            f"network cnn3d: wanted volumes of {SMALLEST} voxels or more a side, got {a} x {b} x {c}; "
+            f"pad them (--image-size {padded})"
+        )
+    sizes = [(a, b, c)]
+    for _ in CHANNELS:
+        sizes.append(tuple((n + 1) // 2 for n in sizes[-1]))  # type: ignore[arg-type]
+    return sizes
