@@ -10,6 +10,7 @@ import pandas as pd
 
 Space = Literal["common", "salient", "both"]
 Kind = Literal["categorical", "continuous"]  # of an attribute
+MAX_LEVELS = 20  # whole numbers with more distinct values than this are amounts, not classes
 ArrayT = TypeVar("ArrayT")
 OtherT = TypeVar("OtherT")
 
@@ -52,6 +53,39 @@ class Codes(Generic[ArrayT]):  # numpydoc ignore=PR02
             function(self.salient_mean),
             function(self.salient_logvar),
         )
+
+
+def attribute_kind(values: pd.Series) -> Kind:
+    """
+    Whether an attribute is a choice among classes or an amount.
+
+    Text, booleans, categories and integers with at most 20 distinct values are classes; other numbers are
+    amounts. Whole floats in a column with gaps count as integers, since that is what a CSV file makes of
+    integers with empty cells. A column of str is always classes.
+
+    Parameters
+    ----------
+    values : Series
+        The attribute of all samples, missing values included.
+
+    Returns
+    -------
+    {"categorical", "continuous"}
+        How a probe treats it.
+
+    Examples
+    --------
+    >>> attribute_kind(pd.Series(["F", "M", None]))
+    'categorical'
+    >>> attribute_kind(pd.Series([54.5, 61.0]))
+    'continuous'
+    """
+    known = values.dropna().infer_objects()
+    if not pd.api.types.is_numeric_dtype(known) or pd.api.types.is_bool_dtype(known):
+        return "categorical"
+    gaps = len(known) < len(values)
+    whole = pd.api.types.is_integer_dtype(known) or (gaps and bool((known == known.round()).all()))
+    return "categorical" if whole and known.nunique() <= MAX_LEVELS else "continuous"
 
 
 def code_names(common_dim: int, salient_dim: int, space: Space = "both") -> list[str]:

@@ -131,6 +131,69 @@ def test_a_split_file_beside_folds_is_refused(folder: Path, tmp_path: Path) -> N
         CliRunner().invoke(app, command, catch_exceptions=False)
 
 
+def of_sites(folder: Path, how: str) -> Path:
+    """The first digit of a group is its site."""
+    recipe = write_recipe(folder, how)
+    text = recipe.read_text().replace("<group>p\\d+)", "<group>p(?P<site>\\d)\\d)")
+    site = "{title: site, attribute: site, population: all, space: salient, metric: accuracy, better: low}"
+    recipe.write_text(text.replace("  columns:\n", f"  columns:\n    - {site}\n"))
+    return recipe
+
+
+def test_each_site_is_left_out(folder: Path, tmp_path: Path) -> None:
+    recipe, out = of_sites(tmp_path, "leave_out: site\n  adjust_for: kind"), tmp_path / "out"
+    typed = ["--contender", "ContrastivePCA", "--seeds", "1"]
+    result = CliRunner().invoke(app, words(folder, recipe, out, *typed), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert "note: split leaves out site by site: 0, 1" in result.output
+    row = next(line for line in result.output.splitlines() if line.startswith("| ContrastivePCA"))
+    assert row.startswith("| ContrastivePCA (default) | - | ")
+    assert "No score of site: all samples that a fold tests have one value of it." in result.output
+    results = pd.read_csv(out / "results.csv")
+    assert set(results["fold"]) == {0, 1}
+    assert "site" not in set(results["attribute"].dropna())
+
+
+def test_folds_are_stratified_by_site(folder: Path, tmp_path: Path) -> None:
+    recipe, out = of_sites(tmp_path, "folds: 2\n  stratify_by: site"), tmp_path / "out"
+    typed = ["--contender", "ContrastivePCA", "--seeds", "1"]
+    result = CliRunner().invoke(app, words(folder, recipe, out, *typed), catch_exceptions=False)
+    assert "note: split in 2 folds, seed 0, stratified by site" in result.output
+    codes = pd.read_csv(out / "cells" / "ContrastivePCA-default-seed0-fold0" / "codes.csv")
+    assert codes.query("split == 'test'").groupby("site").size().to_dict() == {0: 20, 1: 20}
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        (
+            "folds: 2\n  stratify_by: centre",
+            "mine.yaml: protocol.stratify_by: .* no attribute 'centre'; they have",
+        ),
+        (
+            "leave_out: centre",
+            "mine.yaml: protocol.leave_out: .* no attribute 'centre'; they have site, kind",
+        ),
+        ("leave_out: kind", "groups have several values of what is left out, such as p00"),
+        ("folds: 2\n  adjust_for: [site, age]", "mine.yaml: protocol.adjust_for: .* no attribute 'age'"),
+    ],
+)
+def test_a_protocol_that_the_data_cannot_keep(folder: Path, tmp_path: Path, how: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        CliRunner().invoke(
+            app, words(folder, of_sites(tmp_path, how), tmp_path / "out"), catch_exceptions=False
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_split_file_has_no_meaning_where_sites_are_left_out(folder: Path, tmp_path: Path) -> None:
+    command = words(folder, of_sites(tmp_path, "leave_out: site"), tmp_path / "out", "--split", "mine.csv")
+    with pytest.raises(
+        DataError, match="no meaning for a recipe that leaves out site; take one with test_size"
+    ):
+        CliRunner().invoke(app, command, catch_exceptions=False)
+
+
 @pytest.mark.parametrize("typed", ["--seeds=0", "--jobs=0", "--threads=0"])
 def test_there_is_at_least_one_of_each(folder: Path, tmp_path: Path, typed: str) -> None:
     result = CliRunner().invoke(app, words(folder, write_recipe(tmp_path), tmp_path / "out", typed))

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from sepvae.data import ArraySource, given_split, read_split, split, split_table
-from sepvae.data.splits import choose_split, make_folds
+from sepvae.data.splits import choose_split
 from sepvae.errors import DataError
 
 
@@ -166,6 +166,12 @@ def test_without_parts_the_split_is_drawn(about):
     assert of_two[1].tolist() == test.tolist()
 
 
+def test_a_drawn_split_keeps_a_second_variable(about):
+    site = np.repeat(["big", "small"], [32, 8])
+    _, test, _ = choose_split(about, test_size=0.25, stratify=site)
+    assert (site[test] == "small").sum() == 2
+
+
 def test_parts_of_the_data_count_unless_a_file_says_otherwise(about, written):
     parted = about.assign(split=["train"] * 30 + ["test"] * 10)
     train, test, how = choose_split(parted)
@@ -184,20 +190,3 @@ def test_a_patient_on_both_sides_is_refused(about):
     about = about.assign(split=["train", "train", "test", "test"] * 10, group=np.arange(40) // 4)
     with pytest.raises(DataError, match=r"10 groups have samples on both sides, such as 0; .* only its part"):
         choose_split(about)
-
-
-def test_folds_test_every_sample_once_with_patients_whole_and_labels_in_shares():
-    groups = np.repeat(np.arange(60), 2)
-    labels = np.where(groups % 3 == 0, "ill", "well")
-    folds = make_folds(labels, groups, 5, random_state=3)
-    assert sorted(np.concatenate([test for _, test in folds])) == list(range(120))
-    for train, test in folds:
-        assert not set(groups[train]) & set(groups[test])
-        assert sorted([*train, *test]) == list(range(120))
-        assert (labels[test] == "ill").mean() == pytest.approx(1 / 3, abs=0.1)
-    assert [test.tolist() for _, test in folds] != [t.tolist() for _, t in make_folds(labels, groups, 5)]
-
-
-def test_more_folds_than_patients():
-    with pytest.raises(DataError, match="folds: wanted 3 groups or more of each label, got 2 of ill"):
-        make_folds(["ill", "ill", "well", "well", "well"], [0, 1, 2, 3, 4], 3)

@@ -9,6 +9,7 @@ from sepvae.errors import DataError
 from sepvae.evaluation import score_codes
 from sepvae.evaluation.differences import (
     difference_over_runs,
+    mean_over_runs,
     nadeau_bengio,
     paired_bootstrap,
     seed_interval,
@@ -186,6 +187,13 @@ def test_seeds_of_a_fold_are_averaged_first():
     )
     zero = twice.assign(score=0.0)
     assert difference_over_runs(twice, zero) == nadeau_bengio([4, 3, 2, 2], 80, 20)
+
+
+def test_a_mean_over_runs_is_a_difference_from_nothing():
+    of_folds = runs([4, 3, 2, 2], fold=range(4), seed=0)
+    assert mean_over_runs(of_folds) == difference_over_runs(of_folds, of_folds.assign(score=0.0))
+    assert mean_over_runs(of_folds) == nadeau_bengio([4, 3, 2, 2], 80, 20)
+    assert mean_over_runs(runs([1, 2, 3, 4, 6])) == seed_interval([1, 2, 3, 4, 6])
 
 
 def test_runs_are_paired_by_fold():

@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn import metrics
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sepvae.evaluation.metrics import METRICS, resampling_weights
-from sepvae.evaluation.probes import Samples, attribute_kind, make_probe, score_probe, shuffle_by_group
+from sepvae.evaluation.probes import Samples, make_probe, score_probe, shuffle_by_group
 
 REFERENCE = {
     "accuracy": metrics.accuracy_score,
@@ -37,26 +37,6 @@ def codes():
     return np.random.default_rng(0).normal(size=(200, 3)) * [1, 10, 0.1]
 
 
-@pytest.mark.parametrize(
-    ("values", "kind"),
-    [
-        (["a", "b", None], "categorical"),
-        ([True, False], "categorical"),
-        (range(20), "categorical"),
-        (range(21), "continuous"),
-        ([0.0, 1.0, 2.0], "continuous"),
-        ([0.0, 1.0, np.nan], "categorical"),  # what read_csv makes of 0, 1 and an empty cell
-        ([0.5, 1.0, np.nan], "continuous"),
-        ([0.0, np.inf, np.nan], "categorical"),
-        (pd.Categorical([0.5, 1.5]), "categorical"),
-        (pd.array([1, 2, None], dtype="Int64"), "categorical"),
-        (np.array([0.5, None], dtype=object), "continuous"),
-    ],
-)
-def test_attribute_kind(values, kind):
-    assert attribute_kind(pd.Series(values)) == kind
-
-
 def test_scores_of_classes_are_those_of_a_pipeline_built_by_hand(codes):
     values = np.where(codes[:, 1] + np.random.default_rng(1).normal(size=200) * 10 > 0, "yes", "no")
     train, test = split(codes, values)
@@ -76,6 +56,13 @@ def test_scores_of_amounts_are_those_of_the_probe(codes):
     scores = by_metric(train, test, "continuous", n_permutations=5)["score"]
     assert scores["mae"] == pytest.approx(metrics.mean_absolute_error(test.values, predicted))
     assert scores["r2"] == pytest.approx(metrics.r2_score(test.values, predicted))
+
+
+def test_least_squares_are_those_without_a_penalty(codes):
+    train, test = split(codes, codes[:, 2] + np.random.default_rng(1).normal(size=200))
+    predicted = LinearRegression().fit(train.codes, train.values).predict(test.codes)
+    scores = by_metric(train, test, "continuous", least_squares=True, n_permutations=5)["score"]
+    assert scores["mae"] == pytest.approx(metrics.mean_absolute_error(test.values, predicted))
 
 
 def test_shuffled_ridge_probes_solved_together_are_those_solved_alone(codes):

@@ -84,6 +84,16 @@ def test_a_cell_is_the_probe_on_its_rows(table):
     )
 
 
+def test_least_squares_ask_for_amounts_alone(table):
+    scores = score_codes(table, least_squares=True, **QUICK)
+    assert list(scores.columns) == COLUMNS
+    assert set(scores["attribute"]) == {"age"}
+    ridge = score_codes(table, **QUICK).query("attribute == 'age'").reset_index(drop=True)
+    pd.testing.assert_series_equal(scores["chance"], ridge["chance"])
+    assert (scores["score"] != ridge["score"]).all()
+    assert score_codes(table.drop(columns="age"), least_squares=True, **QUICK).empty
+
+
 def test_validation_rows_and_other_attributes_change_nothing(table):
     scores = score_codes(table, **QUICK)
     fewer = score_codes(table[table["split"] != "validation"].drop(columns=["digit", "lesion"]), **QUICK)

@@ -89,6 +89,15 @@ def test_a_fold_is_what_one_fit_is_scored_on() -> None:
     assert load_recipe("autism").protocol.test_share == 0.2
 
 
+def test_how_many_values_are_left_out_only_the_data_tell(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    text = recipe_text("autism").replace("folds: 5", "leave_out: site\n  adjust_for: [age, sex]")
+    file.write_text(text)
+    protocol = load_recipe(file).protocol
+    assert (protocol.leave_out, protocol.folds, protocol.test_share) == ("site", None, 0.2)
+    assert protocol.adjust_for == ["age", "sex"]
+
+
 def test_celeba_tests_on_4000_of_24000() -> None:
     share = load_recipe("celeba-accessories").protocol.test_share
     train, test = split(np.repeat([0, 1], 12000), np.arange(24000), test_size=share)
@@ -99,7 +108,12 @@ MISTAKES = {
     "seeds: 5 -> sedes: 5": "protocol.sedes: no such key; did you mean seeds?",
     "  SepVAE: ->   SepVEA:": "methods.SepVEA: no such method; did you mean SepVAE?",
     "seeds: 5 -> seeds: many": "protocol.seeds: wanted a valid integer, got 'many'",
-    "seeds: 5 -> folds: 5": "protocol: wanted either test_size or folds",
+    "seeds: 5 -> folds: 5": "protocol: wanted one of test_size, folds and leave_out",
+    "seeds: 5 -> leave_out: site": "protocol: wanted one of test_size, folds and leave_out",
+    "test_size: 0.2 -> leave_out: site\n  stratify_by: site": "protocol: stratify_by has no meaning with "
+    "leave_out",
+    "metric: auc, probe: own -> metric: auc, probe: least_squares": "protocol.columns.2: wanted metric mae "
+    "or r2 with probe least_squares",
     "test_size: 0.2 -> test_size: 2": "protocol.test_size: wanted less than 1, got 2",
     "metric: accuracy -> metric: acc": "protocol.columns.0.metric: wanted 'balanced_accuracy', 'accuracy', "
     "'auc', 'mae' or 'r2', got 'acc'",

@@ -204,6 +204,14 @@ def test_differences_come_with_interval_and_kind():
     ]
 
 
+def test_what_is_left_out_has_a_dash_and_a_reason():
+    site = ScoreColumn("site", "site", "target", "salient", "accuracy", "linear", "low")
+    table = benchmark_table(rows("A", AGE, [7.0]), [AGE, site], left_out="site")
+    assert row_of(to_markdown(table), "A") == "| A | **7.00** | - |"
+    assert table.note.endswith("No score of site: all samples that a fold tests have one value of it.")
+    assert "No score" not in benchmark_table(rows("A", AGE, [7.0]), [AGE], left_out="site").note
+
+
 def test_a_collapsed_salient_space_is_told():
     results = pd.DataFrame({"contender": ["A", "A"], "seed": [0, 1], "fold": [None, None], "error": None})
     results = results.assign(attribute=None, population=None, probe=None, chance=None)

@@ -12,6 +12,7 @@ import pandas as pd
 from sepvae.batch import Source
 from sepvae.benchmark.contenders import Contender
 from sepvae.codes import Kind, code_columns
+from sepvae.evaluation.associations import probe_predictions
 from sepvae.evaluation.groups import group_scores, mlp_probabilities
 from sepvae.evaluation.scores import score_codes
 from sepvae.files import plain_name, read_table
@@ -21,7 +22,8 @@ from sepvae.runs.folder import write_arrays, write_recipe, write_table
 from sepvae.runs.scoring import encoded, reconstruction_errors
 
 SCORES, CODES, SPLIT = "scores.csv", "codes.csv", "split.csv"
-ERRORS, CLASSIFIED = "reconstruction.csv", "classified.csv"
+ERRORS, CLASSIFIED, PREDICTIONS = "reconstruction.csv", "classified.csv", "predictions.csv"
+PAPER = "paper"  # the preset whose amounts are predicted by least squares too
 WITHOUT_EFFECT = ("num_workers",)  # on what is learnt
 
 
@@ -118,6 +120,8 @@ class Cell:  # numpydoc ignore=PR02
         """
         if not (folder / CODES).is_file():
             fit_cell(self, train, test, folder)
+        (folder / PREDICTIONS).unlink(missing_ok=True)  # of codes that are no more
+        read_predictions(folder, kinds)
         scores = score_cell(self, folder, kinds=kinds, n_permutations=n_permutations)
         write_table(folder / SCORES, scores)
 
@@ -164,6 +168,8 @@ def score_cell(cell: Cell, folder: Path, *, kinds: Mapping[str, Kind], n_permuta
     """
     Score the codes of a fitted cell: linear probes for all, and App. D's classifier of the groups.
 
+    With preset "paper" amounts are predicted by plain least squares, too, as the paper did.
+
     Parameters
     ----------
     cell : Cell
@@ -184,12 +190,37 @@ def score_cell(cell: Cell, folder: Path, *, kinds: Mapping[str, Kind], n_permuta
     errors = read_table(folder / ERRORS, ["id"])
     scores = score_codes(codes, reconstruction_error=errors, kinds=kinds, n_permutations=n_permutations)
     scores.insert(0, "probe", np.where(scores["chance"].notna(), "linear", ""))
+    parts = [scores]
+    if cell.contender.preset == PAPER:
+        amounts = score_codes(codes, kinds=kinds, least_squares=True, n_permutations=n_permutations)
+        parts += [amounts.assign(probe="least_squares")] if len(amounts) else []
     own = cell.contender.method == "SepVAE"
     of_target = (
         read_table(folder / CLASSIFIED, ["id"])["probability"].to_numpy() if own else mlp_probabilities(codes)
     )
     of_groups = group_scores(codes, of_target, "own classifier" if own else "mlp")
-    return pd.concat([scores, of_groups], ignore_index=True)
+    return pd.concat([*parts, of_groups], ignore_index=True)
+
+
+def read_predictions(folder: Path, kinds: Mapping[str, Kind]) -> pd.DataFrame:
+    """
+    Read the predictions of a cell; where it has none yet, make and keep them.
+
+    Parameters
+    ----------
+    folder : Path
+        The cell's, with its codes.
+    kinds : mapping
+        "categorical" or "continuous" for each attribute.
+
+    Returns
+    -------
+    DataFrame
+        As `sepvae.evaluation.associations.probe_predictions` makes them.
+    """
+    if not (folder / PREDICTIONS).is_file():
+        write_table(folder / PREDICTIONS, probe_predictions(read_cell_codes(folder, kinds), kinds=kinds))
+    return read_table(folder / PREDICTIONS, ["id", "attribute", "space"])
 
 
 def read_cell_codes(folder: Path, kinds: Mapping[str, Kind]) -> pd.DataFrame:

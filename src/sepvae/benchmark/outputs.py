@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from sepvae.benchmark.cells import CODES, Cell, read_cell_codes
+from sepvae.benchmark.evidence import write_associations, write_intervals
 from sepvae.codes import Kind, Space
 from sepvae.errors import DataError
 from sepvae.evaluation.differences import difference_over_runs, paired_bootstrap
@@ -39,9 +40,14 @@ def write_outputs(
     *,
     background: str,
     kinds: Kinds,
+    adjust_for: Sequence[str] = (),
+    left_out: str | None = None,
 ) -> str:
     """
-    Write `table.md`, `table.tex`, `differences.csv`, `differences.md` and `figures/` beside `results.csv`.
+    Write tables and `figures/` beside `results.csv`.
+
+    The tables are `table.md` and `.tex`, `intervals.csv` and `.md`, `differences.csv` and `.md` and, where
+    there are clinical scores, `associations.csv`, `.md` and `.tex`.
 
     Parameters
     ----------
@@ -57,6 +63,10 @@ def write_outputs(
         Its label.
     kinds : mapping
         "categorical" or "continuous" for each attribute.
+    adjust_for : sequence of str, default=()
+        Covariates of the partial correlation with clinical scores.
+    left_out : str, default=None
+        The attribute by whose values folds are made, if they are.
 
     Returns
     -------
@@ -65,10 +75,11 @@ def write_outputs(
     """
     by_classifier = results["probe"].isin(["own classifier", "mlp"])
     results = results.assign(probe=results["probe"].where(~by_classifier, OWN))
-    table = benchmark_table(results, columns)
+    table = benchmark_table(results, columns, left_out=left_out)
     in_markdown = to_markdown(table)
     write_whole(out / "table.md", in_markdown + "\n")
     write_whole(out / "table.tex", to_latex(table) + "\n")
+    write_intervals(results, columns, out)
     firsts = _firsts(cells, out)
     codes = {name: read_cell_codes(folder, kinds) for name, folder in firsts.items()}
     pairs = _differences(results, cells, codes, columns, kinds)
@@ -77,6 +88,7 @@ def write_outputs(
         write_table(out / "differences.csv", pd.DataFrame(rows))
         write_whole(out / "differences.md", difference_table(pairs) + "\n")
     if codes:
+        write_associations(cells, out, next(iter(codes.values())), adjust_for=adjust_for, kinds=kinds)
         _draw(out, firsts, codes, columns, background)
     return in_markdown
 

@@ -1,7 +1,7 @@
 """`sepvae benchmark`: contenders of a recipe, side by side, behind a live table."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,9 +22,9 @@ SIGNS = {"waiting": "[dim]·[/]", "running": "[yellow]▶[/]", "finished": "[gre
 # Of the options by which `fit` reads data, those that a benchmark leaves to its recipe.
 DEFAULTS: dict[str, Any] = {
     **dict.fromkeys(
-        ("background", "target", "label", "group", "id", "images", "table", "pattern", "modality")
+        ("background", "target", "label", "group", "id", "images", "features", "table", "pattern", "modality")
     ),
-    **{"image_size": "64", "channels": None, "fit": "pad", "limit_by": None},
+    **{"image_size": None, "channels": None, "fit": "pad", "mask": None, "resample": False, "limit_by": None},
 }
 
 
@@ -54,20 +54,22 @@ def benchmark_as_told(
 
     chosen = load_recipe(recipe)
     check_data(data, chosen)
+    if chosen.reader == "digits-on-photos" and (
+        chosen.protocol.test_size is None or chosen.protocol.stratify_by
+    ):
+        raise DataError(f"{chosen.file}: protocol: the digits come split in two; take test_size alone")
     options = with_recipe(DEFAULTS | options, chosen, typed)
     wanted = choose_contenders(chosen, contenders, pairs)
-    parts = read_parts(data, options, chosen, folds=chosen.protocol.folds)
+    parts = read_parts(data, options, chosen, in_folds=True)
     for note in parts.notes:
         typer.echo(f"note: {note}")
     background = parts.background or "background"
-    columns = [ScoreColumn(**column.model_dump()) for column in chosen.protocol.columns]
-    if missing := [c.attribute for c in columns if c.attribute not in ("label", *parts.kinds)]:
-        known = ", ".join(parts.kinds) or "none"
-        raise DataError(
-            f"{chosen.file}: protocol.columns: the data have no attribute {missing[0]!r}; they have {known}"
-        )
+    protocol = chosen.protocol
+    columns = [ScoreColumn(**column.model_dump()) for column in protocol.columns]
+    _check_attributes(chosen, "columns", [c.attribute for c in columns], ["label", *parts.kinds])
+    _check_attributes(chosen, "adjust_for", protocol.adjust_for, parts.kinds)
     wanted = [replace(c, keywords={**c.keywords, "background": background}) for c in wanted]
-    cells = make_cells(wanted, range(seeds or chosen.protocol.seeds), len(parts.pairs))
+    cells = make_cells(wanted, range(seeds or protocol.seeds), len(parts.pairs))
     typer.echo(f"{len(cells)} cells: {', '.join(c.name for c in wanted)}")
     with _scheduler(scheduler), _live(cells) as watch:
         results = run_benchmark(
@@ -86,7 +88,17 @@ def benchmark_as_told(
     for row in failed.to_dict("records"):
         which = [f", {name} {row[name]:.0f}" for name in ("seed", "fold") if not pd.isna(row[name])]
         typer.echo(f"failed: {row['contender']}{''.join(which)}: {row['error']}")
-    typer.echo(write_outputs(results, cells, out, columns, background=background, kinds=parts.kinds))
+    table = write_outputs(
+        results,
+        cells,
+        out,
+        columns,
+        background=background,
+        kinds=parts.kinds,
+        adjust_for=protocol.adjust_for,
+        left_out=protocol.leave_out,
+    )
+    typer.echo(table)
     typer.echo(f"tables, figures and all scores: {out}")
     raise typer.Exit(1 if len(failed) else 0)
 
@@ -105,6 +117,15 @@ def choose_contenders(
         raise DataError(f"--set {seed[0]}: a benchmark has seeds 0, 1, ..; --seeds says how many")
     own = shared_keywords(pairs or [], dict.fromkeys(c.method for c in wanted))
     return [replace(c, keywords=recipe_keywords(recipe, c.method, c.preset) | own[c.method]) for c in wanted]
+
+
+def _check_attributes(recipe: "Recipe", key: str, names: Iterable[str], known: Collection[str]) -> None:
+    """What a protocol names is there."""
+    if missing := [name for name in names if name not in known]:
+        there = ", ".join(name for name in known if name != "label") or "none"
+        raise DataError(
+            f"{recipe.file}: protocol.{key}: the data have no attribute {missing[0]!r}; they have {there}"
+        )
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from sepvae.cli.reading import KEPT, READ_AS, data_options, look_of, notes_on, read_samples
-from sepvae.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,41 +99,30 @@ class Parts:
 
 
 def read_parts(
-    data: Path, options: dict[str, Any], recipe: "Recipe | None", *, folds: int | None = None
+    data: Path, options: dict[str, Any], recipe: "Recipe | None", *, in_folds: bool = False
 ) -> Parts:
-    """Read what DATA names, and split it: in two, or in folds."""
+    """Read what DATA names, and split it: in two, or in the recipe's folds."""
     import numpy as np
 
+    from sepvae.cli.splitting import split_listing
     from sepvae.data.opening import list_data
-    from sepvae.data.splits import choose_split, make_folds
 
     if recipe is not None and recipe.reader == "digits-on-photos":
         return _digits(options["split_seed"])
-    looks = ("image_size", "channels", "fit")
+    looks = ("image_size", "channels", "fit", "mask", "resample")
     apart = ("split", "test_size", "split_seed", "memory")
     told = data_options(**{name: value for name, value in options.items() if name not in looks + apart})
     listing, reader = list_data(data, **told)
     look = look_of(reader, *(options[name] for name in looks))
-    seed = options["split_seed"]
-    if folds is not None and options["split"] is not None:
-        raise DataError(f"--split has no meaning for a recipe with folds ({folds}); take one with test_size")
-    if folds is None:
-        train, test, how = choose_split(
-            listing.about, file=options["split"], test_size=options["test_size"], random_state=seed
-        )
-        positions = [(train, test)]
-    else:
-        labels, groups = (listing.about[name].to_numpy(dtype=str) for name in ("label", "group"))
-        positions, how = (
-            make_folds(labels, groups, folds, random_state=seed),
-            f"in {folds} folds, seed {seed}",
-        )
+    positions, how = split_listing(listing, options, recipe, in_folds=in_folds)
     notes = [*notes_on(listing, reader), f"split {how}"]
     if options["background"] is None and reader not in READ_AS:
         first = f"background is {listing.background}, the first by alphabet (--background names it)"
         notes.insert(0, first)
     source, measures = read_samples(listing, look, options["memory"])
     about: dict[str, Any] = {"reader": reader, "name": data.resolve().name, **look, "centre": listing.centre}
+    if look.get("mask") is not None:
+        about["mask"] = Path(look["mask"]).name  # the mask itself is in the model's file
     about |= {name: told[name] for name in (*KEPT, "modality")}
     about |= {"targets": list(told["targets"])}
     about |= {name: options[name] for name in ("limit", "limit_by")} | {"split": how}
@@ -159,7 +147,7 @@ def _digits(seed: int) -> Parts:
 
 def _kinds(source: "Source") -> "dict[str, Kind]":
     """What the values of attributes tell of them."""
-    from sepvae.evaluation.probes import attribute_kind
+    from sepvae.codes import attribute_kind
 
     return {str(name): attribute_kind(values) for name, values in source.attributes.items()}
 

@@ -1,7 +1,8 @@
 """What frozen codes know: probes, separation of the two spaces, and one table of scores."""
 
+from sepvae.codes import attribute_kind
 from sepvae.evaluation.correlations import salient_correlations
-from sepvae.evaluation.probes import Samples, attribute_kind, make_probe, score_probe
+from sepvae.evaluation.probes import Samples, make_probe, score_probe
 from sepvae.evaluation.scores import left_out, score_codes
 from sepvae.evaluation.separation import active_units, separation_scores, variance_ratio
 

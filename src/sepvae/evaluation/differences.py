@@ -1,4 +1,4 @@
-"""Are differences between contenders real? Intervals over test groups, over seeds and over folds."""
+"""How sure are scores and differences of contenders? Intervals over test groups, seeds and folds."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ MIN_SEEDS = 5  # fewer seeds than this say too little of their spread
 
 class Difference(NamedTuple):  # numpydoc ignore=PR02
     """
-    A score of contender a minus that of contender b.
+    A score of contender a minus that of contender b; of one contender, its mean score itself.
 
     Parameters
     ----------
@@ -204,15 +204,41 @@ def difference_over_runs(runs_a: pd.DataFrame, runs_b: pd.DataFrame) -> Differen
     (0.14, 't interval over 5 seeds')
     """
     pairs = runs_a.merge(runs_b, on=["seed", "fold"], suffixes=("_a", "_b"))
-    pairs["difference"] = pairs["score_a"] - pairs["score_b"]
-    if pairs["fold"].isna().all():
-        return seed_interval(pairs["difference"].to_numpy(float))
-    differences = pairs.groupby("fold")["difference"].mean().to_numpy(float)  # seeds of a fold share its data
-    sizes = pairs[["n_train_a", "n_test_a"]].dropna().to_numpy(float)
+    score = pairs["score_a"] - pairs["score_b"]
+    return mean_over_runs(pairs.assign(score=score, n_train=pairs["n_train_a"], n_test=pairs["n_test_a"]))
+
+
+def mean_over_runs(runs: pd.DataFrame) -> Difference:
+    """
+    Mean of one score over runs, with its interval.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        One row for each run: seed, fold (missing without folds), score, n_train, n_test.
+
+    Returns
+    -------
+    Difference
+        The mean in the place of a difference; by `nadeau_bengio` where there are folds, else by
+        `seed_interval`. Folds of a score that no probe learnt for have no n_train, and so no interval.
+
+    Examples
+    --------
+    >>> runs = pd.DataFrame({"seed": 0, "fold": range(3), "score": [7.5, 8, 8.5]})
+    >>> runs = runs.assign(n_train=80, n_test=40)
+    >>> found = mean_over_runs(runs)
+    >>> round(found.difference, 2), round(found.low, 2), round(found.high, 2)
+    (8.0, 6.04, 9.96)
+    """
+    if runs["fold"].isna().all():
+        return seed_interval(runs["score"].to_numpy(float))
+    of_folds = runs.groupby("fold")["score"].mean().to_numpy(float)  # seeds of a fold share its data
+    sizes = runs[["n_train", "n_test"]].dropna().to_numpy(float)
     if not len(sizes):
-        return _without_interval(differences, f"{len(differences)} folds, no interval without n_train")
+        return _without_interval(of_folds, f"{len(of_folds)} folds, no interval without n_train")
     n_train, n_test = sizes.mean(axis=0)
-    return nadeau_bengio(differences, float(n_train), float(n_test))
+    return nadeau_bengio(of_folds, float(n_train), float(n_test))
 
 
 def _ask(table: pd.DataFrame, attribute: str, population: str, kinds: Mapping[str, Kind] | None) -> _Question:

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sepvae.codes import Kind, attribute_columns
+from sepvae.codes import Kind, attribute_columns, attribute_kind
 from sepvae.evaluation.metrics import METRICS, AnyArray, FloatArray, interval, resampling_weights
 
-MAX_LEVELS = 20  # whole numbers with more distinct values than this are amounts, not classes
 RIDGE_ALPHAS = (0.1, 1.0, 10.0, 100.0, 1000.0)
 
 
@@ -35,39 +34,6 @@ class Samples:  # numpydoc ignore=PR02
     codes: FloatArray
     values: AnyArray
     groups: AnyArray
-
-
-def attribute_kind(values: pd.Series) -> Kind:
-    """
-    Whether an attribute is a choice among classes or an amount.
-
-    Text, booleans, categories and integers with at most 20 distinct values are classes; other numbers are
-    amounts. Whole floats in a column with gaps count as integers, since that is what a CSV file makes of
-    integers with empty cells. A column of str is always classes.
-
-    Parameters
-    ----------
-    values : Series
-        The attribute of all samples, missing values included.
-
-    Returns
-    -------
-    {"categorical", "continuous"}
-        How a probe treats it.
-
-    Examples
-    --------
-    >>> attribute_kind(pd.Series(["F", "M", None]))
-    'categorical'
-    >>> attribute_kind(pd.Series([54.5, 61.0]))
-    'continuous'
-    """
-    known = values.dropna().infer_objects()
-    if not pd.api.types.is_numeric_dtype(known) or pd.api.types.is_bool_dtype(known):
-        return "categorical"
-    gaps = len(known) < len(values)
-    whole = pd.api.types.is_integer_dtype(known) or (gaps and bool((known == known.round()).all()))
-    return "categorical" if whole and known.nunique() <= MAX_LEVELS else "continuous"
 
 
 def known_values(
@@ -102,7 +68,7 @@ def known_values(
             yield attribute, kind, known.assign(value=known["value"].astype(str))
 
 
-def make_probe(kind: Kind) -> Pipeline:
+def make_probe(kind: Kind, *, least_squares: bool = False) -> Pipeline:
     """
     Make the probe for one kind of attribute: a scaler, then a linear model.
 
@@ -110,6 +76,8 @@ def make_probe(kind: Kind) -> Pipeline:
     ----------
     kind : {"categorical", "continuous"}
         Logistic regression for classes; ridge regression, its penalty chosen by leave-one-out, for amounts.
+    least_squares : bool, default=False
+        Amounts without a penalty, as in the paper: with about as many codes as samples this is no good guess.
 
     Returns
     -------
@@ -117,7 +85,8 @@ def make_probe(kind: Kind) -> Pipeline:
         Not fitted.
     """
     if kind == "continuous":
-        return make_pipeline(StandardScaler(), RidgeCV(RIDGE_ALPHAS, alpha_per_target=True))
+        model = LinearRegression() if least_squares else RidgeCV(RIDGE_ALPHAS, alpha_per_target=True)
+        return make_pipeline(StandardScaler(), model)
     # A tolerance ten times the default halves the time and moves a score by a sample or two.
     return make_pipeline(StandardScaler(), LogisticRegression(tol=1e-3, max_iter=1000))
 
@@ -164,6 +133,7 @@ def score_probe(
     test: Samples,
     kind: Kind,
     *,
+    least_squares: bool = False,
     n_permutations: int = 100,
     n_bootstraps: int = 1000,
     random_state: int = 0,
@@ -177,6 +147,8 @@ def score_probe(
         Each with at least two distinct values; no group in both.
     kind : {"categorical", "continuous"}
         Balanced accuracy, accuracy and, for two classes, AUC; or mean absolute error (mae) and R2.
+    least_squares : bool, default=False
+        As for `make_probe`.
     n_permutations : int, default=100
         Probes fitted and scored on values shuffled by group, within train and within test, for the p-value; 0
         for none.
@@ -210,7 +182,7 @@ def score_probe(
         np.stack([true, *(shuffle_by_group(true, samples.groups, shuffling) for _ in range(n_permutations))])
         for true, samples in ((values, train), (truth, test))
     )
-    outputs = _outputs(train.codes, targets, test.codes, kind)
+    outputs = _outputs(make_probe(kind, least_squares=least_squares), train.codes, targets, test.codes, kind)
     weights = resampling_weights(test.groups, n_bootstraps, resampling)
     n_groups = len(np.unique(test.groups))
     once = np.ones((1, len(truth)))
@@ -243,13 +215,13 @@ def _as_numbers(train: Samples, test: Samples, kind: Kind) -> tuple[AnyArray, An
 
 
 def _outputs(
-    train_codes: FloatArray, targets: AnyArray, test_codes: FloatArray, kind: Kind
+    probe: Pipeline, train_codes: FloatArray, targets: AnyArray, test_codes: FloatArray, kind: Kind
 ) -> dict[str, AnyArray]:
-    """Fit a probe on each row of targets and return, by method name, a row of test outputs for each."""
-    scaler, model = make_probe(kind)
+    """Fit the probe on each row of targets and return, by method name, a row of test outputs for each."""
+    scaler, model = probe
     X = scaler.fit_transform(train_codes)  # the same for all rows: scaling sees no values
     X_test = scaler.transform(test_codes)
-    if kind == "continuous":  # ridge solves all rows at once, each with its own penalty
+    if kind == "continuous":  # solves all rows at once, a ridge each with its own penalty
         return {"predict": model.fit(X, targets.T).predict(X_test).reshape(len(X_test), -1).T}
     predicted, decision = [], []
     for target in targets:

@@ -9,9 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from sepvae.batch import AnyArray
-from sepvae.codes import Kind, attribute_columns
+from sepvae.codes import Kind, attribute_columns, attribute_kind
 from sepvae.evaluation.metrics import METRICS, interval, resampling_weights
-from sepvae.evaluation.probes import attribute_kind
 
 COLUMNS = [
     "attribute",

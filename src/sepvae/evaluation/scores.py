@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,6 +39,7 @@ def score_codes(
     *,
     reconstruction_error: pd.DataFrame | None = None,
     kinds: Mapping[str, Kind] | None = None,
+    least_squares: bool = False,
     n_permutations: int = 100,
     n_bootstraps: int = 1000,
     random_state: int = 0,
@@ -62,6 +64,9 @@ def score_codes(
         Columns id, full, common_only: mean squared error per pixel of test samples.
     kinds : mapping, default=None
         "categorical" or "continuous" for attributes; `attribute_kind` tells that of others.
+    least_squares : bool, default=False
+        Score nothing but amounts, by probes without a penalty, as in the paper. With about as many codes as
+        training samples they are far off.
     n_permutations : int, default=100
         Shuffles behind each p-value; 0 for none.
     n_bootstraps : int, default=1000
@@ -98,10 +103,22 @@ def score_codes(
     [['common', 1.0], ['salient', 1.0]]
     """
     _check(table)
-    separation = separation_scores(table[table["split"] == "test"], reconstruction_error)
-    cells = list(product([q for q in _questions(table, kinds or {}) if not q.obstacle], SPACES))
+    questions = [q for q in _questions(table, kinds or {}) if not q.obstacle]
+    last = []
+    if least_squares:
+        questions = [q for q in questions if q.kind == "continuous"]
+    else:
+        last = [separation_scores(table[table["split"] == "test"], reconstruction_error)]
+    cells = list(product(questions, SPACES))
     answers = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(_answer)(question, space, n_permutations, n_bootstraps, random_state)
+        delayed(_answer)(
+            question,
+            space,
+            least_squares=least_squares,
+            n_permutations=n_permutations,
+            n_bootstraps=n_bootstraps,
+            random_state=random_state,
+        )
         for question, space in cells
     )
     parts: list[pd.DataFrame] = []
@@ -110,7 +127,8 @@ def score_codes(
             parts.append(answer)
             if progress is not None:
                 progress(len(parts), len(cells))
-    scores: pd.DataFrame = pd.concat([*parts, separation], ignore_index=True)[COLUMNS]
+    nothing = pd.DataFrame(columns=COLUMNS)
+    scores: pd.DataFrame = pd.concat([*parts, *last] or [nothing], ignore_index=True)[COLUMNS]
     return scores.astype({"n_train": "Int64"})  # integers with gaps
 
 
@@ -158,15 +176,21 @@ class _Question:
 
     @property
     def obstacle(self) -> str:
+        """Why there can be no score, or nothing."""
+        if not self.unlearnable and self.test["value"].nunique() < 2:
+            return "no probe: fewer than two distinct values in split 'test'"
+        return self.unlearnable
+
+    @property
+    def unlearnable(self) -> str:
         """Why there can be no probe, or nothing."""
         if len(self.train) < MIN_TRAIN:
             return f"no probe: {len(self.train)} training samples, at least {MIN_TRAIN} are needed"
         classes = self.train["value"].nunique()
         if self.kind == "categorical" and classes > MAX_CLASSES:
             return f"no probe: {classes} classes, at most {MAX_CLASSES} are probed"
-        for split, rows in (("train", self.train), ("test", self.test)):
-            if rows["value"].nunique() < 2:
-                return f"no probe: fewer than two distinct values in split {split!r}"
+        if self.train["value"].nunique() < 2:
+            return "no probe: fewer than two distinct values in split 'train'"
         return ""
 
 
@@ -193,9 +217,7 @@ def _question(known: pd.DataFrame, attribute: str, population: str, kind: Kind) 
     return _Question(attribute, population, kind, train, test, rare)
 
 
-def _answer(
-    question: _Question, space: Space, n_permutations: int, n_bootstraps: int, random_state: int
-) -> pd.DataFrame:
+def _answer(question: _Question, space: Space, **how: Any) -> pd.DataFrame:
     train, test = (
         Samples(
             rows[code_columns(rows, space)].to_numpy(float),
@@ -204,14 +226,7 @@ def _answer(
         )
         for rows in (question.train, question.test)
     )
-    scores = score_probe(
-        train,
-        test,
-        question.kind,
-        n_permutations=n_permutations,
-        n_bootstraps=n_bootstraps,
-        random_state=random_state,
-    )
+    scores = score_probe(train, test, question.kind, **how)
     return scores.assign(space=space, attribute=question.attribute, population=question.population)
 
 

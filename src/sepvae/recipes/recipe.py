@@ -17,7 +17,9 @@ from pydantic_core import PydanticCustomError
 from sepvae.errors import DataError
 from sepvae.recipes.words import nearest, plain_value
 
-Reader = Literal["digits-on-photos", "folder", "table", "array", "kermany", "celeba", "brats", "volumes"]
+Reader = Literal[
+    *("digits-on-photos", "folder", "table", "array", "kermany", "celeba", "brats", "volumes", "regions")
+]
 METHODS = ("SepVAE", "ConVAE", "MMcVAE", "ContrastivePCA")
 Keywords = dict[str, Any]
 OneOrMore = Annotated[list[str], BeforeValidator(lambda given: [given] if isinstance(given, str) else given)]
@@ -53,9 +55,10 @@ class Column(_Part):  # numpydoc ignore=PR02
         From which codes.
     metric : {"balanced_accuracy", "accuracy", "auc", "mae", "r2"}
         The score.
-    probe : {"linear", "own"}, default="linear"
+    probe : {"linear", "own", "least_squares"}, default="linear"
         "own" is the method's own classifier of the salient space, or a network of two layers for a method
-        that has none (App. D).
+        that has none (App. D). "linear" predicts amounts by ridge regression, "least_squares" without a
+        penalty, as the paper did: the benchmark has that of contenders with preset "paper".
     better : {"high", "low"}
         What a separation that succeeds would give.
     """
@@ -65,13 +68,19 @@ class Column(_Part):  # numpydoc ignore=PR02
     population: Literal["all", "target"]
     space: Literal["common", "salient", "both"]
     metric: Literal["balanced_accuracy", "accuracy", "auc", "mae", "r2"]
-    probe: Literal["linear", "own"] = "linear"
+    probe: Literal["linear", "own", "least_squares"] = "linear"
     better: Literal["high", "low"]
 
     @model_validator(mode="after")
     def _own_sees_salient(self) -> Self:
         if self.probe == "own" and (self.space, self.attribute) != ("salient", "label"):
             raise PydanticCustomError("own", "wanted space salient and attribute label with probe own")
+        return self
+
+    @model_validator(mode="after")
+    def _least_squares_are_of_amounts(self) -> Self:
+        if self.probe == "least_squares" and self.metric not in ("mae", "r2"):
+            raise PydanticCustomError("one_of_both", "wanted metric mae or r2 with probe least_squares")
         return self
 
 
@@ -83,14 +92,18 @@ class Data(_Part):  # numpydoc ignore=PR02
     ----------
     background, label, group, id, images, limit_by : str, default=None
         Text.
-    target, attribute, pattern : str or list of str, default=None
+    target, attribute, features, pattern : str or list of str, default=None
         One or more.
     limit, channels : int, default=None
         Whole numbers of 1 or more.
     image_size : int or str, default=None
-        Side, or "HEIGHTxWIDTH".
+        Side, or "HEIGHTxWIDTH", or "XxYxZ" of volumes.
     fit : {"pad", "crop", "squash"}, default=None
         What to do with images of another shape.
+    mask : str, default=None
+        File of the brain mask of volumes.
+    resample : bool, default=None
+        Whether volumes on other grids are interpolated.
     modality : str, default=None
         Which of several images of one visit.
     """
@@ -102,12 +115,15 @@ class Data(_Part):  # numpydoc ignore=PR02
     group: str | None = None
     id: str | None = None
     images: str | None = None
+    features: OneOrMore | None = None
     pattern: OneOrMore | None = None
     limit: Count | None = None
     limit_by: str | None = None
     image_size: str | None = None
     channels: Count | None = None
     fit: Literal["pad", "crop", "squash"] | None = None
+    mask: str | None = None
+    resample: bool | None = None
     modality: str | None = None
 
 
@@ -121,6 +137,13 @@ class Protocol(_Part):  # numpydoc ignore=PR02
         Share of the samples to score on, in (0, 1).
     folds : int, default=None
         Instead: so many folds, each of which is scored once.
+    leave_out : str, default=None
+        Instead: an attribute, such as the site; each of its values that has samples of every label is scored
+        once, by a model that has seen none of it.
+    stratify_by : str, default=None
+        An attribute, such as the site, that test and training parts, or folds, have in like shares.
+    adjust_for : list of str, default=[]
+        Attributes that the partial correlation with clinical scores is adjusted for: age, sex, site, ...
     seeds : int, default=1
         Fits that differ in `random_state`, on each fold.
     split_seed : int, default=0
@@ -134,15 +157,20 @@ class Protocol(_Part):  # numpydoc ignore=PR02
 
     test_size: Annotated[float, Field(gt=0, lt=1)] | None = None
     folds: Annotated[int, Field(ge=2, strict=True)] | None = None
+    leave_out: str | None = None
+    stratify_by: str | None = None
+    adjust_for: OneOrMore = Field(default_factory=list)
     seeds: Count = 1
     split_seed: Annotated[int, Field(ge=0, strict=True)] = 0
     contenders: Annotated[list[str], Field(min_length=1)]
     columns: Annotated[list[Column], Field(min_length=1)]
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
-        if (self.test_size is None) == (self.folds is None):
-            raise PydanticCustomError("one_of_both", "wanted either test_size or folds")
+    def _one_way(self) -> Self:
+        if sum(way is not None for way in (self.test_size, self.folds, self.leave_out)) != 1:
+            raise PydanticCustomError("one_of_both", "wanted one of test_size, folds and leave_out")
+        if self.leave_out is not None and self.stratify_by is not None:
+            raise PydanticCustomError("one_of_both", "stratify_by has no meaning with leave_out")
         return self
 
     @property
@@ -153,9 +181,9 @@ class Protocol(_Part):  # numpydoc ignore=PR02
         Returns
         -------
         float
-            `test_size`, or one fold's.
+            `test_size`, or one fold's; 0.2 with leave_out, whose folds only the data tell.
         """
-        return 1 / self.folds if self.folds is not None else float(self.test_size or 0)
+        return 1 / self.folds if self.folds is not None else self.test_size or 0.2
 
 
 class Recipe(_Part):  # numpydoc ignore=PR02
@@ -171,7 +199,8 @@ class Recipe(_Part):  # numpydoc ignore=PR02
     note : str, default=None
         What differs from there, or is not possible yet.
     reader : str
-        What reads DATA: digits-on-photos, folder, table, array, kermany, celeba, brats or volumes.
+        What reads DATA: digits-on-photos, folder, table, array, kermany, celeba, brats, volumes (in files or
+        packed) or regions.
     data : Data, default=none of its options
         How.
     protocol : Protocol

@@ -87,7 +87,9 @@ class ComparedPair:
     difference: "Difference"
 
 
-def benchmark_table(results: "pd.DataFrame", columns: Sequence[ScoreColumn]) -> BenchmarkTable:
+def benchmark_table(
+    results: "pd.DataFrame", columns: Sequence[ScoreColumn], *, left_out: str | None = None
+) -> BenchmarkTable:
     """
     Sum up the runs of each contender, and rank the contenders in each column.
 
@@ -97,6 +99,8 @@ def benchmark_table(results: "pd.DataFrame", columns: Sequence[ScoreColumn]) -> 
         Of one recipe, as in the benchmark's `results.csv`.
     columns : sequence of ScoreColumn
         The wanted scores.
+    left_out : str, default=None
+        The attribute by whose values folds are made: it has no score.
 
     Returns
     -------
@@ -132,7 +136,10 @@ def benchmark_table(results: "pd.DataFrame", columns: Sequence[ScoreColumn]) -> 
         by_column.append(cells | {PIXELS: _cell(scores.get(PIXELS, []))})
     contenders = {name: [cells[name] for cells in by_column] for name in names}
     pixels = [cells[PIXELS] for cells in by_column] if (results["contender"] == PIXELS).any() else None
-    return BenchmarkTable(tuple(columns), chance, contenders, pixels, _note(results, columns, contenders))
+    note = _note(results, columns, contenders)
+    if left_out in [column.attribute for column in columns]:
+        note += f" No score of {left_out}: all samples that a fold tests have one value of it."
+    return BenchmarkTable(tuple(columns), chance, contenders, pixels, note)
 
 
 def score_rows(results: "pd.DataFrame", column: ScoreColumn) -> "pd.DataFrame":

@@ -133,8 +133,7 @@ def _groups(test: "pd.DataFrame", shown: "pd.DataFrame") -> list[str] | None:
 
 def _columns(contents: Contents, shown: "pd.DataFrame", *, images: bool) -> list[dict[str, Any]]:
     """What to colour by: the label and each attribute that has a value."""
-    from sepvae.codes import attribute_columns
-    from sepvae.evaluation.probes import attribute_kind
+    from sepvae.codes import attribute_columns, attribute_kind
 
     kinds = contents.recipe.get("attributes")
     kinds = kinds if isinstance(kinds, dict) else {}

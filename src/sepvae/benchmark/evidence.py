@@ -1,0 +1,113 @@
+"""How far a benchmark's means can be trusted, and what its predictions have to do with clinical scores."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from sepvae.benchmark.cells import CODES, Cell, read_predictions
+from sepvae.codes import Kind
+from sepvae.errors import DataError
+from sepvae.evaluation.associations import clinical_associations, clinical_scores
+from sepvae.evaluation.differences import Difference, mean_over_runs
+from sepvae.files import write_whole
+from sepvae.report.benchmark_evidence import (
+    ScoreInterval,
+    association_latex,
+    association_table,
+    interval_table,
+)
+from sepvae.report.benchmark_tables import ScoreColumn, score_rows
+from sepvae.runs.folder import write_table
+
+
+def write_intervals(results: pd.DataFrame, columns: Sequence[ScoreColumn], out: Path) -> None:
+    """
+    Write `intervals.csv` and `intervals.md`: each mean of the table with a 95 % interval, beside chance.
+
+    Over folds or, from five up, over seeds. With fewer seeds and no folds it is the one over test groups,
+    its bounds averaged over the seeds.
+
+    Parameters
+    ----------
+    results : DataFrame
+        As in `results.csv`.
+    columns : sequence of ScoreColumn
+        Of the table.
+    out : Path
+        The benchmark's folder.
+    """
+    names = results["contender"].unique().tolist()
+    found = []
+    for column in columns:
+        rows = score_rows(results, column)
+        for name in names:
+            runs = rows[rows["contender"] == name]
+            if len(runs):
+                chance = float(runs["chance"].mean())
+                found.append(ScoreInterval(column, name, chance, _mean_with_interval(runs)))
+    if found:
+        table = [
+            {"score": f.column.title, "contender": f.contender, "chance": f.chance, "mean": f.mean.difference}
+            | {"low": f.mean.low, "high": f.mean.high, "kind": f.mean.kind}
+            for f in found
+        ]
+        write_table(out / "intervals.csv", pd.DataFrame(table))
+        write_whole(out / "intervals.md", interval_table(found) + "\n")
+
+
+def write_associations(
+    cells: Sequence[Cell],
+    out: Path,
+    about: pd.DataFrame,
+    *,
+    adjust_for: Sequence[str],
+    kinds: Mapping[str, Kind],
+) -> None:
+    """
+    Write `associations.csv`, `.md` and `.tex`, where there are clinical scores.
+
+    Parameters
+    ----------
+    cells : sequence of Cell
+        All of the benchmark; what has no codes is passed over.
+    out : Path
+        The benchmark's folder.
+    about : DataFrame
+        What is known of all samples: id, group, y and attributes; the codes of any cell.
+    adjust_for : sequence of str
+        Covariates of the partial correlation.
+    kinds : mapping
+        "categorical" or "continuous" for each attribute.
+    """
+    scores = clinical_scores(about, kinds)
+    tables = []
+    for cell in cells if scores else ():
+        folder = out / "cells" / cell.name
+        if (folder / CODES).is_file():
+            found = read_predictions(folder, kinds)
+            tables.append(found.assign(contender=cell.contender.name, seed=cell.seed))
+    told = [table for table in tables if len(table)]
+    if not told:
+        return
+    try:
+        associations = clinical_associations(
+            pd.concat(told, ignore_index=True), about, scores=scores, adjust_for=adjust_for, kinds=kinds
+        )
+    except DataError as error:  # no reason to lose all other tables
+        write_whole(out / "associations.md", f"No associations with clinical scores: {error}\n")
+        return
+    if len(associations):
+        write_table(out / "associations.csv", associations)
+        write_whole(out / "associations.md", association_table(associations, adjust_for) + "\n")
+        write_whole(out / "associations.tex", association_latex(associations, adjust_for) + "\n")
+
+
+def _mean_with_interval(runs: pd.DataFrame) -> Difference:
+    found = mean_over_runs(runs)
+    bounds = runs[["low", "high"]].mean() if "low" in runs else None
+    if not math.isnan(found.low) or bounds is None or bounds.isna().any() or runs["fold"].notna().any():
+        return found
+    kind = "bootstrap over test groups" + f", mean of {len(runs)} seeds" * (len(runs) > 1)
+    return Difference(found.difference, float(bounds["low"]), float(bounds["high"]), kind)

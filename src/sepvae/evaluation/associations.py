@@ -1,0 +1,247 @@
+"""Predictions for people whom no model has seen, beside their clinical scores: rank correlations."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from threadpoolctl import threadpool_limits
+
+from sepvae.codes import Kind, Space, code_columns
+from sepvae.errors import DataError
+from sepvae.evaluation.metrics import AnyArray, FloatArray
+from sepvae.evaluation.probes import known_values, make_probe
+from sepvae.evaluation.scores import _questions
+
+RUN = ["contender", "seed", "attribute", "space"]  # what names a row of associations
+FOUND = ["n", "spearman", "p", "partial", "n_partial", "p_partial"]
+PREDICTED = ["id", "attribute", "space", "truth", "predicted"]
+SPACES: tuple[Space, ...] = ("common", "salient")
+ALIKE = 1e-8  # a residual this small beside what it is left of is rounding
+
+
+def clinical_scores(table: pd.DataFrame, kinds: Mapping[str, Kind] | None = None) -> list[str]:
+    """
+    Find the clinical scores: amounts that only targets have.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Samples with a column y (0 background, 1 target) and attributes, such as a table of codes.
+    kinds : mapping, default=None
+        "categorical" or "continuous" for attributes; `attribute_kind` tells that of others.
+
+    Returns
+    -------
+    list of str
+        Their names.
+
+    Examples
+    --------
+    >>> clinical_scores(pd.DataFrame({"y": [0, 1, 1], "age": [50.5, 61.0, 47.5], "ados": [np.nan, 8.5, 9]}))
+    ['ados']
+    """
+    return [
+        attribute
+        for attribute, kind, known in known_values(table, kinds)
+        if kind == "continuous" and len(known) and (known["y"] == 1).all()
+    ]
+
+
+def probe_predictions(table: pd.DataFrame, *, kinds: Mapping[str, Kind] | None = None) -> pd.DataFrame:
+    """
+    Predict each amount of the test targets from common and from salient codes.
+
+    Ridge probes that learn from training targets, as in `score_codes`.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A table of codes, as `sepvae.codes.codes_table` makes it.
+    kinds : mapping, default=None
+        "categorical" or "continuous" for attributes; `attribute_kind` tells that of others.
+
+    Returns
+    -------
+    DataFrame
+        Columns id, attribute, space, truth, predicted; no rows of an attribute that no probe could learn.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"id": range(40), "split": ["train", "test"] * 20, "group": range(40), "y": 1})
+    >>> table["common0"], table["salient0"] = np.sin(table["id"]), np.cos(table["id"])
+    >>> table["ados"] = 3 * table["salient0"] + 0.5
+    >>> found = probe_predictions(table).query("space == 'salient'")
+    >>> bool((abs(found["predicted"] - found["truth"]) < 0.1).all())
+    True
+    """
+    parts = []
+    with threadpool_limits(1):
+        for question in _questions(table, kinds or {}):
+            if question.population != "target" or question.kind != "continuous" or question.unlearnable:
+                continue
+            train, test = question.train, question.test
+            for space in SPACES if len(test) else ():
+                columns = code_columns(table, space)
+                probe = make_probe("continuous")
+                probe.fit(train[columns].to_numpy(float), train["value"].to_numpy(float))
+                about = {"id": test["id"], "attribute": question.attribute, "space": space}
+                predicted = probe.predict(test[columns].to_numpy(float))
+                parts.append(pd.DataFrame({**about, "truth": test["value"], "predicted": predicted}))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=PREDICTED)
+
+
+def partial_spearman(x: AnyArray, y: AnyArray, covariates: pd.DataFrame | None = None) -> tuple[float, float]:
+    """
+    Rank correlation of two amounts, with what covariates explain of their ranks taken out of both.
+
+    The correlation of what is left of the ranks of x and y after least squares on the covariates: ranks of
+    numbers, and an indicator of each class of others. Without covariates it is Spearman's rho.
+
+    Parameters
+    ----------
+    x, y : ndarray of shape (n,)
+        Two amounts, finite.
+    covariates : DataFrame of n rows, default=None
+        Numbers or classes (text, booleans, categories), without gaps.
+
+    Returns
+    -------
+    rho : float
+        In [-1, 1]; NaN where nothing is left of x or y.
+    p : float
+        Two-sided, by Student's t with n - 2 - k degrees of freedom, where k is the rank of the covariates;
+        NaN where there are none.
+
+    Examples
+    --------
+    >>> age = np.arange(20.0)
+    >>> x, y = age + 8 * np.sin(7 * age), age + 8 * np.cos(7 * age)
+    >>> round(partial_spearman(x, y)[0], 2)
+    0.49
+    >>> round(partial_spearman(x, y, pd.DataFrame({"age": age}))[0], 2)
+    0.09
+    """
+    design = np.column_stack([np.ones(len(x)), *_columns(covariates)])
+    ranks = np.column_stack([stats.rankdata(x), stats.rankdata(y)])
+    left = ranks - design @ np.linalg.lstsq(design, ranks, rcond=None)[0]
+    spread = np.linalg.norm(left, axis=0)
+    freedom = len(x) - 1 - np.linalg.matrix_rank(design)
+    if freedom < 1 or (spread <= ALIKE * np.linalg.norm(ranks, axis=0)).any():
+        return np.nan, np.nan
+    rho = float(np.clip(left[:, 0] @ left[:, 1] / spread.prod(), -1, 1))
+    with np.errstate(divide="ignore"):
+        t = np.abs(rho) * np.sqrt(freedom / np.float64(1 - rho**2))
+    return rho, float(2 * stats.t.sf(t, freedom))
+
+
+def clinical_associations(
+    predictions: pd.DataFrame,
+    about: pd.DataFrame,
+    *,
+    scores: Sequence[str],
+    adjust_for: Sequence[str] = (),
+    kinds: Mapping[str, Kind] | None = None,
+) -> pd.DataFrame:
+    """
+    Correlate predicted clinical scores of people whom no model has seen with their true ones.
+
+    Each fold has a model of its own, whose axes are not those of another fold's: codes of different folds
+    are never mixed. What is pooled over the folds is predictions, each in the unit of the score. Where there
+    is nothing to find, a prediction is the mean of its training part, which is low where the test part is
+    high, so that the rho of chance lies somewhat below 0: only a positive one speaks for an association.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        Columns contender, seed, then as `probe_predictions` makes them: those of all folds.
+    about : DataFrame
+        One row per sample: id, group (the person), and the covariates.
+    scores : sequence of str
+        Which attributes are clinical scores.
+    adjust_for : sequence of str, default=()
+        Covariates of the partial correlation, such as age, sex, site. Who lacks one is left out of the
+        partial correlation alone.
+    kinds : mapping, default=None
+        "categorical" or "continuous" for covariates; numbers are amounts unless it says otherwise.
+
+    Returns
+    -------
+    DataFrame
+        One row per contender, seed, attribute and space: n, spearman, p, partial, n_partial, p_partial
+        (missing without covariates), p_adjusted and p_partial_adjusted, which control the false discovery
+        rate over all rows (Benjamini and Hochberg). NaN where too few people or no differences are left.
+
+    Raises
+    ------
+    DataError
+        If a covariate is not there, or a person was predicted twice.
+
+    Examples
+    --------
+    >>> people = pd.DataFrame({"id": range(6), "group": range(6), "age": [50.5, 40, 60, 45, 55, 65]})
+    >>> told = people[["id"]].assign(contender="SepVAE", seed=0, attribute="ados", space="salient")
+    >>> told = told.assign(truth=[3.5, 1, 5, 2, 4, 6], predicted=[3, 2, 4, 1, 5, 6])
+    >>> found = clinical_associations(told, people, scores=["ados"])
+    >>> found[["n", "spearman"]].round(2).values.tolist()
+    [[6.0, 0.89]]
+    """
+    if missing := [name for name in adjust_for if name not in about]:
+        raise DataError(f"adjust_for: there is no attribute {missing[0]!r}; name others")
+    told = predictions[predictions["attribute"].isin(scores)]
+    people = about.drop_duplicates("id").set_index("id")
+    told = told.assign(group=people["group"].reindex(told["id"]).to_numpy())
+    if (twice := told.duplicated([*RUN, "group"])).any():
+        person = told.loc[twice, "group"].iloc[0]
+        raise DataError(
+            f"predictions: {person!r} was predicted twice; an association takes people as independent, so "
+            "give one sample of each"
+        )
+    covariates = _as_kinds(people[list(adjust_for)], kinds or {})
+    rows = [
+        (*run, *_association(rows, covariates.reindex(rows["id"])))
+        for run, rows in told.groupby(RUN, sort=False)
+    ]
+    found = pd.DataFrame(rows, columns=[*RUN, *FOUND]).astype({"n_partial": "Int64"})
+    for name in ("p", "p_partial"):
+        tested = found[name].notna()
+        found[f"{name}_adjusted"] = np.nan
+        if tested.any():
+            found.loc[tested, f"{name}_adjusted"] = stats.false_discovery_control(found.loc[tested, name])
+    return found
+
+
+def _association(rows: pd.DataFrame, covariates: pd.DataFrame) -> tuple[float | int | None, ...]:
+    """What `FOUND` names."""
+    truth, predicted = rows["truth"].to_numpy(float), rows["predicted"].to_numpy(float)
+    plain = (len(rows), *partial_spearman(predicted, truth))
+    if not len(covariates.columns):
+        return (*plain, np.nan, None, np.nan)
+    known = covariates.notna().all(axis=1).to_numpy()
+    partial, p = partial_spearman(predicted[known], truth[known], covariates[known])
+    return (*plain, partial, int(known.sum()), p)
+
+
+def _as_kinds(covariates: pd.DataFrame, kinds: Mapping[str, Kind]) -> pd.DataFrame:
+    """Classes as text, whatever they look like, and amounts as numbers, a gap for what is not finite."""
+    columns: dict[object, pd.Series] = {}
+    for name, values in covariates.items():
+        classes = not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values)
+        if kinds.get(str(name), "categorical" if classes else "continuous") == "categorical":
+            columns[name] = values.astype(object).map(str, na_action="ignore")
+        else:
+            numbers = values.astype(float)
+            columns[name] = numbers.where(np.isfinite(numbers))
+    return pd.DataFrame(columns, index=covariates.index)
+
+
+def _columns(covariates: pd.DataFrame | None) -> list[FloatArray]:
+    """Columns of a design: ranks of numbers, an indicator of each class but the first."""
+    columns: list[FloatArray] = []
+    for _, values in () if covariates is None else covariates.items():
+        if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+            ranks = stats.rankdata(values.to_numpy(float))
+            columns.append((ranks - ranks.mean()) / len(ranks))  # of the size of an indicator
+        else:
+            columns += [(values == name).to_numpy(float) for name in sorted(values.unique(), key=str)[1:]]
+    return columns
