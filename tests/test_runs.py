@@ -35,7 +35,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_table_leaves_everything_but_pictures_of_samples(run: Path) -> None:
     figures = {path.name for path in (run / "figures").iterdir()}
-    names = ("codes_label", "codes_subtype", "codes_age", "learning_curves", "correlations")
+    names = ("codes_label", "codes_subtype", "codes_age", "learning_curves", "correlations", "map_regions")
     assert figures == {f"{name}.{kind}" for name in names for kind in ("png", "svg")}
     assert not (run / "thumbnails.npz").exists()
     assert (run / "report.html").is_file()

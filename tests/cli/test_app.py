@@ -33,10 +33,10 @@ def test_fit_leaves_a_whole_run_folder(run: Path) -> None:
     assert {path.name for path in run.iterdir()} == {
         *("recipe.yaml", "split.csv", "versions.json", "model", "metrics.csv", "codes.csv", "scores.csv"),
         *("examples.npz", "figures", "report.html", "check.json", "removal.csv", "correlations.csv"),
-        "thumbnails.npz",
+        *("thumbnails.npz", "maps"),
     }
     names = ("codes_label", "codes_kind", "learning_curves", "reconstructions")
-    names += ("traversals", "swaps", "correlations")
+    names += ("traversals", "swaps", "correlations", "map_group", "map_people")
     assert {path.name for path in (run / "figures").iterdir()} == {
         f"{name}.{kind}" for name in names for kind in ("png", "svg")
     }
@@ -197,7 +197,11 @@ BAD = {
     ),
     "keyword": (None, ["--set", "max_epoch=3"], "no keyword 'max_epoch'; did you mean max_epochs?"),
     "value": (None, ["--set", "kappa"], "--set: wanted KEY=VALUE, got 'kappa'"),
-    "size": (None, ["--image-size", "big"], "--image-size: wanted pixels, such as 64 or 48x64, got 'big'"),
+    "size": (
+        None,
+        ["--image-size", "big"],
+        "--image-size: wanted pixels, such as 64 or 48x64, or voxels, such as 48x56x48, got 'big'",
+    ),
     "pattern": (None, ["--pattern", "(?P<group>x"], "pattern .*: no regular expression"),
     "preset": (None, ["--preset", "papr"], "preset: wanted one of default, paper, got 'papr'"),
     "too small": (None, ["--set", "network=e1"], "leave nothing of images of 16 x 16"),

@@ -120,7 +120,10 @@ def test_more_than_two_labels_want_a_target(study: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--label", "dx"], "name the column of image files, such as --images path"),
+        (
+            ["--label", "dx"],
+            "name the column of image files or volumes (--images path), or the columns of measures",
+        ),
         (["--images", "file"], "name the column of labels, such as --label diagnosis"),
         (
             ["--images", "{participant}.png", "--label", "dx"],

@@ -136,7 +136,11 @@ MISTAKES = {
     "a file": ("{table}", ["celeba-accessories"], "reads CelebA, but this is a table of image files"),
     "a path for digits": ("{folder}", [DIGITS], "brings its data; write digits-on-photos instead"),
     "an option for digits": (DIGITS, [DIGITS, "--limit", "9"], "--limit has no meaning for recipe digits"),
-    "volumes": ("{folder}", ["autism"], "autism.yaml: volumes are not read yet"),
+    "volumes": (
+        "{folder}",
+        ["autism"],
+        "reads a table of volumes, or a packed store, but this is a folder of images",
+    ),
     "a preset": (DIGITS, [DIGITS, "--preset", "papr"], "no preset of SepVAE 'papr'; it has default, paper"),
     "a method": (DIGITS, [DIGITS, "--method", "SepVEA"], "--method: wanted one of SepVAE"),
     "a keyword": (DIGITS, [DIGITS, "--set", "gama=1"], "no keyword 'gama'; did you mean gamma?"),

@@ -1,13 +1,18 @@
-"""Measures of images whose values are known, and of the same image at another size."""
+"""Measures of images and volumes whose values are known, and of the same image at another size."""
 
 import hashlib
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.ndimage import laplace
 
 from sepvae.data import ArraySource
-from sepvae.data.measures import measure, measure_source
+from sepvae.data.listing import Listing
+from sepvae.data.measures import OF_VOLUMES, measure, measure_source, measure_volume, measure_volumes
+from sepvae.data.nifti import Header, NiftiFiles, write_volume
+from sepvae.errors import DataError
+from sepvae.grid import Grid
 
 
 @pytest.fixture
@@ -18,6 +23,13 @@ def scene():
     frequency = np.hypot(np.fft.fftfreq(240)[:, None], np.fft.rfftfreq(240))
     smooth = np.fft.irfft2(noise * np.exp(-((frequency / 0.02) ** 2)))
     return np.float32(127 + 40 * smooth / smooth.std()).clip(0, 255)[None]
+
+
+@pytest.fixture
+def volume():
+    """Noise, 16 x 16 x 16, and its header."""
+    voxels = np.random.default_rng(0).normal(3, 2, size=(16, 16, 16)).astype(np.float32)
+    return voxels, Header(Grid((16, 16, 16), np.diag([2.0, 2, 2, 1])), "float32")
 
 
 def test_light_is_that_of_all_channels():
@@ -93,7 +105,7 @@ def test_pixels_that_are_not_finite_leave_the_size():
 
 def test_a_source_is_measured_row_by_row():
     x = np.random.default_rng(0).integers(0, 256, size=(5, 3, 6, 4), dtype=np.uint8)
-    table = measure_source(ArraySource(x, np.zeros(5)), chunk=2)
+    table = measure_source(ArraySource(x, np.zeros(5)))
     expected = [measure(image.astype(np.float32), "RGB", image.tobytes()) for image in x]
     assert table.to_dict("records") == expected
 
@@ -111,3 +123,59 @@ def test_rows_of_tables_have_a_digest_only():
     table = measure_source(ArraySource(x, np.zeros(3)))
     assert list(table.columns) == ["digest"]
     assert table["digest"].duplicated().tolist() == [False, False, True]
+
+
+def test_a_volume_is_measured_by_its_finite_voxels(volume):
+    voxels, header = volume
+    voxels[0, 0, :3] = np.nan, np.inf, -np.inf
+    found, finite = measure_volume(voxels, header), voxels[np.isfinite(voxels)].astype(float)
+    expected = [3, finite.min(), finite.max(), finite.mean(), finite.std()]
+    assert [found[name] for name in ("not_finite", "low", "high", "mean", "sd")] == pytest.approx(expected)
+    assert (found["grid"], found["dtype"]) == (header.grid, "float32")
+    assert list(found) == OF_VOLUMES
+
+
+def test_voxels_out_of_the_mask_do_not_count(volume):
+    voxels, header = volume
+    counts = np.random.default_rng(1).random(voxels.shape) < 0.5
+    voxels[~counts] = np.nan
+    found = measure_volume(voxels, header, counts)
+    assert found["not_finite"] == 0
+    assert found["sd"] == pytest.approx(voxels[counts].std(dtype=float))
+
+
+def test_a_volume_without_a_number_has_a_digest_and_a_look(volume):
+    found = measure_volume(np.full((16, 16, 16), np.nan), volume[1])
+    assert np.isnan([found[name] for name in ("low", "high", "mean", "sd")]).all()
+    assert (found["not_finite"], found["look"]) == (4096, bytes(256))
+
+
+def test_the_look_of_a_volume_shows_its_middle_slices(volume):
+    voxels, header = volume
+    look = np.frombuffer(measure_volume(voxels, header)["look"], dtype=np.uint8).reshape(16, 16)
+    slices = [part.astype(float).reshape(16, 8, 2).mean(axis=2) for part in (voxels[8], voxels[..., 8])]
+    means = np.hstack(slices)
+    np.testing.assert_allclose(look, (means - means.min()) / np.ptp(means) * 255, atol=0.51)
+
+
+def test_volumes_have_one_digest_in_any_orientation(volume, tmp_path):
+    voxels, header = volume
+    for name, axes in (("a.nii.gz", "RAS"), ("b.nii.gz", "PIL")):
+        write_volume(tmp_path / name, voxels, header.grid, axes)
+    about = pd.DataFrame({"id": ["a", "b", "c"], "label": "", "group": "", "split": None})
+    (tmp_path / "c.nii").write_text("text")
+    files = NiftiFiles([tmp_path / name for name in ("a.nii.gz", "b.nii.gz", "c.nii")])
+    done = []
+    measures, unreadable = measure_volumes(
+        Listing(tmp_path, about, volumes=files), progress=lambda *now: done.append(now)
+    )
+    assert measures["digest"][0] == measures["digest"][1]
+    assert [grid.axes for grid in measures["grid"][:2]] == ["RAS", "PIL"]
+    assert (list(unreadable), measures["sd"].isna().tolist()) == (["c"], [False, False, True])
+    assert unreadable["c"].startswith("cannot be read as a volume")
+    assert done == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_other_samples_are_no_volumes(tmp_path):
+    with pytest.raises(DataError, match="wanted volumes, found other samples"):
+        measure_volumes(Listing(tmp_path, pd.DataFrame({"id": []})))

@@ -95,15 +95,18 @@ def test_frame_source_takes_the_other_numeric_columns(frame):
 
 def test_frame_source_takes_named_features(frame):
     assert frame_source(frame, label="dx", features=["right"]).sample_shape == (1,)
+    assert frame_source(frame, label="dx", features=["*t", "age"]).feature_names == ["age", "left", "right"]
 
 
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
-        ({"label": "diagnosis"}, "no column 'diagnosis'; it has dx, who, scan"),
+        ({"label": "diagnosis"}, "no column 'diagnosis' for the label; it has dx, who, scan"),
         ({"features": ["left", "note"]}, "features: 'note' not numeric"),
         ({"features": ["dx", "left"]}, "features: 'dx' is the label"),
-        ({"features": []}, "no numeric column is left"),
+        ({"features": []}, "features: wanted names of columns or patterns, got none"),
+        ({"features": ["age"], "attributes": ["age"]}, "features: 'age' is an attribute"),
+        ({"features": ["scan*"], "id": "scan"}, "features: only 'scan' fits .*, which is the id"),
         ({"label": "right"}, "label: 1 of 3 rows have no 'right'"),
         ({"features": ["age"], "group": "left"}, "group: 1 of 3 rows have no 'left'"),
         ({"id": "who"}, "ids: wanted unique names, got 'm2'"),

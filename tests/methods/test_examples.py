@@ -4,6 +4,8 @@ import pytest
 
 from sepvae import SepVAE
 from sepvae.data import ArraySource
+from sepvae.grid import Grid
+from sepvae.methods import ContrastivePCA
 from sepvae.methods._examples import make_examples, make_thumbnails
 
 QUICK = {"max_epochs": 1, "progress_bar": False, "accelerator": "cpu"}
@@ -109,3 +111,30 @@ def test_too_many_samples_are_drawn_in_proportion():
     again, other = make_thumbnails(TEST, limit=10), make_thumbnails(TEST, limit=10, random_state=1)
     assert thumbnails["ids"].tolist() == again["ids"].tolist() != other["ids"].tolist()
     np.testing.assert_array_equal(thumbnails["images"][3], TEST.x[int(thumbnails["ids"][3][1:])])
+
+
+def volumes(n=24, shape=(32, 33, 34)):
+    mask = np.zeros(shape, dtype=bool)
+    mask[4:28, 4:28, 10:30] = True
+    x = (rng.normal(size=(n, 1, *shape)) * mask).astype(np.float32)
+    return ArraySource(x, np.repeat(["well", "ill"], n // 2), grid=Grid(shape, np.eye(4), mask=mask))
+
+
+def test_volumes_have_few_examples_of_low_precision_and_no_traversals():
+    source = volumes()
+    model = ContrastivePCA(2, 2, background="well").fit(source)
+    examples = make_examples(model, of_targets(model, source), source)
+    assert set(examples) == {"ids", "labels", "inputs", "full", "common_only"}
+    assert examples["labels"].tolist() == ["well"] * 6 + ["ill"] * 6
+    assert examples["full"].dtype == np.float16
+    chosen = examples["ids"].astype(int)
+    np.testing.assert_allclose(examples["full"], model.reconstruct(source)[chosen], rtol=1e-3, atol=1e-6)
+
+
+def test_thumbnails_of_volumes_are_their_middle_axial_slice_seen_from_above():
+    source = volumes(2)
+    source.x[0, 0, 6, 26, 17] = 99  # on the left, in front
+    thumbnails = make_thumbnails(source)["images"]
+    assert thumbnails.shape == (2, 1, 33, 32)
+    assert thumbnails[0, 0, 33 - 1 - 26, 6] == 255
+    assert not thumbnails[0, 0, :4].any()  # before the brain

@@ -6,6 +6,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from sepvae.data.nifti import write_volume
+from sepvae.grid import Grid
+
 SCORES = """\
 space,attribute,population,metric,score,low,high,chance,p_value,n_train,n_test,n_test_groups
 salient,label,all,auc,0.914,0.881,0.942,0.5,0.0099,300,100,40
@@ -53,6 +56,9 @@ FIGURES = (
     "reconstructions",
     "traversals",
     "swaps",
+    "map_group",
+    "map_people",
+    "map_regions",
     "codes_age",
     "codes_label",
     "learning_curves",
@@ -113,3 +119,17 @@ def run(tmp_path):
     (tmp_path / "correlations.csv").write_text(CORRELATIONS)
     (tmp_path / "check.json").write_text(json.dumps({"findings": FINDINGS}))
     return tmp_path
+
+
+@pytest.fixture
+def mapped_run(run):
+    """A run folder with maps of volumes."""
+    (run / "maps").mkdir()
+    shape = (12, 14, 10)
+    image = np.zeros(shape)
+    image[2:10, 2:12, 2:8] = np.random.default_rng(2).uniform(1, 2, size=(8, 10, 6))
+    effect = np.where(image > 0, 0.1, 0)
+    effect[4, 5, 6] = -2
+    for name, voxels in (("desc-salient_stat-d_map", effect), ("desc-input_stat-mean_map", image)):
+        write_volume(run / "maps" / f"{name}.nii.gz", voxels, Grid(shape, np.eye(4)), "LAS")
+    return run

@@ -110,7 +110,9 @@ def test_findings_come_errors_first_with_examples(run):
 def test_figures_are_inside_the_page_label_first(run):
     sources = [value for _, name, value in attributes_of(without_scripts(page_of(run))) if name == "src"]
     images = [base64.b64decode(source.removeprefix("data:image/png;base64,")) for source in sources]
-    order = ("learning_curves", "reconstructions", "traversals", "swaps", "codes_label", "codes_age")
+    of_samples = ("reconstructions", "traversals", "swaps")
+    maps = ("map_group", "map_regions", "map_people")
+    order = ("learning_curves", *of_samples, *maps, "codes_label", "codes_age")
     assert images == [(run / "figures" / f"{name}.png").read_bytes() for name in order]
 
 
@@ -151,7 +153,7 @@ def test_every_link_leads_somewhere_and_every_image_has_words(run):
     ids = ["#" + value for _, name, value in attributes if name == "id"]
     assert len(ids) == len(set(ids))
     assert {value for _, name, value in attributes if name == "href"} <= set(ids)
-    assert sum(name == "alt" and bool(value) for _, name, value in attributes) == 6
+    assert sum(name == "alt" and bool(value) for _, name, value in attributes) == 9
 
 
 @pytest.mark.parametrize("evil", EVIL)
@@ -211,7 +213,7 @@ def test_a_recipe_alone_is_enough(run):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     text = text_of(run)
     assert "This run has not been scored" in text
-    assert text.count("Nothing to show here") == 11
+    assert text.count("Nothing to show here") == 12
 
 
 def test_without_images_no_sample_can_be_told(run):
@@ -228,13 +230,13 @@ def test_without_images_no_sample_can_be_told(run):
     assert [name for name in names if name in said] == []
     assert all(name in kept for name in codes["id"][codes["split"] == "test"])
     encoded = re.findall(r"data:image/[a-z]+;base64,([^\"]+)", said)
-    allowed = ("learning_curves", "codes_label", "codes_age")
+    allowed = ("learning_curves", "map_group", "map_regions", "codes_label", "codes_age")
     assert [base64.b64decode(uri) for uri in encoded] == [
         (run / "figures" / f"{name}.png").read_bytes() for name in allowed
     ]
     assert (data["ids"], data["groups"], data["thumbnails"]) == (None, None, None)
     assert [column["name"] for column in data["columns"]] == ["label", "age"]
-    assert text_of(run, images=False).count("made without images") == 3
+    assert text_of(run, images=False).count("made without images") == 4
     assert "Made without images" in text_of(run, images=False)
 
 

@@ -14,6 +14,7 @@ from sepvae.cli.reading import (
     Background,
     Channels,
     Data,
+    Features,
     FitTo,
     Group,
     Id,
@@ -22,8 +23,10 @@ from sepvae.cli.reading import (
     Label,
     Limit,
     LimitBy,
+    Mask,
     Memory,
     Pattern,
+    Resample,
     Root,
     Split,
     Table,
@@ -99,6 +102,7 @@ def check(
     group: Group = None,
     id_: Id = None,
     images: Images = None,
+    features: Features = None,
     root: Root = None,
     table: Table = None,
     pattern: Pattern = None,
@@ -125,6 +129,7 @@ def check(
         group=group,
         id=id_,
         images=images,
+        features=features or None,
         root=root,
         table=table,
         pattern=pattern,
@@ -159,13 +164,16 @@ def fit(
     group: Group = None,
     id_: Id = None,
     images: Images = None,
+    features: Features = None,
     root: Root = None,
     table: Table = None,
     pattern: Pattern = None,
     modality: Modality = None,
-    image_size: ImageSize = "64",
+    image_size: ImageSize = None,
     channels: Channels = None,
     fit_: FitTo = "pad",
+    mask: Mask = None,
+    resample: Resample = False,
     memory: Memory = MEMORY,
     limit: Limit = None,
     limit_by: LimitBy = None,
@@ -185,6 +193,7 @@ def fit(
         "group": group,
         "id": id_,
         "images": images,
+        "features": features or None,
         "root": root,
         "table": table,
         "pattern": pattern,
@@ -192,6 +201,8 @@ def fit(
         "image_size": image_size,
         "channels": channels,
         "fit": fit_,
+        "mask": mask,
+        "resample": resample,
         "memory": memory,
         "limit": limit,
         "limit_by": limit_by,
@@ -210,6 +221,24 @@ def fit(
         pairs=set_,
         permutations=permutations,
     )
+
+
+@app.command()
+def pack(
+    table: Annotated[Path, typer.Argument(help="A table (csv, tsv) of NIfTI volumes.", show_default=False)],
+    out: Annotated[Path, typer.Argument(help="Store to make, such as cohort.zarr.", show_default=False)],
+    images: Images = None,
+    root: Root = None,
+    resample: Resample = False,
+) -> None:
+    """Pack volumes into one store that `fit` reads quickly, with little memory however many there are."""
+    from sepvae.cli.pack import pack_table
+    from sepvae.errors import DataError
+
+    if images is None:
+        raise DataError(f"{table}: name the column of volumes, such as --images path")
+    for line in pack_table(table, out, images=images, root=root, resample=resample):
+        typer.echo(line)
 
 
 @app.command()

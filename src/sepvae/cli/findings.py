@@ -85,6 +85,14 @@ def _tables(tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[str, Table]]:
         yield "image sizes", _table(["width x height", "images"], rows)
         yield "image modes", _table(["mode", "images"], tables["modes"].itertuples(index=False))
         yield "images, mean ± standard deviation", _images(tables["images"])
+    if "grids" in tables:
+        grids = tables["grids"].drop(columns="grid")
+        headings = ["voxels", "mm", "first at", "orientation", "volumes", "such as"]
+        yield "grids", _table(headings, grids.itertuples(index=False))
+        yield "volumes, mean ± standard deviation", _images(tables["volumes"])
+    if "features" in tables and len(rows := list(_features(tables["features"]))):
+        headings = ["feature", "missing", "median", "range", "far out"]
+        yield "features with gaps, values far out, or one value", _table(headings, rows)
     if len(tables.get("confounds", ())):
         headings = ["", "of", "d", "AUC", "Cramer's V", "p"]
         yield "target against background", _table(headings, _confounds(tables["confounds"]))
@@ -105,7 +113,9 @@ def _table(headings: list[str], rows: Iterable[Any]) -> Table:
 def _cell(value: Any) -> str:
     if pd.isna(value):
         return ""
-    return f"{value:.3g}" if isinstance(value, float) and abs(value) < 1000 else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 def _attributes(table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
@@ -133,10 +143,18 @@ def _images(table: pd.DataFrame) -> Table:
     return _table(["", *(str(label) for label in table["label"].unique()), "range"], rows)
 
 
+def _features(table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
+    """Those with something to see."""
+    shown = table[(table["missing"] > 0) | table["constant"] | (table["far_out"] > 0)]
+    for _, row in shown.iterrows():
+        span = "" if pd.isna(row["min"]) else f"{_cell(row['min'])} to {_cell(row['max'])}"
+        yield row["feature"], f"{row['missing']:.1%}", row["median"], span, row["far_out"]
+
+
 def _confounds(table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
     """The strongest first, whether chance would do as well or not."""
     strength = (table["auc"] - 0.5).abs().fillna(table["cramers_v"] / 2)
-    of = {"attribute": "attribute", "image": "image", "missing": "known or not"}
+    of = {"attribute": "attribute", "image": "image", "volume": "volume", "missing": "known or not"}
     for _, row in table.loc[strength.sort_values(ascending=False, kind="stable").index].iterrows():
         effects = ("" if pd.isna(row[c]) else f"{row[c]:.2f}" for c in ("d", "auc", "cramers_v"))
         p = row["p_corrected"]

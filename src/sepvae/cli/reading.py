@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 Data = Annotated[
     Path,
     typer.Argument(
-        help="A folder with one subfolder of images per label; a table (csv, tsv) of image files; an array "
-        "(npy, npz) with a table beside it; CelebA, Kermany's chest_xray or BraTS as downloaded.",
+        help="A table (csv, tsv) of NIfTI volumes, of image files or of regional measures; a packed store "
+        "(zarr); a folder with one subfolder of images per label; an array (npy, npz) with a table "
+        "beside it; CelebA, Kermany's chest_xray or BraTS as downloaded.",
         show_default=False,
     ),
 ]
-_TABLE, _FOLDER, _IMAGES = "For a table or an array", "For a folder", "Images"
+_TABLE, _FOLDER = "For a table, an array or a store", "For a folder"
+_IMAGES, _VOLUMES = "Images", "Volumes"
 Background = Annotated[
     str | None,
     typer.Option(help="Label of the background; by default the first in order of the alphabet."),
@@ -43,12 +45,25 @@ Label = Annotated[str | None, typer.Option(help="Column of labels.", rich_help_p
 Group = Annotated[str | None, typer.Option(help="Column that names the patient.", rich_help_panel=_TABLE)]
 Id = Annotated[
     str | None,
-    typer.Option("--id", help="Column of unique names; by default the file.", rich_help_panel=_TABLE),
+    typer.Option(
+        "--id",
+        help="Column of unique names; by default participant_id for volumes and measures, else the file.",
+        rich_help_panel=_TABLE,
+    ),
 ]
 Images = Annotated[
     str | None,
     typer.Option(
-        help="Column of image files, or a template such as '{participant_id}/slice.png'.",
+        help="Column of image files or volumes, or a template such as "
+        "'{participant_id}/anat/{participant_id}_GM.nii.gz'.",
+        rich_help_panel=_TABLE,
+    ),
+]
+Features = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Columns of measures: a name, a pattern such as 'lh_*', a regular expression 're:^(lh|rh)_', or "
+        "'number' for all columns of numbers that have no other role. Repeatable.",
         rich_help_panel=_TABLE,
     ),
 ]
@@ -72,7 +87,26 @@ Limit = Annotated[int | None, typer.Option(help="At most so many samples of each
 LimitBy = Annotated[
     str | None, typer.Option(help="Count them for each value of this attribute, within a label.")
 ]
-ImageSize = Annotated[str, typer.Option(help="Side in pixels, or HEIGHTxWIDTH.", rich_help_panel=_IMAGES)]
+ImageSize = Annotated[
+    str | None,
+    typer.Option(
+        help="Side in pixels, or HEIGHTxWIDTH; by default 64. Of volumes the side in voxels, or XxYxZ, to "
+        "crop or pad to; by default they stay as they are.",
+        rich_help_panel=_IMAGES,
+    ),
+]
+Mask = Annotated[
+    Path | None,
+    typer.Option(help="Brain mask on the volumes' grid; nothing else counts.", rich_help_panel=_VOLUMES),
+]
+Resample = Annotated[
+    bool,
+    typer.Option(
+        "--resample",
+        help="Interpolate volumes on other grids to that of most, instead of refusing them.",
+        rich_help_panel=_VOLUMES,
+    ),
+]
 Channels = Annotated[
     int | None,
     typer.Option(help="1 for grey (the default), 3 for RGB (CelebA's).", rich_help_panel=_IMAGES),
@@ -88,7 +122,7 @@ FitTo = Annotated[
 Memory = Annotated[
     float,
     typer.Option(
-        help="Gigabytes for decoded images; what is beyond is read again whenever it is needed.",
+        help="Gigabytes for images or volumes; what is beyond is read again whenever it is needed.",
         rich_help_panel=_IMAGES,
     ),
 ]
@@ -99,8 +133,9 @@ Split = Annotated[
 TestSize = Annotated[float, typer.Option(help="Share of the samples to score on, whole patients.")]
 MEMORY = 4.0
 # What a recipe keeps to read other data alike, and how images are to look.
-KEPT = ("label", "group", "id", "images", "pattern", "attributes")
-LOOK = ("image_size", "channels", "fit")
+KEPT = ("label", "group", "id", "images", "features", "pattern", "attributes")
+LOOK = ("image_size", "channels", "fit", "mask", "resample")
+OF_VOLUMES = ("volumes", "packed")
 
 
 def data_options(*, target: list[str] | None, attribute: list[str] | None, **others: Any) -> dict[str, Any]:
@@ -108,11 +143,21 @@ def data_options(*, target: list[str] | None, attribute: list[str] | None, **oth
     return {**others, "targets": target or (), "attributes": parse_attributes(attribute)}
 
 
-def look_of(reader: str, image_size: str, channels: int | None, fit: str) -> dict[str, Any]:
-    """How images are to look; faces are in colour."""
+def look_of(
+    reader: str, image_size: str | None, channels: int | None, fit: str, mask: Path | None, resample: bool
+) -> dict[str, Any]:
+    """How images or volumes are to look; faces are in colour."""
+    from sepvae.errors import DataError
+
+    if reader in OF_VOLUMES:
+        size = None if image_size is None else parse_size(image_size)
+        return {"image_size": size, "mask": mask, "resample": resample}
+    if mask is not None or resample:
+        name = "resample" if mask is None else "mask"
+        raise DataError(f"--{name} has no meaning for what is no volume; leave it out")
     if channels is None:
         channels = 3 if reader == "celeba" else 1
-    return {"image_size": parse_size(image_size), "channels": channels, "fit": fit}
+    return {"image_size": parse_size(image_size or "64"), "channels": channels, "fit": fit}
 
 
 READ_AS = {
@@ -135,7 +180,8 @@ def notes_on(listing: "Listing", reader: str) -> list[str]:
             + f" ({how} names them)" * (reader != "celeba")
         )
     if listing.unlisted:
-        notes.append(f"{len(listing.unlisted)} images have no row, such as {listing.unlisted[0]}; left out")
+        what = "images" if listing.volumes is None else "volumes"
+        notes.append(f"{len(listing.unlisted)} {what} have no row, such as {listing.unlisted[0]}; left out")
     return notes
 
 
@@ -170,23 +216,30 @@ def read_like(run: Path, data: Path, root: Path | None = None, *, labelled: bool
 
     recipe = read_recipe(run)
     about = recipe["data"]
-    if about["reader"] not in ("folder", "kermany", "celeba", "brats", "table", "array"):
+    if about["reader"] == "digits-on-photos":
         raise DataError(f"{run}: was fitted on {about['reader']}, which takes no other data")
     alike = kind_of(data)
+    if alike == "table" and about["reader"] in ("volumes", "regions"):
+        alike = about["reader"]
     options: dict[str, Any] = {"root": root}
     if alike == about["reader"] or (alike == "folder" and about["reader"] in READ_AS):
-        options |= {name: about[name] for name in KEPT} | {"modality": about.get("modality")}
+        options |= {name: about.get(name) for name in (*KEPT, "modality")}
     elif labelled or alike != "folder":
         raise DataError(f"{data}: {run} was fitted on a {about['reader']}; give new data of that kind")
     if labelled and about["targets"]:
         options |= {"background": recipe["keywords"]["background"], "targets": about["targets"]}
     if not labelled:
         options |= {"label": None, "attributes": None}
-        if alike != "table" or about["group"] not in read_cells(data):
+        if alike not in ("table", "volumes", "regions") or about["group"] not in read_cells(data):
             options["group"] = None  # new data may say less of their samples
     listing, _ = list_data(data, **options, labelled=labelled, two_labels=False)
     listing = replace(listing, centre=about["centre"])
-    return read_samples(listing, {name: about[name] for name in LOOK}, MEMORY)[0]
+    look = {name: about[name] for name in LOOK if name in about}
+    if about["reader"] in OF_VOLUMES:
+        from sepvae.methods import load
+
+        look = {"grid": load(run).grid_, "resample": about["resample"]}  # with the window and the mask
+    return read_samples(listing, look, MEMORY)[0]
 
 
 def parse_attributes(given: list[str] | None) -> dict[str, str | None]:
@@ -209,20 +262,24 @@ def parse_attributes(given: list[str] | None) -> dict[str, str | None]:
     return attributes
 
 
-def parse_size(text: str) -> int | tuple[int, int]:
+def parse_size(text: str) -> int | tuple[int, ...]:
     """
-    Read 64 or 48x64.
+    Read 64, 48x64 or 48x56x48.
 
     Examples
     --------
-    >>> parse_size("64"), parse_size("48x64")
-    (64, (48, 64))
+    >>> parse_size("64"), parse_size("48x64"), parse_size("48x56x48")
+    (64, (48, 64), (48, 56, 48))
     """
     from sepvae.errors import DataError
 
     parts = text.split("x")
     try:
-        height, width = (int(part) for part in (parts * 2 if len(parts) == 1 else parts))
+        sides = tuple(int(part) for part in parts)
+        if len(sides) > 3:
+            raise ValueError
     except ValueError:
-        raise DataError(f"--image-size: wanted pixels, such as 64 or 48x64, got {text!r}") from None
-    return height if height == width else (height, width)
+        raise DataError(
+            f"--image-size: wanted pixels, such as 64 or 48x64, or voxels, such as 48x56x48, got {text!r}"
+        ) from None
+    return sides[0] if len(set(sides)) == 1 else sides

@@ -12,6 +12,8 @@ from sepvae.recipes import Recipe, load_recipe, recipe_names, recipe_text
 WORDS = {
     "folder": "a folder of images",
     "table": "a table of image files",
+    "volumes": "a table of volumes, or a packed store",
+    "regions": "a table of measures",
     "array": "an array",
     "kermany": "Kermany's chest X-rays",
     "celeba": "CelebA",
@@ -43,8 +45,6 @@ def with_recipe(options: dict[str, Any], recipe: Recipe, typed: Iterable[str]) -
 
 def check_data(data: Path, recipe: Recipe) -> None:
     """See that DATA is what the recipe reads, for its options fit nothing else."""
-    if recipe.reader == "volumes":
-        raise DataError(f"{recipe.file}: volumes are not read yet; give slices, or a table of regions")
     if recipe.reader == "digits-on-photos":
         if str(data) != recipe.reader:
             raise DataError(f"{data}: recipe {recipe.name} brings its data; write {recipe.reader} instead")
@@ -60,7 +60,11 @@ def _reader_of(data: Path, wanted: str) -> str:
     from sepvae.data.opening import kind_of
     from sepvae.data.published import is_celeba, is_kermany
 
-    if (kind := kind_of(data)) != "folder":
+    if (kind := kind_of(data)) == "packed":
+        return "volumes"
+    if kind == "table" and wanted in ("volumes", "regions"):
+        return wanted  # all are tables: what is in them shows when they are read
+    if kind != "folder":
         return kind
     if is_celeba(data):
         return "celeba"

@@ -1,13 +1,22 @@
-"""What an image tells before anyone looks at it: size, light, sharpness, and what tells copies apart."""
+"""What images and volumes tell before anyone looks: size, light, sharpness, and what tells copies apart."""
 
 import hashlib
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sepvae.batch import Source, chunks
+from sepvae.batch import AnyArray, Source, at_once, chunks
+from sepvae.data.packed import digest
+from sepvae.data.parallel import in_order
+from sepvae.errors import DataError
+
+if TYPE_CHECKING:
+    from sepvae.data.listing import Listing
+    from sepvae.data.nifti import Header, Volumes
 
 LOOK_SIDE = 16  # pixels a side of the thumbnail by which near copies are found
 COMMON_SIDE = (
@@ -75,7 +84,7 @@ _NOTHING = dict.fromkeys(
 ) | {"look": None}
 
 
-def measure_source(source: Source, chunk: int = 256) -> pd.DataFrame:
+def measure_source(source: Source) -> pd.DataFrame:
     """
     Measure all samples of a source.
 
@@ -83,8 +92,6 @@ def measure_source(source: Source, chunk: int = 256) -> pd.DataFrame:
     ----------
     source : Source
         Images as uint8 or as floats in [0, 1], (n, channels, h, w), or samples of any other shape.
-    chunk : int, default=256
-        Samples that are read at once.
 
     Returns
     -------
@@ -93,7 +100,7 @@ def measure_source(source: Source, chunk: int = 256) -> pd.DataFrame:
         bytes. Samples that are no images have the digest only.
     """
     rows = []
-    for part in chunks(len(source), chunk):
+    for part in chunks(len(source), at_once(source.sample_shape, 256)):
         for sample in np.ascontiguousarray(source.take(part).x):
             content = sample.tobytes()
             if sample.ndim == 3:
@@ -103,6 +110,104 @@ def measure_source(source: Source, chunk: int = 256) -> pd.DataFrame:
             else:
                 rows.append({"digest": hashlib.sha256(content).hexdigest()})
     return pd.DataFrame(rows)
+
+
+def measure_volume(voxels: AnyArray, header: "Header", counts: AnyArray | None = None) -> dict[str, Any]:
+    """
+    Measure one volume.
+
+    Parameters
+    ----------
+    voxels : ndarray of shape (x, y, z)
+        As they were read, turned to RAS.
+    header : Header
+        What the file says of them.
+    counts : ndarray of bool, of shape (x, y, z), or None, default=None
+        Those that numbers are taken of, the brain; None for all.
+
+    Returns
+    -------
+    dict
+        Grid (its `axes` are the orientation of the file); dtype; not_finite (number of voxels that are NaN or
+        infinite); low, high, mean, sd (of the others, NaN if there are none); digest (SHA-256 of the voxels
+        along R, A, S: files that differ in orientation or compression only have one); look (16 x 16 bytes:
+        the middle sagittal and axial slice side by side, 16 x 8 each, averaged by area, their range stretched
+        to 0..255; what is not finite is 0).
+
+    Examples
+    --------
+    >>> from sepvae.data.nifti import Header
+    >>> from sepvae.grid import Grid
+    >>> voxels = np.arange(24.0).reshape(2, 3, 4)
+    >>> found = measure_volume(voxels, Header(Grid(voxels.shape, np.eye(4)), "float64"))
+    >>> str(found["grid"]), found["not_finite"], found["mean"], len(found["look"])
+    ('2 x 3 x 4 voxels of 1 x 1 x 1 mm', 0, 11.5, 256)
+    """
+    inside = voxels if counts is None else voxels[counts]
+    finite = inside[np.isfinite(inside)]
+    found: dict[str, Any] = {"grid": header.grid, "dtype": header.dtype}
+    found |= {"not_finite": inside.size - finite.size, **dict.fromkeys(("low", "high", "mean", "sd"), np.nan)}
+    if finite.size:
+        found |= {"low": float(finite.min()), "high": float(finite.max())}
+        with np.errstate(over="ignore", invalid="ignore"):  # values near the end of float64
+            found |= {"mean": float(finite.mean(dtype=np.float64)), "sd": float(finite.std(dtype=np.float64))}
+    x, _, z = (n // 2 for n in voxels.shape)
+    slices = [
+        np.nan_to_num(part.astype(np.float64), posinf=0, neginf=0) for part in (voxels[x], voxels[..., z])
+    ]
+    look = np.hstack([_averaged(part, LOOK_SIDE, LOOK_SIDE // 2) for part in slices])
+    return found | {"digest": digest(voxels).hex(), "look": _look(look)}
+
+
+def measure_volumes(
+    listing: "Listing", *, progress: Callable[[int, int], None] | None = None
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """
+    Measure listed volumes as they are, those that can be read.
+
+    Parameters
+    ----------
+    listing : Listing
+        With `volumes`.
+    progress : callable, default=None
+        Called as `progress(done, total)` after every volume.
+
+    Returns
+    -------
+    measures : DataFrame of n rows
+        What `measure_volume` says of each, missing where it cannot be read.
+    unreadable : dict of str to str
+        Why, by id.
+
+    Raises
+    ------
+    DataError
+        If it lists other samples.
+    """
+    if (volumes := listing.volumes) is None:
+        raise DataError(f"{listing.data}: wanted volumes, found other samples")
+
+    measures: list[dict[str, Any]] = []
+    bad: dict[str, str] = {}
+    results = in_order(partial(_measured, volumes), len(listing))
+    for i, (id_, found) in enumerate(zip(listing.about["id"], results, strict=True)):
+        measures.append({} if isinstance(found, str) else found)
+        if isinstance(found, str):
+            bad[id_] = found
+        if progress:
+            progress(i + 1, len(listing))
+    return pd.DataFrame(measures, index=range(len(listing)), columns=OF_VOLUMES), bad
+
+
+def _measured(volumes: "Volumes", i: int) -> dict[str, Any] | str:
+    """Measures of one, or why there are none."""
+    try:
+        return measure_volume(volumes(i), volumes.header(i))
+    except DataError as error:
+        return str(error).removeprefix(f"{volumes.name(i)}: ")
+
+
+OF_VOLUMES = ["grid", "dtype", "not_finite", "low", "high", "mean", "sd", "digest", "look"]
 
 
 def _shrunk(grey: npt.NDArray[np.float32]) -> Grey:

@@ -1,5 +1,6 @@
 """NIfTI files: read as voxels turned to RAS, written back in any orientation."""
 
+import logging
 import os
 import tempfile
 from collections.abc import Sequence
@@ -15,6 +16,9 @@ from sepvae.errors import DataError
 from sepvae.grid import Grid, told
 
 Affine = npt.NDArray[np.float64]
+FLAT = 1e-6  # volume of a voxel, as a share of what it would be if its edges were at right angles
+QUIET = logging.Logger("nibabel")  # what it says of a header is said by us, or of no use
+QUIET.addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True)
@@ -122,34 +126,31 @@ class NiftiFiles:  # numpydoc ignore=PR02
 
     def __call__(self, i: int) -> AnyArray:
         """Read the voxels of one, turned to RAS."""
-        image = _opened(self.files[i])
+        from nibabel.arrayproxy import ArrayProxy
+        from nibabel.openers import ImageOpener
+
+        file = self.files[i]
+        header, affine = _described(file)
         try:
-            scaled = image.dataobj.slope != 1 or image.dataobj.inter != 0
-            voxels = np.asanyarray(image.dataobj) if not scaled else image.get_fdata(dtype=np.float32)
+            with ImageOpener(str(file)) as opened:
+                proxy = ArrayProxy(opened, header)
+                scaled = proxy.slope != 1 or proxy.inter != 0
+                voxels = np.asarray(proxy, dtype=np.float32) if scaled else np.asanyarray(proxy)
+                opened.read()  # at its end gzip compares the checksum
         except Exception as error:  # decoders raise whatever they stumble on
-            raise _unreadable(self.files[i], error) from error
-        return turned(voxels.reshape(voxels.shape[:3]), _axes(image.affine), "RAS")
+            raise _unreadable(file, error) from error
+        return turned(voxels.reshape(voxels.shape[:3]), _axes(affine), "RAS")
 
     def header(self, i: int) -> Header:  # numpydoc ignore=PR01,RT01
         """Read what the file says of one, but not its voxels."""
-        image, file = _opened(self.files[i]), self.files[i]
-        shape, affine = image.shape, np.asarray(image.affine, dtype=np.float64)
-        if len(shape) not in (3, 4) or any(n != 1 for n in shape[3:]) or min(shape) < 1:
-            raise DataError(f"{file}: wanted one volume of three axes, got shape {told(shape)}; take one out")
-        edges = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
-        zooms = np.asarray(image.header.get_zooms()[:3])
-        if not np.isfinite(affine).all() or min(*edges, *zooms) <= 0 or not np.linalg.det(affine):
-            raise DataError(
-                f"{file}: wanted voxels with three edges above 0 mm, got {told(np.minimum(edges, zooms))}; "
-                "mend its header, or convert the scan again"
-            )
         from nibabel.orientations import inv_ornt_aff
 
-        axes = _axes(affine)
+        header, affine = _described(self.files[i])
+        shape, axes = header.get_data_shape(), _axes(affine)
         turn = _turn(axes, "RAS")
         grid_affine = affine @ inv_ornt_aff(turn, shape[:3])
         a, b, c = (int(shape[i]) for i in np.argsort(turn[:, 0]))
-        return Header(Grid((a, b, c), grid_affine, axes=axes), str(image.get_data_dtype()))
+        return Header(Grid((a, b, c), grid_affine, axes=axes), header.get_data_dtype().name)
 
     def name(self, i: int) -> str:  # numpydoc ignore=PR01,RT01
         """Name the file of one."""
@@ -215,19 +216,50 @@ def turned(voxels: AnyArray, now: str, wanted: str) -> AnyArray:
     return result
 
 
-def _opened(file: Path) -> Any:
-    """A NIfTI image, of which only the header is read."""
+def _described(file: Path) -> tuple[Any, Affine]:
+    """Header and affine of a NIfTI file of one volume, which is seen to make sense."""
     from nibabel.filebasedimages import ImageFileError
-    from nibabel.nifti1 import Nifti1Image
+    from nibabel.nifti1 import Nifti1Header, Nifti1Image
+    from nibabel.openers import ImageOpener
 
     try:
-        return Nifti1Image.from_filename(file)
+        Nifti1Image.filespec_to_file_map(file)  # knows the ending
+        with ImageOpener(str(file)) as opened:
+            header = Nifti1Header(opened.read(Nifti1Header.sizeof_hdr), check=False)
+        edges = np.abs(header["pixdim"][1:4].astype(np.float64))
+        header.check_fix(logger=QUIET)  # makes 1 mm of an edge of 0
+        affine = np.full((4, 4), np.nan)
+        if np.isfinite(edges).all():
+            affine = np.asarray(header.get_best_affine(), dtype=np.float64)
+            edges = np.minimum(edges, np.sqrt((affine[:3, :3] ** 2).sum(axis=0)))
     except ImageFileError as error:
         raise DataError(
             f"{file}: is no NIfTI volume ({_reason(error)}); convert or download it again"
         ) from error
     except Exception as error:  # decoders raise whatever they stumble on
         raise _unreadable(file, error) from error
+    _check(file, header, affine, edges)
+    return header, affine
+
+
+def _check(file: Path, header: Any, affine: Affine, edges: Affine) -> None:
+    """One volume of numbers, whose voxels have a size."""
+    shape, dtype = header.get_data_shape(), header.get_data_dtype()
+    if len(shape) not in (3, 4) or any(n != 1 for n in shape[3:]) or min(shape) < 1:
+        what = "take one out" if len(shape) == 4 else "convert the scan again"
+        raise DataError(f"{file}: wanted one volume of three axes, got shape {told(shape)}; {what}")
+    if dtype.kind not in "iuf":
+        found = "colours" if dtype.names else dtype.name
+        raise DataError(f"{file}: wanted a number in each voxel, got {found}; convert it")
+    if not (np.isfinite(affine).all() and edges.all()):
+        raise DataError(
+            f"{file}: wanted voxels with three edges above 0 mm, got {told(edges)}; "
+            "mend its header, or convert the scan again"
+        )
+    if np.abs(np.linalg.det(affine[:3, :3])) < FLAT * edges.prod():
+        raise DataError(
+            f"{file}: its three axes lie in one plane; mend its header, or convert the scan again"
+        )
 
 
 def _unreadable(file: Path, error: Exception) -> DataError:

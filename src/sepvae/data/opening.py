@@ -9,14 +9,18 @@ import pandas as pd
 
 from sepvae.codes import Kind
 from sepvae.data.brats import is_brats, list_brats
+from sepvae.data.cohorts import are_volumes, list_volumes
 from sepvae.data.folders import list_image_folder
 from sepvae.data.listing import Listing
+from sepvae.data.packed import list_packed
 from sepvae.data.participants import list_array, list_image_table
 from sepvae.data.published import is_celeba, is_kermany, list_celeba, list_kermany
+from sepvae.data.regions import list_regions
 from sepvae.errors import DataError
 
 TABLES = {".csv", ".tsv", ".tab", ".txt"}
 ARRAYS = {".npy", ".npz"}
+PACKED = ".zarr"
 
 
 def kind_of(path: Path) -> str:
@@ -30,10 +34,12 @@ def kind_of(path: Path) -> str:
 
     Returns
     -------
-    {"folder", "table", "array"}
+    {"folder", "table", "array", "packed"}
         By what it is, or by its suffix; a file of another suffix may be a table.
     """
     suffix = path.suffix.lower()
+    if suffix == PACKED:
+        return "packed"
     if path.is_dir() or not (path.is_file() or suffix in TABLES | ARRAYS):
         return "folder"
     return "array" if suffix in ARRAYS else "table"
@@ -43,6 +49,7 @@ def list_data(
     data: str | Path,
     *,
     images: str | None = None,
+    features: Sequence[str] | None = None,
     root: str | Path | None = None,
     table: str | Path | None = None,
     label: str | None = None,
@@ -59,15 +66,20 @@ def list_data(
     two_labels: bool = True,
 ) -> tuple[Listing, str]:
     """
-    List the samples of a folder, a table or an array.
+    List the samples of a folder, a table, an array or a packed store.
 
     Parameters
     ----------
     data : str or Path
-        A folder with one subfolder of images per label; a table of image files (csv, tsv); an array of images
-        (npy, npz) with a table beside it; CelebA's, Kermany's or BraTS' folder as they are downloaded.
-    images, root : object
-        As in `list_image_table`, for a table.
+        A folder with one subfolder of images per label; a table (csv, tsv) of image files, of NIfTI volumes
+        or of regional measures; an array of images (npy, npz) with a table beside it; a packed store (zarr);
+        CelebA's, Kermany's or BraTS' folder as they are downloaded.
+    images : str, default=None
+        As in `list_image_table`, for a table of files.
+    features : sequence of str, default=None
+        As in `list_regions`, for a table of measures.
+    root : str or Path, default=None
+        As in `list_image_table`, for a table of files.
     table : str or Path, default=None
         For an array: its table; by default the one with the same name.
     label, group, id : str, default=None
@@ -93,7 +105,8 @@ def list_data(
     listing : Listing
         Of two labels, unless `labelled` or `two_labels` is False.
     reader : str
-        What was taken: "folder", "table", "array", "celeba", "kermany" or "brats".
+        What was taken: "folder", "table", "volumes", "regions", "packed", "array", "celeba", "kermany" or
+        "brats".
 
     Raises
     ------
@@ -112,31 +125,58 @@ def list_data(
             "folder": "a folder with one subfolder of images per label",
             "table": "a table",
             "array": "an array",
+            "packed": "a packed store",
         }[reader]
         raise DataError(f"{path}: wanted {it}, found nothing; mend the path")
-    if reader == "array":
-        _refuse(path, "an array", images=images, root=root, pattern=pattern, modality=modality)
+    if reader == "packed":
+        _refuse(path, "a packed store", images=images, features=features, root=root, table=table)
+        _refuse(path, "a packed store", pattern=pattern, modality=modality)
+        _need_label(path, label, labelled)
+        listing = list_packed(path, **columns, attributes=wanted)
+    elif reader == "array":
+        _refuse(path, "an array", images=images, features=features, root=root)
+        _refuse(path, "an array", pattern=pattern, modality=modality)
         beside = Path(table) if table is not None else _table_beside(path)
         _need_label(beside, label, labelled)
         listing = list_array(path, table=beside, **columns, attributes=wanted)
     elif reader == "table":
-        if path.suffix.lower() not in TABLES and images is None:
+        if path.suffix.lower() not in TABLES and images is None and features is None:
             raise DataError(
-                f"{path}: wanted a folder of images, a table (csv, tsv) or an array (npy, npz); "
-                "unpack it, or save it as one of these"
+                f"{path}: wanted a folder of images, a table (csv, tsv), an array (npy, npz) or a packed "
+                "store (zarr); unpack it, or save it as one of these"
             )
         _refuse(path, "a table", table=table, pattern=pattern, modality=modality)
-        if images is None:
-            raise DataError(f"{path}: name the column of image files, such as --images path")
         _need_label(path, label, labelled)
-        listing = list_image_table(path, images=images, root=root, **columns, attributes=wanted)
+        listing, reader = _list_table(path, images, features, root, {**columns, "attributes": wanted})
     else:
-        _refuse(path, "a folder", images=images, root=root, table=table, **columns)
+        _refuse(path, "a folder", images=images, features=features, root=root, table=table, **columns)
         listing, reader = _list_folder(path, wanted, pattern, modality, labelled)
     named = background is not None or len(targets) > 0
     if labelled and (two_labels or named or listing.about["label"].nunique() == 2):
         listing = listing.of_two_labels(background, targets)
     return listing.limited(limit, limit_by), reader
+
+
+def _list_table(
+    path: Path,
+    images: str | None,
+    features: Sequence[str] | None,
+    root: str | Path | None,
+    columns: dict[str, Any],
+) -> tuple[Listing, str]:
+    """A table of images or of volumes, or one of measures."""
+    if (images is None) == (features is None):
+        raise DataError(
+            f"{path}: name the column of image files or volumes (--images path), or the columns of measures "
+            f"(--features 'lh_*'){', but not both' * (images is not None)}"
+        )
+    if images is None:
+        _refuse(path, "a table of measures", root=root)
+        return list_regions(path, features=features or (), **columns), "regions"
+    listing = list_image_table(path, images=images, root=root, **columns)
+    if are_volumes(listing):
+        return list_volumes(path, images=images, root=root, **columns), "volumes"
+    return listing, "table"
 
 
 def _list_folder(

@@ -41,7 +41,7 @@ def forking() -> Iterator[None]:
         yield
 
 
-def in_order(function: Callable[[int], T], n: int) -> Iterator[T]:
+def in_order(function: Callable[[int], T], n: int, *, part: int = PART) -> Iterator[T]:
     """
     Call a function for 0, 1, .. n - 1 on all cores.
 
@@ -53,6 +53,8 @@ def in_order(function: Callable[[int], T], n: int) -> Iterator[T]:
         Reads only: a process sees what was there when the first result was asked for.
     n : int
         How many calls.
+    part : int, default=32
+        Calls that a process takes at once: few where results are large, for some parts wait.
 
     Yields
     ------
@@ -64,23 +66,23 @@ def in_order(function: Callable[[int], T], n: int) -> Iterator[T]:
     DataError
         If a process dies.
     """
-    workers = min(n_cores(), -(-n // PART))
+    workers = min(n_cores(), -(-n // part))
     if workers < 2 or multiprocessing.current_process().daemon:  # a daemon may have no processes of its own
         yield from map(function, range(n))
     elif sys.platform == "linux":
-        yield from _by_processes(function, n, workers)
+        yield from _by_processes(function, n, workers, part)
     else:
         with ThreadPoolExecutor(workers) as pool:
             yield from pool.map(function, range(n))
 
 
-def _by_processes(function: Callable[[int], T], n: int, workers: int) -> Iterator[T]:
+def _by_processes(function: Callable[[int], T], n: int, workers: int, part: int) -> Iterator[T]:
     fork = multiprocessing.get_context("fork")
     pool = ProcessPoolExecutor(workers, fork, initializer=_begin, initargs=(function,))
     waiting: deque[Future[list[T]]] = deque()
     try:
-        for part in chunks(n, PART):
-            waiting.append(_submit(pool, part))
+        for positions in chunks(n, part):
+            waiting.append(_submit(pool, positions))
             if len(waiting) > AHEAD * workers:
                 yield from waiting.popleft().result()
         while waiting:

@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import get_args
 
@@ -13,6 +12,7 @@ import pandas as pd
 from sepvae.checks import check_attribute_names, check_choice
 from sepvae.codes import Kind
 from sepvae.data.cells import read_cells
+from sepvae.data.columns import named_column
 from sepvae.data.folders import images_in
 from sepvae.data.listing import Listing
 from sepvae.data.mapped import map_array
@@ -73,7 +73,9 @@ def list_image_table(
     names = _names(table, path, images)
     files = [_inside(path, line, folder, name) for line, name in names.items()]
     relative = [file.relative_to(folder).as_posix() for file in files]
-    about, kinds = _about(table, path, label=label, group=group, id=id, attributes=attributes, ids=relative)
+    about, kinds = about_rows(
+        table, path, label=label, group=group, id=id, attributes=attributes, ids=relative
+    )
     # os.path takes words that cannot be a file's name for what they are: not there.
     there = [os.path.isfile(file) for file in files]  # noqa: PTH113
     known = set(files)
@@ -141,38 +143,13 @@ def list_array(
             f"got {len(frame)}"
         )
     ids = [str(i) for i in range(len(frame))]
-    about, kinds = _about(frame, beside, label=label, group=group, id=id, attributes=attributes, ids=ids)
+    about, kinds = about_rows(frame, beside, label=label, group=group, id=id, attributes=attributes, ids=ids)
     return Listing(
         path, about, array=array, kinds=kinds, grouped=group is not None, label_name=label or "kind"
     )
 
 
-def _column(table: pd.DataFrame, path: Path, role: str, name: str) -> pd.Series:
-    """A column, or one line on what there is instead."""
-    if name not in table:
-        near = get_close_matches(name, list(table.columns), 1)
-        known = ", ".join(table.columns[:12]) + (", .." if table.shape[1] > 12 else "")
-        hint = f"did you mean {near[0]!r}?" if near else f"it has {known}"
-        raise DataError(f"{path}: no column {name!r} for {role}; {hint}")
-    if list(table.columns).count(name) > 1:
-        raise DataError(
-            f"{path}: several columns are named {name!r}, wanted one for {role}; rename the others"
-        )
-    return table[name]
-
-
-def _whole(table: pd.DataFrame, path: Path, role: str, name: str) -> pd.Series:
-    """A column without gaps."""
-    cells = _column(table, path, role, name)
-    if gaps := cells.index[cells.isna()].tolist():
-        raise DataError(
-            f"{path}: {len(gaps)} of {len(cells)} rows have no {name!r} for {role}, the first in line "
-            f"{gaps[0]}; fill them in, or drop those rows"
-        )
-    return cells
-
-
-def _about(
+def about_rows(
     table: pd.DataFrame,
     path: Path,
     *,
@@ -182,7 +159,34 @@ def _about(
     attributes: Mapping[str, Kind | None] | Sequence[str],
     ids: Sequence[str],
 ) -> tuple[pd.DataFrame, dict[str, Kind]]:
-    """What a listing says about each row, and the kinds that were named."""
+    """
+    Say what a table tells about each of its rows.
+
+    Parameters
+    ----------
+    table : DataFrame of str
+        As `read_cells` gives it.
+    path : Path
+        Its file, for messages.
+    label, group, id : str or None
+        Columns, as in `list_image_table`.
+    attributes : mapping or sequence of str
+        As in `list_image_table`.
+    ids : sequence of str
+        Names of rows where there is no column of them.
+
+    Returns
+    -------
+    about : DataFrame
+        As in `Listing`. Attributes that are named as continuous are floats, whole numbers or not.
+    kinds : dict of str to str
+        The kinds that were named.
+
+    Raises
+    ------
+    DataError
+        If a column or a cell is of no use, or a name stands twice.
+    """
     wanted = attributes if isinstance(attributes, Mapping) else dict.fromkeys(attributes)
     check_attribute_names(wanted)
     for name, kind in wanted.items():
@@ -204,19 +208,56 @@ def _about(
         }
     )
     for name, kind in wanted.items():
-        about[name] = _typed(_column(table, path, "an attribute", name), path, kind)
+        about[name] = _typed(named_column(table, path, "an attribute", name), path, kind)
     return about.reset_index(drop=True), {name: kind for name, kind in wanted.items() if kind}
+
+
+def numbers_in(cells: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """
+    Read cells as numbers.
+
+    Parameters
+    ----------
+    cells : Series of str
+        A column of what `read_cells` gives.
+
+    Returns
+    -------
+    numbers : Series of n numbers
+        Missing where a cell is, where it says so ("NA", "."), and where it holds text; perhaps infinite.
+    text : Series of n bool
+        Which cells hold text.
+
+    Examples
+    --------
+    >>> numbers, text = numbers_in(pd.Series(["1.5", "NA", "left"]))
+    >>> numbers.tolist(), text.tolist()
+    ([1.5, nan, nan], [False, False, True])
+    """
+    known = cells.mask(cells.str.lower().isin(NO_NUMBER))
+    numbers = pd.to_numeric(known, errors="coerce")
+    return numbers, known.notna() & numbers.isna()
+
+
+def _whole(table: pd.DataFrame, path: Path, role: str, name: str) -> pd.Series:
+    """A column without gaps."""
+    cells = named_column(table, path, role, name)
+    if gaps := cells.index[cells.isna()].tolist():
+        raise DataError(
+            f"{path}: {len(gaps)} of {len(cells)} rows have no {name!r} for {role}, the first in line "
+            f"{gaps[0]}; fill them in, or drop those rows"
+        )
+    return cells
 
 
 def _typed(cells: pd.Series, path: Path, kind: Kind | None) -> pd.Series:
     """An attribute as words or as numbers; a kind that is not named shows in the values."""
     if kind == "categorical":
         return cells
-    known = cells.mask(cells.str.lower().isin(NO_NUMBER))
-    numbers = pd.to_numeric(known, errors="coerce")
-    wrong = cells.index[known.notna() & ~np.isfinite(numbers)].tolist()
+    numbers, text = numbers_in(cells)
+    wrong = cells.index[text | np.isinf(numbers)].tolist()
     if not wrong:
-        return numbers
+        return numbers.astype(np.float64) if kind == "continuous" else numbers
     comma = cells[wrong].str.fullmatch(r"[+-]?\d+,\d+").all()
     if kind is None and not comma:
         return cells

@@ -16,7 +16,7 @@ Fit = Literal["pad", "crop", "squash"]
 Pixels = npt.NDArray[np.float32]
 
 
-def check_size(image_size: int | tuple[int, int]) -> tuple[int, int]:
+def check_size(image_size: int | tuple[int, ...]) -> tuple[int, int]:
     """
     Read a size.
 

@@ -15,12 +15,15 @@ from sepvae.batch import AnyArray, IntArray, chunks
 from sepvae.checks import check_images, check_number
 from sepvae.data.arrays import ArraySource, StreamSource
 from sepvae.data.brats import Slice
+from sepvae.data.cohorts import read_volume_listing
 from sepvae.data.listing import Listing
 from sepvae.data.mapped import MappedArray
 from sepvae.data.measures import measure
 from sepvae.data.parallel import in_order
 from sepvae.data.pixels import Fit, check_look, check_size, open_image, pixels_of, resized
+from sepvae.data.regions import regions_source
 from sepvae.errors import DataError
+from sepvae.grid import Grid, Shape
 
 Progress = Callable[[int, int], None]
 MEMORY = 4.0  # GB of decoded images
@@ -32,9 +35,12 @@ GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B")
 def read_listing(
     listing: Listing,
     *,
-    image_size: int | tuple[int, int] = 64,
+    image_size: int | tuple[int, int] | Shape | None = None,
     channels: int = 1,
     fit: Fit = "pad",
+    mask: str | Path | None = None,
+    resample: bool = False,
+    grid: Grid | None = None,
     memory: float = MEMORY,
     progress: Progress | None = None,
 ) -> tuple[ArraySource | StreamSource, pd.DataFrame | None]:
@@ -45,15 +51,21 @@ def read_listing(
     ----------
     listing : Listing
         Which.
-    image_size, channels, fit, memory, progress : object
-        As in `read_image_folder`; of no meaning for arrays.
+    image_size : int, tuple of int or None, default=None
+        Of images, as in `read_image_folder`; None for 64. Of volumes, the `size` of `read_volumes`.
+    channels, fit : object
+        Of images, as in `read_image_folder`.
+    mask, resample, grid : object
+        Of volumes, as in `read_volume_listing`.
+    memory, progress : object
+        As in `read_image_folder`; of no meaning for arrays and tables.
 
     Returns
     -------
     source : ArraySource or StreamSource
         The samples.
     measures : DataFrame or None
-        What `measure` says of each file; None for arrays.
+        What `measure` says of each image, `measure_volume` of each volume; None for arrays and tables.
 
     Raises
     ------
@@ -62,6 +74,12 @@ def read_listing(
     """
     if listing.array is not None:
         return _read_array(listing, listing.array), None
+    if listing.features is not None:
+        return regions_source(listing), None
+    if listing.volumes is not None:
+        size = _three(image_size)
+        look: dict[str, Any] = {"size": size, "mask": mask, "resample": resample, "grid": grid}
+        return read_volume_listing(listing, **look, memory=memory, progress=progress)
     check_look(channels, fit, listing.centre)
     check_number("memory", memory, least=0)
     if listing.missing:
@@ -71,7 +89,9 @@ def read_listing(
             f"{listing.data}: {first}{more} named there, but not to be found; "
             "copy the images, take those rows out, or name the folder that they lie in (--root)"
         )
-    reader = ImageReader(listing.files, (channels, *check_size(image_size)), fit, listing.centre)
+    reader = ImageReader(
+        listing.files, (channels, *check_size(64 if image_size is None else image_size)), fit, listing.centre
+    )
     kept = min(len(listing), int(memory * 1e9 / np.prod(reader.shape)))
     measures, bad = _read_files(listing, reader, kept, progress)
     if bad:
@@ -201,6 +221,15 @@ def _read_files(
             if progress:
                 progress(i + 1, n)
     return pd.DataFrame(measures, index=range(n), columns=MEASURES), bad
+
+
+def _three(size: int | tuple[int, ...] | None) -> int | Shape | None:
+    """Sides of volumes."""
+    if size is None or isinstance(size, int):
+        return size
+    if len(size) != 3:
+        raise DataError(f"image_size: wanted three sides for volumes, such as 48x56x48, got {len(size)}")
+    return size[0], size[1], size[2]
 
 
 def _opened(file: Path | Slice) -> tuple[Image.Image, bytes]:

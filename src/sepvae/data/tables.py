@@ -9,6 +9,7 @@ import pandas as pd
 
 from sepvae.batch import AnyArray
 from sepvae.data.arrays import ArraySource
+from sepvae.data.columns import choose_columns, named_column, other_columns
 from sepvae.errors import DataError
 
 
@@ -31,7 +32,8 @@ def frame_source(
     label : str
         Column of labels, kept as they are.
     features : sequence of str, default=None
-        Columns of measures, which may have gaps; by default all numeric columns that are not named otherwise.
+        Columns of measures, which may have gaps, each by its name, a pattern ("lh_*"), a regular expression
+        ("re:^(lh|rh)_"), or "number": all numeric columns that are not named otherwise. By default those.
     group : str, default=None
         Column of what must stay on one side of a split; by default every row is its own group.
     id : str, default=None
@@ -47,7 +49,8 @@ def frame_source(
     Raises
     ------
     DataError
-        If a column is not there or of no use: not numeric, infinite, or a label, group or id that is missing.
+        If a column is not there, of no use (not numeric, infinite, a label, group or id that is missing) or
+        named as feature and as something else.
 
     Examples
     --------
@@ -56,21 +59,25 @@ def frame_source(
     array([[2.5],
            [nan]])
     """
-    others = [name for name in (label, group, id, *attributes) if name is not None]
-    if features is None:
-        features = [name for name in frame.select_dtypes("number").columns if name not in others]
-    _check_columns(frame, features, label, others)
+    others = other_columns(label, group, id, attributes)
+    for name, role in others.items():
+        named_column(frame, "frame", role, name)
     for role, name in (("label", label), ("group", group), ("id", id)):
         if name is not None and (missing := int(frame[name].isna().sum())):
             raise DataError(f"{role}: {missing} of {len(frame)} rows have no {name!r}; drop or fill them")
-    x = frame[list(features)].to_numpy(dtype=np.float64, na_value=np.nan)
-    _refuse_infinite(x, features)
+    names = choose_columns(frame, features, where="frame", others=others, is_number=_is_number)
+    if text := [name for name in names if not pd.api.types.is_numeric_dtype(frame[name])]:
+        told = ", ".join(map(repr, text))
+        raise DataError(f"frame: features: {told} not numeric; convert or leave out")
+    x = frame[names].to_numpy(dtype=np.float64, na_value=np.nan)
+    refuse_infinite(x, names)
     return ArraySource(
         x,
         frame[label].to_numpy(),
         groups=None if group is None else frame[group].to_numpy(),
         ids=None if id is None else frame[id].astype(str).to_numpy(),
         attributes=frame[list(attributes)],
+        feature_names=[str(name) for name in names],
     )
 
 
@@ -169,7 +176,7 @@ class TableScaler:
             raise DataError(f"x: wanted {len(self.kept_)} columns as in fit, got {table.shape[1]}")
         with np.errstate(over="ignore"):  # a value too far from all that fit saw is refused below
             z = ((table - self.mean_) / np.where(self.kept_, self.scale_, 1)).astype(np.float32)
-        _refuse_infinite(np.where(self.kept_, z, 0), self.names)
+        refuse_infinite(np.where(self.kept_, z, 0), self.names)
         return np.nan_to_num(z[:, self.kept_])
 
     def inverse_transform(self, z: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -228,26 +235,30 @@ class TableScaler:
         table = np.asarray(x, dtype=np.float64)
         if table.ndim != 2:
             raise DataError(f"x: wanted a table of shape (n, features), got shape {table.shape}")
-        _refuse_infinite(table, self.names)
+        refuse_infinite(table, self.names)
         return table
 
 
-def _check_columns(frame: pd.DataFrame, features: Sequence[str], label: str, others: Sequence[str]) -> None:
-    """Refuse columns that are not there, and features that are none."""
-    if missing := [name for name in (*others, *features) if name not in frame]:
-        has = ", ".join(map(str, frame.columns[:10])) + (", .." if frame.shape[1] > 10 else "")
-        raise DataError(f"frame: no column {', '.join(map(repr, missing))}; it has {has}")
-    if label in features:
-        raise DataError(f"features: {label!r} is the label; leave it out")
-    text = [name for name in features if not pd.api.types.is_numeric_dtype(frame[name])]
-    if text:
-        raise DataError(f"features: {', '.join(map(repr, text))} not numeric; convert or leave out")
-    if not len(features):
-        raise DataError("features: no numeric column is left; name the columns of measures")
+def refuse_infinite(x: npt.NDArray[np.floating], names: Sequence[str] | None) -> None:
+    """
+    See that a table has no infinite values, which have no mean.
 
+    Parameters
+    ----------
+    x : ndarray of shape (n, features)
+        Measures.
+    names : sequence of str or None
+        Names of the columns; None numbers them.
 
-def _refuse_infinite(x: npt.NDArray[np.floating], names: Sequence[str] | None) -> None:
-    """Infinite values have no mean: name the columns that hold some."""
+    Raises
+    ------
+    DataError
+        If a column holds some.
+    """
     if columns := np.flatnonzero(np.isinf(x).any(axis=0)).tolist():
         told = ", ".join(str(i) if names is None else repr(names[i]) for i in columns)
         raise DataError(f"x: infinite values in column {told}; correct them, or make them missing (NaN)")
+
+
+def _is_number(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)

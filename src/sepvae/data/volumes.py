@@ -1,5 +1,6 @@
 """Volumes as the network takes them: on one grid, masked, cropped and normalised."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -41,17 +42,22 @@ class VolumeReader:  # numpydoc ignore=PR02
         """Give the volumes at these positions."""
         x = np.empty((len(positions), 1, *self.grid.size), dtype=np.float32)
         for i, position in enumerate(positions.tolist()):
-            x[i, 0] = self.kept[position, 0] if position < len(self.kept) else self.read(position)[0]
+            x[i, 0] = self._one(position)
         return x
 
-    def read(self, i: int) -> tuple[npt.NDArray[np.float32], float, float]:
+    def _one(self, i: int) -> npt.NDArray[np.float32]:
+        return self.kept[i, 0] if i < len(self.kept) else self.normalised(i, self.volumes(i))[0]
+
+    def normalised(self, i: int, voxels: AnyArray) -> tuple[npt.NDArray[np.float32], float, float]:
         """
-        Read one.
+        Bring a volume to what the network sees.
 
         Parameters
         ----------
         i : int
             Which.
+        voxels : ndarray
+            Of the volume as it was read.
 
         Returns
         -------
@@ -63,12 +69,13 @@ class VolumeReader:  # numpydoc ignore=PR02
         Raises
         ------
         DataError
-            If it cannot be read, or has voxels that count and are no finite numbers, or all alike.
+            If voxels that count are no finite numbers, or all alike.
         """
-        name, voxels = self.volumes.name(i), self.volumes(i)
+        name = self.volumes.name(i)
         if self.resample:
             voxels = on_grid(voxels, self.volumes.header(i).grid, self.grid)
-        window = self.grid.window(voxels).astype(np.float32)
+        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and refused below
+            window = self.grid.window(voxels).astype(np.float32)
         counts = self.grid.counts
         inside = window[counts].astype(np.float64)
         if bad := int((~np.isfinite(inside)).sum()):
@@ -143,8 +150,14 @@ def kinds_of_grid(headers: Sequence[Header]) -> dict[int, list[int]]:
         Positions of all volumes on one grid, by the first of them.
     """
     kinds: dict[int, list[int]] = {}
+    # Scans as they came may have a grid each: only those whose first voxels lie close are compared.
+    origins = np.array([header.grid.affine[:3, 3] for header in headers]).reshape(-1, 3)
+    firsts = np.empty(0, dtype=np.intp)
     for i, header in enumerate(headers):
-        first = next((k for k in kinds if headers[k].grid.same_place(header.grid)), i)
+        close = firsts[(np.abs(origins[firsts] - origins[i]) < header.grid.voxel_size.min()).all(axis=1)]
+        first = next((k for k in close.tolist() if headers[k].grid.same_place(header.grid)), None)
+        if first is None:
+            first, firsts = i, np.append(firsts, i)
         kinds.setdefault(first, []).append(i)
     return kinds
 
@@ -172,9 +185,12 @@ def on_grid(voxels: AnyArray, now: Grid, wanted: Grid, *, nearest: bool = False)
     from nibabel.nifti1 import Nifti1Image
     from nilearn.image import resample_img
 
-    image = Nifti1Image(voxels.astype(np.float32), now.affine)
     how = {"target_affine": wanted.affine, "target_shape": wanted.shape, "copy_header": True}
-    moved = resample_img(image, **how, interpolation="nearest" if nearest else "linear", force_resample=True)
+    how |= {"interpolation": "nearest" if nearest else "linear", "force_resample": True}
+    with warnings.catch_warnings(), np.errstate(over="ignore"):
+        # Voxels that are no finite numbers stay so, and are refused where they count.
+        warnings.filterwarnings("ignore", "NaNs or infinite values", RuntimeWarning)
+        moved = resample_img(Nifti1Image(voxels.astype(np.float32), now.affine), **how)
     return np.asarray(moved.dataobj, dtype=np.float32)
 
 

@@ -11,13 +11,16 @@ from sepvae.inspection.duplicates import duplicates
 from sepvae.inspection.enough import count_samples, group_findings, label_findings, size_findings
 from sepvae.inspection.images import image_findings, image_tables, unreadable_finding
 from sepvae.inspection.record import LEVELS, Finding, Inspection
+from sepvae.inspection.regions import region_findings, region_table
 from sepvae.inspection.samples import count, read_samples
+from sepvae.inspection.volumes import volume_findings, volume_tables
 
 
 def inspect(
     about: pd.DataFrame,
     measures: pd.DataFrame | None = None,
     *,
+    features: pd.DataFrame | None = None,
     kinds: Mapping[str, str] | None = None,
     background: Any = None,
     unreadable: Mapping[str, str] | None = None,
@@ -35,7 +38,10 @@ def inspect(
         Columns id, group (the patient; the id where none is known), label, split (the name of a part, such as
         "train" or "test", or missing), then attributes.
     measures : DataFrame of n rows or None, default=None
-        What `sepvae.data.measures` says of each sample; without, nothing is said about images or copies.
+        What `sepvae.data.measures` says of each sample; without, nothing is said about images, volumes or
+        copies.
+    features : DataFrame of n rows or None, default=None
+        Measures of a table, such as those of brain regions, missing where there is a gap.
     kinds : dict, default=None
         "categorical" or "continuous", by attribute. Attributes not named are amounts if they are floats.
     background : label or None, default=None
@@ -71,17 +77,23 @@ def inspect(
     """
     check_number("test_size", test_size, above=0, below=1)
     check_number("validation_fraction", validation_fraction, least=0, below=1)
-    samples = read_samples(about, measures, background)
+    samples = read_samples(about, measures, background, features)
     of_kind = {name: (kinds or {}).get(name) or _guess(samples.about[name]) for name in samples.attributes}
-    findings = [*problems, *unreadable_finding(unreadable or {}), *_without_label(about)]
+    findings = [*problems, *unreadable_finding(unreadable or {}, samples.kind), *_without_label(about)]
     findings += [*label_findings(samples), *group_findings(samples)]
     tables = {"counts": count_samples(samples), "attributes": describe_attributes(samples, of_kind)}
     if len(samples.labels) > 1:
         findings += size_findings(samples, of_kind, test_size, validation_fraction, batch_size)
+    if samples.features is not None:
+        findings += region_findings(samples, samples.features)
+        tables["features"] = region_table(samples.features)
     if samples.measures is not None:
-        if "width" in samples.measures:
+        if samples.kind == "image":
             findings += image_findings(samples, samples.measures)
             tables |= image_tables(samples, samples.measures)
+        elif samples.kind == "volume":
+            findings += volume_findings(samples, samples.measures)
+            tables |= volume_tables(samples, samples.measures)
         copies, tables["duplicates"] = duplicates(samples, samples.measures)
         findings += copies
     if len(samples.labels) > 1:

@@ -18,7 +18,7 @@ STRONG = 3  # times a moderate effect: AUC 0.8 or 0.2, V 0.6
 MIN_KNOWN = 3  # groups of each label with a value, below which nothing is compared
 MAX_SHARE_OF_VALUES = 0.5  # classes with more distinct values than this share of the samples are names
 
-# What a difference in a statistic of images may come from.
+# What a difference in a statistic of images or volumes may come from.
 CAUSES = {
     "aspect": "images of one label have another shape",
     "side": "images of one label have more pixels",
@@ -27,6 +27,11 @@ CAUSES = {
     "contrast": "exposure or windowing may differ",
     "sharpness": "scanner, resizing or compression may differ",
     "anisotropy": "images of one label may have been squashed, or show more detail along an axis",
+    "mean": "scanner, processing or the amount of tissue may differ",
+    "sd": "scanner, processing or the amount of tissue may differ",
+    "orientation": "volumes of one label came another way",
+    "dtype": "volumes of one label were saved in another way",
+    "voxels": "volumes of one label have another grid",
 }
 
 
@@ -35,7 +40,7 @@ class _Test:
     """One variable against the label."""
 
     variable: str
-    of: str  # attribute, image, or missing
+    of: str  # attribute, image, volume, or missing
     strength: float  # the effect over what counts as moderate
     verb: str
     differs: str  # how, in words and numbers
@@ -60,8 +65,8 @@ def confounds(samples: Samples, kinds: Mapping[str, str]) -> tuple[list[Finding]
     findings : list of Finding
         The strongest first, then attributes that only one label has.
     table : DataFrame
-        Each comparison: variable, of ("attribute", "image", or "missing" for whether an attribute is known),
-        kind, n_background, n_target, d, auc, cramers_v, p, p_corrected.
+        Each comparison: variable, of ("attribute", "image", "volume", or "missing" for whether an attribute
+        is known), kind, n_background, n_target, d, auc, cramers_v, p, p_corrected.
     """
     tests = [*_attribute_tests(samples, kinds), *_image_tests(samples)]
     corrected = holm([test.row["p"] for test in tests])
@@ -130,20 +135,28 @@ def _attribute_tests(samples: Samples, kinds: Mapping[str, str]) -> Iterator[_Te
 
 def _image_tests(samples: Samples) -> Iterator[_Test]:
     measures = samples.measures
-    if measures is None or "width" not in measures:
+    if measures is None or samples.kind == "row":
         return
-    width, height = measures["width"].astype(float), measures["height"].astype(float)
-    statistics: dict[str, pd.Series[Any]] = {
-        "aspect": width / height,
-        "side": (width * height) ** 0.5,
-        **{
-            name: measures[name].astype(float)
-            for name in ("brightness", "contrast", "sharpness", "anisotropy")
-        },
-    }
-    for name, values in statistics.items():
-        yield from _of_numbers(samples, name, "image", values)
-    yield from _of_classes(samples, "mode", "image", measures["mode"])
+    numbers: dict[str, pd.Series[Any]] = {}
+    classes: dict[str, pd.Series[Any]] = {}
+    if samples.kind == "volume":
+        numbers = {name: measures[name].astype(float) for name in ("mean", "sd")}
+        grid = measures["grid"]
+        classes = {
+            "orientation": grid.map(lambda grid: grid.axes, na_action="ignore"),
+            "voxels": grid.map(str, na_action="ignore"),
+            "dtype": measures["dtype"],
+        }
+    else:
+        width, height = measures["width"].astype(float), measures["height"].astype(float)
+        numbers = {"aspect": width / height, "side": (width * height) ** 0.5}
+        for name in ("brightness", "contrast", "sharpness", "anisotropy"):
+            numbers[name] = measures[name].astype(float)
+        classes = {"mode": measures["mode"]}
+    for name, values in numbers.items():
+        yield from _of_numbers(samples, name, samples.kind, values)
+    for name, values in classes.items():
+        yield from _of_classes(samples, name, samples.kind, values)
 
 
 def _of_numbers(samples: Samples, name: str, of: str, values: "pd.Series[Any]") -> Iterator[_Test]:
@@ -215,7 +228,7 @@ def _finding(test: _Test, p_corrected: float) -> Finding:
             f"whether {test.variable} is known {said}: scores of it are of those who have it; "
             "see why it is missing"
         )
-    code = {"attribute": "confound", "image": "image-confound", "missing": "missing-by-label"}[test.of]
+    code = {"attribute": "confound", "missing": "missing-by-label"}.get(test.of, f"{test.of}-confound")
     return Finding("warning", code, message, numbers=numbers)
 
 

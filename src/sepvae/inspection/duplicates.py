@@ -1,10 +1,11 @@
-"""Copies: the same image twice, byte by byte or nearly so, and whom that deceives."""
+"""Copies: the same image or volume twice, byte by byte or nearly so, and whom that deceives."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -69,7 +70,7 @@ def duplicates(samples: Samples, measures: pd.DataFrame) -> tuple[list[Finding],
     samples : Samples
         All.
     measures : DataFrame of n rows
-        Of their images; of tables only column digest.
+        Of their images or volumes; of tables only column digest.
 
     Returns
     -------
@@ -85,7 +86,8 @@ def duplicates(samples: Samples, measures: pd.DataFrame) -> tuple[list[Finding],
         near = _near(measures)
         findings += _findings(samples, near, near=True)
         if (n := int(measures["look"].notna().sum())) > MAX_COMPARED:
-            message = f"near copies were looked for among the first {MAX_COMPARED} of {n} images only"
+            said = f"the first {MAX_COMPARED} of {count(n, samples.kind)}"
+            message = f"near copies were looked for among {said} only"
             findings.append(Finding("note", "near-duplicates-not-all-compared", message))
     rows = np.concatenate([*identical, *near, np.arange(0)]).astype(np.intp)
     table = samples.about.loc[rows, COLUMNS[2:]].reset_index(drop=True)
@@ -110,8 +112,10 @@ def _near(measures: pd.DataFrame) -> list[IntArray]:
         return []
     looks = np.stack([np.frombuffer(look, dtype=np.uint8) for look in measures["look"].to_numpy()[rows]])
     pairs = rows[near_pairs(looks)]
-    aspect = np.log((measures["width"] / measures["height"]).to_numpy(dtype=float))
-    pairs = pairs[np.abs(aspect[pairs[:, 0]] - aspect[pairs[:, 1]]) < np.log(SAME_SHAPE)]
+    sides = np.log(_sides(measures.iloc[rows]))
+    shape = np.full((len(measures), sides.shape[1] - 1), np.nan)
+    shape[rows] = sides[:, :-1] - sides[:, -1:]
+    pairs = pairs[np.ptp(shape[pairs], axis=1).max(axis=1) < np.log(SAME_SHAPE)]
     # Pairs that share an image make one set.
     graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(measures),) * 2)
     paired = np.unique(pairs)
@@ -119,6 +123,13 @@ def _near(measures: pd.DataFrame) -> list[IntArray]:
     return [
         np.asarray(rows, dtype=np.intp) for rows in member_of.groupby(member_of, sort=False).groups.values()
     ]
+
+
+def _sides(measures: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Width and height of images in pixels, sides of volumes in millimetres; n x 2 or n x 3."""
+    if "grid" in measures:
+        return np.array([np.multiply(grid.shape, grid.voxel_size) for grid in measures["grid"]])
+    return measures[["width", "height"]].to_numpy(dtype=float)
 
 
 def _findings(samples: Samples, sets: list[IntArray], *, near: bool) -> Iterator[Finding]:
@@ -131,8 +142,9 @@ def _findings(samples: Samples, sets: list[IntArray], *, near: bool) -> Iterator
         images = sum(map(len, sets))
         numbers = {"sets": len(sets), "extra": images - len(sets)}
         kind = "nearly identical" if near else "byte-identical"
+        what = "volume" if samples.kind == "volume" else "sample"
         copies = f"{numbers['extra']} {kind} {'copy' if numbers['extra'] == 1 else 'copies'}"
-        message = f"{copies} (of {count(len(sets), 'sample')}) {place.where}: {place.consequence}"
+        message = f"{copies} (of {count(len(sets), what)}) {place.where}: {place.consequence}"
         code = f"{'near-' * near}duplicates-{place.code}"
         level = place.near if near else place.identical
         yield Finding(level, code, message, samples.ids(np.concatenate(sets)), numbers)

@@ -17,29 +17,31 @@ SAME_SHAPE = 1.05  # ratio of aspects
 
 def is_constant(measures: pd.DataFrame) -> npt.NDArray[np.bool_]:
     """
-    Tell images of one value.
+    Tell images or volumes of one value.
 
     Parameters
     ----------
     measures : DataFrame of n rows
-        Of images.
+        Of images or volumes.
 
     Returns
     -------
     ndarray of bool of shape (n,)
-        True where all pixels are the same; False where nothing is known.
+        True where all pixels or voxels are the same; False where nothing is known.
     """
     return (measures["low"] == measures["high"]).to_numpy(dtype=bool)
 
 
-def unreadable_finding(unreadable: Mapping[str, str]) -> Iterator[Finding]:
+def unreadable_finding(unreadable: Mapping[str, str], kind: str = "image") -> Iterator[Finding]:
     """
-    Name files that are no images.
+    Name files that are of no use.
 
     Parameters
     ----------
     unreadable : dict of str to str
         Reasons by id.
+    kind : str, default="image"
+        What they should be; reasons of volumes also say what to do.
 
     Yields
     ------
@@ -47,10 +49,13 @@ def unreadable_finding(unreadable: Mapping[str, str]) -> Iterator[Finding]:
         One for all, if there are any.
     """
     if unreadable:
-        reasons = listed(list(dict.fromkeys(unreadable.values())), 2)
-        message = (
-            f"{count(len(unreadable), 'file')} cannot be read as an image ({reasons}): replace or remove them"
-        )
+        reasons = list(dict.fromkeys(unreadable.values()))
+        files = count(len(unreadable), "file")
+        if kind == "volume":
+            more = f" (and for {count(len(reasons) - 1, 'other reason')})" if len(reasons) > 1 else ""
+            message = f"{files} of no use: {reasons[0]}{more}"
+        else:
+            message = f"{files} cannot be read as an image ({listed(reasons, 2)}): replace or remove them"
         yield Finding("error", "unreadable", message, tuple(unreadable), {"files": len(unreadable)})
 
 
@@ -124,11 +129,33 @@ def image_tables(samples: Samples, measures: pd.DataFrame) -> dict[str, pd.DataF
     sizes = known.value_counts(["width", "height"]).rename("images").reset_index()
     sizes.insert(2, "aspect", sizes["width"] / sizes["height"])
     modes = known["mode"].value_counts().rename("images").rename_axis("mode").reset_index()
-    long = measures[list(STATISTICS)].assign(label=samples.about["label"]).melt("label", var_name="statistic")
+    images = describe_by_label(samples, measures, STATISTICS)
+    return {"sizes": sizes, "modes": modes, "images": images}
+
+
+def describe_by_label(samples: Samples, measures: pd.DataFrame, statistics: tuple[str, ...]) -> pd.DataFrame:
+    """
+    Describe numbers among the samples of each label.
+
+    Parameters
+    ----------
+    samples : Samples
+        All.
+    measures : DataFrame of n rows
+        Of their images or volumes.
+    statistics : tuple of str
+        Its columns.
+
+    Returns
+    -------
+    DataFrame
+        Columns statistic, label, n, mean, sd, min, max.
+    """
+    numbers = measures[list(statistics)].astype(float)
+    long = numbers.assign(label=samples.about["label"]).melt("label", var_name="statistic")
     by_label = long.groupby(["statistic", "label"], sort=False)["value"]
-    images = by_label.agg(n="count", mean="mean", sd="std", min="min", max="max").reset_index()
-    keys = {"statistic": STATISTICS.index, "label": samples.labels.index}
-    images = images.sort_values(
+    table = by_label.agg(n="count", mean="mean", sd="std", min="min", max="max").reset_index()
+    keys = {"statistic": statistics.index, "label": samples.labels.index}
+    return table.sort_values(
         ["statistic", "label"], key=lambda c: c.map(keys[str(c.name)]), ignore_index=True
     )
-    return {"sizes": sizes, "modes": modes, "images": images}

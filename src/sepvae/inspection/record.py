@@ -49,9 +49,11 @@ class Inspection:  # numpydoc ignore=PR02
     tables : dict of str to DataFrame
         Counts (label, split, samples, groups); attributes (for each attribute and label: amounts with n,
         mean, sd, min, max, missing; classes with n of each value); confounds (each attribute and statistic
-        of images against the label: d, auc or cramers_v, p, p_corrected, counts). Of images: sizes (width,
-        height, aspect, images), modes (mode, images), images (statistic, label, n, mean, sd, min, max),
-        duplicates (set, kind, id, label, group, split).
+        of images or volumes against the label: d, auc or cramers_v, p, p_corrected, counts); duplicates (set,
+        kind, id, label, group, split). Of images: sizes (width, height, aspect, images), modes (mode,
+        images), images (statistic, label, n, mean, sd, min, max). Of volumes: grids (grid, a number; shape;
+        voxel_size and origin, in mm; orientation of the files; volumes; example), volumes (as images). Of
+        tables of measures: features (feature, missing, median, min, max, constant, far_out).
     """
 
     findings: tuple[Finding, ...]

@@ -28,11 +28,14 @@ class Samples:  # numpydoc ignore=PR02
         As `sepvae.data.measures` gives it, missing where a file cannot be read.
     background : label
         The background's.
+    features : DataFrame of n rows or None, default=None
+        Measures of a table, missing where there is a gap.
     """
 
     about: pd.DataFrame
     measures: pd.DataFrame | None
     background: Any
+    features: pd.DataFrame | None = None
 
     @cached_property
     def labels(self) -> list[Any]:  # numpydoc ignore=RT01,SS05
@@ -54,6 +57,13 @@ class Samples:  # numpydoc ignore=PR02
         """The side of each ("train" or "test") in a split that has both; else missing."""
         sides = self.about["split"].astype(object).map(lambda part: SIDES.get(str(part).lower()))
         return sides if {"train", "test"} <= set(sides) else sides.map(lambda _: None)
+
+    @property
+    def kind(self) -> str:  # numpydoc ignore=RT01,SS05
+        """What one sample is: a row of a table, a volume or an image."""
+        if self.measures is None or not {"width", "grid"}.intersection(self.measures):
+            return "row"
+        return "volume" if "grid" in self.measures else "image"
 
     @cached_property
     def grouped(self) -> bool:  # numpydoc ignore=RT01,SS05
@@ -82,7 +92,12 @@ class Samples:  # numpydoc ignore=PR02
         return tuple(self.about["id"].to_numpy()[np.asarray(rows)].astype(str))
 
 
-def read_samples(about: pd.DataFrame, measures: pd.DataFrame | None, background: Any) -> Samples:
+def read_samples(
+    about: pd.DataFrame,
+    measures: pd.DataFrame | None,
+    background: Any,
+    features: pd.DataFrame | None = None,
+) -> Samples:
     """
     Take in what is to be inspected.
 
@@ -92,6 +107,8 @@ def read_samples(about: pd.DataFrame, measures: pd.DataFrame | None, background:
         As in `inspect`; samples without a label are left out.
     background : label or None
         None for the first label in order.
+    features : DataFrame or None, default=None
+        As in `inspect`.
 
     Returns
     -------
@@ -105,8 +122,9 @@ def read_samples(about: pd.DataFrame, measures: pd.DataFrame | None, background:
     """
     if missing := [name for name in OF_EVERY_SAMPLE if name not in about]:
         raise DataError(f"about: wanted columns {', '.join(OF_EVERY_SAMPLE)}, {missing[0]} not found")
-    if measures is not None and len(measures) != len(about):
-        raise DataError(f"measures: wanted a row for each of {len(about)} samples, got {len(measures)}")
+    for name, table in (("measures", measures), ("features", features)):
+        if table is not None and len(table) != len(about):
+            raise DataError(f"{name}: wanted a row for each of {len(about)} samples, got {len(table)}")
     labelled = about["label"].notna().to_numpy()
     if not labelled.any():
         raise DataError("label: no sample has one; name the column that tells background from target")
@@ -116,8 +134,10 @@ def read_samples(about: pd.DataFrame, measures: pd.DataFrame | None, background:
         background = min(found)
     elif background not in found:
         raise DataError(f"background: wanted one of {', '.join(map(str, found))}, got {background!r}")
-    measures = None if measures is None else measures[labelled].reset_index(drop=True)
-    return Samples(about, measures, background)
+    measures, features = (
+        None if table is None else table[labelled].reset_index(drop=True) for table in (measures, features)
+    )
+    return Samples(about, measures, background, features)
 
 
 def count(n: int, noun: str) -> str:

@@ -1,6 +1,6 @@
 """What all methods share: an estimator that fits, encodes, reconstructs, swaps, samples and is saved."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -19,9 +19,11 @@ from sepvae.batch import AnyArray, IntArray, Source, at_once, chunks, in_unit_ra
 from sepvae.checks import check_choice, check_images, check_number, check_volumes, order_labels
 from sepvae.codes import Codes, Space, code_names
 from sepvae.data.arrays import ArraySource
+from sepvae.data.residuals import Residualizer
 from sepvae.data.tables import TableScaler
 from sepvae.errors import DataError
 from sepvae.grid import Grid
+from sepvae.methods._covariates import check_feature_names, covariate_names, is_source, parted
 from sepvae.methods._saving import save_model
 
 FloatArray = npt.NDArray[Any]
@@ -42,6 +44,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
     _: KW_ONLY
     background: Any = None
     space: Space = "both"
+    residualise: Sequence[str] | None = None
     random_state: int | None = 0
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {"default": {}}
@@ -118,18 +121,18 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         TrainingError
             If a loss term is no longer finite.
         """
-        source, labels, groups = self._input_for_fit(X, y, groups)
+        source, labels, groups, covariates = self._input_for_fit(X, y, groups)
         classes, order, y = self._numbered(labels)
         self._check_keywords(y)
         seed = self._seed()
         parts = self._parts(np.ceil(y).astype(np.int64), groups, seed)
         self.background_, self.validation_indices_ = classes[order[0]], parts[1]
         self.classes_ = classes
-        self.sample_shape_, self.scaler_, self.grid_ = source.sample_shape, None, source.grid
+        self.sample_shape_, self.grid_ = source.sample_shape, source.grid
+        self.residualizer_: Residualizer | None = None
+        self.scaler_: TableScaler | None = None
         if isinstance(source, ArraySource) and source.x.ndim == 2:
-            names = getattr(self, "feature_names_in_", None)
-            self.scaler_ = TableScaler(names).fit(source.x[parts[0]])
-            source = ArraySource(self.scaler_.transform(source.x), labels)
+            source = ArraySource(self._standardised(source.x, covariates, y, parts[0]), labels)
         self._learn(source, y, parts, seed)
         self._order = order  # last: what has it is fitted
         return self
@@ -204,7 +207,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         check_choice("salient", salient, ("own", "none"))
         codes = self.encode(X)
         kept = self._shown(codes.salient_mean) * (salient == "own")
-        return self._in_units(self._decode(codes.common_mean, kept))
+        return self._in_units(self._decode(codes.common_mean, kept), self._parted(X)[1])
 
     def reconstruction_error(self, X: Any, salient: Literal["own", "none"] = "own") -> FloatArray:
         """
@@ -249,13 +252,13 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         Returns
         -------
         ndarray of the shape of `a`
-            Decoded [c_a, s_b], in the units of X.
+            Decoded [c_a, s_b], in the units of X; with the covariates of `a`, where some are taken out.
         """
         common, salient = self.encode(a).common_mean, self.encode(b).salient_mean
         if len(common) != len(salient):
             sizes = f"{len(common)} and {len(salient)}"
             raise DataError(f"swap: wanted as many samples in a as in b, got {sizes}")
-        return self._in_units(self._decode(common, self._shown(salient)))
+        return self._in_units(self._decode(common, self._shown(salient)), self._parted(a)[1])
 
     def sample(self, n: int, y: float = 0, random_state: int | None = None) -> FloatArray:
         """
@@ -274,7 +277,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         Returns
         -------
         ndarray of shape (n, ...)
-            In the units of X; images in [0, 1].
+            In the units of X; images in [0, 1]. Where covariates are taken out, those of an average control.
         """
         check_is_fitted(self)
         check_number("n", n, least=1, whole=True)
@@ -349,16 +352,17 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         """Positions for training and for validation."""
         return np.arange(len(group)), np.arange(0)
 
-    def _input_for_fit(self, X: Any, y: Any, groups: Any) -> tuple[Source, AnyArray, AnyArray]:
-        """Bring any kind of data to a source, labels and groups; learn its shape."""
-        if _is_source(X):
+    def _input_for_fit(
+        self, X: Any, y: Any, groups: Any
+    ) -> tuple[Source, AnyArray, AnyArray, pd.DataFrame | None]:
+        """Bring any kind of data to a source, labels, groups and covariates; learn its shape."""
+        features, covariates = parted(X, covariate_names(self.residualise))
+        grid = X.grid if is_source(X) else None
+        if is_source(X):
             y, groups = X.labels, X.groups
             if not isinstance(X, ArraySource):
-                return X, y, groups
-            grid, X = X.grid, X.x
-        else:
-            grid = None
-        X = _as_array(X)
+                return X, y, groups, None
+        X = _as_array(features)
         if y is not None and (missing := int(np.sum(pd.isna(np.asarray(y, dtype=object))))):
             raise DataError(f"y: {missing} of {len(y)} labels are missing; leave those samples out")
         if X.ndim > 2:
@@ -371,26 +375,44 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
             X, labels = validate_data(self, X, y, **checks)
         groups = None if groups is None else column_or_1d(groups)
         source = ArraySource(X, labels, groups=groups, grid=grid)
-        return source, source.labels, source.groups
+        return source, source.labels, source.groups, covariates
 
     def _input(self, X: Any) -> Source:
         """Bring any kind of data to a source of what the network takes, like what was fitted."""
         check_is_fitted(self)
-        if _is_source(X):
+        if is_source(X):
             self._check_grid(X.grid)
             if not isinstance(X, ArraySource):
                 source: Source = X
                 self._check_shape(source.sample_shape)
                 return source
-            X = X.x
-        X = _as_array(X)
+            check_feature_names(X.feature_names, getattr(self, "feature_names_in_", None))
+        features, covariates = self._parted(X)
+        X = _as_array(features)
         if self.scaler_ is not None:
             X = validate_data(self, X, dtype=np.float64, ensure_all_finite=False, reset=False)
+            if self.residualizer_ is not None and covariates is not None:
+                X = self.residualizer_.transform(X, covariates)
             X = self.scaler_.transform(X)
         else:
             _check_pixels(X)
             self._check_shape(X.shape[1:])
         return ArraySource(X, np.zeros(len(X)))
+
+    def _parted(self, X: Any) -> tuple[Any, pd.DataFrame | None]:
+        """Tell features from the covariates that were fitted."""
+        return parted(X, None if self.residualizer_ is None else list(self.residualizer_.kinds_))
+
+    def _standardised(
+        self, x: FloatArray, covariates: pd.DataFrame | None, y: AnyArray, train: IntArray
+    ) -> FloatArray:
+        """Give a table as the network sees it; what that takes is learnt from the training part."""
+        names = getattr(self, "feature_names_in_", None)
+        if covariates is not None:
+            self.residualizer_ = Residualizer(names).fit(x[train], covariates.iloc[train], y[train] == 0)
+            x = self.residualizer_.transform(x, covariates)
+        self.scaler_ = TableScaler(names).fit(x[train])
+        return self.scaler_.transform(x)
 
     def _check_shape(self, shape: tuple[int, ...]) -> None:
         if tuple(shape) != tuple(self.sample_shape_):
@@ -416,8 +438,12 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         """What the decoder is given of a salient code; no label is known."""
         return salient
 
-    def _in_units(self, decoded: FloatArray) -> FloatArray:
-        return decoded if self.scaler_ is None else self.scaler_.inverse_transform(decoded)
+    def _in_units(self, decoded: FloatArray, covariates: pd.DataFrame | None = None) -> FloatArray:
+        """Give what was decoded as it came in: of people with these covariates, or of average controls."""
+        if self.scaler_ is None:
+            return decoded
+        x = self.scaler_.inverse_transform(decoded)
+        return x if self.residualizer_ is None else self.residualizer_.inverse_transform(x, covariates)
 
     def _at_once(self) -> int:
         return TABLE_ROWS if len(self.sample_shape_) == 1 else at_once(self.sample_shape_, IMAGES)
@@ -426,10 +452,6 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
     def _inference(self) -> Iterator[Any]:
         """Keep at hand what `_decode` needs, over several calls of it."""
         yield
-
-
-def _is_source(X: Any) -> bool:
-    return hasattr(X, "take") and hasattr(X, "sample_shape")
 
 
 def _check_pixels(X: AnyArray) -> None:

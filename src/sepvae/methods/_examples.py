@@ -6,14 +6,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sepvae.batch import AnyArray, IntArray, Source, chunks, in_unit_range
+from sepvae.batch import AnyArray, IntArray, Source, at_once, chunks, in_unit_range
+from sepvae.data.arrays import ArraySource
 from sepvae.data.pixels import resized
 from sepvae.methods._estimator import ContrastiveEstimator
+from sepvae.methods._maps import axial, grey_levels, members, spread
 
 N_TRAVERSED = 4
 N_COMPONENTS = 3
 STEPS = np.linspace(-3, 3, 7)  # standard deviations
 N_SWAPS = 6
+VOLUMES = 6  # of each label: they are large
 CHUNK = 512
 
 
@@ -32,31 +35,38 @@ def make_examples(
     test : Source
         Where samples are taken from.
     per_label : int, default=24
-        Samples of each label with their reconstructions.
+        Samples of each label with their reconstructions; of volumes no more than 6.
 
     Returns
     -------
     dict of str to ndarray
-        What `examples.npz` holds: ids, labels, inputs, full and common_only, of shape (n, ...). For images
-        also traversals of shape (targets, components, steps, channels, h, w), decoded from the target's
-        common code and a salient code that moves along a principal component of the salient means of training
-        targets, with traversal_ids, traversal_steps in standard deviations and traversal_shares of the
-        variance; and swaps of shape (pairs, 4, channels, h, w), each a background sample a, a target b, a
-        with the salient part of b, b with that of a, with swap_ids of shape (pairs, 2).
+        What `examples.npz` holds: ids, labels, inputs, full and common_only, of shape (n, ...), those of
+        volumes as float16. For images also traversals of shape (targets, components, steps, channels, h, w),
+        decoded from the target's common code and a salient code that moves along a principal component of the
+        salient means of training targets, with traversal_ids, traversal_steps in standard deviations and
+        traversal_shares of the variance; and swaps of shape (pairs, 4, channels, h, w), each a background
+        sample a, a target b, a with the salient part of b, b with that of a, with swap_ids of shape (pairs,
+        2).
     """
-    background, target = _members(model, test)
-    chosen = np.concatenate([_spread(members, per_label) for members in (background, target)])
+    background, target = members(model, test)
+    volumes = len(test.sample_shape) == 4
+    most = min(per_label, VOLUMES) if volumes else per_label
+    chosen = np.concatenate([spread(positions, most) for positions in (background, target)])
     batch = test.take(chosen)
+    names = test.feature_names
+    source = ArraySource(batch.x, batch.y, attributes=batch.covariates, feature_names=names)
     examples = {
         "inputs": _input(batch.x),
         "labels": np.asarray(batch.y).astype(str),
         "ids": np.asarray(batch.id).astype(str),
-        "full": model.reconstruct(batch.x, "own"),
-        "common_only": model.reconstruct(batch.x, "none"),
+        "full": model.reconstruct(source, "own"),
+        "common_only": model.reconstruct(source, "none"),
     }
     if len(test.sample_shape) == 3 and len(background) and len(target):
-        examples |= _traversals(model, salient, test, _spread(target, N_TRAVERSED))
-        examples |= _swaps(model, test, _spread(background, N_SWAPS), _spread(target, N_SWAPS))
+        examples |= _traversals(model, salient, test, spread(target, N_TRAVERSED))
+        examples |= _swaps(model, test, spread(background, N_SWAPS), spread(target, N_SWAPS))
+    if volumes:
+        examples |= {name: examples[name].astype(np.float16) for name in ("inputs", "full", "common_only")}
     return examples
 
 
@@ -64,7 +74,7 @@ def make_thumbnails(
     test: Source, *, limit: int = 1000, side: int = 48, random_state: int = 0
 ) -> dict[str, AnyArray] | None:
     """
-    Shrink test images to what a page can show at a glance.
+    Shrink test images to what a page can show at a glance, and volumes to their middle axial slice.
 
     Parameters
     ----------
@@ -73,7 +83,8 @@ def make_thumbnails(
     limit : int, default=1000
         Make at most so many, drawn at random in the labels' proportions.
     side : int, default=48
-        No thumbnail is higher or wider. Images are averaged by area to fit, never enlarged.
+        No thumbnail is higher or wider. Images are averaged by area to fit, never enlarged. Slices have the
+        front at the top and the left on the left, and grey levels from percentile 1 to 99 of what counts.
     random_state : int, default=0
         Seed of the draw.
 
@@ -83,28 +94,12 @@ def make_thumbnails(
         What `thumbnails.npz` holds: ids of shape (n,), images of shape (n, 1 or 3, h, w) as uint8; None for
         tables.
     """
-    if len(test.sample_shape) != 3:
+    if len(test.sample_shape) < 3:
         return None
     chosen = _in_proportion(np.asarray(test.labels), limit, random_state)
-    parts = [chosen[part] for part in chunks(len(chosen), CHUNK)]
-    images = [_thumbnail(image, side) for part in parts for image in in_unit_range(test.take(part).x)]
+    parts = [chosen[part] for part in chunks(len(chosen), at_once(test.sample_shape, CHUNK))]
+    images = [_thumbnail(image, side) for part in parts for image in _pictures(test, part)]
     return {"ids": np.asarray(test.ids)[chosen].astype(str), "images": np.stack(images)}
-
-
-def _members(model: ContrastiveEstimator, source: Source) -> tuple[IntArray, IntArray]:
-    """Positions of background samples and of targets."""
-    labels = np.asarray(source.labels)
-    background = labels == model.background_
-    target = np.isin(labels, model.classes_) & ~background
-    return np.flatnonzero(background), np.flatnonzero(target)
-
-
-def _spread(members: IntArray, n: int) -> IntArray:
-    """At most `n` of them, evenly over their order."""
-    if not len(members):
-        return members
-    chosen: IntArray = members[np.unique(np.linspace(0, len(members) - 1, n).astype(int))]
-    return chosen
 
 
 def _input(x: AnyArray) -> AnyArray:
@@ -162,6 +157,16 @@ def _in_proportion(labels: AnyArray, limit: int, random_state: int) -> IntArray:
     by_label = label.groupby(label)
     place = (by_label.cumcount() + 0.5) / by_label.transform("size")
     return np.sort(shuffled[np.argsort(place.to_numpy(), kind="stable")[:limit]])
+
+
+def _pictures(source: Source, positions: IntArray) -> AnyArray:
+    """Images in [0, 1]; of volumes the middle axial slice."""
+    x = source.take(positions).x
+    if x.ndim == 4:
+        return in_unit_range(x)
+    level = x.shape[-1] // 2
+    counts = np.ones(x.shape[2:], dtype=bool) if source.grid is None else source.grid.counts
+    return grey_levels(axial(x, level), axial(counts, level))
 
 
 def _thumbnail(image: AnyArray, side: int) -> npt.NDArray[np.uint8]:

@@ -25,6 +25,10 @@ KEYWORDS = """\
         Which label is the background; None names the first in sorted order.
     space : {"both", "common", "salient"}, default="both"
         What `transform` gives.
+    residualise : sequence of str or None, default=None
+        Covariates to take out of a table: attributes of a source, or columns of a DataFrame, which then are
+        no features. Their effects are learnt from the controls of the training part; samples are seen as
+        w-scores, and come back in the units of X. Classes that no such control has (a new site) are refused.
     learning_rate : float, default=0.001
         Of Adam, for the model and for the critic.
     reset_optimizer : {"never", "epoch"}, default="never"
@@ -69,6 +73,8 @@ ATTRIBUTES = """\
         One row per epoch: every term for train and validation, by group, and weighted.
     validation_indices_ : ndarray of int
         Positions of the samples set aside for validation.
+    residualizer_ : Residualizer or None
+        What takes covariates out of tables.
     scaler_ : TableScaler or None
         What standardises tables and fills their gaps.
     sample_shape_ : tuple of int

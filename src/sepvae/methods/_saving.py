@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 import sepvae
+from sepvae.data.residuals import Residualizer
 from sepvae.data.tables import TableScaler
 from sepvae.errors import DataError, ModelFileError
 from sepvae.files import write_whole
@@ -65,6 +66,9 @@ def save_model(estimator: "ContrastiveEstimator", folder: Path) -> Path:
     arrays = {f"module.{name}": np.ascontiguousarray(array) for name, array in estimator._state().items()}
     if estimator.scaler_ is not None:
         arrays |= {f"scaler.{k}": np.ascontiguousarray(v) for k, v in estimator.scaler_.state().items()}
+    if estimator.residualizer_ is not None:
+        of_residuals, about["residuals"] = estimator.residualizer_.state()
+        arrays |= {f"residuals.{k}": np.ascontiguousarray(v) for k, v in of_residuals.items()}
     if estimator.grid_ is not None:
         of_grid, about["grid"] = estimator.grid_.state()
         arrays |= {f"grid.{k}": np.ascontiguousarray(v) for k, v in of_grid.items()}
@@ -145,6 +149,8 @@ def _restore(
     estimator.grid_ = Grid.from_state(_part(arrays, "grid."), about_grid) if about_grid else None
     scaler, weights = _part(arrays, "scaler."), _part(arrays, "module.")
     estimator.scaler_ = TableScaler.from_state(scaler, about["features"]) if scaler else None
+    residuals, told = _part(arrays, "residuals."), about.get("residuals")
+    estimator.residualizer_ = Residualizer.from_state(residuals, told, about["features"]) if told else None
     if estimator.scaler_ is not None:
         estimator.n_features_in_ = estimator.sample_shape_[0]
     if about["features"]:

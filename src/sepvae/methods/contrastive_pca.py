@@ -47,6 +47,10 @@ class ContrastivePCA(ContrastiveEstimator):  # numpydoc ignore=PR02
         Which label is the background; None names the first in sorted order.
     space : {"both", "common", "salient"}, default="both"
         What `transform` gives.
+    residualise : sequence of str or None, default=None
+        Covariates to take out of a table: attributes of a source, or columns of a DataFrame, which then are
+        no features. Their effects are learnt from the controls of the training part; samples are seen as
+        w-scores, and come back in the units of X. Classes that no such control has (a new site) are refused.
     random_state : int or None, default=0
         Seed of the clustering, and of the principal components of large data; None draws one.
 
@@ -68,6 +72,8 @@ class ContrastivePCA(ContrastiveEstimator):  # numpydoc ignore=PR02
         Which of them is the background.
     validation_indices_ : ndarray of int
         Empty: all samples are learnt from.
+    residualizer_ : Residualizer or None
+        What takes covariates out of tables.
     scaler_ : TableScaler or None
         What standardises tables and fills their gaps.
     sample_shape_ : tuple of int

@@ -18,7 +18,7 @@ from sepvae.errors import DataError
 from sepvae.recipes.words import nearest, plain_value
 
 Reader = Literal[
-    *("digits-on-photos", "folder", "table", "array", "kermany", "celeba", "brats", "volumes", "regions")
+    "digits-on-photos", "folder", "table", "array", "kermany", "celeba", "brats", "volumes", "regions"
 ]
 METHODS = ("SepVAE", "ConVAE", "MMcVAE", "ContrastivePCA")
 Keywords = dict[str, Any]

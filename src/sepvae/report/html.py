@@ -13,7 +13,12 @@ from sepvae.files import write_whole
 FORBIDDEN = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 
 
-def render(template: str, contents: dict[str, Any], scripts: list[str] | None = None) -> str:
+def render(
+    template: str,
+    contents: dict[str, Any],
+    scripts: list[str] | None = None,
+    inner_scripts: list[str] | None = None,
+) -> str:
     """
     Fill a template of this room.
 
@@ -25,6 +30,8 @@ def render(template: str, contents: dict[str, Any], scripts: list[str] | None = 
         What it shows; all text is escaped.
     scripts : list of str or None, default=None
         Scripts of the page. No other ones run, for the page's policy names these by their hash.
+    inner_scripts : list of str or None, default=None
+        Scripts of frames within the page, for which its policy holds too.
 
     Returns
     -------
@@ -45,7 +52,7 @@ def render(template: str, contents: dict[str, Any], scripts: list[str] | None = 
     return environment.get_template(template).render(
         contents,
         scripts=[Markup(script) for script in scripts],  # noqa: S704 - ours and plotly's, no data in them
-        policy=_policy(scripts),
+        policy=_policy([*scripts, *(inner_scripts or [])]),
     )
 
 

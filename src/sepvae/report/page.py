@@ -11,6 +11,7 @@ from sepvae.report.scatter import scatter_data
 from sepvae.report.scores import SPACES, sections
 from sepvae.report.summary import summary
 from sepvae.report.tables import correlation_rows, removal_sections
+from sepvae.report.viewer import effect_viewer, scripts_within
 from sepvae.report.warnings import find_warnings
 
 
@@ -45,7 +46,9 @@ def write_report(run: Path, out: Path | None = None, *, images: bool = True) -> 
     contents = read_contents(run)
     scatter = scatter_data(contents, images=images)
     scripts = scatter_scripts() if scatter else []
-    page = render("page.html.j2", _shown(contents, scatter, images=images), scripts)
+    maps = _maps(contents, images=images)
+    shown = _shown(contents, scatter, images=images) | {"maps": maps}
+    page = render("page.html.j2", shown, scripts, scripts_within((maps or {}).get("viewer")))
     return write_page(run / "report.html" if out is None else Path(out), page)
 
 
@@ -76,6 +79,15 @@ def _shown(contents: Contents, scatter: dict[str, Any] | None, *, images: bool) 
         "versions": contents.versions,
         "command": command(contents.recipe),
     }
+
+
+def _maps(contents: Contents, *, images: bool) -> dict[str, Any] | None:
+    """Figures and the viewer of maps; None where there are none."""
+    figures = {name: contents.figure(f"map_{name}") for name in ("group", "regions", "people")}
+    maps = {**figures, "viewer": effect_viewer(contents.path)}
+    if not any(maps.values()):
+        return None
+    return maps if images else maps | {"people": None}
 
 
 def _without_names(pictures: list[Picture], scatter: dict[str, Any] | None) -> list[Picture]:

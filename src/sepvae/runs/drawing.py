@@ -7,13 +7,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from sepvae.batch import AnyArray
 from sepvae.codes import attribute_columns
+from sepvae.data.nifti import NiftiFiles
 from sepvae.files import plain_name, write_whole
 from sepvae.plotting.codes import code_scatter
 from sepvae.plotting.correlations import correlation_map
 from sepvae.plotting.curves import learning_curves
 from sepvae.plotting.images import reconstruction_grid, swap_grid, traversal_grid
+from sepvae.plotting.maps import map_groups, map_people, map_regions
 from sepvae.runs.folder import read_codes
+from sepvae.runs.map_files import EFFECT, GROUPS, IMAGE, group_files
 
 
 def draw(run: Path) -> None:
@@ -42,6 +46,53 @@ def draw(run: Path) -> None:
             save_figure(run, "traversals", traversal_grid(*arrays))
         if "swaps" in examples:
             save_figure(run, "swaps", swap_grid(examples["swaps"]))
+    if (run / "maps").is_dir():
+        draw_maps(run, run / "maps")
+
+
+def draw_maps(folder: Path, maps: Path) -> None:
+    """
+    Draw the figures of maps: of groups, of a few people, of regions.
+
+    Parameters
+    ----------
+    folder : Path
+        Where `figures/` is, or is to be.
+    maps : Path
+        What `write_maps` left.
+    """
+    if (maps / "regions.csv").is_file():
+        regions = pd.read_csv(maps / "regions.csv").dropna(subset="d")
+        if len(regions):
+            save_figure(folder, "map_regions", map_regions(regions))
+    if not (maps / "people.npz").is_file():
+        return
+    with np.load(maps / "people.npz", allow_pickle=False) as people:
+        labels = people["labels"].tolist()
+        shown = {name: people[name] for name in ("images", "without", "added", "y", "ids")}
+        if len(shown["ids"]):
+            save_figure(folder, "map_people", map_people(**shown, labels=labels))
+    if (maps / "maps.npz").is_file():
+        with np.load(maps / "maps.npz", allow_pickle=False) as groups:
+            means = [groups[f"{group}_mean"] for group in GROUPS if f"{group}_mean" in groups]
+            if len(means) == len(GROUPS):
+                save_figure(folder, "map_group", map_groups(means, groups.get("d"), labels))
+    else:
+        _draw_volumes(folder, maps, labels)
+
+
+def _draw_volumes(folder: Path, maps: Path, labels: list[str]) -> None:
+    from sepvae.plotting.volumes import volume_maps
+
+    names = [*group_files(labels, "mean"), EFFECT, IMAGE]
+    files = [maps / f"{name}.nii.gz" for name in names]
+    found: list[AnyArray | None] = [NiftiFiles([file])(0) if file.is_file() else None for file in files]
+    *means, d, image = found
+    if image is not None and all(mean is not None for mean in means):
+        grid = NiftiFiles(files[-1:]).header(0).grid
+        save_figure(
+            folder, "map_group", volume_maps([m for m in means if m is not None], d, image, grid, labels)
+        )
 
 
 def save_figure(folder: Path, name: str, figure: Figure) -> None:

@@ -27,6 +27,7 @@ from sepvae.methods._removal import judge_run
 from sepvae.report.page import write_report
 from sepvae.runs.drawing import draw
 from sepvae.runs.folder import check_new_run, write_arrays, write_recipe, write_table, write_versions
+from sepvae.runs.maps import can_map, write_maps
 from sepvae.runs.scoring import described, encoded, reconstruction_errors
 from sepvae.training.callbacks import MetricsFile
 
@@ -185,6 +186,9 @@ def finish_run(
         write_arrays(run / "thumbnails.npz", thumbnails)
     if (removal := judge_run(model, train, test, codes, kinds=kinds, say=say)) is not None:
         write_table(run / "removal.csv", removal)
+    if can_map(test):
+        say("mapping what the salient part adds")
+        write_maps(model, test, run / "maps")
     say("drawing")
     draw(run)
     return scores

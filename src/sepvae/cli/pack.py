@@ -1,0 +1,27 @@
+"""What `sepvae pack` does: the volumes of a table into one store."""
+
+from pathlib import Path
+
+from sepvae.cli.reading import progress_bar
+from sepvae.data.cells import read_cells
+from sepvae.data.cohorts import all_there, list_volumes
+from sepvae.data.packed import open_packed
+from sepvae.data.packing import pack
+
+
+def pack_table(table: Path, out: Path, *, images: str, root: Path | None, resample: bool) -> list[str]:
+    """Pack the volumes that a table names; lines to print about it."""
+    listing = list_volumes(table, images=images, root=root, label=None)
+    volumes, files = all_there(listing), listing.about["id"].tolist()
+    with progress_bar("packing") as progress:
+        pack(volumes, read_cells(table), out, files=files, resample=resample, progress=progress)
+    packed = open_packed(out).volumes
+    header = packed.header(0)
+    size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
+    lines = [
+        f"{out}: {len(files)} volumes of {header.grid}, {header.dtype}, all read back and compared; "
+        f"{size / 1e6:.1f} MB for {packed.array.nbytes / 1e6:.1f} MB of voxels"
+    ]
+    if n := len(listing.unlisted):
+        lines.append(f"note: {n} volumes have no row, such as {listing.unlisted[0]}; left out")
+    return lines

@@ -1,0 +1,298 @@
+"""Volumes of many people: listed by a table, brought to one grid, read in parallel."""
+
+import glob
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sepvae.batch import at_once
+from sepvae.checks import check_number
+from sepvae.codes import Kind
+from sepvae.data.arrays import ArraySource, StreamSource
+from sepvae.data.cells import read_cells
+from sepvae.data.listing import Listing
+from sepvae.data.measures import measure_volume
+from sepvae.data.nifti import NiftiFiles, Volumes
+from sepvae.data.packed import PackedVolumes
+from sepvae.data.parallel import in_order
+from sepvae.data.participants import list_image_table
+from sepvae.data.volumes import VolumeReader, common_grid, read_mask, with_window
+from sepvae.errors import DataError
+from sepvae.grid import Grid, Shape
+
+Progress = Callable[[int, int], None]
+MEMORY = 4.0  # GB of volumes
+SUFFIXES = (".nii", ".nii.gz")
+PERSON = "participant_id"  # what BIDS calls the column of unique names
+
+
+def read_volumes(
+    path: str | Path,
+    *,
+    images: str,
+    label: str,
+    root: str | Path | None = None,
+    group: str | None = None,
+    id: str | None = None,  # noqa: A002  (the word of this library)
+    attributes: Mapping[str, Kind | None] | Sequence[str] = (),
+    size: int | Shape | None = None,
+    mask: str | Path | None = None,
+    resample: bool = False,
+    memory: float = MEMORY,
+    progress: Progress | None = None,
+) -> ArraySource | StreamSource:
+    """
+    Read the NIfTI volumes that a table names, such as a participants.tsv.
+
+    Volumes of any orientation are brought to RAS; all must then lie on one grid. Each is cropped or padded to
+    the size that the network sees, and brought to mean 0 and standard deviation 1 over the voxels of the mask
+    (App. E.3); what lies outside of it is 0.
+
+    Parameters
+    ----------
+    path : str or Path
+        A text table, as in `read_image_table`.
+    images : str
+        Column of volumes, relative to `root`; or a template of columns, such as
+        "{participant_id}/anat/{participant_id}_GM.nii.gz". Each has three axes, or four of which the last has
+        one volume.
+    label : str
+        Column of labels.
+    root, group, id, attributes : object
+        As in `read_image_table`.
+    size : int, tuple of three int or None, default=None
+        What the network sees, in voxels along R, A, S: the centre, cropped or padded. None for all.
+    mask : str, Path or None, default=None
+        A volume on the same grid; what is not 0 counts, the brain. None for all voxels.
+    resample : bool, default=False
+        Interpolate volumes on other grids to the one that most have, instead of refusing them.
+    memory : float, default=4.0
+        Gigabytes that volumes may take, as float32. What is beyond is read again whenever it is needed, by
+        worker processes while a model is fitted.
+    progress : callable, default=None
+        Called as `progress(done, total)` after every volume.
+
+    Returns
+    -------
+    ArraySource or StreamSource
+        Volumes as float32 of shape (1, *size), all of them in memory or not, with their `grid`, and in
+        `native` the mean, sd and orientation that each came with.
+
+    Raises
+    ------
+    DataError
+        If the table or a cell is of no use, grids differ, or a volume cannot be read, holds NaN where it
+        counts, or one value.
+
+    Examples
+    --------
+    >>> source = read_volumes(
+    ...     "participants.tsv",
+    ...     images="{participant_id}/anat/{participant_id}_GM.nii.gz",
+    ...     label="group",
+    ...     attributes={"age": "continuous", "site": "categorical"},
+    ...     mask="brain_mask.nii.gz",
+    ... )  # doctest: +SKIP
+    """
+    listing = list_volumes(
+        path, images=images, label=label, root=root, group=group, id=id, attributes=attributes
+    )
+    look: dict[str, Any] = {"size": size, "mask": mask, "resample": resample}
+    return read_volume_listing(listing, **look, memory=memory, progress=progress)[0]
+
+
+def list_volumes(
+    path: str | Path,
+    *,
+    images: str,
+    label: str | None,
+    root: str | Path | None = None,
+    group: str | None = None,
+    id: str | None = None,  # noqa: A002
+    attributes: Mapping[str, Kind | None] | Sequence[str] = (),
+) -> Listing:
+    """
+    List the volumes that a table names.
+
+    Parameters
+    ----------
+    path, images, label, root, group : object
+        As in `read_volumes`; no label is needed to list.
+    id : str, default="participant_id"
+        Column of unique names; the file, where there is no such column, or it is that of groups.
+    attributes : mapping or sequence of str, default=()
+        As in `read_volumes`.
+
+    Returns
+    -------
+    Listing
+        Its `unlisted` are volumes beside the others, or of the same pattern, that no row names.
+
+    Raises
+    ------
+    DataError
+        If a file is no NIfTI by its name, or as for `list_image_table`.
+    """
+    if id is None and group != PERSON and PERSON in read_cells(Path(path)):
+        id = PERSON  # noqa: A001
+    columns: dict[str, Any] = {"label": label, "group": group, "id": id, "attributes": attributes}
+    listing = list_image_table(path, images=images, root=root, **columns)
+    files = [Path(str(file)) for file in listing.files]
+    if others := [file for file in files if not file.name.endswith(SUFFIXES)]:
+        raise DataError(
+            f"{others[0]}: wanted a NIfTI volume (.nii, .nii.gz) like the others; convert it, or take it out"
+        )
+    folder = Path(path).parent if root is None else Path(root)
+    unlisted = [file.relative_to(folder).as_posix() for file in _like(files, images, folder)]
+    return replace(listing, files=(), volumes=NiftiFiles(files), unlisted=unlisted)
+
+
+def are_volumes(listing: Listing) -> bool:
+    """
+    Tell volumes by their names.
+
+    Parameters
+    ----------
+    listing : Listing
+        Of files.
+
+    Returns
+    -------
+    bool
+        Whether one ends in `.nii` or `.nii.gz`.
+    """
+    return any(str(file).endswith(SUFFIXES) for file in listing.files)
+
+
+def read_volume_listing(
+    listing: Listing,
+    *,
+    size: int | Shape | None = None,
+    mask: str | Path | None = None,
+    resample: bool = False,
+    grid: Grid | None = None,
+    memory: float = MEMORY,
+    progress: Progress | None = None,
+) -> tuple[ArraySource | StreamSource, pd.DataFrame]:
+    """
+    Read listed volumes, every one once, so that nothing unreadable is found later.
+
+    Parameters
+    ----------
+    listing : Listing
+        With `volumes`.
+    size, mask, resample : object
+        As in `read_volumes`.
+    grid : Grid or None, default=None
+        That of a fitted model, with its window and mask, in the place of `size` and `mask`.
+    memory, progress : object
+        As in `read_volumes`. Volumes of a packed store are never kept in memory.
+
+    Returns
+    -------
+    source : ArraySource or StreamSource
+        The samples.
+    measures : DataFrame
+        What `measure_volume` says of each.
+
+    Raises
+    ------
+    DataError
+        As for `read_volumes`.
+    """
+    volumes, n = all_there(listing), len(listing)
+    check_number("memory", memory, least=0)
+    headers = list(in_order(volumes.header, n))
+    place = common_grid(headers, volumes, resample=resample, grid=grid)
+    if grid is None:
+        place = with_window(place, size)
+        if mask is not None:
+            place = replace(place, mask=read_mask(mask, place, resample=resample))
+    reader = VolumeReader(volumes, place, resample)
+    kept = 0 if isinstance(volumes, PackedVolumes) else min(n, int(memory * 1e9 / (4 * np.prod(place.size))))
+    reader.kept = np.empty((kept, 1, *place.size), dtype=np.float32)
+
+    def read(
+        i: int,
+    ) -> tuple[dict[str, Any], Any, float, float] | DataError:  # numpydoc ignore=PR01,RT01
+        """Measures, the volume if it is kept, its mean and sd; or why there are none."""
+        try:
+            voxels = volumes(i)
+            window, mean, sd = reader.normalised(i, voxels)
+        except DataError as error:
+            return error
+        counts = place.mask if headers[i].grid.same_place(place) else None
+        return measure_volume(voxels, headers[i], counts), window if i < kept else None, mean, sd
+
+    measures, native = [], []
+    for i, found in enumerate(in_order(read, n, part=at_once(place.size, 32))):
+        if isinstance(found, DataError):
+            raise found
+        measured, window, mean, sd = found
+        measures.append(measured)
+        native.append((mean, sd, headers[i].grid.axes))
+        if window is not None:
+            reader.kept[i, 0] = window
+        if progress:
+            progress(i + 1, n)
+    about: dict[str, Any] = {
+        f"{name}s": listing.about[name].to_numpy(dtype=str) for name in ("label", "group", "id")
+    }
+    about |= {"attributes": listing.attributes, "grid": place}
+    about["native"] = pd.DataFrame(native, columns=["mean", "sd", "axes"])
+    if kept == n:
+        return ArraySource(reader.kept, **about), pd.DataFrame(measures)
+    return StreamSource(reader, (1, *place.size), **about), pd.DataFrame(measures)
+
+
+def all_there(listing: Listing) -> Volumes:
+    """
+    See that every volume that is listed can be found.
+
+    Parameters
+    ----------
+    listing : Listing
+        With `volumes`.
+
+    Returns
+    -------
+    Volumes
+        Them.
+
+    Raises
+    ------
+    DataError
+        If one is not there.
+    """
+    if listing.volumes is None:
+        raise DataError(f"{listing.data}: wanted volumes, found other samples")
+    if listing.missing:
+        first = listing.volumes.name(listing.about["id"].tolist().index(listing.missing[0]))
+        more = f" and {len(listing.missing) - 1} more are" if len(listing.missing) > 1 else " is"
+        raise DataError(
+            f"{listing.data}: {first}{more} named there, but not to be found; "
+            "copy the volumes, take those rows out, or name the folder that they lie in (--root)"
+        )
+    return listing.volumes
+
+
+def _like(files: Sequence[Path], images: str, folder: Path) -> list[Path]:
+    """Volumes that no row names: of the same pattern, or beside the others of a folder of several."""
+    if re.search(r"\{[^{}]+\}", images):
+        words = re.split(r"\{[^{}]+\}", images)
+        found = [folder / name for name in glob.glob("*".join(map(glob.escape, words)), root_dir=folder)]  # noqa: PTH207
+    else:
+        parents = pd.Series([file.parent for file in files]).value_counts()
+        found = [
+            file
+            for parent in parents.index[parents > 1]
+            if parent.is_dir()
+            for file in parent.iterdir()
+            if file.name.endswith(SUFFIXES) and not file.name.startswith(".")
+        ]
+    return sorted(set(found) - set(files))

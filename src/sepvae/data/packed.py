@@ -1,0 +1,302 @@
+"""A packed store: the volumes of a table in one zarr folder, one compressed chunk each, and the table."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sepvae.batch import AnyArray, IntArray
+from sepvae.codes import Kind
+from sepvae.data.listing import Listing
+from sepvae.data.nifti import Header
+from sepvae.data.parallel import in_order
+from sepvae.data.participants import about_rows
+from sepvae.errors import DataError
+from sepvae.grid import Grid
+
+if TYPE_CHECKING:
+    import zarr
+
+Progress = Callable[[int, int], None]
+FORMAT, VERSION = "sepvae volumes", 1
+ID = "participant_id"  # what BIDS calls it
+
+
+@dataclass(frozen=True, eq=False)
+class PackedVolumes:  # numpydoc ignore=PR02
+    """
+    Volumes of a packed store.
+
+    It holds no open file: worker processes, forked or sent a copy, read with a thread of their own.
+
+    Parameters
+    ----------
+    path : Path
+        The store.
+    array : zarr array of shape (m, x, y, z)
+        Its voxels.
+    affine : ndarray of shape (4, 4)
+        Of the grid that all of them share.
+    files, axes : sequence of m str
+        What each was packed from, and the orientation of that file.
+    rows : ndarray of int
+        Which of them.
+    """
+
+    path: Path
+    array: "zarr.Array[Any]"
+    affine: npt.NDArray[np.float64]
+    files: Sequence[str]
+    axes: Sequence[str]
+    rows: IntArray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __call__(self, i: int) -> AnyArray:
+        """Read the voxels of one; its checksum is compared."""
+        row = int(self.rows[i])
+        chunk = self.path / self.array.path / self.array.metadata.encode_chunk_key((row, 0, 0, 0))
+        if not chunk.is_file():  # zarr would take it for zeros
+            raise DataError(
+                f"{self.name(i)}: its voxels are not in the store any more; copy or pack it again"
+            )
+        try:
+            return np.asarray(self.array[row])
+        except Exception as error:  # decoders raise whatever they stumble on
+            raise _damaged(self.name(i), error) from error
+
+    def header(self, i: int) -> Header:  # numpydoc ignore=PR01,RT01
+        """Tell the grid and type of one."""
+        _, x, y, z = self.array.shape
+        axes = self.axes[self.rows[i]]
+        return Header(Grid((x, y, z), self.affine, axes=axes), str(self.array.dtype))
+
+    def name(self, i: int) -> str:  # numpydoc ignore=PR01,RT01
+        """Name the store, and the file that was packed."""
+        return f"{self.path}: {self.files[self.rows[i]]}"
+
+    def select(self, rows: IntArray) -> "PackedVolumes":  # numpydoc ignore=PR01,RT01
+        """Take some."""
+        return replace(self, rows=self.rows[rows])
+
+
+def is_packed(path: str | Path) -> bool:
+    """
+    Tell whether a path names a packed store, sound or not.
+
+    Parameters
+    ----------
+    path : str or Path
+        What a user names.
+
+    Returns
+    -------
+    bool
+        By its name, which ends in `.zarr`, or by what it holds.
+    """
+    return Path(path).suffix.lower() == ".zarr" or (Path(path) / "zarr.json").is_file()
+
+
+def list_packed(
+    path: str | Path,
+    *,
+    label: str | None,
+    group: str | None = None,
+    id: str | None = None,  # noqa: A002  (the word of this library)
+    attributes: Mapping[str, Kind | None] | Sequence[str] = (),
+) -> Listing:
+    """
+    List the volumes of a packed store.
+
+    Parameters
+    ----------
+    path : str or Path
+        What `sepvae pack` wrote.
+    label : str or None
+        Column of labels in the table that was packed; None for a model that needs none.
+    group : str, default=None
+        As in `list_image_table`.
+    id : str, default="participant_id"
+        Column of unique names; without such a column, or if someone stands there twice, the file.
+    attributes : mapping or sequence of str, default=()
+        As in `list_image_table`.
+
+    Returns
+    -------
+    Listing
+        Of its volumes, which are read when they are asked for.
+
+    Raises
+    ------
+    DataError
+        If it is no packed store, is damaged or written by a newer version, or a column or cell is of no use.
+    """
+    store = open_packed(Path(path))
+    about, kinds = about_rows(
+        store.cells,
+        store.volumes.path,
+        label=label,
+        group=group,
+        id=id or store.id_column,
+        attributes=attributes,
+        ids=store.volumes.files,
+    )
+    return Listing(
+        store.volumes.path,
+        about,
+        volumes=store.volumes,
+        kinds=kinds,
+        grouped=group is not None,
+        label_name=label or "kind",
+    )
+
+
+def verify(path: str | Path, *, progress: Progress | None = None) -> list[str]:
+    """
+    Read every volume of a packed store, and compare it with what was packed (SHA-256).
+
+    Parameters
+    ----------
+    path : str or Path
+        The store.
+    progress : callable, default=None
+        Called as `progress(done, total)` after every volume.
+
+    Returns
+    -------
+    list of str
+        Those that are damaged or gone: participant_id, or the file.
+
+    Raises
+    ------
+    DataError
+        If the store as a whole cannot be read.
+    """
+    store = open_packed(Path(path))
+    names = store.volumes.files if store.id_column is None else store.cells[store.id_column].tolist()
+    damaged = []
+    with closing(in_order(partial(_sound, store), len(names))) as found:  # type: ignore[type-var]
+        for i, good in enumerate(found):
+            if not good:
+                damaged.append(names[i])
+            if progress is not None:
+                progress(i + 1, len(names))
+    return damaged
+
+
+def digest(voxels: AnyArray) -> bytes:
+    """
+    Give the SHA-256 of a volume.
+
+    Parameters
+    ----------
+    voxels : ndarray
+        Of any type.
+
+    Returns
+    -------
+    bytes
+        Of its values, the last axis fastest, least significant byte first; the same on all machines.
+    """
+    ordered = np.ascontiguousarray(voxels, dtype=voxels.dtype.newbyteorder("<"))
+    return hashlib.sha256(ordered.data).digest()
+
+
+class Store(NamedTuple):  # numpydoc ignore=PR02
+    """
+    What a packed store holds.
+
+    Parameters
+    ----------
+    volumes : PackedVolumes
+        All of them.
+    cells : DataFrame of str
+        The table, as `read_cells` gave it.
+    sums : ndarray of uint8, of shape (n, 32)
+        SHA-256 of each volume.
+    id_column : str or None
+        Column that names the subjects; None if no column does.
+    """
+
+    volumes: PackedVolumes
+    cells: pd.DataFrame
+    sums: npt.NDArray[np.uint8]
+    id_column: str | None
+
+
+def open_packed(path: Path) -> Store:
+    """
+    Open a packed store; voxels are not read.
+
+    Parameters
+    ----------
+    path : Path
+        The store.
+
+    Returns
+    -------
+    Store
+        What it holds.
+
+    Raises
+    ------
+    DataError
+        If it is no such store, is damaged or written by a newer version.
+    """
+    import zarr
+
+    if not path.is_dir():
+        found = "a file" if path.exists() else "nothing"
+        raise DataError(f"{path}: wanted a packed store, found {found}; mend the path, or run sepvae pack")
+    try:
+        group = zarr.open_group(path, mode="r", zarr_format=3)
+        attributes = dict(group.attrs)
+    except Exception as error:
+        raise _damaged(str(path), error) from error
+    version = attributes.get("version")
+    if attributes.get("format") != FORMAT or not isinstance(version, int):
+        raise DataError(f"{path}: is a zarr store, but none that sepvae pack wrote; run sepvae pack")
+    if version > VERSION:
+        raise DataError(
+            f"{path}: was packed by a newer sepvae (format {version}, this one reads {VERSION}); update it"
+        )
+    try:
+        return _contents(path, group, attributes)
+    except Exception as error:
+        raise _damaged(str(path), error) from error
+
+
+def _contents(path: Path, group: "zarr.Group", attributes: Mapping[str, Any]) -> Store:
+    array, sums = group["voxels"], np.asarray(group["sha256"][:])  # type: ignore[index]
+    about = json.loads(np.asarray(group["table"][:]).tobytes())  # type: ignore[index]
+    cells = pd.DataFrame(about["rows"], index=about["lines"], columns=about["columns"], dtype=str)
+    affine = np.array(attributes["affine"], dtype=np.float64)
+    files, axes = ([str(word) for word in about[name]] for name in ("files", "axes"))
+    n = array.shape[0]  # type: ignore[union-attr]
+    # A table, sums or an affine of another size would be found much later, or never.
+    if {len(cells), len(files), len(axes), len(sums)} != {n} or affine.shape != (4, 4) or array.ndim != 4:  # type: ignore[union-attr]
+        raise ValueError(f"its parts are not of {n} volumes")
+    known = list(cells.columns).count(ID) == 1 and cells[ID].notna().all() and cells[ID].is_unique
+    volumes = PackedVolumes(path, array, affine, files, axes, np.arange(n))  # type: ignore[arg-type]
+    return Store(volumes, cells, sums, ID if known else None)
+
+
+def _sound(store: Store, i: int) -> bool:
+    try:
+        return bool(digest(store.volumes(i)) == store.sums[i].tobytes())
+    except DataError:
+        return False
+
+
+def _damaged(what: str, error: Exception) -> DataError:
+    reason = f"{type(error).__name__}: {error}".splitlines()[0]
+    return DataError(f"{what}: is damaged in the store, or is none ({reason}); copy or pack it again")

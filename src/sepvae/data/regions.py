@@ -1,0 +1,156 @@
+"""Tables of regions, such as FreeSurfer's: measures, labels and covariates of one person in each row."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sepvae.codes import Kind
+from sepvae.data.arrays import ArraySource
+from sepvae.data.cells import read_cells
+from sepvae.data.columns import choose_columns, other_columns
+from sepvae.data.listing import Listing
+from sepvae.data.participants import about_rows, numbers_in
+from sepvae.errors import DataError
+
+
+def list_regions(
+    path: str | Path,
+    *,
+    features: Sequence[str],
+    label: str | None,
+    group: str | None = None,
+    id: str | None = None,  # noqa: A002  (the word of this library)
+    attributes: Mapping[str, Kind | None] | Sequence[str] = (),
+) -> Listing:
+    """
+    List the rows of a table of measures.
+
+    Parameters
+    ----------
+    path : str or Path
+        A text table: tabs, commas or semicolons between the cells, names of columns in the first line. An
+        empty cell, "n/a", "NA", "nan" and the like are missing values.
+    features : sequence of str
+        Columns of measures, each by its name, a pattern ("lh_*" is a prefix), a regular expression that is
+        searched in names ("re:^(lh|rh)_"), or "number": every column whose cells are numbers or missing.
+        Columns that are named as label, group, id or attribute are never among them.
+    label : str or None
+        Column of labels; None for a model that needs none.
+    group : str, default=None
+        Column of what must stay on one side of a split, the patient; by default every row is its own group.
+    id : str, default=None
+        Column of unique names; by default rows are numbered.
+    attributes : mapping or sequence of str, default=()
+        Columns of what else is known: covariates, scores. A mapping names their kind: "continuous"
+        (numbers), "categorical" (words), or None to see from the values.
+
+    Returns
+    -------
+    Listing
+        Its `features` are float64, in the table's order, NaN where there is a gap.
+
+    Raises
+    ------
+    DataError
+        If the table, a column or a cell is of no use, or a name or pattern fits no column.
+
+    Examples
+    --------
+    >>> listing = list_regions(
+    ...     "aparc_aseg.csv",
+    ...     features=["lh_*", "rh_*", "aseg_*"],
+    ...     label="DX_GROUP",
+    ...     attributes={"AGE_AT_SCAN": "continuous", "SITE_ID": "categorical"},
+    ... )  # doctest: +SKIP
+    """
+    path = Path(path)
+    table = read_cells(path)
+    others = other_columns(label, group, id, attributes)
+    ids = [str(i) for i in range(len(table))]
+    about, kinds = about_rows(table, path, label=label, group=group, id=id, attributes=attributes, ids=ids)
+    names = choose_columns(
+        table, features, where=path, others=others, is_number=lambda cells: not numbers_in(cells)[1].any()
+    )
+    return Listing(
+        path,
+        about,
+        features=pd.DataFrame({name: _measures(table[name], path) for name in names}).reset_index(drop=True),
+        kinds=kinds,
+        grouped=group is not None,
+        label_name=label or "kind",
+    )
+
+
+def regions_source(listing: Listing) -> ArraySource:
+    """
+    Make a source of listed measures.
+
+    Parameters
+    ----------
+    listing : Listing
+        With `features`.
+
+    Returns
+    -------
+    ArraySource
+        `x` is float64 of shape (n, features), NaN where there is a gap.
+    """
+    features = pd.DataFrame() if listing.features is None else listing.features
+    return ArraySource(
+        features.to_numpy(dtype=np.float64),
+        listing.about["label"].to_numpy(dtype=str),
+        groups=listing.about["group"].to_numpy(dtype=str),
+        ids=listing.about["id"].to_numpy(dtype=str),
+        attributes=listing.attributes,
+        feature_names=list(features.columns),
+    )
+
+
+def read_regions(
+    path: str | Path,
+    *,
+    features: Sequence[str],
+    label: str,
+    group: str | None = None,
+    id: str | None = None,  # noqa: A002
+    attributes: Mapping[str, Kind | None] | Sequence[str] = (),
+) -> ArraySource:
+    """
+    Read a table of measures, one person in each row.
+
+    Parameters
+    ----------
+    path, features, label, group, id, attributes : object
+        As in `list_regions`.
+
+    Returns
+    -------
+    ArraySource
+        `x` is float64 of shape (n, features), NaN where there is a gap; `feature_names` names its columns.
+
+    Raises
+    ------
+    DataError
+        As from `list_regions`.
+
+    Examples
+    --------
+    >>> source = read_regions("aparc_aseg.csv", features="re:^(lh|rh)_", label="DX_GROUP")  # doctest: +SKIP
+    """
+    return regions_source(
+        list_regions(path, features=features, label=label, group=group, id=id, attributes=attributes)
+    )
+
+
+def _measures(cells: pd.Series, path: Path) -> pd.Series:
+    """A column of finite numbers and gaps."""
+    numbers, text = numbers_in(cells)
+    wrong = cells.index[text | np.isinf(numbers)].tolist()
+    if wrong:
+        raise DataError(
+            f"{path} line {wrong[0]}: wanted a number as feature {cells.name!r}, got {cells[wrong[0]]!r}; "
+            "correct it (empty is missing, decimals have a point), or leave that column out"
+        )
+    return numbers.astype(np.float64)

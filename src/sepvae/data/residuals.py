@@ -1,0 +1,297 @@
+"""What is left of measures when covariates are taken out, as controls show their effects: w-scores."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sepvae.batch import AnyArray
+from sepvae.codes import Kind, attribute_kind
+from sepvae.data.tables import refuse_infinite
+from sepvae.errors import DataError
+
+FloatTable = npt.NDArray[np.float64]
+ROUNDING = 1e-12  # residuals of less than this share of the largest measure are nothing
+
+
+class Residualizer:
+    """
+    Takes covariates out of measures, and says how unlike a control of the same age, sex and site each is.
+
+    For each feature, a regression is fitted on controls: measure ~ 1 + amounts + classes. The w-score of a
+    person is the measure less what it predicts, in deviations of the controls' residuals (n - k degrees of
+    freedom). Gaps stay gaps, and take no part. A feature of which nothing is left among controls keeps its
+    unit.
+
+    Parameters
+    ----------
+    names : sequence of str, default=None
+        Names of the features, for error messages; by default they are numbered.
+
+    Attributes
+    ----------
+    kinds_ : dict of str to str
+        Covariates, each "continuous" or "categorical": words are classes, and so are whole numbers with at
+        most 20 values unless they are floats.
+    levels_ : dict of str to list of str
+        Classes among the controls of each categorical covariate.
+    coefficients_ : ndarray of shape (k, features)
+        Of 1, standardised amounts and each class but the first, NaN where all is missing.
+    scale_ : ndarray of shape (features,)
+        Deviation of the controls' residuals.
+
+    Examples
+    --------
+    >>> age = pd.DataFrame({"age": [50.0, 60.0, 70.0, 80.0, 80.0]})
+    >>> x = np.array([[8.1], [6.9], [6.1], [4.9], [2.0]])
+    >>> model = Residualizer().fit(x, age, np.array([True, True, True, True, False]))
+    >>> model.transform(x, age).round(1).ravel()
+    array([  0.3,  -0.9,   0.9,  -0.3, -23.2])
+    """
+
+    kinds_: dict[str, Kind]
+    levels_: dict[str, list[str]]
+    coefficients_: FloatTable
+    scale_: FloatTable
+
+    def __init__(self, names: Sequence[str] | None = None) -> None:
+        self.names = names
+
+    def fit(self, x: npt.ArrayLike, covariates: pd.DataFrame, is_control: npt.ArrayLike) -> Self:
+        """
+        Learn the effects of covariates from controls.
+
+        Parameters
+        ----------
+        x : array-like of shape (n, features)
+            Measures, NaN where there is a gap.
+        covariates : DataFrame of n rows
+            One column a covariate, without gaps.
+        is_control : array-like of bool, of shape (n,)
+            Whom to learn from.
+
+        Returns
+        -------
+        Residualizer
+            This object.
+
+        Raises
+        ------
+        DataError
+            If a covariate has gaps or infinite values, or there are too few controls.
+        """
+        is_control = np.asarray(is_control, dtype=bool)
+        x = self._table(x)
+        self.kinds_ = {str(name): attribute_kind(covariates[name]) for name in covariates}
+        controls = covariates[is_control]
+        self._learn_covariates(controls)
+        design = self._design(controls)
+        self._average = design.mean(axis=0)
+        known: npt.NDArray[np.bool_] = np.asarray(~np.isnan(x).all(axis=0))
+        self._learn_effects(x[is_control], design, known)
+        return self
+
+    def transform(self, x: npt.ArrayLike, covariates: pd.DataFrame) -> FloatTable:
+        """
+        Give measures as w-scores.
+
+        Parameters
+        ----------
+        x : array-like of shape (n, features)
+            Measures, NaN where there is a gap.
+        covariates : DataFrame of n rows
+            With the columns that were fitted.
+
+        Returns
+        -------
+        ndarray of shape (n, features)
+            NaN where there is a gap.
+
+        Raises
+        ------
+        DataError
+            If a covariate is missing, or is a class that no fitted control had.
+        """
+        left = self._table(x) - self._design(covariates) @ self.coefficients_
+        left[np.abs(left) <= self._rounding] = 0
+        with np.errstate(over="ignore"):  # the scaler refuses what is too far from all that fit saw
+            w: FloatTable = left / self.scale_
+        return w
+
+    def inverse_transform(self, w: npt.ArrayLike, covariates: pd.DataFrame | None = None) -> FloatTable:
+        """
+        Back to the units of the input.
+
+        Parameters
+        ----------
+        w : array-like of shape (n, features)
+            What `transform` gives.
+        covariates : DataFrame of n rows or None, default=None
+            Of whom; None is an average control: amounts at their mean, classes at their shares.
+
+        Returns
+        -------
+        ndarray of shape (n, features)
+            Measures.
+
+        Raises
+        ------
+        DataError
+            As from `transform`.
+        """
+        design = self._average[None] if covariates is None else self._design(covariates)
+        x: FloatTable = design @ self.coefficients_ + np.asarray(w, dtype=np.float64) * self.scale_
+        return x
+
+    def state(self) -> tuple[dict[str, AnyArray], dict[str, Any]]:
+        """
+        Give all that was learnt, to be kept in files.
+
+        Returns
+        -------
+        arrays : dict of str to ndarray
+            Coefficients, scale and the like.
+        about : dict
+            Kinds of covariates and their levels, as JSON takes them.
+        """
+        arrays: dict[str, AnyArray] = {
+            "coefficients": self.coefficients_,
+            "scale": self.scale_,
+            "rounding": self._rounding,
+            "average": self._average,
+            "middle": self._middle,
+            "spread": self._spread,
+        }
+        return arrays, {"kinds": self.kinds_, "levels": self.levels_}
+
+    @classmethod
+    def from_state(
+        cls, arrays: Mapping[str, AnyArray], about: Mapping[str, Any], names: Sequence[str] | None = None
+    ) -> Self:
+        """
+        Make it again.
+
+        Parameters
+        ----------
+        arrays, about : mapping
+            What `state` gave.
+        names : sequence of str, default=None
+            Names of the features, for error messages.
+
+        Returns
+        -------
+        Residualizer
+            Fitted.
+        """
+        made = cls(names)
+        made.kinds_, made.levels_ = dict(about["kinds"]), dict(about["levels"])
+        made.coefficients_, made.scale_ = arrays["coefficients"], arrays["scale"]
+        made._rounding, made._average = arrays["rounding"], arrays["average"]
+        made._middle, made._spread = arrays["middle"], arrays["spread"]
+        return made
+
+    def _table(self, x: npt.ArrayLike) -> FloatTable:
+        table = np.asarray(x, dtype=np.float64)
+        refuse_infinite(table, self.names)
+        return table
+
+    def _learn_covariates(self, controls: pd.DataFrame) -> None:
+        """Levels of classes; mean and deviation of amounts."""
+        classes = [name for name, kind in self.kinds_.items() if kind == "categorical"]
+        self.levels_ = {name: sorted(set(_words(controls, name))) for name in classes}
+        amounts = [_amounts(controls, name) for name in self.kinds_ if name not in classes]
+        self._middle = np.array([values.mean() for values in amounts])
+        # In deviations, so that cubic millimetres weigh no more than years.
+        self._spread = np.array([values.std() for values in amounts])
+        self._spread[self._spread == 0] = 1
+
+    def _design(self, covariates: pd.DataFrame) -> FloatTable:
+        """1, standardised amounts, then 0 or 1 for each class but the first; of shape (n, k)."""
+        if absent := [name for name in self.kinds_ if name not in covariates]:
+            raise DataError(f"residualise: wanted a covariate {absent[0]!r} of these samples, found none")
+        columns: list[FloatTable] = [np.ones(len(covariates))]
+        amounts = [name for name, kind in self.kinds_.items() if kind == "continuous"]
+        for i, name in enumerate(amounts):
+            columns.append((_amounts(covariates, name) - self._middle[i]) / self._spread[i])
+        for name, levels in self.levels_.items():
+            words = _words(covariates, name)
+            if unseen := words[~words.isin(levels)].tolist():
+                raise DataError(
+                    f"residualise: {len(unseen)} of {len(words)} samples have {name} {unseen[0]!r}, which no "
+                    f"control that was fitted has ({', '.join(levels[:10])}{', ..' * (len(levels) > 10)}); "
+                    f"leave them out, or do not residualise {name}"
+                )
+            columns += [(words == level).to_numpy().astype(np.float64) for level in levels[1:]]
+        return np.column_stack(columns)
+
+    def _learn_effects(self, x: FloatTable, design: FloatTable, known: npt.NDArray[np.bool_]) -> None:
+        """Least squares, once for all features that miss the same controls."""
+        unit = np.abs(np.nan_to_num(x)).max(axis=0, initial=0)
+        unit[unit == 0] = 1
+        shape = design.shape[1], x.shape[1]
+        self.coefficients_, self.scale_ = np.full(shape, np.nan), np.ones(shape[1])
+        there = ~np.isnan(x)
+        patterns, which = np.unique(there, axis=1, return_inverse=True)
+        for i, rows in enumerate(patterns.T):
+            features = np.flatnonzero((which.ravel() == i) & known)
+            if not features.size:
+                continue
+            self._check_enough(design, rows, int(features[0]))
+            y = x[np.ix_(rows, features)] / unit[features]
+            effects, _, rank, _ = np.linalg.lstsq(design[rows], y)
+            left = y - design[rows] @ effects
+            deviation = np.sqrt((left**2).sum(axis=0) / (len(left) - rank))
+            self.coefficients_[:, features] = effects * unit[features]
+            self.scale_[features] = np.where(deviation > ROUNDING, deviation * unit[features], 1)
+        self._rounding = ROUNDING * unit
+
+    def _check_enough(self, design: FloatTable, rows: npt.NDArray[np.bool_], feature: int) -> None:
+        """Controls must be more than columns, and of every class, among those who have the feature."""
+        whose = (
+            "" if rows.all() else f" with feature {feature if self.names is None else self.names[feature]!r}"
+        )
+        if rows.sum() < (least := design.shape[1] + 2):
+            raise DataError(
+                f"residualise: wanted {least} controls{whose} or more to learn {least - 2} "
+                f"coefficients of {', '.join(self.kinds_) or 'none'}, got {rows.sum()}; name fewer covariates"
+            )
+        first = 1 + len(self._middle)
+        for name, levels in self.levels_.items():
+            here = design[rows, first : first + len(levels) - 1]
+            counts = [int((~here.any(axis=1)).sum()), *here.sum(axis=0).astype(int).tolist()]
+            if 0 in counts:
+                raise DataError(
+                    f"residualise: no control{whose} has {name} {levels[counts.index(0)]!r}; leave that "
+                    f"feature out, or do not residualise {name}"
+                )
+            first += len(levels) - 1
+
+
+def _amounts(covariates: pd.DataFrame, name: str) -> FloatTable:
+    """A covariate as numbers."""
+    values = _complete(covariates, name)
+    numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    if wrong := np.flatnonzero(~np.isfinite(numbers)).tolist():
+        raise DataError(
+            f"residualise: wanted numbers as {name!r}, got {str(values.iloc[wrong[0]])!r}; correct it"
+        )
+    return numbers
+
+
+def _words(covariates: pd.DataFrame, name: str) -> pd.Series:
+    """A covariate as classes; 1, 1.0 and "1" are one class, wherever they come from."""
+    values = _complete(covariates, name).infer_objects()
+    if pd.api.types.is_float_dtype(values) and (values == values.round()).all():
+        values = values.astype(np.int64)
+    return values.astype(str)
+
+
+def _complete(covariates: pd.DataFrame, name: str) -> pd.Series:
+    values: pd.Series = covariates[name]
+    if missing := int(values.isna().sum()):
+        raise DataError(
+            f"residualise: {missing} of {len(values)} samples have no {name!r}; fill it in, or leave them out"
+        )
+    return values

@@ -1,0 +1,115 @@
+"""Tables of measures: columns that say nothing, gaps, and values too far out to be true."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from sepvae.inspection.record import Finding, Level
+from sepvae.inspection.samples import Samples, count, listed
+
+MANY_GAPS = 0.2  # share of the values of a feature, or of a sample
+FAR = 10  # robust standard deviations from the median
+MAD_TO_SD = 1.4826  # of a normal distribution
+LEAST_SD = 1e-12  # of values in units of the largest: what varies less is constant, as for `TableScaler`
+
+
+def region_findings(samples: Samples, features: pd.DataFrame) -> Iterator[Finding]:
+    """
+    See that features vary, have few gaps, and no value that is far from all others.
+
+    Parameters
+    ----------
+    samples : Samples
+        All.
+    features : DataFrame of n rows
+        Their measures, missing where there is a gap.
+
+    Yields
+    ------
+    Finding
+        What is not so.
+    """
+    table, n = region_table(features), features.shape[1]
+    if names := table.loc[table["constant"], "feature"].tolist():
+        message = (
+            f"{len(names)} of {n} features are constant or all missing ({listed(names)}): a fit drops them"
+        )
+        yield Finding("warning", "constant-features", message, tuple(names), {"features": len(names)})
+    gaps = table[(table["missing"] > 0) & ~table["constant"]].sort_values("missing", ascending=False)
+    if len(gaps):
+        worst, share = gaps["feature"].iloc[0], float(gaps["missing"].iloc[0])
+        level: Level = "warning" if share > MANY_GAPS else "note"
+        message = (
+            f"{len(gaps)} of {n} features have gaps, most of them {worst} ({share:.1%}): a fit fills them "
+            "with the mean of all who have a value"
+        )
+        numbers = {"features": len(gaps), "share": share}
+        yield Finding(level, "features-with-gaps", message, tuple(gaps["feature"]), numbers)
+    lacking = features.loc[:, ~table["constant"].to_numpy()].isna().mean(axis=1).fillna(0)
+    if few := int((many := lacking > MANY_GAPS).sum()):
+        message = (
+            f"{count(few, 'sample')} with gaps in more than {MANY_GAPS:.0%} of the features, up to "
+            f"{lacking.max():.0%}: what fills them is ordinary; see why, or leave them out"
+        )
+        numbers = {"samples": few, "share": float(lacking.max())}
+        yield Finding("warning", "samples-with-gaps", message, samples.ids(many), numbers)
+    yield from _far_out(samples, features)
+
+
+def region_table(features: pd.DataFrame) -> pd.DataFrame:
+    """
+    Describe each feature.
+
+    Parameters
+    ----------
+    features : DataFrame of n rows
+        Measures, missing where there is a gap.
+
+    Returns
+    -------
+    DataFrame
+        Columns feature, missing (a share), median, min, max, constant (or all missing), far_out (number of
+        values more than 10 robust standard deviations from the median).
+
+    Examples
+    --------
+    >>> features = pd.DataFrame({"lh_v": [1.0, 2, 3, 4, 99], "rh_v": [5.0, 5, None, 5, 5]})
+    >>> region_table(features)[["feature", "missing", "constant", "far_out"]].to_numpy().tolist()
+    [['lh_v', 0.0, False, 1], ['rh_v', 0.2, True, 0]]
+    """
+    spread = (features / features.abs().max().replace(0, 1)).std(ddof=0)
+    return pd.DataFrame(
+        {
+            "feature": features.columns.astype(str),
+            "missing": features.isna().mean().to_numpy(),
+            "median": features.median().to_numpy(),
+            "min": features.min().to_numpy(),
+            "max": features.max().to_numpy(),
+            "constant": ~(spread > LEAST_SD).to_numpy(),
+            "far_out": (_robust_z(features).abs() > FAR).sum().to_numpy(),
+        }
+    )
+
+
+def _robust_z(features: pd.DataFrame) -> pd.DataFrame:
+    """Distances from the median; none where half of the values or more are the same."""
+    centred = features - features.median()
+    return centred / (MAD_TO_SD * centred.abs().median().replace(0, np.nan))
+
+
+def _far_out(samples: Samples, features: pd.DataFrame) -> Iterator[Finding]:
+    z = _robust_z(features).abs().to_numpy()
+    rows, columns = np.nonzero(z > FAR)
+    if not len(rows):
+        return
+    order = np.argsort(-z[rows, columns], kind="stable")
+    values, ids = features.to_numpy()[rows, columns], samples.about["id"].astype(str).to_numpy()[rows]
+    named = [f"{features.columns[columns[i]]} of {ids[i]}: {values[i]:g}" for i in order]
+    message = (
+        f"{count(len(rows), 'value')} of {count(len(set(columns.tolist())), 'feature')} more than {FAR} "
+        f"robust standard deviations from the median ({listed(named, 2)}): "
+        "a slip, another unit, or a number that stands for a gap? mend them, or make them missing"
+    )
+    numbers = {"values": len(rows), "samples": len(set(rows.tolist()))}
+    yield Finding("warning", "far-out", message, samples.ids(np.unique(rows)), numbers)

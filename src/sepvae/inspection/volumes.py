@@ -1,0 +1,147 @@
+"""Volumes: which a fit would refuse, and whether all are of one space and scale."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sepvae.data.nifti import Header
+from sepvae.data.volumes import LEAST_SD, kinds_of_grid
+from sepvae.grid import told
+from sepvae.inspection.images import describe_by_label
+from sepvae.inspection.record import Finding
+from sepvae.inspection.samples import Samples, count, listed
+
+STATISTICS = ("low", "high", "mean", "sd")
+OTHER_SCALE = 100  # times as large, or as small, as the usual standard deviation
+
+
+def volume_findings(samples: Samples, measures: pd.DataFrame) -> Iterator[Finding]:
+    """
+    See that volumes hold numbers that vary, on one grid and in one unit.
+
+    Parameters
+    ----------
+    samples : Samples
+        All.
+    measures : DataFrame of n rows
+        Of their volumes.
+
+    Yields
+    ------
+    Finding
+        What is not so.
+    """
+    yield from _not_finite(samples, measures)
+    constant = _is_constant(measures)
+    if n := int(constant.sum()):
+        of = int(measures["grid"].notna().sum())
+        message = (
+            f"{count(n, 'volume')} of {of} with one value in every voxel: a fit refuses them; leave them out"
+        )
+        yield Finding("error", "constant", message, samples.ids(constant), {"volumes": n})
+    yield from _several_grids(samples, measures)
+    axes = _axes(measures).value_counts()
+    if len(axes) > 1:
+        said = ", ".join(f"{n} {name}" for name, n in axes.items())
+        message = f"volumes of several orientations ({said}): all are brought to RAS"
+        yield Finding("note", "several-orientations", message)
+    yield from _other_scale(samples, measures["sd"].astype(float).mask(constant))
+
+
+def volume_tables(samples: Samples, measures: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """
+    Describe volumes.
+
+    Parameters
+    ----------
+    samples : Samples
+        All.
+    measures : DataFrame of n rows
+        Of their volumes.
+
+    Returns
+    -------
+    dict of str to DataFrame
+        Tables grids and volumes, as in `Inspection`.
+    """
+    ids, axes = samples.about["id"].astype(str), _axes(measures)
+    rows = []
+    for number, members in enumerate(_grids(measures)):
+        grid = measures["grid"].iloc[members[0]]
+        place = {"grid": number, "shape": told(grid.shape), "voxel_size": told(grid.voxel_size.round(3))}
+        place["origin"] = told(grid.affine[:3, 3].round(3))
+        for orientation, those in ids.iloc[members].groupby(axes.iloc[members], sort=False):
+            about = {"orientation": orientation, "volumes": len(those), "example": those.iloc[0]}
+            rows.append({**place, **about})
+    columns = ["grid", "shape", "voxel_size", "origin", "orientation", "volumes", "example"]
+    return {
+        "grids": pd.DataFrame(rows, columns=columns),
+        "volumes": describe_by_label(samples, measures, STATISTICS),
+    }
+
+
+def _axes(measures: pd.DataFrame) -> "pd.Series[str]":
+    """Orientations of the files, missing where one cannot be read."""
+    return measures["grid"].map(lambda grid: grid.axes, na_action="ignore")
+
+
+def _grids(measures: pd.DataFrame) -> list[npt.NDArray[np.intp]]:
+    """Rows of the volumes on each grid, that of most first."""
+    rows = np.flatnonzero(measures["grid"].notna())
+    kinds = kinds_of_grid([Header(grid, "") for grid in measures["grid"].iloc[rows]])
+    return sorted((rows[members] for members in kinds.values()), key=len, reverse=True)
+
+
+def _is_constant(measures: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """As `VolumeReader` judges it."""
+    values = measures[["low", "high", "sd"]].astype(float)
+    largest = values[["low", "high"]].abs().max(axis=1).clip(lower=1)
+    return (values["sd"] <= LEAST_SD * largest).to_numpy(dtype=bool)
+
+
+def _not_finite(samples: Samples, measures: pd.DataFrame) -> Iterator[Finding]:
+    bad = measures["not_finite"].astype(float).fillna(0)
+    empty = (bad > 0) & measures["low"].isna()
+    if n := int(empty.sum()):
+        message = f"{count(n, 'volume')} without any number, NaN or infinite in every voxel: leave them out"
+        yield Finding("error", "not-finite", message, samples.ids(empty), {"volumes": n})
+    some = (bad > 0) & ~empty
+    if n := int(some.sum()):
+        most = bad[some].max()
+        message = (
+            f"{count(n, 'volume')} with NaN or infinite voxels, up to {most:.0f} of them: a fit refuses "
+            "them, unless a brain mask (--mask) leaves those voxels out; or save 0 there"
+        )
+        numbers = {"volumes": n, "most_voxels": float(most)}
+        yield Finding("warning", "some-not-finite", message, samples.ids(some), numbers)
+
+
+def _several_grids(samples: Samples, measures: pd.DataFrame) -> Iterator[Finding]:
+    kinds = _grids(measures)
+    if len(kinds) < 2:
+        return
+    others = np.sort(np.concatenate(kinds[1:]))
+    message = (
+        f"volumes on {len(kinds)} grids, {len(kinds[0])} on {measures['grid'].iloc[kinds[0][0]]} and "
+        f"{len(others)} elsewhere: bring all to one space, or let a fit interpolate them (--resample)"
+    )
+    numbers = {"grids": len(kinds), "volumes": len(others)}
+    yield Finding("error", "several-grids", message, samples.ids(others), numbers)
+
+
+def _other_scale(samples: Samples, sd: "pd.Series[float]") -> Iterator[Finding]:
+    """Volumes whose values spread far more, or far less, than those of most."""
+    if not sd.notna().any():
+        return
+    usual = sd.quantile(0.5, interpolation="lower")  # that of a volume: between two scales there is none
+    other = ((sd > OTHER_SCALE * usual) | (sd < usual / OTHER_SCALE)).to_numpy(dtype=bool)
+    if n := int(other.sum()):
+        found = listed([f"{value:.3g}" for value in sd[other]])
+        message = (
+            f"{count(n, 'volume')} with values of another scale, a standard deviation of {found} where "
+            f"{usual:.3g} is usual: units or processing may differ; see that all were made alike"
+        )
+        numbers = {"volumes": n, "usual_sd": float(usual)}
+        yield Finding("warning", "other-scale", message, samples.ids(other), numbers)

@@ -1,0 +1,151 @@
+"""What an estimator is given besides features: covariates to take out of tables, and names of features."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sepvae.data.arrays import ArraySource
+from sepvae.data.columns import named_column
+from sepvae.errors import DataError
+
+
+def is_source(X: Any) -> bool:
+    """
+    Say whether something is a source.
+
+    Parameters
+    ----------
+    X : object
+        Any.
+
+    Returns
+    -------
+    bool
+        Whether samples can be taken from it.
+    """
+    return hasattr(X, "take") and hasattr(X, "sample_shape")
+
+
+def covariate_names(residualise: Any) -> list[str] | None:
+    """
+    Read the keyword `residualise`.
+
+    Parameters
+    ----------
+    residualise : sequence of str, str or None
+        Names; in one text with commas between them.
+
+    Returns
+    -------
+    list of str or None
+        The names.
+
+    Raises
+    ------
+    DataError
+        If it is something else, or a name stands twice.
+
+    Examples
+    --------
+    >>> covariate_names("age, site")
+    ['age', 'site']
+    """
+    if residualise is None:
+        return None
+    text = isinstance(residualise, str)
+    names = [name.strip() for name in residualise.split(",")] if text else residualise
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise DataError(f"residualise: wanted names of covariates, or None, got {residualise!r}")
+    if twice := [name for name in names if list(names).count(name) > 1]:
+        raise DataError(f"residualise: {twice[0]!r} is named twice; leave one out")
+    return list(names)
+
+
+def parted(X: Any, covariates: Sequence[str] | None) -> tuple[Any, pd.DataFrame | None]:
+    """
+    Tell features from covariates.
+
+    Parameters
+    ----------
+    X : array-like, DataFrame or ArraySource
+        As in `fit`.
+    covariates : sequence of str or None
+        Attributes of a source, or columns of a DataFrame; None where nothing is taken out.
+
+    Returns
+    -------
+    features : array-like or DataFrame
+        Without the covariates; a DataFrame if the features have names.
+    covariates : DataFrame of n rows or None
+        In these columns.
+
+    Raises
+    ------
+    DataError
+        If there is no such attribute or column, or `X` is no table.
+    """
+    named = isinstance(X, ArraySource) and X.x.ndim == 2 and X.feature_names is not None
+    features = pd.DataFrame(X.x, columns=np.array(X.feature_names, dtype=object)) if named else X
+    if isinstance(X, ArraySource) and not named:
+        features = X.x
+    if covariates is None:
+        return features, None
+    _check_table(X)
+    table = X.attributes if is_source(X) else X
+    if not isinstance(table, pd.DataFrame):
+        raise DataError(
+            f"residualise: wanted a column or attribute {', '.join(map(repr, covariates))}, got an array, "
+            "which names none; give a DataFrame, or a source with attributes"
+        )
+    for name in covariates:
+        named_column(table, "X", "residualise", name)
+    if not is_source(X):
+        features = X.drop(columns=list(covariates))
+    return features, table[list(covariates)].reset_index(drop=True)
+
+
+def check_feature_names(names: Sequence[str] | None, fitted: Sequence[str] | None) -> None:
+    """
+    See that the features of a source are those that were fitted.
+
+    Parameters
+    ----------
+    names, fitted : sequence of str or None
+        Of the source, and of the fit; None where they are not known.
+
+    Raises
+    ------
+    DataError
+        If they are others, or in another order.
+
+    Examples
+    --------
+    >>> check_feature_names(["lh", "age"], ["lh", "rh"])
+    Traceback (most recent call last):
+    sepvae.errors.DataError: X: feature 2 is 'age', where the model was fitted on 'rh'; give the same features
+    """
+    if names is None or fitted is None or list(names) == list(fitted):
+        return
+    if len(names) != len(fitted):
+        raise DataError(
+            f"X: the model was fitted on {len(fitted)} features, got {len(names)}; give the same features"
+        )
+    i = next(i for i, (name, known) in enumerate(zip(names, fitted, strict=True)) if name != known)
+    raise DataError(
+        f"X: feature {i + 1} is {names[i]!r}, where the model was fitted on {fitted[i]!r}; "
+        "give the same features"
+    )
+
+
+def _check_table(X: Any) -> None:
+    """Covariates are taken out of tables only."""
+    shape = X.sample_shape if is_source(X) else np.shape(X)[1:]
+    if len(shape) != 1 or (is_source(X) and not isinstance(X, ArraySource)):
+        what = (
+            f"samples of {' x '.join(map(str, shape))}"
+            if len(shape) > 1
+            else "samples that are not in memory"
+        )
+        raise DataError(f"residualise: wanted a table of measures, got {what}; leave it None for these")

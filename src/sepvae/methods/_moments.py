@@ -1,0 +1,94 @@
+"""Mean, standard deviation and effect size of what comes some at a time and is not kept."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sepvae.batch import AnyArray
+
+ROUNDING = 1e-6  # of one unit of the network: deviations below this are those of its arithmetic
+
+
+@dataclass
+class Moments:
+    """
+    Mean and standard deviation of arrays that come some at a time, and are not kept.
+
+    Attributes
+    ----------
+    n : int
+        How many came.
+    mean : ndarray
+        Of all, in float64.
+
+    Examples
+    --------
+    >>> moments = Moments()
+    >>> for some in ([[1.0], [2.0]], [[6.0]]):
+    ...     moments.add(np.array(some))
+    >>> moments.n, moments.mean.tolist(), moments.variance.tolist()
+    (3, [3.0], [7.0])
+    """
+
+    n: int = 0
+    mean: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(()))
+    _squares: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(()))
+
+    @property
+    def sd(self) -> npt.NDArray[np.float64]:  # numpydoc ignore=RT01,SS05
+        """The root of the variance."""
+        sd: npt.NDArray[np.float64] = np.sqrt(self.variance)
+        return sd
+
+    @property
+    def variance(self) -> npt.NDArray[np.float64]:  # numpydoc ignore=RT01,SS05
+        """Unbiased, of those that came; 0 of one alone."""
+        variance: npt.NDArray[np.float64] = self._squares / max(self.n - 1, 1)
+        return variance
+
+    def add(self, some: AnyArray) -> None:
+        """
+        Take some more.
+
+        Parameters
+        ----------
+        some : ndarray of shape (n, ...)
+            All of one shape.
+        """
+        if not len(some):
+            return
+        # Merged as Chan, Golub and LeVeque (1983) do: sums of squares would lose small deviations.
+        mean = some.mean(axis=0, dtype=np.float64)
+        n, apart = self.n + len(some), mean - self.mean
+        self._squares = self._squares + ((some - mean) ** 2).sum(axis=0)
+        self._squares += apart**2 * (self.n * len(some) / n)
+        self.mean = self.mean + apart * (len(some) / n)
+        self.n = n
+
+
+def effect_size(background: Moments, target: Moments, unit: Any) -> npt.NDArray[np.float64] | None:
+    """
+    Give Cohen's d of targets against the background, with the pooled standard deviation.
+
+    Parameters
+    ----------
+    background, target : Moments
+        Of their maps.
+    unit : float or ndarray
+        One unit of the network, in those of the maps.
+
+    Returns
+    -------
+    ndarray or None
+        0 where both groups have no spread, but for the rounding of a network; None where a group is empty
+        or nobody is left to show a spread.
+    """
+    free = background.n + target.n - 2
+    if min(background.n, target.n) < 1 or free < 1:
+        return None
+    pooled = np.sqrt(((background.n - 1) * background.variance + (target.n - 1) * target.variance) / free)
+    d = np.zeros(pooled.shape)
+    np.divide(target.mean - background.mean, pooled, out=d, where=pooled > ROUNDING * unit)
+    return d

@@ -1,0 +1,268 @@
+"""Figures of what the salient part adds: single people, groups of images, and regions of a table."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from sepvae.batch import AnyArray
+from sepvae.errors import DataError
+from sepvae.plotting.images import (
+    CELL,
+    GAP,
+    GROUPS,
+    MARGIN,
+    RIGHT,
+    _block_title,
+    _cell,
+    _cell_height,
+    _colour_bar,
+    _name_column,
+    _name_row,
+    _names,
+    _show,
+    _show_difference,
+    _signed,
+)
+from sepvae.plotting.palette import NEUTRAL
+
+COLUMNS = ("image", "without its\nsalient part", "what the salient\npart adds")
+MORE, LESS = "#B2182B", "#2166AC"  # as in maps; not the colours of groups
+SIDE = 1.6  # of one image in a figure of groups, in units of a cell
+# Inches: left of images; from the top of a block to its rule, from there to its images; above a large map.
+LEFT, RULE, HEAD, TITLE = 1.0, 0.36, 0.34, 0.45
+BAR, NAMES = 0.24, 2.6  # inches of a region's row and of its name
+
+
+def map_people(
+    images: AnyArray,
+    without: AnyArray,
+    added: AnyArray,
+    y: AnyArray,
+    labels: Sequence[Any],
+    ids: Sequence[Any],
+) -> Figure:
+    """
+    Draw some people: their image, the image without its salient part, and what that part adds.
+
+    One row is one person, the background above the target. What is added is red and what is taken away blue,
+    on one symmetric scale for all.
+
+    Parameters
+    ----------
+    images, without : ndarray of shape (n, channels, h, w)
+        In [0, 1]; of volumes a slice of each. Three channels are colours; of any other number the first is
+        shown.
+    added : ndarray of shape (n, channels, h, w)
+        In the units of the input; colours are averaged.
+    y : ndarray of shape (n,)
+        0 background, 1 target.
+    labels : sequence of two str
+        What the background and the target are called.
+    ids : sequence of n names
+        Of the people.
+
+    Returns
+    -------
+    Figure
+        The figure, not attached to any window.
+
+    Raises
+    ------
+    DataError
+        If the shapes do not agree, or there is nobody.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> images = np.random.default_rng(0).random((2, 1, 8, 8))
+    >>> figure = map_people(images, images, images - 0.5, np.array([0, 1]), ["well", "ill"], ["a", "b"])
+    >>> [text.get_text() for text in figure.texts]
+    ['Background (well)', 'Target (ill)']
+    """
+    if (
+        images.ndim != 4
+        or not len(images)
+        or not images.shape == without.shape == added.shape
+        or len(images) != len(y)
+    ):
+        raise DataError(
+            "images, without, added and y: wanted shapes (n, channels, h, w), alike, and (n,), not empty, "
+            f"got {images.shape}, {without.shape}, {added.shape} and {y.shape}"
+        )
+    blocks = [np.flatnonzero(y == group) for group in (0, 1)]
+    height, signed = _cell_height(images), _signed(added)
+    total = sum(RULE + HEAD + len(block) * (height + GAP) for block in blocks if len(block))
+    width = LEFT + len(COLUMNS) * (CELL + GAP) + RIGHT
+    figure = Figure(figsize=(width, total + MARGIN))
+    limit, names, top = limit_of(signed), _names(ids), 0.0
+    for (group, colour), label, block in zip(GROUPS, labels, blocks, strict=True):
+        if not len(block):
+            continue
+        _block_title(figure, _title(group, label), colour, LEFT, top + RULE, len(COLUMNS))
+        top += RULE + HEAD
+        for person in block:
+            axes = [_cell(figure, LEFT + i * (CELL + GAP), top, height) for i in range(len(COLUMNS))]
+            _show(axes[0], images[person])
+            _show(axes[1], without[person])
+            _show_difference(axes[2], signed[person], limit)
+            _name_row(axes[0], names[person])
+            for ax, name in zip(axes, COLUMNS, strict=True):
+                _name_column(ax, name if person == block[0] else "")
+            top += height + GAP
+    _colour_bar(figure, axes[2].images[0], width - RIGHT + 0.06, top - height - GAP, height)
+    return figure
+
+
+def map_groups(means: Sequence[AnyArray], d: AnyArray | None, labels: Sequence[Any]) -> Figure:
+    """
+    Draw what the salient part adds to images on average, and how far the groups differ in it.
+
+    Parameters
+    ----------
+    means : sequence of two ndarray of shape (channels, h, w)
+        Of the background and of the target; drawn on one symmetric scale. Colours are averaged.
+    d : ndarray of shape (channels, h, w) or None
+        Cohen's d of targets against the background, on a scale of its own.
+    labels : sequence of two str
+        What the background and the target are called.
+
+    Returns
+    -------
+    Figure
+        The figure, not attached to any window.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> figure = map_groups([np.zeros((1, 8, 8)), np.ones((1, 8, 8))], None, ["well", "ill"])
+    >>> [text.get_text() for text in figure.texts]
+    ['Mean, background (well)', 'Mean, target (ill)']
+    """
+    limit = limit_of(np.stack([_signed(mean) for mean in means]))
+    panels = [
+        (f"Mean, {_title(group.lower(), label)}", colour, _signed(mean), limit)
+        for (group, colour), label, mean in zip(GROUPS, labels, means, strict=True)
+    ]
+    if d is not None:
+        panels.append(("Cohen's d", NEUTRAL, _signed(d), limit_of(_signed(d))))
+    return _panels(panels)
+
+
+def map_picture(values: AnyArray, limit: float | None = None) -> Figure:
+    """
+    Draw one map with its colour bar.
+
+    Parameters
+    ----------
+    values : ndarray of shape (channels, h, w)
+        What is added (red) or taken away (blue); colours are averaged.
+    limit : float, default=None
+        Where the symmetric scale ends; by default at the largest absolute value.
+
+    Returns
+    -------
+    Figure
+        The figure, not attached to any window.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> map_picture(np.ones((1, 8, 8)), 2.0).axes[0].images[0].get_clim()
+    (-2.0, 2.0)
+    """
+    signed = _signed(values)
+    return _panels([("", NEUTRAL, signed, limit_of(signed) if limit is None else limit)])
+
+
+def map_regions(regions: pd.DataFrame, n: int = 20) -> Figure:
+    """
+    Draw the regions in which groups differ most in what the salient part adds.
+
+    Parameters
+    ----------
+    regions : DataFrame
+        Columns feature and d, the largest |d| first, as in `regions.csv`.
+    n : int, default=20
+        How many.
+
+    Returns
+    -------
+    Figure
+        The figure, not attached to any window.
+
+    Raises
+    ------
+    DataError
+        If there is no region.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> figure = map_regions(pd.DataFrame({"feature": ["insula", "cuneus"], "d": [-0.8, 0.1]}))
+    >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    ['insula', 'cuneus']
+    """
+    if regions.empty:
+        raise DataError("regions: wanted one or more to draw, got none")
+    shown = regions.head(n)
+    d = shown["d"].to_numpy(float)
+    figure = Figure(figsize=(NAMES + 4.6, BAR * len(shown) + 0.9), layout="constrained")
+    ax = figure.subplots()
+    ax.barh(range(len(d)), d, height=0.7, color=np.where(d < 0, LESS, MORE))
+    ax.axvline(0, color="0.5", linewidth=0.8)
+    limit = 1.05 * limit_of(d)
+    ax.set_xlim(-limit, limit)
+    ax.set_ylim(len(d) - 0.4, -0.6)
+    ax.set_yticks(range(len(d)), shown["feature"].astype(str), fontsize=8, parse_math=False)
+    ax.set_xlabel(
+        "Cohen's d of what the salient part adds, targets against background", fontsize=8, color="0.4"
+    )
+    ax.grid(axis="x", color="0.9", linewidth=0.6)
+    ax.set_axisbelow(True)
+    ax.tick_params(length=0, labelsize=8, labelcolor=NEUTRAL)
+    ax.spines[:].set_visible(False)
+    return figure
+
+
+def limit_of(values: AnyArray) -> float:
+    """
+    Say where the symmetric scale of maps ends.
+
+    Parameters
+    ----------
+    values : ndarray
+        All that share it.
+
+    Returns
+    -------
+    float
+        Their largest absolute value; 1 where all are 0, so that they are white.
+    """
+    return float(np.abs(values).max(initial=0)) or 1.0
+
+
+def _title(group: str, label: Any) -> str:
+    return group if str(label).lower() == group.lower() else f"{group} ({label})"
+
+
+def _panels(panels: Sequence[tuple[str, str, AnyArray, float]]) -> Figure:
+    """Maps beside each other, each with a title in a colour and the end of its scale."""
+    side = SIDE * CELL
+    height = side * panels[0][2].shape[0] / panels[0][2].shape[1]
+    step, head = side + RIGHT, TITLE if any(title for title, *_ in panels) else MARGIN
+    figure = Figure(figsize=(MARGIN + len(panels) * step, head + height + MARGIN))
+    total = figure.get_figheight()
+    for i, (title, colour, values, limit) in enumerate(panels):
+        x = MARGIN + i * step
+        box = (x / figure.get_figwidth(), MARGIN / total, side / figure.get_figwidth(), height / total)
+        ax = figure.add_axes(box, xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
+        _show_difference(ax, values, limit)
+        _colour_bar(figure, ax.images[0], x + side + 0.06, head, height)
+        if title:
+            place = (x / figure.get_figwidth(), 1 - (head - 0.12) / total)
+            figure.text(*place, title, color=colour, fontsize=9, weight="bold", parse_math=False)
+    return figure

@@ -1,0 +1,198 @@
+"""Files of maps: volumes, pictures and tables of groups, and what they are called."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from sepvae.batch import AnyArray
+from sepvae.data.nifti import write_volume
+from sepvae.files import plain_name, write_whole
+from sepvae.grid import Grid
+from sepvae.methods._moments import Moments
+from sepvae.plotting.maps import limit_of, map_picture
+from sepvae.runs.folder import write_arrays
+
+GROUPS = ("background", "target")
+EFFECT, IMAGE = "desc-salient_stat-d_map", "desc-input_stat-mean_map"
+
+
+class Statistics(NamedTuple):  # numpydoc ignore=PR02
+    """
+    What there is of the maps of both groups, the background first.
+
+    Parameters
+    ----------
+    labels : tuple of two str
+        What they are called.
+    moments : tuple of two Moments
+        Of their maps.
+    effect : ndarray or None
+        Cohen's d.
+    """
+
+    labels: tuple[str, str]
+    moments: tuple[Moments, Moments]
+    effect: AnyArray | None
+
+
+def group_files(labels: Sequence[str], statistic: str) -> list[str]:
+    """
+    Name the files of groups, without an ending.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        What groups are called.
+    statistic : str
+        Such as "mean".
+
+    Returns
+    -------
+    list of str
+        Unlike each other.
+
+    Examples
+    --------
+    >>> group_files(["control", "ill"], "mean")
+    ['group-control_desc-salient_stat-mean_map', 'group-ill_desc-salient_stat-mean_map']
+    """
+    return [f"group-{name}_desc-salient_stat-{statistic}_map" for name in names_apart(labels)]
+
+
+def names_apart(words: Sequence[str]) -> list[str]:
+    """
+    Make parts of names of files; those that would be one file, on any disk, are numbered.
+
+    Parameters
+    ----------
+    words : sequence of str
+        Ids or labels; "sub-" in front is taken off.
+
+    Returns
+    -------
+    list of str
+        Unlike each other.
+
+    Examples
+    --------
+    >>> names_apart(["sub-1", "a b", "A_b"])
+    ['1', 'a_b', 'A_b-2']
+    """
+    plain = [plain_name(word.removeprefix("sub-")) for word in words]
+    taken, names = {name.casefold() for name in plain}, []
+    seen: set[str] = set()
+    for name in plain:
+        number, one = 2, name
+        while one.casefold() in seen or (one != name and one.casefold() in taken):
+            one, number = f"{name}-{number}", number + 1
+        seen.add(one.casefold())
+        names.append(one)
+    return names
+
+
+def write_window(file: Path, window: AnyArray, grid: Grid, axes: str) -> None:
+    """
+    Write what a network gave of a volume, in its place on the whole grid.
+
+    Parameters
+    ----------
+    file : Path
+        Where, without an ending.
+    window : ndarray of shape `grid.size`
+        The map.
+    grid : Grid
+        Where its voxels are.
+    axes : str
+        Orientation of the file, such as "LAS".
+    """
+    write_volume(file.with_name(f"{file.name}.nii.gz"), grid.back(window), grid, axes)
+
+
+def write_group_volumes(folder: Path, statistics: Statistics, grid: Grid) -> None:
+    """
+    Write means and standard deviations of groups, and Cohen's d, as NIfTI.
+
+    Parameters
+    ----------
+    folder : Path
+        Where.
+    statistics : Statistics
+        Of both groups.
+    grid : Grid
+        Where voxels are.
+    """
+    values = {"mean": [m.mean for m in statistics.moments], "sd": [m.sd for m in statistics.moments]}
+    for statistic, of_groups in values.items():
+        files = group_files(statistics.labels, statistic)
+        for file, window, moments in zip(files, of_groups, statistics.moments, strict=True):
+            if moments.n:
+                write_window(folder / file, window[0], grid, grid.axes)
+    if statistics.effect is not None:
+        write_window(folder / EFFECT, statistics.effect[0], grid, grid.axes)
+
+
+def write_pictures(folder: Path, statistics: Statistics, people: Mapping[str, AnyArray]) -> None:
+    """
+    Draw maps of people on one scale, group means and deviations on another, and Cohen's d on its own.
+
+    Parameters
+    ----------
+    folder : Path
+        Where.
+    statistics : Statistics
+        Of both groups.
+    people : mapping of str to ndarray
+        Names of files, without an ending, and maps.
+    """
+    limit = limit_of(np.stack([*people.values()])) if people else 1.0
+    for name, added in people.items():
+        _write_picture(folder / f"{name}.png", map_picture(added, limit))
+    arrays: dict[str, Any] = {"labels": np.array(statistics.labels)}
+    present = [m for m in statistics.moments if m.n]
+    limit = limit_of(np.stack([a for m in present for a in (m.mean, m.sd)])) if present else 1.0
+    for i, (group, moments) in enumerate(zip(GROUPS, statistics.moments, strict=True)):
+        if moments.n:
+            arrays |= {f"{group}_n": moments.n, f"{group}_mean": moments.mean, f"{group}_sd": moments.sd}
+            for statistic, values in (("mean", moments.mean), ("sd", moments.sd)):
+                file = f"{group_files(statistics.labels, statistic)[i]}.png"
+                _write_picture(folder / file, map_picture(values, limit))
+    if statistics.effect is not None:
+        arrays["d"] = statistics.effect
+        _write_picture(folder / f"{EFFECT}.png", map_picture(statistics.effect))
+    write_arrays(folder / "maps.npz", arrays)
+
+
+def regions(statistics: Statistics, features: Sequence[str]) -> pd.DataFrame:
+    """
+    Tabulate what is added to each feature of a table.
+
+    Parameters
+    ----------
+    statistics : Statistics
+        Of both groups.
+    features : sequence of str
+        Their names.
+
+    Returns
+    -------
+    DataFrame
+        Columns feature, mean and sd of either group and d, the largest |d| first.
+    """
+    table = pd.DataFrame({"feature": features})
+    for group, moments in zip(GROUPS, statistics.moments, strict=True):
+        table[f"{group}_mean"], table[f"{group}_sd"] = (
+            values if moments.n else np.nan for values in (moments.mean, moments.sd)
+        )
+    table["d"] = np.nan if statistics.effect is None else statistics.effect
+    return table.sort_values("d", key=abs, ascending=False, kind="stable")
+
+
+def _write_picture(file: Path, figure: Figure) -> None:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=144)
+    write_whole(file, buffer.getvalue())

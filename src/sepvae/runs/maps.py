@@ -1,0 +1,235 @@
+"""Maps of a run: what the salient part adds to each held-out person and to each group, as files."""
+
+import json
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pandas as pd
+
+from sepvae.batch import AnyArray, IntArray, Source, at_once, chunks, in_unit_range
+from sepvae.errors import DataError, RunFolderError
+from sepvae.files import write_whole
+from sepvae.grid import Grid
+from sepvae.methods import load
+from sepvae.methods._estimator import ContrastiveEstimator
+from sepvae.methods._maps import SalientMaps, axial, grey_levels, members, spread
+from sepvae.methods._moments import Moments, effect_size
+from sepvae.runs.folder import write_arrays, write_table
+from sepvae.runs.map_files import (
+    IMAGE,
+    Statistics,
+    names_apart,
+    regions,
+    write_group_volumes,
+    write_pictures,
+    write_window,
+)
+
+IN_FIGURE = 3  # people of each group in a figure
+PICTURES = 12  # people of each group whose image has a picture of its own
+IN_MEAN = 64  # people whose mean image lies below the maps
+
+
+def map_run(run: str | Path, source: Source, out: str | Path) -> Path:
+    """
+    Make maps of new people by the model of a run folder.
+
+    Parameters
+    ----------
+    run : str or Path
+        The run folder.
+    source : Source
+        New samples, read as those that were fitted on. They need no labels; where they have those that were
+        fitted on, groups are compared too.
+    out : str or Path
+        The folder to make, with what `write_maps` says.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    RunFolderError
+        If `out` exists.
+    """
+    _check_new(Path(out))
+    return write_maps(load(run), source, Path(out))
+
+
+def write_maps(model: ContrastiveEstimator, source: Source, folder: Path) -> Path:
+    """
+    Write what the salient part adds to each sample, and what groups have of it.
+
+    A map is the sample decoded with its own salient code minus the same without one, alike for all, in the
+    units of the input. The folder appears when all is in it.
+
+    Parameters
+    ----------
+    model : ContrastiveEstimator
+        Fitted.
+    source : Source
+        Samples that it was not fitted on.
+    folder : Path
+        To be made. It gets `dataset_description.json` and `maps.csv` (id, label, file, mean_absolute); of
+        volumes a NIfTI file for each person, in that person's orientation, and group means, standard
+        deviations and Cohen's d; of images pictures of these and of 24 people at most, and numbers in
+        `maps.npz`; of tables `regions.csv`.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    RunFolderError
+        If it exists.
+    DataError
+        If volumes do not say where their voxels are.
+    """
+    _check_new(folder)
+    if not can_map(source):
+        raise DataError(
+            "maps: wanted volumes with a grid, for a map lies somewhere; got an array of voxels only"
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
+        whole = Path(beside) / folder.name  # moved into place when all files are there
+        whole.mkdir()
+        _write(whole, model, source)
+        whole.rename(folder)
+    return folder
+
+
+def can_map(source: Source) -> bool:
+    """
+    Say whether maps of these samples can be written.
+
+    Parameters
+    ----------
+    source : Source
+        Samples.
+
+    Returns
+    -------
+    bool
+        False for volumes of which nothing says where their voxels are.
+    """
+    return len(source.sample_shape) < 4 or source.grid is not None
+
+
+def _check_new(folder: Path) -> None:
+    if folder.exists():
+        raise RunFolderError(
+            f"{folder}: wanted a new folder for maps, but it exists; choose another, or remove it"
+        )
+
+
+def _write(folder: Path, model: ContrastiveEstimator, source: Source) -> None:
+    """Write all maps: those of people as they come, those of groups at the end."""
+    maps, groups = SalientMaps(model, source), members(model, source)
+    ids = [str(id_) for id_ in source.ids]
+    names = [f"sub-{name}_desc-salient_map" for name in names_apart(ids)]
+    moments, strength = (Moments(), Moments()), np.zeros(len(source))
+    kept = np.concatenate([spread(group, PICTURES) for group in groups]) if maps.is_image else np.arange(0)
+    pictures: dict[int, AnyArray] = {}
+    for part, (_, added, sizes) in maps:
+        strength[part] = sizes
+        for group, of_group in zip(groups, moments, strict=True):
+            of_group.add(added[np.isin(part, group)])
+        for i, one in zip(part.tolist(), added, strict=True):
+            if maps.grid is not None:
+                write_window(folder / names[i], one[0], maps.grid, _axes(source, i, maps.grid))
+        pictures |= {int(i): added[i - part[0]] for i in np.intersect1d(part, kept)}
+
+    # Features have units of their own.
+    unit = maps.unit if model.scaler_ is not None else maps.unit.mean()
+    statistics = Statistics(_labels(model), moments, effect_size(*moments, unit))
+    files = _write_groups(folder, maps, statistics, names, pictures)
+    about = {"id": ids, "label": np.asarray(source.labels).astype(str), "file": files}
+    write_table(folder / "maps.csv", pd.DataFrame(about | {"mean_absolute": strength}))
+    if (maps.grid is not None or maps.is_image) and any(map(len, groups)):
+        write_arrays(folder / "people.npz", _people(maps, groups, statistics))
+    _describe(folder)
+
+
+def _write_groups(
+    folder: Path,
+    maps: SalientMaps,
+    statistics: Statistics,
+    names: list[str],
+    pictures: dict[int, AnyArray],
+) -> list[str]:
+    """Write what there is of groups, and pictures of people; give the file of each of them."""
+    if maps.grid is not None:
+        write_group_volumes(folder, statistics, maps.grid)
+        write_window(folder / IMAGE, _mean_image(maps), maps.grid, maps.grid.axes)
+        return [f"{name}.nii.gz" for name in names]
+    if maps.is_image:
+        write_pictures(folder, statistics, {names[i]: picture for i, picture in pictures.items()})
+        return [f"{name}.png" if i in pictures else "" for i, name in enumerate(names)]
+    write_table(folder / "regions.csv", regions(statistics, _features(maps.model, maps.source)))
+    return [""] * len(names)
+
+
+def _labels(model: ContrastiveEstimator) -> tuple[str, str]:
+    target = next(label for label in model.classes_ if label != model.background_)
+    return str(model.background_), str(target)
+
+
+def _axes(source: Source, i: int, grid: Grid) -> str:
+    return grid.axes if source.native is None else str(source.native["axes"].iloc[i])
+
+
+def _features(model: ContrastiveEstimator, source: Source) -> list[str]:
+    names = source.feature_names
+    if names is None:
+        names = getattr(model, "feature_names_in_", None)
+    return [f"feature{i}" for i in range(source.sample_shape[0])] if names is None else list(map(str, names))
+
+
+def _mean_image(maps: SalientMaps) -> AnyArray:
+    """The mean of some people, spread over all, in the units of the input."""
+    shown = spread(np.arange(len(maps.source)), IN_MEAN)
+    moments = Moments()
+    for part in chunks(len(shown), at_once(maps.source.sample_shape)):
+        moments.add(maps.in_units(maps.source.take(shown[part]).x, shown[part]))
+    return np.asarray(moments.mean[0])
+
+
+def _people(maps: SalientMaps, groups: Sequence[IntArray], statistics: Statistics) -> dict[str, AnyArray]:
+    """What a figure shows of a few people of each group; of volumes the slice where groups differ most."""
+    chosen = np.concatenate([spread(group, IN_FIGURE) for group in groups])
+    images = maps.in_units(in_unit_range(maps.source.take(chosen).x), chosen)
+    without, added, _ = maps.decode(chosen)
+    if maps.grid is not None:
+        level = images.shape[-1] // 2
+        if statistics.effect is not None and statistics.effect.any():
+            level = int((statistics.effect[0] ** 2).sum(axis=(0, 1)).argmax())
+        counts = axial(maps.grid.counts, level)
+        both = np.concatenate([axial(images, level), axial(without, level)], axis=-1)
+        both = grey_levels(both, np.concatenate([counts, counts], axis=-1))
+        (images, without), added = np.split(both, 2, axis=-1), axial(added, level)
+    return {
+        "ids": np.asarray(maps.source.ids)[chosen].astype(str),
+        "y": np.repeat([0, 1], [min(len(group), IN_FIGURE) for group in groups]),
+        "labels": np.array(statistics.labels),
+        "images": images.astype(np.float32),
+        "without": without.astype(np.float32),
+        "added": added.astype(np.float32),
+    }
+
+
+def _describe(folder: Path) -> None:
+    about = {
+        "Name": "What the salient part adds: own salient minus salient removed, decoded by sepvae",
+        "BIDSVersion": "1.10.0",
+        "DatasetType": "derivative",
+        "GeneratedBy": [{"Name": "sepvae", "Version": version("sepvae")}],
+    }
+    write_whole(folder / "dataset_description.json", json.dumps(about, indent=2) + "\n")

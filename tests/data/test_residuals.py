@@ -1,0 +1,142 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LinearRegression
+
+from sepvae.data import TableScaler
+from sepvae.data.residuals import Residualizer
+from sepvae.errors import DataError
+
+
+@pytest.fixture
+def cohort():
+    """Three features with effects of age and site, gaps in the last, and 80 controls among 120 people."""
+    rng = np.random.default_rng(0)
+    about = pd.DataFrame({"age": rng.normal(50, 10, 120), "site": rng.choice(["A", "B", "C"], 120)})
+    about["volume"] = rng.normal(1.5e6, 1e5, 120)
+    x = rng.normal(size=(120, 3)) + 0.1 * about[["age"]].to_numpy() + (about[["site"]] == "B").to_numpy()
+    x[rng.random(120) < 0.2, 2] = np.nan
+    return x, about, np.arange(120) < 80
+
+
+@pytest.mark.parametrize("feature", [0, 1, 2])
+def test_w_is_what_a_regression_on_controls_leaves(cohort, feature):
+    x, about, control = cohort
+    w = Residualizer().fit(x, about, control).transform(x, about)[:, feature]
+    design = pd.get_dummies(about, columns=["site"]).drop(columns="site_A").to_numpy(dtype=float)
+    there = ~np.isnan(x[:, feature])
+    line = LinearRegression().fit(design[control & there], x[control & there, feature])
+    left = x[:, feature] - line.predict(design)
+    sd = np.sqrt((left[control & there] ** 2).sum() / ((control & there).sum() - 5))
+    np.testing.assert_allclose(w, left / sd, rtol=1e-9, atol=1e-9)
+
+
+def test_w_of_controls(cohort):
+    x, about, control = cohort
+    w = Residualizer().fit(x, about, control).transform(x, about)[control, 0]
+    np.testing.assert_allclose([w.mean(), w.std(ddof=5)], [0, 1], atol=1e-9)
+    np.testing.assert_allclose(np.corrcoef(w, about["age"][control])[0, 1], 0, atol=1e-9)
+    np.testing.assert_allclose(pd.Series(w).groupby(about["site"][control]).mean(), 0, atol=1e-9)
+
+
+def test_patients_take_no_part(cohort):
+    x, about, control = cohort
+    moved = np.where(control[:, None], x, x + 100)
+    first, second = (Residualizer().fit(values, about, control) for values in (x, moved))
+    np.testing.assert_array_equal(first.coefficients_, second.coefficients_)
+
+
+def test_inverse_gives_people_back_or_an_average_control(cohort):
+    x, about, control = cohort
+    model = Residualizer().fit(x, about, control)
+    np.testing.assert_allclose(model.inverse_transform(model.transform(x, about), about), x, rtol=1e-9)
+    average = x[control, :2].mean(axis=0)  # a regression goes through the means
+    np.testing.assert_allclose(model.inverse_transform(np.zeros((1, 3)))[0, :2], average, rtol=1e-9)
+
+
+def test_state_brings_it_back(cohort):
+    x, about, control = cohort
+    model = Residualizer().fit(x, about, control)
+    arrays, told = model.state()
+    again = Residualizer.from_state(arrays, json.loads(json.dumps(told)))
+    np.testing.assert_array_equal(again.transform(x, about), model.transform(x, about))
+    np.testing.assert_array_equal(again.inverse_transform(x), model.inverse_transform(x))
+
+
+def test_classes_are_the_same_as_numbers_and_as_words(cohort):
+    x, about, control = cohort
+    site = about["site"].map({"A": 1, "B": 2, "C": 3})
+    model = Residualizer().fit(x, pd.DataFrame({"site": site}), control)
+    assert model.kinds_ == {"site": "categorical"}
+    w = model.transform(x, pd.DataFrame({"site": site}))
+    for same in (site.astype(float), site.astype(str), site.astype(object)):
+        np.testing.assert_array_equal(model.transform(x, pd.DataFrame({"site": same})), w)
+
+
+def test_what_covariates_explain_wholly_is_left_out_by_the_scaler(cohort):
+    x, about, control = cohort
+    whole = np.column_stack([x[:, 0], 3 - about["age"] / 7, np.full(120, 0.1), np.full(120, np.nan)])
+    model = Residualizer().fit(whole, about, control)
+    w = model.transform(whole, about)
+    assert TableScaler().fit(w).kept_.tolist() == [True, False, False, False]
+    np.testing.assert_array_equal(model.scale_[1:], 1)
+    np.testing.assert_allclose(model.inverse_transform(w, about)[:, :3], whole[:, :3])
+
+
+def test_a_feature_that_no_control_has_any_of_keeps_its_unit(cohort):
+    _, about, control = cohort
+    lesion = np.where(control, 0, 2.5)[:, None]
+    np.testing.assert_array_equal(Residualizer().fit(lesion, about, control).transform(lesion, about), lesion)
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e200])
+def test_units_of_measures_do_not_matter(cohort, unit):
+    x, about, control = cohort
+    one, other = (Residualizer().fit(v, about, control).transform(v, about) for v in (x, x * unit))
+    np.testing.assert_allclose(one, other, atol=1e-9)
+
+
+def refused(message, x, about, control):
+    with pytest.raises(DataError, match=message):
+        Residualizer(["a", "b", "c"]).fit(x, about, control).transform(x, about)
+
+
+def test_refuses_covariates(cohort):
+    x, about, control = cohort
+    refused(
+        "2 of 80 samples have no 'age'", x, about.assign(age=about["age"].where(about.index > 1)), control
+    )
+    refused(
+        "1 of 120 samples have no 'site'",
+        x,
+        about.assign(site=about["site"].mask(about.index == 100)),
+        control,
+    )
+    refused(
+        "wanted numbers as 'age', got 'inf'", x, about.replace({"age": {about["age"][3]: np.inf}}), control
+    )
+    elsewhere = about.assign(site=about["site"].where(about.index < 117, "D"))
+    refused(r"3 of 120 samples have site 'D', which no control .* has \(A, B, C\)", x, elsewhere, control)
+    with pytest.raises(DataError, match="wanted a covariate 'volume' of these samples, found none"):
+        Residualizer().fit(x, about, control).transform(x, about.drop(columns="volume"))
+    with pytest.raises(DataError, match="wanted numbers as 'age', got 'old'"):
+        Residualizer().fit(x, about, control).transform(x, about.assign(age="old"))
+
+
+def test_refuses_too_few_controls(cohort):
+    x, about, control = cohort
+    few = np.isin(np.arange(120), np.flatnonzero(control)[:6])
+    refused("wanted 7 controls or more to learn 5 coefficients of age, site, volume, got 6", x, about, few)
+    sparse = x.copy()
+    sparse[5:, 1] = np.nan
+    refused("wanted 7 controls with feature 'b' or more .* got 5", sparse, about, control)
+    sparse[:, 1] = np.where(about["site"] == "A", np.nan, x[:, 1])
+    refused("no control with feature 'b' has site 'A'; leave that feature out", sparse, about, control)
+
+
+def test_refuses_infinite_measures(cohort):
+    x, about, control = cohort
+    x[3, 1] = np.inf
+    refused("infinite values in column 'b'", x, about, control)

@@ -1,0 +1,109 @@
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sepvae.errors import DataError
+from sepvae.grid import Grid
+from sepvae.plotting.maps import map_groups, map_people, map_picture, map_regions
+from sepvae.plotting.volumes import map_viewer, volume_maps
+
+rng = np.random.default_rng(0)
+SHAPE = (16, 18, 14)
+AFFINE = np.diag([4.0, 4.0, 4.0, 1.0])
+AFFINE[:3, 3] = -30, -36, -28
+GRID = Grid(SHAPE, AFFINE)
+IMAGE = np.zeros(SHAPE)
+IMAGE[2:14, 2:16, 1:13] = rng.uniform(1, 2, size=(12, 14, 12))
+EFFECT = np.where(IMAGE > 0, rng.normal(0, 0.1, SHAPE), 0)
+EFFECT[4, 5, 6] = -3
+
+
+def shown(ax):
+    return np.asarray(ax.images[0].get_array())
+
+
+def test_people_are_drawn_by_group_with_one_scale_for_all():
+    images = rng.random((3, 1, 8, 6))
+    added = rng.normal(size=(3, 1, 8, 6))
+    figure = map_people(images, images / 2, added, np.array([1, 0, 1]), ["hc", "scz"], ["a", "b", "c$"])
+    assert [text.get_text() for text in figure.texts] == ["Background (hc)", "Target (scz)"]
+    rows = [figure.axes[i : i + 3] for i in (0, 3, 6)]
+    assert [row[0].get_ylabel() for row in rows] == ["b", "a", "c$"]
+    np.testing.assert_allclose(shown(rows[0][1]), images[1, 0] / 2)
+    np.testing.assert_allclose(shown(rows[2][2]), added[2, 0])
+    assert {row[2].images[0].get_clim() for row in rows} == {(-np.abs(added).max(), np.abs(added).max())}
+
+
+def test_nobody_cannot_be_drawn():
+    none = np.zeros((0, 1, 8, 8))
+    with pytest.raises(DataError, match="not empty"):
+        map_people(none, none, none, np.zeros(0), ["hc", "scz"], [])
+
+
+def test_groups_share_a_scale_and_the_effect_has_its_own():
+    figure = map_groups(
+        [np.full((3, 4, 4), 0.1), np.full((3, 4, 4), -0.2)], np.full((3, 4, 4), 2.0), ["a", "b"]
+    )
+    panels = [ax for ax in figure.axes if ax.images]
+    np.testing.assert_allclose([ax.images[0].get_clim()[1] for ax in panels], [0.2, 0.2, 2.0])
+    assert [t.get_text() for t in figure.texts] == ["Mean, background (a)", "Mean, target (b)", "Cohen's d"]
+
+
+def test_a_map_without_anything_is_white():
+    figure = map_picture(np.zeros((1, 4, 4)))
+    assert figure.axes[0].images[0].get_clim() == (-1, 1)
+
+
+def test_the_first_twenty_regions_are_ranked_from_the_top():
+    regions = pd.DataFrame(
+        {"feature": [f"$r{i}" for i in range(30)], "d": np.linspace(2, 0, 30) * np.tile([1, -1], 15)}
+    )
+    ax = map_regions(regions).axes[0]
+    assert [bar.get_width() for bar in ax.patches] == regions["d"][:20].tolist()
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]
+    with pytest.raises(DataError, match="got none"):
+        map_regions(regions[:0])
+
+
+def test_volumes_are_drawn_in_rows_of_axial_slices(tmp_path):
+    figure = volume_maps([0.1 * EFFECT, 0.2 * EFFECT], EFFECT, IMAGE, GRID, ["control", "patient"])
+    titles = ["Mean of what is added, control", "Mean of what is added, patient"]
+    titles.append("Cohen's d of what is added, patient against control")
+    assert [text.get_text() for text in figure.texts] == titles
+    figure.savefig(tmp_path / "figure.png", dpi=50)
+    heights = {text.get_text() for ax in figure.axes for text in ax.texts if "z=" in text.get_text()}
+    inside = AFFINE[2, 3] + 4 * np.array([1, 12])
+    assert len(heights) == 7
+    assert all(inside[0] <= float(height[2:]) <= inside[1] for height in heights)
+
+
+def test_maps_of_nothing_can_be_drawn(tmp_path):
+    zeros = np.zeros(SHAPE)
+    volume_maps([zeros, zeros], zeros, IMAGE, GRID, ["a", "b"]).savefig(tmp_path / "figure.png", dpi=50)
+    assert "brainsprite(" in map_viewer(zeros, IMAGE, GRID)
+
+
+def test_the_viewer_starts_at_the_peak_and_is_the_same_each_time():
+    page = map_viewer(EFFECT, IMAGE, GRID)
+    assert '"numSlice": {"X": 4, "Y": 5, "Z": 6}' in page
+    assert page == map_viewer(EFFECT, IMAGE, GRID)
+
+
+def test_the_viewer_asks_for_nothing_elsewhere():
+    page = map_viewer(EFFECT, IMAGE, GRID)
+    assert "<link" not in page
+    assert [
+        url for url in re.findall(r'\b(?:src|href|srcset|data)="([^"]*)"', page) if url[:5] != "data:"
+    ] == []
+    assert "//" not in re.sub(
+        r"base64,[^\"]*", "", re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
+    )
+
+
+def test_a_viewer_that_is_too_large_has_larger_voxels():
+    whole = map_viewer(EFFECT, IMAGE, GRID)
+    assert '"nbSlice": {"X": 16, "Y": 18, "Z": 14}' in whole
+    smaller = map_viewer(EFFECT, IMAGE, GRID, most=len(whole) - 1000)
+    assert len(smaller) < len(whole) - 1000

@@ -1,0 +1,54 @@
+import base64
+import hashlib
+import html
+import re
+
+import pytest
+
+from sepvae.errors import RunFolderError
+from sepvae.report import write_report
+from sepvae.report.viewer import EFFECT, IMAGE, effect_viewer, scripts_within
+
+
+def frame_of(run, **how):
+    """The page within the page."""
+    found = re.findall(r'<iframe [^>]*srcdoc="([^"]*)"', write_report(run, **how).read_text("utf-8"))
+    return [html.unescape(frame) for frame in found]
+
+
+def test_the_viewer_starts_at_the_peak_turned_to_ras(mapped_run):
+    assert '"numSlice": {"X": 4, "Y": 5, "Z": 6}' in effect_viewer(mapped_run)
+
+
+def test_the_page_holds_the_viewer_as_text_and_allows_its_scripts_only(mapped_run):
+    page = write_report(mapped_run).read_text("utf-8")
+    (frame,) = frame_of(mapped_run)
+    scripts = scripts_within(frame)
+    assert len(scripts) == 3
+    assert frame.count("</script") == 3
+    policy = re.search(r'content="(default-src[^"]*)"', page)[1]
+    for script in scripts:
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        assert f"sha256-{digest}" in html.unescape(policy)
+    assert 'sandbox="allow-scripts"' in page
+    assert len(re.findall("<script", page)) == 3  # those of the scatter
+
+
+def test_maps_of_groups_stay_without_images(mapped_run):
+    assert frame_of(mapped_run, images=False) == frame_of(mapped_run)
+
+
+@pytest.mark.parametrize("name", [EFFECT, IMAGE])
+def test_a_viewer_needs_both_maps(mapped_run, name):
+    (mapped_run / "maps" / name).unlink()
+    assert effect_viewer(mapped_run) is None
+    assert frame_of(mapped_run) == []
+
+
+def test_a_damaged_map_is_named_and_the_old_page_stays(mapped_run):
+    (mapped_run / "report.html").write_text("old")
+    (mapped_run / "maps" / EFFECT).write_bytes(b"no volume")
+    with pytest.raises(RunFolderError, match=f"{EFFECT} is damaged") as error:
+        write_report(mapped_run)
+    assert "\n" not in str(error.value)
+    assert (mapped_run / "report.html").read_text() == "old"

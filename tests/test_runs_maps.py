@@ -1,0 +1,161 @@
+"""Maps of a run: files of people and groups, of volumes, images and tables."""
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from sepvae.data import ArraySource
+from sepvae.errors import DataError, RunFolderError
+from sepvae.grid import Grid
+from sepvae.methods import ContrastivePCA
+from sepvae.methods._maps import SalientMaps
+from sepvae.runs.drawing import draw_maps
+from sepvae.runs.maps import map_run, write_maps
+
+SHAPE, N = (12, 13, 14), 20
+AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
+AFFINE[:3, 3] = -10, -12, -14
+
+
+def volumes(ids: list[str] | None = None, labels: list[str] | None = None) -> ArraySource:
+    rng = np.random.default_rng(0)
+    mask = np.zeros(SHAPE, dtype=bool)
+    mask[3:9, 3:10, 2:11] = True
+    grid = Grid(SHAPE, AFFINE, size=(10, 14, 12), mask=mask, axes="LAS")
+    x = rng.normal(size=(N, 1, *grid.size)).astype(np.float32) * grid.counts
+    axes = ["LAS", "PSR"] * (N // 2)
+    native = pd.DataFrame({"mean": rng.normal(9, 1, N), "sd": rng.uniform(1, 3, N), "axes": axes})
+    ids = ids or [f"sub-{i:02d}" for i in range(N)]
+    return ArraySource(x, labels or ["hc", "scz"] * (N // 2), ids=ids, grid=grid, native=native)
+
+
+@pytest.fixture(scope="module")
+def model() -> ContrastivePCA:
+    return ContrastivePCA(3, 2, background="hc").fit(volumes())
+
+
+@pytest.fixture(scope="module")
+def maps(model: ContrastivePCA, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_maps(model, volumes(), tmp_path_factory.mktemp("run") / "maps")
+
+
+def in_ras(file: Path) -> np.ndarray:
+    return np.asarray(nib.as_closest_canonical(nib.Nifti1Image.from_filename(file)).dataobj)
+
+
+def test_everybody_has_a_map_in_their_own_orientation_at_its_place(model: ContrastivePCA, maps: Path) -> None:
+    for i, axes in ((4, "LAS"), (5, "PSR")):
+        file = maps / f"sub-{i:02d}_desc-salient_map.nii.gz"
+        image = nib.Nifti1Image.from_filename(file)
+        assert "".join(nib.aff2axcodes(image.affine)) == axes
+        np.testing.assert_allclose(nib.as_closest_canonical(image).affine, AFFINE)
+        added = SalientMaps(model, volumes()).decode(np.array([i])).added[0, 0]
+        np.testing.assert_allclose(in_ras(file), volumes().grid.back(added), rtol=1e-5)
+
+
+def test_groups_are_the_means_and_deviations_of_their_people(maps: Path) -> None:
+    people = np.stack([in_ras(maps / f"sub-{i:02d}_desc-salient_map.nii.gz") for i in range(N)]).astype(float)
+    means, variances = [], []
+    for label, group in (("hc", people[::2]), ("scz", people[1::2])):
+        means.append(group.mean(axis=0))
+        variances.append(group.var(axis=0, ddof=1))
+        start = f"group-{label}_desc-salient_stat"
+        np.testing.assert_allclose(in_ras(maps / f"{start}-mean_map.nii.gz"), means[-1], atol=1e-6)
+        np.testing.assert_allclose(in_ras(maps / f"{start}-sd_map.nii.gz"), variances[-1] ** 0.5, atol=1e-5)
+    pooled = np.sqrt((variances[0] + variances[1]) / 2)
+    d = np.divide(means[1] - means[0], pooled, out=np.zeros(SHAPE), where=pooled > 0)
+    np.testing.assert_allclose(in_ras(maps / "desc-salient_stat-d_map.nii.gz"), d, rtol=1e-3, atol=1e-5)
+
+
+def test_the_table_and_the_description_tell_what_there_is(maps: Path) -> None:
+    table = pd.read_csv(maps / "maps.csv")
+    assert table["label"].tolist() == ["hc", "scz"] * (N // 2)
+    inside = volumes().grid.mask
+    sizes = [np.abs(in_ras(maps / file)[inside]).mean() for file in table["file"]]
+    np.testing.assert_allclose(table["mean_absolute"], sizes, rtol=1e-4)
+    about = json.loads((maps / "dataset_description.json").read_text())
+    assert (about["DatasetType"], about["GeneratedBy"][0]["Name"]) == ("derivative", "sepvae")
+
+
+def test_the_mean_image_is_in_the_units_of_the_files(maps: Path) -> None:
+    source = volumes()
+    x = source.x * source.native["sd"].to_numpy().reshape(-1, 1, 1, 1, 1)
+    x = (x + source.native["mean"].to_numpy().reshape(-1, 1, 1, 1, 1)) * source.grid.counts
+    mean = source.grid.back(x.mean(axis=0)[0])
+    np.testing.assert_allclose(in_ras(maps / "desc-input_stat-mean_map.nii.gz"), mean, rtol=1e-4)
+
+
+def test_two_people_never_share_a_file(model: ContrastivePCA, tmp_path: Path) -> None:
+    ids = ["a b", "a_b", "sub-A_B", "a_b-2", "../up", *(f"p{i}" for i in range(N - 5))]
+    files = pd.read_csv(write_maps(model, volumes(ids), tmp_path / "maps") / "maps.csv")["file"]
+    assert files.str.casefold().nunique() == N
+    assert all((tmp_path / "maps" / file).is_file() for file in files)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_new_people_need_no_labels(model: ContrastivePCA, tmp_path: Path) -> None:
+    model.save(tmp_path / "run" / "model")
+    out = map_run(tmp_path / "run", volumes(labels=["unknown"] * N), tmp_path / "new")
+    assert len(list(out.glob("sub-*_desc-salient_map.nii.gz"))) == N
+    assert not list(out.glob("*stat-d*"))
+    draw_maps(tmp_path, out)
+    with pytest.raises(RunFolderError, match="it exists"):
+        map_run(tmp_path / "run", volumes(), out)
+
+
+def test_a_failure_leaves_nothing(
+    model: ContrastivePCA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sepvae.runs.maps._describe", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write_maps(model, volumes(), tmp_path / "maps")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_volumes_that_lie_nowhere_are_refused(tmp_path: Path) -> None:
+    source = ArraySource(volumes().x, ["hc", "scz"] * (N // 2))
+    with pytest.raises(DataError, match="wanted volumes with a grid"):
+        write_maps(ContrastivePCA(2, 2).fit(source), source, tmp_path / "maps")
+
+
+def test_images_leave_pictures_of_some_and_numbers_of_groups(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 256, size=(60, 3, 12, 16), dtype=np.uint8)
+    source = ArraySource(x, np.repeat(["hc", "scz/ad"], 30))
+    model = ContrastivePCA(3, 2, background="hc").fit(source)
+    maps = write_maps(model, source, tmp_path / "maps")
+    added = model.reconstruct(x, "own") - model.reconstruct(x, "none")
+    with np.load(maps / "maps.npz") as groups:
+        np.testing.assert_allclose(groups["target_mean"], added[30:].mean(axis=0), atol=1e-6)
+        np.testing.assert_allclose(groups["background_sd"], added[:30].std(axis=0, ddof=1), atol=1e-6)
+        assert groups["d"].shape == (3, 12, 16)
+    assert len(list(maps.glob("sub-*.png"))) == 24
+    assert (maps / "group-scz_ad_desc-salient_stat-mean_map.png").is_file()
+    assert pd.read_csv(maps / "maps.csv")["file"].notna().sum() == 24
+    draw_maps(tmp_path, maps)
+    drawn = {"map_group.png", "map_group.svg", "map_people.png", "map_people.svg"}
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == drawn
+
+
+def test_tables_leave_ranked_regions(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 4))
+    x[30:, 2] += rng.normal(5, 2, size=30)
+    x *= [1, 1, 1e-9, 1e9]  # units of their own
+    source = ArraySource(x, np.repeat(["hc", "scz"], 30), feature_names=["a", "b", "insula", "c"])
+    model = ContrastivePCA(2, 1, background="hc").fit(source)
+    maps = write_maps(model, source, tmp_path / "maps")
+    regions = pd.read_csv(maps / "regions.csv")
+    assert regions["d"].abs().is_monotonic_decreasing
+    added = model.reconstruct(source, "own") - model.reconstruct(source, "none")
+    row = regions.set_index("feature").loc["insula"]
+    found = row[["background_mean", "background_sd", "target_mean", "target_sd"]]
+    one = added[:, 2]
+    parts = [f(part) for part in (one[:30], one[30:]) for f in (np.mean, lambda v: v.std(ddof=1))]
+    np.testing.assert_allclose(found.to_numpy(float), parts, rtol=1e-5, atol=1e-18)
+    assert abs(regions.set_index("feature")["d"]["insula"]) > 1
+    draw_maps(tmp_path, maps)
+    assert (tmp_path / "figures" / "map_regions.svg").is_file()
