@@ -334,6 +334,23 @@ def encode(
 
 
 @app.command()
+def maps(
+    run: Run,
+    data: Annotated[
+        Path, typer.Argument(help="Volumes, images or measures, as those fitted on.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to make.", show_default=False)],
+    root: Root = None,
+) -> None:
+    """Write what the salient part adds to new samples; a fit does so for its test part in RUN/maps."""
+    from sepvae.runs import map_run
+
+    _refuse_existing(out)
+    folder = map_run(run, read_like(run, data, root, labelled=False), out)
+    typer.echo(f"maps: {folder}")
+
+
+@app.command()
 def evaluate(
     run: Run,
     data: Annotated[

@@ -1,13 +1,18 @@
-"""Where samples come from: images, arrays and tables, how they are split, and data for a first run."""
+"""Where samples come from: volumes, images, arrays, tables; how they are split; data for a first run."""
 
 from sepvae.data.arrays import ArraySource, StreamSource
 from sepvae.data.bundled import load_digits_on_photos
+from sepvae.data.cohorts import read_volumes
 from sepvae.data.images import read_array, read_brats, read_celeba, read_image_folder, read_image_table
+from sepvae.data.regions import read_regions
+from sepvae.data.residuals import Residualizer
+from sepvae.data.simulated import simulate_vbm_cohort, true_map
 from sepvae.data.splits import given_split, read_split, split, split_table
 from sepvae.data.tables import TableScaler, frame_source
 
 __all__ = [
     "ArraySource",
+    "Residualizer",
     "StreamSource",
     "TableScaler",
     "frame_source",
@@ -18,7 +23,11 @@ __all__ = [
     "read_celeba",
     "read_image_folder",
     "read_image_table",
+    "read_regions",
     "read_split",
+    "read_volumes",
+    "simulate_vbm_cohort",
     "split",
     "split_table",
+    "true_map",
 ]

@@ -149,7 +149,9 @@ def list_volumes(
         )
     folder = Path(path).parent if root is None else Path(root)
     unlisted = [file.relative_to(folder).as_posix() for file in _like(files, images, folder)]
-    return replace(listing, files=(), volumes=NiftiFiles(files), unlisted=unlisted)
+    # One row a participant: each is a person.
+    grouped = listing.grouped or id == PERSON
+    return replace(listing, files=(), volumes=NiftiFiles(files), unlisted=unlisted, grouped=grouped)
 
 
 def are_volumes(listing: Listing) -> bool:

@@ -1,17 +1,23 @@
 """What frozen codes know: probes, separation of the two spaces, and one table of scores."""
 
 from sepvae.codes import attribute_kind
+from sepvae.evaluation.associations import clinical_associations, partial_spearman
 from sepvae.evaluation.correlations import salient_correlations
+from sepvae.evaluation.maps import MapScores, map_scores
 from sepvae.evaluation.probes import Samples, make_probe, score_probe
 from sepvae.evaluation.scores import left_out, score_codes
 from sepvae.evaluation.separation import active_units, separation_scores, variance_ratio
 
 __all__ = [
+    "MapScores",
     "Samples",
     "active_units",
     "attribute_kind",
+    "clinical_associations",
     "left_out",
     "make_probe",
+    "map_scores",
+    "partial_spearman",
     "salient_correlations",
     "score_codes",
     "score_probe",

@@ -3,6 +3,7 @@
 from sepvae.runs.drawing import draw
 from sepvae.runs.fitting import finish_run, fit_run
 from sepvae.runs.folder import check_new_run, read_codes, read_recipe
+from sepvae.runs.maps import map_run
 from sepvae.runs.scoring import encode_run, evaluate_run, keep_scores
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "finish_run",
     "fit_run",
     "keep_scores",
+    "map_run",
     "read_codes",
     "read_recipe",
 ]

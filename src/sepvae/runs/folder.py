@@ -16,7 +16,7 @@ from sepvae.files import read_file, read_table, write_whole
 
 PACKAGES = (
     *("sepvae", "torch", "lightning", "numpy", "scipy", "scikit-learn", "pandas", "pillow", "matplotlib"),
-    *("plotly", "safetensors"),
+    *("plotly", "safetensors", "nibabel", "nilearn", "zarr"),
 )
 
 
