@@ -330,7 +330,7 @@ def encode(
     _refuse_existing(out)
     codes = encode_run(run, read_like(run, data, root, labelled=False))
     write_whole(out, codes.to_csv(index=False))
-    typer.echo(f"codes of {len(codes)} images: {out}")
+    typer.echo(f"codes of {len(codes)} samples: {out}")
 
 
 @app.command()

@@ -124,7 +124,7 @@ def _attributes(table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
         first = of_label.iloc[0]
         if first["kind"] == "continuous":
             mean, sd, low, high = (_cell(first[c]) for c in ("mean", "sd", "min", "max"))
-            said = f"{mean} ± {sd}, {low} to {high}"
+            said = f"{mean} ± {sd}, {low} to {high}" if first["n"] else "none"
         else:
             frequent = of_label.sort_values("n", ascending=False, kind="stable")
             said = ", ".join(f"{row['value']} {row['n']}" for _, row in frequent[:4].iterrows())

@@ -221,6 +221,8 @@ def read_like(run: Path, data: Path, root: Path | None = None, *, labelled: bool
     alike = kind_of(data)
     if alike == "table" and about["reader"] in ("volumes", "regions"):
         alike = about["reader"]
+    if alike == "packed" and about["reader"] == "volumes":  # a store may hold what lay in files
+        about = about | {"reader": "packed", "images": None}
     options: dict[str, Any] = {"root": root}
     if alike == about["reader"] or (alike == "folder" and about["reader"] in READ_AS):
         options |= {name: about.get(name) for name in (*KEPT, "modality")}

@@ -154,21 +154,26 @@ def list_volumes(
     return replace(listing, files=(), volumes=NiftiFiles(files), unlisted=unlisted, grouped=grouped)
 
 
-def are_volumes(listing: Listing) -> bool:
+def name_volumes(path: Path, images: str) -> bool:
     """
-    Tell volumes by their names.
+    Tell tables of volumes from tables of images.
 
     Parameters
     ----------
-    listing : Listing
-        Of files.
+    path : Path
+        The table.
+    images : str
+        As in `read_volumes`.
 
     Returns
     -------
     bool
-        Whether one ends in `.nii` or `.nii.gz`.
+        Whether the template, or a cell of the column, ends in `.nii` or `.nii.gz`.
     """
-    return any(str(file).endswith(SUFFIXES) for file in listing.files)
+    cells = read_cells(path)
+    if images not in cells:
+        return images.endswith(SUFFIXES)
+    return any(name.endswith(SUFFIXES) for name in cells[images].dropna())
 
 
 def read_volume_listing(

@@ -9,7 +9,7 @@ import pandas as pd
 
 from sepvae.codes import Kind
 from sepvae.data.brats import is_brats, list_brats
-from sepvae.data.cohorts import are_volumes, list_volumes
+from sepvae.data.cohorts import list_volumes, name_volumes
 from sepvae.data.folders import list_image_folder
 from sepvae.data.listing import Listing
 from sepvae.data.packed import list_packed
@@ -173,10 +173,9 @@ def _list_table(
     if images is None:
         _refuse(path, "a table of measures", root=root)
         return list_regions(path, features=features or (), **columns), "regions"
-    listing = list_image_table(path, images=images, root=root, **columns)
-    if are_volumes(listing):
+    if name_volumes(path, images):
         return list_volumes(path, images=images, root=root, **columns), "volumes"
-    return listing, "table"
+    return list_image_table(path, images=images, root=root, **columns), "table"
 
 
 def _list_folder(
