@@ -155,7 +155,7 @@ def list_packed(
         about,
         volumes=store.volumes,
         kinds=kinds,
-        grouped=group is not None or id is None and store.id_column is not None,
+        grouped=group is not None or (id is None and store.id_column is not None),
         label_name=label or "kind",
     )
 
