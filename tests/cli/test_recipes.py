@@ -65,7 +65,7 @@ def test_recipes_are_listed_with_title_and_reader() -> None:
     lines = invoke("recipes").splitlines()
     assert [line.split()[0] for line in lines] == recipe_names()
     assert all(load_recipe(line.split()[0]).title in line for line in lines)
-    assert lines[4].split()[-1] == "kermany"
+    assert lines[5].split()[-1] == "kermany"
 
 
 def test_a_recipe_is_printed_as_it_is_packaged() -> None:

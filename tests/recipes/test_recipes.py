@@ -14,7 +14,15 @@ from sepvae.evaluation.metrics import METRICS
 from sepvae.recipes import load_recipe, recipe_names, recipe_text
 from sepvae.recipes.recipe import METHODS, Column
 
-NAMES = ["autism", "brats", "celeba-accessories", "digits-on-photos", "pneumonia", "schizophrenia"]
+NAMES = [
+    "autism",
+    "autism-regions",
+    "brats",
+    "celeba-accessories",
+    "digits-on-photos",
+    "pneumonia",
+    "schizophrenia",
+]
 
 
 def test_every_experiment_has_its_recipe() -> None:
@@ -63,7 +71,9 @@ def test_the_papers_values_are_those_of_appendix_e(name: str) -> None:
 
 @pytest.mark.parametrize("method", ["SepVAE", "ConVAE", "MMcVAE"])
 def test_digits_scale_the_weights_of_celeba_by_the_number_of_pixels(method: str) -> None:
-    digits, celeba = (load_recipe(n).keywords(method, "paper") for n in (NAMES[3], NAMES[2]))
+    digits, celeba = (
+        load_recipe(n).keywords(method, "paper") for n in ("digits-on-photos", "celeba-accessories")
+    )
     names = {"beta_common", "beta_salient", "kappa", "gamma", "background_mmd", "common_mmd"} & set(digits)
     assert len(names) >= 3
     for name in names:
@@ -91,11 +101,11 @@ def test_a_fold_is_what_one_fit_is_scored_on() -> None:
 
 def test_how_many_values_are_left_out_only_the_data_tell(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
-    text = recipe_text("autism").replace("folds: 5", "leave_out: site\n  adjust_for: [age, sex]")
+    text = recipe_text("autism").replace("folds: 5\n  stratify_by: site", "leave_out: site")
     file.write_text(text)
     protocol = load_recipe(file).protocol
     assert (protocol.leave_out, protocol.folds, protocol.test_share) == ("site", None, 0.2)
-    assert protocol.adjust_for == ["age", "sex"]
+    assert protocol.adjust_for == ["age", "sex", "site"]
 
 
 def test_celeba_tests_on_4000_of_24000() -> None:
