@@ -104,9 +104,8 @@ def deviations(train: ArraySource, test: ArraySource) -> np.ndarray:
     inside_train, inside_test = (part.x[:, 0][:, counts].astype(np.float64) for part in (train, test))
     controls = np.asarray(train.labels) == "control"
     learnt = Residualizer().fit(inside_train, train.attributes[covariates], controls)
-    expected = inside_test - learnt.transform(inside_test, test.attributes[covariates]) * learnt.scale_
     maps = np.zeros((len(test), *counts.shape))
-    maps[:, counts] = inside_test - expected
+    maps[:, counts] = learnt.transform(inside_test, test.attributes[covariates]) * learnt.scale_
     return maps
 
 

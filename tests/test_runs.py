@@ -9,7 +9,8 @@ import pytest
 from sepvae import SepVAE
 from sepvae.data import ArraySource, frame_source
 from sepvae.errors import DataError, TrainingError
-from sepvae.runs import evaluate_run, fit_run, read_codes, read_recipe
+from sepvae.methods import ContrastivePCA
+from sepvae.runs import evaluate_run, finish_run, fit_run, read_codes, read_recipe
 
 QUICK = {"common_dim": 2, "salient_dim": 2, "max_epochs": 1, "progress_bar": False, "accelerator": "cpu"}
 
@@ -52,6 +53,14 @@ def test_new_tables_are_scored_with_probes_of_the_training_part(run: Path) -> No
     label = scores.query("attribute == 'label'")
     assert label["n_test"].unique().tolist() == [60]
     assert label["n_train"].unique().tolist() == [(read_codes(run)["split"] == "train").sum()]
+
+
+def test_what_was_scored_can_be_scored_again(tmp_path: Path) -> None:
+    model, how = ContrastivePCA(2, 1).fit(source(0)), {"kinds": {}, "n_permutations": 0}
+    (tmp_path / "recipe.yaml").write_text("{}")
+    for new in (source(1), source(2)):
+        finish_run(model, source(0), new, tmp_path, **how, say=lambda _: None)
+    assert pd.read_csv(tmp_path / "maps" / "maps.csv")["id"].str.startswith("2-").all()
 
 
 def test_a_fit_that_goes_astray_leaves_nothing(tmp_path: Path) -> None:

@@ -100,12 +100,9 @@ def check_images(x: AnyArray) -> None:
     """
     if x.ndim != 4:
         shape = ", ".join(map(str, x.shape))
-        remedies = {
-            3: "; give grey images a channel axis: X[:, None]",
-        }
         raise DataError(
             f"X: wanted a table (n, features) or images (n, channels, h, w), got shape ({shape})"
-            + remedies.get(x.ndim, "")
+            + "; give grey images a channel axis: X[:, None]" * (x.ndim == 3)
         )
     if x.shape[1] > 4 >= x.shape[3]:
         raise DataError(

@@ -8,6 +8,7 @@ import pytest
 
 from sepvae.benchmark import make_cells, run_benchmark, write_outputs
 from sepvae.benchmark.cells import CODES, PREDICTIONS, SCORES
+from sepvae.benchmark.evidence import write_intervals
 from sepvae.data import ArraySource
 from sepvae.data.folds import make_folds
 from sepvae.evaluation.associations import partial_spearman
@@ -111,6 +112,16 @@ def test_a_mean_over_folds_has_its_corrected_interval_and_its_chance(finished):
     wanted = nadeau_bengio(of_folds, rows["n_train"].mean(), rows["n_test"].mean())
     assert tuple(row[["mean", "low", "high"]]) == pytest.approx(wanted[:3])
     assert row["chance"] == pytest.approx(rows["chance"].mean())
+
+
+def test_seeds_that_agree_are_no_narrow_interval(tmp_path):
+    row = {"contender": "A", "fold": None, "attribute": "age", "population": "target", "space": "salient"}
+    row |= {"metric": "mae", "probe": "linear", "score": 8.0, "low": 7.0, "high": 9.5, "chance": 9.0}
+    runs = pd.DataFrame([row | {"seed": seed, "n_train": 80, "n_test": 20} for seed in range(5)])
+    write_intervals(runs, [AGE], tmp_path)
+    found = pd.read_csv(tmp_path / "intervals.csv").iloc[0]
+    assert found[["mean", "low", "high"]].tolist() == [8.0, 7.0, 9.5]
+    assert found["kind"] == "bootstrap over test groups, mean of 5 seeds"
 
 
 def test_a_folder_from_before_predictions_goes_on(finished):

@@ -27,6 +27,17 @@ QUICK = [
 ]
 HOW = ["--label", "group", "--attribute", "age:continuous", "--attribute", "severity:continuous"]
 SMALL = ["--image-size", "32", *QUICK]  # pads 24 voxels a side to what the network takes at least
+RECIPE = f"""
+title: Brains, in files or packed
+reader: volumes
+data: {{images: "{IMAGES}", label: group}}
+protocol:
+  test_size: 0.25
+  contenders: [ContrastivePCA]
+  columns: [{{title: d, attribute: label, population: all, space: salient, metric: auc, better: high}}]
+methods:
+  ContrastivePCA: {{default: {{common_dim: 2, salient_dim: 2}}}}
+"""
 
 
 def invoke(*arguments: object) -> str:
@@ -64,6 +75,14 @@ def test_maps_of_held_out_people_lie_where_their_volumes_lie(run: Path, cohort: 
     assert one.shape == original.shape
     assert one.get_fdata()[mask].any()
     assert not one.get_fdata()[~mask].any()
+
+
+def test_a_recipe_of_volumes_takes_a_store_as_well(cohort: Path, tmp_path: Path) -> None:
+    store, recipe, out = tmp_path / "cohort.zarr", tmp_path / "mine.yaml", tmp_path / "run"
+    invoke("pack", cohort / "participants.tsv", store, "--images", IMAGES)
+    recipe.write_text(RECIPE)
+    invoke("fit", store, "--recipe", recipe, "--method", "ContrastivePCA", "--out", out, "--permutations", 0)
+    assert pd.read_csv(out / "codes.csv")["id"].str.fullmatch(r"sub-\d{3}").all()
 
 
 def test_new_people_are_read_as_those_that_were_fitted_on(run: Path, cohort: Path, tmp_path: Path) -> None:

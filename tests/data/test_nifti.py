@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from nibabel.affines import apply_affine
 from nibabel.nifti1 import Nifti1Header, Nifti1Image
+from nibabel.nifti2 import Nifti2Header, Nifti2Image
 
 from sepvae.data.nifti import NiftiFiles, turned, write_volume
 from sepvae.errors import DataError
@@ -187,6 +188,13 @@ def test_what_is_no_volume_is_refused(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("endianness", "<>")
+def test_nifti_2_is_told_as_such(tmp_path: Path, endianness: str) -> None:
+    Nifti2Image(VOXELS, AFFINE, Nifti2Header(endianness=endianness)).to_filename(tmp_path / "a.nii.gz")
+    (said,) = reasons(tmp_path / "a.nii.gz")
+    assert "is no NIfTI-1 volume (ImageFileError: this is NIfTI-2); convert" in said
+
+
 def test_gzip_is_told_by_the_name(tmp_path: Path) -> None:
     save(tmp_path / "a.nii").rename(tmp_path / "b.nii.gz")
     (said,) = reasons(tmp_path / "b.nii.gz")
@@ -196,7 +204,7 @@ def test_gzip_is_told_by_the_name(tmp_path: Path) -> None:
 def test_other_formats_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"PNG")
     (said,) = reasons(tmp_path / "a.png")
-    assert "is no NIfTI volume" in said
+    assert "is no NIfTI-1 volume" in said
     (tmp_path / "a.nii").mkdir()
     assert "IsADirectoryError" in reasons(tmp_path / "a.nii").pop()
     assert "FileNotFoundError" in reasons(tmp_path / "none.nii").pop()

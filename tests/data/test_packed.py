@@ -11,6 +11,7 @@ from nibabel.nifti1 import Nifti1Header, Nifti1Image
 from sepvae.data import parallel
 from sepvae.data.cells import read_cells
 from sepvae.data.nifti import NiftiFiles
+from sepvae.data.opening import kind_of
 from sepvae.data.packed import PackedVolumes, is_packed, list_packed, open_packed, verify
 from sepvae.data.packing import pack
 from sepvae.data.parallel import in_order
@@ -155,7 +156,8 @@ def test_columns_of_the_table_tell_about_the_volumes(store):
     assert listing.about["id"].tolist() == ["s1", "s2", "s3"]
     assert listing.about["label"].tolist() == ["well", "ill", "ill"]
     assert listing.attributes["age"].fillna(-1).tolist() == [30, -1, 41.5]
-    assert (listing.kinds, listing.grouped, listing.label_name) == ({"age": "continuous"}, False, "dx")
+    assert (listing.kinds, listing.grouped, listing.label_name) == ({"age": "continuous"}, True, "dx")
+    assert list_packed(store, label="dx", id="participant_id").grouped  # one row a person
 
 
 def test_the_file_names_who_stands_there_twice(save, packed):
@@ -215,6 +217,10 @@ def test_parts_that_do_not_belong_together_are_damage(store):
     metadata.write_text(json.dumps(about | {"shape": [4, *SHAPE]}))
     with pytest.raises(DataError, match=r"damaged .*its parts are not of 4 volumes"):
         open_packed(store)
+
+
+def test_a_store_is_told_by_what_it_holds(store, tmp_path):
+    assert kind_of(store.rename(tmp_path / "cohort")) == "packed"
 
 
 def test_what_is_no_packed_store_is_told(store, tmp_path):

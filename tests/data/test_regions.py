@@ -37,6 +37,16 @@ def test_rows_are_told_about(listed):
     assert listed(id="age", label=None).about["id"].tolist() == ["30", "31", "41"]
 
 
+def test_people_are_called_by_participant_id(listed):
+    text = "participant_id,dx,lh_a\n71,2,1\n72,1,2\n{},1,3\n"
+    listing = listed(text.format(73), features=["number"])
+    assert (listing.about["id"].tolist(), listing.grouped) == (["71", "72", "73"], True)
+    assert listing.features.columns.tolist() == ["lh_a"]  # a name of numbers is no measure
+    with pytest.raises(DataError, match=r"table\.csv: '71' stands in lines 2 and 4; .* name another --id"):
+        listed(text.format(71))
+    assert listed(text.format(71), group="participant_id").about["id"].tolist() == ["0", "1", "2"]
+
+
 def test_numbers_are_what_is_left_of_all_that_are_numbers(listed):
     listing = listed(features=["number"], attributes=["age", "site"])
     assert listing.features.columns.tolist() == ["lh_a", "lh_b", "rh_a"]

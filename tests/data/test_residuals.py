@@ -33,6 +33,13 @@ def test_w_is_what_a_regression_on_controls_leaves(cohort, feature):
     np.testing.assert_allclose(w, left / sd, rtol=1e-9, atol=1e-9)
 
 
+def test_what_is_the_same_for_all_controls_has_no_effect(cohort):
+    x, about, control = cohort
+    dose = about.assign(dose=np.where(control, 0.1, 0.3))  # 80 times 0.1 have a deviation, of rounding
+    w = Residualizer().fit(x, dose, control).transform(x, dose)
+    np.testing.assert_allclose(w, Residualizer().fit(x, about, control).transform(x, about), rtol=1e-9)
+
+
 def test_w_of_controls(cohort):
     x, about, control = cohort
     w = Residualizer().fit(x, about, control).transform(x, about)[control, 0]

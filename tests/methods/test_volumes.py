@@ -1,5 +1,6 @@
 """Estimators on volumes: the mask, the grid, and the file that keeps both."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,14 @@ def test_a_model_s_file_keeps_grid_and_mask(fitted: SepVAE, tmp_path: Path) -> N
 def test_volumes_at_another_place_are_refused(fitted: SepVAE) -> None:
     with pytest.raises(DataError, match="the model was fitted on 32 x 33 x 34 voxels of 1 x 1 x 1 mm"):
         fitted.encode(cohort(shift=3.0))
+
+
+def test_another_mask_is_refused(fitted: SepVAE) -> None:
+    source = cohort()
+    for mask in (None, np.roll(source.grid.mask, 1, axis=0)):
+        other = ArraySource(source.x, source.labels, grid=replace(source.grid, mask=mask))
+        with pytest.raises(DataError, match=r"fitted with 8000 voxels that count, .* the same mask and size"):
+            fitted.encode(other)
 
 
 def test_contrastive_pca_takes_volumes_of_any_range() -> None:

@@ -40,15 +40,15 @@ def test_maps_of_groups_stay_without_images(mapped_run):
 
 @pytest.mark.parametrize("name", [EFFECT, IMAGE])
 def test_a_viewer_needs_both_maps(mapped_run, name):
-    (mapped_run / "maps" / name).unlink()
+    (mapped_run / "maps" / f"{name}.nii.gz").unlink()
     assert effect_viewer(mapped_run) is None
     assert frame_of(mapped_run) == []
 
 
 def test_a_damaged_map_is_named_and_the_old_page_stays(mapped_run):
     (mapped_run / "report.html").write_text("old")
-    (mapped_run / "maps" / EFFECT).write_bytes(b"no volume")
-    with pytest.raises(RunFolderError, match=f"{EFFECT} is damaged") as error:
+    (mapped_run / "maps" / f"{EFFECT}.nii.gz").write_bytes(b"no volume")
+    with pytest.raises(RunFolderError, match=rf"{EFFECT}\.nii\.gz is damaged") as error:
         write_report(mapped_run)
     assert "\n" not in str(error.value)
     assert (mapped_run / "report.html").read_text() == "old"

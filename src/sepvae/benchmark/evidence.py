@@ -1,6 +1,5 @@
 """How far a benchmark's means can be trusted, and what its predictions have to do with clinical scores."""
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -26,8 +25,7 @@ def write_intervals(results: pd.DataFrame, columns: Sequence[ScoreColumn], out: 
     """
     Write `intervals.csv` and `intervals.md`: each mean of the table with a 95 % interval, beside chance.
 
-    Over folds or, from five up, over seeds. With fewer seeds and no folds it is the one over test groups,
-    its bounds averaged over the seeds.
+    Over folds; without folds over test groups, its bounds averaged over the seeds.
 
     Parameters
     ----------
@@ -105,9 +103,9 @@ def write_associations(
 
 
 def _mean_with_interval(runs: pd.DataFrame) -> Difference:
-    found = mean_over_runs(runs)
-    bounds = runs[["low", "high"]].mean() if "low" in runs else None
-    if not math.isnan(found.low) or bounds is None or bounds.isna().any() or runs["fold"].notna().any():
+    found, bounds = mean_over_runs(runs), runs[["low", "high"]].mean()
+    # Seeds share one test part: how far they differ tells nothing of whether its people are luck.
+    if runs["fold"].notna().any() or bounds.isna().any():
         return found
     kind = "bootstrap over test groups" + f", mean of {len(runs)} seeds" * (len(runs) > 1)
     return Difference(found.difference, float(bounds["low"]), float(bounds["high"]), kind)

@@ -182,7 +182,7 @@ def fit(
     split_seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
     permutations: Permutations = 100,
 ) -> None:
-    """Fit on images, score, draw, and write a run folder with a page to read."""
+    """Fit on one part of the data, score the other, and write a run folder with a page to read."""
     from sepvae.cli.fitting import fit_as_told, typed_options
 
     options = {
@@ -318,12 +318,12 @@ def benchmark(
 def encode(
     run: Run,
     data: Annotated[
-        Path, typer.Argument(help="Images to encode, read as those fitted on.", show_default=False)
+        Path, typer.Argument(help="Samples to encode, read as those fitted on.", show_default=False)
     ],
     out: Annotated[Path, typer.Option(help="CSV file to write.", show_default=False)],
     root: Root = None,
 ) -> None:
-    """Write the codes of new images; labels are not needed."""
+    """Write the codes of new samples; labels are not needed."""
     from sepvae.files import write_whole
     from sepvae.runs import encode_run
 
@@ -354,7 +354,7 @@ def maps(
 def evaluate(
     run: Run,
     data: Annotated[
-        Path | None, typer.Argument(help="New images to score; without, the run's test part.")
+        Path | None, typer.Argument(help="New samples to score; without, the run's test part.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="CSV file to write; RUN/scores.csv without DATA.")] = None,
     root: Root = None,

@@ -58,7 +58,7 @@ def benchmark_as_told(
         chosen.protocol.test_size is None or chosen.protocol.stratify_by
     ):
         raise DataError(f"{chosen.file}: protocol: the digits come split in two; take test_size alone")
-    options = with_recipe(DEFAULTS | options, chosen, typed)
+    options = with_recipe(data, DEFAULTS | options, chosen, typed)
     wanted = choose_contenders(chosen, contenders, pairs)
     parts = read_parts(data, options, chosen, in_folds=True)
     for note in parts.notes:

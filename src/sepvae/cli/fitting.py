@@ -48,7 +48,7 @@ def fit_as_told(
 
         chosen = load_recipe(recipe)
         check_data(data, chosen)
-        options = with_recipe(options, chosen, typed)
+        options = with_recipe(data, options, chosen, typed)
     model = make_model(method, preset, chosen, pairs, background=options["background"])
     check_launch(getattr(model, "devices", 1), getattr(model, "num_nodes", 1))  # a linear method has one
     first = model.is_first_process()

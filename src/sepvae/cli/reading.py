@@ -227,11 +227,18 @@ def read_like(run: Path, data: Path, root: Path | None = None, *, labelled: bool
     if alike == about["reader"] or (alike == "folder" and about["reader"] in READ_AS):
         options |= {name: about.get(name) for name in (*KEPT, "modality")}
     elif labelled or alike != "folder":
+        if about["reader"] == "packed":
+            raise DataError(f"{data}: {run} was fitted on a packed store; give a store: sepvae pack makes it")
         raise DataError(f"{data}: {run} was fitted on a {about['reader']}; give new data of that kind")
     if labelled and about["targets"]:
         options |= {"background": recipe["keywords"]["background"], "targets": about["targets"]}
     if not labelled:
-        options |= {"label": None, "attributes": None}
+        from sepvae.methods._covariates import covariate_names
+
+        # What the model takes out it must know of new people, too.
+        taken_out = covariate_names(recipe["keywords"].get("residualise")) or []
+        known = (about.get("attributes") or {}).items()
+        options |= {"label": None, "attributes": {name: kind for name, kind in known if name in taken_out}}
         if alike not in ("table", "volumes", "regions") or about["group"] not in read_cells(data):
             options["group"] = None  # new data may say less of their samples
     listing, _ = list_data(data, **options, labelled=labelled, two_labels=False)

@@ -34,12 +34,16 @@ def print_recipes(name: str | None) -> None:
         )
 
 
-def with_recipe(options: dict[str, Any], recipe: Recipe, typed: Iterable[str]) -> dict[str, Any]:
+def with_recipe(data: Path, options: dict[str, Any], recipe: Recipe, typed: Iterable[str]) -> dict[str, Any]:
     """Options as they were typed, else as the recipe says, else as they were."""
+    from sepvae.data.opening import kind_of
+
     protocol = {"test_size": recipe.protocol.test_share, "split_seed": recipe.protocol.split_seed}
     told = recipe.data.model_dump(exclude_none=True) | protocol
     if recipe.reader == "digits-on-photos":
         _refuse_options(recipe, [*recipe.data.model_fields_set, *(n for n in typed if n in options)])
+    elif data.exists() and kind_of(data) == "packed":
+        told.pop("images", None)  # tells where volumes lie, and a store has them
     return options | {name: value for name, value in told.items() if name not in typed}
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sepvae.batch import at_once
 from sepvae.checks import check_number
 from sepvae.codes import Kind
 from sepvae.data.arrays import ArraySource, StreamSource
@@ -19,8 +18,8 @@ from sepvae.data.listing import Listing
 from sepvae.data.measures import measure_volume
 from sepvae.data.nifti import NiftiFiles, Volumes
 from sepvae.data.packed import PackedVolumes
-from sepvae.data.parallel import in_order
-from sepvae.data.participants import list_image_table
+from sepvae.data.parallel import PART, in_order
+from sepvae.data.participants import PERSON, id_column, list_image_table
 from sepvae.data.volumes import VolumeReader, common_grid, read_mask, with_window
 from sepvae.errors import DataError
 from sepvae.grid import Grid, Shape
@@ -28,7 +27,6 @@ from sepvae.grid import Grid, Shape
 Progress = Callable[[int, int], None]
 MEMORY = 4.0  # GB of volumes
 SUFFIXES = (".nii", ".nii.gz")
-PERSON = "participant_id"  # what BIDS calls the column of unique names
 
 
 def read_volumes(
@@ -138,8 +136,7 @@ def list_volumes(
     DataError
         If a file is no NIfTI by its name, or as for `list_image_table`.
     """
-    if id is None and group != PERSON and PERSON in read_cells(Path(path)):
-        id = PERSON  # noqa: A001
+    id = id_column(read_cells(Path(path)), id, group)  # noqa: A001
     columns: dict[str, Any] = {"label": label, "group": group, "id": id, "attributes": attributes}
     listing = list_image_table(path, images=images, root=root, **columns)
     files = [Path(str(file)) for file in listing.files]
@@ -237,7 +234,8 @@ def read_volume_listing(
         return measure_volume(voxels, headers[i], counts), window if i < kept else None, mean, sd
 
     measures, native = [], []
-    for i, found in enumerate(in_order(read, n, part=at_once(place.size, 32))):
+    # Parts wait with the volumes that are to be kept: on many cores they would be gigabytes.
+    for i, found in enumerate(in_order(read, n, part=1 if kept else PART)):
         if isinstance(found, DataError):
             raise found
         measured, window, mean, sd = found

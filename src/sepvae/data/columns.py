@@ -41,7 +41,7 @@ def named_column(table: pd.DataFrame, where: object, role: str, name: Any) -> pd
     names = [str(column) for column in table.columns]
     if name not in table:
         near = get_close_matches(str(name), names, 1)
-        known = ", ".join(names[:12]) + (", .." if len(names) > 12 else "")
+        known = ", ".join(names[:12] or ["none"]) + (", .." if len(names) > 12 else "")
         hint = f"did you mean {near[0]!r}?" if near else f"it has {known}"
         raise DataError(f"{where}: no column {name!r} for {role}; {hint}")
     if list(table.columns).count(name) > 1:

@@ -16,6 +16,7 @@ from sepvae.errors import DataError
 from sepvae.grid import Grid, told
 
 Affine = npt.NDArray[np.float64]
+NIFTI2 = 540  # the first number of its header
 FLAT = 1e-6  # volume of a voxel, as a share of what it would be if its edges were at right angles
 QUIET = logging.Logger("nibabel")  # what it says of a header is said by us, or of no use
 QUIET.addHandler(logging.NullHandler())
@@ -226,6 +227,8 @@ def _described(file: Path) -> tuple[Any, Affine]:
         Nifti1Image.filespec_to_file_map(file)  # knows the ending
         with ImageOpener(str(file)) as opened:
             header = Nifti1Header(opened.read(Nifti1Header.sizeof_hdr), check=False)
+        if NIFTI2 in (header["sizeof_hdr"], header["sizeof_hdr"].byteswap()):
+            raise ImageFileError("this is NIfTI-2")
         edges = np.abs(header["pixdim"][1:4].astype(np.float64))
         header.check_fix(logger=QUIET)  # makes 1 mm of an edge of 0
         affine = np.full((4, 4), np.nan)
@@ -234,7 +237,7 @@ def _described(file: Path) -> tuple[Any, Affine]:
             edges = np.minimum(edges, np.sqrt((affine[:3, :3] ** 2).sum(axis=0)))
     except ImageFileError as error:
         raise DataError(
-            f"{file}: is no NIfTI volume ({_reason(error)}); convert or download it again"
+            f"{file}: is no NIfTI-1 volume ({_reason(error)}); convert or download it again"
         ) from error
     except Exception as error:  # decoders raise whatever they stumble on
         raise _unreadable(file, error) from error

@@ -12,7 +12,7 @@ from sepvae.data.brats import is_brats, list_brats
 from sepvae.data.cohorts import list_volumes, name_volumes
 from sepvae.data.folders import list_image_folder
 from sepvae.data.listing import Listing
-from sepvae.data.packed import list_packed
+from sepvae.data.packed import is_packed, list_packed
 from sepvae.data.participants import list_array, list_image_table
 from sepvae.data.published import is_celeba, is_kermany, list_celeba, list_kermany
 from sepvae.data.regions import list_regions
@@ -20,7 +20,6 @@ from sepvae.errors import DataError
 
 TABLES = {".csv", ".tsv", ".tab", ".txt"}
 ARRAYS = {".npy", ".npz"}
-PACKED = ".zarr"
 
 
 def kind_of(path: Path) -> str:
@@ -38,7 +37,7 @@ def kind_of(path: Path) -> str:
         By what it is, or by its suffix; a file of another suffix may be a table.
     """
     suffix = path.suffix.lower()
-    if suffix == PACKED:
+    if is_packed(path):
         return "packed"
     if path.is_dir() or not (path.is_file() or suffix in TABLES | ARRAYS):
         return "folder"

@@ -18,7 +18,7 @@ from sepvae.codes import Kind
 from sepvae.data.listing import Listing
 from sepvae.data.nifti import Header
 from sepvae.data.parallel import in_order
-from sepvae.data.participants import about_rows
+from sepvae.data.participants import PERSON, about_rows
 from sepvae.errors import DataError
 from sepvae.grid import Grid
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 FORMAT, VERSION = "sepvae volumes", 1
-ID = "participant_id"  # what BIDS calls it
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +154,7 @@ def list_packed(
         about,
         volumes=store.volumes,
         kinds=kinds,
-        grouped=group is not None or (id is None and store.id_column is not None),
+        grouped=group is not None or (id or store.id_column) == PERSON,  # one row a participant
         label_name=label or "kind",
     )
 
@@ -285,9 +284,9 @@ def _contents(path: Path, group: "zarr.Group", attributes: Mapping[str, Any]) ->
     # A table, sums or an affine of another size would be found much later, or never.
     if {len(cells), len(files), len(axes), len(sums)} != {n} or affine.shape != (4, 4) or array.ndim != 4:  # type: ignore[union-attr]
         raise ValueError(f"its parts are not of {n} volumes")
-    known = list(cells.columns).count(ID) == 1 and cells[ID].notna().all() and cells[ID].is_unique
+    known = list(cells.columns).count(PERSON) == 1 and cells[PERSON].notna().all() and cells[PERSON].is_unique
     volumes = PackedVolumes(path, array, affine, files, axes, np.arange(n))  # type: ignore[arg-type]
-    return Store(volumes, cells, sums, ID if known else None)
+    return Store(volumes, cells, sums, PERSON if known else None)
 
 
 def _sound(store: Store, i: int) -> bool:

@@ -18,6 +18,7 @@ from sepvae.data.listing import Listing
 from sepvae.data.mapped import map_array
 from sepvae.errors import DataError
 
+PERSON = "participant_id"  # what BIDS calls the column of unique names
 NO_NUMBER = {"na", "nan", "n/a", "none", "null", "-", "."}  # what people write where a number is missing
 
 
@@ -210,6 +211,30 @@ def about_rows(
     for name, kind in wanted.items():
         about[name] = _typed(named_column(table, path, "an attribute", name), path, kind)
     return about.reset_index(drop=True), {name: kind for name, kind in wanted.items() if kind}
+
+
+def id_column(table: pd.DataFrame, id: str | None, group: str | None) -> str | None:  # noqa: A002
+    """
+    Say which column names people: participant_id, unless another is named or it names groups.
+
+    Parameters
+    ----------
+    table : DataFrame of str
+        As `read_cells` gives it.
+    id, group : str or None
+        Columns, as in `list_image_table`.
+
+    Returns
+    -------
+    str or None
+        The column; None if there is none.
+
+    Examples
+    --------
+    >>> id_column(pd.DataFrame({"participant_id": ["sub-1"]}), None, None)
+    'participant_id'
+    """
+    return PERSON if id is None and group != PERSON and PERSON in table else id
 
 
 def numbers_in(cells: pd.Series) -> tuple[pd.Series, pd.Series]:

@@ -11,7 +11,7 @@ from sepvae.data.arrays import ArraySource
 from sepvae.data.cells import read_cells
 from sepvae.data.columns import choose_columns, other_columns
 from sepvae.data.listing import Listing
-from sepvae.data.participants import about_rows, numbers_in
+from sepvae.data.participants import PERSON, about_rows, id_column, numbers_in
 from sepvae.errors import DataError
 
 
@@ -40,8 +40,8 @@ def list_regions(
         Column of labels; None for a model that needs none.
     group : str, default=None
         Column of what must stay on one side of a split, the patient; by default every row is its own group.
-    id : str, default=None
-        Column of unique names; by default rows are numbered.
+    id : str, default="participant_id"
+        Column of unique names; rows are numbered where there is no such column, or it is that of groups.
     attributes : mapping or sequence of str, default=()
         Columns of what else is known: covariates, scores. A mapping names their kind: "continuous"
         (numbers), "categorical" (words), or None to see from the values.
@@ -67,6 +67,7 @@ def list_regions(
     """
     path = Path(path)
     table = read_cells(path)
+    id = id_column(table, id, group)  # noqa: A001
     others = other_columns(label, group, id, attributes)
     ids = [str(i) for i in range(len(table))]
     about, kinds = about_rows(table, path, label=label, group=group, id=id, attributes=attributes, ids=ids)
@@ -78,7 +79,7 @@ def list_regions(
         about,
         features=pd.DataFrame({name: _measures(table[name], path) for name in names}).reset_index(drop=True),
         kinds=kinds,
-        grouped=group is not None,
+        grouped=group is not None or id == PERSON,  # one row a participant
         label_name=label or "kind",
     )
 

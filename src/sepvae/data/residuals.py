@@ -13,7 +13,7 @@ from sepvae.data.tables import refuse_infinite
 from sepvae.errors import DataError
 
 FloatTable = npt.NDArray[np.float64]
-ROUNDING = 1e-12  # residuals of less than this share of the largest measure are nothing
+ROUNDING = 1e-12  # what is left or spread by less than this share of the largest value is nothing
 
 
 class Residualizer:
@@ -205,7 +205,8 @@ class Residualizer:
         self._middle = np.array([values.mean() for values in amounts])
         # In deviations, so that cubic millimetres weigh no more than years.
         self._spread = np.array([values.std() for values in amounts])
-        self._spread[self._spread == 0] = 1
+        largest = np.array([np.abs(values).max(initial=0) for values in amounts])
+        self._spread[self._spread <= ROUNDING * largest] = 1
 
     def _design(self, covariates: pd.DataFrame) -> FloatTable:
         """1, standardised amounts, then 0 or 1 for each class but the first; of shape (n, k)."""

@@ -12,6 +12,8 @@ from sepvae.data.arrays import ArraySource
 from sepvae.data.columns import choose_columns, named_column, other_columns
 from sepvae.errors import DataError
 
+LEAST_SD = 1e-12  # of values in units of the largest: a column that varies less is constant
+
 
 def frame_source(
     frame: pd.DataFrame,
@@ -145,7 +147,7 @@ class TableScaler:
         self.mean_ = (frame.mean() * unit).to_numpy()
         spread = frame.std(ddof=0)
         self.scale_ = (spread * unit).to_numpy()
-        self.kept_ = (spread > 1e-12).to_numpy()
+        self.kept_ = (spread > LEAST_SD).to_numpy()
         if not self.kept_.any():
             raise DataError(
                 f"x: no column of {frame.shape[1]} varies; give measures that differ between samples"

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from sepvae.data.nifti import Header, NiftiFiles, Volumes
 from sepvae.errors import DataError
 from sepvae.grid import Grid, Shape, told
 
-LEAST_SD = 1e-12  # times the largest value: what varies less is constant
+LEAST_SD = 1e-12  # times the largest value, or 1 if that is less: what varies less is constant
 
 
 @dataclass
@@ -253,14 +254,14 @@ def with_window(grid: Grid, size: int | Shape | None) -> Grid:
     Raises
     ------
     DataError
-        If a side is below 1.
+        If a side is no whole number of 1 or more.
     """
     if size is None:
         return grid
-    sides = (size, size, size) if isinstance(size, int) else tuple(size)
-    if len(sides) != 3 or min(sides) < 1:
-        raise DataError(f"image_size: wanted one side or three of 1 voxel or more, got {told(sides)}")
-    return replace(grid, size=(sides[0], sides[1], sides[2]))
+    sides: list[Any] = list(size) if isinstance(size, Sequence) else [size] * 3
+    if len(sides) != 3 or not all(isinstance(side, int | np.integer) and side > 0 for side in sides):
+        raise DataError(f"image_size: wanted one side or three of 1 voxel or more, got {size!r}")
+    return replace(grid, size=(int(sides[0]), int(sides[1]), int(sides[2])))
 
 
 def _moved(grid: Grid, wanted: Grid) -> str:

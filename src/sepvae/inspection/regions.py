@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from sepvae.data.tables import LEAST_SD
 from sepvae.inspection.record import Finding, Level
 from sepvae.inspection.samples import Samples, count, listed
 
 MANY_GAPS = 0.2  # share of the values of a feature, or of a sample
 FAR = 10  # robust standard deviations from the median
 MAD_TO_SD = 1.4826  # of a normal distribution
-LEAST_SD = 1e-12  # of values in units of the largest: what varies less is constant, as for `TableScaler`
 
 
 def region_findings(samples: Samples, features: pd.DataFrame) -> Iterator[Finding]:

@@ -427,6 +427,11 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
                 f"X: the model was fitted on {self.grid_}, got {grid}, or at another place; resample the new "
                 "volumes alike"
             )
+        if grid is not None and self.grid_ is not None and not np.array_equal(grid.counts, self.grid_.counts):
+            raise DataError(
+                f"X: the model was fitted with {self.grid_.counts.sum()} voxels that count, got "
+                f"{grid.counts.sum()}, or others; read the new volumes with the same mask and size"
+            )
 
     def _deviation(self, y: float) -> float:
         """How far salient codes of new samples stray from s' = 0, as the decoder is given them."""

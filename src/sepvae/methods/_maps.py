@@ -17,7 +17,8 @@ class Maps(NamedTuple):  # numpydoc ignore=PR02
     Parameters
     ----------
     without, added : ndarray of shape (n, *sample_shape)
-        In the units of the input: of volumes as their files have them, 0 where nothing counts.
+        In the units of the input: of volumes as their files have them, 0 where nothing counts; where
+        covariates are taken out, `without` is that of an average control.
     strength : ndarray of shape (n,)
         Mean absolute value of what is added, over pixels, voxels that count, or features; of tables in
         standard deviations, since features have units of their own.

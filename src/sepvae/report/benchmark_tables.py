@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PIXELS = "pixels"  # the contender that probes the input itself
 ARROWS = {"high": "\N{UPWARDS ARROW}", "low": "\N{DOWNWARDS ARROW}"}
 MISSING = "-"
+RANKS = "Best mean bold, second underlined, whether clear of chance and of each other or not."
 RUN = ["contender", "seed", "fold"]  # what names a run of the results
 LATEX = str.maketrans(
     {
@@ -116,14 +117,14 @@ def benchmark_table(
     >>> results = results.assign(attribute="sex", population="all", space="salient", metric="auc")
     >>> results = results.assign(probe="linear", score=[0.8, 0.9, 0.6, 0.7], chance=0.5, error=None)
     >>> column = ScoreColumn("Sex AUC", "sex", "all", "salient", "auc", "linear", "low")
-    >>> print(to_markdown(benchmark_table(results, [column])))
+    >>> print(to_markdown(benchmark_table(results, [column])))  # doctest: +ELLIPSIS
     |  | Sex AUC ↓ |
     |---|---|
     | chance | 50.00 |
     | A | <u>85.00 ± 7.07</u> |
     | B | **65.00 ± 7.07** |
     <BLANKLINE>
-    Mean ± standard deviation over runs. Accuracy and AUC in percent. Runs: 2 each. Failed cells: none.
+    Mean ± standard deviation over runs. Accuracy and AUC in percent. Runs: 2 each. Failed cells: none. ...
     """
     names = [name for name in results["contender"].unique().tolist() if name != PIXELS]
     chance: list[TableCell] = []
@@ -288,6 +289,7 @@ def _note(
         f"No salient dimension in use, so that scores of salient say little: {'; '.join(collapsed)}."
         if (collapsed := _collapsed(results))
         else "",
+        RANKS if len(contenders) > 1 else "",
     ]
     return " ".join(filter(None, sentences))
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from sepvae.batch import AnyArray
     from sepvae.grid import Grid
 
-EFFECT, IMAGE = "desc-salient_stat-d_map.nii.gz", "desc-input_stat-mean_map.nii.gz"
+EFFECT, IMAGE = "desc-salient_stat-d_map", "desc-input_stat-mean_map"  # files, without their ending
 
 
 def effect_viewer(run: Path) -> str | None:
@@ -33,7 +33,7 @@ def effect_viewer(run: Path) -> str | None:
     RunFolderError
         If a map is damaged, or they do not fit each other.
     """
-    effect, image = (read_file(run / "maps" / name, _volume) for name in (EFFECT, IMAGE))
+    effect, image = (read_file(run / "maps" / f"{name}.nii.gz", _volume) for name in (EFFECT, IMAGE))
     if effect is None or image is None or effect[0].shape != image[0].shape:
         return None
     from sepvae.plotting.volumes import map_viewer

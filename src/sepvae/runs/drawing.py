@@ -16,8 +16,9 @@ from sepvae.plotting.correlations import correlation_map
 from sepvae.plotting.curves import learning_curves
 from sepvae.plotting.images import reconstruction_grid, swap_grid, traversal_grid
 from sepvae.plotting.maps import map_groups, map_people, map_regions
+from sepvae.report.viewer import EFFECT, IMAGE
 from sepvae.runs.folder import read_codes
-from sepvae.runs.map_files import EFFECT, GROUPS, IMAGE, group_files
+from sepvae.runs.map_files import GROUPS, group_files
 
 
 def draw(run: Path) -> None:

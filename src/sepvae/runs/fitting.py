@@ -192,6 +192,7 @@ def finish_run(
         write_table(run / "removal.csv", removal)
     if can_map(test):
         say("mapping what the salient part adds")
+        shutil.rmtree(run / "maps", ignore_errors=True)  # of an earlier start
         write_maps(model, test, run / "maps")
     say("drawing")
     draw(run)

@@ -15,10 +15,10 @@ from sepvae.files import plain_name, write_whole
 from sepvae.grid import Grid
 from sepvae.methods._moments import Moments
 from sepvae.plotting.maps import limit_of, map_picture
+from sepvae.report.viewer import EFFECT
 from sepvae.runs.folder import write_arrays
 
 GROUPS = ("background", "target")
-EFFECT, IMAGE = "desc-salient_stat-d_map", "desc-input_stat-mean_map"
 
 
 class Statistics(NamedTuple):  # numpydoc ignore=PR02
