@@ -7,14 +7,19 @@ from sepvae.data.cells import read_cells
 from sepvae.data.cohorts import all_there, list_volumes
 from sepvae.data.packed import open_packed
 from sepvae.data.packing import pack
+from sepvae.data.participants import PERSON
 
 
 def pack_table(table: Path, out: Path, *, images: str, root: Path | None, resample: bool) -> list[str]:
     """Pack the volumes that a table names; lines to print about it."""
-    listing = list_volumes(table, images=images, root=root, label=None)
-    volumes, files = all_there(listing), listing.about["id"].tolist()
+    cells, folder = read_cells(table), table.parent if root is None else root
+    # Someone may have several scans: they are told apart by their files.
+    person = PERSON if PERSON in cells else None
+    listing = list_volumes(table, images=images, root=root, label=None, group=person)
+    volumes = all_there(listing)
+    files = [Path(volumes.name(i)).relative_to(folder).as_posix() for i in range(len(volumes))]
     with progress_bar("packing") as progress:
-        pack(volumes, read_cells(table), out, files=files, resample=resample, progress=progress)
+        pack(volumes, cells, out, files=files, resample=resample, progress=progress)
     packed = open_packed(out).volumes
     header = packed.header(0)
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())

@@ -150,6 +150,9 @@ def look_of(
     from sepvae.errors import DataError
 
     if reader in OF_VOLUMES:
+        if channels is not None or fit != "pad":
+            name = "fit" if channels is None else "channels"
+            raise DataError(f"--{name} has no meaning for volumes; leave it out")
         size = None if image_size is None else parse_size(image_size)
         return {"image_size": size, "mask": mask, "resample": resample}
     if mask is not None or resample:
@@ -239,6 +242,11 @@ def read_like(run: Path, data: Path, root: Path | None = None, *, labelled: bool
         taken_out = covariate_names(recipe["keywords"].get("residualise")) or []
         known = (about.get("attributes") or {}).items()
         options |= {"label": None, "attributes": {name: kind for name, kind in known if name in taken_out}}
+        if alike == "regions":
+            from sepvae.methods import load
+
+            # By name: a pattern could take covariates for features where they are not asked for.
+            options["features"] = load(run).feature_names_in_.tolist()
         if alike not in ("table", "volumes", "regions") or about["group"] not in read_cells(data):
             options["group"] = None  # new data may say less of their samples
     listing, _ = list_data(data, **options, labelled=labelled, two_labels=False)
