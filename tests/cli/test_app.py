@@ -86,7 +86,7 @@ def test_encode_needs_no_labels(run: Path, folder: Path, tmp_path: Path) -> None
     names = [path.name for path in sorted(folder.rglob("*.png"))[:3]]
     for path in sorted(folder.rglob("*.png"))[:3]:
         (flat / path.name).write_bytes(path.read_bytes())
-    assert "codes of 3 images" in invoke("encode", run, flat, "--out", tmp_path / "codes.csv")
+    assert "codes of 3 samples" in invoke("encode", run, flat, "--out", tmp_path / "codes.csv")
     new, fitted = pd.read_csv(tmp_path / "codes.csv"), pd.read_csv(run / "codes.csv").set_index("id")
     assert new["id"].tolist() == names
     assert new["y"].isna().all()
