@@ -38,7 +38,7 @@ def test_columns_that_say_nothing(about, features):
     features["lh_b"], features["rh_a"] = 0.1, np.nan
     finding = the(looked_at(about, features), "constant-features")
     assert (finding.level, finding.examples) == ("warning", ("lh_b", "rh_a"))
-    assert finding.message.startswith("2 of 4 features are constant or all missing (lh_b, rh_a)")
+    assert finding.message.startswith("2 of 4 features are constant or all missing: a fit drops them")
 
 
 @pytest.mark.parametrize(("n", "level"), [(10, "note"), (96, "note"), (97, "warning")])

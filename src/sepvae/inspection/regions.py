@@ -32,9 +32,7 @@ def region_findings(samples: Samples, features: pd.DataFrame) -> Iterator[Findin
     """
     table, n = region_table(features), features.shape[1]
     if names := table.loc[table["constant"], "feature"].tolist():
-        message = (
-            f"{len(names)} of {n} features are constant or all missing ({listed(names)}): a fit drops them"
-        )
+        message = f"{len(names)} of {n} features are constant or all missing: a fit drops them"
         yield Finding("warning", "constant-features", message, tuple(names), {"features": len(names)})
     gaps = table[(table["missing"] > 0) & ~table["constant"]].sort_values("missing", ascending=False)
     if len(gaps):
