@@ -55,7 +55,7 @@ def test_weights_come_from_the_global_generator():
         ("mlp", (1, 16, 16), r"wanted one for images \(cnn2d, e1, e2, release, auto\), got 'mlp'"),
         ("resnet", (1, 16, 16), "got 'resnet'"),
         ("auto", (1, 8, 8), "wanted images of 16 x 16 or more, got 8 x 8"),
-        ("auto", (1, 16, 16, 16), r"wanted a table .* or images .*, got shape \(n, 1, 16, 16, 16\)"),
+        ("auto", (16, 16), r"wanted a table .* or volumes .*, got shape \(n, 16, 16\)"),
     ],
 )
 def test_a_network_that_does_not_fit_is_refused(network, shape, message):
