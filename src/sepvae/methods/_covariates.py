@@ -100,6 +100,12 @@ def parted(X: Any, covariates: Sequence[str] | None) -> tuple[Any, pd.DataFrame 
             "which names none; give a DataFrame, or a source with attributes"
         )
     for name in covariates:
+        if is_source(X) and name not in table:
+            known = ", ".join(map(str, table.columns)) or "none"
+            raise DataError(
+                f"X: no attribute {name!r} for residualise; the attributes are {known}: name it as one "
+                f"(--attribute {name})"
+            )
         named_column(table, "X", "residualise", name)
     if not is_source(X):
         features = X.drop(columns=list(covariates))
