@@ -188,3 +188,11 @@ def _refused(table: Path, folder: Path, message: str, named: str, *more: object)
     assert named in str(error.value)
     assert "\n" not in str(error.value)
     assert not (folder / "run").exists()
+
+
+def test_check_takes_the_mask_and_refuses_what_a_fit_would_refuse(cohort: Path) -> None:
+    arguments = ["check", str(cohort / "participants.tsv"), "--images", IMAGES, *HOW, "--mask"]
+    mask = cohort / "truth" / "brain_mask.nii.gz"
+    assert "24 x 24 x 24" in CliRunner().invoke(app, [*arguments, str(mask)]).output
+    with pytest.raises(SepVAEError, match="wanted a mask, found nothing"):
+        CliRunner().invoke(app, [*arguments, str(mask.with_name("no.nii.gz"))], catch_exceptions=False)

@@ -92,3 +92,13 @@ def test_samples_without_a_label_are_left_out(about, features):
 def test_features_of_other_samples_are_refused(about, features):
     with pytest.raises(DataError, match="features: wanted a row for each of 480 samples, got 479"):
         inspect(about, features=features[1:])
+
+
+def test_features_that_tell_the_label_alone(about, features):
+    target = (about["label"] != sorted(about["label"])[0]).to_numpy()
+    features["score"] = np.where(target, features["lh_a"], np.nan)  # of patients only
+    features["diagnosis"] = target + 0.1 * np.random.default_rng(0).normal(size=480)
+    features.loc[:9, "diagnosis"] = np.nan
+    finding = the(looked_at(about, features), "telling-features")
+    assert (finding.level, finding.examples) == ("warning", ("score", "diagnosis"))
+    assert finding.message.startswith("2 features tell the label almost alone, or by having a value")

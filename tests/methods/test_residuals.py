@@ -125,7 +125,7 @@ def test_refuses_people_unlike_those_fitted(fitted: Any, x: pd.DataFrame, source
     refused("X: no column 'site' for residualise", fitted.encode, x.drop(columns="site"))
     refused("attribute 'age', 'site', got an array, which names none", fitted.encode, source.x)
     bare = ArraySource(source.x, source.labels, feature_names=FEATURES)
-    refused("X: no column 'age' for residualise; it has none", fitted.encode, bare)
+    refused("X: no attribute 'age' for residualise; the attributes are none", fitted.encode, bare)
 
 
 def test_refuses_other_features(fitted: Any, frame: pd.DataFrame) -> None:

@@ -1,7 +1,7 @@
 """Commands; what they need is imported inside them, so that `--help` answers at once."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -109,6 +109,8 @@ def check(
     modality: Modality = None,
     limit: Limit = None,
     limit_by: LimitBy = None,
+    mask: Mask = None,
+    resample: Resample = False,
     split: Split = None,
     test_size: TestSize = 0.2,
     batch_size: Annotated[int, typer.Option(help="Samples a batch that `fit` would take.")] = 128,
@@ -138,7 +140,8 @@ def check(
         limit_by=limit_by,
     )
     listing, reader = list_data(data, **options, two_labels=False)
-    inspection = inspect_listing(listing, split=split, test_size=test_size, batch_size=batch_size)
+    how: dict[str, Any] = {"split": split, "test_size": test_size, "batch_size": batch_size}
+    inspection = inspect_listing(listing, **how, mask=mask, resample=resample)
     if json_:
         typer.echo(json.dumps(inspection.to_dict(), indent=2))
     else:

@@ -8,11 +8,21 @@ from sepvae.data.listing import Listing
 from sepvae.data.measures import measure_source, measure_volumes
 from sepvae.data.reading import measure_listing, read_listing
 from sepvae.data.splits import read_split
+from sepvae.data.volumes import read_mask
+from sepvae.errors import DataError
 from sepvae.inspection import Finding, Inspection, inspect
 from sepvae.inspection.samples import count
 
 
-def inspect_listing(listing: Listing, *, split: Path | None, test_size: float, batch_size: int) -> Inspection:
+def inspect_listing(
+    listing: Listing,
+    *,
+    split: Path | None,
+    test_size: float,
+    batch_size: int,
+    mask: Path | None = None,
+    resample: bool = False,
+) -> Inspection:
     """Measure every sample, and look for what would spoil a fit."""
     about, unreadable = listing.about, dict[str, str]()
     if split is not None:
@@ -24,8 +34,10 @@ def inspect_listing(listing: Listing, *, split: Path | None, test_size: float, b
             measures, unreadable = measure_volumes(listing, progress=progress)
         else:
             measures, unreadable = measure_listing(listing, progress=progress)
+    if mask is not None:
+        _see_mask(listing, mask, resample)
     kinds = {str(name): attribute_kind(values) for name, values in listing.attributes.items()}
-    return inspect(
+    inspection = inspect(
         about,
         measures,
         features=listing.features,
@@ -36,6 +48,15 @@ def inspect_listing(listing: Listing, *, split: Path | None, test_size: float, b
         batch_size=batch_size,
         problems=_problems(listing),
     )
+    return inspection.on_one_grid() if resample else inspection
+
+
+def _see_mask(listing: Listing, mask: Path, resample: bool) -> None:
+    """Refuse a mask that a fit would refuse."""
+    if listing.volumes is None:
+        raise DataError("--mask has no meaning for what is no volume; leave it out")
+    first = next(i for i, id_ in enumerate(listing.about["id"]) if id_ not in set(listing.missing))
+    read_mask(mask, listing.volumes.header(first).grid, resample=resample)
 
 
 def _problems(listing: Listing) -> list[Finding]:

@@ -64,6 +64,18 @@ class Inspection:  # numpydoc ignore=PR02
         """Whether any finding would spoil a fit."""
         return any(finding.level == "error" for finding in self.findings)
 
+    def on_one_grid(self) -> "Inspection":
+        """
+        Leave out that volumes lie on several grids, for a fit that resamples them.
+
+        Returns
+        -------
+        Inspection
+            All else.
+        """
+        others = tuple(finding for finding in self.findings if finding.code != "several-grids")
+        return Inspection(others, self.tables)
+
     def to_dict(self) -> dict[str, Any]:
         """
         Give all of it as JSON knows it.

@@ -10,6 +10,7 @@ from sepvae.inspection.record import Finding, Level
 from sepvae.inspection.samples import Samples, count, listed
 
 MANY_GAPS = 0.2  # share of the values of a feature, or of a sample
+TELLING = 0.9  # twice what the AUC is beyond 0.5
 FAR = 10  # robust standard deviations from the median
 MAD_TO_SD = 1.4826  # of a normal distribution
 
@@ -44,6 +45,7 @@ def region_findings(samples: Samples, features: pd.DataFrame) -> Iterator[Findin
         )
         numbers = {"features": len(gaps), "share": share}
         yield Finding(level, "features-with-gaps", message, tuple(gaps["feature"]), numbers)
+    yield from _telling(samples, features)
     lacking = features.loc[:, ~table["constant"].to_numpy()].isna().mean(axis=1).fillna(0)
     if few := int((many := lacking > MANY_GAPS).sum()):
         message = (
@@ -111,3 +113,21 @@ def _far_out(samples: Samples, features: pd.DataFrame) -> Iterator[Finding]:
     )
     numbers = {"values": len(rows), "samples": len(set(rows.tolist()))}
     yield Finding("warning", "far-out", message, samples.ids(np.unique(rows)), numbers)
+
+
+def _telling(samples: Samples, features: pd.DataFrame) -> Iterator[Finding]:
+    """Features that tell the label alone, by their values or by whom they are known of."""
+    if len(samples.labels) < 2:
+        return
+    target, known = samples.is_target, features.notna()
+    n_target, n_others = known[target].sum(), known[~target].sum()
+    above = features.rank()[target].sum() - n_target * (n_target + 1) / 2  # Mann and Whitney's U
+    auc = (above / (n_target * n_others)).fillna(0.5)
+    of_one_only = (n_target == 0) != (n_others == 0)
+    if names := features.columns[(2 * (auc - 0.5).abs() > TELLING) | of_one_only].tolist():
+        tell = f"{count(len(names), 'feature')} {'tells' if len(names) == 1 else 'tell'}"
+        message = (
+            f"{tell} the label almost alone, or by having a value: name a diagnosis, or a score of patients, "
+            "as an attribute, so that it is no feature"
+        )
+        yield Finding("warning", "telling-features", message, tuple(names), {"features": len(names)})

@@ -56,8 +56,11 @@ def _shown(contents: Contents, scatter: dict[str, Any] | None, *, images: bool) 
     """All that the template shows; None for what is missing."""
     scores, removal, correlations = contents.scores, contents.removal, contents.correlations
     of_samples = ("reconstructions", "traversals", "swaps")
+    examples = contents.examples
     return {
         "images": images,
+        # Volumes and tables have none of the pictures of samples.
+        "of_images": examples is None or examples["inputs"].ndim == 4,
         "title": title(contents.recipe),
         "facts": facts(contents),
         "summary": None if scores is None else summary(scores),

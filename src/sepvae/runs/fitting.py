@@ -5,7 +5,6 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,9 +104,8 @@ def fit_run(
     kind_of |= dict(kinds or {})
     say("checking the data")
     inspection = _inspect(train, test, measures, kind_of, model)
-    if about_data.get("resample"):  # volumes are brought to one grid
-        others = tuple(finding for finding in inspection.findings if finding.code != "several-grids")
-        inspection = replace(inspection, findings=others)
+    if about_data.get("resample"):
+        inspection = inspection.on_one_grid()
     recipe: dict[str, Any] = {
         "data": about_data | {"fingerprint": fingerprint(train, test)},
         "attributes": kind_of,
