@@ -63,7 +63,10 @@ def _problems(listing: Listing) -> list[Finding]:
     """What the listing itself shows: rows without a file, files without a row."""
     found, what = [], "image" if listing.volumes is None else "volume"
     if n := len(listing.missing):
-        message = f"{n} of {len(listing)} samples have no file; copy the {what}s, or take those rows out"
+        remedy = f"copy the {what}s, or take those rows out"
+        if n == len(listing):
+            remedy = "mend --images, or name the folder that they lie in (--root)"
+        message = f"{n} of {len(listing)} samples have no file; {remedy}"
         found.append(Finding("error", "rows-without-file", message, tuple(listing.missing)))
     if n := len(listing.unlisted):
         message = f"{count(n, what)} beside the others, not named in the table: a fit leaves them out"
