@@ -4,7 +4,8 @@ import os
 import re
 import tempfile
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -39,6 +40,29 @@ def write_whole(path: Path, content: str | bytes) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """
+    Make a folder aside, and move it into place when all is in it.
+
+    Parameters
+    ----------
+    folder : Path
+        Where; it must not exist.
+
+    Yields
+    ------
+    Path
+        The folder to write into. If that fails, nothing is left.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
+        whole = Path(beside) / folder.name
+        whole.mkdir()
+        yield whole
+        whole.rename(folder)
 
 
 def read_file(path: Path, reader: Callable[[Path], T]) -> T | None:

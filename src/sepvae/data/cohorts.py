@@ -245,10 +245,7 @@ def read_volume_listing(
             reader.kept[i, 0] = window
         if progress:
             progress(i + 1, n)
-    about: dict[str, Any] = {
-        f"{name}s": listing.about[name].to_numpy(dtype=str) for name in ("label", "group", "id")
-    }
-    about |= {"attributes": listing.attributes, "grid": place}
+    about = listing.described | {"grid": place}
     about["native"] = pd.DataFrame(native, columns=["mean", "sd", "axes"])
     if kept == n:
         return ArraySource(reader.kept, **about), pd.DataFrame(measures)
@@ -276,13 +273,7 @@ def all_there(listing: Listing) -> Volumes:
     """
     if listing.volumes is None:
         raise DataError(f"{listing.data}: wanted volumes, found other samples")
-    if listing.missing:
-        first = listing.volumes.name(listing.about["id"].tolist().index(listing.missing[0]))
-        more = f" and {len(listing.missing) - 1} more are" if len(listing.missing) > 1 else " is"
-        raise DataError(
-            f"{listing.data}: {first}{more} named there, but not to be found; "
-            "copy the volumes, take those rows out, or name the folder that they lie in (--root)"
-        )
+    listing.refuse_missing("volumes")
     return listing.volumes
 
 

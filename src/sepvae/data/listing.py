@@ -85,6 +85,43 @@ class Listing:  # numpydoc ignore=PR02
         """
         return self.about.drop(columns=OF_EVERY_SAMPLE)
 
+    @property
+    def described(self) -> dict[str, Any]:
+        """
+        What a source is told of its samples.
+
+        Returns
+        -------
+        dict
+            Keywords labels, groups and ids, all text, and attributes.
+        """
+        columns = {f"{name}s": self.about[name].to_numpy(dtype=str) for name in ("label", "group", "id")}
+        return columns | {"attributes": self.attributes}
+
+    def refuse_missing(self, what: str) -> None:
+        """
+        See that every file that is named is there.
+
+        Parameters
+        ----------
+        what : str
+            What the files are, such as "images".
+
+        Raises
+        ------
+        DataError
+            If one is not there.
+        """
+        if not self.missing:
+            return
+        i = self.about["id"].tolist().index(self.missing[0])
+        first = self.files[i] if self.volumes is None else self.volumes.name(i)
+        more = f" and {len(self.missing) - 1} more are" if len(self.missing) > 1 else " is"
+        raise DataError(
+            f"{self.data}: {first}{more} named there, but not to be found; copy the {what}, take those rows "
+            "out, or name the folder that they lie in (--root)"
+        )
+
     def keep(self, mask: AnyArray) -> Self:
         """
         Leave samples out.

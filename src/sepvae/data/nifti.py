@@ -1,8 +1,7 @@
 """NIfTI files: read as voxels turned to RAS, written back in any orientation."""
 
+import gzip
 import logging
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy.typing as npt
 
 from sepvae.batch import AnyArray, IntArray
 from sepvae.errors import DataError
+from sepvae.files import write_whole
 from sepvae.grid import Grid, told
 
 Affine = npt.NDArray[np.float64]
@@ -184,15 +184,24 @@ def write_volume(file: Path, voxels: AnyArray, grid: Grid, axes: str | None = No
     affine = grid.affine @ inv_ornt_aff(_turn("RAS", axes), grid.shape)
     image = Nifti1Image(turned(voxels.astype(np.float32), "RAS", axes), affine)
     image.header.set_xyzt_units("mm")
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".nii.gz")
-    os.close(handle)
-    try:
-        image.to_filename(name)
-        Path(name).chmod(0o644)
-        Path(name).replace(file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_whole(file, compressed(image))
+
+
+def compressed(image: Any) -> bytes:
+    """
+    Give what a `.nii.gz` file of an image holds, the same at any time.
+
+    Parameters
+    ----------
+    image : Nifti1Image
+        Nibabel's.
+
+    Returns
+    -------
+    bytes
+        Compressed quickly rather than well, as nibabel does.
+    """
+    return gzip.compress(image.to_bytes(), compresslevel=1, mtime=0)
 
 
 def turned(voxels: AnyArray, now: str, wanted: str) -> AnyArray:

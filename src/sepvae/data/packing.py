@@ -4,7 +4,6 @@ import json
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from sepvae.data.packed import FORMAT, VERSION, Progress, digest, verify
 from sepvae.data.parallel import in_order
 from sepvae.data.volumes import common_grid, on_grid
 from sepvae.errors import DataError
+from sepvae.files import whole_folder
 from sepvae.grid import Grid
 
 if TYPE_CHECKING:
@@ -67,9 +67,7 @@ def pack(
         raise DataError(f"wanted one row and one file for each of {len(volumes)} volumes to pack")
     headers = list(in_order(volumes.header, len(volumes)))
     grid = common_grid(headers, volumes, resample=resample)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as beside:
-        whole = Path(beside) / out.name
+    with whole_folder(out) as whole:
         _write(whole, volumes, headers, grid, progress)
         _write_table(whole, cells, files, [header.grid.axes for header in headers])
         if damaged := verify(whole, progress=_later(progress)):
@@ -77,7 +75,6 @@ def pack(
                 f"{out}: {damaged[0]} ({len(damaged)} of {len(volumes)}) was not read back as it was "
                 "written; look at disk and memory, and pack again"
             )
-        whole.rename(out)
 
 
 def _write(

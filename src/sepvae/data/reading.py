@@ -11,7 +11,7 @@ import pandas as pd
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
-from sepvae.batch import AnyArray, IntArray, chunks
+from sepvae.batch import IntArray, chunks
 from sepvae.checks import check_images, check_number
 from sepvae.data.arrays import ArraySource, StreamSource
 from sepvae.data.brats import Slice
@@ -82,13 +82,7 @@ def read_listing(
         return read_volume_listing(listing, **look, memory=memory, progress=progress)
     check_look(channels, fit, listing.centre)
     check_number("memory", memory, least=0)
-    if listing.missing:
-        first = listing.files[listing.about["id"].tolist().index(listing.missing[0])]
-        more = f" and {len(listing.missing) - 1} more are" if len(listing.missing) > 1 else " is"
-        raise DataError(
-            f"{listing.data}: {first}{more} named there, but not to be found; "
-            "copy the images, take those rows out, or name the folder that they lie in (--root)"
-        )
+    listing.refuse_missing("images")
     reader = ImageReader(
         listing.files, (channels, *check_size(64 if image_size is None else image_size)), fit, listing.centre
     )
@@ -99,8 +93,8 @@ def read_listing(
         file = listing.files[listing.about["id"].tolist().index(id_)]
         raise DataError(f"{file}: cannot be read as an image ({reason}){more}; replace or remove it")
     if kept == len(listing):
-        return ArraySource(reader.kept, **_columns(listing)), measures
-    return StreamSource(reader, reader.shape, **_columns(listing)), measures
+        return ArraySource(reader.kept, **listing.described), measures
+    return StreamSource(reader, reader.shape, **listing.described), measures
 
 
 def measure_listing(
@@ -246,14 +240,14 @@ def _read_array(listing: Listing, array: MappedArray) -> ArraySource | StreamSou
     if len(array.shape) == 3:  # grey images, without an axis of channels
         array = array.grey()
     if len(array.shape) == 2:
-        return ArraySource(array(np.arange(len(listing))).astype(np.float64), **_columns(listing))
+        return ArraySource(array(np.arange(len(listing))).astype(np.float64), **listing.described)
     try:
         check_images(np.broadcast_to(np.zeros(1, dtype=array.dtype), array.shape))  # shape and type
     except DataError as error:
         raise DataError(f"{listing.data}: {str(error).removeprefix('X: ')}") from error
     if array.dtype.kind == "f":
         _check_values(listing, array)
-    return StreamSource(array, array.shape[1:], **_columns(listing))
+    return StreamSource(array, array.shape[1:], **listing.described)
 
 
 def _check_values(listing: Listing, array: MappedArray) -> None:
@@ -268,11 +262,3 @@ def _check_values(listing: Listing, array: MappedArray) -> None:
                 f"{listing.data}: wanted values in [0, 1], got {found} in row "
                 f"{array.rows[rows[bad]]} (from 0); scale all rows, or leave that one out"
             )
-
-
-def _columns(listing: Listing) -> dict[str, Any]:
-    """What a source is told of its samples."""
-    about: dict[str, AnyArray] = {
-        f"{name}s": listing.about[name].to_numpy(dtype=str) for name in ("label", "group", "id")
-    }
-    return about | {"attributes": listing.attributes}

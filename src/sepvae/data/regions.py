@@ -99,14 +99,8 @@ def regions_source(listing: Listing) -> ArraySource:
         `x` is float64 of shape (n, features), NaN where there is a gap.
     """
     features = pd.DataFrame() if listing.features is None else listing.features
-    return ArraySource(
-        features.to_numpy(dtype=np.float64),
-        listing.about["label"].to_numpy(dtype=str),
-        groups=listing.about["group"].to_numpy(dtype=str),
-        ids=listing.about["id"].to_numpy(dtype=str),
-        attributes=listing.attributes,
-        feature_names=list(features.columns),
-    )
+    x, names = features.to_numpy(dtype=np.float64), list(features.columns)
+    return ArraySource(x, **listing.described, feature_names=names)
 
 
 def read_regions(

@@ -1,10 +1,8 @@
 """A simulated cohort: grey-matter maps that age, sex, site and a disease change, the truth written beside."""
 
-import gzip
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +11,9 @@ import pandas as pd
 from scipy.ndimage import gaussian_filter
 
 from sepvae.checks import check_number
+from sepvae.data.nifti import compressed
 from sepvae.errors import DataError
+from sepvae.files import whole_folder
 
 FloatArray = npt.NDArray[np.float64]
 Foci = Sequence[tuple[float, float, float, float]]  # x, y, z in MNI space and standard deviation, all in mm
@@ -118,12 +118,8 @@ def simulate_vbm_cohort(
     folder = Path(folder)
     if folder.exists():
         raise DataError(f"{folder}: wanted a new folder for the cohort, but it exists; choose another name")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
-        whole = Path(beside) / folder.name  # moved into place when all files are there
-        whole.mkdir()
+    with whole_folder(folder) as whole:
         _write_cohort(whole, n_subjects, side, share_of_targets, noise, random_state, progress)
-        whole.rename(folder)
     return folder / TABLE
 
 
@@ -300,7 +296,7 @@ def _write_truth(folder: Path, losses: dict[str, FloatArray], anatomy: _Anatomy)
 
 
 def _nifti(values: npt.NDArray[Any], affine: FloatArray) -> bytes:
-    """A compressed NIfTI file, the same at any time."""
+    """A compressed NIfTI file in the space of the template."""
     from nibabel import nifti1
 
     tools: Any = nifti1  # whose functions have no types
@@ -308,4 +304,4 @@ def _nifti(values: npt.NDArray[Any], affine: FloatArray) -> bytes:
     image.header.set_xyzt_units("mm")
     image.set_sform(affine, code="mni")
     image.set_qform(affine, code="mni")
-    return gzip.compress(image.to_bytes(), compresslevel=1, mtime=0)
+    return compressed(image)

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import sepvae
 from sepvae.data.residuals import Residualizer
 from sepvae.data.tables import TableScaler
 from sepvae.errors import DataError, ModelFileError
-from sepvae.files import write_whole
+from sepvae.files import whole_folder, write_whole
 from sepvae.grid import Grid
 
 if TYPE_CHECKING:
@@ -72,13 +71,9 @@ def save_model(estimator: "ContrastiveEstimator", folder: Path) -> Path:
     if estimator.grid_ is not None:
         of_grid, about["grid"] = estimator.grid_.state()
         arrays |= {f"grid.{k}": np.ascontiguousarray(v) for k, v in of_grid.items()}
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
-        whole = Path(beside) / folder.name  # moved into place when both files are there
-        whole.mkdir()
+    with whole_folder(folder) as whole:
         write_whole(whole / WEIGHTS, save(arrays))
         write_whole(whole / ABOUT, json.dumps(about, indent=2, default=_plain) + "\n")
-        whole.rename(folder)
     return folder
 
 

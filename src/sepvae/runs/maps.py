@@ -4,14 +4,13 @@ import json
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 
 from sepvae.batch import AnyArray, IntArray, Source, at_once, chunks, in_unit_range
 from sepvae.errors import DataError, RunFolderError
-from sepvae.files import write_whole
+from sepvae.files import whole_folder, write_whole
 from sepvae.grid import Grid
 from sepvae.methods import load
 from sepvae.methods._estimator import ContrastiveEstimator
@@ -97,12 +96,8 @@ def write_maps(model: ContrastiveEstimator, source: Source, folder: Path) -> Pat
         raise DataError(
             "maps: wanted volumes with a grid, for a map lies somewhere; got an array of voxels only"
         )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
-        whole = Path(beside) / folder.name  # moved into place when all files are there
-        whole.mkdir()
+    with whole_folder(folder) as whole:
         _write(whole, model, source)
-        whole.rename(folder)
     return folder
 
 
