@@ -3,6 +3,8 @@
 The command line prints the line and exits with status 2; in Python all of them are `SepVAEError`.
 """
 
+from collections.abc import Mapping
+
 
 class SepVAEError(Exception):
     """Something that the user can mend; the message says what was wanted, what came and what to do."""
@@ -21,4 +23,22 @@ class ModelFileError(SepVAEError, ValueError):
 
 
 class TrainingError(SepVAEError, ArithmeticError):
-    """Training went astray: a loss term is no longer a finite number."""
+    """
+    Training went astray: a loss term is no longer a finite number.
+
+    Parameters
+    ----------
+    message : str
+        Which term, when, and what to do.
+    batches : mapping of int to list of str, default=None
+        Ids of the samples in the last steps, by the number of the step in its epoch; the last is where the
+        term went astray, if that is known.
+    """
+
+    def __init__(self, message: str, batches: Mapping[int, list[str]] | None = None) -> None:
+        super().__init__(message)
+        self.batches = dict(batches or {})
+
+
+class CollapseWarning(UserWarning):
+    """While training goes on: a space holds nothing, or the critic says nothing."""

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 T = TypeVar("T")
+ASIDE = re.compile(r"\..+\.[a-z0-9_]{8}")  # as `tempfile` names what is not yet whole
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -30,16 +32,49 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """
     data = content.encode() if isinstance(content, str) else content
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    aside = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o666 & ~_umask())
-        Path(name).replace(path)
+        aside.chmod(0o666 & ~_umask())
+        settle(aside, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        aside.unlink(missing_ok=True)
         raise
+
+
+def settle(aside: Path, path: Path) -> None:
+    """
+    Move a file that was written aside into its place, once all of it is on the disk.
+
+    Parameters
+    ----------
+    aside : Path
+        The file, in the same folder.
+    path : Path
+        Its place; an older file is replaced.
+    """
+    _to_disk(aside)
+    aside.replace(path)
+    _to_disk(path.parent)
+
+
+def remove_asides(folder: Path) -> None:
+    """
+    Remove what a process that was killed had written aside.
+
+    Parameters
+    ----------
+    folder : Path
+        Where `write_whole` and `whole_folder` wrote; nobody else may be writing.
+    """
+    for path in folder.rglob(".*"):
+        if not ASIDE.fullmatch(path.name):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 @contextmanager
@@ -63,6 +98,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         whole.mkdir()
         yield whole
         whole.rename(folder)
+        _to_disk(folder.parent)
 
 
 def read_file(path: Path, reader: Callable[[Path], T]) -> T | None:
@@ -143,6 +179,17 @@ def plain_name(name: str) -> str:
     'age_at_scan'
     """
     return re.sub(r"[^\w-]", "_", name)
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file, or the names in a folder, would outlast a loss of power."""
+    if os.name == "nt" and path.is_dir():
+        return  # Windows opens no folders
+    handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 _UMASK_LOCK = threading.Lock()  # it can only be read by setting it, for all threads at once

@@ -4,14 +4,14 @@ import lightning.pytorch as pl
 import numpy as np
 import pandas as pd
 import pytest
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, Checkpoint
 from rich.console import Console
 
 from sepvae.data.arrays import ArraySource
-from sepvae.errors import TrainingError
 from sepvae.methods.sepvae import SepVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.training.callbacks import FitProgress, MetricsFile
+from sepvae.training.divergence import DivergenceError
 from sepvae.training.fit import _quiet_lightning
 from sepvae.training.loader import training_batches
 from sepvae.training.module import AlternatingTraining
@@ -32,6 +32,7 @@ def fit(tmp_path):
             n_groups=2,
             learning_rate=learning_rate,
             reset_optimizer="never",
+            gradient_clip_val=None,
             random_state=0,
         )
         batches = training_batches(
@@ -43,7 +44,7 @@ def fit(tmp_path):
                 accelerator="cpu",
                 logger=False,
                 callbacks=list(callbacks),
-                enable_checkpointing=False,
+                enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
                 enable_model_summary=False,
                 default_root_dir=tmp_path,
                 enable_progress_bar=any(isinstance(callback, FitProgress) for callback in callbacks),
@@ -94,7 +95,7 @@ def test_progress_counts_epochs_and_shows_the_terms_of_the_last(fit, progress):
 
 
 def test_progress_is_closed_after_an_error(fit, progress):
-    with pytest.raises(TrainingError):
+    with pytest.raises(DivergenceError):
         fit(progress, learning_rate=1e30)
     assert not progress.bar.live.is_started
 

@@ -38,6 +38,7 @@ def fit(x=X, *, seed=0, validation=8, **keywords):
     defaults = {
         "learning_rate": 1e-2,
         "reset_optimizer": "never",
+        "gradient_clip_val": None,
         "batch_size": 11,
         "balanced": False,
         "num_workers": "auto",
@@ -45,6 +46,8 @@ def fit(x=X, *, seed=0, validation=8, **keywords):
         "max_epochs": 2,
         "early_stopping": None,
         "keep": "last",
+        "checkpoint": None,
+        "about": {},
         "progress_bar": False,
         "accelerator": "cpu",
         "devices": 1,

@@ -33,6 +33,8 @@ KEYWORDS = """\
         Of Adam, for the model and for the critic.
     reset_optimizer : {"never", "epoch"}, default="never"
         "epoch" re-creates the optimizers before each epoch, as App. E.1 and E.2 do.
+    gradient_clip_val : float or None, default=None
+        Largest Euclidean norm of a step's gradient, of the critic and of all else apart; None clips none.
     batch_size : int, default=128
         Samples a batch. Every batch holds two or more samples of each group.
     balanced : bool, default=False
@@ -52,6 +54,10 @@ KEYWORDS = """\
         fall.
     keep : {"last", "best"}, default="last"
         Which epoch's weights to keep; "best" has the least validation loss without the mutual information.
+    checkpoint : str, Path or None, default=None
+        File for all that a fit needs to go on, written anew after each epoch. A fit that finds it there goes
+        on from it, and ends as if it had never been stopped; one with other keywords, labels or ids is
+        refused. Whether the samples are the same is for you to know.
     random_state : int or None, default=0
         Seed of weights, order and noise; None draws one.
     progress_bar : bool, default=True

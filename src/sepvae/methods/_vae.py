@@ -1,8 +1,10 @@
 """What all contrastive VAEs share: training by Lightning, on the device that it names, and a classifier."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -33,7 +35,7 @@ from sepvae.training.processes import is_alone, is_first, one_device
 
 # Keywords that `train` takes as they stand.
 TRAINING = (
-    *("learning_rate", "reset_optimizer", "batch_size", "balanced"),
+    *("learning_rate", "reset_optimizer", "gradient_clip_val", "batch_size", "balanced"),
     *("num_workers", "compile", "max_epochs", "early_stopping", "keep", "progress_bar"),
     *("accelerator", "devices", "num_nodes", "strategy", "precision", "logger", "callbacks"),
 )
@@ -62,6 +64,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
     learning_rate: float = 1e-3
     reset_optimizer: Literal["never", "epoch"] = "never"
     batch_size: int = 128
+    gradient_clip_val: float | None = None
     balanced: bool = False
     num_workers: int | Literal["auto"] = "auto"
     compile: bool = False
@@ -69,6 +72,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
     validation_fraction: float = 0.1
     early_stopping: int | None = None
     keep: Literal["last", "best"] = "last"
+    checkpoint: str | Path | None = None
     progress_bar: bool = True
     accelerator: str = "auto"
     devices: int | str | list[int] = 1
@@ -80,7 +84,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
 
     # How a fit is run, and on what machine, not what was fitted: left out of a model's file.
     not_saved: ClassVar[tuple[str, ...]] = (
-        *("progress_bar", "compile", "logger", "callbacks"),
+        *("checkpoint", "progress_bar", "compile", "logger", "callbacks"),
         *("accelerator", "devices", "num_nodes", "strategy"),
     )
 
@@ -171,6 +175,8 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
         if self.early_stopping is not None:
             check_number("early_stopping", self.early_stopping, least=1, whole=True, or_else="None")
         check_number("num_nodes", self.num_nodes, least=1, whole=True)
+        if self.checkpoint is not None and self.random_state is None:
+            raise DataError("random_state: wanted a number, for a fit to go on from its checkpoint, got None")
         if not is_alone(self.devices, self.num_nodes):
             if self.random_state is None:
                 raise DataError("random_state: wanted a number, the same in all processes, got None")
@@ -181,6 +187,10 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
         if self.num_workers != "auto":
             check_number("num_workers", self.num_workers, least=0, whole=True, or_else='"auto"')
         check_number("learning_rate", self.learning_rate, above=0)
+        if self.gradient_clip_val is not None:
+            check_number("gradient_clip_val", self.gradient_clip_val, above=0, or_else="None")
+            if str(self.precision) in ("16", "16-mixed"):
+                raise DataError("gradient_clip_val: wanted None with precision 16-mixed; take bf16-mixed")
         check_number("validation_fraction", self.validation_fraction, least=0, below=1)
         check_choice("keep", self.keep, ("last", "best"))
         check_choice("reset_optimizer", self.reset_optimizer, ("never", "epoch"))
@@ -205,8 +215,24 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
             y,
             parts,
             seed=seed,
+            checkpoint=None if self.checkpoint is None else Path(self.checkpoint),
+            about=self._about_fit(source, y, parts, seed),
             **{name: getattr(self, name) for name in TRAINING},
         )
+
+    def _about_fit(
+        self, source: Source, y: AnyArray, parts: tuple[IntArray, IntArray], seed: int
+    ) -> dict[str, Any]:
+        """What tells this fit from others, in plain values, but for the samples themselves."""
+        left_out = (*self.not_saved, "num_workers", "network", "random_state")
+        keywords = {k: v for k, v in self.get_params(deep=False).items() if k not in left_out}
+        data = hashlib.sha256(repr(source.sample_shape).encode())
+        data.update("\n".join(map(str, source.ids)).encode())
+        for array in (y, *parts):
+            data.update(np.ascontiguousarray(array).tobytes())
+        network = self.network if isinstance(self.network, str) else "modules of the user's own"
+        fit = {"method": type(self).__name__, "network": network, "seed": seed, "data": data.hexdigest()}
+        return fit | {name: str(value) for name, value in keywords.items()}
 
     def _build(self, sample_shape: tuple[int, ...]) -> ContrastiveAutoencoder:
         layers = self._objective().critic_layers

@@ -1,19 +1,24 @@
 """What is shown and written while training goes on."""
 
+import warnings
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import pandas as pd
-from lightning.pytorch.callbacks import Callback, ProgressBar
+from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from sepvae.errors import CollapseWarning
 from sepvae.files import write_whole
+from sepvae.training.collapse import collapses
 from sepvae.training.module import AlternatingTraining
 
-# Callbacks hear of an epoch's end before the module has its means, so both look back from the next start.
+# Callbacks hear of an epoch's end before the module has its means: the bar looks back from the next start.
+# Those that are a `Checkpoint` hear of it last.
 
 
-class MetricsFile(Callback):
+class MetricsFile(Checkpoint):
     """
     Write the metrics of all epochs so far to a CSV file, after each epoch.
 
@@ -26,9 +31,9 @@ class MetricsFile(Callback):
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """
-        Write what is known before an epoch.
+        Write what is known.
 
         Parameters
         ----------
@@ -37,21 +42,55 @@ class MetricsFile(Callback):
         pl_module : AlternatingTraining
             Its history is written.
         """
-        if trainer.is_global_zero and isinstance(pl_module, AlternatingTraining) and pl_module.history:
+        if trainer.is_global_zero and isinstance(pl_module, AlternatingTraining):
             write_whole(self.path, pd.DataFrame(pl_module.history).to_csv(index=False))
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+
+class CollapseWatch(Checkpoint):
+    """Warn, once of each, while a space holds nothing or the critic says nothing."""
+
+    def __init__(self) -> None:
+        self.warned: set[str] = set()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """
-        Write all.
+        Look at the last epochs.
 
         Parameters
         ----------
         trainer : Trainer
-            Knows which process writes.
+            Knows which process warns.
         pl_module : AlternatingTraining
-            Its history is written.
+            Its history is looked at.
         """
-        self.on_train_epoch_start(trainer, pl_module)
+        if not (trainer.is_global_zero and isinstance(pl_module, AlternatingTraining)):
+            return
+        for what, message in collapses(pl_module.history, pl_module.objective.weights).items():
+            if what not in self.warned:
+                self.warned.add(what)
+                warnings.warn(message, CollapseWarning, stacklevel=2)
+
+    def state_dict(self) -> dict[str, Any]:
+        """
+        Say what has been warned of.
+
+        Returns
+        -------
+        dict
+            Plain values.
+        """
+        return {"warned": sorted(self.warned)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """
+        Take it back.
+
+        Parameters
+        ----------
+        state_dict : dict
+            What `state_dict` gave.
+        """
+        self.warned = set(state_dict["warned"])
 
 
 class FitProgress(ProgressBar):

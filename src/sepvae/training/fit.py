@@ -1,12 +1,14 @@
 """One training run: network, Lightning trainer, history."""
 
 import logging
-import tempfile
+import signal
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, cast
 
 import lightning.pytorch as pl
 import numpy as np
@@ -15,16 +17,19 @@ import pandas as pd
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping, ModelCheckpoint, ProgressBar
+from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping, ProgressBar
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from sepvae.batch import Source
-from sepvae.errors import DataError, TrainingError
+from sepvae.errors import DataError
 from sepvae.networks.autoencoder import ContrastiveAutoencoder
 from sepvae.training.batch_norm import SyncBatchNorm
-from sepvae.training.callbacks import FitProgress
-from sepvae.training.loader import Batches, ordered_batches, training_batches
+from sepvae.training.callbacks import CollapseWatch, FitProgress
+from sepvae.training.divergence import DivergenceError, training_error
+from sepvae.training.keeping import BestWeights, LastState
+from sepvae.training.loader import Batches, GroupBatches, ordered_batches, training_batches
 from sepvae.training.memory import kept_memory
 from sepvae.training.module import AlternatingTraining
 from sepvae.training.objective import Objective
@@ -45,6 +50,7 @@ def train(
     seed: int,
     learning_rate: float,
     reset_optimizer: Literal["never", "epoch"],
+    gradient_clip_val: float | None,
     batch_size: int,
     balanced: bool,
     num_workers: int | Literal["auto"],
@@ -52,6 +58,8 @@ def train(
     max_epochs: int,
     early_stopping: int | None,
     keep: Literal["last", "best"],
+    checkpoint: Path | None,
+    about: dict[str, Any],
     progress_bar: bool,
     accelerator: str,
     devices: int | str | list[int],
@@ -78,9 +86,15 @@ def train(
         Positions for training and for validation; the latter may be empty.
     seed : int
         Of weights, order and noise.
-    learning_rate, reset_optimizer, batch_size, balanced, num_workers, compile, max_epochs : object
+    learning_rate, reset_optimizer, gradient_clip_val, batch_size, balanced, num_workers, compile : object
         As in the estimator.
-    early_stopping, keep, progress_bar : object
+    max_epochs, early_stopping, keep : object
+        As in the estimator.
+    checkpoint : Path or None
+        File of the state after the last epoch; if there is one, the fit goes on from it.
+    about : dict of str to object
+        What the state in `checkpoint` must be of.
+    progress_bar : bool
         As in the estimator.
     accelerator, devices, num_nodes, strategy, precision, logger, callbacks : object
         Lightning's own.
@@ -96,13 +110,18 @@ def train(
     ------
     DataError
         If a keyword does not fit the data.
+    ModelFileError
+        If `checkpoint` is damaged, or another fit's.
     TrainingError
         If a loss term is no longer finite.
     """
     if (early_stopping is not None or keep == "best") and not len(parts[1]):
         raise DataError("early_stopping and keep='best' need validation samples: raise validation_fraction")
     n_groups = int(np.ceil(y.max())) + 1
-    with _own_randomness(seed), _quiet_lightning(), kept_memory(), tempfile.TemporaryDirectory() as folder:
+    last = None if checkpoint is None else LastState(checkpoint, about)
+    if last is not None and last.path.exists():
+        last.check()
+    with _own_randomness(seed), _quiet_lightning(), kept_memory():
         model = build()
         training = AlternatingTraining(
             model,
@@ -110,6 +129,7 @@ def train(
             n_groups=n_groups,
             learning_rate=learning_rate,
             reset_optimizer=reset_optimizer,
+            gradient_clip_val=gradient_clip_val,
             random_state=seed,
             compile=compile,
         )
@@ -118,12 +138,13 @@ def train(
             partial(training_batches, source, y, parts[0], balanced=balanced, random_state=seed, **shared),
             partial(ordered_batches, source, y, _mixed(parts[1], y), **shared),
         )
-        best = ModelCheckpoint(folder, monitor=MONITOR, save_weights_only=True) if keep == "best" else None
+        best = BestWeights(MONITOR) if keep == "best" else None
         stop = EarlyStopping(MONITOR, patience=early_stopping) if early_stopping is not None else None
         own_bar = any(isinstance(callback, ProgressBar) for callback in callbacks or [])
         bar = FitProgress() if progress_bar and not own_bar else None
+        own = (bar, CollapseWatch(), stop, best, *(callbacks or []), last)
         trainer = _trainer(
-            [callback for callback in (bar, best, stop, *(callbacks or [])) if callback is not None],
+            [callback for callback in own if callback is not None],
             strategy,
             max_epochs=max_epochs,
             limit_val_batches=1.0 if len(parts[1]) else 0,
@@ -137,17 +158,35 @@ def train(
             check_precision(trainer.precision, trainer.strategy.root_device)
         if compile:
             torch.compiler.reset()  # it gives up after some functions that differ in their constants only
-        with first_of_one() if is_alone(devices, num_nodes) else nullcontext():
-            trainer.fit(training, batches)
+        try:
+            with first_of_one() if is_alone(devices, num_nodes) else nullcontext():
+                _run(trainer, training, batches, last)
+        except DivergenceError as error:
+            order = batches.train(rank=trainer.global_rank, world_size=trainer.world_size).sampler
+            cast(GroupBatches, order).set_epoch(error.epoch)
+            raise training_error(
+                error, list(order), source.ids, learning_rate=learning_rate, checkpoint=checkpoint
+            ) from None
         if best is not None:
-            _restore(training, trainer, best)
-        if not all(torch.isfinite(parameter).all() for parameter in model.parameters()):
-            raise TrainingError(
-                f"training stopped: weights are not finite; try a lower learning_rate (now {learning_rate:g})"
-            )
+            training.load_state_dict(best.weights)
     if precision in ("bf16-true", "16-true"):
         model.float()  # codes are computed, and weights kept, in single precision
     return model.cpu().eval(), pd.DataFrame(training.history)
+
+
+def _run(
+    trainer: pl.Trainer, training: AlternatingTraining, batches: Batches, last: LastState | None
+) -> None:
+    """Train, from where an earlier start was stopped if its state is there."""
+    state = last.path if last is not None and last.path.exists() else None
+    try:
+        trainer.fit(training, batches, ckpt_path=state, weights_only=True)
+    except SIGTERMException:
+        sys.exit(128 + signal.SIGTERM)  # as a shell calls it; Lightning gives no status
+    except SystemExit as end:
+        if isinstance(end.__context__, KeyboardInterrupt):  # Lightning has made an exit of it
+            raise KeyboardInterrupt from None
+        raise
 
 
 def _mixed(positions: npt.NDArray[np.intp], y: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
@@ -185,14 +224,6 @@ def _trainer(callbacks: list[Callback], strategy: Any, **keywords: Any) -> pl.Tr
     return trainer
 
 
-def _restore(training: AlternatingTraining, trainer: pl.Trainer, best: ModelCheckpoint) -> None:
-    """Go back to the best epoch, whose file the first process has."""
-    state: dict[str, Any] = {}
-    if trainer.is_global_zero:
-        state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
-    training.load_state_dict(trainer.strategy.broadcast(state))
-
-
 @contextmanager
 def _own_randomness(seed: int) -> Iterator[None]:
     """Seed torch for weights and whatever a user's module draws, and leave its global generators as found."""
@@ -223,6 +254,7 @@ def _quiet_lightning() -> Iterator[None]:
             ".*have no `val_dataloader`.*",  # validation_fraction=0 is a choice
             ".*GPU available but not used.*",
             ".*is smaller than the logging interval.*",
+            ".*callbacks used to create the checkpoint.*",  # a user's, left out now
             ".*isinstance.treespec, LeafSpec.*",  # Lightning's own use of torch
         ):
             warnings.filterwarnings("ignore", message)

@@ -1,6 +1,7 @@
 """Algorithm 1: the critic's update and the model's update, in turn, on one pass through the encoders."""
 
-from typing import Literal, cast
+from collections import deque
+from typing import Any, Literal, cast
 
 import lightning.pytorch as pl
 import numpy as np
@@ -9,9 +10,9 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
 
 from sepvae.codes import Codes
-from sepvae.errors import TrainingError
 from sepvae.networks.autoencoder import ContrastiveAutoencoder
 from sepvae.training.compiling import compiled
+from sepvae.training.divergence import DivergenceError, first_astray
 from sepvae.training.means import GroupMeans
 from sepvae.training.noise import Noise, draw_noise
 from sepvae.training.objective import Losses, Objective
@@ -57,6 +58,8 @@ class AlternatingTraining(pl.LightningModule):
         Of both Adam optimizers.
     reset_optimizer : {"never", "epoch"}
         "epoch" forgets Adam's moments before each epoch (App. E.1, E.2).
+    gradient_clip_val : float or None
+        Largest Euclidean norm of each optimizer's gradient.
     random_state : int
         Seed of the noise, which depends on it, the epoch and the step only.
     compile : bool, default=False
@@ -71,6 +74,7 @@ class AlternatingTraining(pl.LightningModule):
         n_groups: int,
         learning_rate: float,
         reset_optimizer: Literal["never", "epoch"],
+        gradient_clip_val: float | None,
         random_state: int,
         compile: bool = False,  # noqa: A002
     ) -> None:
@@ -80,9 +84,12 @@ class AlternatingTraining(pl.LightningModule):
         self.objective = objective
         self.learning_rate = learning_rate
         self.reset_optimizer = reset_optimizer
+        self.gradient_clip_val = gradient_clip_val
         self.random_state = random_state
         self.history: list[dict[str, float]] = []  # one row per epoch
+        self.stopped_early = False
         self._validation_metrics: dict[str, float] = {}
+        self._sums: deque[tuple[int, Tensor]] = deque(maxlen=CHECK_EVERY)  # of terms, after each step
         self.epoch_means = {stage: GroupMeans(n_groups) for stage in ("train", "validation")}
         self._fast_posterior = compiled(self._posterior) if compile else self._posterior
         self._fast_critic_loss = compiled(self._critic_loss) if compile else self._critic_loss
@@ -117,28 +124,30 @@ class AlternatingTraining(pl.LightningModule):
             Number of the batch in its epoch.
         """
         x, y = self._input(batch[0]), batch[1]
+        seed = self._seed_step(step)
         model_optimizer, critic_optimizer = cast(list[LightningOptimizer], self.optimizers())
         # One pass serves both updates: the critic's leaves the posterior as it is; each draws its own codes.
         codes = self._fast_posterior(x, y)
-        noise = self._noise(codes, step)
+        noise = self._noise(codes, seed)
 
         shown = {}
         critic_optimizer.zero_grad()
         if self.objective.independent_critic:
             critic_loss = self._fast_critic_loss(codes.map(Tensor.detach), noise)
             self.manual_backward(critic_loss.mean())
-            critic_optimizer.step()
+            self._step(critic_optimizer)
             shown["critic_loss"] = critic_loss
 
         losses = self._fast_losses(x, y, codes, noise)
         loss = sum(weight * losses.terms[name] for name, weight in self.objective.weights.items())
         model_optimizer.zero_grad()
         self.manual_backward((loss + losses.classifier).mean())
-        model_optimizer.step()
+        self._step(model_optimizer)
         if not self.objective.independent_critic:
-            critic_optimizer.step()  # two Adams that step together are one
+            self._step(critic_optimizer)  # two Adams that step together are one
 
         self._note("train", losses, shown, y)
+        self._sums.append((step, cast(Tensor, self.epoch_means["train"].sums)))
         if (step + 1) % CHECK_EVERY == 0:
             self._stop_if_astray([self.epoch_means["train"].means(self.trainer.world_size)])
 
@@ -154,14 +163,20 @@ class AlternatingTraining(pl.LightningModule):
             Number of the batch.
         """
         x, y = self._input(batch[0]), batch[1]
+        seed = self._seed_step(step, validation=True)
         codes = self._posterior(x, y)
-        noise = self._noise(codes, step, validation=True)
+        noise = self._noise(codes, seed)
         independent = self.objective.independent_critic
         shown = {"critic_loss": self._critic_loss(codes, noise)} if independent else {}
         self._note("validation", self._losses(x, y, codes, noise), shown, y)
 
+    def on_train_start(self) -> None:
+        """Go no further than a fit that had stopped early."""
+        self.trainer.should_stop = self.stopped_early
+
     def on_train_epoch_start(self) -> None:
         """Forget Adam's moments, if asked to."""
+        self._sums.clear()
         if self.reset_optimizer == "epoch":
             for optimizer in self.trainer.optimizers:
                 optimizer.state.clear()
@@ -172,17 +187,41 @@ class AlternatingTraining(pl.LightningModule):
 
         Raises
         ------
-        TrainingError
-            If one of them is not finite.
+        DivergenceError
+            If one of them, or a weight, is not finite.
         """
         metrics = self._log("train")
         # The training means come before the last steps' weights, those of the validation part after them.
         self._stop_if_astray([_of_stage("train", metrics), _of_stage("validation", self._validation_metrics)])
+        if not torch.stack([parameter.isfinite().all() for parameter in self.parameters()]).all():
+            raise DivergenceError(["weights"], self.current_epoch)
         self.history.append({"epoch": self.current_epoch} | metrics | self._validation_metrics)
 
     def on_validation_epoch_end(self) -> None:
         """Log the means over the validation part, which comes before the end of the training epoch."""
         self._validation_metrics = self._log("validation")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """
+        Keep what has been logged, and whether the fit is at its end before its last epoch.
+
+        Parameters
+        ----------
+        checkpoint : dict
+            What is kept.
+        """
+        checkpoint["history"], checkpoint["stopped_early"] = self.history, bool(self.trainer.should_stop)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """
+        Take it back.
+
+        Parameters
+        ----------
+        checkpoint : dict
+            What was kept.
+        """
+        self.history, self.stopped_early = checkpoint["history"], checkpoint["stopped_early"]
 
     def _posterior(self, x: Tensor, y: Tensor) -> Codes[Tensor]:
         return self.objective.posterior(self.model.encode(x), y)
@@ -196,11 +235,21 @@ class AlternatingTraining(pl.LightningModule):
     def _input(self, x: Tensor) -> Tensor:
         return as_input(x, next(self.model.parameters()).dtype)
 
-    def _noise(self, codes: Codes[Tensor], step: int, *, validation: bool = False) -> Noise:
-        """Noise of this step: apart from the global generators, the same whenever the step is repeated."""
+    def _step(self, optimizer: LightningOptimizer) -> None:
+        if self.gradient_clip_val is not None:
+            self.clip_gradients(optimizer.optimizer, self.gradient_clip_val, "norm")
+        optimizer.step()
+
+    def _seed_step(self, step: int, *, validation: bool = False) -> int:
+        """Draw this step's seed, and give it to what a user's own network draws from."""
         # The 0 was a process's number once; it stays, so that a seed means what it always has.
         entropy = [self.random_state, self.current_epoch, step, 0, int(validation)]
         seed = int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
+        torch.manual_seed(seed)
+        return seed
+
+    def _noise(self, codes: Codes[Tensor], seed: int) -> Noise:
+        """Noise of this step: apart from the global generators, the same whenever the step is repeated."""
         generator = torch.Generator(codes.common_mean.device).manual_seed(seed)
         return draw_noise(codes, generator, self.global_rank, self.trainer.world_size)
 
@@ -210,11 +259,13 @@ class AlternatingTraining(pl.LightningModule):
     def _stop_if_astray(self, seen: list[dict[str, float]]) -> None:
         """Name the terms that are not finite; of their sums nobody learns which one went astray."""
         terms = (*self.objective.weights, "critic_loss")
-        if astray := [name for name in terms if not all(np.isfinite(means.get(name, 0)) for means in seen)]:
-            raise TrainingError(
-                f"training stopped: {', '.join(astray)} not finite in epoch {self.current_epoch}; "
-                f"try a lower learning_rate (now {self.learning_rate:g})"
-            )
+        astray = [name for name in terms if not all(np.isfinite(means.get(name, 0)) for means in seen)]
+        if not astray:
+            return
+        step, first = first_astray(self._sums) or (None, [])
+        names = [self.epoch_means["train"].names[k] for k in first]
+        # One step later all others are astray too.
+        raise DivergenceError([name for name in astray if name in names] or astray, self.current_epoch, step)
 
     def _log(self, stage: str) -> dict[str, float]:
         """Log every term, unweighted, weighted and by group, and their sum with and without the MI."""

@@ -1,0 +1,64 @@
+"""Collapse, as the terms of the last epochs tell of it."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+EPOCHS = 5  # that say the same one after the other
+EPOCHS_OF_CRITIC = 20  # without a single one in which it can tell: it learns as the codes do
+NOTHING = 0.01  # nats, of a whole space: its codes are all but the prior
+CHANCE = 2 * math.log(2)  # the loss of a critic that cannot tell
+MARGIN = 0.01  # nats
+PERFECT = 0.02  # nats: a critic that is never wrong
+
+
+def collapses(history: Sequence[Mapping[str, float]], weights: Mapping[str, float]) -> dict[str, str]:
+    """
+    Say what has collapsed: what has been so in each of the last 5 epochs.
+
+    Parameters
+    ----------
+    history : sequence of mapping
+        Means of each epoch, by their names in `metrics.csv`.
+    weights : mapping
+        Weight of each term; one that counts for nothing is not warned of.
+
+    Returns
+    -------
+    dict of str to str
+        "common", "salient" and "critic", as far as they have, and a line on each.
+
+    Examples
+    --------
+    >>> epoch = {"train_common_kl": 0.001, "train_salient_kl_target": 3.0}
+    >>> list(collapses([epoch] * 5, {"common_kl": 1.0, "salient_kl_target": 1.0}))
+    ['common']
+    """
+    last = history[-EPOCHS:]
+    if len(last) < EPOCHS:
+        return {}
+    found = {}
+    for space, term in (("common", "common_kl"), ("salient", "salient_kl_target")):
+        most = max(epoch.get(f"train_{term}", math.inf) for epoch in last)
+        if most < NOTHING and weights.get(term):
+            found[space] = (
+                f"the {space} space holds next to nothing: {term} was below {NOTHING:g} nats in epochs "
+                f"{_epochs(history)}; lower beta_{space}, or train longer"
+            )
+    if weights.get("mutual_information"):
+        losses = [epoch.get("train_critic_loss", math.nan) for epoch in history]
+        if len(losses) >= EPOCHS_OF_CRITIC and min(losses) > CHANCE - MARGIN:
+            found["critic"] = (
+                f"the critic is no better than chance: its loss was above {CHANCE - MARGIN:.3f} in all of "
+                f"{len(losses)} epochs, so that nothing holds common and salient codes apart; train longer, or "
+                "with larger batches"
+            )
+        elif max(losses[-EPOCHS:]) < PERFECT:
+            found["critic"] = (
+                f"the critic is never wrong: its loss was below {PERFECT:g} in epochs {_epochs(history)}, "
+                "and what it estimates is not the mutual information; raise kappa"
+            )
+    return found
+
+
+def _epochs(history: Sequence[Mapping[str, float]]) -> str:
+    return f"{len(history) - EPOCHS} to {len(history) - 1}"

@@ -1,0 +1,107 @@
+"""Training that goes astray: where it did, on which samples, and what is left of it."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from sepvae.batch import AnyArray
+from sepvae.errors import TrainingError
+
+LAST = 5  # steps whose samples are named
+SHOWN = 3  # samples in the message itself
+
+
+class DivergenceError(ArithmeticError):
+    """
+    A term, or a weight, is no longer a finite number.
+
+    Parameters
+    ----------
+    terms : sequence of str
+        What is not finite.
+    epoch : int
+        When, from 0.
+    step : int or None, default=None
+        The first step of that epoch in which it was not, where that is known.
+    """
+
+    def __init__(self, terms: Sequence[str], epoch: int, step: int | None = None) -> None:
+        super().__init__(terms, epoch, step)
+        self.terms, self.epoch, self.step = terms, epoch, step
+
+
+def first_astray(sums: Iterable[tuple[int, Tensor]]) -> tuple[int, list[int]] | None:
+    """
+    Find the first step that made a sum not finite.
+
+    Parameters
+    ----------
+    sums : iterable of tuple of int and Tensor of shape (terms, groups)
+        Steps, and the sums of all terms up to each of them.
+
+    Returns
+    -------
+    tuple of int and list of int, or None
+        The step and the terms, by their numbers; None if all are finite.
+
+    Examples
+    --------
+    >>> import torch
+    >>> first_astray([(0, torch.tensor([[1.0], [2.0]])), (1, torch.tensor([[1.0], [torch.nan]]))])
+    (1, [1])
+    """
+    for step, total in sums:
+        if not total.isfinite().all():
+            return step, (~total.isfinite()).any(dim=1).nonzero().flatten().tolist()
+    return None
+
+
+def training_error(
+    diverged: DivergenceError,
+    order: Sequence[AnyArray],
+    ids: AnyArray,
+    *,
+    learning_rate: float,
+    checkpoint: Path | None,
+) -> TrainingError:
+    """
+    Say where training went astray, and what to do.
+
+    Parameters
+    ----------
+    diverged : DivergenceError
+        What was seen.
+    order : sequence of ndarray of int
+        Positions of the samples in each batch of that epoch.
+    ids : ndarray of shape (n,)
+        Of all samples.
+    learning_rate : float
+        As it was.
+    checkpoint : Path or None
+        Where the state after the last finished epoch is kept, if it is.
+
+    Returns
+    -------
+    TrainingError
+        One line, and the ids of the last steps.
+    """
+    last = len(order) - 1 if diverged.step is None else diverged.step
+    steps = range(max(last - LAST + 1, 0), last + 1)
+    batches = {step: np.asarray(ids)[order[step]].astype(str).tolist() for step in steps}
+    when = f"epoch {diverged.epoch}" + ("" if diverged.step is None else f", step {diverged.step}")
+    kept = f"; the state after epoch {diverged.epoch - 1} is in {checkpoint}"
+    return TrainingError(
+        f"training stopped: {', '.join(diverged.terms)} not finite in {when}, with samples "
+        f"{_some(batches[last])}; try a lower learning_rate (now {learning_rate:g}), or gradient_clip_val=1"
+        + kept
+        * (checkpoint is not None and diverged.epoch > 0),
+        batches,
+    )
+
+
+def _some(ids: list[Any]) -> str:
+    shown = ", ".join(" ".join(name.split()) for name in ids[:SHOWN])
+    return shown + (f" and {len(ids) - SHOWN} more" if len(ids) > SHOWN else "")

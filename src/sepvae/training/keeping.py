@@ -1,0 +1,150 @@
+"""What is kept while training goes on: the state after each epoch, to go on from, and the best weights."""
+
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Checkpoint
+from torch import Tensor
+
+from sepvae.errors import ModelFileError
+from sepvae.files import settle
+
+# Lightning calls `Checkpoint` callbacks last, when the module has the epoch's means.
+
+
+class LastState(Checkpoint):
+    """
+    Keep all that a fit needs to go on after its last finished epoch, as if it had never stopped.
+
+    Parameters
+    ----------
+    path : Path
+        The file; each epoch's takes the place of the one before, whole.
+    about : dict
+        What the fit is, for another not to go on from it.
+    """
+
+    def __init__(self, path: Path, about: dict[str, Any]) -> None:
+        self.path, self.about = path, about
+
+    def state_dict(self) -> dict[str, Any]:
+        """
+        Say whose state it is.
+
+        Returns
+        -------
+        dict
+            Plain values.
+        """
+        return self.about
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """
+        Write the state.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            Has the state.
+        pl_module : LightningModule
+            Not used.
+        """
+        aside = self.path.with_name(f".{self.path.name}")
+        trainer.save_checkpoint(aside)
+        if trainer.is_global_zero:
+            settle(aside, self.path)
+        trainer.strategy.barrier()
+
+    def check(self) -> None:
+        """
+        See that the file is whole, and of this fit; nothing in it is executed.
+
+        Raises
+        ------
+        ModelFileError
+            If it is neither.
+        """
+        again = "remove it to start again"
+        try:
+            with zipfile.ZipFile(self.path) as whole:
+                if damaged := whole.testzip():
+                    raise ModelFileError(f"{self.path} is damaged ({damaged}); {again}")
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
+            was = state["callbacks"][self.state_key]
+            _ = state["history"], state["stopped_early"], state["optimizer_states"], state["state_dict"]
+        except (
+            zipfile.BadZipFile,
+            pickle.UnpicklingError,
+            KeyError,
+            TypeError,
+            RuntimeError,
+            EOFError,
+        ) as error:
+            raise ModelFileError(
+                f"{self.path}: wanted the state of a fit, as its keyword checkpoint leaves it; {again}"
+            ) from error
+        for name, now in self.about.items():
+            if was.get(name) != now:
+                raise ModelFileError(
+                    f"{self.path}: holds another fit ({name} was {was.get(name)}, now {now}); {again}, or "
+                    "name another file"
+                )
+
+
+class BestWeights(Checkpoint):
+    """
+    Remember the weights of the epoch with the least of a metric.
+
+    Parameters
+    ----------
+    monitor : str
+        Which; it is known after each validation.
+    """
+
+    def __init__(self, monitor: str) -> None:
+        self.monitor = monitor
+        self.least = float("inf")
+        self.weights: dict[str, Tensor] = {}
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """
+        Compare.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            Has the metric, the same in all processes.
+        pl_module : LightningModule
+            Has the weights.
+        """
+        if (now := float(trainer.callback_metrics[self.monitor])) < self.least:
+            self.least = now
+            self.weights = {
+                name: value.detach().cpu().clone() for name, value in pl_module.state_dict().items()
+            }
+
+    def state_dict(self) -> dict[str, Any]:
+        """
+        Give what is remembered.
+
+        Returns
+        -------
+        dict
+            Numbers and tensors.
+        """
+        return {"least": self.least, "weights": self.weights}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """
+        Take it back.
+
+        Parameters
+        ----------
+        state_dict : dict
+            What `state_dict` gave.
+        """
+        self.least, self.weights = state_dict["least"], state_dict["weights"]
