@@ -63,10 +63,21 @@ def test_what_was_scored_can_be_scored_again(tmp_path: Path) -> None:
     assert pd.read_csv(tmp_path / "maps" / "maps.csv")["id"].str.startswith("2-").all()
 
 
-def test_a_fit_that_goes_astray_leaves_nothing(tmp_path: Path) -> None:
-    astray = SepVAE(**QUICK, learning_rate=1e12)
-    with pytest.raises(TrainingError):
-        fit_run(astray, source(0), source(1), tmp_path / "run", about_data={}, say=lambda _: None)
+def test_a_fit_that_goes_astray_leaves_the_ids_of_its_last_steps(tmp_path: Path) -> None:
+    astray, run = SepVAE(**QUICK, learning_rate=1e12, batch_size=20), tmp_path / "run"
+    with pytest.raises(
+        TrainingError, match=r"in epoch 0, step \d, with samples 0-.* lower learning_rate"
+    ) as error:
+        fit_run(astray, source(0), source(1), run, about_data={}, say=lambda _: None)
+    last = pd.read_csv(run / "diverged.csv")
+    assert last["id"].tolist() == sum(error.value.batches.values(), [])
+    assert set(last["step"]) == set(range(last["step"].max() + 1))
+    assert not (run / "model").exists()
+
+
+def test_a_fit_that_fails_before_there_is_anything_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="batch_size"):
+        fit_run(SepVAE(**QUICK, batch_size=2), source(0), source(1), tmp_path / "run", about_data={})
     assert list(tmp_path.iterdir()) == []
 
 

@@ -32,7 +32,7 @@ def test_what_says_nothing_for_five_epochs_is_named(what, value, named):
 
 def test_a_critic_that_was_never_better_than_chance_is_named():
     history = epochs(20, critic_loss=2 * np.log(2))
-    assert "no better than chance" in collapses(history, WEIGHTS)["critic"]
+    assert "at chance" in collapses(history, WEIGHTS)["critic"]
     assert collapses(history[:19], WEIGHTS) == {}
     assert collapses(epochs(1) + history, WEIGHTS) == {}
 

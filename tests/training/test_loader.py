@@ -1,4 +1,5 @@
 import os
+import signal
 import warnings
 
 import numpy as np
@@ -281,5 +282,19 @@ def break_at_seven(rows):
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_what_breaks_in_a_worker_is_heard_of(num_workers):
     source = StreamSource(break_at_seven, (1, 4, 3), np.zeros(23))
-    with pytest.raises(DataError, match=r"seven\.png: could be read before"):
+    with pytest.raises(DataError) as caught:
         list(epochs(source, num_workers=num_workers))
+    assert str(caught.value) == "seven.png: could be read before"
+
+
+def die_at_seven(rows):
+    if 7 in rows:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return IMAGES[rows]
+
+
+@WORKERS
+def test_a_worker_that_is_killed_is_heard_of():
+    source = StreamSource(die_at_seven, (1, 4, 3), np.zeros(23))
+    with pytest.raises(DataError, match="a process that reads was killed, perhaps for want of memory"):
+        list(epochs(source, num_workers=1))

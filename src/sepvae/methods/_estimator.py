@@ -132,7 +132,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         self.residualizer_: Residualizer | None = None
         self.scaler_: TableScaler | None = None
         if isinstance(source, ArraySource) and source.x.ndim == 2:
-            source = ArraySource(self._standardised(source.x, covariates, y, parts[0]), labels)
+            source = ArraySource(self._standardised(source.x, covariates, y, parts[0]), labels, ids=source.ids)
         self._learn(source, y, parts, seed)
         self._order = order  # last: what has it is fitted
         return self
@@ -357,7 +357,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
     ) -> tuple[Source, AnyArray, AnyArray, pd.DataFrame | None]:
         """Bring any kind of data to a source, labels, groups and covariates; learn its shape."""
         features, covariates = parted(X, covariate_names(self.residualise))
-        grid = X.grid if is_source(X) else None
+        grid, ids = (X.grid, X.ids) if is_source(X) else (None, None)
         if is_source(X):
             y, groups = X.labels, X.groups
             if not isinstance(X, ArraySource):
@@ -374,7 +374,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
             checks = {"dtype": np.float64, "ensure_all_finite": False, "ensure_min_samples": 2}
             X, labels = validate_data(self, X, y, **checks)
         groups = None if groups is None else column_or_1d(groups)
-        source = ArraySource(X, labels, groups=groups, grid=grid)
+        source = ArraySource(X, labels, ids=ids, groups=groups, grid=grid)
         return source, source.labels, source.groups, covariates
 
     def _input(self, X: Any) -> Source:

@@ -10,28 +10,53 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from sklearn.base import clone
 
 from sepvae.batch import Source, at_once, chunks
 from sepvae.checks import order_labels
 from sepvae.codes import attribute_kind, code_columns
 from sepvae.data.measures import measure_source
-from sepvae.errors import DataError
+from sepvae.errors import DataError, TrainingError
 from sepvae.evaluation.correlations import salient_correlations
 from sepvae.evaluation.scores import score_codes
-from sepvae.files import write_whole
+from sepvae.files import read_file, remove_asides, write_whole
 from sepvae.inspection import Inspection, inspect
 from sepvae.methods._estimator import ContrastiveEstimator
 from sepvae.methods._examples import make_examples, make_thumbnails
 from sepvae.methods._removal import judge_run
 from sepvae.report.page import write_report
+from sepvae.runs.claiming import (
+    STATE,
+    check_same_fit,
+    claimed,
+    is_begun,
+    is_finished,
+    nothing_useless,
+    use_threads,
+)
 from sepvae.runs.drawing import draw
-from sepvae.runs.folder import check_new_run, write_arrays, write_recipe, write_table, write_versions
+from sepvae.runs.folder import (
+    check_new_run,
+    differing_versions,
+    read_recipe,
+    read_scores,
+    write_arrays,
+    write_recipe,
+    write_table,
+    write_versions,
+)
 from sepvae.runs.maps import can_map, write_maps
 from sepvae.runs.scoring import described, encoded, reconstruction_errors
 from sepvae.training.callbacks import MetricsFile
 
-NOT_IN_RECIPE = ("progress_bar", "num_workers", "logger", "callbacks")  # they change nothing of the result
+NOT_IN_RECIPE = (
+    "progress_bar",
+    "num_workers",
+    "checkpoint",
+    "logger",
+    "callbacks",
+)  # they change nothing of the result
 
 Say = Callable[[str], None]
 
@@ -47,6 +72,7 @@ def fit_run(
     measures: pd.DataFrame | None = None,
     command: Sequence[str] | None = None,
     n_permutations: int = 100,
+    resume: bool = False,
     say: Say = print,
 ) -> pd.DataFrame | None:
     """
@@ -61,7 +87,7 @@ def fit_run(
     train, test : Source
         What is fitted on, and what is scored.
     out : str or Path
-        The run folder; it must not exist.
+        The run folder; it must not exist, but for `resume`.
     about_data : dict
         What repeats the reading of the data; it goes into `recipe.yaml`.
     kinds : mapping, default=None
@@ -72,6 +98,9 @@ def fit_run(
         What was typed, for the page to say how to repeat it.
     n_permutations : int, default=100
         Shuffles behind each p-value.
+    resume : bool, default=False
+        Go on where an earlier start in this folder was stopped, after its last finished epoch, with as many
+        threads. It ends with the same numbers as if it had never been stopped. Where there is none, begin.
     say : callable, default=print
         Told what is being done.
 
@@ -83,61 +112,102 @@ def fit_run(
     Raises
     ------
     RunFolderError
-        If the folder exists.
+        If the folder exists, or, with `resume`, holds another fit, or one that is at work.
     DataError
         If the data or a keyword cannot be used as it is.
+    TrainingError
+        If a loss term is no longer finite; the state after the last epoch, and `diverged.csv` with the ids of
+        the last steps, stay.
     """
     run, started = Path(out), time.monotonic()
+    model = clone(model)
+    if "checkpoint" in model.get_params():  # all but linear methods
+        model.set_params(checkpoint=run / STATE)
     if not model.is_first_process():
-        clone(model).fit(train)
+        model.fit(train)
         return None
     if getattr(model, "target", "group") != "group":
         raise DataError(
             f"target: wanted group for a run folder, got {model.target}; severities are fitted in Python, by "
             "SepVAE(target='severity').fit(X, y)"
         )
-    check_new_run(run)
+    if not resume:
+        check_new_run(run)
+    begun = is_begun(run)
     classes, order = order_labels(np.asarray(train.labels), model.background)
     background, target = classes[order].tolist()
-    model = clone(model).set_params(background=background)
+    model.set_params(background=background)
     kind_of = {str(name): attribute_kind(values) for name, values in train.attributes.items()}
     kind_of |= dict(kinds or {})
-    say("checking the data")
-    inspection = _inspect(train, test, measures, kind_of, model)
-    if about_data.get("resample"):
-        inspection = inspection.on_one_grid()
     recipe: dict[str, Any] = {
         "data": about_data | {"fingerprint": fingerprint(train, test)},
         "attributes": kind_of,
         "method": type(model).__name__,
         "keywords": {k: v for k, v in model.get_params().items() if k not in NOT_IN_RECIPE},
         "protocol": {"n_permutations": n_permutations, "scored_on": "test"},
+        "threads": torch.get_num_threads(),
     }
     if command:
         recipe["command"] = list(command)
-    run.mkdir(parents=True)
-    write_recipe(run, recipe)
-    write_versions(run)
-    write_whole(run / "check.json", json.dumps(inspection.to_dict(), indent=2) + "\n")
-    _say_findings(inspection, say)
+    if begun:
+        check_same_fit(run, recipe)
+    with claimed(run):
+        if begun and is_finished(run):
+            say(f"{run} is finished")
+            shutil.rmtree(run / STATE.parent, ignore_errors=True)
+            return read_scores(run)
+        with nothing_useless(run):
+            if begun:
+                recipe |= _go_on(run, say)
+            else:
+                write_recipe(run, recipe)
+                write_versions(run)
+            with use_threads(recipe["threads"]):
+                say("checking the data")
+                inspection = _inspect(train, test, measures, kind_of, model)
+                if about_data.get("resample"):
+                    inspection = inspection.on_one_grid()
+                write_whole(run / "check.json", json.dumps(inspection.to_dict(), indent=2) + "\n")
+                _say_findings(inspection, say)
+                say(f"background {background}, target {target}; fitting on {len(train)} samples")
+                _fit(model, train, run)
+                fitted = time.monotonic()
+                how: dict[str, Any] = {"kinds": kind_of, "n_permutations": n_permutations, "say": say}
+                scores = finish_run(model, train, test, run, **how)
+            seconds = {"fit": round(fitted - started, 1), "all": round(time.monotonic() - started, 1)}
+            write_recipe(run, recipe | {"seconds": seconds})
+            write_report(run)
+            shutil.rmtree(run / STATE.parent, ignore_errors=True)
+    return scores
 
-    say(f"background {background}, target {target}; fitting on {len(train)} samples")
-    if "callbacks" in model.get_params():
+
+def _go_on(run: Path, say: Say) -> dict[str, Any]:
+    """Make an earlier start's folder ready; give what its recipe has of its own."""
+    remove_asides(run)
+    old = read_recipe(run)
+    epochs = read_file(run / "metrics.csv", lambda path: len(pd.read_csv(path))) or 0
+    say(f"going on with {run}, after {epochs} epochs" if epochs else f"going on with {run}, from the start")
+    if changed := differing_versions(run):
+        say(f"take care: begun with {changed}, so that numbers may differ in their last digits")
+    return {name: old[name] for name in ("threads", "command") if name in old}
+
+
+def _fit(model: ContrastiveEstimator, train: Source, run: Path) -> None:
+    """Fit, or go on to fit; leave the model, or what is left of one that went astray."""
+    if "checkpoint" in model.get_params():
+        (run / STATE).parent.mkdir(exist_ok=True)
         model.set_params(callbacks=[*(model.callbacks or []), MetricsFile(run / "metrics.csv")])
     try:
         model.fit(train)
-    except KeyboardInterrupt:
-        raise  # what was learnt so far stays to be looked at
-    except Exception:  # nothing that could be used
-        shutil.rmtree(run)
-        raise
-    fitted = time.monotonic()
+    except TrainingError as error:
+        steps = [(step, name) for step, names in error.batches.items() for name in names]
+        write_table(run / "diverged.csv", pd.DataFrame(steps, columns=["step", "id"]))
+        message = f"{error}; all samples of the last steps are in {run / 'diverged.csv'}"
+        raise TrainingError(message, error.batches) from None
+    if (history := getattr(model, "history_", None)) is not None:
+        write_table(run / "metrics.csv", history)  # where all epochs had been gone through before
+    shutil.rmtree(run / "model", ignore_errors=True)  # of an earlier start
     model.save(run / "model")
-    scores = finish_run(model, train, test, run, kinds=kind_of, n_permutations=n_permutations, say=say)
-    recipe["seconds"] = {"fit": round(fitted - started, 1), "all": round(time.monotonic() - started, 1)}
-    write_recipe(run, recipe)
-    write_report(run)
-    return scores
 
 
 def finish_run(

@@ -14,6 +14,7 @@ import yaml
 from sepvae.errors import RunFolderError
 from sepvae.files import read_file, read_table, write_whole
 
+FORMAT = 1  # of run folders; those before it was written down are of this one, too
 PACKAGES = (
     *("sepvae", "torch", "lightning", "numpy", "scipy", "scikit-learn", "pandas", "pillow", "matplotlib"),
     *("plotly", "safetensors", "nibabel", "nilearn", "zarr"),
@@ -35,8 +36,10 @@ def check_new_run(run: Path) -> None:
         If it exists.
     """
     if run.exists():
+        half = (run / "recipe.yaml").is_file() and not (run / "report.html").is_file()
+        go_on = "; --resume goes on with what was begun there" * half
         raise RunFolderError(
-            f"{run}: wanted a new run folder, but it exists; choose another --out, or remove it"
+            f"{run}: wanted a new run folder, but it exists; choose another --out, or remove it{go_on}"
         )
 
 
@@ -90,13 +93,17 @@ def read_recipe(run: str | Path) -> dict[str, Any]:
     Raises
     ------
     RunFolderError
-        If there is none, or it is damaged.
+        If there is none, or it is damaged, or of a newer version.
     """
     recipe = read_file(
         Path(run) / "recipe.yaml", lambda path: dict(yaml.safe_load(path.read_text(encoding="utf-8")))
     )
     if recipe is None:
         raise RunFolderError(f"{run}: wanted a run folder with recipe.yaml, as `sepvae fit` leaves it")
+    if (found := recipe.get("format", FORMAT)) != FORMAT:
+        raise RunFolderError(
+            f"{run}: its recipe.yaml is of format {found}, this sepvae reads format {FORMAT}; update sepvae"
+        )
     return recipe
 
 
@@ -111,7 +118,8 @@ def write_recipe(run: Path, recipe: dict[str, Any]) -> None:
     recipe : dict
         Its parts; what YAML has no words for is written as text.
     """
-    write_whole(run / "recipe.yaml", yaml.safe_dump(_plain(recipe), sort_keys=False))
+    recipe = {"format": FORMAT, **recipe}
+    write_whole(run / "recipe.yaml", yaml.safe_dump(plain(recipe), sort_keys=False))
 
 
 def write_versions(run: Path) -> None:
@@ -123,8 +131,53 @@ def write_versions(run: Path) -> None:
     run : Path
         The run folder.
     """
-    versions = {"python": python_version(), **{name: version(name) for name in PACKAGES}}
-    write_whole(run / "versions.json", json.dumps(versions, indent=2) + "\n")
+    write_whole(run / "versions.json", json.dumps(_versions(), indent=2) + "\n")
+
+
+def differing_versions(run: Path) -> str:
+    """
+    Say which versions are no longer those of `versions.json`.
+
+    Parameters
+    ----------
+    run : Path
+        The run folder.
+
+    Returns
+    -------
+    str
+        Such as "torch 2.12.0 (now 2.13.0)"; empty where all are the same, or nothing is known.
+    """
+    old = read_file(run / "versions.json", lambda path: dict(json.loads(path.read_text(encoding="utf-8"))))
+    now = _versions()
+    pairs = [(name, was, now[name]) for name, was in (old or now).items() if was != now.get(name, was)]
+    return ", ".join(f"{name} {was} (now {is_now})" for name, was, is_now in pairs)
+
+
+def read_scores(run: Path) -> pd.DataFrame:
+    """
+    Read the scores of a run folder.
+
+    Parameters
+    ----------
+    run : Path
+        The run folder.
+
+    Returns
+    -------
+    DataFrame
+        As in `scores.csv`.
+
+    Raises
+    ------
+    RunFolderError
+        If there are none, or they are damaged.
+    """
+    words = ["space", "attribute", "population", "metric"]
+    scores = read_file(run / "scores.csv", lambda path: read_table(path, words))
+    if scores is None:
+        raise RunFolderError(f"{run}: wanted a run folder with scores.csv, as `sepvae fit` leaves it")
+    return scores
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
@@ -157,12 +210,28 @@ def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
     write_whole(path, buffer.getvalue())
 
 
-def _plain(value: Any) -> Any:
-    """Values that YAML has words for: no arrays' own numbers, no modules."""
+def plain(value: Any) -> Any:
+    """
+    Put a value as YAML has words for it: no arrays' own numbers, no modules.
+
+    Parameters
+    ----------
+    value : object
+        Of a recipe.
+
+    Returns
+    -------
+    object
+        As `read_recipe` gives it again.
+    """
     if isinstance(value, dict):
-        return {str(key): _plain(inner) for key, inner in value.items()}
+        return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
+        return [plain(inner) for inner in value]
     if isinstance(value, np.generic):
         return value.item()
     return value if value is None or isinstance(value, str | int | float | bool) else type(value).__name__
+
+
+def _versions() -> dict[str, str]:
+    return {"python": python_version(), **{name: version(name) for name in PACKAGES}}

@@ -48,8 +48,8 @@ def collapses(history: Sequence[Mapping[str, float]], weights: Mapping[str, floa
         losses = [epoch.get("train_critic_loss", math.nan) for epoch in history]
         if len(losses) >= EPOCHS_OF_CRITIC and min(losses) > CHANCE - MARGIN:
             found["critic"] = (
-                f"the critic is no better than chance: its loss was above {CHANCE - MARGIN:.3f} in all of "
-                f"{len(losses)} epochs, so that nothing holds common and salient codes apart; train longer, or "
+                f"the critic is at chance: its loss was above {CHANCE - MARGIN:.3f} in all "
+                f"{len(losses)} epochs, so that nothing holds both codes apart; train longer, or "
                 "with larger batches"
             )
         elif max(losses[-EPOCHS:]) < PERFECT:

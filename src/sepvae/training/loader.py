@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sepvae.batch import AnyArray, Source, chunks
 from sepvae.data.parallel import forking, n_cores
-from sepvae.errors import DataError
+from sepvae.errors import DataError, SepVAEError
 
 Loader = DataLoader[tuple[Tensor, Tensor]]
 MAX_WORKERS = 8
@@ -22,11 +22,33 @@ MIN_PER_GROUP = 2  # the critic pairs codes of different images, in every group
 
 
 class _Loader(Loader):
-    """A loader whose workers are forked."""
+    """A loader whose workers are forked, and whose errors are as if it had none."""
 
     def __iter__(self) -> Any:
         with forking():
-            return super().__iter__()
+            return _Plainly(super().__iter__())
+
+
+class _Plainly(Iterator[tuple[Tensor, Tensor]]):
+    """Batches of workers, whose errors come without the traceback that torch makes part of the message."""
+
+    def __init__(self, batches: Iterator[tuple[Tensor, Tensor]]) -> None:
+        self.batches = batches
+
+    def __next__(self) -> tuple[Tensor, Tensor]:
+        try:
+            return next(self.batches)
+        except SepVAEError as error:
+            _, told, message = str(error).rstrip().rpartition(f"{type(error).__name__}: ")
+            if not told:
+                raise
+            raise type(error)(message) from None
+        except RuntimeError as error:
+            if "exited unexpectedly" not in str(error) and "is killed by signal" not in str(error):
+                raise
+            raise DataError(
+                "a process that reads was killed, perhaps for want of memory; free some, or try num_workers=0"
+            ) from error
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,184 @@
+"""One fit at a time in a run folder, and what it finds there of an earlier start."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from threadpoolctl import threadpool_limits
+
+from sepvae.errors import RunFolderError
+from sepvae.files import ASIDE
+from sepvae.runs.folder import plain, read_recipe
+
+LOCK = ".lock"
+STATE = Path("checkpoints") / "last.ckpt"  # all that a fit needs to go on
+# What makes two fits the same, in a recipe.
+SAME = ("method", "keywords", "data", "attributes", "protocol")
+
+
+@contextmanager
+def claimed(run: Path) -> Iterator[None]:
+    """
+    Make a run folder if there is none, and keep other fits out of it; the lock ends with its process.
+
+    Parameters
+    ----------
+    run : Path
+        The folder.
+
+    Yields
+    ------
+    None
+        While it is this process's.
+
+    Raises
+    ------
+    RunFolderError
+        If another fit is at work in it.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(run / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RunFolderError(
+            f"{run}: another fit is at work in it; wait for its end, or choose another --out"
+        ) from None
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # where an open file cannot be removed, it stays
+            (run / LOCK).unlink()
+        lock.release()
+
+
+def is_begun(run: Path) -> bool:
+    """
+    Say whether there is an earlier start of a fit, finished or not.
+
+    Parameters
+    ----------
+    run : Path
+        The folder.
+
+    Returns
+    -------
+    bool
+        False for a folder that is not there, or holds next to nothing.
+
+    Raises
+    ------
+    RunFolderError
+        If it holds anything else.
+    """
+    if (run / "recipe.yaml").is_file():
+        return True
+    others = [path.name for path in run.iterdir()] if run.exists() else []
+    if strange := [name for name in others if name != LOCK and not ASIDE.fullmatch(name)]:
+        raise RunFolderError(
+            f"{run}: wanted a new folder, or a fit to go on with, but it holds {strange[0]}, no recipe.yaml"
+        )
+    return False
+
+
+def is_finished(run: Path) -> bool:
+    """
+    Say whether a fit has come to its end.
+
+    Parameters
+    ----------
+    run : Path
+        The run folder.
+
+    Returns
+    -------
+    bool
+        True if its page, the last file, is there.
+    """
+    return "seconds" in read_recipe(run) and (run / "report.html").is_file()
+
+
+def check_same_fit(run: Path, recipe: dict[str, Any]) -> None:
+    """
+    See that a run folder was begun with the same data and keywords.
+
+    Parameters
+    ----------
+    run : Path
+        The run folder.
+    recipe : dict
+        What is asked for now.
+
+    Raises
+    ------
+    RunFolderError
+        If it was not; it says in what.
+    """
+    old, now = read_recipe(run), plain(recipe)
+    for part in SAME:
+        was, asked = old.get(part), now.get(part)
+        if was == asked:
+            continue
+        if isinstance(was, dict) and isinstance(asked, dict):
+            part, was, asked = next(
+                (f"{part}: {name}", was.get(name), asked.get(name))
+                for name in {**was, **asked}
+                if was.get(name) != asked.get(name)
+            )
+        raise RunFolderError(
+            f"{run}: was begun with another fit ({part} was {was}, now {asked}); choose another --out"
+        )
+
+
+@contextmanager
+def nothing_useless(run: Path) -> Iterator[None]:
+    """
+    Remove a run folder if what goes on in it fails before there is anything to go on from.
+
+    Parameters
+    ----------
+    run : Path
+        The run folder.
+
+    Yields
+    ------
+    None
+        While the fit goes on.
+    """
+    try:
+        yield
+    except BaseException:
+        if not any((run / kept).exists() for kept in (STATE, "model", "diverged.csv")):
+            shutil.rmtree(run, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def use_threads(n: int | None) -> Iterator[None]:
+    """
+    Compute with this number of threads for a while: sums have another order, and last digit, with another.
+
+    Parameters
+    ----------
+    n : int or None
+        How many; None leaves it as it is.
+
+    Yields
+    ------
+    None
+        Afterwards all is as it was found.
+    """
+    before = torch.get_num_threads()
+    if n is None or n == before:
+        yield
+        return
+    try:
+        with threadpool_limits(n):
+            torch.set_num_threads(n)
+            yield
+    finally:
+        torch.set_num_threads(before)
