@@ -1,11 +1,13 @@
 """Models on disk: what comes back, and what is refused."""
 
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from torch import nn
 
 import sepvae
@@ -83,7 +85,6 @@ def copy_with(saved: Path, folder: Path, **changes: object) -> Path:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 2}, "wanted format 1, got 2"),
         (
             {"class": "os.system"},
             "wanted one of SepVAE, ConVAE, MMcVAE, ContrastivePCA, got class 'os.system'",
@@ -101,12 +102,50 @@ def test_changed_files_are_refused(
         sepvae.load(copy_with(saved, tmp_path / "changed", **changes))
 
 
-@pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
-def test_half_a_file_is_refused(saved: Path, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("model.json", "damaged"), ("model.safetensors", "not those that were saved; copy the folder again")],
+)
+def test_half_a_file_is_refused(saved: Path, tmp_path: Path, name: str, message: str) -> None:
     path = copy_with(saved, tmp_path / "half") / name
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(ModelFileError, match="damaged"):
+    with pytest.raises(ModelFileError, match=message):
         sepvae.load(path.parent)
+
+
+def test_one_bit_of_the_weights_is_missed(saved: Path, tmp_path: Path) -> None:
+    path = copy_with(saved, tmp_path / "flipped") / "model.safetensors"
+    weights = bytearray(path.read_bytes())
+    weights[-5] ^= 1
+    path.write_bytes(weights)
+    with pytest.raises(ModelFileError, match=r"the weights are not those that were saved; copy the folder"):
+        sepvae.load(path.parent)
+
+
+def test_the_checksum_is_that_of_the_file(saved: Path) -> None:
+    about = json.loads((saved / "model.json").read_text())
+    assert about["sha256"] == sha256((saved / "model.safetensors").read_bytes()).hexdigest()
+
+
+def test_weights_are_read_once(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: opened.append(path.name) or read(path))
+    sepvae.load(saved)
+    assert sorted(opened) == ["model.json", "model.safetensors"]
+
+
+def test_a_checksum_may_be_missing_in_the_first_format_only(saved: Path, tmp_path: Path) -> None:
+    first = sepvae.load(copy_with(saved, tmp_path / "first", format=1, sha256=None))
+    np.testing.assert_array_equal(first.transform(IMAGES), sepvae.load(saved).transform(IMAGES))
+    with pytest.raises(ModelFileError, match="format 2 without a checksum"):
+        sepvae.load(copy_with(saved, tmp_path / "second", sha256=None))
+
+
+def test_loading_leaves_the_global_generator_as_found(saved: Path) -> None:
+    state = torch.get_rng_state()
+    sepvae.load(saved)
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:

@@ -1,27 +1,42 @@
 """Fitted estimators on disk: weights as safetensors, keywords and what was fitted on the way in as JSON."""
 
 import json
+from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load as arrays_of
+from safetensors.numpy import save
 
 import sepvae
+from sepvae.batch import AnyArray
 from sepvae.data.residuals import Residualizer
 from sepvae.data.tables import TableScaler
 from sepvae.errors import DataError, ModelFileError
 from sepvae.files import whole_folder, write_whole
 from sepvae.grid import Grid
+from sepvae.methods._stored import (
+    About,
+    check_arrays,
+    check_keywords,
+    check_values,
+    shapes_beside,
+    shapes_learnt,
+)
 
 if TYPE_CHECKING:
     from torch import nn
 
     from sepvae.methods._estimator import ContrastiveEstimator
 
-FORMAT = 1
+FORMAT = 2  # 1 had no checksum of the weights
 WEIGHTS, ABOUT = "model.safetensors", "model.json"
+MOST_TEXT = 2**26  # bytes of JSON: the names of a million features
 
 
 def save_model(estimator: "ContrastiveEstimator", folder: Path) -> Path:
@@ -71,8 +86,10 @@ def save_model(estimator: "ContrastiveEstimator", folder: Path) -> Path:
     if estimator.grid_ is not None:
         of_grid, about["grid"] = estimator.grid_.state()
         arrays |= {f"grid.{k}": np.ascontiguousarray(v) for k, v in of_grid.items()}
+    weights = save(arrays)
+    about["sha256"] = sha256(weights).hexdigest()
     with whole_folder(folder) as whole:
-        write_whole(whole / WEIGHTS, save(arrays))
+        write_whole(whole / WEIGHTS, weights)
         write_whole(whole / ABOUT, json.dumps(about, indent=2, default=_plain) + "\n")
     return folder
 
@@ -97,6 +114,8 @@ def load(path: str | Path, *, network: "tuple[nn.Module, nn.Module] | None" = No
     ------
     ModelFileError
         If the folder holds no model, or one that is damaged or newer than this program.
+    DataError
+        If the model was fitted with the user's own modules, and these are missing or do not fit.
 
     Examples
     --------
@@ -104,58 +123,67 @@ def load(path: str | Path, *, network: "tuple[nn.Module, nn.Module] | None" = No
     Traceback (most recent call last):
     sepvae.errors.ModelFileError: no/such/folder: wanted a folder with model.json and model.safetensors
     """
-    folder = Path(path)
-    if not (folder / ABOUT).is_file() and (folder / "model" / ABOUT).is_file():
-        folder = folder / "model"
-    about, arrays = _read(folder)
-    method = _find_class(about["class"], folder)
+    folder, about, arrays = _read(Path(path))
+    method = _find_class(about.method, folder)
     try:
-        estimator: ContrastiveEstimator = method(**about["keywords"])
-        _restore(estimator, about, arrays, network)
-    except DataError:  # of the user's own modules
-        raise
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise ModelFileError(f"{folder / ABOUT} is damaged ({error!r}); save the model again") from error
-    except RuntimeError as error:
+        estimator = _unlearnt(method, about, arrays)
+    except (DataError, ModelFileError) as error:
+        raise ModelFileError(f"{folder} is damaged ({_line(error)}); save the model again") from error
+    if (own := getattr(estimator, "network", "") is None) and network is None:
+        raise DataError(
+            "the model was fitted with modules of your own; give them again: network=(encoder, decoder)"
+        )
+    if own:
+        estimator.set_params(network=network)
+    try:
+        _learn_again(estimator, about, arrays)
+    except (DataError, ModelFileError, RuntimeError) as error:  # torch's, of dimensions that it cannot have
+        if own and isinstance(error, DataError):
+            raise
         raise ModelFileError(
-            f"{folder / WEIGHTS}: weights do not fit the network that {ABOUT} names"
+            f"{folder / WEIGHTS}: weights do not fit the network that {ABOUT} names ({_line(error)})"
         ) from error
     return estimator
 
 
-def _restore(
-    estimator: "ContrastiveEstimator",
-    about: dict[str, Any],
-    arrays: dict[str, Any],
-    network: "tuple[nn.Module, nn.Module] | None",
-) -> None:
-    """Give an estimator back what `fit` had set."""
-    if "network" in about["keywords"] and about["keywords"]["network"] is None:
-        if network is None:
-            raise DataError(
-                "the model was fitted with modules of your own; give them again: network=(encoder, decoder)"
-            )
-        estimator.set_params(network=network)
-    estimator.classes_ = np.array(about["classes"])
-    order = np.array(about["order"])
-    estimator.background_ = estimator.classes_[order[0]]
-    estimator.sample_shape_ = tuple(about["sample_shape"])
-    about_grid = about.get("grid")
-    estimator.grid_ = Grid.from_state(_part(arrays, "grid."), about_grid) if about_grid else None
-    scaler, weights = _part(arrays, "scaler."), _part(arrays, "module.")
-    estimator.scaler_ = TableScaler.from_state(scaler, about["features"]) if scaler else None
-    residuals, told = _part(arrays, "residuals."), about.get("residuals")
-    estimator.residualizer_ = Residualizer.from_state(residuals, told, about["features"]) if told else None
-    if estimator.scaler_ is not None:
-        estimator.n_features_in_ = estimator.sample_shape_[0]
-    if about["features"]:
-        estimator.feature_names_in_ = np.array(about["features"], dtype=object)
-    seen_shape = (int(scaler["kept"].sum()),) if scaler else estimator.sample_shape_
+def _unlearnt(method: Any, about: About, arrays: Mapping[str, AnyArray]) -> "ContrastiveEstimator":
+    """Give an estimator with all that `fit` had set, but for what it had learnt and the grid."""
+    check_keywords(about.keywords, method().get_params(deep=False))
+    # How and where a model was fitted, such as with how many processes, is not for its file to say.
+    estimator: ContrastiveEstimator = method(
+        **{name: value for name, value in about.keywords.items() if name not in method.not_saved}
+    )
+    check_values(estimator)
+    beside = {name: array for name, array in arrays.items() if not name.startswith("module.")}
+    check_arrays(beside, shapes_beside(about, beside))
+    estimator.classes_ = np.array(about.classes)
+    estimator.background_ = estimator.classes_[about.order[0]]
+    estimator.sample_shape_, estimator.grid_ = tuple(about.sample_shape), None
+    scaler, residuals = _part(arrays, "scaler."), _part(arrays, "residuals.")
+    estimator.scaler_ = TableScaler.from_state(scaler, about.features) if scaler else None
+    estimator.residualizer_ = None
+    if about.residuals is not None:
+        told = about.residuals.model_dump()
+        estimator.residualizer_ = Residualizer.from_state(residuals, told, about.features)
+    if scaler:
+        estimator.n_features_in_ = about.sample_shape[0]
+    if about.features:
+        estimator.feature_names_in_ = np.array(about.features, dtype=object)
+    return estimator
+
+
+def _learn_again(estimator: "ContrastiveEstimator", about: About, arrays: Mapping[str, AnyArray]) -> None:
+    """Give an estimator back what it had learnt, if that fits."""
+    weights, scaler = _part(arrays, "module."), estimator.scaler_
+    seen_shape = estimator.sample_shape_ if scaler is None else (int(scaler.kept_.sum()),)
+    check_arrays(weights, shapes_learnt(estimator, weights, seen_shape))
+    if about.grid is not None:
+        estimator.grid_ = Grid.from_state(_part(arrays, "grid."), about.grid.model_dump())
     estimator._set_state(weights, seen_shape)
-    estimator._order = order
+    estimator._order = np.array(about.order)
 
 
-def _part(arrays: dict[str, Any], prefix: str) -> dict[str, Any]:
+def _part(arrays: Mapping[str, AnyArray], prefix: str) -> dict[str, AnyArray]:
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
@@ -165,25 +193,68 @@ def _find_class(name: str, folder: Path) -> Any:
 
     if name not in methods.METHODS:
         known = ", ".join(methods.METHODS)
-        raise ModelFileError(f"{folder / ABOUT}: wanted one of {known}, got class {name!r}")
+        raise ModelFileError(f"{folder / ABOUT}: wanted one of {known}, got class {_line(repr(name))}")
     return getattr(methods, name)
 
 
-def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    if not ((folder / ABOUT).is_file() and (folder / WEIGHTS).is_file()):
-        raise ModelFileError(f"{folder}: wanted a folder with {ABOUT} and {WEIGHTS}")
+def _read(folder: Path) -> tuple[Path, About, dict[str, AnyArray]]:
+    """Read each file once, here or in `model/`; what is used is what was compared with the checksum."""
     try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        arrays = load_file(folder / WEIGHTS)
-    except (ValueError, SafetensorError) as error:
+        if not (folder / ABOUT).is_file() and (folder / "model" / ABOUT).is_file():
+            folder = folder / "model"
+        if not ((folder / ABOUT).is_file() and (folder / WEIGHTS).is_file()):
+            raise ModelFileError(f"{folder}: wanted a folder with {ABOUT} and {WEIGHTS}")
+        if (size := (folder / ABOUT).stat().st_size) > MOST_TEXT:
+            raise ModelFileError(f"{folder / ABOUT}: wanted at most {MOST_TEXT} bytes, got {size}")
+        text, weights = (folder / ABOUT).read_bytes(), (folder / WEIGHTS).read_bytes()
+    except OSError as error:
+        raise ModelFileError(f"{folder}: the model cannot be read ({error.strerror})") from error
+    except MemoryError as error:
         raise ModelFileError(
-            f"{folder}: {ABOUT} or {WEIGHTS} is damaged ({error}); save the model again"
+            f"{folder / WEIGHTS}: the weights do not fit into this machine's memory"
         ) from error
-    if about.get("format") != FORMAT:
+    about = _about(text, folder / ABOUT)
+    if about.format > 1 and about.sha256 != sha256(weights).hexdigest():
         raise ModelFileError(
-            f"{folder / ABOUT}: wanted format {FORMAT}, got {about.get('format')}; a newer sepvae may read it"
+            f"{folder / WEIGHTS}: the weights are not those that were saved; copy the folder again"
         )
-    return about, arrays
+    try:
+        return folder, about, arrays_of(weights)
+    except (SafetensorError, ValueError, KeyError) as error:  # the last of a dtype that NumPy has not
+        raise ModelFileError(
+            f"{folder / WEIGHTS} is damaged ({_line(error)}); save the model again"
+        ) from error
+
+
+class _Version(BaseModel):
+    """What all formats have, newer ones too."""
+
+    model_config = ConfigDict(strict=True)
+    format: int
+
+
+def _about(text: bytes, path: Path) -> About:
+    try:
+        version = _Version.model_validate_json(text).format
+        if version > FORMAT:
+            raise ModelFileError(
+                f"{path}: written by a newer sepvae (format {version}, this program reads up to {FORMAT}); "
+                "update sepvae"
+            )
+        about = About.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = "".join(f"{part}: " for part in first["loc"][:1])
+        told = where + first["msg"].removeprefix("Value error, ").replace("Input should be ", "wanted ")
+        raise ModelFileError(f"{path} is damaged ({_line(told)}); save the model again") from error
+    if version < 1 or (version > 1 and about.sha256 is None):
+        raise ModelFileError(f"{path} is damaged (format {version} without a checksum); save the model again")
+    return about
+
+
+def _line(told: object) -> str:
+    """One line, whatever names a file has."""
+    return shorten(" ".join(str(told).split()), 300)
 
 
 def _plain(value: Any) -> Any:

@@ -164,8 +164,8 @@ def build_autoencoder(
         common, salient = encoder(sample_shape, common_dim), encoder(sample_shape, salient_dim)
         decode: nn.Module = decoder(sample_shape, latent_dim)
     else:
+        decode = _own_decoder(network[1], sample_shape, latent_dim)  # first: it is soon refused
         common, salient = (_own_encoder(network[0], sample_shape, dim) for dim in (common_dim, salient_dim))
-        decode = _own_decoder(network[1], sample_shape, latent_dim)
     classifier, critic = (
         SalientClassifier(salient_dim, n_groups),
         Critic(common_dim, salient_dim, critic_layers),

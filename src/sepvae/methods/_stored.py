@@ -1,0 +1,293 @@
+"""What a model's files may hold: anyone may have written them, so all is seen to fit before use."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
+from math import prod
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import nn
+from torch.random import fork_rng
+
+from sepvae.batch import AnyArray
+from sepvae.codes import Kind
+from sepvae.errors import ModelFileError
+from sepvae.methods._covariates import covariate_names
+from sepvae.networks.heads import Critic, SalientClassifier
+
+if TYPE_CHECKING:
+    from sepvae.methods._estimator import ContrastiveEstimator
+
+MOST_VALUES = 2**28  # of one sample: a network for images takes any size with the weights of a small one
+OF_FEATURES = ("scaler.mean", "scaler.scale", "residuals.coefficients")
+Side = Annotated[int, Field(ge=1, le=MOST_VALUES)]
+Three = Annotated[list[Side], Field(min_length=3, max_length=3)]
+Label = bool | int | Annotated[float, Field(allow_inf_nan=False)] | str
+Shapes = Mapping[str, tuple[tuple[int, ...], str]]  # and kinds of dtype, as NumPy names them
+
+
+class Part(BaseModel):
+    """Values of exactly these types."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class AboutResiduals(Part):
+    """What `Residualizer.state` says."""
+
+    kinds: dict[str, Kind]
+    levels: dict[str, Annotated[list[str], Field(min_length=1)]]
+
+    @property
+    def n_amounts(self) -> int:
+        """
+        Count the covariates that are no classes.
+
+        Returns
+        -------
+        int
+            None or more.
+        """
+        return len(self.kinds) - len(self.levels)
+
+    @model_validator(mode="after")
+    def _levels_of_classes(self) -> Self:
+        if list(self.levels) != [name for name, kind in self.kinds.items() if kind == "categorical"]:
+            raise ValueError("wanted levels of each categorical covariate")
+        return self
+
+
+class AboutGrid(Part):
+    """What `Grid.state` says."""
+
+    shape: Three
+    size: Three
+    axes: Annotated[str, Field(pattern="^[LRAPSI]{3}$")]
+
+    @model_validator(mode="after")
+    def _sizes_and_axes(self) -> Self:
+        if prod(self.shape) > MOST_VALUES:
+            raise ValueError(f"wanted at most {MOST_VALUES} voxels, got a grid of {self.shape}")
+        if any(len({*pair} & {*self.axes}) != 1 for pair in ("LR", "AP", "SI")):
+            raise ValueError(f"wanted three axes, got {self.axes!r}")
+        return self
+
+
+class About(Part):
+    """What `model.json` says."""
+
+    format: int
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    method: str = Field(alias="class")
+    keywords: dict[str, Any]
+    classes: Annotated[list[Label], Field(min_length=2, max_length=2)]
+    order: Annotated[list[int], Field(min_length=2, max_length=2)]
+    sample_shape: Annotated[list[Side], Field(min_length=1, max_length=8)]
+    features: list[str] | None = None
+    residuals: AboutResiduals | None = None
+    grid: AboutGrid | None = None
+
+    @model_validator(mode="after")
+    def _all_fits(self) -> Self:
+        if sorted(self.order) != [0, 1]:
+            raise ValueError("order: wanted 0 and 1, or 1 and 0")
+        if len({np.array(label).dtype.kind in "US" for label in self.classes}) == 2:
+            raise ValueError("classes: wanted labels of one type")
+        if self.classes[0] == self.classes[1] or np.array(self.classes).dtype == object:
+            raise ValueError("classes: wanted two labels")
+        if prod(self.sample_shape) > MOST_VALUES:
+            raise ValueError(f"sample_shape: wanted at most {MOST_VALUES} values")
+        if self.features is not None and [len(self.features)] != self.sample_shape:
+            raise ValueError("features: wanted as many names as sample_shape says")
+        if self.residuals and len(self.sample_shape) != 1:
+            raise ValueError("residuals: wanted none, for samples are no rows of a table")
+        if self.grid and self.grid.size != self.sample_shape[1:]:
+            raise ValueError(f"grid: wanted the size of a sample, {self.sample_shape[1:]}")
+        return self
+
+
+def check_keywords(keywords: Mapping[str, Any], known: Iterable[str]) -> None:
+    """
+    See that keywords are of this method, and of the types that a file can have.
+
+    Parameters
+    ----------
+    keywords : mapping of str to object
+        As the file has them.
+    known : iterable of str
+        Names that the method knows.
+
+    Raises
+    ------
+    ModelFileError
+        If one is not.
+    """
+    if unknown := sorted(set(keywords) - set(known)):
+        raise ModelFileError(
+            f"keywords: {unknown[0]!r} is none that this method has; a newer sepvae may know it"
+        )
+    for name, value in keywords.items():
+        words = isinstance(value, list) and all(isinstance(word, str) for word in value)
+        if not (value is None or words or isinstance(value, bool | int | float | str)):
+            raise ModelFileError(f"keywords: {name} is no number, no word and no list of words")
+
+
+def check_values(estimator: "ContrastiveEstimator") -> None:
+    """
+    See that an estimator's keywords have values that `fit` would take.
+
+    Parameters
+    ----------
+    estimator : ContrastiveEstimator
+        Not fitted.
+
+    Raises
+    ------
+    DataError
+        If one does not.
+    ModelFileError
+        Likewise.
+    """
+    values = estimator.get_params(deep=False)
+    if not isinstance(values.get("network"), str | tuple | None):
+        raise ModelFileError("keywords: network is no name")
+    if not isinstance(values.get("precision"), str | int | None):
+        raise ModelFileError("keywords: precision is no name")
+    if isinstance(estimator.background, list):
+        raise ModelFileError("keywords: background is no label")
+    covariate_names(estimator.residualise)
+    try:
+        estimator._check_keywords(np.array([0, 0, 1, 1]))
+    except OverflowError as error:
+        raise ModelFileError("keywords: a number is too large") from error
+
+
+def shapes_beside(about: About, names: Iterable[str]) -> Shapes:
+    """
+    Give the shapes of all arrays beside the weights: those of scaler, residualizer and grid.
+
+    Parameters
+    ----------
+    about : About
+        What `model.json` says.
+    names : iterable of str
+        Of all arrays that are there.
+
+    Returns
+    -------
+    dict of str to (tuple of int, str)
+        Shape, and kinds of dtype.
+    """
+    shapes: dict[str, tuple[tuple[int, ...], str]] = {}
+    names, n = set(names), about.sample_shape[0]
+    if len(about.sample_shape) == 1 and any(name.startswith(("scaler.", "residuals.")) for name in names):
+        shapes |= {"scaler.mean": ((n,), "f"), "scaler.scale": ((n,), "f"), "scaler.kept": ((n,), "b")}
+    if about.residuals:
+        amounts = about.residuals.n_amounts
+        k = 1 + amounts + sum(len(levels) - 1 for levels in about.residuals.levels.values())
+        sizes = {"coefficients": (k, n), "scale": (n,), "rounding": (n,), "average": (k,)}
+        sizes |= {"middle": (amounts,), "spread": (amounts,)}
+        shapes |= {f"residuals.{name}": (size, "f") for name, size in sizes.items()}
+    if about.grid:
+        shapes["grid.affine"] = (4, 4), "fi"
+        if "grid.mask" in names:
+            shapes["grid.mask"] = tuple(about.grid.shape), "biu"
+    return shapes
+
+
+def shapes_learnt(
+    estimator: "ContrastiveEstimator", weights: Mapping[str, AnyArray], seen_shape: tuple[int, ...]
+) -> Shapes:
+    """
+    Give the shapes of what the estimator would have learnt from such samples, without memory for a network.
+
+    Parameters
+    ----------
+    estimator : ContrastiveEstimator
+        With its keywords, the user's own modules and `classes_`, and no grid.
+    weights : mapping of str to ndarray
+        What the file has.
+    seen_shape : tuple of int
+        Of one sample, as the network sees it.
+
+    Returns
+    -------
+    dict of str to (tuple of int, str)
+        Shape, and kinds of dtype.
+
+    Raises
+    ------
+    DataError
+        If the network does not fit the samples.
+    ModelFileError
+        If the codes that were saved have other dimensions.
+    """
+    from sepvae.methods.contrastive_pca import ContrastivePCA
+
+    dims = {"common": estimator.common_dim, "salient": estimator.salient_dim}
+    if isinstance(estimator, ContrastivePCA):
+        alphas = weights.get("alphas", np.ones(1)).shape[:1]  # one, or a few that were proposed
+        linear = {"alpha": (1,), "alphas": alphas, "center": seen_shape}
+        linear |= {f"{space}_axes": (dim, prod(seen_shape)) for space, dim in dims.items()}
+        linear |= {f"{space}_scale": (dim,) for space, dim in dims.items()}
+        return {name: (shape, "f") for name, shape in linear.items()}
+    for space, dim in dims.items():
+        name = f"{space}_encoder.mean.weight"
+        if name not in weights or weights[name].ndim != 2 or len(weights[name]) != dim:
+            raise ModelFileError(f"{name}: wanted {space}_dim, {dim}, rows")
+    # The user's modules may do what torch cannot do without memory: see first that all else takes little.
+    if own := isinstance(estimator.network, tuple):
+        with torch.device("meta"):
+            critic = Critic(dims["common"], dims["salient"], estimator._objective().critic_layers)
+            heads = nn.ModuleDict(
+                {"critic": critic, "salient_classifier": SalientClassifier(dims["salient"], 2)}
+            )
+        of_heads = {name: array for name, array in weights.items() if name.startswith(tuple(heads))}
+        check_arrays(of_heads, _shapes(heads))
+    with fork_rng(devices=[]), nullcontext() if own else torch.device("meta"):
+        return _shapes(estimator._build(seen_shape))
+
+
+def check_arrays(arrays: Mapping[str, AnyArray], wanted: Shapes) -> None:
+    """
+    See that arrays are those that are wanted, and finite where a number is due.
+
+    Parameters
+    ----------
+    arrays : mapping of str to ndarray
+        What the file has.
+    wanted : dict of str to (tuple of int, str)
+        Shape, and kinds of dtype, of each.
+
+    Raises
+    ------
+    ModelFileError
+        If one is missing, too many, of another shape or dtype, or not finite.
+    """
+    for name in sorted(set(arrays) ^ set(wanted)):
+        raise ModelFileError(f"{name!r} " + ("is missing" if name in wanted else "does not belong there"))
+    for name, (shape, kind) in wanted.items():
+        array = arrays[name]
+        if array.shape != (shape or (1,)):  # files hold arrays of one axis or more
+            raise ModelFileError(f"{name}: wanted shape {shape}, got {array.shape}")
+        if array.dtype.kind not in kind:
+            raise ModelFileError(f"{name}: wanted a dtype of kind {kind!r}, got {array.dtype}")
+    kept = arrays.get("scaler.kept", np.array([True]))
+    if not kept.any():
+        raise ModelFileError("scaler.kept: wanted a feature that was kept, got none")
+    for name, array in arrays.items():
+        # A feature that was not kept may have no mean, nor anything else.
+        if not np.isfinite(array[..., kept] if name in OF_FEATURES else array).all():
+            raise ModelFileError(f"{name}: wanted finite numbers, got NaN or infinite ones")
+
+
+def _shapes(module: nn.Module) -> Shapes:
+    """Of all that a module's state holds."""
+    state = module.state_dict().items()
+    kinds = {
+        tensor.dtype: torch.empty(0, dtype=tensor.dtype, device="cpu").numpy().dtype.kind
+        for _, tensor in state
+    }
+    return {name: (tuple(tensor.shape), kinds[tensor.dtype]) for name, tensor in state}
