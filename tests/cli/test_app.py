@@ -67,6 +67,7 @@ def test_the_recipe_holds_every_keyword_and_no_absolute_path(run: Path, folder: 
     assert set(recipe["keywords"]) == set(sepvae.SepVAE().get_params()) - {
         "progress_bar",
         "num_workers",
+        "checkpoint",
         "logger",
         "callbacks",
     }

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from PIL import Image
 
 from sepvae.report import write_comparison, write_report
@@ -185,6 +186,22 @@ def test_names_that_are_markup_stay_text(run, visit):
     assert card.locator("strong").inner_text().startswith(evil)
     assert page.locator("#scatter b, #scatter img").count() == 0
     assert page.locator("#scatter-color option").nth(1).inner_text() == evil
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_names_without_an_end_fit(run, visit, width):
+    long = "x" * 5000
+    for name in ("codes.csv", "scores.csv"):
+        text = (run / name).read_text().replace("test-", f"{long}-").replace("subtype", long)
+        (run / name).write_text(text)
+    (run / "recipe.yaml").write_text(yaml.safe_dump({"attributes": {long: "categorical"}}))
+    page = visit(write_report(run), width)
+    assert fits(page)
+    page.select_option("#scatter-color", label=long)
+    page.locator("#scatter-common").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#scatter-card strong").inner_text().startswith(long)
+    assert fits(page)
 
 
 def test_a_comparison_fits(run, visit):

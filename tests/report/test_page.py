@@ -138,7 +138,10 @@ def test_nothing_is_loaded_from_elsewhere_and_only_known_scripts_run(run):
     hashes = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts]
     allowed = " ".join(f"'sha256-{value}'" for value in hashes)
     assert len(scripts) == 2
-    assert policy == (f"default-src 'none'; script-src {allowed}; img-src data:; style-src 'unsafe-inline'")
+    assert policy == (
+        f"default-src 'none'; script-src {allowed}; img-src data:; style-src 'unsafe-inline'; "
+        "base-uri 'none'; form-action 'none'"
+    )
 
 
 def test_without_codes_no_script_is_needed(run):

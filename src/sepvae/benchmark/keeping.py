@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ COLUMNS = [
     *("probe", "space", "attribute", "population", "metric", "score", "low", "high", "chance", "p_value"),
     *("n_train", "n_test", "n_test_groups", "seconds", "error"),
 ]
+# From a root to the last part of a path; names of folders may hold blanks.
+FOLDERS = re.compile(r"(?<![\w.:/\\])(?:[A-Za-z]:)?[/\\](?:[^/\\\s:'\"<>|][^/\\\n:'\"<>|]*[/\\])+")
 Cells = Sequence[Cell | Pixels]
 Parts = Sequence[tuple[Source, Source]]
 States = dict[str, str]
@@ -146,8 +149,7 @@ def collect(cells: Cells, out: Path, recipe: str) -> pd.DataFrame:
                 scores.assign(**cell.about, seconds=read_recipe(folder)["seconds"] if known else None)
             )
         elif (folder / ERROR).is_file():
-            # A forwarded table tells nothing of a disk.
-            error = re.sub(r"/(?:[^/\s:]+/)+", "", (folder / ERROR).read_text(encoding="utf-8").strip())
+            error = without_folders((folder / ERROR).read_text(encoding="utf-8").strip())
             tables.append(pd.DataFrame([{**cell.about, "error": error}]))
     if not tables:
         return pd.DataFrame(columns=COLUMNS)
@@ -155,6 +157,33 @@ def collect(cells: Cells, out: Path, recipe: str) -> pd.DataFrame:
     results = results.assign(recipe=recipe).reindex(columns=COLUMNS)
     write_table(out / RESULTS, results.astype({"seed": "Int64", "fold": "Int64"}))  # without .0
     return results
+
+
+def without_folders(text: str) -> str:
+    """
+    Take folders out of what an error says: a benchmark that is passed on tells nothing of a disk or its user.
+
+    Parameters
+    ----------
+    text : str
+        An error, or a traceback.
+
+    Returns
+    -------
+    str
+        Of files their names; of modules their place within their package.
+
+    Examples
+    --------
+    >>> without_folders("DataError: /home/jane doe/study/p1.png: is empty; wanted 3/4 of it")
+    'DataError: p1.png: is empty; wanted 3/4 of it'
+    """
+    for folder in sorted({*sys.path, sys.prefix, str(Path.home())}, key=len, reverse=True):
+        if len(Path(folder).parts) > 1:
+            place = re.escape(folder)
+            text = re.sub(rf"(?<![\w.]){place}[/\\]", "", text)
+            text = re.sub(rf"(?<![\w.]){place}(?![\w.-])", "~", text)
+    return FOLDERS.sub("", text)
 
 
 def _state(folder: Path) -> str:

@@ -16,7 +16,18 @@ from threadpoolctl import threadpool_limits
 from sepvae.batch import Source
 from sepvae.benchmark.cells import Cell
 from sepvae.benchmark.contenders import Contender
-from sepvae.benchmark.keeping import ERROR, STARTED, Cells, Parts, States, check_old, claim, collect, states
+from sepvae.benchmark.keeping import (
+    ERROR,
+    STARTED,
+    Cells,
+    Parts,
+    States,
+    check_old,
+    claim,
+    collect,
+    states,
+    without_folders,
+)
 from sepvae.benchmark.pixels import Pixels
 from sepvae.codes import Kind
 from sepvae.errors import DataError
@@ -150,8 +161,9 @@ def _attempt(
         with threadpool_limits(threads):
             cell.run(train, test, folder, **how)
     except Exception as error:
-        write_whole(folder / "traceback.txt", traceback.format_exc())
-        write_whole(folder / ERROR, " ".join(f"{type(error).__name__}: {error}".split()) + "\n")
+        write_whole(folder / "traceback.txt", without_folders(traceback.format_exc()))
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        write_whole(folder / ERROR, without_folders(said) + "\n")
     finally:
         torch.set_num_threads(before)
 

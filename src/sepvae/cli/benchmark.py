@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from sepvae.cli.plain import plain, tell
 from sepvae.errors import DataError
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def benchmark_as_told(
     wanted = choose_contenders(chosen, contenders, pairs)
     parts = read_parts(data, options, chosen, in_folds=True)
     for note in parts.notes:
-        typer.echo(f"note: {note}")
+        tell(f"note: {note}")
     background = parts.background or "background"
     protocol = chosen.protocol
     columns = [ScoreColumn(**column.model_dump()) for column in protocol.columns]
@@ -70,7 +71,7 @@ def benchmark_as_told(
     _check_attributes(chosen, "adjust_for", protocol.adjust_for, parts.kinds)
     wanted = [replace(c, keywords={**c.keywords, "background": background}) for c in wanted]
     cells = make_cells(wanted, range(seeds or protocol.seeds), len(parts.pairs))
-    typer.echo(f"{len(cells)} cells: {', '.join(c.name for c in wanted)}")
+    tell(f"{len(cells)} cells: {', '.join(c.name for c in wanted)}")
     with _scheduler(scheduler), _live(cells) as watch:
         results = run_benchmark(
             cells,
@@ -87,7 +88,7 @@ def benchmark_as_told(
     failed = results[results["error"].notna()]
     for row in failed.to_dict("records"):
         which = [f", {name} {row[name]:.0f}" for name in ("seed", "fold") if not pd.isna(row[name])]
-        typer.echo(f"failed: {row['contender']}{''.join(which)}: {row['error']}")
+        tell(f"failed: {row['contender']}{''.join(which)}: {row['error']}")
     table = write_outputs(
         results,
         cells,
@@ -195,6 +196,7 @@ def table_of(cells: "Sequence[Cell]", states: dict[str, str], seconds: float, *,
     """A row a contender, a sign a cell; the time left, if it goes on like the `own` cells of this start."""
     from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
     signs: dict[str, str] = {}
     for cell in cells:
@@ -205,5 +207,5 @@ def table_of(cells: "Sequence[Cell]", states: dict[str, str], seconds: float, *,
     table.add_column("contender")
     table.add_column("cells")
     for name, row in signs.items():
-        table.add_row(name, row)
+        table.add_row(Text(plain(name)), row)
     return Group(table, f"{done} of {len(states)} cells, {seconds / 60:.0f} min{left}")

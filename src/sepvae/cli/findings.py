@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sepvae.cli.plain import plain
 from sepvae.inspection import Finding, Inspection
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan"}
@@ -54,7 +55,7 @@ def _count(n: int, noun: str) -> str:
 
 def _text(data: object, style: str = "") -> Text:
     """Text from data: never markup, and no character that a terminal would obey."""
-    return Text("".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(data)), style)
+    return Text(plain(data), style)
 
 
 def _lines(finding: Finding, width: int) -> Iterator[Text]:

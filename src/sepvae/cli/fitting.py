@@ -1,12 +1,18 @@
 """`sepvae fit`: read the data, fit on one part, score the other, write the run folder."""
 
+import os
+import signal
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from sepvae.cli.plain import tell
 from sepvae.cli.reading import KEPT, READ_AS, data_options, look_of, notes_on, read_samples
 
 if TYPE_CHECKING:
@@ -15,6 +21,7 @@ if TYPE_CHECKING:
     from sepvae.batch import Source
     from sepvae.codes import Kind
     from sepvae.recipes import Recipe
+    from sepvae.runs.fitting import Say
 
 
 def typed_options(context: typer.Context) -> set[str]:
@@ -35,6 +42,7 @@ def fit_as_told(
     preset: str,
     pairs: list[str] | None,
     permutations: int,
+    resume: bool,
 ) -> None:
     """Fit on DATA as a recipe and options say; the first of several processes writes and prints."""
     from sepvae.cli.keywords import make_model
@@ -52,8 +60,8 @@ def fit_as_told(
     model = make_model(method, preset, chosen, pairs, background=options["background"])
     check_launch(getattr(model, "devices", 1), getattr(model, "num_nodes", 1))  # a linear method has one
     first = model.is_first_process()
-    say = typer.echo if first else _silence
-    if first:
+    say = tell if first else _silence
+    if first and not resume:
         check_new_run(out)
     parts = read_parts(data, options, chosen)
     for note in parts.notes:
@@ -62,18 +70,45 @@ def fit_as_told(
         model.set_params(background=parts.background)
     if chosen is not None:
         parts.about["recipe"] = {"name": chosen.name, "preset": preset}
-    scores = fit_run(
-        model,
-        *parts.pairs[0],
-        out,
-        about_data=parts.about,
-        kinds=parts.kinds,
-        measures=parts.measures,
-        command=_typed(),
-        n_permutations=permutations,
-        say=say,
-    )
+    with stoppable(out, say):
+        scores = fit_run(
+            model,
+            *parts.pairs[0],
+            out,
+            about_data=parts.about,
+            kinds=parts.kinds,
+            measures=parts.measures,
+            command=_typed(),
+            n_permutations=permutations,
+            resume=resume,
+            say=say,
+        )
     show(scores, out)
+
+
+@contextmanager
+def stoppable(run: Path, say: "Say") -> Iterator[None]:
+    """Show what training warns of as a line; once stopped by Ctrl-C or a signal, say what there is."""
+    from sepvae.errors import CollapseWarning
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("always", category=CollapseWarning)
+        shown = warnings.showwarning
+
+        def show_warning(message: Any, category: Any, *where: Any, **more: Any) -> None:
+            if issubclass(category, CollapseWarning):
+                say(f"take care: {message}")
+            else:
+                shown(message, category, *where, **more)
+
+        warnings.showwarning = show_warning
+        try:
+            yield
+        except (KeyboardInterrupt, SystemExit) as stop:
+            left = f"--resume goes on with {run}" if (run / "recipe.yaml").is_file() else "nothing is left"
+            say(f"stopped; {left}")
+            code = stop.code if isinstance(stop, SystemExit) else 128 + signal.SIGINT
+            raise typer.Exit(code if isinstance(code, int) else 1) from None
 
 
 def show(scores: Any, run: Path) -> None:
@@ -124,6 +159,9 @@ def read_parts(
     if look.get("mask") is not None:
         about["mask"] = Path(look["mask"]).name  # the mask itself is in the model's file
     about |= {name: told[name] for name in (*KEPT, "modality")}
+    if (images := told["images"]) is not None and Path(images).is_absolute():
+        root = os.path.abspath(told["root"] or data.parent)  # noqa: PTH100  (links stay as they are)
+        about["images"] = Path(os.path.relpath(images, root)).as_posix()
     about |= {"targets": list(told["targets"])}
     about |= {name: options[name] for name in ("limit", "limit_by")} | {"split": how}
     return Parts(
@@ -158,8 +196,12 @@ def _silence(message: str) -> None:
 
 def _typed() -> list[str]:
     """What was typed; of absolute paths the last part, for a forwarded page tells nothing of a disk."""
-    words = [word.partition("=") for word in sys.argv[1:]]
-    return [
-        "sepvae",
-        *("".join(Path(p).name if Path(p).is_absolute() else p for p in word) for word in words),
-    ]
+    return ["sepvae", *(_without_folders(word) for word in sys.argv[1:] if word != "--resume")]
+
+
+def _without_folders(word: str) -> str:
+    """A path, alone or behind one equals sign or more."""
+    if Path(word).is_absolute():
+        return Path(word).name
+    head, equals, tail = word.partition("=")
+    return f"{head}={_without_folders(tail)}" if equals else word

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from sepvae.cli.plain import plain
 from sepvae.cli.reading import progress_bar
 from sepvae.data.cells import read_cells
 from sepvae.data.cohorts import all_there, list_volumes
@@ -28,5 +29,5 @@ def pack_table(table: Path, out: Path, *, images: str, root: Path | None, resamp
         f"{size / 1e6:.1f} MB for {packed.array.nbytes / 1e6:.1f} MB of voxels"
     ]
     if n := len(listing.unlisted):
-        lines.append(f"note: {n} volumes have no row, such as {listing.unlisted[0]}; left out")
+        lines.append(f"note: {n} volumes have no row, such as {plain(listing.unlisted[0])}; left out")
     return lines

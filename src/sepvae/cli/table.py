@@ -7,17 +7,22 @@ import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from sepvae.cli.plain import plain
 
 # One metric for each attribute, among all samples if it applies to them; the page shows the rest.
 SHOWN = {"label": ["auc"]}
 SHOWN_ELSE = ["balanced_accuracy", "r2"]
+MOST = 40  # characters of an attribute
 SHORT = {"auc": "AUC", "balanced_accuracy": "bal. acc.", "r2": "R2"}
 
 
 def print_scores(scores: pd.DataFrame) -> None:
     """Print a line for each attribute: what each space knows of it, and what chance would."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in ("attribute", "metric", "salient", "common", "chance"):
+    table.add_column("attribute", no_wrap=True, max_width=MOST)
+    for heading in ("metric", "salient", "common", "chance"):
         table.add_column(heading, no_wrap=True)
     questions = scores.dropna(subset="attribute").groupby(["attribute", "population"], sort=False)
     printed: set[object] = set()
@@ -31,7 +36,7 @@ def print_scores(scores: pd.DataFrame) -> None:
             metric = SHORT[str(shown["metric"].iloc[0])]
             cells = [_score(by_space["salient"]), _score(by_space["common"])]
             chance = f"{shown['chance'].iloc[0]:z.2f}"
-            table.add_row(str(attribute), metric, *cells, chance)
+            table.add_row(Text(plain(attribute)), metric, *cells, chance)
     console = Console()
     console.print(table)
     console.print(

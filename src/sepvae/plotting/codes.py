@@ -12,10 +12,12 @@ from sepvae.batch import AnyArray
 from sepvae.codes import Space, code_columns
 from sepvae.errors import DataError
 from sepvae.plotting.palette import CATEGORIES, MISSING, NEUTRAL, OTHERS
+from sepvae.plotting.words import shortened
 
 # With more categories than colours the colours come again with the next marker; the rarest share the last.
 STYLES = [(colour, marker) for marker in "o^" for colour in CATEGORIES] + [(OTHERS, "s")]
 ALL_OTHERS = "all others"
+MAX_COLUMNS, LINE = 6, 120  # of a legend, and characters that fit below both spaces
 MIN_CONTINUOUS = 11  # numbers with fewer distinct values are taken for categories
 
 
@@ -124,7 +126,7 @@ def _draw_continuous(
         _scatter(ax, points[~known], s=_size(len(table)), color=MISSING)
         drawn = _scatter(ax, points[known], s=_size(len(table)), c=values[known], cmap="viridis")
     bar = figure.colorbar(drawn, ax=[ax for ax, _ in spaces], fraction=0.03, pad=0.02)
-    bar.set_label(color, parse_math=False)
+    bar.set_label(shortened(color), parse_math=False)
     bar.outline.set_visible(False)
     bar.solids.set_alpha(1)  # type: ignore[union-attr]
     bar.ax.tick_params(labelsize=8, color="0.7", labelcolor="0.4")
@@ -174,16 +176,18 @@ def _categories(table: pd.DataFrame, color: str) -> tuple["pd.Series[Any]", list
 
 def _legend(figure: Figure, handles: dict[str, Line2D], title: str) -> None:
     """A legend below both spaces; names are shown as they are, also with $ or a leading underscore."""
+    names = [shortened(name) for name in handles]
+    longest = 5 + max(map(len, names))  # with its marker
     legend = figure.legend(
         handles.values(),
         [f"{i}" for i in range(len(handles))],
         loc="outside lower center",
-        ncols=min(len(handles), 6),
-        title=title,
+        ncols=max(1, min(len(names), MAX_COLUMNS, LINE // longest)),
+        title=shortened(title),
         frameon=False,
         fontsize=9,
         labelcolor=NEUTRAL,
     )
-    for text, name in zip(legend.get_texts(), handles, strict=True):
+    for text, name in zip(legend.get_texts(), names, strict=True):
         text.set(text=name, parse_math=False)
     legend.get_title().set(parse_math=False, weight="bold", fontsize=9)

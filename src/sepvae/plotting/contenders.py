@@ -34,8 +34,10 @@ from sepvae.plotting.images import (
     _show,
     _show_difference,
     _signed,
+    _title_of,
 )
 from sepvae.plotting.palette import MISSING, NEUTRAL, OTHERS
+from sepvae.plotting.words import any_letters, shortened
 
 COLUMNS = 4  # contenders beside each other
 NAME_LENGTH = 26  # characters of a contender's name in one line
@@ -109,7 +111,8 @@ def salient_scatters(
     handles = {"background": _dot(MISSING)} | draw(figure, panels, values, color)
     _legend(figure, handles, "" if draw is _draw_continuous else color)
     # Few panels may be narrower than a legend of long names.
-    legend_width = figure.legends[0].get_window_extent().width / figure.dpi
+    with any_letters():
+        legend_width = figure.legends[0].get_window_extent().width / figure.dpi
     figure.set_figwidth(max(figure.get_figwidth(), legend_width + 2 * MARGIN))
     return figure
 
@@ -172,7 +175,7 @@ def reconstruction_columns(
         rows = [tier * tier_height + top + offset for offset in offsets]
         parts = rows[: len(groups[0])], rows[len(groups[0]) :]
         for (group, colour), label, part in zip(GROUPS, classes[order], parts, strict=True):
-            title = group if str(label).lower() == group.lower() else f"{group} ({label})"
+            title = _title_of(group, label)
             _name_group(figure, title, colour, part[0], part[-1] + height)
         _inputs(figure, rows, height, inputs[shown])
         for i, name in enumerate(names):
@@ -253,7 +256,7 @@ def _draw_continuous(
         _draw_unknown(ax, points[~known], _size(len(points)))
         drawn = _scatter(ax, points[known], s=_size(len(points)), c=of_panel[known], cmap="viridis", **limits)
     bar = figure.colorbar(drawn, ax=[ax for ax, _ in panels.values()], fraction=0.03, pad=0.02)
-    bar.set_label(color, parse_math=False)
+    bar.set_label(shortened(color), parse_math=False)
     bar.outline.set_visible(False)
     bar.solids.set_alpha(1)  # type: ignore[union-attr]
     bar.ax.tick_params(labelsize=8, color="0.7", labelcolor="0.4")

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from sepvae.errors import DataError
 from sepvae.plotting.palette import NEUTRAL
+from sepvae.plotting.words import shortened
 
 SYMBOLS = {"spearman": "\N{GREEK SMALL LETTER RHO}", "eta": "\N{GREEK SMALL LETTER ETA}"}
 MAX_P = 0.05  # of the adjusted p-value, for a value to be marked
@@ -80,4 +81,4 @@ def correlation_map(correlations: pd.DataFrame) -> Figure:
 
 def _name(attribute: str, population: str, measure: str) -> str:
     among = "" if population == "all" else f", {population}"
-    return f"{attribute} ({SYMBOLS[measure]}{among})"
+    return f"{shortened(attribute)} ({SYMBOLS[measure]}{among})"

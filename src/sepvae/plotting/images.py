@@ -13,6 +13,7 @@ from sepvae.batch import AnyArray
 from sepvae.checks import order_labels
 from sepvae.errors import DataError
 from sepvae.plotting.palette import BACKGROUND, NEUTRAL, TARGET
+from sepvae.plotting.words import printable, shortened
 
 ROWS = ("input", "full\nreconstruction", "common only\n(s = 0)", "full minus\ncommon only")
 GROUPS = (("Background", BACKGROUND), ("Target", TARGET))
@@ -95,8 +96,7 @@ def reconstruction_grid(
 
     x = LEFT
     for (group, colour), label, block in zip(GROUPS, classes[order], blocks, strict=True):
-        title = group if str(label).lower() == group.lower() else f"{group} ({label})"
-        _block_title(figure, title, colour, x, RULE, len(block))
+        _block_title(figure, _title_of(group, label), colour, x, RULE, len(block))
         for sample in block:
             axes = [_cell(figure, x, y, height) for y in rows]
             for ax, images in zip(axes, (inputs, full, common_only), strict=False):
@@ -242,11 +242,15 @@ def _check_shapes(inputs: AnyArray, full: AnyArray, common_only: AnyArray, label
 
 
 def _names(ids: Iterable[Any]) -> list[str]:
-    return [_shortened(str(name)) for name in ids]
+    return [_end_of(printable(name)) for name in ids]
 
 
 def _step_name(step: float) -> str:
     return "mean" if step == 0 else f"{step:+g} sd"
+
+
+def _title_of(group: str, label: Any) -> str:
+    return group if str(label).lower() == group.lower() else f"{group} ({shortened(label)})"
 
 
 def _limit(difference: AnyArray) -> float:
@@ -254,7 +258,7 @@ def _limit(difference: AnyArray) -> float:
     return max(float(np.abs(difference).max()), GREY_LEVEL)
 
 
-def _shortened(name: str, length: int = 13) -> str:
+def _end_of(name: str, length: int = 13) -> str:
     """The end of a long name, where names of files differ."""
     return name if len(name) <= length else "…" + name[1 - length :]
 

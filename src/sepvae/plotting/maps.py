@@ -25,8 +25,10 @@ from sepvae.plotting.images import (
     _show,
     _show_difference,
     _signed,
+    _title_of,
 )
 from sepvae.plotting.palette import NEUTRAL
+from sepvae.plotting.words import shortened
 
 COLUMNS = ("image", "without its\nsalient part", "what the salient\npart adds")
 MORE, LESS = "#B2182B", "#2166AC"  # as in maps; not the colours of groups
@@ -101,7 +103,7 @@ def map_people(
     for (group, colour), label, block in zip(GROUPS, labels, blocks, strict=True):
         if not len(block):
             continue
-        _block_title(figure, _title(group, label), colour, LEFT, top + RULE, len(COLUMNS))
+        _block_title(figure, _title_of(group, label), colour, LEFT, top + RULE, len(COLUMNS))
         top += RULE + HEAD
         for person in block:
             axes = [_cell(figure, LEFT + i * (CELL + GAP), top, height) for i in range(len(COLUMNS))]
@@ -143,7 +145,7 @@ def map_groups(means: Sequence[AnyArray], d: AnyArray | None, labels: Sequence[A
     """
     limit = limit_of(np.stack([_signed(mean) for mean in means]))
     panels = [
-        (f"Mean, {_title(group.lower(), label)}", colour, _signed(mean), limit)
+        (f"Mean, {_title_of(group.lower(), label)}", colour, _signed(mean), limit)
         for (group, colour), label, mean in zip(GROUPS, labels, means, strict=True)
     ]
     if d is not None:
@@ -216,7 +218,7 @@ def map_regions(regions: pd.DataFrame, n: int = 20) -> Figure:
     limit = 1.05 * limit_of(d)
     ax.set_xlim(-limit, limit)
     ax.set_ylim(len(d) - 0.4, -0.6)
-    ax.set_yticks(range(len(d)), shown["feature"].astype(str), fontsize=8, parse_math=False)
+    ax.set_yticks(range(len(d)), shown["feature"].map(shortened), fontsize=8, parse_math=False)
     ax.set_xlabel(
         "Cohen's d of what the salient part adds, targets against background", fontsize=8, color="0.4"
     )
@@ -242,10 +244,6 @@ def limit_of(values: AnyArray) -> float:
         Their largest absolute value; 1 where all are 0, so that they are white.
     """
     return float(np.abs(values).max(initial=0)) or 1.0
-
-
-def _title(group: str, label: Any) -> str:
-    return group if str(label).lower() == group.lower() else f"{group} ({label})"
 
 
 def _panels(panels: Sequence[tuple[str, str, AnyArray, float]]) -> Figure:

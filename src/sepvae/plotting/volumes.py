@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from sepvae.batch import AnyArray
 from sepvae.grid import Grid
 from sepvae.plotting.palette import BACKGROUND, NEUTRAL, TARGET
+from sepvae.plotting.words import shortened
 
 CUTS = 7
 WIDTH, ROW, TITLE, BAR = 11.0, 1.75, 0.3, 0.9  # inches; the last to the right, for the scale
@@ -53,11 +54,12 @@ def volume_maps(
     """
     shared = _limit(np.stack(means))
     rows = [
-        (f"Mean of what is added, {label}", colour, mean, shared)
+        (f"Mean of what is added, {shortened(label)}", colour, mean, shared)
         for label, colour, mean in zip(labels, (BACKGROUND, TARGET), means, strict=True)
     ]
     if d is not None:
-        rows.append((f"Cohen's d of what is added, {labels[1]} against {labels[0]}", NEUTRAL, d, _limit(d)))
+        pair = " against ".join(map(shortened, labels[::-1]))
+        rows.append((f"Cohen's d of what is added, {pair}", NEUTRAL, d, _limit(d)))
     figure = Figure(figsize=(WIDTH, len(rows) * (ROW + TITLE)))
     total = figure.get_figheight()
     levels = _levels(image, grid)

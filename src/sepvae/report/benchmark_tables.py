@@ -1,6 +1,7 @@
 """Results of a benchmark as tables like the paper's: contenders below each other, the best score bold."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -20,6 +21,7 @@ ARROWS = {"high": "\N{UPWARDS ARROW}", "low": "\N{DOWNWARDS ARROW}"}
 MISSING = "-"
 RANKS = "Best mean bold, second underlined, whether clear of chance and of each other or not."
 RUN = ["contender", "seed", "fold"]  # what names a run of the results
+MARKDOWN = re.compile(r"[\\|`\[]|<(?!/?u>|\s)")  # <u> is ours, and harmless in a name
 LATEX = str.maketrans(
     {
         "\\": r"\textbackslash{}",
@@ -28,6 +30,7 @@ LATEX = str.maketrans(
         "\N{PLUS-MINUS SIGN}": r"$\pm$",
         ARROWS["high"]: r"$\uparrow$",
         ARROWS["low"]: r"$\downarrow$",
+        **dict.fromkeys("\n\r", " "),
         **{character: f"\\{character}" for character in "_%&#${}"},
     }
 )
@@ -345,7 +348,13 @@ def _signed(value: float, metric: str) -> str:
 
 
 def _pipes(texts: Sequence[str]) -> str:
-    return "| " + " | ".join(text.replace("|", r"\|") for text in texts) + " |"
+    return "| " + " | ".join(_in_cell(text) for text in texts) + " |"
+
+
+def _in_cell(text: str) -> str:
+    """Text in one line, none of which Markdown takes for the end of a cell, code, a link or a tag."""
+    line = "".join(c if c.isprintable() else " " for c in text)
+    return MARKDOWN.sub(r"\\\g<0>", line)
 
 
 def _rule(n: int) -> str:

@@ -3,12 +3,13 @@
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sepvae.errors import RunFolderError
 from sepvae.files import read_file, read_table
+from sepvae.report.file_names import scatter_files
 from sepvae.report.scores import COLUMNS
 
 if TYPE_CHECKING:
@@ -84,12 +85,17 @@ class Contents:
         Returns
         -------
         list of Picture
-            All that are there.
+            All that are there, about the columns of `codes.csv` that colour them.
         """
+        from sepvae.codes import attribute_columns
+
+        columns = [] if self.codes is None else attribute_columns(self.codes)
+        column_of = {name: column for column, name in scatter_files(columns).items()}
         files = sorted(
             (self.path / "figures").glob("codes_*.png"), key=lambda p: (p.stem != "codes_label", p)
         )
-        return [picture for file in files if (picture := self.figure(file.stem))]
+        found = [(file.stem, picture) for file in files if (picture := self.figure(file.stem))]
+        return [replace(picture, about=column_of.get(name, picture.about)) for name, picture in found]
 
 
 def read_contents(run: Path) -> Contents:

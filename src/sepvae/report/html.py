@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from sepvae.errors import RunFolderError
 from sepvae.files import write_whole
 
+# Characters without a look: control characters, marks that turn the rest of a line around, halves of pairs.
+UNSEEN = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 FORBIDDEN = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 
 
@@ -27,7 +30,7 @@ def render(
     template : str
         Its name.
     contents : dict
-        What it shows; all text is escaped.
+        What it shows; all text is escaped, and characters that nobody sees are written as their numbers.
     scripts : list of str or None, default=None
         Scripts of the page. No other ones run, for the page's policy names these by their hash.
     inner_scripts : list of str or None, default=None
@@ -44,6 +47,7 @@ def render(
     environment = Environment(
         loader=PackageLoader("sepvae.report", ""),
         autoescape=True,
+        finalize=_seen,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -126,8 +130,18 @@ def scatter_scripts() -> list[str]:
     return [get_plotlyjs(), files("sepvae.report").joinpath("scatter.js").read_text("utf-8")]
 
 
+def _seen(value: Any) -> Any:
+    """Text as a reader can judge it: a mark in a name must not turn the number after it around."""
+    if not isinstance(value, str) or hasattr(value, "__html__"):
+        return value
+    return UNSEEN.sub(lambda found: ascii(found[0])[1:-1], value)
+
+
 def _policy(scripts: list[str]) -> str:
     """A content security policy: nothing from anywhere, only these scripts, images inside the page."""
     hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     allowed = " ".join(f"'sha256-{value}'" for value in hashes) or "'none'"
-    return f"default-src 'none'; script-src {allowed}; img-src data:; style-src 'unsafe-inline'"
+    return (
+        f"default-src 'none'; script-src {allowed}; img-src data:; style-src 'unsafe-inline'; "
+        "base-uri 'none'; form-action 'none'"
+    )

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from sepvae.files import plain_name
 from sepvae.report.contents import Contents, Picture, read_contents
 from sepvae.report.facts import command, facts, has_epochs, samples, settings_by_part, title
 from sepvae.report.html import as_json, render, scatter_scripts, write_page
@@ -95,6 +94,5 @@ def _maps(contents: Contents, *, images: bool) -> dict[str, Any] | None:
 
 def _without_names(pictures: list[Picture], scatter: dict[str, Any] | None) -> list[Picture]:
     """Leave out the figures whose legend may name samples: those of columns that the scatter leaves out."""
-    columns = ["label", *(column["name"] for column in (scatter or {}).get("columns", []))]
-    kept = set(map(plain_name, columns))
+    kept = {"label", *(column["name"] for column in (scatter or {}).get("columns", []))}
     return [picture for picture in pictures if picture.about in kept]

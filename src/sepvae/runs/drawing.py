@@ -10,12 +10,14 @@ from matplotlib.figure import Figure
 from sepvae.batch import AnyArray
 from sepvae.codes import attribute_columns
 from sepvae.data.nifti import NiftiFiles
-from sepvae.files import plain_name, write_whole
+from sepvae.files import read_table, write_whole
 from sepvae.plotting.codes import code_scatter
 from sepvae.plotting.correlations import correlation_map
 from sepvae.plotting.curves import learning_curves
 from sepvae.plotting.images import reconstruction_grid, swap_grid, traversal_grid
 from sepvae.plotting.maps import map_groups, map_people, map_regions
+from sepvae.plotting.words import any_letters
+from sepvae.report.file_names import scatter_files
 from sepvae.report.viewer import EFFECT, IMAGE
 from sepvae.runs.folder import read_codes
 from sepvae.runs.map_files import GROUPS, group_files
@@ -33,10 +35,10 @@ def draw(run: Path) -> None:
     test = read_codes(run).query("split == 'test'")
     if (run / "metrics.csv").is_file():  # a linear method has no epochs
         save_figure(run, "learning_curves", learning_curves(pd.read_csv(run / "metrics.csv")))
-    for column in ["label", *attribute_columns(test)]:
+    for column, name in scatter_files(attribute_columns(test)).items():
         if len(test[column].dropna().unique()) > 1:
-            save_figure(run, f"codes_{plain_name(column)}", code_scatter(test, column))
-    save_figure(run, "correlations", correlation_map(pd.read_csv(run / "correlations.csv")))
+            save_figure(run, name, code_scatter(test, column))
+    save_figure(run, "correlations", correlation_map(read_table(run / "correlations.csv", ["attribute"])))
     with np.load(run / "examples.npz", allow_pickle=False) as examples:
         if examples["inputs"].ndim == 4:
             arrays = [examples[name] for name in ("inputs", "full", "common_only", "labels")]
@@ -63,7 +65,7 @@ def draw_maps(folder: Path, maps: Path) -> None:
         What `write_maps` left.
     """
     if (maps / "regions.csv").is_file():
-        regions = pd.read_csv(maps / "regions.csv").dropna(subset="d")
+        regions = read_table(maps / "regions.csv", ["feature"]).dropna(subset="d")
         if len(regions):
             save_figure(folder, "map_regions", map_regions(regions))
     if not (maps / "people.npz").is_file():
@@ -113,5 +115,6 @@ def save_figure(folder: Path, name: str, figure: Figure) -> None:
     for kind in ("png", "svg"):
         buffer = io.BytesIO()
         # Without a date, the same figure is the same file.
-        figure.savefig(buffer, format=kind, dpi=144, metadata={"Date": None} if kind == "svg" else None)
+        with any_letters():
+            figure.savefig(buffer, format=kind, dpi=144, metadata={"Date": None} if kind == "svg" else None)
         write_whole(folder / "figures" / f"{name}.{kind}", buffer.getvalue())

@@ -1,5 +1,6 @@
 """What lies in a run folder, and how it is read again."""
 
+import csv
 import io
 import json
 from importlib.metadata import version
@@ -191,7 +192,10 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     table : DataFrame
         What, but for its index.
     """
-    write_whole(path, table.to_csv(index=False))
+    text = table.to_csv(index=False, lineterminator="\n")
+    if "\r" in text:  # which Python writes bare, and readers take for the end of a row
+        text = table.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    write_whole(path, text)
 
 
 def write_arrays(path: Path, arrays: dict[str, Any]) -> None:

@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 
 from sepvae.batch import AnyArray
 from sepvae.data.nifti import write_volume
-from sepvae.files import plain_name, write_whole
+from sepvae.files import write_whole
 from sepvae.grid import Grid
 from sepvae.methods._moments import Moments
 from sepvae.plotting.maps import limit_of, map_picture
+from sepvae.report.file_names import names_apart
 from sepvae.report.viewer import EFFECT
 from sepvae.runs.folder import write_arrays
 
@@ -62,37 +63,6 @@ def group_files(labels: Sequence[str], statistic: str) -> list[str]:
     ['group-control_desc-salient_stat-mean_map', 'group-ill_desc-salient_stat-mean_map']
     """
     return [f"group-{name}_desc-salient_stat-{statistic}_map" for name in names_apart(labels)]
-
-
-def names_apart(words: Sequence[str]) -> list[str]:
-    """
-    Make parts of names of files; those that would be one file, on any disk, are numbered.
-
-    Parameters
-    ----------
-    words : sequence of str
-        Ids or labels; "sub-" in front is taken off.
-
-    Returns
-    -------
-    list of str
-        Unlike each other.
-
-    Examples
-    --------
-    >>> names_apart(["sub-1", "a b", "A_b"])
-    ['1', 'a_b', 'A_b-2']
-    """
-    plain = [plain_name(word.removeprefix("sub-")) for word in words]
-    taken, names = {name.casefold() for name in plain}, []
-    seen: set[str] = set()
-    for name in plain:
-        number, one = 2, name
-        while one.casefold() in seen or (one != name and one.casefold() in taken):
-            one, number = f"{name}-{number}", number + 1
-        seen.add(one.casefold())
-        names.append(one)
-    return names
 
 
 def write_window(file: Path, window: AnyArray, grid: Grid, axes: str) -> None:

@@ -16,11 +16,11 @@ from sepvae.methods import load
 from sepvae.methods._estimator import ContrastiveEstimator
 from sepvae.methods._maps import SalientMaps, axial, grey_levels, members, spread
 from sepvae.methods._moments import Moments, effect_size
+from sepvae.report.file_names import names_apart
 from sepvae.report.viewer import IMAGE
 from sepvae.runs.folder import write_arrays, write_table
 from sepvae.runs.map_files import (
     Statistics,
-    names_apart,
     regions,
     write_group_volumes,
     write_pictures,
