@@ -7,11 +7,13 @@ from joblib import parallel_config
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from sepvae.benchmark import make_cells, run_benchmark, write_outputs
-from sepvae.benchmark.cells import CODES, SCORES
+from sepvae.benchmark.cells import CODES, SCORES, STATE
 from sepvae.benchmark.keeping import RESULTS, states
 from sepvae.benchmark.pixels import Pixels
 from sepvae.data import ArraySource
 from sepvae.errors import DataError, RunFolderError
+from sepvae.methods._estimator import ContrastiveEstimator
+from sepvae.training.module import AlternatingTraining
 
 from .conftest import COLUMNS, KINDS, contender, make_source
 
@@ -94,6 +96,22 @@ def test_killed_while_the_model_was_written_a_cell_is_fitted_again(parts, tmp_pa
     (folder / "model").rename(folder / ".model.half")
     again = run_benchmark(cells, parts, tmp_path / "out", **HOW)
     pd.testing.assert_frame_equal(without_time(again), without_time(first))
+
+
+def test_a_cell_goes_on_after_its_last_epoch(parts, finished, tmp_path, monkeypatch):
+    cells, whole, _, _ = finished
+    cell, (train, test) = cells[0], parts[0]
+    save = ContrastiveEstimator.save
+    monkeypatch.setattr(ContrastiveEstimator, "save", lambda *_: 1 / 0)
+    how: dict[str, Any] = {"kinds": KINDS, "n_permutations": 0}
+    with pytest.raises(ZeroDivisionError):
+        cell.run(train, test, tmp_path, **how)
+    assert (tmp_path / STATE).is_file()
+    monkeypatch.setattr(ContrastiveEstimator, "save", save)
+    monkeypatch.setattr(AlternatingTraining, "training_step", lambda *_: 1 / 0)  # all epochs are done
+    cell.run(train, test, tmp_path, **how)
+    assert (tmp_path / CODES).read_bytes() == (whole / "cells" / cell.name / CODES).read_bytes()
+    assert not (tmp_path / STATE).exists()
 
 
 def test_samples_set_aside_are_marked(parts, tmp_path):

@@ -22,6 +22,7 @@ from sepvae.runs.folder import write_arrays, write_recipe, write_table
 from sepvae.runs.scoring import encoded, reconstruction_errors
 
 SCORES, CODES, SPLIT = "scores.csv", "codes.csv", "split.csv"
+STATE = "last.ckpt"  # of a fit that was stopped
 ERRORS, CLASSIFIED, PREDICTIONS = "reconstruction.csv", "classified.csv", "predictions.csv"
 PAPER = "paper"  # the preset whose amounts are predicted by least squares too
 WITHOUT_EFFECT = ("num_workers",)  # on what is learnt
@@ -142,7 +143,10 @@ def fit_cell(cell: Cell, train: Source, test: Source, folder: Path) -> None:
     if not (folder / "model").is_dir():
         folder.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
-        model = cell.contender.estimator(cell.seed).fit(train)
+        model = cell.contender.estimator(cell.seed)
+        if "checkpoint" in model.get_params():  # all but linear methods
+            model.set_params(checkpoint=folder / STATE)
+        model.fit(train)
         seconds = round(time.monotonic() - started, 1)
         if (history := getattr(model, "history_", None)) is not None:
             write_table(folder / "metrics.csv", history)
@@ -151,6 +155,7 @@ def fit_cell(cell: Cell, train: Source, test: Source, folder: Path) -> None:
         write_table(folder / SPLIT, pd.DataFrame({"id": train.ids, "split": learnt}))
         write_recipe(folder, cell.about | {"keywords": cell.keywords, "seconds": seconds})
         model.save(folder / "model")
+    (folder / STATE).unlink(missing_ok=True)
     model = load(folder / "model")
     codes = pd.concat([encoded(model, train, "train"), encoded(model, test, "test")], ignore_index=True)
     codes.loc[: len(train) - 1, "split"] = read_table(folder / SPLIT, ["id"])["split"].to_numpy()

@@ -129,9 +129,10 @@ def check_same_fit(run: Path, recipe: dict[str, Any]) -> None:
                 for name in {**was, **asked}
                 if was.get(name) != asked.get(name)
             )
-        raise RunFolderError(
-            f"{run}: was begun with another fit ({part} was {was}, now {asked}); choose another --out"
-        )
+        what = f"another fit ({part} was {was}, now {asked})"
+        if part == "data: fingerprint":
+            what = "other data (samples, ids, groups or labels)"
+        raise RunFolderError(f"{run}: was begun with {what}; choose another --out")
 
 
 @contextmanager
