@@ -98,20 +98,21 @@ def test_killed_while_the_model_was_written_a_cell_is_fitted_again(parts, tmp_pa
     pd.testing.assert_frame_equal(without_time(again), without_time(first))
 
 
-def test_a_cell_goes_on_after_its_last_epoch(parts, finished, tmp_path, monkeypatch):
-    cells, whole, _, _ = finished
-    cell, (train, test) = cells[0], parts[0]
+def test_a_cell_goes_on_after_its_last_epoch(parts, tmp_path, monkeypatch):
+    (cell, *_), (train, test) = make_cells(CONTENDERS, [0], 1), parts[0]
     save = ContrastiveEstimator.save
     monkeypatch.setattr(ContrastiveEstimator, "save", lambda *_: 1 / 0)
     how: dict[str, Any] = {"kinds": KINDS, "n_permutations": 0}
+    out, whole = tmp_path / "out", tmp_path / "whole"
     with pytest.raises(ZeroDivisionError):
-        cell.run(train, test, tmp_path, **how)
-    assert (tmp_path / STATE).is_file()
+        cell.run(train, test, out, **how)
+    assert (out / STATE).is_file()
     monkeypatch.setattr(ContrastiveEstimator, "save", save)
+    cell.run(train, test, whole, **how)
     monkeypatch.setattr(AlternatingTraining, "training_step", lambda *_: 1 / 0)  # all epochs are done
-    cell.run(train, test, tmp_path, **how)
-    assert (tmp_path / CODES).read_bytes() == (whole / "cells" / cell.name / CODES).read_bytes()
-    assert not (tmp_path / STATE).exists()
+    cell.run(train, test, out, **how)
+    assert (out / CODES).read_bytes() == (whole / CODES).read_bytes()
+    assert not (out / STATE).exists()
 
 
 def test_samples_set_aside_are_marked(parts, tmp_path):
