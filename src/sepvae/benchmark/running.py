@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
-from threadpoolctl import threadpool_limits
 
 from sepvae.batch import Source
 from sepvae.benchmark.cells import Cell
@@ -32,6 +30,7 @@ from sepvae.benchmark.pixels import Pixels
 from sepvae.codes import Kind
 from sepvae.errors import DataError
 from sepvae.files import write_whole
+from sepvae.runs.threads import use_threads
 
 LOOK_EVERY = 2.0  # seconds
 
@@ -155,17 +154,13 @@ def _attempt(
     """Run a cell; what goes wrong with it is written down, and stops no other."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / STARTED).touch()
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
     try:
-        with threadpool_limits(threads):
+        with use_threads(threads):
             cell.run(train, test, folder, **how)
     except Exception as error:
         write_whole(folder / "traceback.txt", without_folders(traceback.format_exc()))
         said = " ".join(f"{type(error).__name__}: {error}".split())
         write_whole(folder / ERROR, without_folders(said) + "\n")
-    finally:
-        torch.set_num_threads(before)
 
 
 def _blame(cells: Cells, out: Path) -> None:

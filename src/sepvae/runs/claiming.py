@@ -6,9 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import torch
 from filelock import FileLock, Timeout
-from threadpoolctl import threadpool_limits
 
 from sepvae.errors import RunFolderError
 from sepvae.files import ASIDE
@@ -156,30 +154,3 @@ def nothing_useless(run: Path) -> Iterator[None]:
         if not any((run / kept).exists() for kept in (STATE, "model", "diverged.csv")):
             shutil.rmtree(run, ignore_errors=True)
         raise
-
-
-@contextmanager
-def use_threads(n: int | None) -> Iterator[None]:
-    """
-    Compute with this number of threads for a while: sums have another order, and last digit, with another.
-
-    Parameters
-    ----------
-    n : int or None
-        How many; None leaves it as it is.
-
-    Yields
-    ------
-    None
-        Afterwards all is as it was found.
-    """
-    before = torch.get_num_threads()
-    if n is None or n == before:
-        yield
-        return
-    try:
-        with threadpool_limits(n):
-            torch.set_num_threads(n)
-            yield
-    finally:
-        torch.set_num_threads(before)

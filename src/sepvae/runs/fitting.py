@@ -33,7 +33,6 @@ from sepvae.runs.claiming import (
     is_begun,
     is_finished,
     nothing_useless,
-    use_threads,
 )
 from sepvae.runs.drawing import draw
 from sepvae.runs.folder import (
@@ -48,6 +47,7 @@ from sepvae.runs.folder import (
 )
 from sepvae.runs.maps import can_map, write_maps
 from sepvae.runs.scoring import described, encoded, reconstruction_errors
+from sepvae.runs.threads import use_threads
 from sepvae.training.callbacks import MetricsFile
 
 NOT_IN_RECIPE = (

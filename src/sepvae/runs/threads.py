@@ -1,0 +1,34 @@
+"""With how many threads numbers are computed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from threadpoolctl import threadpool_limits
+
+
+@contextmanager
+def use_threads(n: int | None) -> Iterator[None]:
+    """
+    Compute with this number of threads for a while: sums have another order, and last digit, with another.
+
+    Parameters
+    ----------
+    n : int or None
+        How many; None leaves it as it is.
+
+    Yields
+    ------
+    None
+        Afterwards all is as it was found.
+    """
+    if n is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    try:
+        with threadpool_limits(n):
+            torch.set_num_threads(n)
+            yield
+    finally:
+        torch.set_num_threads(before)
