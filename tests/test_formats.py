@@ -12,9 +12,14 @@ import torch
 from torch import nn
 
 import sepvae
-from sepvae.errors import ModelFileError
+from sepvae.data import frame_source
+from sepvae.errors import ModelFileError, RunFolderError
 from sepvae.methods._saving import FORMAT
 from sepvae.networks.autoencoder import NETWORKS, build_autoencoder
+from sepvae.report import write_report
+from sepvae.runs import encode_run, evaluate_run, read_codes
+from sepvae.runs.folder import FORMAT as RUN_FORMAT
+from sepvae.runs.folder import read_scores, write_table
 
 STORED = Path(__file__).parent / "fixtures"
 FORMATS = range(1, FORMAT + 1)
@@ -90,3 +95,35 @@ def test_a_format_that_never_was_is_refused(tmp_path: Path, number: object, told
     (folder / "model.json").write_text(json.dumps(about))
     with pytest.raises(ModelFileError, match=told):
         sepvae.load(folder)
+
+
+@pytest.fixture
+def stored_run(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(STORED / f"run-format-{RUN_FORMAT}" / "run", tmp_path / "run"))
+
+
+def test_a_stored_run_encodes_as_it_did(stored_run: Path) -> None:
+    frame = read_codes(stored_run).query("split == 'test'")
+    new = pd.read_csv(STORED / f"run-format-{RUN_FORMAT}" / "new.csv", dtype={"subtype": str})
+    source = frame_source(new, label="dx", id="id", attributes=["subtype", "age"], features=list("abcd"))
+    codes = encode_run(stored_run, source)
+    assert codes["id"].tolist() == frame["id"].tolist()
+    columns = ["common0", "common1", "salient0"]
+    assert_close(codes[columns].to_numpy(), frame[columns].to_numpy())
+
+
+def test_a_stored_run_is_scored_and_reported_as_it_was(stored_run: Path) -> None:
+    then = read_scores(stored_run)
+    write_table(stored_run / "scores.csv", evaluate_run(stored_run, n_permutations=19))
+    now = read_scores(stored_run)
+    pd.testing.assert_frame_equal(now, then, rtol=1e-4)
+    assert "scz" in write_report(stored_run).read_text()
+
+
+def test_a_run_of_a_newer_format_is_refused_in_words(stored_run: Path) -> None:
+    recipe = stored_run / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("format: 1", "format: 7"))
+    with pytest.raises(
+        RunFolderError, match=r"recipe.yaml is of format 7, this sepvae reads .* update sepvae"
+    ):
+        evaluate_run(stored_run)
