@@ -1,5 +1,6 @@
 """Batches: every group in each of them, one indexing call a batch."""
 
+import multiprocessing
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -310,8 +311,14 @@ def _workers(source: Source, num_workers: int | Literal["auto"]) -> dict[str, An
     They are forked, so that images that are kept in memory are shared, not copied. Where processes cannot be
     forked safely (macOS, Windows), this process reads.
     """
+    alone: dict[str, Any] = {"generator": torch.Generator()}  # or each pass would draw a seed from torch's
     if num_workers == "auto":
         num_workers = 0 if source.in_memory else min(MAX_WORKERS, n_cores())
-    if num_workers == 0 or sys.platform != "linux":
-        return {}
-    return {"num_workers": num_workers, "persistent_workers": True, "multiprocessing_context": "fork"}
+    daemon = multiprocessing.current_process().daemon  # which may have no processes of its own
+    if num_workers == 0 or sys.platform != "linux" or daemon:
+        return alone
+    return alone | {
+        "num_workers": num_workers,
+        "persistent_workers": True,
+        "multiprocessing_context": "fork",
+    }
