@@ -13,6 +13,8 @@ from sepvae.batch import AnyArray, IntArray
 from sepvae.data.arrays import as_tensors_take
 from sepvae.errors import DataError
 
+MOST_OF_HEADER = 10_000  # bytes, as numpy has it
+
 
 @dataclass(frozen=True)
 class MappedArray:  # numpydoc ignore=PR02
@@ -119,7 +121,14 @@ def map_array(path: Path) -> MappedArray:
             offset = file.tell()
     except DataError:
         raise
-    except (ValueError, OSError, SyntaxError, TokenError, zipfile.BadZipFile) as error:
+    except (
+        ValueError,
+        OSError,
+        SyntaxError,
+        TokenError,
+        zipfile.BadZipFile,
+        NotImplementedError,
+    ) as error:
         reason = str(error).partition("\n")[0]
         raise DataError(f"{path}: cannot be read as an array ({reason}); save it again") from error
     if dtype.hasobject:
@@ -159,6 +168,10 @@ def _member(path: Path) -> int:
 def _header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Shape, order and type of an array, as its file says."""
     version = np.lib.format.read_magic(file)
+    start, size = file.tell(), 2 if version == (1, 0) else 4
+    if int.from_bytes(file.read(size), "little") > MOST_OF_HEADER:  # numpy would make room for it first
+        raise ValueError("its header is too long")
+    file.seek(start)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = read(file)
     return shape, fortran, dtype

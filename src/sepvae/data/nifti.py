@@ -2,6 +2,7 @@
 
 import gzip
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ from sepvae.grid import Grid, told
 
 Affine = npt.NDArray[np.float64]
 NIFTI2 = 540  # the first number of its header
+MOST_VOXELS = 2**28  # of one volume: 645 x 645 x 645
+GZIP_AT_BEST = 1100  # bytes from one; deflate makes 1032
+MOST_AFTER, PIECE = 2**26, 2**20  # bytes after the voxels, and those that are read at once
 FLAT = 1e-6  # volume of a voxel, as a share of what it would be if its edges were at right angles
 QUIET = logging.Logger("nibabel")  # what it says of a header is said by us, or of no use
 QUIET.addHandler(logging.NullHandler())
@@ -137,7 +141,7 @@ class NiftiFiles:  # numpydoc ignore=PR02
                 proxy = ArrayProxy(opened, header)
                 scaled = proxy.slope != 1 or proxy.inter != 0
                 voxels = np.asarray(proxy, dtype=np.float32) if scaled else np.asanyarray(proxy)
-                opened.read()  # at its end gzip compares the checksum
+                _read_to_end(opened)  # where gzip compares the checksum
         except Exception as error:  # decoders raise whatever they stumble on
             raise _unreadable(file, error) from error
         return turned(voxels.reshape(voxels.shape[:3]), _axes(affine), "RAS")
@@ -226,6 +230,14 @@ def turned(voxels: AnyArray, now: str, wanted: str) -> AnyArray:
     return result
 
 
+def _read_to_end(opened: Any) -> None:
+    """What comes after the voxels is little; a few bytes of gzip may stand for more than memory holds."""
+    for _ in range(MOST_AFTER // PIECE):
+        if not opened.read(PIECE):
+            return
+    raise ValueError(f"more than {MOST_AFTER // PIECE} MiB come after its voxels")
+
+
 def _described(file: Path) -> tuple[Any, Affine]:
     """Header and affine of a NIfTI file of one volume, which is seen to make sense."""
     from nibabel.filebasedimages import ImageFileError
@@ -255,7 +267,9 @@ def _described(file: Path) -> tuple[Any, Affine]:
 
 
 def _check(file: Path, header: Any, affine: Affine, edges: Affine) -> None:
-    """One volume of numbers, whose voxels have a size."""
+    """One volume of numbers, of which the file may hold as many, whose voxels have a size."""
+    from nibabel.orientations import aff2axcodes
+
     shape, dtype = header.get_data_shape(), header.get_data_dtype()
     if len(shape) not in (3, 4) or any(n != 1 for n in shape[3:]) or min(shape) < 1:
         what = "take one out" if len(shape) == 4 else "convert the scan again"
@@ -263,12 +277,19 @@ def _check(file: Path, header: Any, affine: Affine, edges: Affine) -> None:
     if dtype.kind not in "iuf":
         found = "colours" if dtype.names else dtype.name
         raise DataError(f"{file}: wanted a number in each voxel, got {found}; convert it")
+    held = file.stat().st_size * (GZIP_AT_BEST if file.suffix.lower() == ".gz" else 1)
+    voxels = math.prod(map(int, shape))
+    if voxels > MOST_VOXELS or voxels * dtype.itemsize > held:
+        most = f"{MOST_VOXELS} voxels at most" if voxels > MOST_VOXELS else "no more than its file can hold"
+        raise DataError(f"{file}: wanted {most}, its header tells of {told(shape)}; copy or convert it again")
     if not (np.isfinite(affine).all() and edges.all()):
         raise DataError(
             f"{file}: wanted voxels with three edges above 0 mm, got {told(edges)}; "
             "mend its header, or convert the scan again"
         )
-    if np.abs(np.linalg.det(affine[:3, :3])) < FLAT * edges.prod():
+    with np.errstate(all="ignore"):
+        flat = not np.abs(np.linalg.det(affine[:3, :3])) >= FLAT * edges.prod()
+    if flat or None in aff2axcodes(affine):
         raise DataError(
             f"{file}: its three axes lie in one plane; mend its header, or convert the scan again"
         )

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import permutations, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +18,7 @@ import pandas as pd
 from sepvae.batch import AnyArray, IntArray
 from sepvae.codes import Kind
 from sepvae.data.listing import Listing
-from sepvae.data.nifti import Header
+from sepvae.data.nifti import MOST_VOXELS, Header
 from sepvae.data.parallel import in_order
 from sepvae.data.participants import PERSON, about_rows
 from sepvae.errors import DataError
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     import zarr
 
 Progress = Callable[[int, int], None]
+ORIENTATIONS = {
+    "".join(letters) for three in permutations(("LR", "PA", "IS")) for letters in product(*three)
+}
 FORMAT, VERSION = "sepvae volumes", 1
 
 
@@ -275,8 +280,13 @@ def open_packed(path: Path) -> Store:
 
 
 def _contents(path: Path, group: "zarr.Group", attributes: Mapping[str, Any]) -> Store:
-    array, sums = group["voxels"], np.asarray(group["sha256"][:])  # type: ignore[index]
-    about = json.loads(np.asarray(group["table"][:]).tobytes())  # type: ignore[index]
+    array, kept_sums, table = (group[name] for name in ("voxels", "sha256", "table"))
+    # A few bytes may declare more than memory holds.
+    chunks = [math.prod(part.chunks) for part in (array, kept_sums, table)]  # type: ignore[union-attr]
+    if max(math.prod(array.shape[1:]), kept_sums.size, table.size, *chunks) > MOST_VOXELS:  # type: ignore[union-attr]
+        raise ValueError("its parts are larger than any that sepvae pack writes")
+    sums = np.asarray(kept_sums[:])  # type: ignore[index]
+    about = json.loads(np.asarray(table[:]).tobytes())  # type: ignore[index]
     cells = pd.DataFrame(about["rows"], index=about["lines"], columns=about["columns"], dtype=str)
     affine = np.array(attributes["affine"], dtype=np.float64)
     files, axes = ([str(word) for word in about[name]] for name in ("files", "axes"))
@@ -284,6 +294,10 @@ def _contents(path: Path, group: "zarr.Group", attributes: Mapping[str, Any]) ->
     # A table, sums or an affine of another size would be found much later, or never.
     if {len(cells), len(files), len(axes), len(sums)} != {n} or affine.shape != (4, 4) or array.ndim != 4:  # type: ignore[union-attr]
         raise ValueError(f"its parts are not of {n} volumes")
+    if not (np.isfinite(affine).all() and np.linalg.det(affine[:3, :3])):
+        raise ValueError("its voxels have no place")
+    if not ORIENTATIONS.issuperset(axes):
+        raise ValueError("wanted orientations such as LAS")
     known = list(cells.columns).count(PERSON) == 1 and cells[PERSON].notna().all() and cells[PERSON].is_unique
     volumes = PackedVolumes(path, array, affine, files, axes, np.arange(n))  # type: ignore[arg-type]
     return Store(volumes, cells, sums, PERSON if known else None)

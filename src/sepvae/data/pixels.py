@@ -12,6 +12,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from sepvae.checks import check_choice, check_number
 from sepvae.errors import DataError
 
+MOST_PIXELS = 2**25  # of one image: 5792 x 5792
+
 Fit = Literal["pad", "crop", "squash"]
 Pixels = npt.NDArray[np.float32]
 
@@ -95,6 +97,8 @@ def open_image(file: Path) -> tuple[Image.Image, bytes]:
     content = file.read_bytes()
     try:
         with Image.open(io.BytesIO(content)) as image:
+            if image.width * image.height > MOST_PIXELS:  # a few bytes may stand for more than memory holds
+                raise ValueError(f"{image.width} x {image.height} pixels are more than {MOST_PIXELS}")
             image.load()
             return ImageOps.exif_transpose(image), content
     except UnidentifiedImageError as error:

@@ -240,7 +240,9 @@ def _read_array(listing: Listing, array: MappedArray) -> ArraySource | StreamSou
     if len(array.shape) == 3:  # grey images, without an axis of channels
         array = array.grey()
     if len(array.shape) == 2:
-        return ArraySource(array(np.arange(len(listing))).astype(np.float64), **listing.described)
+        with np.errstate(invalid="ignore"):  # some NaN are signals to the processor
+            measures = array(np.arange(len(listing))).astype(np.float64)
+        return ArraySource(measures, **listing.described)
     try:
         check_images(np.broadcast_to(np.zeros(1, dtype=array.dtype), array.shape))  # shape and type
     except DataError as error:

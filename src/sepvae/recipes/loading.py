@@ -11,6 +11,8 @@ from sepvae.errors import DataError
 from sepvae.recipes.recipe import Recipe
 from sepvae.recipes.words import nearest
 
+MOST_LETTERS, MOST_VALUES, MOST_DEPTH = 10**6, 10_000, 50  # of a recipe
+
 
 def load_recipe(name_or_path: str | Path) -> Recipe:
     """
@@ -94,22 +96,52 @@ def recipe_text(name: str) -> str:
 def _checked(text: str, file: str, name: str) -> Recipe:
     """A recipe from YAML; mistakes in it are named with their place."""
     try:
+        _check_size(text)
         recipe = Recipe.model_validate(yaml.safe_load(text))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
-        raise DataError(f"{file}{line}: is not YAML ({getattr(error, 'problem', None) or error})") from None
+        problem = (getattr(error, "problem", None) or str(error)).partition("\n")[0]
+        raise DataError(f"{file}{line}: is not YAML that is read here ({problem})") from None
     except ValidationError as error:
         raise DataError(f"{file}: {_told(error.errors())}") from None
+    except (ValueError, TypeError, RecursionError) as error:  # a day that there is not, values within values
+        problem = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise DataError(f"{file}: is not YAML that is read here ({problem})") from None
     recipe._name, recipe._file = name, file
     return recipe
+
+
+def _check_size(text: str) -> None:
+    """Refuse what would take more time or memory than a recipe is worth."""
+    if len(text) > MOST_LETTERS:
+        raise ValueError(f"more than {MOST_LETTERS} letters")
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MOST_DEPTH:
+            raise ValueError(f"values within values, more than {MOST_DEPTH} deep")
+    if (root := yaml.compose(text, yaml.SafeLoader)) is not None and _size(root, {}) > MOST_VALUES:
+        raise ValueError(f"more than {MOST_VALUES} values, those behind aliases counted each time")
+
+
+def _size(node: yaml.Node, sizes: dict[int, int]) -> int:
+    """Count values, those behind aliases each time."""
+    if id(node) not in sizes:
+        sizes[id(node)] = MOST_VALUES + 1  # of one that holds itself
+        inner = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else []
+        inner = node.value if isinstance(node, yaml.SequenceNode) else inner
+        sizes[id(node)] = 1 + sum(_size(part, sizes) for part in inner)
+    return sizes[id(node)]
 
 
 def _told(errors: list[ErrorDetails]) -> str:
     """The first mistake in one line: where, what was wanted, what came."""
     error = errors[0]
     context, came = error.get("ctx", {}), error["input"]
-    place = ".".join(map(str, [*error["loc"], *([context["key"]] if "key" in context else [])]))
+    words = [*error["loc"], *([context["key"]] if "key" in context else [])]
+    place = " ".join(".".join(map(str, words)).split())
+    place = place if len(place) <= 100 else place[:97] + "..."
     prefix, message = f"{place}: " if place else "", error["msg"].replace("Input should be ", "wanted ")
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     if error["type"] == "missing":
