@@ -1,9 +1,9 @@
 """
 Read files that were damaged in thousands of ways: each must give samples, or one of our errors in one line.
 
-A sound file of each format is made, then changed at random: bits, bytes, runs and cuts anywhere, and fields of
-headers, cells and values set to extremes. It is read as `sepvae fit` reads it, in a process with little memory
-and a time limit. Anything but a sample or one line of our own is a fault, and its file is kept.
+A sound file of each format is made, then changed at random: bits, bytes, runs and cuts anywhere, and fields
+of headers, cells and values set to extremes. It is read as `sepvae fit` reads it, in a process with little
+memory and a time limit. Anything but a sample or one line of our own is a fault, and its file is kept.
 
     python benchmarks/fuzz.py --files 10000 --seed 0 --keep faults
 """
@@ -23,12 +23,14 @@ import zlib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
 import pandas as pd
 from PIL import Image
 
+from sepvae.cli.pack import pack_table
 from sepvae.data.opening import list_data
 from sepvae.data.reading import measure_listing, read_listing
 from sepvae.errors import SepVAEError
@@ -109,8 +111,7 @@ def make_sound(folder: Path) -> dict[str, Path]:
             nibabel.save(nibabel.Nifti1Image(volume, np.diag([2.0, 2, 2, 1])), home / f"{id_}.{kind}")
         made[kind] = home / f"sub-1.{kind}"
     made["zarr"] = folder / "store.zarr"
-    files = [folder / "nii" / f"{id_}.nii" for id_ in table["participant_id"]]
-    pack_table(folder / "nii" / "t.tsv", files, made["zarr"])
+    list(pack_table(folder / "nii" / "t.tsv", made["zarr"], images="path", root=None, resample=False))
     made["csv"] = folder / "regions" / "t.csv"
     made["csv"].parent.mkdir()
     measures = pd.DataFrame(rng.normal(size=(6, 3)).round(3), columns=["m1", "m2", "m3"])
@@ -128,25 +129,18 @@ def make_sound(folder: Path) -> dict[str, Path]:
     return made
 
 
-def pack_table(table: Path, files: list[Path], out: Path) -> None:
-    """Make a packed store."""
-    from sepvae.cli.pack import pack_table as pack_as_told
-
-    list(pack_as_told(table, out, images="path", root=None, resample=False))
-
-
 def read(kind: str, file: Path) -> None:
     """Read a file as the commands do."""
     if kind == "yaml":
         load_recipe(file)
         return
-    options = {
-        **dict.fromkeys(IMAGES, {"data": file.parent.parent}),
-        **dict.fromkeys(("nii", "nii.gz"), {"data": file.parent / "t.tsv", "images": "path", "label": "dx"}),
-        "zarr": {"data": file, "label": "dx"},
-        "csv": {"data": file, "features": ["m*"], "label": "dx", "id": "id", "attributes": {"age": None}},
-        **dict.fromkeys(("npy", "npz"), {"data": file, "label": "dx"}),
-    }[kind]
+    options: dict[str, Any] = {"data": file, "label": "dx"}
+    if kind in IMAGES:
+        options = {"data": file.parents[1]}
+    elif kind.startswith("nii"):
+        options |= {"data": file.parent / "t.tsv", "images": "path"}
+    elif kind == "csv":
+        options |= {"features": ["m*"], "id": "id", "attributes": {"age": None}}
     listing, _ = list_data(**options, two_labels=False)
     source, _ = read_listing(listing, image_size=16 if kind in IMAGES else None)
     source.take(np.arange(len(source)))
@@ -225,13 +219,13 @@ def compressed(change: Change) -> Change:
 
 ANY: list[Change] = [bits, run, cut, twice, number]
 TEXT: list[Change] = [bits, run, cut, twice, word, word, word]
-CHANGES: dict[str, list[Change]] = {
-    **dict.fromkeys(IMAGES, ANY),
+CHANGES: dict[str, list[Change]] = {kind: ANY for kind in IMAGES} | {
     "nii": [*ANY, nifti, nifti, nifti],
     "nii.gz": [*ANY, compressed(nifti), compressed(nifti), compressed(cut), compressed(run)],
     "zarr": [*ANY, word, word],
     "csv": TEXT,
-    **dict.fromkeys(("npy", "npz"), [*ANY, word]),
+    "npy": [*ANY, word],
+    "npz": [*ANY, word],
     "yaml": TEXT,
 }
 
@@ -279,10 +273,9 @@ def try_batch(kind: str, seed: int, n: int, keep: Path | None) -> list[str]:
                 content = CHANGES[kind][int(rng.integers(len(CHANGES[kind])))](rng, content)
             files[k].write_bytes(content)
             found.append(tried(kind, sound))
-            if found[-1].startswith("fault"):
-                if keep is not None:
-                    keep.mkdir(exist_ok=True)
-                    shutil.copy(files[k], keep / f"{kind}-{seed}-{i}-{files[k].name}")
+            if keep is not None and found[-1].startswith("fault"):
+                keep.mkdir(exist_ok=True)
+                shutil.copy(files[k], keep / f"{kind}-{seed}-{i}-{files[k].name}")
             files[k].write_bytes(contents[k])
     return found
 

@@ -1,9 +1,9 @@
 """
 Kill fits at random moments, go on with them, and compare what they leave with fits that were left alone.
 
-Each round starts a fit in a process of its own, sends it SIGKILL at a moment drawn over the time that the whole
-fit takes, and goes on with --resume, killed again half of the times, until it is finished. Weights must be the
-same to the bit, codes, metrics and scores the same to the letter.
+Each round starts a fit in a process of its own, sends it SIGKILL at a random moment (some in or after a random
+epoch, some at any time of the whole fit), and goes on with --resume, killed again half of the times, until it
+is finished. Weights must be the same to the bit, codes, metrics and scores to the letter.
 
     python benchmarks/kills.py --rounds 100 --seed 0
 """

@@ -7,6 +7,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import nn
 
+from sepvae.data import StreamSource
 from sepvae.errors import DataError, ModelFileError
 from sepvae.methods import ConVAE, MMcVAE, SepVAE
 
@@ -57,6 +58,17 @@ def test_a_fit_that_was_killed_ends_as_if_it_had_not_been(tmp_path, method, keyw
         killed(path, epoch, method=method, **keywords)
         assert path.exists() == (epoch > 0)
         assert_same(model(method, checkpoint=path, **keywords).fit(X, Y), whole)
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+def test_processes_that_read_ahead_read_on_from_there(tmp_path):
+    images = rng.integers(0, 256, size=(40, 1, 16, 16), dtype=np.uint8)
+    source = StreamSource(images.__getitem__, (1, 16, 16), Y)
+    path = tmp_path / "last"
+    whole = model(num_workers=0).fit(source)
+    with pytest.raises(Killed):
+        model(checkpoint=path, callbacks=[Kill(3)], num_workers=2).fit(source)
+    assert_same(model(checkpoint=path, num_workers=2).fit(source), whole)
 
 
 @pytest.mark.parametrize("keywords", [{}, {"keep": "best"}, {"early_stopping": 1}])

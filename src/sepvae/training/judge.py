@@ -158,6 +158,7 @@ def _epoch(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The batches of one pass, in an order of its own."""
     sampler.set_epoch(epoch)
+    torch.empty((), dtype=torch.int64).random_()  # drawn by the loader once; a seed means what it always has
     yield from loader
 
 

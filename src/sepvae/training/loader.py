@@ -286,7 +286,11 @@ class Batches(pl.LightningDataModule):
         DataLoader
             Of pairs x, y.
         """
-        return self.train(**self._share())
+        loader = self.train(**self._share())
+        # Workers read ahead as soon as there is an iterator, before Lightning tells a fit that goes on its epoch.
+        epoch = cast(pl.Trainer, self.trainer).fit_loop.epoch_progress.current.processed
+        cast(GroupBatches, loader.sampler).set_epoch(epoch)
+        return loader
 
     def val_dataloader(self) -> Loader:
         """
