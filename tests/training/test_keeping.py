@@ -65,10 +65,11 @@ def test_processes_that_read_ahead_read_on_from_there(tmp_path):
     images = rng.integers(0, 256, size=(40, 1, 16, 16), dtype=np.uint8)
     source = StreamSource(images.__getitem__, (1, 16, 16), Y)
     path = tmp_path / "last"
-    whole = model(num_workers=0).fit(source)
+    how = {"learning_rate": 1e-3, "num_workers": 2}
+    whole = model(**how | {"num_workers": 0}).fit(source)
     with pytest.raises(Killed):
-        model(checkpoint=path, callbacks=[Kill(3)], num_workers=2).fit(source)
-    assert_same(model(checkpoint=path, num_workers=2).fit(source), whole)
+        model(checkpoint=path, callbacks=[Kill(3)], **how).fit(source)
+    assert_same(model(checkpoint=path, **how).fit(source), whole)
 
 
 @pytest.mark.parametrize("keywords", [{}, {"keep": "best"}, {"early_stopping": 1}])
