@@ -219,7 +219,7 @@ def compressed(change: Change) -> Change:
 
 ANY: list[Change] = [bits, run, cut, twice, number]
 TEXT: list[Change] = [bits, run, cut, twice, word, word, word]
-CHANGES: dict[str, list[Change]] = {kind: ANY for kind in IMAGES} | {
+CHANGES: dict[str, list[Change]] = dict.fromkeys(IMAGES, ANY) | {
     "nii": [*ANY, nifti, nifti, nifti],
     "nii.gz": [*ANY, compressed(nifti), compressed(nifti), compressed(cut), compressed(run)],
     "zarr": [*ANY, word, word],

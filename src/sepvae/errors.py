@@ -3,11 +3,19 @@
 The command line prints the line and exits with status 2; in Python all of them are `SepVAEError`.
 """
 
+import re
 from collections.abc import Mapping
+
+
+LONG = re.compile(r"(\S{200})\S{200,}(\S{100})")  # no word and no path, but a cell gone wrong
 
 
 class SepVAEError(Exception):
     """Something that the user can mend; the message says what was wanted, what came and what to do."""
+
+    def __str__(self) -> str:
+        """Give one line, whatever stands in the data."""
+        return LONG.sub(r"\1...\2", " ".join(super().__str__().splitlines()))
 
 
 class DataError(SepVAEError, ValueError):

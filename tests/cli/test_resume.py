@@ -105,7 +105,7 @@ def test_a_fit_that_is_asked_to_stop_says_how_to_go_on(tmp_path, table, send, st
     out, log = tmp_path / "out", tmp_path / "log"
     ended, said = process(told(table, out, "max_epochs=500"), log, send, epochs(out, 3))
     assert ended == status
-    assert said.splitlines()[-1] == f"stopped; --resume goes on with {out}"
+    assert said.splitlines()[-1] == f"stopped; {out} is not finished; --resume goes on with it"
     assert (out / "checkpoints" / "last.ckpt").is_file()
     assert not [path.name for path in out.rglob(".*")]
 

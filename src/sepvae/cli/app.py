@@ -70,7 +70,7 @@ def demo(
 ) -> None:
     """Fit on embedded data: handwritten digits (salient) on photographs (common)."""
     from sepvae.cli.demo import DEMO, free_folder
-    from sepvae.cli.fitting import show
+    from sepvae.cli.fitting import show, stoppable
     from sepvae.cli.keywords import parse_keywords
     from sepvae.data.bundled import load_digits_on_photos
     from sepvae.methods import SepVAE
@@ -80,15 +80,16 @@ def demo(
     out = out or free_folder(Path("sepvae-demo"))
     model = SepVAE(**DEMO | parse_keywords(set_ or []))
     typer.echo("digits-on-photos: background = half a photograph, target = half a photograph + half a digit")
-    scores = fit_run(
-        model,
-        train,
-        test,
-        out,
-        about_data={"reader": "digits-on-photos"},
-        n_permutations=permutations,
-        say=typer.echo,
-    )
+    with stoppable(out, typer.echo, "the next demo gets a folder of its own"):
+        scores = fit_run(
+            model,
+            train,
+            test,
+            out,
+            about_data={"reader": "digits-on-photos"},
+            n_permutations=permutations,
+            say=typer.echo,
+        )
     show(scores, out)
 
 
@@ -184,6 +185,12 @@ def fit(
     test_size: TestSize = 0.2,
     split_seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
     permutations: Permutations = 100,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on where a fit in --out was stopped; begin where there is none, for jobs."
+        ),
+    ] = False,
 ) -> None:
     """Fit on one part of the data, score the other, and write a run folder with a page to read."""
     from sepvae.cli.fitting import fit_as_told, typed_options
@@ -223,6 +230,7 @@ def fit(
         preset=preset,
         pairs=set_,
         permutations=permutations,
+        resume=resume,
     )
 
 
@@ -327,12 +335,12 @@ def encode(
     root: Root = None,
 ) -> None:
     """Write the codes of new samples; labels are not needed."""
-    from sepvae.files import write_whole
     from sepvae.runs import encode_run
+    from sepvae.runs.folder import write_table
 
     _refuse_existing(out)
     codes = encode_run(run, read_like(run, data, root, labelled=False))
-    write_whole(out, codes.to_csv(index=False))
+    write_table(out, codes)
     typer.echo(f"codes of {len(codes)} samples: {out}")
 
 
@@ -365,9 +373,9 @@ def evaluate(
 ) -> None:
     """Score codes: what each space knows of each attribute, against chance."""
     from sepvae.cli.table import print_scores
-    from sepvae.files import write_whole
     from sepvae.report.page import write_report
     from sepvae.runs import evaluate_run, keep_scores
+    from sepvae.runs.folder import write_table
 
     if out is not None:
         _refuse_existing(out)
@@ -377,11 +385,30 @@ def evaluate(
         keep_scores(run, scores, n_permutations=permutations)
         typer.echo(f"scores: {run / 'scores.csv'}, report: {write_report(run)}")
     elif out is not None:
-        write_whole(out, scores.to_csv(index=False))
+        write_table(out, scores)
         typer.echo(f"scores: {out}")
     else:
         typer.echo("nothing is written; --out FILE.csv keeps the scores")
     print_scores(scores)
+
+
+@app.command()
+def rerun(
+    run: Run,
+    data: Annotated[
+        Path | None,
+        typer.Argument(help="What it was fitted on; not needed where data come with the library."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder to make; by default RUN-rerun, or RUN-rerun-2, ..")
+    ] = None,
+    root: Root = None,
+    table: Table = None,
+) -> None:
+    """Fit again as a run was fitted, and compare all numbers; status 1 if one differs."""
+    from sepvae.cli.rerunning import rerun_as_told
+
+    raise typer.Exit(0 if rerun_as_told(run, data, out, root, table) else 1)
 
 
 @app.command()

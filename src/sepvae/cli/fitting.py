@@ -87,7 +87,7 @@ def fit_as_told(
 
 
 @contextmanager
-def stoppable(run: Path, say: "Say") -> Iterator[None]:
+def stoppable(run: Path, say: "Say", go_on: str = "--resume goes on with it") -> Iterator[None]:
     """Show what training warns of as a line; once stopped by Ctrl-C or a signal, say what there is."""
     from sepvae.errors import CollapseWarning
 
@@ -105,7 +105,7 @@ def stoppable(run: Path, say: "Say") -> Iterator[None]:
         try:
             yield
         except (KeyboardInterrupt, SystemExit) as stop:
-            left = f"--resume goes on with {run}" if (run / "recipe.yaml").is_file() else "nothing is left"
+            left = f"{run} is not finished; {go_on}" if (run / "recipe.yaml").is_file() else "nothing is left"
             say(f"stopped; {left}")
             code = stop.code if isinstance(stop, SystemExit) else 128 + signal.SIGINT
             raise typer.Exit(code if isinstance(code, int) else 1) from None

@@ -212,6 +212,13 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
 
 def read_like(run: Path, data: Path, root: Path | None = None, *, labelled: bool = True) -> Any:
     """Read all samples of other data as the recipe of a run says."""
+    return read_samples(*list_like(run, data, root, labelled=labelled), MEMORY)[0]
+
+
+def list_like(
+    run: Path, data: Path, root: Path | None = None, table: Path | None = None, *, labelled: bool = True
+) -> "tuple[Listing, dict[str, Any]]":
+    """List all samples of other data as the recipe of a run says, and tell how they are to look."""
     from sepvae.data.cells import read_cells
     from sepvae.data.opening import kind_of, list_data
     from sepvae.errors import DataError
@@ -226,7 +233,7 @@ def read_like(run: Path, data: Path, root: Path | None = None, *, labelled: bool
         alike = about["reader"]
     if alike == "packed" and about["reader"] == "volumes":  # a store may hold what lay in files
         about = about | {"reader": "packed", "images": None}
-    options: dict[str, Any] = {"root": root}
+    options: dict[str, Any] = {"root": root, "table": table}
     if alike == about["reader"] or (alike == "folder" and about["reader"] in READ_AS):
         options |= {name: about.get(name) for name in (*KEPT, "modality")}
     elif labelled or alike != "folder":
@@ -256,7 +263,7 @@ def read_like(run: Path, data: Path, root: Path | None = None, *, labelled: bool
         from sepvae.methods import load
 
         look = {"grid": load(run).grid_, "resample": about["resample"]}  # with the window and the mask
-    return read_samples(listing, look, MEMORY)[0]
+    return listing, look
 
 
 def parse_attributes(given: list[str] | None) -> dict[str, str | None]:

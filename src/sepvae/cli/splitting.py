@@ -1,5 +1,7 @@
-"""How samples are split for `fit` and `benchmark`: in two, in folds, or by an attribute that is left out."""
+"""How samples are split for `fit`, `benchmark` and `rerun`: in two, in folds, as they were in a run."""
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sepvae.errors import DataError
@@ -43,6 +45,47 @@ def split_listing(
     n_folds = protocol.folds or 0
     folds = make_folds(labels, groups, n_folds, stratify=stratify, random_state=seed)
     return folds, f"in {n_folds} folds, seed {seed}{alike}"
+
+
+@dataclass(frozen=True)
+class SamplesOfRun:
+    """The samples that a run was fitted and scored on, and their positions in its order."""
+
+    listing: "Listing"
+    train: "IntArray"
+    test: "IntArray"
+    others: list[str]  # ids of what the data have besides
+
+
+def samples_of_run(run: Path, listing: "Listing") -> SamplesOfRun:
+    """Find the samples of a run among those that are listed; all must be there."""
+    import numpy as np
+    import pandas as pd
+
+    from sepvae.errors import RunFolderError
+    from sepvae.files import read_file, read_table
+
+    words = ("id", "group", "label", "split")
+    told = read_file(run / "split.csv", lambda path: read_table(path, words)[list(words)])
+    if told is None:
+        raise RunFolderError(f"{run}: wanted a run folder with split.csv, as `sepvae fit` leaves it")
+    ids = listing.about["id"].astype(str)
+    mask = ids.isin(told["id"]).to_numpy()
+    kept, others = listing.keep(mask), ids[~mask].tolist()
+    positions = pd.Index(kept.about["id"].astype(str)).get_indexer(pd.Index(told["id"]))
+    if gone := told["id"][positions < 0].tolist():
+        more = f"; {len(others)} others are there, such as {others[0]!r}" if others else ""
+        raise DataError(
+            f"{listing.data}: {len(gone)} of the {len(told)} samples of {run} are not there, such as "
+            f"{gone[0]!r}{more}; nothing was fitted: give the data as they were"
+        )
+    in_test = (told["split"] == "test").to_numpy()
+    return SamplesOfRun(
+        kept,
+        np.asarray(positions[~in_test], dtype=np.intp),
+        np.asarray(positions[in_test], dtype=np.intp),
+        others,
+    )
 
 
 def _attribute(listing: "Listing", recipe: "Recipe", key: str, name: str) -> "AnyArray":

@@ -1,13 +1,17 @@
 """Run folders: fitted, scored, drawn, and read again."""
 
+from sepvae.runs.comparing import compare_conditions, compare_runs
 from sepvae.runs.drawing import draw
 from sepvae.runs.fitting import finish_run, fit_run
 from sepvae.runs.folder import check_new_run, read_codes, read_recipe
 from sepvae.runs.maps import map_run
+from sepvae.runs.rerunning import model_of, rerun
 from sepvae.runs.scoring import encode_run, evaluate_run, keep_scores
 
 __all__ = [
     "check_new_run",
+    "compare_conditions",
+    "compare_runs",
     "draw",
     "encode_run",
     "evaluate_run",
@@ -15,6 +19,8 @@ __all__ = [
     "fit_run",
     "keep_scores",
     "map_run",
+    "model_of",
     "read_codes",
     "read_recipe",
+    "rerun",
 ]

@@ -287,9 +287,9 @@ class Batches(pl.LightningDataModule):
             Of pairs x, y.
         """
         loader = self.train(**self._share())
-        # Workers read ahead as soon as there is an iterator, before Lightning tells a fit that goes on its epoch.
-        epoch = cast(pl.Trainer, self.trainer).fit_loop.epoch_progress.current.processed
-        cast(GroupBatches, loader.sampler).set_epoch(epoch)
+        # Workers read ahead at once, before Lightning tells the epoch to a fit that goes on.
+        progress: Any = cast(pl.Trainer, self.trainer).fit_loop.epoch_progress
+        cast(GroupBatches, loader.sampler).set_epoch(progress.current.processed)
         return loader
 
     def val_dataloader(self) -> Loader:

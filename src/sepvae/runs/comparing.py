@@ -1,0 +1,212 @@
+"""`compare_runs`: what two run folders have alike to the last bit, and how far apart the rest is."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from sepvae.batch import AnyArray
+from sepvae.data.nifti import NiftiFiles
+from sepvae.files import read_file
+from sepvae.runs.folder import read_recipe
+
+WEIGHTS = "model/model.safetensors"
+TABLES = ("metrics.csv", "codes.csv", "scores.csv", "correlations.csv", "removal.csv")
+TIMES = re.compile(r"(^|_)(seconds|time)$")  # columns of metrics.csv that no two fits have alike
+
+Arrays = Mapping[str, AnyArray]
+Reader = Callable[[Path], Arrays]
+
+
+class Gap(NamedTuple):  # numpydoc ignore=PR02
+    """
+    How far apart two things are.
+
+    Parameters
+    ----------
+    identical : bool
+        Whether they are the same, bit for bit.
+    absolute, relative : float, default=0
+        The largest difference, and the largest share that one is of its number; infinite where words differ,
+        or one of them is missing.
+    where : str, default=""
+        Where the largest is.
+    """
+
+    identical: bool
+    absolute: float = 0.0
+    relative: float = 0.0
+    where: str = ""
+
+
+def compare_runs(first: str | Path, second: str | Path) -> pd.DataFrame:
+    """
+    Compare the numbers of two run folders: weights, metrics, codes, scores, correlations, removal and maps.
+
+    Parameters
+    ----------
+    first, second : str or Path
+        Finished run folders.
+
+    Returns
+    -------
+    DataFrame
+        One row for each of them that either has, columns what, identical, absolute, relative, where. Numbers
+        are identical if they are so bit for bit, columns of times aside; absolute and relative are the
+        largest differences, and where says where the largest is.
+
+    Raises
+    ------
+    RunFolderError
+        If a file is damaged.
+    """
+    files: dict[str, tuple[str, Reader]] = {"weights": (WEIGHTS, _weights)}
+    files |= {name: (name, _table) for name in TABLES}
+    rows = [
+        {"what": what, **gap._asdict()}
+        for what, (name, reader) in files.items()
+        if (gap := _largest(Path(first), Path(second), {name: reader})) is not None
+    ]
+    of_maps = dict(sorted({**dict(_map_files(Path(first))), **dict(_map_files(Path(second)))}.items()))
+    if (gap := _largest(Path(first), Path(second), of_maps)) is not None:
+        rows.append({"what": "maps", **gap._asdict()})
+    return pd.DataFrame(rows, columns=["what", *Gap._fields])
+
+
+def compare_conditions(first: str | Path, second: str | Path) -> pd.DataFrame:
+    """
+    Tell under what other conditions a second run was fitted: versions of packages, and threads.
+
+    Parameters
+    ----------
+    first, second : str or Path
+        Run folders.
+
+    Returns
+    -------
+    DataFrame
+        Columns what, first, second, text: what differs only; empty where it is not recorded.
+
+    Raises
+    ------
+    RunFolderError
+        If a file is damaged.
+    """
+    then, now = (
+        (read_file(Path(run) / "versions.json", _versions) or {})
+        | {"threads": read_recipe(run).get("threads")}
+        for run in (first, second)
+    )
+    rows = [(name, *(str(run.get(name) or "") for run in (then, now))) for name in {**then, **now}]
+    return pd.DataFrame([row for row in rows if row[1] != row[2]], columns=["what", "first", "second"])
+
+
+def _largest(first: Path, second: Path, files: Mapping[str, Reader]) -> Gap | None:
+    """The largest gap over some files; None where neither folder has one of them."""
+    gaps = []
+    for name, reader in files.items():
+        a, b = first / name, second / name
+        if not a.is_file() and not b.is_file():
+            continue
+        if not (a.is_file() and b.is_file()):
+            gaps.append(Gap(False, np.inf, np.inf, f"{name} is only in {first if a.is_file() else second}"))
+            continue
+        if a.read_bytes() == b.read_bytes():
+            gaps.append(Gap(True))
+            continue
+        gap = _gap(read_file(a, reader) or {}, read_file(b, reader) or {})
+        gaps.append(gap._replace(where=f"{name}: {gap.where}") if gap.where and len(files) > 1 else gap)
+    if not gaps:
+        return None
+    worst = max(gaps, key=lambda gap: (not gap.identical, gap.absolute))
+    return worst._replace(relative=max(gap.relative for gap in gaps))
+
+
+def _gap(first: Arrays, second: Arrays) -> Gap:
+    """The largest gap over arrays by name."""
+    if only := sorted(first.keys() ^ second.keys()):
+        return Gap(False, np.inf, np.inf, f"{only[0]} is in one of them only")
+    worst, relative = Gap(True), 0.0
+    for name, a in first.items():
+        b = second[name]
+        text = a.dtype.kind in "UO"
+        if a.shape != b.shape or not (text or a.dtype == b.dtype):
+            return Gap(False, np.inf, np.inf, f"{name} is {_told(a)} and {_told(b)}")
+        if np.array_equal(a, b) if text else a.tobytes() == b.tobytes():
+            continue
+        apart, shares = _apart(a, b)
+        relative = max(relative, float(shares.max()))
+        if worst.identical or apart.max() > worst.absolute:
+            place = np.unravel_index(int(apart.argmax()), apart.shape)
+            at = f"row {place[0] + 1}" if text and a.ndim == 1 else str([int(i) for i in place])
+            worst = Gap(False, float(apart.max()), 0.0, f"{name}, {at}")
+    return worst._replace(relative=relative)
+
+
+def _apart(a: AnyArray, b: AnyArray) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Absolute and relative differences; infinite where only one is a number, or words differ."""
+    same = a == b
+    if a.dtype.kind in "UO":
+        a, b = (
+            pd.to_numeric(pd.Series(x.ravel()), errors="coerce").to_numpy(float).reshape(x.shape)
+            for x in (a, b)
+        )
+    else:
+        same |= np.isnan(a) & np.isnan(b)
+        a, b = a.astype(np.float64), b.astype(np.float64)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        apart = np.abs(a - b)
+        shares = apart / np.maximum(np.abs(a), np.abs(b))
+    infinite = ~np.isfinite(apart) & ~same
+    apart, shares = np.where(same, 0.0, apart), np.where(same | (apart == 0), 0.0, shares)
+    return np.where(infinite, np.inf, apart), np.where(infinite, np.inf, shares)
+
+
+def _told(array: AnyArray) -> str:
+    return (
+        f"{' x '.join(map(str, array.shape)) or 'one'} {'cells' if array.dtype.kind in 'UO' else array.dtype}"
+    )
+
+
+def _map_files(run: Path) -> Iterator[tuple[str, Reader]]:
+    """Files of maps that hold numbers; pictures are drawn from them."""
+    readers: dict[str, Reader] = {".csv": _table, ".npz": _arrays, ".nii.gz": _volume}
+    for path in (run / "maps").rglob("*"):
+        for suffix, reader in readers.items():
+            if path.name.endswith(suffix):
+                yield path.relative_to(run).as_posix(), reader
+
+
+def _weights(path: Path) -> Arrays:
+    try:
+        return dict(load_file(path))
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
+
+
+def _table(path: Path) -> Arrays:
+    """Cells as they stand there: pandas writes numbers so that the same text is the same number."""
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if path.name == "metrics.csv":
+        table = table.loc[:, [TIMES.search(str(name)) is None for name in table]]
+    return {str(name): cells.to_numpy(dtype=object) for name, cells in table.items()}
+
+
+def _arrays(path: Path) -> Arrays:
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def _volume(path: Path) -> Arrays:
+    return {"voxels": NiftiFiles([path])(0)}
+
+
+def _versions(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text(encoding="utf-8")))

@@ -1,0 +1,175 @@
+"""`rerun`: see that data are those of a run, and fit again as its recipe says."""
+
+import csv
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sepvae import methods
+from sepvae.batch import Source
+from sepvae.errors import DataError, RunFolderError
+from sepvae.files import read_file
+from sepvae.methods._estimator import ContrastiveEstimator
+from sepvae.runs.claiming import is_finished
+from sepvae.runs.fitting import Say, fingerprint, fit_run
+from sepvae.runs.folder import read_recipe
+from sepvae.runs.scoring import described
+from sepvae.runs.threads import use_threads
+
+
+def model_of(run: str | Path) -> ContrastiveEstimator:
+    """
+    Make the estimator of a run anew, not fitted.
+
+    Parameters
+    ----------
+    run : str or Path
+        The run folder.
+
+    Returns
+    -------
+    ContrastiveEstimator
+        With the keywords of the recipe.
+
+    Raises
+    ------
+    RunFolderError
+        If the run is not finished, or its recipe cannot be repeated: a network of the user's own, severities,
+        no seed, or a keyword that this version does not know.
+    """
+    recipe = read_recipe(run)
+    name, keywords = str(recipe.get("method")), recipe.get("keywords")
+    if not is_finished(Path(run)):
+        raise RunFolderError(
+            f"{run}: is not finished; finish it, or run `sepvae fit` again, before it is repeated"
+        )
+    if name not in methods.METHODS or not isinstance(keywords, dict):
+        raise RunFolderError(
+            f"{run}: its recipe.yaml names no method of this library, so it cannot be repeated"
+        )
+    if isinstance(keywords.get("network"), list):
+        own = "was fitted with modules of your own, which no file holds"
+        raise RunFolderError(f"{run}: {own}; repeat it in Python, by fit_run")
+    if keywords.get("target", "group") != "group":
+        raise RunFolderError(f"{run}: was fitted on severities; repeat it in Python, by fit(X, y)")
+    if keywords.get("random_state", 0) is None:
+        raise RunFolderError(f"{run}: was fitted with random_state=None, so that no two fits of it are alike")
+    if not isinstance(threads := recipe.get("threads", 1), int) or threads < 1:
+        raise RunFolderError(
+            f"{run}: threads in its recipe.yaml: wanted a whole number from 1, got {threads!r}"
+        )
+    cls = getattr(methods, name)
+    if unknown := sorted(keywords.keys() - cls().get_params().keys()):
+        raise RunFolderError(
+            f"{run}: its recipe.yaml has {unknown[0]}, which {name} does not know here; take the version of "
+            "sepvae that versions.json names"
+        )
+    model: ContrastiveEstimator = cls(**keywords)
+    return model
+
+
+def rerun(
+    run: str | Path,
+    train: Source,
+    test: Source,
+    out: str | Path,
+    *,
+    measures: pd.DataFrame | None = None,
+    say: Say = print,
+) -> pd.DataFrame | None:
+    """
+    Fit again as the recipe of a run says, with as many threads, and leave another run folder.
+
+    Parameters
+    ----------
+    run : str or Path
+        The run folder.
+    train, test : Source
+        The samples of the run, in its order: those of `split.csv`.
+    out : str or Path
+        The run folder to make.
+    measures : DataFrame, default=None
+        As in `fit_run`.
+    say : callable, default=print
+        Told what is being done.
+
+    Returns
+    -------
+    DataFrame or None
+        The scores, as in `fit_run`; `compare_runs` sets both folders side by side.
+
+    Raises
+    ------
+    RunFolderError
+        As `model_of`, or if `out` exists.
+    DataError
+        If the samples are not those of the run; nothing is fitted then.
+    """
+    recipe, model = read_recipe(run), model_of(run)
+    if model.is_first_process():
+        say("comparing the data with those of the run")
+        check_same_data(run, train, test)
+    protocol = recipe.get("protocol", {})
+    with use_threads(recipe.get("threads")):
+        return fit_run(
+            model,
+            train,
+            test,
+            out,
+            about_data={k: v for k, v in recipe["data"].items() if k != "fingerprint"},
+            kinds=recipe.get("attributes"),
+            measures=measures,
+            command=recipe.get("command"),
+            n_permutations=protocol.get("n_permutations", 0),
+            say=say,
+        )
+
+
+def check_same_data(run: str | Path, train: Source, test: Source) -> None:
+    """
+    See that samples are those of a run, with all that is known of them.
+
+    Parameters
+    ----------
+    run : str or Path
+        The run folder.
+    train, test : Source
+        The samples.
+
+    Raises
+    ------
+    DataError
+        If they differ; it says in what, as far as that can be told.
+    RunFolderError
+        If the folder has no codes, or they are damaged.
+    """
+    about = pd.concat([described(train, "train"), described(test, "test")], ignore_index=True)
+    now = _cells(StringIO(about.to_csv(index=False, quoting=csv.QUOTE_ALL, lineterminator="\n")))
+    then = read_file(Path(run) / "codes.csv", _cells)
+    if then is None:
+        raise RunFolderError(f"{run}: wanted a run folder with codes.csv, as `sepvae fit` leaves it")
+    if then["id"].tolist() != now["id"].tolist():
+        raise DataError(f"{run}: wanted its samples in the order of its split.csv, got others")
+    for name in now.columns.intersection(then.columns).drop("split"):  # validation is drawn by the fit
+        if (changed := np.flatnonzero(then[name] != now[name])).size:
+            more = f", and {changed.size - 1} more" * (changed.size > 1)
+            sample, was, now_is = (
+                table[n].iloc[changed[0]] for table, n in ((then, "id"), (then, name), (now, name))
+            )
+            raise _not_the_same(run, f"{name} of {sample!r} was {was!r}, is {now_is!r}{more}")
+    if fingerprint(train, test) != read_recipe(run).get("data", {}).get("fingerprint"):
+        told = "ids, groups, labels and attributes are the same, what the samples hold is not"
+        raise _not_the_same(run, f"{told} (files were changed, or are read in another way)")
+
+
+def _cells(file: Path | StringIO) -> pd.DataFrame:
+    """A table as it stands in a file: all of it is text."""
+    return pd.read_csv(file, dtype=str, keep_default_na=False)
+
+
+def _not_the_same(run: str | Path, what: str) -> DataError:
+    return DataError(
+        f"{run}: was fitted on other data: {what}; nothing was fitted: give the data as they were"
+    )
