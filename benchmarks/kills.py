@@ -1,7 +1,7 @@
 """
 Kill fits at random moments, go on with them, and compare what they leave with fits that were left alone.
 
-Each round starts a fit in a process of its own, sends it SIGKILL at a random moment (some in or after a random
+Each round starts a fit in a process of its own, sends it SIGKILL at a random moment (some in or after an
 epoch, some at any time of the whole fit), and goes on with --resume, killed again half of the times, until it
 is finished. Weights must be the same to the bit, codes, metrics and scores to the letter.
 

@@ -6,7 +6,6 @@ The command line prints the line and exits with status 2; in Python all of them 
 import re
 from collections.abc import Mapping
 
-
 LONG = re.compile(r"(\S{200})\S{200,}(\S{100})")  # no word and no path, but a cell gone wrong
 
 
