@@ -11,6 +11,8 @@ import numpy.typing as npt
 from sepvae.batch import AnyArray
 from sepvae.errors import DataError
 
+MOST = 1e9  # of a voxel: sums of squares of larger ones would leave float32
+
 
 def order_labels(labels: AnyArray, background: Any = None) -> tuple[AnyArray, npt.NDArray[np.int64]]:
     """
@@ -33,14 +35,23 @@ def order_labels(labels: AnyArray, background: Any = None) -> tuple[AnyArray, np
     Raises
     ------
     DataError
-        If there are not two labels, or the background is not one of them.
+        If there are not two labels, they are no labels but amounts, or the background is not one of them.
 
     Examples
     --------
     >>> order_labels(np.array(["ill", "well", "ill"]), background="well")
     (array(['ill', 'well'], dtype='<U4'), array([1, 0]))
     """
-    classes: AnyArray = np.unique(labels)
+    try:
+        classes: AnyArray = np.unique(labels)
+    except TypeError:
+        raise DataError("labels: wanted all text, or all numbers, got some of each") from None
+    if odd := [label for label in classes if not _is_label(label)]:
+        raise DataError(
+            f"labels: Unknown label type: wanted text, whole numbers, or True and False, got {odd[0]}"
+        )
+    if len(classes) == 0:
+        raise DataError("labels: wanted two, background and target, got none")
     if len(classes) == 1:
         raise DataError(f"labels: wanted two, background and target, got 1 class only: {classes[0]}")
     if len(classes) > 2:
@@ -51,9 +62,15 @@ def order_labels(labels: AnyArray, background: Any = None) -> tuple[AnyArray, np
     if background is None:
         return classes, np.arange(len(classes))
     found = np.flatnonzero(classes == background)
-    if len(found) == 0:
+    if len(found) == 0 or np.ndim(background) > 0:
         raise DataError(f"background: wanted one of {', '.join(map(str, classes))}, got {background!r}")
     return classes, np.concatenate([found, np.delete(np.arange(len(classes)), found)])
+
+
+def _is_label(label: Any) -> bool:
+    """Files can hold it, and it is no amount."""
+    whole = isinstance(label, Real) and float(label).is_integer()
+    return whole or isinstance(label, str | bool | np.bool_)
 
 
 # Columns of split.csv and codes.csv.
@@ -101,16 +118,16 @@ def check_images(x: AnyArray) -> None:
     if x.ndim != 4:
         shape = ", ".join(map(str, x.shape))
         raise DataError(
-            f"X: wanted a table (n, features) or images (n, channels, h, w), got shape ({shape})"
-            + "; give grey images a channel axis: X[:, None]" * (x.ndim == 3)
+            "X: wanted a table (n, features), images (n, channels, h, w) or volumes (n, channels, d, h, w), "
+            f"got shape ({shape})" + "; give grey images a channel axis: X[:, None]" * (x.ndim == 3)
         )
     if x.shape[1] > 4 >= x.shape[3]:
         raise DataError(
             f"X: wanted images (n, channels, h, w), got shape {x.shape}, which looks like channels last; "
             "give X.transpose(0, 3, 1, 2)"
         )
-    if not len(x):
-        raise DataError("X: wanted images, got none")
+    if 0 in x.shape:
+        raise DataError(f"X: wanted images, got none: shape {x.shape}")
     if x.dtype == np.uint8:
         return
     if not np.issubdtype(x.dtype, np.floating):
@@ -143,16 +160,22 @@ def check_volumes(x: AnyArray) -> None:
     """
     if x.ndim != 5:
         raise DataError(f"X: wanted volumes (n, channels, d, h, w), got shape {x.shape}")
-    if not len(x):
-        raise DataError("X: wanted volumes, got none")
+    if 0 in x.shape:
+        raise DataError(f"X: wanted volumes, got none: shape {x.shape}")
     if not np.issubdtype(x.dtype, np.floating):
         raise DataError(
             f"X: wanted volumes as floats, got {x.dtype}; bring each to mean 0 and standard deviation 1"
         )
-    if (bad := np.flatnonzero([not np.isfinite(volume).all() for volume in x])).size:
+    largest = np.array([max(float(volume.max()), -float(volume.min())) for volume in x])
+    if (bad := np.flatnonzero(~np.isfinite(largest))).size:
         raise DataError(
             f"X: wanted finite volumes, got NaN or infinite values, first in volume {bad[0]}; fill them in, "
             "or leave it out"
+        )
+    if (bad := np.flatnonzero(largest > MOST)).size:
+        raise DataError(
+            f"X: wanted volumes of mean 0 and standard deviation 1, got values up to {largest[bad[0]]:g} in "
+            f"volume {bad[0]}; normalise each"
         )
 
 
@@ -203,7 +226,7 @@ def check_number(
         and (below is None or number < below)
     )
     if not fits:
-        bounds = {"of {:g} or more": least, "above {:g}": above, "below {:g}": below}
+        bounds = {"of {:.10g} or more": least, "above {:.10g}": above, "below {:.10g}": below}
         said = " and ".join(text.format(bound) for text, bound in bounds.items() if bound is not None)
         other = f", or {or_else}" if or_else else ""
         raise DataError(f"{name}: wanted a {'whole ' * whole}number {said}{other}, got {value!r}")

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import issparse
 
 from sepvae.batch import AnyArray, Batch, IntArray
 from sepvae.checks import check_attribute_names
@@ -26,9 +27,9 @@ class _Described:
         grid: Grid | None = None,
         native: pd.DataFrame | None = None,
     ) -> None:
-        self.labels: AnyArray = np.asarray(labels)
+        self.labels: AnyArray = as_column("labels", labels)
         self.ids: AnyArray = np.asarray([str(i) for i in range(n)] if ids is None else ids)
-        self.groups: AnyArray = self.ids if groups is None else np.asarray(groups)
+        self.groups: AnyArray = self.ids if groups is None else as_column("groups", groups)
         self.attributes = (
             pd.DataFrame(index=range(n)) if attributes is None else attributes.reset_index(drop=True)
         )
@@ -107,7 +108,8 @@ class ArraySource(_Described):
     Raises
     ------
     DataError
-        If the lengths differ, an id stands twice, or an attribute has a name that tables of samples use.
+        If the samples are no array, the lengths differ, an id stands twice, or an attribute has a name that
+        tables of samples use.
 
     Examples
     --------
@@ -130,7 +132,12 @@ class ArraySource(_Described):
         grid: Grid | None = None,
         native: pd.DataFrame | None = None,
     ) -> None:
-        self.x = as_tensors_take(np.asarray(x))
+        self.x = as_array(x)
+        if feature_names is not None and self.x.shape[1:] != (len(feature_names),):
+            raise DataError(
+                f"feature_names: wanted one for each column of X, got {len(feature_names)} for shape "
+                f"{self.x.shape}"
+            )
         super().__init__(len(self.x), labels, groups, ids, attributes, feature_names, grid, native)
 
     @property
@@ -215,7 +222,13 @@ class StreamSource(_Described):
         self.positions = np.arange(len(labels)) if positions is None else positions
 
     def _read(self, indices: IntArray) -> AnyArray:
-        return self.read(self.positions[indices])
+        rows = self.positions[indices]
+        x = as_tensors_take(np.asarray(self.read(rows)))
+        if x.shape != (len(rows), *self.sample_shape):
+            raise DataError(
+                f"read: wanted {(len(rows), *self.sample_shape)}, the samples asked for, got {x.shape}"
+            )
+        return np.require(x, requirements=["C", "W"])  # a copy where it is a view that tensors cannot share
 
     def select(self, indices: IntArray) -> "StreamSource":
         """
@@ -235,6 +248,59 @@ class StreamSource(_Described):
         return StreamSource(self.read, self.sample_shape, **about, positions=self.positions[indices])
 
 
+def as_array(x: Any) -> AnyArray:
+    """
+    Make an array of samples, however they are held: lists, another library's array, a tensor.
+
+    Parameters
+    ----------
+    x : array-like
+        Samples.
+
+    Returns
+    -------
+    ndarray
+        The same numbers, as `as_tensors_take` gives them; the same object if nothing is to be done.
+
+    Raises
+    ------
+    DataError
+        If they are no array: of several shapes, a single thing, masked, sparse.
+
+    Examples
+    --------
+    >>> as_array([[1, 2], [3]])
+    Traceback (most recent call last):
+    sepvae.errors.DataError: X: wanted samples of one shape, got several; bring them to one size first
+    """
+    if issparse(x):
+        raise DataError("X: wanted a dense array, got a sparse matrix; give X.toarray()")
+    if isinstance(x, np.ma.MaskedArray):
+        raise DataError("X: wanted an array without a mask; give X.astype(float).filled(np.nan)")
+    if hasattr(x, "detach"):  # a tensor of torch
+        x = x.detach().cpu()
+        x = x.float() if str(x.dtype) == "torch.bfloat16" else x  # which numpy does not have
+    try:
+        array = np.asarray(x)
+    except (
+        TypeError,
+        RuntimeError,
+    ) as error:  # torch's: a tensor that is sparse, a list of such with gradients
+        reason = " ".join(str(error).split())
+        raise DataError(
+            f"X: wanted what numpy makes an array of, got {type(x).__name__}: {reason}"
+        ) from error
+    except ValueError as error:
+        raise DataError(
+            "X: wanted samples of one shape, got several; bring them to one size first"
+        ) from error
+    if array.ndim == 0:
+        raise DataError(
+            f"X: wanted an array of samples or a source, got {type(x).__name__}; give them as an array"
+        )
+    return as_tensors_take(array)
+
+
 def as_tensors_take(x: AnyArray) -> AnyArray:
     """
     Give numbers as tensors take them: in the byte order of this machine, of 64 bits at most.
@@ -252,3 +318,41 @@ def as_tensors_take(x: AnyArray) -> AnyArray:
     if x.dtype.kind == "f" and x.dtype.itemsize > 8:
         return x.astype(np.float64)
     return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
+
+
+def as_column(name: str, values: Any) -> AnyArray:
+    """
+    Make an array of one value a sample, in which missing ones stay so.
+
+    Parameters
+    ----------
+    name : str
+        What they are, for the message.
+    values : array-like of shape (n,) or (n, 1)
+        Labels, groups.
+
+    Returns
+    -------
+    ndarray of the same shape
+        As numpy makes it; but NaN in a list of text, of which it would make the word, stays NaN.
+
+    Raises
+    ------
+    DataError
+        If the shape is another.
+
+    Examples
+    --------
+    >>> as_column("labels", ["ill", float("nan")])
+    array(['ill', nan], dtype=object)
+    """
+    try:
+        column = np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:  # of several lengths; the others are torch's
+        raise DataError(f"{name}: wanted one for each sample: {' '.join(str(error).split())}") from error
+    if column.ndim != 1 and column.shape[1:] != (1,):
+        raise DataError(f"{name}: wanted one for each sample, (n,), got shape {column.shape}")
+    if column.dtype.kind in "US" and not isinstance(values, np.ndarray):
+        objects = np.asarray(values, dtype=object)
+        return objects if pd.isna(objects).any() else column
+    return column

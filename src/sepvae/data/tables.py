@@ -1,7 +1,7 @@
 """Tables of measures: from a DataFrame to a source, and the scaling that a fit learns."""
 
 from collections.abc import Mapping, Sequence
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -178,7 +178,12 @@ class TableScaler:
             raise DataError(f"x: wanted {len(self.kept_)} columns as in fit, got {table.shape[1]}")
         with np.errstate(over="ignore"):  # a value too far from all that fit saw is refused below
             z = ((table - self.mean_) / np.where(self.kept_, self.scale_, 1)).astype(np.float32)
-        refuse_infinite(np.where(self.kept_, z, 0), self.names)
+        if (far := np.isinf(z) & self.kept_).any():
+            told = _told(far, self.names)
+            raise DataError(
+                f"x: infinite values in column {told} once scaled, so far are they from those of the fit; "
+                "correct them"
+            )
         return np.nan_to_num(z[:, self.kept_])
 
     def inverse_transform(self, z: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -257,9 +262,71 @@ def refuse_infinite(x: npt.NDArray[np.floating], names: Sequence[str] | None) ->
     DataError
         If a column holds some.
     """
-    if columns := np.flatnonzero(np.isinf(x).any(axis=0)).tolist():
-        told = ", ".join(str(i) if names is None else repr(names[i]) for i in columns)
+    if (infinite := np.isinf(x)).any():
+        told = _told(infinite, names)
         raise DataError(f"x: infinite values in column {told}; correct them, or make them missing (NaN)")
+
+
+def numbers_of(frame: pd.DataFrame) -> pd.DataFrame:
+    """
+    Give a table as floats, whatever its columns hold.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Of numbers of any type, or of what can be read as such; a gap may be NaN, None or NA.
+
+    Returns
+    -------
+    DataFrame
+        Of float64, with the same names.
+
+    Raises
+    ------
+    DataError
+        If two columns have one name, or one does not hold numbers.
+
+    Examples
+    --------
+    >>> numbers_of(pd.DataFrame({"age": [61, 58], "sex": ["f", "m"]}))
+    Traceback (most recent call last):
+    sepvae.errors.DataError: X: wanted numbers in column 'sex', got 'f'; convert it, or leave it out
+    """
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise DataError(f"X: wanted columns of different names, got {twice!r} more than once; rename one")
+    if all(isinstance(dtype, np.dtype) and dtype.kind in "biuf" for dtype in frame.dtypes):
+        x = frame.to_numpy(dtype=np.float64)
+    else:
+        x = np.empty(frame.shape)
+        for i, name in enumerate(frame.columns):
+            x[:, i] = _floats(frame[name])
+    return pd.DataFrame(x, columns=frame.columns)
+
+
+def _floats(column: pd.Series) -> npt.NDArray[np.float64]:
+    try:
+        if column.dtype.kind in "cmM":  # complex numbers and times, of which numpy would make something
+            raise TypeError
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (ValueError, TypeError, OverflowError):
+        odd = next((value for value in column.dropna() if not _reads_as_float(value)), column.dtype)
+    got = repr(" ".join(str(odd).split()))
+    raise DataError(f"X: wanted numbers in column {column.name!r}, got {got}; convert it, or leave it out")
+
+
+def _reads_as_float(value: Any) -> bool:
+    try:
+        float(value)
+    except (ValueError, TypeError, OverflowError):
+        return False
+    return True
+
+
+def _told(odd: npt.NDArray[np.bool_], names: Sequence[str] | None) -> str:
+    """Name the columns in which something is odd."""
+    columns = np.flatnonzero(odd.any(axis=0)).tolist()
+    return ", ".join(str(i) if names is None else repr(names[i]) for i in columns)
 
 
 def _is_number(column: pd.Series) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sepvae.data.arrays import ArraySource
+from sepvae.data.arrays import ArraySource, as_array
 from sepvae.data.columns import named_column
 from sepvae.errors import DataError
 
@@ -147,7 +147,8 @@ def check_feature_names(names: Sequence[str] | None, fitted: Sequence[str] | Non
 
 def _check_table(X: Any) -> None:
     """Covariates are taken out of tables only."""
-    shape = X.sample_shape if is_source(X) else np.shape(X)[1:]
+    named = isinstance(X, pd.DataFrame)
+    shape = X.sample_shape if is_source(X) else X.shape[1:] if named else as_array(X).shape[1:]
     if len(shape) != 1 or (is_source(X) and not isinstance(X, ArraySource)):
         what = (
             f"samples of {' x '.join(map(str, shape))}"

@@ -1,5 +1,6 @@
 """What all methods share: an estimator that fits, encodes, reconstructs, swaps, samples and is saved."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
@@ -9,24 +10,25 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import ClassifierTags, Tags
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sepvae.batch import AnyArray, IntArray, Source, at_once, chunks, in_unit_range
 from sepvae.checks import check_choice, check_images, check_number, check_volumes, order_labels
 from sepvae.codes import Codes, Space, code_names
-from sepvae.data.arrays import ArraySource
+from sepvae.data.arrays import ArraySource, as_array, as_column
 from sepvae.data.residuals import Residualizer
-from sepvae.data.tables import TableScaler
+from sepvae.data.tables import TableScaler, numbers_of
 from sepvae.errors import DataError
 from sepvae.grid import Grid
 from sepvae.methods._covariates import check_feature_names, covariate_names, is_source, parted
 from sepvae.methods._saving import save_model
 
 FloatArray = npt.NDArray[Any]
+SEEDS = 2**32  # below which scikit-learn wants them
+MOST_DIM = 100_000  # of a code
 TABLE_ROWS, IMAGES = 2048, 128  # taken at once: more gain nothing, and take more memory
 
 
@@ -132,7 +134,9 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         self.residualizer_: Residualizer | None = None
         self.scaler_: TableScaler | None = None
         if isinstance(source, ArraySource) and source.x.ndim == 2:
-            source = ArraySource(self._standardised(source.x, covariates, y, parts[0]), labels, ids=source.ids)
+            source = ArraySource(
+                self._standardised(source.x, covariates, y, parts[0]), labels, ids=source.ids
+            )
         self._learn(source, y, parts, seed)
         self._order = order  # last: what has it is fitted
         return self
@@ -282,6 +286,8 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         check_is_fitted(self)
         check_number("n", n, least=1, whole=True)
         deviation = self._deviation(y)
+        if random_state is not None:
+            check_number("random_state", random_state, least=0, whole=True, or_else="None")
         rng = np.random.default_rng(random_state)
         common, salient = rng.normal(size=(n, self.common_dim)), rng.normal(size=(n, self.salient_dim))
         return self._in_units(self._decode(common, salient * deviation))
@@ -333,7 +339,6 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
 
     def _numbered(self, labels: AnyArray) -> tuple[AnyArray, IntArray, AnyArray]:
         """Sorted labels, their order with the background first, and each sample's number in that order."""
-        check_classification_targets(labels)
         classes, order = order_labels(labels, self.background)
         return classes, order, np.argsort(order)[np.searchsorted(classes, labels)].astype(np.int64)
 
@@ -344,8 +349,10 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
             raise DataError(f"labels: wanted two samples or more of each, got {rarest} of one")
         for name in ("common_dim", "salient_dim"):
             check_number(name, getattr(self, name), least=1, whole=True)
+            check_number(name, getattr(self, name), below=MOST_DIM)
         if self.random_state is not None:
             check_number("random_state", self.random_state, least=0, whole=True, or_else="None")
+            check_number("random_state", self.random_state, below=SEEDS)
         check_choice("space", self.space, ("both", "common", "salient"))
 
     def _parts(self, group: IntArray, groups: AnyArray, seed: int) -> tuple[IntArray, IntArray]:  # noqa: ARG002
@@ -360,27 +367,30 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         grid, ids = (X.grid, X.ids) if is_source(X) else (None, None)
         if is_source(X):
             y, groups = X.labels, X.groups
-            if not isinstance(X, ArraySource):
-                return X, y, groups, None
-        X = _as_array(features)
-        if y is not None and (missing := int(np.sum(pd.isna(np.asarray(y, dtype=object))))):
-            raise DataError(f"y: {missing} of {len(y)} labels are missing; leave those samples out")
-        if X.ndim > 2:
-            _check_pixels(X)
-            if y is None:
-                raise DataError("y: wanted two labels, one for each image, got None")
-            labels = column_or_1d(y, warn=True)
-        else:
-            checks = {"dtype": np.float64, "ensure_all_finite": False, "ensure_min_samples": 2}
-            X, labels = validate_data(self, X, y, **checks)
-        groups = None if groups is None else column_or_1d(groups)
-        source = ArraySource(X, labels, ids=ids, groups=groups, grid=grid)
+        stream = is_source(X) and not isinstance(X, ArraySource)
+        x = None if stream else self._checked(_as_array(features), reset=True, ensure_min_samples=2)
+        if y is None:
+            what = "image" if x is not None and x.ndim > 2 else "row"
+            raise DataError(f"y: wanted two labels, one for each {what}, got None; y should be a 1d array")
+        labels = as_column("y", y)
+        if labels.ndim == 2:  # scikit-learn has all estimators say so
+            told = "A column-vector y was passed when a 1d array was expected; give y.ravel()"
+            warnings.warn(told, DataConversionWarning, stacklevel=3)
+        labels = labels.ravel()
+        if missing := int(pd.isna(labels).sum()):
+            raise DataError(f"y: {missing} of {len(labels)} labels are missing; leave those samples out")
+        if x is None:
+            return X, labels, groups, None
+        groups = None if groups is None else as_column("groups", groups).ravel()
+        source = ArraySource(x, labels, ids=ids, groups=groups, grid=grid)
         return source, source.labels, source.groups, covariates
 
     def _input(self, X: Any) -> Source:
         """Bring any kind of data to a source of what the network takes, like what was fitted."""
         check_is_fitted(self)
         if is_source(X):
+            if not len(X):
+                raise DataError("X: wanted samples, got a source of none")
             self._check_grid(X.grid)
             if not isinstance(X, ArraySource):
                 source: Source = X
@@ -390,14 +400,43 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         features, covariates = self._parted(X)
         X = _as_array(features)
         if self.scaler_ is not None:
-            X = validate_data(self, X, dtype=np.float64, ensure_all_finite=False, reset=False)
+            X = self._checked_table(X, reset=False)
             if self.residualizer_ is not None and covariates is not None:
                 X = self.residualizer_.transform(X, covariates)
             X = self.scaler_.transform(X)
         else:
-            _check_pixels(X)
+            if X.ndim > 2:
+                _check_pixels(X)
             self._check_shape(X.shape[1:])
         return ArraySource(X, np.zeros(len(X)))
+
+    def _checked(self, x: Any, **checks: Any) -> AnyArray:
+        """See that images, volumes or a table are as they should be; a table comes back as float64."""
+        if x.ndim <= 2:
+            return self._checked_table(x, **checks)
+        _check_pixels(x)
+        pixels: AnyArray = x
+        return pixels
+
+    def _checked_table(self, x: Any, **checks: Any) -> FloatArray:
+        """Have scikit-learn see to numbers, names and sizes; what it refuses is told in one line."""
+        if x.ndim != 2:
+            raise DataError(
+                f"X: wanted a table (n, features), got shape {x.shape}. Reshape your data: X[None] if it is "
+                "one sample, X[:, None] if it is one feature"
+            )
+        if isinstance(x, pd.DataFrame):
+            x = numbers_of(x)
+        elif x.dtype.kind in "USmM":  # text and times
+            x = numbers_of(pd.DataFrame(x)).to_numpy()
+        elif x.dtype.kind == "c":
+            raise DataError("X: Complex data not supported; give real and imaginary parts as features")
+        try:
+            table: FloatArray = validate_data(self, x, dtype=np.float64, ensure_all_finite=False, **checks)
+        except (ValueError, TypeError, OverflowError) as error:
+            refusal = _NotNumbersError if isinstance(error, TypeError) else DataError
+            raise refusal("X: " + " ".join(str(error).split())) from error
+        return table
 
     def _parted(self, X: Any) -> tuple[Any, pd.DataFrame | None]:
         """Tell features from the covariates that were fitted."""
@@ -416,7 +455,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
 
     def _check_shape(self, shape: tuple[int, ...]) -> None:
         if tuple(shape) != tuple(self.sample_shape_):
-            wanted, got = (" x ".join(map(str, s)) for s in (self.sample_shape_, shape))
+            wanted, got = (" x ".join(map(str, s)) or "1" for s in (self.sample_shape_, shape))
             raise DataError(
                 f"X: the model was fitted on samples of {wanted}, got {got}; resize the new data alike"
             )
@@ -435,7 +474,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
 
     def _deviation(self, y: float) -> float:
         """How far salient codes of new samples stray from s' = 0, as the decoder is given them."""
-        if y not in range(len(self.classes_)):
+        if np.ndim(y) > 0 or y not in range(len(self.classes_)):
             raise DataError(f"y: wanted 0 for background or 1 for target, got {y!r}")
         return float(y != 0)
 
@@ -466,11 +505,8 @@ def _check_pixels(X: AnyArray) -> None:
 
 def _as_array(X: Any) -> Any:
     """Leave tables as they are, for their column names; make arrays of all else."""
-    if isinstance(X, pd.DataFrame) or issparse(X):
-        return X
-    try:
-        return np.asarray(X)
-    except ValueError as error:
-        raise DataError(
-            "X: wanted samples of one shape, got several; bring them to one size first"
-        ) from error
+    return X if isinstance(X, pd.DataFrame) else as_array(X)
+
+
+class _NotNumbersError(DataError, TypeError):
+    """A type that holds no numbers: scikit-learn's tests of estimators ask for a TypeError."""

@@ -8,6 +8,7 @@ import numpy as np
 from sepvae.batch import AnyArray, IntArray, Source, chunks, gather, in_unit_range
 from sepvae.checks import check_number
 from sepvae.codes import Codes
+from sepvae.errors import DataError
 from sepvae.methods._contrastive_axes import contrastive_axes
 from sepvae.methods._estimator import ContrastiveEstimator, FloatArray
 
@@ -116,6 +117,8 @@ class ContrastivePCA(ContrastiveEstimator):  # numpydoc ignore=PR02
         rows, target = parts[0], y[parts[0]] > 0
         taken = ([_flat(source.take(rows[part]).x)] for part in chunks(len(rows), self._at_once()))
         x = gather(len(rows), taken)[0]
+        if not np.isfinite([x.min(), x.max()]).all():  # of a source that is read; others are checked
+            raise DataError("X: wanted finite samples, got NaN or infinite values; fill them in")
         center = x.mean(axis=0, where=~target[:, None], dtype=np.float64)
         x -= center
         axes = contrastive_axes(x, target, self.common_dim, self.salient_dim, self.alpha, seed)
