@@ -11,7 +11,7 @@ demo: .venv/.installed
 	$(BIN)/sepvae demo
 
 test: .venv/.installed
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 check: .venv/.installed
 	$(BIN)/ruff format --check

@@ -1,6 +1,7 @@
 """Runs from Python: tables leave a run folder as images do."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -70,7 +71,7 @@ def test_a_fit_that_goes_astray_leaves_the_ids_of_its_last_steps(tmp_path: Path)
     ) as error:
         fit_run(astray, source(0), source(1), run, about_data={}, say=lambda _: None)
     last = pd.read_csv(run / "diverged.csv")
-    assert last["id"].tolist() == sum(error.value.batches.values(), [])
+    assert last["id"].tolist() == [name for names in error.value.batches.values() for name in names]
     assert set(last["step"]) == set(range(last["step"].max() + 1))
     assert not (run / "model").exists()
 
@@ -79,6 +80,12 @@ def test_a_fit_that_fails_before_there_is_anything_leaves_nothing(tmp_path: Path
     with pytest.raises(DataError, match="batch_size"):
         fit_run(SepVAE(**QUICK, batch_size=2), source(0), source(1), tmp_path / "run", about_data={})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_seed_a_fit_keeps_no_state_and_ends(tmp_path: Path) -> None:
+    model = SepVAE(**QUICK, random_state=None)
+    how: dict[str, Any] = {"about_data": {}, "n_permutations": 0, "say": lambda _: None}
+    assert fit_run(model, source(0), source(1), tmp_path / "run", **how) is not None
 
 
 def test_attributes_may_not_be_called_like_codes() -> None:

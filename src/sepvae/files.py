@@ -31,16 +31,45 @@ def write_whole(path: Path, content: str | bytes) -> None:
         What; text is written as UTF-8.
     """
     data = content.encode() if isinstance(content, str) else content
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    aside = Path(name)
+    with naming(path):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        aside = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            aside.chmod(0o666 & ~_umask())
+            settle(aside, path)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """
+    Name a file in what the system says, when the disk is full or may not be written.
+
+    Parameters
+    ----------
+    path : Path
+        Where the file is to be in the end.
+
+    Yields
+    ------
+    None
+        While it is written.
+
+    Raises
+    ------
+    OSError
+        As it was raised, but with this name.
+    """
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        aside.chmod(0o666 & ~_umask())
-        settle(aside, path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
+        yield
+    except OSError as error:
+        if error.errno is None:  # one of ours
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def settle(aside: Path, path: Path) -> None:
@@ -93,7 +122,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         The folder to write into. If that fails, nothing is left.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
+    with naming(folder), tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
         whole = Path(beside) / folder.name
         whole.mkdir()
         yield whole

@@ -53,7 +53,7 @@ def assert_same(one, other):
 )
 def test_a_fit_that_was_killed_ends_as_if_it_had_not_been(tmp_path, method, keywords):
     whole = model(method, **keywords).fit(X, Y)
-    for epoch in {0, 1, len(whole.history_) - 1}:
+    for epoch in {0, len(whole.history_) - 1}:
         path = tmp_path / str(epoch)
         killed(path, epoch, method=method, **keywords)
         assert path.exists() == (epoch > 0)

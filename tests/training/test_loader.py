@@ -1,5 +1,6 @@
 import os
 import signal
+import sys
 import warnings
 
 import numpy as np
@@ -239,7 +240,7 @@ def test_ordered_batches_of_workers(num_workers):
     [(0, "linux", 0), (2, "linux", 2), ("auto", "linux", 3), (2, "darwin", 0), ("auto", "win32", 0)],
 )
 def test_workers_read_where_processes_can_be_forked(monkeypatch, num_workers, platform, readers):
-    monkeypatch.setattr(loader.sys, "platform", platform)
+    monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setattr(loader, "n_cores", lambda: 3)
     source = StreamSource(read, (1, 4, 3), np.zeros(23))
     processes = {int(x[0, 0, 0, 0]) for x, _ in epochs(source, num_workers=num_workers, batch_size=4)}

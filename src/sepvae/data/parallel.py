@@ -4,17 +4,17 @@ import multiprocessing
 import os
 import signal
 import sys
-import warnings
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from threading import Thread
 from typing import Any, TypeVar
 
 from sepvae.batch import IntArray, chunks
 from sepvae.errors import DataError
+from sepvae.shared import ignoring
 
 T = TypeVar("T")
 PART = 32  # calls that a process takes at once
@@ -33,11 +33,24 @@ def n_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def may_fork() -> bool:
+    """
+    Say whether this process may start others that begin as copies of it.
+
+    Returns
+    -------
+    bool
+        False where that is not safe (macOS, Windows), in a daemon, which may have none, and beside the main
+        thread: another one may hold a lock, which nobody would open in the copy.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    return sys.platform == "linux" and main and not multiprocessing.current_process().daemon
+
+
 @contextmanager
 def forking() -> Iterator[None]:
     """Fork without Python's warning: processes that only read wait for no lock that a thread held."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r".*multi-threaded, use of fork\(\)", DeprecationWarning)
+    with ignoring(r".*multi-threaded, use of fork\(\)", category=DeprecationWarning):
         yield
 
 
@@ -67,7 +80,7 @@ def in_order(function: Callable[[int], T], n: int, *, part: int = PART) -> Itera
         If a process dies.
     """
     workers = min(n_cores(), -(-n // part))
-    if workers < 2 or multiprocessing.current_process().daemon:  # a daemon may have no processes of its own
+    if workers < 2 or (sys.platform == "linux" and not may_fork()):
         yield from map(function, range(n))
     elif sys.platform == "linux":
         yield from _by_processes(function, n, workers, part)
@@ -106,7 +119,7 @@ def _begin(function: Callable[[int], Any]) -> None:
     global _function
     _function = function
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits
-    Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:

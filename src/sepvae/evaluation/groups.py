@@ -1,7 +1,5 @@
 """Background against target as in App. D of the paper: scores of a probability of target."""
 
-import warnings
-
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
@@ -15,6 +13,7 @@ from sepvae.codes import code_columns
 from sepvae.errors import DataError
 from sepvae.evaluation.metrics import METRICS, FloatArray, interval, resampling_weights
 from sepvae.evaluation.scores import COLUMNS
+from sepvae.shared import ignoring
 
 MAX_ITER = 500  # passes over the samples; most fits stop by themselves long before
 
@@ -60,8 +59,8 @@ def mlp_probabilities(codes: pd.DataFrame, *, random_state: int = 0) -> FloatArr
         StandardScaler(),
         MLPClassifier((len(columns),), max_iter=MAX_ITER, random_state=random_state),
     )
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # its score is a fair one all the same
+    # Where it has not converged its score is a fair one all the same.
+    with threadpool_limits(1), ignoring("", category=ConvergenceWarning):
         model.fit(train[columns].to_numpy(float), train["y"].to_numpy())
     return np.asarray(model.predict_proba(test[columns].to_numpy(float))[:, 1])
 

@@ -59,7 +59,7 @@ KEYWORDS = """\
         on from it, and ends as if it had never been stopped; one with other keywords, labels or ids is
         refused. Whether the samples are the same is for you to know.
     random_state : int or None, default=0
-        Seed of weights, order and noise; None draws one.
+        Seed of weights, order and noise, below 2**32; None draws one.
     progress_bar : bool, default=True
         Show epochs, terms and the time left.
     accelerator, devices, num_nodes, strategy, precision : default="auto", 1, 1, "auto", "32-true"

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
-from torch.random import fork_rng
 
 from sepvae.batch import AnyArray
 from sepvae.codes import Kind
 from sepvae.errors import ModelFileError
 from sepvae.methods._covariates import covariate_names
 from sepvae.networks.heads import Critic, SalientClassifier
+from sepvae.training.drawing import Drawing
 
 if TYPE_CHECKING:
     from sepvae.methods._estimator import ContrastiveEstimator
@@ -246,7 +246,7 @@ def shapes_learnt(
             )
         of_heads = {name: array for name, array in weights.items() if name.startswith(tuple(heads))}
         check_arrays(of_heads, _shapes(heads))
-    with fork_rng(devices=[]), nullcontext() if own else torch.device("meta"):
+    with Drawing(0), nullcontext() if own else torch.device("meta"):
         return _shapes(estimator._build(seen_shape))
 
 

@@ -1,6 +1,7 @@
 """What all contrastive VAEs share: training by Lightning, on the device that it names, and a classifier."""
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
@@ -12,13 +13,13 @@ import pandas as pd
 import torch
 from sklearn.base import ClassifierMixin
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
-from torch.random import fork_rng
 
 from sepvae.batch import AnyArray, IntArray, Source, chunks, gather
 from sepvae.checks import check_choice, check_flag, check_number
 from sepvae.codes import Codes
+from sepvae.data.arrays import as_column
 from sepvae.data.splits import split
 from sepvae.errors import DataError
 from sepvae.losses.classification import group_logits
@@ -26,6 +27,7 @@ from sepvae.methods._estimator import ContrastiveEstimator, FloatArray
 from sepvae.methods._keywords import with_keywords
 from sepvae.networks.autoencoder import ContrastiveAutoencoder, build_autoencoder
 from sepvae.training.diagnostics import gradient_norms
+from sepvae.training.drawing import Drawing
 from sepvae.training.fit import train
 from sepvae.training.loader import ordered_batches
 from sepvae.training.memory import kept_memory
@@ -148,7 +150,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
             salient_encoder (the norm of the gradient there), as `sepvae.training.diagnostics` gives it.
         """
         source = self._input(X)
-        numbers = self._as_fitted(column_or_1d(y))
+        numbers = self._as_fitted(as_column("y", y).ravel())
         x = source.take(np.arange(len(source))).x
         return gradient_norms(self._objective(), self.module_, x, numbers, random_state=self._seed())
 
@@ -278,7 +280,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
         return {name: np.ascontiguousarray(tensor.numpy()) for name, tensor in state.items()}
 
     def _set_state(self, arrays: dict[str, AnyArray], sample_shape: tuple[int, ...]) -> None:
-        with fork_rng(devices=[]):  # weights are drawn, then replaced: leave the global generator as found
+        with Drawing(0):  # weights are drawn, then replaced: leave the global generator alone
             module = self._build(sample_shape)
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         floats = next(tensor.dtype for tensor in tensors.values() if tensor.is_floating_point())
@@ -291,12 +293,31 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
         check_is_fitted(self)
         device = one_device(self.accelerator)
         one = next(self.module_.parameters())
-        home = one.device  # where an outer loan has put it, or the CPU
-        with torch.inference_mode(), kept_memory():
-            try:
-                yield self.module_.to(device), lambda x: as_input(torch.as_tensor(x).to(device), one.dtype)
-            finally:
-                self.module_.to(home)
+        with torch.inference_mode(), kept_memory(), _lent(self.module_, device):
+            yield self.module_, lambda x: as_input(torch.as_tensor(x).to(device), one.dtype)
+
+
+# Of modules on loan, in one another or to several threads: how many loans, and where home is.
+_LOANS: dict[int, tuple[int, torch.device]] = {}
+_lending = threading.Lock()
+
+
+@contextmanager
+def _lent(module: nn.Module, device: torch.device) -> Iterator[None]:
+    """Put a module on a device until the last of its users is done."""
+    with _lending:
+        loans, home = _LOANS.get(id(module), (0, next(module.parameters()).device))
+        _LOANS[id(module)] = loans + 1, home
+        module.to(device)
+    try:
+        yield
+    finally:
+        with _lending:
+            loans, home = _LOANS.pop(id(module))
+            if loans > 1:
+                _LOANS[id(module)] = loans - 1, home
+            else:
+                module.to(home)
 
 
 def _parts(codes: Codes[Tensor]) -> list[FloatArray]:

@@ -1,8 +1,9 @@
 """Names from data as a figure can show them: in one line, not too long, in the letters that there are."""
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from sepvae.shared import ignoring
 
 LENGTH = 40  # characters
 UNSEEN = "\N{REPLACEMENT CHARACTER}"  # for line breaks, and marks that turn a line around or have no width
@@ -54,6 +55,5 @@ def shortened(name: object, length: int = LENGTH) -> str:
 @contextmanager
 def any_letters() -> Iterator[None]:
     """Draw letters that the font lacks as boxes, without a word about each."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+    with ignoring("Glyph .* missing from font"):
         yield

@@ -121,10 +121,11 @@ def fit_run(
     """
     run, started = Path(out), time.monotonic()
     model = clone(model)
-    if "checkpoint" in model.get_params():  # all but linear methods
+    if "checkpoint" in model.get_params() and model.random_state is not None:  # without a seed none goes on
         model.set_params(checkpoint=run / STATE)
     if not model.is_first_process():
-        model.fit(train)
+        if not (resume and (run / "report.html").is_file()):  # finished
+            model.fit(train)
         return None
     if getattr(model, "target", "group") != "group":
         raise DataError(
@@ -194,7 +195,7 @@ def _go_on(run: Path, say: Say) -> dict[str, Any]:
 
 def _fit(model: ContrastiveEstimator, train: Source, run: Path) -> None:
     """Fit, or go on to fit; leave the model, or what is left of one that went astray."""
-    if "checkpoint" in model.get_params():
+    if "callbacks" in model.get_params():  # all but linear methods
         (run / STATE).parent.mkdir(exist_ok=True)
         model.set_params(callbacks=[*(model.callbacks or []), MetricsFile(run / "metrics.csv")])
     try:

@@ -3,9 +3,9 @@
 import logging
 import signal
 import sys
-import warnings
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -25,9 +25,11 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from sepvae.batch import Source
 from sepvae.errors import DataError
 from sepvae.networks.autoencoder import ContrastiveAutoencoder
+from sepvae.shared import Shared, ignoring
 from sepvae.training.batch_norm import SyncBatchNorm
 from sepvae.training.callbacks import CollapseWatch, FitProgress
 from sepvae.training.divergence import DivergenceError, training_error
+from sepvae.training.drawing import Drawing
 from sepvae.training.keeping import BestWeights, LastState
 from sepvae.training.loader import Batches, GroupBatches, ordered_batches, training_batches
 from sepvae.training.memory import kept_memory
@@ -121,8 +123,10 @@ def train(
     last = None if checkpoint is None else LastState(checkpoint, about)
     if last is not None and last.path.exists():
         last.check()
-    with _own_randomness(seed), _quiet_lightning(), kept_memory():
-        model = build()
+    one = first_of_one() if is_alone(devices, num_nodes) else nullcontext()
+    with _quiet_lightning(alone=compile or _sets_type(precision)), _own_randomness(seed), kept_memory(), one:
+        with Drawing(seed):  # another thread may draw at the same time
+            model = build()
         training = AlternatingTraining(
             model,
             objective,
@@ -146,7 +150,7 @@ def train(
         trainer = _trainer(
             [callback for callback in own if callback is not None],
             strategy,
-            max_epochs=max_epochs,
+            max_epochs=int(max_epochs),
             limit_val_batches=1.0 if len(parts[1]) else 0,
             accelerator=accelerator,
             devices=devices,
@@ -159,8 +163,7 @@ def train(
         if compile:
             torch.compiler.reset()  # it gives up after some functions that differ in their constants only
         try:
-            with first_of_one() if is_alone(devices, num_nodes) else nullcontext():
-                _run(trainer, training, batches, last)
+            _run(trainer, training, batches, last)
         except DivergenceError as error:
             order = batches.train(rank=trainer.global_rank, world_size=trainer.world_size).sampler
             cast(GroupBatches, order).set_epoch(error.epoch)
@@ -221,16 +224,43 @@ def _trainer(callbacks: list[Callback], strategy: Any, **keywords: Any) -> pl.Tr
     if strategy in ("auto", "ddp") and isinstance(trainer.strategy, DDPStrategy):
         # Each of the two backward passes reaches some parameters only, which DDP must be told to expect.
         return _trainer(callbacks, "ddp_find_unused_parameters_true", **keywords)
+    for loop in (trainer.fit_loop, trainer.fit_loop.epoch_loop.val_loop):
+        loop.setup_data = _one_at_a_time(loop.setup_data)  # type: ignore[method-assign]
     return trainer
+
+
+_asking = threading.RLock()
+
+
+def _one_at_a_time(setup_data: Callable[[], None]) -> Callable[[], None]:
+    """Let one thread at a time ask for batches: Lightning changes the class DataLoader while one does."""
+
+    def in_turn() -> None:
+        with _asking:
+            setup_data()
+
+    return in_turn
+
+
+def _sets_type(precision: Any) -> bool:
+    """Say whether Lightning sets what type a process's new tensors have, so that threads must take turns."""
+    return str(precision) in ("64-true", "64", "bf16-true", "16-true")
 
 
 @contextmanager
 def _own_randomness(seed: int) -> Iterator[None]:
-    """Seed torch for weights and whatever a user's module draws, and leave its global generators as found."""
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=devices):
+    """Seed torch for whatever a user's module draws, and leave its global generators as found."""
+    with _generators():
         torch.manual_seed(seed)
         yield
+
+
+def _kept_generators() -> AbstractContextManager[None]:
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
+    return torch.random.fork_rng(devices=devices)
+
+
+_generators = Shared(_kept_generators)
 
 
 @contextmanager
@@ -244,12 +274,14 @@ def _plain_refusal() -> Iterator[None]:
 
 
 @contextmanager
-def _quiet_lightning() -> Iterator[None]:
+def _without_advice() -> Iterator[None]:
     """Leave out Lightning's advice on what is chosen on purpose here."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        for message in (
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with ignoring(
             ".*does not have many workers.*",  # data in memory is indexed, not loaded
             ".*have no `val_dataloader`.*",  # validation_fraction=0 is a choice
             ".*GPU available but not used.*",
@@ -257,11 +289,10 @@ def _quiet_lightning() -> Iterator[None]:
             ".*callbacks used to create the checkpoint.*",  # a user's, left out now
             ".*isinstance.treespec, LeafSpec.*",  # Lightning's own use of torch
         ):
-            warnings.filterwarnings("ignore", message)
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
             yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+_quiet_lightning = Shared(_without_advice)

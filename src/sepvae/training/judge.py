@@ -15,7 +15,7 @@ from sepvae.batch import AnyArray, Source, chunks
 from sepvae.errors import DataError
 from sepvae.networks.cnn2d import conv_encoder, halving
 from sepvae.networks.mlp import mlp_encoder
-from sepvae.training.fit import _own_randomness
+from sepvae.training.drawing import Drawing
 from sepvae.training.loader import GroupBatches, training_batches
 from sepvae.training.memory import kept_memory
 from sepvae.training.module import as_input
@@ -128,7 +128,8 @@ def train_judge(
     device = one_device(accelerator)
     batch_size = max(BATCH, 4 * len(sizes))
     n_steps = min(n_steps, max(MAX_PASSES * len(used) // batch_size, 1))
-    with _own_randomness(random_state), kept_memory():
+    drawing = Drawing(random_state)
+    with kept_memory():
         loader = training_batches(
             source,
             np.asarray(classes, dtype=np.int64),
@@ -138,13 +139,15 @@ def train_judge(
             random_state=random_state,
             num_workers=num_workers,
         )
-        network = _classifier(source.sample_shape, len(sizes)).to(device)
+        with drawing:
+            network = _classifier(source.sample_shape, len(sizes))
+        network.to(device)
         optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=n_steps)
         sampler = cast(GroupBatches, loader.sampler)
-        batches = (batch for epoch in count() for batch in _epoch(loader, sampler, epoch))
+        batches = (batch for epoch in count() for batch in _epoch(loader, sampler, epoch, drawing.generator))
         for (x, y), _ in zip(batches, range(n_steps), strict=False):
-            x = _shifted(as_input(x.to(device), torch.float32))
+            x = _shifted(as_input(x.to(device), torch.float32), drawing.generator)
             loss = cross_entropy(network(x), y.to(device))
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -154,11 +157,15 @@ def train_judge(
 
 
 def _epoch(
-    loader: torch.utils.data.DataLoader[tuple[Tensor, Tensor]], sampler: GroupBatches, epoch: int
+    loader: torch.utils.data.DataLoader[tuple[Tensor, Tensor]],
+    sampler: GroupBatches,
+    epoch: int,
+    generator: torch.Generator,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The batches of one pass, in an order of its own."""
     sampler.set_epoch(epoch)
-    torch.empty((), dtype=torch.int64).random_()  # drawn by the loader once; a seed means what it always has
+    # The loader drew it once; a seed means what it always has.
+    torch.empty((), dtype=torch.int64).random_(generator=generator)
     yield from loader
 
 
@@ -173,14 +180,14 @@ def _classifier(shape: tuple[int, ...], n_classes: int) -> nn.Module:
     return nn.Sequential(nn.Flatten(), encoder.backbone, encoder.mean)
 
 
-def _shifted(x: Tensor) -> Tensor:
+def _shifted(x: Tensor, generator: torch.Generator) -> Tensor:
     """Images, each moved a little at random, the pixels at the border repeated; tables as they are."""
     if x.ndim != 4:
         return x
     n, _, height, width = x.shape
     reach_h, reach_w = height // SHIFT, width // SHIFT
     padded = pad(x, (reach_w, reach_w, reach_h, reach_h), mode="replicate")
-    top, left = (torch.randint(2 * reach + 1, (n, 1)) for reach in (reach_h, reach_w))
+    top, left = (torch.randint(2 * reach + 1, (n, 1), generator=generator) for reach in (reach_h, reach_w))
     rows, columns = top + torch.arange(height), left + torch.arange(width)
     everyone = torch.arange(n)[:, None, None]
     moved = padded.permute(0, 2, 3, 1)[everyone, rows[:, :, None], columns[:, None, :]]

@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 
 from sepvae.errors import ModelFileError
-from sepvae.files import settle
+from sepvae.files import naming, settle
 
 # Lightning calls `Checkpoint` callbacks last, when the module has the epoch's means.
 
@@ -54,9 +54,10 @@ class LastState(Checkpoint):
             Not used.
         """
         aside = self.path.with_name(f".{self.path.name}")
-        trainer.save_checkpoint(aside)
-        if trainer.is_global_zero:
-            settle(aside, self.path)
+        with naming(self.path):
+            trainer.save_checkpoint(aside)
+            if trainer.is_global_zero:
+                settle(aside, self.path)
         trainer.strategy.barrier()
 
     def check(self) -> None:

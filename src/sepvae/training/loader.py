@@ -1,7 +1,5 @@
 """Batches: every group in each of them, one indexing call a batch."""
 
-import multiprocessing
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -14,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sepvae.batch import AnyArray, Source, chunks
-from sepvae.data.parallel import forking, n_cores
+from sepvae.data.parallel import forking, may_fork, n_cores
 from sepvae.errors import DataError, SepVAEError
 
 Loader = DataLoader[tuple[Tensor, Tensor]]
@@ -318,8 +316,7 @@ def _workers(source: Source, num_workers: int | Literal["auto"]) -> dict[str, An
     alone: dict[str, Any] = {"generator": torch.Generator()}  # or each pass would draw a seed from torch's
     if num_workers == "auto":
         num_workers = 0 if source.in_memory else min(MAX_WORKERS, n_cores())
-    daemon = multiprocessing.current_process().daemon  # which may have no processes of its own
-    if num_workers == 0 or sys.platform != "linux" or daemon:
+    if num_workers == 0 or not may_fork():
         return alone
     return alone | {
         "num_workers": num_workers,

@@ -7,9 +7,10 @@ soon as they are freed, and the kernel clears every page that it hands out again
 
 import ctypes
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from sepvae.shared import Shared
 
 # Parameters of glibc's mallopt (malloc.h), and where its own adjustment leaves them once a program has freed
 # a block of 32 MB, as any that uses tensors has.
@@ -17,9 +18,6 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
 KEEP = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 2**31 - 1}
 USERS = {"MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"}
 USUAL = {M_MMAP_MAX: 65536, M_MMAP_THRESHOLD: 32 << 20, M_TRIM_THRESHOLD: 64 << 20}
-
-_lock = threading.Lock()
-_users = 0
 
 
 @contextmanager
@@ -31,15 +29,25 @@ def kept_memory() -> Iterator[None]:
     uses large blocks. Where the C library is another (macOS, Windows, musl), or the user's environment sets
     it up, nothing is changed.
     """
+    with _KEPT():
+        yield
+
+
+@contextmanager
+def _kept() -> Iterator[None]:
     libc = _glibc()
     if libc is None:
         yield
         return
-    _enter(libc)
+    _set(libc, KEEP)
     try:
         yield
     finally:
-        _leave(libc)
+        _set(libc, USUAL)
+        libc.malloc_trim(0)
+
+
+_KEPT = Shared(_kept)
 
 
 def _glibc() -> ctypes.CDLL | None:
@@ -50,25 +58,6 @@ def _glibc() -> ctypes.CDLL | None:
         return ctypes.CDLL("libc.so.6")
     except OSError:
         return None
-
-
-def _enter(libc: ctypes.CDLL) -> None:
-    """The first user (of several threads, or contexts in one another) changes the setting."""
-    global _users
-    with _lock:
-        if _users == 0:
-            _set(libc, KEEP)
-        _users += 1
-
-
-def _leave(libc: ctypes.CDLL) -> None:
-    """The last one restores it."""
-    global _users
-    with _lock:
-        _users -= 1
-        if _users == 0:
-            _set(libc, USUAL)
-            libc.malloc_trim(0)
 
 
 def _set(libc: ctypes.CDLL, values: dict[int, int]) -> None:

@@ -17,6 +17,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from torch import Tensor, distributed
 
 from sepvae.errors import DataError
+from sepvae.shared import Shared
 
 
 @cache
@@ -34,7 +35,8 @@ def one_device(accelerator: str) -> torch.device:
     torch.device
         The first of its kind.
     """
-    return Fabric(accelerator=accelerator, devices=1, plugins=[LightningEnvironment()]).device
+    with first_of_one():
+        return Fabric(accelerator=accelerator, devices=1, plugins=[LightningEnvironment()]).device
 
 
 def is_alone(devices: Any, num_nodes: int) -> bool:
@@ -98,12 +100,21 @@ def check_launch(devices: Any, num_nodes: int) -> None:
 @contextmanager
 def first_of_one() -> Iterator[None]:
     """Let Lightning write logs in a fit that is alone, though a scheduler numbers the tasks beside it."""
+    with _FIRST():
+        yield
+
+
+@contextmanager
+def _first() -> Iterator[None]:
     rank = rank_zero_only.rank  # type: ignore[attr-defined]
     rank_zero_only.rank = 0  # type: ignore[attr-defined]
     try:
         yield
     finally:
         rank_zero_only.rank = rank  # type: ignore[attr-defined]
+
+
+_FIRST = Shared(_first)
 
 
 def everyone(x: Tensor, processes: int) -> Tensor:
