@@ -1,15 +1,17 @@
 """
 Read files that were damaged in thousands of ways: each must give samples, or one of our errors in one line.
 
-A sound file of each format is made, then changed at random: bits, bytes, runs and cuts anywhere, and fields
-of headers, cells and values set to extremes. It is read as `sepvae fit` reads it, in a process with little
-memory and a time limit. Anything but a sample or one line of our own is a fault, and its file is kept.
+A sound file of each format is made, then changed at random: bits, bytes, runs and cuts anywhere, fields of
+headers, cells and values set to extremes; often with checksums and compression made sound again. It is read
+as `sepvae fit` and `sepvae check` read it, in a process with a time limit and a limit of memory. Anything but
+a sample or one line of our own that names the file is a fault, and so is a warning; its file is kept.
 
     python benchmarks/fuzz.py --files 10000 --seed 0 --keep faults
 """
 
 import argparse
 import gzip
+import json
 import multiprocessing
 import resource
 import shutil
@@ -20,68 +22,40 @@ import tempfile
 import time
 import warnings
 import zlib
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import nibabel
+import numcodecs
 import numpy as np
 import pandas as pd
 from PIL import Image
+from rich.console import Console
+from rich.progress import track
 
 from sepvae.cli.pack import pack_table
+from sepvae.data.measures import measure_volumes
 from sepvae.data.opening import list_data
 from sepvae.data.reading import measure_listing, read_listing
 from sepvae.errors import SepVAEError
 from sepvae.recipes import load_recipe, recipe_text
 
 SECONDS, MEMORY = 20, 3 << 30  # for one file; beyond what the process has at its start
-BATCH = 50  # files a process
+BATCH, PROCESSES = 50, 2  # files a process
+SWALLOWED = ("MemoryError", "Unable to allocate", "took more than")  # signs of a fault in a line of ours
 IMAGES = ("png", "jpg", "gif", "bmp", "tif", "webp")
 EXTREME = (0, 1, 2, 127, 128, 255, 256, 32767, 32768, 65535, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1)
 WORDS = (
-    *(
-        "",
-        " ",
-        "nan",
-        "NaN",
-        "inf",
-        "-inf",
-        "1e999",
-        "-1",
-        "0",
-        "1e308",
-        "99999999999999999999",
-        "None",
-        "null",
-        "true",
-    ),
-    *(
-        '"',
-        "'",
-        "\n",
-        "\r",
-        "\t",
-        ",",
-        ";",
-        "\0",
-        "\ufeff",
-        "\u202e",
-        "{",
-        "}",
-        "[",
-        "]",
-        "&a",
-        "*a",
-        "!!python/object:os.system",
-    ),
-    *(
-        "../../etc/passwd",
-        "/etc/passwd",
-        "a" * 5000,
-        "\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16"),
-    ),
+    *("", " ", "nan", "NaN", "inf", "-inf", "1e999", "-1", "0", "1e308", "99999999999999999999", "None"),
+    *("null", "true", "2001-99-99", "0x", "9" * 5000, "a" * 5000, "../../etc/passwd", "/etc/passwd", "n/a"),
+    *('"', "'", "\n", "\r", "\t", ",", ";", "\0", "\ufeff", "\u202e", "\u2028", "{", "}", "[", "]", "(", "<"),
+    *("&a", "*a", "<<: *a", "!!python/object/apply:os.system ['true']", "!!bool x", "!!timestamp x"),
+    *("!!int ''", "!!binary x", "? [a]", "\\ud800", "\\N", "\U0001f600", "- - - -", "|O", "<f16", "True"),
 )
 Change = Callable[[np.random.Generator, bytes], bytes]
 
@@ -124,28 +98,54 @@ def make_sound(folder: Path) -> dict[str, Path]:
         array = rng.normal(size=(6, 4)).astype(np.float32)
         np.save(made[kind], array) if kind == "npy" else np.savez(made[kind], x=array)
         pd.DataFrame({"dx": ["hc", "ad"] * 3}).to_csv(made[kind].with_suffix(".csv"), index=False)
+    for kind, image in (("table of images", "png"), ("table of volumes", "nii")):
+        made[kind] = folder / kind / "t.tsv"
+        made[kind].parent.mkdir()
+        files = [made["png"], made["png"].parents[1] / "y" / "image.png"]
+        files = (
+            files if image == "png" else [folder / "nii" / f"{id_}.nii" for id_ in table["participant_id"]]
+        )
+        for id_, file in zip(table["participant_id"], files, strict=True):
+            shutil.copy(file, made[kind].with_name(f"{id_}.{image}"))
+        names = [f"{id_}.{image}" for id_ in table["participant_id"]]
+        table.assign(path=names).to_csv(made[kind], sep="\t", index=False)
+    made["brats"] = folder / "brats" / "BraTS20_Training_001" / "BraTS20_Training_001_flair.nii.gz"
+    made["brats"].parent.mkdir(parents=True)
+    brain = np.zeros((16, 16, 10), dtype=np.int16)
+    brain[3:13, 3:13, 2:9] = rng.integers(100, 900, size=(10, 10, 7))
+    nibabel.save(nibabel.Nifti1Image(brain, np.diag([-1.0, -1, 1, 1])), made["brats"])
+    tumour = nibabel.Nifti1Image((brain > 800).astype(np.uint8), np.diag([-1.0, -1, 1, 1]))
+    nibabel.save(tumour, made["brats"].with_name("BraTS20_Training_001_seg.nii.gz"))
+    made["celeba"] = folder / "celeba" / "list_attr_celeba.csv"
+    (folder / "celeba" / "img_align_celeba").mkdir(parents=True)
+    faces = pd.DataFrame({"image_id": [f"{i}.jpg" for i in range(4)], "Eyeglasses": [-1, 1] * 2})
+    faces.assign(Wearing_Hat=-1, Male=[1, 1, -1, -1]).to_csv(made["celeba"], index=False)
+    for name in faces["image_id"]:
+        shutil.copy(made["jpg"], folder / "celeba" / "img_align_celeba" / name)
     made["yaml"] = folder / "recipe.yaml"
     made["yaml"].write_text(recipe_text("pneumonia"))
     return made
 
 
 def read(kind: str, file: Path) -> None:
-    """Read a file as the commands do."""
+    """Read a file as the commands do: `fit`, then `check`."""
     if kind == "yaml":
         load_recipe(file)
         return
     options: dict[str, Any] = {"data": file, "label": "dx"}
-    if kind in IMAGES:
-        options = {"data": file.parents[1]}
-    elif kind.startswith("nii"):
-        options |= {"data": file.parent / "t.tsv", "images": "path"}
+    if kind in IMAGES or kind in ("brats", "celeba"):
+        options = {"data": file.parents[kind != "celeba"]}
+    elif kind.startswith("nii") or kind.startswith("table"):
+        options |= {"data": file.parent / "t.tsv", "images": "path", "attributes": {"age": None}}
     elif kind == "csv":
         options |= {"features": ["m*"], "id": "id", "attributes": {"age": None}}
     listing, _ = list_data(**options, two_labels=False)
-    source, _ = read_listing(listing, image_size=16 if kind in IMAGES else None)
-    source.take(np.arange(len(source)))
-    if kind in IMAGES:
+    if listing.volumes is not None and len(listing.missing) == 0:
+        measure_volumes(listing)
+    elif len(listing.files):
         measure_listing(listing)
+    source, _ = read_listing(listing, image_size=16 if len(listing.files) else None)
+    source.take(np.arange(len(source)))
 
 
 def bits(rng: np.random.Generator, content: bytes) -> bytes:
@@ -158,6 +158,7 @@ def bits(rng: np.random.Generator, content: bytes) -> bytes:
 def run(rng: np.random.Generator, content: bytes) -> bytes:
     """A run of bytes: random ones, a copy of another run, or none."""
     a, b = sorted(rng.integers(0, len(content) + 1, size=2).tolist())
+    b = b if rng.random() < 0.5 else min(b, a + 16)  # small changes come further
     c, d = sorted(rng.integers(0, len(content) + 1, size=2).tolist())
     new = (rng.bytes(int(rng.integers(1, 65))), content[c:d], b"")[int(rng.integers(3))]
     return content[:a] + new + content[b:]
@@ -217,15 +218,78 @@ def compressed(change: Change) -> Change:
     return changed
 
 
+def png(change: Change) -> Change:
+    """Change what is in a PNG, where the checksums are sound still, and what is compressed is often."""
+
+    def changed(rng: np.random.Generator, content: bytes) -> bytes:
+        out, rest = content[:8], content[8:]
+        while len(rest) >= 12:
+            size, name = struct.unpack(">I4s", rest[:8])
+            part, rest = rest[8 : 8 + size], rest[12 + size :]
+            if rng.random() < 0.5:
+                try:
+                    part = zlib.compress(change(rng, zlib.decompress(part)))
+                except zlib.error:
+                    part = change(rng, part)
+            out += struct.pack(">I", len(part)) + name + part + struct.pack(">I", zlib.crc32(name + part))
+        return out
+
+    return changed
+
+
+def json_value(rng: np.random.Generator, content: bytes) -> bytes:
+    """A value somewhere in JSON, set to something else; or none."""
+    try:
+        about = json.loads(content)
+    except ValueError:
+        return content
+    place: Any = about
+    while True:
+        keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+        if not keys:
+            return content
+        key = keys[int(rng.integers(len(keys)))]
+        if isinstance(place[key], dict | list) and rng.random() < 0.8:
+            place = place[key]
+            continue
+        others = [*EXTREME, -1, 1e308, float("nan"), None, True, [], {}, [[]], "x", "\ud800", "gzip", place]
+        value = others[int(rng.integers(len(others)))]
+        if value is place:
+            del place[key]
+        else:
+            place[key] = value
+        return json.dumps(about).encode()
+
+
+def checked(change: Change) -> Change:
+    """Change what is in a chunk of a store, where compression and checksum are sound still."""
+
+    def changed(rng: np.random.Generator, content: bytes) -> bytes:
+        part, codec = content[:-4], numcodecs.Zstd() if content.startswith(b"\x28\xb5") else numcodecs.Blosc()
+        try:
+            new = codec.encode(change(rng, codec.decode(part))) if rng.random() < 0.8 else change(rng, part)
+        except (RuntimeError, ValueError):
+            new = change(rng, part)
+        return bytes(new) + google_crc32c.value(bytes(new)).to_bytes(4, "little")
+
+    return changed
+
+
 ANY: list[Change] = [bits, run, cut, twice, number]
 TEXT: list[Change] = [bits, run, cut, twice, word, word, word]
+WITHIN = [compressed(nifti), compressed(nifti), compressed(cut), compressed(run), compressed(bits)]
 CHANGES: dict[str, list[Change]] = dict.fromkeys(IMAGES, ANY) | {
+    "png": [*ANY, png(bits), png(number), png(number), png(run)],
     "nii": [*ANY, nifti, nifti, nifti],
-    "nii.gz": [*ANY, compressed(nifti), compressed(nifti), compressed(cut), compressed(run)],
-    "zarr": [*ANY, word, word],
+    "nii.gz": [*ANY, *WITHIN],
+    "zarr": [*ANY, word, *[json_value] * 4, *[checked(json_value), checked(number), checked(bits)] * 2],
     "csv": TEXT,
-    "npy": [*ANY, word],
-    "npz": [*ANY, word],
+    "table of images": TEXT,
+    "table of volumes": TEXT,
+    "npy": [*ANY, word, word],
+    "npz": [*ANY, word, word],
+    "brats": [*ANY, *WITHIN],
+    "celeba": TEXT,
     "yaml": TEXT,
 }
 
@@ -234,37 +298,39 @@ def tried(kind: str, file: Path) -> str:
     """What becomes of a file: read, refused, or a fault in words."""
     signal.alarm(SECONDS)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
             read(kind, file)
+        result = "read"
     except SepVAEError as error:
-        return (
-            "refused"
-            if "\n" not in str(error) and len(str(error)) < 2000
-            else f"fault: not one line: {error}"
-        )
+        said, result = str(error), "refused"
+        if "\n" in said or len(said) > 2000 or any(sign in said for sign in SWALLOWED):
+            return f"fault: {said}"
+        if str(file.parents[kind in IMAGES]) not in said:
+            return f"fault: names no file: {said}"
     except BaseException as error:
         return f"fault: {type(error).__name__}: {error}"
     finally:
         signal.alarm(0)
-    return "read"
+    return f"fault: warns: {warned[0].message}" if warned else result
 
 
 def late(*_: object) -> None:
     raise TimeoutError(f"took more than {SECONDS} s")
 
 
-def try_batch(kind: str, seed: int, n: int, keep: Path | None) -> list[str]:
-    """Change and read some files, in a process of its own."""
+def try_files(kind: str, seed: int, n: int, keep: Path | None, tell: Connection) -> None:
+    """Change and read some files, in a process of its own; tell of each, and of the memory that it took."""
     signal.signal(signal.SIGALRM, late)
-    in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (in_use + MEMORY, in_use + MEMORY))
-    found = []
+    status, clear = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+    at_start = memory(status)
     with tempfile.TemporaryDirectory() as name:
         sound = make_sound(Path(name))[kind]
         files = sorted(path for path in sound.rglob("*") if path.is_file()) if sound.is_dir() else [sound]
         contents = [file.read_bytes() for file in files]
         read(kind, sound)
+        in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (in_use + MEMORY, in_use + MEMORY))
         for i in range(n):
             rng = np.random.default_rng([seed, i])
             k = int(rng.integers(len(files)))
@@ -272,12 +338,45 @@ def try_batch(kind: str, seed: int, n: int, keep: Path | None) -> list[str]:
             for _ in range(int(rng.integers(1, 3))):
                 content = CHANGES[kind][int(rng.integers(len(CHANGES[kind])))](rng, content)
             files[k].write_bytes(content)
-            found.append(tried(kind, sound))
-            if keep is not None and found[-1].startswith("fault"):
-                keep.mkdir(exist_ok=True)
-                shutil.copy(files[k], keep / f"{kind}-{seed}-{i}-{files[k].name}")
+            if keep is not None:  # before it is read, which may kill the process
+                kept = keep / f"{kind}-{seed}-{i}-{files[k].name}".replace(" ", "-")
+                shutil.copy(files[k], kept)
+            clear.write_text("5")  # the peak of memory is counted anew
+            found = tried(kind, sound)
+            tell.send((found, max(0, memory(status) - at_start)))
+            if keep is not None and not found.startswith("fault"):
+                kept.unlink()
             files[k].write_bytes(contents[k])
-    return found
+
+
+def memory(status: Path) -> int:
+    """The peak, in MB."""
+    line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) // 1000
+
+
+def try_batch(batch: tuple[str, int, int, Path | None]) -> tuple[str, list[tuple[str, int]]]:
+    """What became of the files of one process, whatever became of it."""
+    receive, send = multiprocessing.Pipe(duplex=False)
+    context = multiprocessing.get_context("fork")
+    process = context.Process(target=try_files, args=(*batch, send), daemon=True)
+    process.start()
+    send.close()
+    found = list(told_by(receive))
+    if len(found) < batch[2]:
+        process.kill()
+        found.append((f"fault: file {len(found)} of {batch[1]} killed the process, or held it", 0))
+    process.join()
+    return batch[0], found
+
+
+def told_by(receive: Connection) -> Iterator[tuple[str, int]]:
+    """What a process tells, until it is done, dies or is silent."""
+    try:
+        while receive.poll(3 * SECONDS):
+            yield receive.recv()
+    except EOFError:
+        return
 
 
 def main() -> None:
@@ -289,30 +388,32 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="folder for files that are faults")
     asked = parser.parse_args()
     started, kinds = time.monotonic(), [asked.only] if asked.only else list(CHANGES)
+    if asked.keep is not None:
+        asked.keep.mkdir(exist_ok=True)
     batches = [
         (kinds[b % len(kinds)], asked.seed * 10**6 + b, BATCH, asked.keep)
-        for b in range(asked.files // BATCH)
+        for b in range(-(-asked.files // BATCH))
     ]
     counts: dict[str, Counter[str]] = {kind: Counter() for kind in kinds}
-    faults: list[str] = []
-    with multiprocessing.get_context("fork").Pool(2, maxtasksperchild=1) as pool:
-        waiting = [(kind, pool.apply_async(try_batch, batch)) for batch in batches for kind in batch[:1]]
-        for kind, result in waiting:
-            try:
-                found = result.get(timeout=SECONDS * BATCH)
-            except multiprocessing.TimeoutError:
-                found = ["fault: the process died"]
-            for one in found:
+    peaks: defaultdict[str, int] = defaultdict(int)
+    faults, console = 0, Console(stderr=True)
+    with ThreadPoolExecutor(PROCESSES) as pool:
+        done = pool.map(try_batch, batches)
+        for kind, found in track(done, "Reading", len(batches), console=console):
+            for one, peak in found:
                 counts[kind][one.partition(":")[0]] += 1
+                peaks[kind] = max(peaks[kind], peak)
                 if one.startswith("fault"):
-                    faults.append(f"{kind}: {one[:300]}")
-                    print(faults[-1], flush=True)
-    print("\n| format | files | read | refused in one line | faults |\n|---|---|---|---|---|")
+                    faults += 1
+                    console.print(f"{kind}: {one[:300]}", markup=False)
+    print("\n| format | files | read | refused in one line | faults | most memory, MB |")
+    print("|---|---|---|---|---|---|")
     for kind, count in counts.items():
-        print(f"| {kind} | {count.total()} | {count['read']} | {count['refused']} | {count['fault']} |")
+        told = " | ".join(str(n) for n in (count.total(), count["read"], count["refused"], count["fault"]))
+        print(f"| {kind} | {told} | {peaks[kind]} |")
     total = sum(count.total() for count in counts.values())
-    print(f"\n{total} files, {len(faults)} faults, {(time.monotonic() - started) / 60:.1f} min")
-    sys.exit(bool(faults))
+    print(f"\n{total} files, {faults} faults, {(time.monotonic() - started) / 60:.1f} min")
+    sys.exit(faults > 0)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from sepvae.batch import AnyArray
 from sepvae.checks import check_number
 from sepvae.codes import Kind
 from sepvae.data.listing import Listing
+from sepvae.data.nifti import refuse_more
 from sepvae.data.parallel import in_order
 from sepvae.errors import DataError
 
@@ -27,6 +28,7 @@ GRADES = ("HGG", "LGG")  # folders of some editions: high and low grade gliomas
 LEAST_BRAIN = 0.1  # share of the slice
 AMOUNTS = ("slice_position", "tumour_voxels")
 SCALED_BY = (0.5, 99.5)  # percentiles within the brain that become 0 and 1
+LARGEST = 1e38  # of a voxel, for float32
 _KINDS = "|".join([*(name for names in MODALITIES for name in names), "seg"])
 _VOLUME = re.compile(rf"(?P<scan>.+)[_-](?P<kind>{_KINDS})\.nii(\.gz)?")
 
@@ -72,7 +74,8 @@ class Slice:  # numpydoc ignore=PR02
         DataError
             If the volume cannot be read.
         """
-        voxels = np.asarray(read_volume(self.volume)[:, :, self.z], dtype=np.float32)
+        with np.errstate(over="ignore"):  # a voxel far above the others is white
+            voxels = np.asarray(read_volume(self.volume)[:, :, self.z], dtype=np.float32)
         scaled = np.clip((voxels - self.low) / (self.high - self.low), 0, 1) * (voxels != 0)
         pixels = np.ascontiguousarray(np.rint(255 * scaled).astype(np.uint8).T)
         return Image.fromarray(pixels), pixels.tobytes()
@@ -179,7 +182,10 @@ def read_volume(file: Path) -> AnyArray:
         If it cannot be read, or has not three axes.
     """
     try:
-        return _turned(file, file.stat().st_mtime_ns)
+        with np.errstate(all="ignore"):  # what is no finite number is refused
+            return _turned(file, file.stat().st_mtime_ns)
+    except DataError:
+        raise
     except Exception as error:  # decoders raise whatever they stumble on
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise DataError(
@@ -190,11 +196,17 @@ def read_volume(file: Path) -> AnyArray:
 @lru_cache(1)
 def _turned(file: Path, changed: int) -> AnyArray:  # noqa: ARG001  (a file that changed is read again)
     from nibabel import orientations
+    from nibabel.imageglobals import LoggingOutputSuppressor
     from nibabel.nifti1 import Nifti1Image
 
-    image = Nifti1Image.from_filename(file)
-    if len(image.shape) != 3:
+    with LoggingOutputSuppressor():
+        image = Nifti1Image.from_filename(file)
+    dtype = image.get_data_dtype()
+    if len(image.shape) != 3 or min(image.shape) < 1:
         raise ValueError(f"wanted three axes, found shape {image.shape}")
+    if dtype.kind not in "iuf":
+        raise ValueError(f"wanted a number in each voxel, found {dtype}")
+    refuse_more(file, image.shape, dtype)
     tools: Any = orientations  # whose functions have no types
     turn = tools.ornt_transform(tools.io_orientation(image.affine), tools.axcodes2ornt("LPS"))
     voxels: AnyArray = tools.apply_orientation(np.asanyarray(image.dataobj), turn)
@@ -266,6 +278,8 @@ def _slices(file: Path, segmentation: Path | None) -> pd.DataFrame:
     low, high = np.percentile(voxels[brain], SCALED_BY) if brain.any() else (0, 0)
     if not low < high:
         raise DataError(f"{file}: wanted a brain with zeros around it, found one value; download it again")
+    if not max(float(high), -float(low)) < LARGEST:
+        raise DataError(f"{file}: wanted a brain, found values from {low:g} to {high:g}; download it again")
     tumour = np.zeros(voxels.shape, dtype=bool) if segmentation is None else read_volume(segmentation) > 0
     if tumour.shape != brain.shape:
         shapes = " and ".join(" x ".join(map(str, of.shape)) for of in (brain, tumour))

@@ -8,7 +8,8 @@ import pandas as pd
 
 from sepvae.errors import DataError
 
-MISSING = ["", "n/a"]  # an empty cell, and what BIDS writes for it
+MISSING = ("", "n/a")  # an empty cell, and what BIDS writes for it
+MOST_COLUMNS = 100_000
 
 
 def read_cells(path: Path) -> pd.DataFrame:
@@ -46,6 +47,10 @@ def read_cells(path: Path) -> pd.DataFrame:
             f"{path}: is empty; wanted names of columns in the first line, then one row per sample"
         )
     names = _without_empty_ends(rows.pop(next(iter(rows))), 0)
+    if len(names) > MOST_COLUMNS:
+        raise DataError(
+            f"{path}: wanted {MOST_COLUMNS} columns at most, got {len(names)}; save it as an array (npy)"
+        )
     for line, cells in rows.items():
         rows[line] = _without_empty_ends(cells, len(names))
         if len(rows[line]) != len(names):
@@ -55,8 +60,8 @@ def read_cells(path: Path) -> pd.DataFrame:
             )
     if not rows:
         raise DataError(f"{path}: wanted one row per sample below the names of the columns, found none")
-    table = pd.DataFrame(list(rows.values()), index=list(rows), columns=names, dtype=str)
-    return table.mask(table.isin(MISSING))
+    known = [[None if cell in MISSING else cell for cell in cells] for cells in rows.values()]
+    return pd.DataFrame(known, index=list(rows), columns=names, dtype=str)
 
 
 def _rows(path: Path, text: str) -> dict[int, list[str]]:

@@ -230,6 +230,10 @@ def read_volume_listing(
             window, mean, sd = reader.normalised(i, voxels)
         except DataError as error:
             return error
+        except MemoryError:
+            return DataError(
+                f"{volumes.name(i)}: takes more memory than there is; free some, or leave it out"
+            )
         counts = place.mask if headers[i].grid.same_place(place) else None
         return measure_volume(voxels, headers[i], counts), window if i < kept else None, mean, sd
 

@@ -38,17 +38,17 @@ def named_column(table: pd.DataFrame, where: object, role: str, name: Any) -> pd
     DataError
         If there is none of this name, or more than one.
     """
-    names = [str(column) for column in table.columns]
     if name not in table:
+        names = [str(column) for column in table.columns]
         near = get_close_matches(str(name), names, 1)
         known = ", ".join(names[:12] or ["none"]) + (", .." if len(names) > 12 else "")
         hint = f"did you mean {near[0]!r}?" if near else f"it has {known}"
         raise DataError(f"{where}: no column {name!r} for {role}; {hint}")
-    if list(table.columns).count(name) > 1:
+    column = table[name]
+    if not isinstance(column, pd.Series):
         raise DataError(
             f"{where}: several columns are named {name!r}, wanted one for {role}; rename the others"
         )
-    column: pd.Series = table[name]
     return column
 
 

@@ -92,8 +92,8 @@ def _walk(folder: Path, deep: bool) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if name[0] != ".") if deep and is_new else []
         for name in names if is_new else ():
             file = Path(parent, name)
-            # A link that leads nowhere is taken: to read it will tell.
-            if file.suffix.lower() in SUFFIXES and name[0] != "." and (file.is_file() or file.is_symlink()):
+            # A link that leads nowhere is taken: to read it will tell. One to a pipe would never end.
+            if file.suffix.lower() in SUFFIXES and name[0] != "." and (file.is_file() or not file.exists()):
                 yield file
 
 

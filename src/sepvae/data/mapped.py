@@ -1,6 +1,7 @@
 """Arrays on disk, mapped into memory: only what is asked for is read."""
 
 import math
+import struct
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,8 +13,13 @@ import numpy as np
 from sepvae.batch import AnyArray, IntArray
 from sepvae.data.arrays import as_tensors_take
 from sepvae.errors import DataError
+from sepvae.shared import ignoring
 
-MOST_OF_HEADER = 10_000  # bytes, as numpy has it
+MOST_OF_HEADER, MOST_AXES = 10_000, 64  # bytes and axes, as numpy has it
+UNREADABLE = (  # what numpy and zipfile raise: the header is Python's text of a dict
+    *(ValueError, OSError, SyntaxError, TokenError, TypeError, RecursionError, MemoryError, OverflowError),
+    *(zipfile.BadZipFile, NotImplementedError, struct.error, EOFError),
+)
 
 
 @dataclass(frozen=True)
@@ -115,20 +121,13 @@ def map_array(path: Path) -> MappedArray:
         raise DataError(f"{path}: wanted an array in a .npy or .npz file, found nothing")
     try:
         start = _member(path) if path.suffix.lower() == ".npz" else 0
-        with path.open("rb") as file:
+        with path.open("rb") as file, ignoring(""):  # what Python and numpy say of a header
             file.seek(start)
             shape, fortran, dtype = _header(file)
             offset = file.tell()
     except DataError:
         raise
-    except (
-        ValueError,
-        OSError,
-        SyntaxError,
-        TokenError,
-        zipfile.BadZipFile,
-        NotImplementedError,
-    ) as error:
+    except UNREADABLE as error:
         reason = str(error).partition("\n")[0]
         raise DataError(f"{path}: cannot be read as an array ({reason}); save it again") from error
     if dtype.hasobject:
@@ -137,6 +136,10 @@ def map_array(path: Path) -> MappedArray:
         raise DataError(f"{path}: wanted an array of numbers, found {dtype}; save the numbers alone")
     if not shape:
         raise DataError(f"{path}: wanted one row per sample, found a single number")
+    if len(shape) >= MOST_AXES:
+        raise DataError(
+            f"{path}: wanted one row per sample, found an array of {len(shape)} axes; save it again"
+        )
     if min(shape) < 1:
         raise DataError(f"{path}: wanted one row per sample, found an array of shape {shape}; save it again")
     if path.stat().st_size < offset + dtype.itemsize * math.prod(shape):
@@ -174,4 +177,4 @@ def _header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     file.seek(start)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = read(file)
-    return shape, fortran, dtype
+    return tuple(map(int, shape)), fortran, dtype  # for True may stand there

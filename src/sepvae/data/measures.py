@@ -152,11 +152,12 @@ def measure_volume(voxels: AnyArray, header: "Header", counts: AnyArray | None =
         with np.errstate(over="ignore", invalid="ignore"):  # values near the end of float64
             found |= {"mean": float(finite.mean(dtype=np.float64)), "sd": float(finite.std(dtype=np.float64))}
     x, _, z = (n // 2 for n in voxels.shape)
-    slices = [
-        np.nan_to_num(part.astype(np.float64), posinf=0, neginf=0) for part in (voxels[x], voxels[..., z])
-    ]
-    look = np.hstack([_averaged(part, LOOK_SIDE, LOOK_SIDE // 2) for part in slices])
-    return found | {"digest": digest(voxels).hex(), "look": _look(look)}
+    with np.errstate(over="ignore", invalid="ignore"):
+        slices = [
+            np.nan_to_num(part.astype(np.float64), posinf=0, neginf=0) for part in (voxels[x], voxels[..., z])
+        ]
+        look = _look(np.hstack([_averaged(part, LOOK_SIDE, LOOK_SIDE // 2) for part in slices]))
+    return found | {"digest": digest(voxels).hex(), "look": look}
 
 
 def measure_volumes(

@@ -137,7 +137,8 @@ class NiftiFiles:  # numpydoc ignore=PR02
         file = self.files[i]
         header, affine = _described(file)
         try:
-            with ImageOpener(str(file)) as opened:
+            # Values that a scale makes too large are infinite.
+            with ImageOpener(str(file)) as opened, np.errstate(over="ignore", invalid="ignore"):
                 proxy = ArrayProxy(opened, header)
                 scaled = proxy.slope != 1 or proxy.inter != 0
                 voxels = np.asarray(proxy, dtype=np.float32) if scaled else np.asanyarray(proxy)
@@ -230,6 +231,31 @@ def turned(voxels: AnyArray, now: str, wanted: str) -> AnyArray:
     return result
 
 
+def refuse_more(file: Path, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
+    """
+    See that a file may hold what its header declares, before memory is taken.
+
+    Parameters
+    ----------
+    file : Path
+        `.nii` or `.nii.gz`.
+    shape : sequence of int
+        Voxels along each axis, 1 or more.
+    dtype : dtype
+        Of its values on disk.
+
+    Raises
+    ------
+    DataError
+        If it declares more than there can be, or than is read.
+    """
+    held = file.stat().st_size * (GZIP_AT_BEST if file.suffix.lower() == ".gz" else 1)
+    voxels = math.prod(map(int, shape))
+    if voxels > MOST_VOXELS or voxels * dtype.itemsize > held:
+        most = f"{MOST_VOXELS} voxels at most" if voxels > MOST_VOXELS else "no more than its file can hold"
+        raise DataError(f"{file}: wanted {most}, its header tells of {told(shape)}; copy or convert it again")
+
+
 def _read_to_end(opened: Any) -> None:
     """What comes after the voxels is little; a few bytes of gzip may stand for more than memory holds."""
     for _ in range(MOST_AFTER // PIECE):
@@ -277,11 +303,7 @@ def _check(file: Path, header: Any, affine: Affine, edges: Affine) -> None:
     if dtype.kind not in "iuf":
         found = "colours" if dtype.names else dtype.name
         raise DataError(f"{file}: wanted a number in each voxel, got {found}; convert it")
-    held = file.stat().st_size * (GZIP_AT_BEST if file.suffix.lower() == ".gz" else 1)
-    voxels = math.prod(map(int, shape))
-    if voxels > MOST_VOXELS or voxels * dtype.itemsize > held:
-        most = f"{MOST_VOXELS} voxels at most" if voxels > MOST_VOXELS else "no more than its file can hold"
-        raise DataError(f"{file}: wanted {most}, its header tells of {told(shape)}; copy or convert it again")
+    refuse_more(file, shape, dtype)
     if not (np.isfinite(affine).all() and edges.all()):
         raise DataError(
             f"{file}: wanted voxels with three edges above 0 mm, got {told(edges)}; "

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     import zarr
 
 Progress = Callable[[int, int], None]
-ORIENTATIONS = {
-    "".join(letters) for three in permutations(("LR", "PA", "IS")) for letters in product(*three)
-}
+ORIENTATIONS = {"".join(letters) for three in permutations(("LR", "PA", "IS")) for letters in product(*three)}
 FORMAT, VERSION = "sepvae volumes", 1
+FARTHEST = 1e38  # mm, as float32 can tell
+ZSTD = b"\x28\xb5\x2f\xfd"
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +74,8 @@ class PackedVolumes:  # numpydoc ignore=PR02
                 f"{self.name(i)}: its voxels are not in the store any more; copy or pack it again"
             )
         try:
+            with chunk.open("rb") as file:
+                _refuse_more(file.read(8)[4:], math.prod(self.array.shape[1:]) * self.array.dtype.itemsize)
             return np.asarray(self.array[row])
         except Exception as error:  # decoders raise whatever they stumble on
             raise _damaged(self.name(i), error) from error
@@ -280,27 +282,55 @@ def open_packed(path: Path) -> Store:
 
 
 def _contents(path: Path, group: "zarr.Group", attributes: Mapping[str, Any]) -> Store:
-    array, kept_sums, table = (group[name] for name in ("voxels", "sha256", "table"))
-    # A few bytes may declare more than memory holds.
-    chunks = [math.prod(part.chunks) for part in (array, kept_sums, table)]  # type: ignore[union-attr]
-    if max(math.prod(array.shape[1:]), kept_sums.size, table.size, *chunks) > MOST_VOXELS:  # type: ignore[union-attr]
-        raise ValueError("its parts are larger than any that sepvae pack writes")
-    sums = np.asarray(kept_sums[:])  # type: ignore[index]
-    about = json.loads(np.asarray(table[:]).tobytes())  # type: ignore[index]
-    cells = pd.DataFrame(about["rows"], index=about["lines"], columns=about["columns"], dtype=str)
+    array: Any = group["voxels"]
+    _refuse_other(array, (1, *array.shape[1:]), "iuf", "blosc")
+    sums, table = _small(path, group, "sha256"), _small(path, group, "table")
+    about = json.loads(table.tobytes())
+    words = [*about["columns"], *about["files"], *(cell for row in about["rows"] for cell in row if cell)]
+    "".join(words).encode()  # fails where one is no text, or half of a letter
+    lines = [int(line) for line in about["lines"]]
+    cells = pd.DataFrame(about["rows"], index=lines, columns=about["columns"], dtype=str)
     affine = np.array(attributes["affine"], dtype=np.float64)
     files, axes = ([str(word) for word in about[name]] for name in ("files", "axes"))
-    n = array.shape[0]  # type: ignore[union-attr]
+    n = array.shape[0]
     # A table, sums or an affine of another size would be found much later, or never.
-    if {len(cells), len(files), len(axes), len(sums)} != {n} or affine.shape != (4, 4) or array.ndim != 4:  # type: ignore[union-attr]
+    if {len(cells), len(files), len(axes), len(sums)} != {n} or affine.shape != (4, 4) or array.ndim != 4:
         raise ValueError(f"its parts are not of {n} volumes")
-    if not (np.isfinite(affine).all() and np.linalg.det(affine[:3, :3])):
+    if not ((np.abs(affine) < FARTHEST).all() and np.linalg.det(affine[:3, :3])):
         raise ValueError("its voxels have no place")
     if not ORIENTATIONS.issuperset(axes):
         raise ValueError("wanted orientations such as LAS")
     known = list(cells.columns).count(PERSON) == 1 and cells[PERSON].notna().all() and cells[PERSON].is_unique
-    volumes = PackedVolumes(path, array, affine, files, axes, np.arange(n))  # type: ignore[arg-type]
+    volumes = PackedVolumes(path, array, affine, files, axes, np.arange(n))
     return Store(volumes, cells, sums, PERSON if known else None)
+
+
+def _small(path: Path, group: "zarr.Group", name: str) -> npt.NDArray[np.uint8]:
+    """Bytes that lie in one chunk."""
+    part: Any = group[name]
+    _refuse_other(part, part.shape, "u", "zstd")
+    with (path / part.path / part.metadata.encode_chunk_key((0,) * part.ndim)).open("rb") as file:
+        about = file.read(18)  # RFC 8878: magic, how and where the size is written, the size
+    how, alone = about[4] >> 6, about[4] >> 5 & 1
+    start, width = 6 - alone + (0, 1, 2, 4)[about[4] & 3], (alone, 2, 4, 8)[how]
+    declared = about[start : start + width] if about.startswith(ZSTD) else b""
+    _refuse_more(declared, part.nbytes - 256 * (how == 1))
+    return np.asarray(part[:], dtype=np.uint8)
+
+
+def _refuse_other(part: Any, chunks: tuple[int, ...], kinds: str, compressor: str) -> None:
+    """Chunks as `sepvae pack` writes them; others may be many, or stand for more than memory holds."""
+    codecs = [codec.to_dict()["name"] for codec in part.metadata.codecs]
+    if part.chunks != chunks or part.dtype.kind not in kinds or codecs != ["bytes", compressor, "crc32c"]:
+        raise ValueError(f"{part.path} is not laid out as sepvae pack does it")
+    if math.prod(chunks) > MOST_VOXELS:
+        raise ValueError(f"{part.path} is larger than any that sepvae pack writes")
+
+
+def _refuse_more(declared: bytes, wanted: int) -> None:
+    """What is compressed tells its size, for which the decoder makes room."""
+    if int.from_bytes(declared, "little") != wanted:
+        raise ValueError(f"a chunk is not of the {wanted} bytes that it must be")
 
 
 def _sound(store: Store, i: int) -> bool:

@@ -1,6 +1,7 @@
 """From an image file to pixels of the size that is wanted."""
 
 import io
+import logging
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, get_args
@@ -11,8 +12,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sepvae.checks import check_choice, check_number
 from sepvae.errors import DataError
+from sepvae.shared import ignoring
 
-MOST_PIXELS = 2**25  # of one image: 5792 x 5792
+MOST_PIXELS, MOST_SIDE = 2**25, 2**16  # of one image: 5792 x 5792; shrinking takes memory by the side
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # what is wrong with a file is said once, by us
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP")  # for others Pillow may run a program
 
 Fit = Literal["pad", "crop", "squash"]
 Pixels = npt.NDArray[np.float32]
@@ -96,9 +100,12 @@ def open_image(file: Path) -> tuple[Image.Image, bytes]:
     """
     content = file.read_bytes()
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            if image.width * image.height > MOST_PIXELS:  # a few bytes may stand for more than memory holds
-                raise ValueError(f"{image.width} x {image.height} pixels are more than {MOST_PIXELS}")
+        with ignoring(""), Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > MOST_PIXELS:  # a few bytes may stand for more than memory holds
+                raise ValueError(f"{width} x {height} pixels are more than {MOST_PIXELS}")
+            if max(width, height) > MOST_SIDE:
+                raise ValueError(f"a side of {max(width, height)} pixels is more than {MOST_SIDE}")
             image.load()
             return ImageOps.exif_transpose(image), content
     except UnidentifiedImageError as error:

@@ -19,6 +19,7 @@ KERMANY = (
 _NAMED = {"PNEUMONIA": KERMANY[0], "NORMAL": KERMANY[1]}
 # The paper takes the central 108 x 108 of images that are 178 wide.
 CELEBA_CENTRE = 108 / 178
+MOST_OF_LINE = 10_000  # bytes; of 40 attributes it has some hundred
 
 
 def is_kermany(listing: Listing) -> bool:
@@ -147,14 +148,18 @@ def _celeba_list(root: Path) -> pd.DataFrame:
     if not path.is_file():
         raise DataError(f"{root}: wanted CelebA's list_attr_celeba.txt or .csv, found neither")
     try:
+        with path.open("rb") as file:
+            if max(len(file.readline(MOST_OF_LINE)) for _ in range(2)) == MOST_OF_LINE:
+                raise ValueError("its lines are too long")
         layout: dict[str, Any] = {"sep": r"\s+", "skiprows": 1} if path == text else {"index_col": 0}
         table: pd.DataFrame = pd.read_csv(path, **layout)
     except ValueError as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path}: cannot be read ({reason}); download it again") from error
+    nameless = table.index.isna().any()
     table.index = table.index.astype(str)
     is_celeba = table.isin([-1, 1]).all(axis=None) and {"Eyeglasses", "Wearing_Hat"} <= set(table.columns)
-    if not is_celeba or not table.index.is_unique or table.index.str.contains(r"[/\\]").any():
+    if nameless or not is_celeba or not table.index.is_unique or table.index.str.contains(r"[/\\]").any():
         raise DataError(
             f"{path}: wanted one line for each image, with 1 or -1 for each attribute, Eyeglasses and "
             "Wearing_Hat among them; download it again"

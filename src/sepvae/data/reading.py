@@ -197,10 +197,10 @@ def _read_files(
             image, content = _opened(listing.files[i])
             channels = reader.shape[0] if reader else 1 if image.mode in GREY else 3
             pixels = pixels_of(image, channels)
+            shown = reader.shown(pixels) if reader is not None and i < kept else None
+            return measure(pixels, image.mode, content), shown
         except Exception as error:  # decoders raise whatever they stumble on
             return _reason(error), None
-        shown = reader.shown(pixels) if reader is not None and i < kept else None
-        return measure(pixels, image.mode, content), shown
 
     measures: list[dict[str, Any]] = []
     bad: dict[str, str] = {}

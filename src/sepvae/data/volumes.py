@@ -1,6 +1,5 @@
 """Volumes as the network takes them: on one grid, masked, cropped and normalised."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from sepvae.batch import AnyArray, IntArray
 from sepvae.data.nifti import Header, NiftiFiles, Volumes
 from sepvae.errors import DataError
 from sepvae.grid import Grid, Shape, told
+from sepvae.shared import ignoring
 
 LEAST_SD = 1e-12  # times the largest value, or 1 if that is less: what varies less is constant
 
@@ -75,10 +75,10 @@ class VolumeReader:  # numpydoc ignore=PR02
         name = self.volumes.name(i)
         if self.resample:
             voxels = on_grid(voxels, self.volumes.header(i).grid, self.grid)
-        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and refused below
+        with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold is refused below
             window = self.grid.window(voxels).astype(np.float32)
-        counts = self.grid.counts
-        inside = window[counts].astype(np.float64)
+            counts = self.grid.counts
+            inside = window[counts].astype(np.float64)
         if bad := int((~np.isfinite(inside)).sum()):
             where = "" if self.grid.mask is None else " inside of the mask"
             raise DataError(
@@ -188,9 +188,8 @@ def on_grid(voxels: AnyArray, now: Grid, wanted: Grid, *, nearest: bool = False)
 
     how = {"target_affine": wanted.affine, "target_shape": wanted.shape, "copy_header": True}
     how |= {"interpolation": "nearest" if nearest else "linear", "force_resample": True}
-    with warnings.catch_warnings(), np.errstate(over="ignore"):
-        # Voxels that are no finite numbers stay so, and are refused where they count.
-        warnings.filterwarnings("ignore", "NaNs or infinite values", RuntimeWarning)
+    # Voxels that are no finite numbers stay so, and are refused where they count.
+    with ignoring("NaNs or infinite values", category=RuntimeWarning), np.errstate(all="ignore"):
         moved = resample_img(Nifti1Image(voxels.astype(np.float32), now.affine), **how)
     return np.asarray(moved.dataobj, dtype=np.float32)
 
