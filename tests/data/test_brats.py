@@ -240,7 +240,7 @@ SPOILT = {
     ),
     "cut": ("flair", cut, r"001_flair\.nii\.gz: cannot be read as a volume \(EOFError: "),
     "cut segmentation": ("seg", cut, r"001_seg\.nii\.gz: cannot be read as a volume \("),
-    "cut and unpacked": ("flair", unpacked_and_cut, r"001_flair\.nii: cannot be read as a volume \("),
+    "cut and unpacked": ("flair", unpacked_and_cut, r"001_flair\.nii: wanted no more than its file can hold"),
     "empty": ("flair", lambda file: file.write_bytes(b""), r"001_flair\.nii\.gz: cannot be read as a volume"),
     "no volume": (
         "flair",

@@ -2,16 +2,19 @@
 
 import gzip
 import json
+import os
 import struct
 import tracemalloc
 import zlib
 
+import google_crc32c
 import nibabel
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numcodecs import Blosc, Zstd
 from PIL import Image
 
 from sepvae.data.cells import read_cells
@@ -166,14 +169,15 @@ def gif(width, height):
     )
 
 
-def declared(home, **changes):
-    """What a store says of its voxels, changed."""
-    about = json.loads((home / "store.zarr" / "voxels" / "zarr.json").read_text())
-    about.update(changes)
-    return json.dumps(about).encode()
+def npy(shape, descr="'<f8'"):
+    """An array with this header, in words, and 1000 bytes."""
+    words = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}".ljust(499) + "\n"
+    return b"\x93NUMPY\x01\x00\xf4\x01" + words.encode() + bytes(1000)
 
 
 HUGE = [30_000] * 3
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
+SIGNAL = b"\1\0\x80\x7f" + bytes(4)  # a NaN that the processor reports, and 0
 DEEP = "[" * 100_000
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{b}: &{b} [{', '.join(['*' + a] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
@@ -181,6 +185,8 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
 BOMBS = {
     "a PNG of 60 000 x 60 000": ("png", png(60_000, 60_000)),
     "a PNG of 10 000 x 10 000": ("png", png(10_000, 10_000)),
+    "a PNG of one row": ("png", png(2**25, 1)),
+    "a program for Ghostscript": ("png", POSTSCRIPT),
     "a GIF of 60 000 x 60 000": ("gif", gif(60_000, 60_000)),
     "a volume of 30 000 voxels a side": ("nii", header(dim=[3, *HUGE, 1, 1, 1, 1])),
     "the same within gzip": ("nii.gz", gzip.compress(header(dim=[3, *HUGE, 1, 1, 1, 1]))),
@@ -189,12 +195,12 @@ BOMBS = {
     "a volume nowhere": ("nii", header(srow_x=np.nan) + bytes(480)),
     "a volume in one plane": ("nii", header(srow_z=0) + bytes(480)),
     "zeros without end after a volume": ("nii.gz", gzip.compress(header() + bytes(480) + bytes(2**27))),
-    "an array of 2^60 rows": (
-        "npy",
-        b"\x93NUMPY\x01\x00\x76\x00"
-        + b"{'descr': '<f8', 'fortran_order': False, 'shape': (%d, 2), }" % 2**60
-        + b" " * 40,
-    ),
+    "NaN that signal": ("nii", header(scl_slope=np.nan) + SIGNAL * 60),
+    "a scale that is too large": ("nii", header(scl_slope=3e38) + np.arange(120, dtype="<f4").tobytes()),
+    "an array of 2^60 rows": ("npy", npy(f"({2**60}, 2)")),
+    "an array of 70 axes": ("npy", npy("(4, " + "1, " * 69 + ")")),
+    "an array whose shape is no shape": ("npy", npy("{[1]: 2}")),
+    "an array whose type is no type": ("npy", npy("(4, 2)", "'\\d'")),
     "an array with a header of 3 GB": ("npy", b"\x93NUMPY\x02\x00\xff\xff\xff\xc0{}"),
     "an array of Python objects": (
         "npy",
@@ -206,6 +212,10 @@ BOMBS = {
     "a cell of 50 MB": ("csv", b"id,dx,m1,m2\na,hc,1," + b"9" * 50_000_000),
     "a cell that has no end": ("csv", b'id,dx,m1,m2\na,hc,1,"' + b"9\n" * 1_000_000),
     "100 000 columns": ("csv", b",".join(b"m%d" % i for i in range(100_000)) + b"\n1,2\n"),
+    "1 000 000 columns": (
+        "csv",
+        b",".join(b"m%d" % i for i in range(10**6)) + b"\n" + b"1," * 999_999 + b"1",
+    ),
     "a recipe of 10^9 values": ("yaml", LAUGHS.encode()),
     "a recipe that holds itself": ("yaml", b"title: &a [*a]\n"),
     "a recipe nested 100 000 deep": ("yaml", DEEP.encode()),
@@ -230,13 +240,82 @@ def test_bombs_are_refused_in_one_line_and_little_memory(home, what):
         file.write_bytes(sound)
 
 
-@pytest.mark.parametrize("changes", [{"shape": [2, *HUGE]}, {"shape": [2**40, 4, 5, 6]}, {"codecs": []}])
-def test_stores_that_declare_too_much_are_refused(home, changes):
-    file = home / "store.zarr" / "voxels" / "zarr.json"
-    sound = file.read_bytes()
-    file.write_bytes(declared(home, **changes))
+def chunked(shape, chunks):
+    """A store that declares this shape, in these chunks."""
+    return {
+        "shape": shape,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunks}},
+    }
+
+
+GZIPPED = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "gzip"}]
+TEXTS = {"name": "fixed_length_utf32", "configuration": {"length_bytes": 2**31 - 4}}
+OTHER_STORES = {
+    "a shape of 30 000 a side": ("voxels", {"shape": [2, *HUGE]}),
+    "2^40 volumes": ("voxels", {"shape": [2**40, 4, 5, 6]}),
+    "fewer volumes than none": ("voxels", {"shape": [-2, 4, 5, 6]}),
+    "voxels larger than their chunk": ("voxels", chunked([2, 600, 600, 600], [1, 600, 600, 600])),
+    "a chunk for each voxel": ("voxels", chunked([2, 600, 600, 600], [1, 1, 1, 1])),
+    "a chunk for each byte": ("sha256", chunked([2**28], [1])),
+    "a table of 2^50 bytes": ("table", chunked([2**50], [2**50])),
+    "no codecs": ("voxels", {"codecs": []}),
+    "another codec": ("voxels", {"codecs": GZIPPED}),
+    "a codec that is a program": ("voxels", {"codecs": [{"name": "numcodecs.pickle"}]}),
+    "text of 2 GB a voxel": ("voxels", {"data_type": TEXTS, "fill_value": ""}),
+}
+
+
+@pytest.mark.parametrize("what", OTHER_STORES)
+def test_stores_that_are_not_as_pack_writes_them_are_refused(home, what):
+    part, changes = OTHER_STORES[what]
+    file = home / "store.zarr" / part / "zarr.json"
+    sound = file.read_text()
+    file.write_text(json.dumps(json.loads(sound) | changes))
+    tracemalloc.start()
     try:
         with pytest.raises(DataError, match=r"store.zarr.*copy or pack it again"):
             read(home, "zarr")
+        assert tracemalloc.get_traced_memory()[1] < 2**26
     finally:
+        tracemalloc.stop()
+        file.write_text(sound)
+
+
+@pytest.mark.parametrize(
+    ("part", "chunk", "codec"), [("table", "c/0", Zstd(1)), ("voxels", "c.0.0.0.0", Blosc("zstd", 1))]
+)
+def test_chunks_of_a_store_that_swell_are_refused(home, part, chunk, codec):
+    file = home / "store.zarr" / part / chunk
+    sound, bomb = file.read_bytes(), codec.encode(bytes(2**28))
+    file.write_bytes(bomb + google_crc32c.value(bomb).to_bytes(4, "little"))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="a chunk is not of the"):
+            read(home, "zarr")
+        assert tracemalloc.get_traced_memory()[1] < 2**26
+    finally:
+        tracemalloc.stop()
         file.write_bytes(sound)
+
+
+@pytest.mark.parametrize("fields", [{"dim": [3, *HUGE, 1, 1, 1, 1]}, {"datatype": 128}, {"srow_x": np.nan}])
+def test_spoilt_headers_of_brats_are_refused(tmp_path, fields):
+    for kind in ("flair", "seg"):
+        (tmp_path / f"BraTS20_Training_001_{kind}.nii").write_bytes(header(**fields) + bytes(480))
+    with pytest.raises(DataError, match=r"001_flair\.nii: "):
+        list_data(tmp_path)
+
+
+@pytest.mark.parametrize("row", [b",1,-1\n", b"a," * 100_000])
+def test_spoilt_lists_of_celeba_are_refused(tmp_path, row):
+    (tmp_path / "list_attr_celeba.csv").write_bytes(b"image_id,Eyeglasses,Wearing_Hat\n" + row)
+    with pytest.raises(DataError, match=r"list_attr_celeba\.csv: .*download it again"):
+        list_data(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_link_to_a_pipe_is_no_image(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    Image.new("L", (4, 4)).save(tmp_path / "1.png")
+    (tmp_path / "2.png").symlink_to(tmp_path / "pipe")
+    assert list_data(tmp_path, labelled=False)[0].about["id"].tolist() == ["1.png"]

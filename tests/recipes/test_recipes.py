@@ -152,6 +152,13 @@ def test_a_mistake_is_one_line_with_its_place(edit: str, tmp_path: Path) -> None
         (b"\xff\xfe", "it is not UTF-8 text"),
         (b"", "mine.yaml: wanted keys with values, got nothing"),
         (b"!!python/object/apply:os.getcwd []", "could not determine a constructor"),
+        (b"title: !!bool x", "is not YAML that is read here (KeyError"),
+        (b"title: !!int ''", "is not YAML that is read here (IndexError"),
+        (b"title: !!timestamp x", "is not YAML that is read here (AttributeError"),
+        (b"title: 1" + b":59" * 300 + b".5", "is not YAML that is read here (OverflowError"),
+        (b'title: "\\ud800"', "is not YAML that is read here (UnicodeEncodeError"),
+        (b"0" + b"7" * 9000, "wanted keys with values, got a number of thousands of digits"),
+        (b"[" + b"a," * 499_000 + b"]", "more than 10000 values"),  # in time
     ],
 )
 def test_what_is_no_recipe_is_one_line(text: bytes, message: str, tmp_path: Path) -> None:

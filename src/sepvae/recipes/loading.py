@@ -12,6 +12,8 @@ from sepvae.recipes.recipe import Recipe
 from sepvae.recipes.words import nearest
 
 MOST_LETTERS, MOST_VALUES, MOST_DEPTH = 10**6, 10_000, 50  # of a recipe
+# What yaml raises for a day that there is not, for !!bool x, !!int '', !!timestamp x, values within values.
+STUMBLES = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 
 
 def load_recipe(name_or_path: str | Path) -> Recipe:
@@ -105,7 +107,7 @@ def _checked(text: str, file: str, name: str) -> Recipe:
         raise DataError(f"{file}{line}: is not YAML that is read here ({problem})") from None
     except ValidationError as error:
         raise DataError(f"{file}: {_told(error.errors())}") from None
-    except (ValueError, TypeError, RecursionError) as error:  # a day that there is not, values within values
+    except STUMBLES as error:
         problem = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise DataError(f"{file}: is not YAML that is read here ({problem})") from None
     recipe._name, recipe._file = name, file
@@ -116,11 +118,14 @@ def _check_size(text: str) -> None:
     """Refuse what would take more time or memory than a recipe is worth."""
     if len(text) > MOST_LETTERS:
         raise ValueError(f"more than {MOST_LETTERS} letters")
-    depth = 0
+    depth = values = 0
     for event in yaml.parse(text, yaml.SafeLoader):
+        values += isinstance(event, yaml.NodeEvent)
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MOST_DEPTH:
             raise ValueError(f"values within values, more than {MOST_DEPTH} deep")
+        if values > MOST_VALUES:
+            raise ValueError(f"more than {MOST_VALUES} values")
     if (root := yaml.compose(text, yaml.SafeLoader)) is not None and _size(root, {}) > MOST_VALUES:
         raise ValueError(f"more than {MOST_VALUES} values, those behind aliases counted each time")
 
@@ -131,6 +136,8 @@ def _size(node: yaml.Node, sizes: dict[int, int]) -> int:
         sizes[id(node)] = MOST_VALUES + 1  # of one that holds itself
         inner = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else []
         inner = node.value if isinstance(node, yaml.SequenceNode) else inner
+        if isinstance(node, yaml.ScalarNode):
+            node.value.encode()  # fails where "\ud800" makes half of a letter
         sizes[id(node)] = 1 + sum(_size(part, sizes) for part in inner)
     return sizes[id(node)]
 
@@ -152,5 +159,8 @@ def _told(errors: list[ErrorDetails]) -> str:
         message = "wanted keys with values"
     elif error["type"] == "string_type":
         message = "wanted text" + " (put it in quotes)" * isinstance(came, bool)
-    got = "nothing" if came is None else repr(came)
+    try:
+        got = "nothing" if came is None else repr(came)
+    except ValueError:  # as hexadecimal or octal digits it may be read, but Python does not write it
+        got = "a number of thousands of digits"
     return f"{prefix}{message}, got {got if len(got) <= 60 else got[:57] + '...'}{more}"
