@@ -303,7 +303,7 @@ FEW_CORES = pytest.mark.filterwarnings("ignore:This DataLoader will create")
 
 @ANY_ORDER
 @FEW_CORES
-def test_processes_that_read_are_started_by_several_threads(folder):
+def test_images_on_disk_are_read_by_several_threads(folder):
     n = torch.get_num_threads()
     wanted = [fitted_on_disk(folder, seed, n, num_workers=0) for seed in range(2)]
     with any_order(), ThreadPoolExecutor(2) as pool:

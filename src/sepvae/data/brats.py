@@ -1,6 +1,7 @@
 """BraTS: brain volumes of one modality, cut into axial slices with and without tumour."""
 
 import glob
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ LEAST_BRAIN = 0.1  # share of the slice
 AMOUNTS = ("slice_position", "tumour_voxels")
 SCALED_BY = (0.5, 99.5)  # percentiles within the brain that become 0 and 1
 LARGEST = 1e38  # of a voxel, for float32
+logging.getLogger("nibabel").addHandler(logging.NullHandler())  # what is wrong with a header is said by us
 _KINDS = "|".join([*(name for names in MODALITIES for name in names), "seg"])
 _VOLUME = re.compile(rf"(?P<scan>.+)[_-](?P<kind>{_KINDS})\.nii(\.gz)?")
 
