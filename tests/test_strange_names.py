@@ -371,7 +371,7 @@ def test_an_error_is_one_line_whatever_it_names(
     with pytest.raises(SystemExit, match="2"):
         main()
     error = capsys.readouterr().err
-    assert error.startswith("sepvae: gone\\n\\x1b[31m[/]: ")
+    assert error.startswith("sepvae: gone \\x1b[31m[/]: ")
     assert error.count("\n") == 1
 
 

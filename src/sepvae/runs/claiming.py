@@ -38,20 +38,23 @@ def claimed(run: Path) -> Iterator[None]:
     RunFolderError
         If another fit is at work in it.
     """
-    run.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(run / LOCK)
+    lock, made = FileLock(run / LOCK), not run.exists()
     try:
+        run.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
+        yield
     except Timeout:
         raise RunFolderError(
             f"{run}: another fit is at work in it; wait for its end, or choose another --out"
         ) from None
-    try:
-        yield
     finally:
-        with suppress(OSError):  # where an open file cannot be removed, it stays
-            (run / LOCK).unlink()
-        lock.release()
+        if lock.is_locked:
+            with suppress(OSError):  # where an open file cannot be removed, it stays
+                (run / LOCK).unlink()
+            lock.release()
+        if made:
+            with suppress(OSError):  # it was stopped before there was anything in it
+                run.rmdir()
 
 
 def is_begun(run: Path) -> bool:
