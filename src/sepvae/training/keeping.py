@@ -54,10 +54,14 @@ class LastState(Checkpoint):
             Not used.
         """
         aside = self.path.with_name(f".{self.path.name}")
-        with naming(self.path):
-            trainer.save_checkpoint(aside)
-            if trainer.is_global_zero:
-                settle(aside, self.path)
+        try:
+            with naming(self.path):
+                trainer.save_checkpoint(aside)
+                if trainer.is_global_zero:
+                    settle(aside, self.path)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
         trainer.strategy.barrier()
 
     def check(self) -> None:
