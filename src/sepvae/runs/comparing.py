@@ -1,10 +1,9 @@
 """`compare_runs`: what two run folders have alike to the last bit, and how far apart the rest is."""
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +14,7 @@ from safetensors.numpy import load_file
 from sepvae.batch import AnyArray
 from sepvae.data.nifti import NiftiFiles
 from sepvae.files import read_file
-from sepvae.runs.folder import read_recipe
+from sepvae.runs.folder import read_recipe, read_versions
 
 WEIGHTS = "model/model.safetensors"
 TABLES = ("metrics.csv", "codes.csv", "scores.csv", "correlations.csv", "removal.csv")
@@ -99,11 +98,7 @@ def compare_conditions(first: str | Path, second: str | Path) -> pd.DataFrame:
     RunFolderError
         If a file is damaged.
     """
-    then, now = (
-        (read_file(Path(run) / "versions.json", _versions) or {})
-        | {"threads": read_recipe(run).get("threads")}
-        for run in (first, second)
-    )
+    then, now = (read_versions(run) | {"threads": read_recipe(run).get("threads")} for run in (first, second))
     rows = [(name, *(str(run.get(name) or "") for run in (then, now))) for name in {**then, **now}]
     return pd.DataFrame([row for row in rows if row[1] != row[2]], columns=["what", "first", "second"])
 
@@ -206,7 +201,3 @@ def _arrays(path: Path) -> Arrays:
 
 def _volume(path: Path) -> Arrays:
     return {"voxels": NiftiFiles([path])(0)}
-
-
-def _versions(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text(encoding="utf-8")))

@@ -135,6 +135,29 @@ def write_versions(run: Path) -> None:
     write_whole(run / "versions.json", json.dumps(_versions(), indent=2) + "\n")
 
 
+def read_versions(run: str | Path) -> dict[str, Any]:
+    """
+    Read `versions.json`.
+
+    Parameters
+    ----------
+    run : str or Path
+        The run folder.
+
+    Returns
+    -------
+    dict of str to str
+        By package; empty where there is no such file.
+
+    Raises
+    ------
+    RunFolderError
+        If it is damaged.
+    """
+    path = Path(run) / "versions.json"
+    return read_file(path, lambda file: dict(json.loads(file.read_text(encoding="utf-8")))) or {}
+
+
 def differing_versions(run: Path) -> str:
     """
     Say which versions are no longer those of `versions.json`.
@@ -149,8 +172,7 @@ def differing_versions(run: Path) -> str:
     str
         Such as "torch 2.12.0 (now 2.13.0)"; empty where all are the same, or nothing is known.
     """
-    old = read_file(run / "versions.json", lambda path: dict(json.loads(path.read_text(encoding="utf-8"))))
-    now = _versions()
+    old, now = read_versions(run), _versions()
     pairs = [(name, was, now[name]) for name, was in (old or now).items() if was != now.get(name, was)]
     return ", ".join(f"{name} {was} (now {is_now})" for name, was, is_now in pairs)
 
