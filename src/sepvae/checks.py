@@ -101,6 +101,9 @@ def check_attribute_names(names: Iterable[Any]) -> None:
         raise DataError(f"attributes: {taken[0]!r} is a column of its own in every table; rename it")
 
 
+ROUNDING = 1e-6  # floats of images may lie so far out of [0, 1]
+
+
 def check_images(x: AnyArray) -> None:
     """
     See that an array holds images that can be used as they are.
@@ -108,7 +111,7 @@ def check_images(x: AnyArray) -> None:
     Parameters
     ----------
     x : ndarray
-        Wanted: (n, channels, h, w), uint8 or floats in [0, 1].
+        Wanted: (n, channels, h, w), uint8 or floats in [0, 1], but for a rounding error of 1e-6.
 
     Raises
     ------
@@ -138,7 +141,7 @@ def check_images(x: AnyArray) -> None:
         raise DataError(
             f"X: wanted finite images, got NaN or infinite values, first in image {bad}; leave it out"
         )
-    if low < 0 or high > 1:
+    if low < -ROUNDING or high > 1 + ROUNDING:
         raise DataError(
             f"X: wanted images in [0, 1], got values from {low:g} to {high:g}; scale them, or give uint8"
         )

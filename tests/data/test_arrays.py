@@ -1,8 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+from nibabel.nifti1 import Nifti1Image
 
 from sepvae.data import ArraySource, StreamSource
+from sepvae.data.arrays import as_array
 from sepvae.errors import DataError
 
 
@@ -77,3 +81,11 @@ def test_numbers_are_as_tensors_take_them(dtype):
 def test_an_array_is_not_copied():
     x = np.zeros((2, 1))
     assert ArraySource(x, [0, 1]).x is x
+
+
+@pytest.mark.parametrize(
+    "x", [["a.nii.gz", "b.nii.gz"], [Path("a.nii")], "a.nii", [Nifti1Image(np.ones((2, 2, 2)), np.eye(4))]]
+)
+def test_paths_and_images_of_nibabel_point_to_the_reader(x):
+    with pytest.raises(DataError, match="read_volumes"):
+        as_array(x)

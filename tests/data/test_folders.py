@@ -1,8 +1,9 @@
 import os
 
 import pytest
+from PIL import Image
 
-from sepvae.data.folders import images_in, list_image_folder
+from sepvae.data.folders import images_in, list_image_folder, told_passed_over
 from sepvae.errors import DataError
 
 KERMANY = [r"(?P<group>person\d+)_(?P<subtype>bacteria|virus)", r"(?P<group>(NORMAL2-)?IM-\d+)"]
@@ -129,3 +130,35 @@ def test_without_labels_any_folder_of_images_is_listed(folder):
 def test_without_labels_parts_are_still_no_labels(folder):
     about = list_image_folder(folder("train/a/1.png", "test/2.png"), labelled=False).about
     assert dict(zip(about["id"], about["label"], strict=True)) == {"train/a/1.png": "a", "test/2.png": ""}
+
+
+def test_jfif_and_jpe_are_images(folder):
+    root = folder("ill/a.png", "well/b.png")
+    for name in ("ill/c.jfif", "well/d.JPE"):
+        Image.new("L", (4, 4)).save(root / name, format="JPEG")
+    ids = list_image_folder(root).about["id"].tolist()
+    assert ids == ["ill/a.png", "ill/c.jfif", "well/b.png", "well/d.JPE"]
+
+
+def test_files_that_are_not_read_are_counted_by_label_and_suffix(folder):
+    root = folder("ill/a.png", "ill/deep/b.png", "well/c.png", "loose.png")
+    for name in ("ill/a.DCM", "ill/deep/b.dcm", "ill/Thumbs.db", "ill/.DS_Store", "well/notes.txt"):
+        (root / name).write_bytes(b"x")
+    (root / "well/1.2.840").write_bytes(bytes(128) + b"DICM")
+    listing = list_image_folder(root)
+    assert listing.passed_over == {
+        "": {".png": 1},
+        "ill": {".dcm": 2},
+        "well": {"DICOM without suffix": 1, ".txt": 1},
+    }
+    said = told_passed_over(listing.passed_over)
+    assert "ill: 2 .dcm; well: 1 DICOM without suffix, 1 .txt" in said
+    assert "dcm2niix" in said
+
+
+def test_labels_of_other_files_only_are_named(folder):
+    root = folder("ill/a.png")
+    (root / "well").mkdir()
+    (root / "well/b.dcm").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"found ill; .*passed over: well: 1 \.dcm"):
+        list_image_folder(root)

@@ -1,3 +1,5 @@
+import struct
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -141,3 +143,43 @@ def test_sizes_refused(size):
 def test_looks_refused(look, message):
     with pytest.raises(DataError, match=message):
         check_look(*look)
+
+
+def tiff(grey, photometric, bits):
+    """An uncompressed TIFF file by hand; `grey` is what it shows, 0 black, in 0..255."""
+    top = 2**bits - 1
+    values = grey.astype(np.uint64) * top // 255
+    content = (top - values if photometric == 0 else values).astype(f"<u{bits // 8}").tobytes()
+    tags = [(256, grey.shape[1]), (257, grey.shape[0]), (258, bits), (259, 1), (262, photometric), (273, 8)]
+    tags += [(277, 1), (278, grey.shape[0]), (279, len(content))]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    start = struct.pack("<I", 8 + len(content))
+    return b"II*\0" + start + content + struct.pack("<H", len(tags)) + entries + b"\0\0\0\0"
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("photometric", [0, 1])
+def test_black_is_zero_whatever_the_file_says(tmp_path, bits, photometric):
+    grey = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
+    (tmp_path / "a.tif").write_bytes(tiff(grey, photometric, bits))
+    np.testing.assert_array_equal(pixels_of(open_image(tmp_path / "a.tif")[0], 1)[0], grey)
+
+
+def test_an_inverted_image_is_turned_as_its_exif_says(tmp_path):
+    grey = np.arange(48, dtype=np.uint16).reshape(6, 8) * 257
+    Image.fromarray(65535 - grey).save(tmp_path / "a.tif", tiffinfo={262: 0, 274: 3})
+    np.testing.assert_array_equal(pixels_of(open_image(tmp_path / "a.tif")[0], 1)[0], grey[::-1, ::-1] / 257)
+
+
+def test_white_is_zero_in_32_bits_is_refused(tmp_path):
+    (tmp_path / "a.tif").write_bytes(tiff(np.zeros((4, 4), dtype=np.uint8), 0, 32))
+    with pytest.raises(ValueError, match="variant of TIFF"):
+        open_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("suffix", ["tif", "gif", "png"])
+def test_pages_are_counted_and_the_first_is_taken(tmp_path, suffix):
+    pages = [Image.new("L", (4, 4), level) for level in (40, 90, 200)]
+    pages[0].save(tmp_path / f"a.{suffix}", save_all=True, append_images=pages[1:])
+    image, _ = open_image(tmp_path / f"a.{suffix}")
+    assert (image.info["pages"], pixels_of(image, 1).max()) == (3, 40)

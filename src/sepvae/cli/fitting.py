@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from sepvae.cli.plain import tell
-from sepvae.cli.reading import KEPT, READ_AS, data_options, look_of, notes_on, read_samples
+from sepvae.cli.reading import KEPT, READ_AS, data_options, look_of, notes_after, notes_on, read_samples
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,6 +155,7 @@ def read_parts(
         first = f"background is {listing.background}, the first by alphabet (--background names it)"
         notes.insert(0, first)
     source, measures = read_samples(listing, look, options["memory"])
+    notes += notes_after(measures)
     about: dict[str, Any] = {"reader": reader, "name": data.resolve().name, **look, "centre": listing.centre}
     if look.get("mask") is not None:
         about["mask"] = Path(look["mask"]).name  # the mask itself is in the model's file

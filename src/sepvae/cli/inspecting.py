@@ -4,6 +4,7 @@ from pathlib import Path
 
 from sepvae.cli.reading import progress_bar
 from sepvae.codes import attribute_kind
+from sepvae.data.folders import told_passed_over
 from sepvae.data.listing import Listing
 from sepvae.data.measures import measure_source, measure_volumes
 from sepvae.data.reading import measure_listing, read_listing
@@ -71,4 +72,8 @@ def _problems(listing: Listing) -> list[Finding]:
     if n := len(listing.unlisted):
         message = f"{count(n, what)} beside the others, not named in the table: a fit leaves them out"
         found.append(Finding("warning", "files-without-row", message, tuple(listing.unlisted)))
+    if said := told_passed_over(listing.passed_over):
+        kinds = listing.passed_over.values()
+        numbers = {"files": sum(n for of_label in kinds for n in of_label.values())}
+        found.append(Finding("warning", "passed-over", said, numbers=numbers))
     return found

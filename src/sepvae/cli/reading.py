@@ -185,7 +185,23 @@ def notes_on(listing: "Listing", reader: str) -> list[str]:
     if listing.unlisted:
         what = "images" if listing.volumes is None else "volumes"
         notes.append(f"{len(listing.unlisted)} {what} have no row, such as {listing.unlisted[0]}; left out")
-    return notes
+    return notes + passed_notes(listing)
+
+
+def passed_notes(listing: "Listing") -> list[str]:
+    """Files that were not read."""
+    from sepvae.data.folders import told_passed_over
+
+    return [told_passed_over(listing.passed_over)] if listing.passed_over else []
+
+
+def notes_after(measures: "pd.DataFrame | None") -> list[str]:
+    """What reading itself shows: files of several pages."""
+    if measures is None or "pages" not in measures:
+        return []
+    from sepvae.inspection.images import told_pages
+
+    return told_pages(measures)
 
 
 def read_samples(
@@ -212,7 +228,13 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
 
 def read_like(run: Path, data: Path, root: Path | None = None, *, labelled: bool = True) -> Any:
     """Read all samples of other data as the recipe of a run says."""
-    return read_samples(*list_like(run, data, root, labelled=labelled), MEMORY)[0]
+    from sepvae.cli.plain import tell
+
+    listing, look = list_like(run, data, root, labelled=labelled)
+    source, measures = read_samples(listing, look, MEMORY)
+    for note in passed_notes(listing) + notes_after(measures):
+        tell(f"note: {note}")
+    return source
 
 
 def list_like(

@@ -1,6 +1,7 @@
 """Sources: samples that fit in memory, and samples that are read when they are taken."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -273,6 +274,16 @@ def as_array(x: Any) -> AnyArray:
     Traceback (most recent call last):
     sepvae.errors.DataError: X: wanted samples of one shape, got several; bring them to one size first
     """
+    if isinstance(x, list | tuple) and len(x) and _names_file_or_volume(x[0]):
+        raise DataError(
+            f"X: wanted an array of samples, got a list of {type(x[0]).__name__} such as {str(x[0])[:60]!r}; "
+            "read files by sepvae.data.read_volumes or read_image_table"
+        )
+    if isinstance(x, str | bytes | Path) or hasattr(x, "get_fdata"):
+        raise DataError(
+            f"X: wanted an array of samples, got one {type(x).__name__}; read files by "
+            "sepvae.data.read_volumes or read_image_table"
+        )
     if issparse(x):
         raise DataError("X: wanted a dense array, got a sparse matrix; give X.toarray()")
     if isinstance(x, np.ma.MaskedArray):
@@ -299,6 +310,12 @@ def as_array(x: Any) -> AnyArray:
             f"X: wanted an array of samples or a source, got {type(x).__name__}; give them as an array"
         )
     return as_tensors_take(array)
+
+
+def _names_file_or_volume(one: Any) -> bool:
+    """Whether a sample is a path or an image of nibabel."""
+    is_path = isinstance(one, Path) or (isinstance(one, str) and bool(Path(one).suffix[1:2].isalpha()))
+    return is_path or hasattr(one, "get_fdata")
 
 
 def as_tensors_take(x: AnyArray) -> AnyArray:

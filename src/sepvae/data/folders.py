@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +13,22 @@ from sepvae.data.listing import Listing
 from sepvae.data.splits import SIDES
 from sepvae.errors import DataError
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp"}
+SUFFIXES = {
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".jpe",
+    ".jfif",
+    ".bmp",
+    ".dib",
+    ".tif",
+    ".tiff",
+    ".gif",
+    ".webp",
+    ".apng",
+}
+LITTER = {"thumbs.db", "desktop.ini"}
+DICOM = "DICOM"
 
 
 def list_image_folder(
@@ -55,7 +71,13 @@ def list_image_folder(
     # What the pattern does not name a patient for stands alone, under its own name.
     about.insert(1, "group", pd.Series(groups, dtype=object).fillna(about["id"]))
     grouped = any(group is not None for group in groups)
-    return Listing(root, pd.concat([about, attributes], axis=1), files, grouped=grouped)
+    return Listing(
+        root,
+        pd.concat([about, attributes], axis=1),
+        files,
+        grouped=grouped,
+        passed_over=_passed_over(root, labelled=labelled),
+    )
 
 
 def images_in(folder: Path, *, deep: bool = True) -> list[Path]:
@@ -84,7 +106,16 @@ def images_in(folder: Path, *, deep: bool = True) -> list[Path]:
 
 
 def _walk(folder: Path, deep: bool) -> Iterator[Path]:
-    """Images of a folder and of those below it, each of which is entered once: links may run in rings."""
+    """Images of a folder and of those below it."""
+    return (file for file in _files(folder, deep) if _is_image(file))
+
+
+def _is_image(file: Path) -> bool:
+    return file.suffix.lower() in SUFFIXES
+
+
+def _files(folder: Path, deep: bool) -> Iterator[Path]:
+    """Files that are not hidden; each folder is entered once, since links may run in rings."""
     seen = set()
     for parent, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
         is_new = (place := os.path.realpath(parent)) not in seen
@@ -93,8 +124,69 @@ def _walk(folder: Path, deep: bool) -> Iterator[Path]:
         for name in names if is_new else ():
             file = Path(parent, name)
             # A link that leads nowhere is taken: to read it will tell. One to a pipe would never end.
-            if file.suffix.lower() in SUFFIXES and name[0] != "." and (file.is_file() or not file.exists()):
+            if name[0] != "." and name.lower() not in LITTER and (file.is_file() or not file.exists()):
                 yield file
+
+
+def _passed_over(root: Path, *, labelled: bool) -> dict[str, dict[str, int]]:
+    """Numbers of files that are not read, by label ("" outside of all labels) and suffix."""
+    found: dict[str, Counter[str]] = {}
+    depth = 1 if _parts(root) else 0
+    for file in sorted(_files(root, deep=True)):
+        place = file.relative_to(root).parts[depth:]
+        label = place[0] if len(place) > 1 else ""
+        if not _is_image(file) or (labelled and not label):
+            found.setdefault(label, Counter())[_kind(file)] += 1
+    return {label: dict(kinds.most_common()) for label, kinds in sorted(found.items())}
+
+
+def _kind(file: Path) -> str:
+    """Suffix of a file, or what its first bytes are: DICOM files are often named by numbers."""
+    suffix = (
+        "".join(file.suffixes[-2:]).lower() if file.name.lower().endswith(".nii.gz") else file.suffix.lower()
+    )
+    if suffix.lstrip(".").isalpha() or suffix == ".nii.gz":
+        return suffix
+    try:
+        with file.open("rb") as opened:
+            is_dicom = opened.read(132)[128:] == b"DICM"
+    except OSError:
+        is_dicom = False
+    return f"{DICOM} without suffix" if is_dicom else suffix or "without suffix"
+
+
+def told_passed_over(passed_over: Mapping[str, Mapping[str, int]]) -> str:
+    """
+    Say which files are not read, and how to convert them.
+
+    Parameters
+    ----------
+    passed_over : dict of str to dict of str to int
+        As in `Listing`.
+
+    Returns
+    -------
+    str
+        One line; empty if there are none.
+
+    Examples
+    --------
+    >>> told_passed_over({"covid": {".dcm": 6, ".txt": 1}})
+    'passed over: covid: 6 .dcm, 1 .txt; DICOM is not read: convert it (dcm2niix, dcm2img)'
+    """
+    if not passed_over:
+        return ""
+    parts = [
+        f"{label or 'outside of labels'}: " + ", ".join(f"{n} {kind}" for kind, n in kinds.items())
+        for label, kinds in passed_over.items()
+    ]
+    kinds = {kind for of_label in passed_over.values() for kind in of_label}
+    remedy = ""
+    if kinds & {".dcm", ".dicom", ".ima"} or any(kind.startswith(DICOM) for kind in kinds):
+        remedy += "; DICOM is not read: convert it (dcm2niix, dcm2img)"
+    if kinds & {".nii", ".nii.gz", ".mgz", ".img"}:
+        remedy += "; volumes need a table that names them (--images)"
+    return f"passed over: {'; '.join(parts)}{remedy}"
 
 
 def _refuse(error: OSError) -> None:
@@ -116,9 +208,11 @@ def _list_parts(root: Path) -> tuple[list[Path], list[str], list[str | None]]:
     found_labels = dict.fromkeys(label for _, label, _ in listed)
     if len(found_labels) < 2:
         where = f" in {', '.join(part.name for part in parts)}" if parts else ""
+        passed = told_passed_over(_passed_over(root, labelled=True))
         raise DataError(
             f"{root}: wanted two subfolders or more with images{where}, one per label, "
             f"found {', '.join(found_labels) or 'none'}; put the images of each label in a folder of its own"
+            f"{passed and f' ({passed})'}"
         )
     files, labels, names = zip(*listed, strict=True)
     return list(files), list(labels), list(names)

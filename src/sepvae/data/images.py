@@ -31,8 +31,8 @@ def read_image_folder(
     Read the images of a folder that has one subfolder per label.
 
     Every subfolder that holds images, at any depth, is a label; files come in the order of their paths.
-    Pillow reads PNG, JPEG, BMP, TIFF, GIF and WebP (the first frame), turns them as their EXIF says and gives
-    any mode in the channels that are asked for. 16 bits are scaled to 8 by their full
+    Pillow reads PNG, JPEG, BMP, TIFF, GIF and WebP (the first page or frame), turns them as their EXIF says
+    and gives any mode in the channels that are asked for. 16 bits are scaled to 8 by their full
     range (rescale images that use only 12 of them first), transparent parts are laid on black.
     An axis that shrinks is averaged by area (a pixel counts by how much of it is covered), one that grows is
     interpolated linearly.

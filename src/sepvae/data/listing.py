@@ -54,6 +54,8 @@ class Listing:  # numpydoc ignore=PR02
         Samples that the table names and that are not there.
     unlisted : sequence of str, default=()
         Images beside those that the table does not name.
+    passed_over : dict of str to dict of str to int, default={}
+        Numbers of files in a folder that are not read, by label ("" outside of labels) and suffix.
     """
 
     data: Path
@@ -69,6 +71,7 @@ class Listing:  # numpydoc ignore=PR02
     centre: float | None = None
     missing: Sequence[str] = ()
     unlisted: Sequence[str] = ()
+    passed_over: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.about)

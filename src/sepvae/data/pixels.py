@@ -16,6 +16,7 @@ from sepvae.shared import ignoring
 
 MOST_PIXELS, MOST_SIDE = 2**25, 2**16  # of one image: 5792 x 5792; shrinking takes memory by the side
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # what is wrong with a file is said once, by us
+PHOTOMETRIC, WHITE_IS_ZERO, BITS_PER_SAMPLE, SAMPLE_FORMAT, ORIENTATION = 262, 0, 258, 339, 274  # TIFF tags
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP")  # for others Pillow may run a program
 
 Fit = Literal["pad", "crop", "squash"]
@@ -84,12 +85,12 @@ def open_image(file: Path) -> tuple[Image.Image, bytes]:
     Parameters
     ----------
     file : Path
-        PNG, JPEG, BMP, TIFF, GIF or WebP (the first frame).
+        PNG, JPEG, BMP, TIFF, GIF or WebP (the first page or frame).
 
     Returns
     -------
     image : Image
-        Decoded.
+        Decoded; its `info["pages"]` is the number of pages or frames in the file.
     content : bytes
         Of the file.
 
@@ -106,10 +107,41 @@ def open_image(file: Path) -> tuple[Image.Image, bytes]:
                 raise ValueError(f"{width} x {height} pixels are more than {MOST_PIXELS}")
             if max(width, height) > MOST_SIDE:
                 raise ValueError(f"a side of {max(width, height)} pixels is more than {MOST_SIDE}")
+            pages = _pages(image)
             image.load()
-            return ImageOps.exif_transpose(image), content
+            upright = ImageOps.exif_transpose(_black_is_zero(image))
+            upright.info["pages"] = pages
+            return upright, content
     except UnidentifiedImageError as error:
+        if content[:4] in (b"II*\0", b"MM\0*"):
+            raise ValueError("a variant of TIFF that Pillow does not read, save it as PNG") from error
         raise ValueError("no image format that is known" if content else "the file is empty") from error
+
+
+def _pages(image: Image.Image) -> int:
+    """Pages or frames; 1 where those after the first are damaged."""
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except Exception:  # decoders raise whatever they stumble on
+        return 1
+    finally:
+        image.seek(0)
+
+
+def _black_is_zero(image: Image.Image) -> Image.Image:
+    """Invert 16-bit pixels of a TIFF file whose 0 is white; Pillow does so up to 8 bits."""
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(PHOTOMETRIC) != WHITE_IS_ZERO or not image.mode.startswith(("I", "F")):
+        return image
+    bits = tags.get(BITS_PER_SAMPLE, (1,))[0]
+    if image.mode == "F" or bits > 16 or tags.get(SAMPLE_FORMAT, (1,))[0] != 1:
+        raise ValueError("white is 0 in pixels without a known range, save as 8 or 16 bits")
+    grey = 2**bits - 1 - np.asarray(image, dtype=np.int32)
+    inverted = Image.fromarray(grey.astype(np.uint16))
+    inverted.info.update(image.info)
+    if orientation := image.getexif().get(ORIENTATION):
+        inverted.getexif()[ORIENTATION] = orientation
+    return inverted
 
 
 def pixels_of(image: Image.Image, channels: int) -> Pixels:

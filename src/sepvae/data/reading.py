@@ -12,7 +12,7 @@ from PIL import Image
 from threadpoolctl import threadpool_limits
 
 from sepvae.batch import IntArray, chunks
-from sepvae.checks import check_images, check_number
+from sepvae.checks import ROUNDING, check_images, check_number
 from sepvae.data.arrays import ArraySource, StreamSource
 from sepvae.data.brats import Slice
 from sepvae.data.cohorts import read_volume_listing
@@ -27,7 +27,7 @@ from sepvae.grid import Grid, Shape
 
 Progress = Callable[[int, int], None]
 MEMORY = 4.0  # GB of decoded images
-MEASURES = list(measure(np.zeros((1, 1, 1), dtype=np.float32), "L", b""))  # their names
+MEASURES = [*measure(np.zeros((1, 1, 1), dtype=np.float32), "L", b""), "pages"]  # their names
 CHUNK = 256  # rows of an array that are looked at together
 GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B")
 
@@ -198,7 +198,7 @@ def _read_files(
             channels = reader.shape[0] if reader else 1 if image.mode in GREY else 3
             pixels = pixels_of(image, channels)
             shown = reader.shown(pixels) if reader is not None and i < kept else None
-            return measure(pixels, image.mode, content), shown
+            return measure(pixels, image.mode, content) | {"pages": image.info.get("pages", 1)}, shown
         except Exception as error:  # decoders raise whatever they stumble on
             return _reason(error), None
 
@@ -253,11 +253,13 @@ def _read_array(listing: Listing, array: MappedArray) -> ArraySource | StreamSou
 
 
 def _check_values(listing: Listing, array: MappedArray) -> None:
-    """Floats lie in [0, 1], in all rows that are listed."""
+    """Floats lie in [0, 1] but for rounding, in all rows that are listed."""
     for rows in chunks(len(listing), CHUNK):
         x = array(rows).reshape(len(rows), -1)
         low, high = x.min(axis=1), x.max(axis=1)
-        if (wrong := np.flatnonzero(~((low >= 0) & (high <= 1)))).size:  # NaN is not in [0, 1] either
+        if (
+            wrong := np.flatnonzero(~((low >= -ROUNDING) & (high <= 1 + ROUNDING)))
+        ).size:  # NaN is not in [0, 1] either
             bad = wrong[0]
             found = "NaN" if np.isnan(low[bad]) else f"{low[bad]:g} to {high[bad]:g}"
             raise DataError(

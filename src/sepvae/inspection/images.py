@@ -94,6 +94,9 @@ def image_findings(samples: Samples, measures: pd.DataFrame) -> Iterator[Finding
             "(12-bit pixels in 16-bit files look so), or a fit sees next to nothing"
         )
         yield Finding("warning", "dim", message, numbers={"median_high": float(brightest)})
+    if "pages" in measures and (said := told_pages(measures)):
+        rows = measures["pages"].astype(float) > 1
+        yield Finding("warning", "several-pages", said[0], samples.ids(rows), {"files": int(rows.sum())})
     modes = known["mode"].value_counts()
     if len(modes) > 1:
         said = ", ".join(f"{n} {mode}" for mode, n in modes.items())
@@ -107,6 +110,29 @@ def image_findings(samples: Samples, measures: pd.DataFrame) -> Iterator[Finding
         )
         numbers = {"least": float(aspect.min()), "greatest": float(aspect.max())}
         yield Finding("note", "mixed-shapes", message, numbers=numbers)
+
+
+def told_pages(measures: pd.DataFrame) -> list[str]:
+    """
+    Say that the first page was taken of files of several.
+
+    Parameters
+    ----------
+    measures : DataFrame of n rows
+        Of images; column pages.
+
+    Returns
+    -------
+    list of str
+        One sentence, or none.
+    """
+    pages = measures["pages"].astype(float)
+    if not (n := int((pages > 1).sum())):
+        return []
+    return [
+        f"{count(n, 'file')} of several pages, up to {pages.max():.0f}: page 1 of each was taken; "
+        "save pages as files of their own to use all"
+    ]
 
 
 def image_tables(samples: Samples, measures: pd.DataFrame) -> dict[str, pd.DataFrame]:
