@@ -28,6 +28,8 @@ class Grid:  # numpydoc ignore=PR02
         Voxels that count, the brain; None for all.
     axes : str, default="RAS"
         Orientation in which maps of a group are written: that of the first image.
+    oriented : bool, default=True
+        Whether files say where left and right are, or the user does; False where nibabel's default is taken.
 
     Examples
     --------
@@ -42,6 +44,7 @@ class Grid:  # numpydoc ignore=PR02
     size: Shape = (0, 0, 0)
     mask: npt.NDArray[np.bool_] | None = None
     axes: str = "RAS"
+    oriented: bool = True
 
     def __post_init__(self) -> None:
         if not any(self.size):
@@ -60,6 +63,15 @@ class Grid:  # numpydoc ignore=PR02
     def counts(self) -> npt.NDArray[np.bool_]:  # numpydoc ignore=RT01,SS05
         """Voxels of the window that count, of shape `size`: those of the mask, without padding."""
         return self.window(np.ones(self.shape, dtype=bool) if self.mask is None else self.mask)
+
+    @property
+    def mask_words(self) -> str | None:  # numpydoc ignore=RT01,SS05
+        """How many voxels the mask holds, such as "mask: 5616 of 32768 voxels (17 %)"; None without one."""
+        if self.mask is None:
+            return None
+        n, of = int(self.mask.sum()), self.mask.size
+        window = f", {int(self.counts.sum())} in the window" if self.size != self.shape else ""
+        return f"mask: {n} of {of} voxels ({100 * n / of:.0f} %){window}"
 
     def same_place(self, other: "Grid") -> bool:
         """
@@ -128,7 +140,9 @@ class Grid:  # numpydoc ignore=PR02
         arrays: dict[str, npt.NDArray[Any]] = {"affine": self.affine}
         if self.mask is not None:
             arrays["mask"] = self.mask
-        return arrays, {"shape": list(self.shape), "size": list(self.size), "axes": self.axes}
+        return arrays, {"shape": list(self.shape), "size": list(self.size), "axes": self.axes} | (
+            {} if self.oriented else {"oriented": False}
+        )
 
     @classmethod
     def from_state(cls, arrays: Mapping[str, npt.NDArray[Any]], about: Mapping[str, Any]) -> Self:
@@ -146,7 +160,9 @@ class Grid:  # numpydoc ignore=PR02
             The same.
         """
         shape, size = (_three(about[name]) for name in ("shape", "size"))
-        return cls(shape, arrays["affine"], size, arrays.get("mask"), about["axes"])
+        return cls(
+            shape, arrays["affine"], size, arrays.get("mask"), about["axes"], about.get("oriented", True)
+        )
 
 
 def told(numbers: Any) -> str:

@@ -1,6 +1,8 @@
 """Volumes as the network takes them, and what is refused on the way."""
 
+import gzip
 import re
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +11,8 @@ import pytest
 from nibabel.nifti1 import Nifti1Image
 from scipy.ndimage import map_coordinates
 
-from sepvae.data.cohorts import list_volumes
+from sepvae.data.arrays import ArraySource
+from sepvae.data.cohorts import list_volumes, read_volumes
 from sepvae.data.nifti import NiftiFiles, write_volume
 from sepvae.data.volumes import VolumeReader, common_grid, kinds_of_grid, on_grid, read_mask, with_window
 from sepvae.errors import DataError
@@ -319,3 +322,128 @@ def test_cells_of_no_use_are_refused(tmp_path: Path, line: int, column: int, wor
         list_volumes(path, images="file", label="diagnosis", attributes={"panss": "continuous"})
     assert re.search(said, str(caught.value)), caught.value
     assert "\n" not in str(caught.value)
+
+
+def bare(file: Path, codes: tuple[int, int] = (0, 0)) -> None:
+    """Set the codes of sform and qform in a header."""
+    raw = bytearray(gzip.decompress(file.read_bytes()))
+    raw[252:256] = struct.pack("<hh", codes[1], codes[0])
+    file.write_bytes(gzip.compress(bytes(raw)))
+
+
+def cohort(folder: Path, *, without: tuple[int, ...] = ()) -> dict:
+    """Four volumes, bright on the left; some without an orientation in their header."""
+    rng = np.random.default_rng(0)
+    lines = ["participant_id\tgroup"]
+    for i in range(4):
+        voxels = rng.normal(size=GRID.shape)
+        voxels[:3] += 9
+        write_volume(folder / f"s{i}.nii.gz", voxels, GRID)
+        lines.append(f"s{i}\t{'ab'[i % 2]}")
+    for i in without:
+        bare(folder / f"s{i}.nii.gz")
+    (folder / "t.tsv").write_text("\n".join(lines) + "\n")
+    return {"path": folder / "t.tsv", "images": "{participant_id}.nii.gz", "label": "group"}
+
+
+def left_is_bright(source: ArraySource) -> list[bool]:
+    x = source.take(np.arange(4)).x[:, 0]
+    return (x[:, :3].mean((1, 2, 3)) > x[:, 5:].mean((1, 2, 3))).tolist()
+
+
+def test_a_header_without_orientation_among_others_is_refused_unless_it_is_assumed(tmp_path: Path) -> None:
+    how = cohort(tmp_path, without=(1, 2))
+    with pytest.raises(DataError, match=r"s1.nii.gz \(and 1 more\): its header has no orientation"):
+        read_volumes(**how)
+    source = read_volumes(**how, assume_orientation="RAS")
+    assert left_is_bright(source) == [True] * 4
+    assert source.grid is not None
+    assert source.grid.same_place(GRID)  # where the others lie, though that is not centred
+    assert left_is_bright(read_volumes(**how, assume_orientation="LAS")) == [True, False, False, True]
+    with pytest.raises(DataError, match="assume_orientation: wanted three letters such as RAS"):
+        read_volumes(**how, assume_orientation="RAR")
+
+
+def test_volumes_of_which_none_has_an_orientation_are_alike(tmp_path: Path) -> None:
+    how = cohort(tmp_path, without=(0, 1, 2, 3))
+    source = read_volumes(**how)
+    assert left_is_bright(source) == [False] * 4  # LAS, as nibabel takes it
+    assert source.grid is not None
+    assert not source.grid.oriented
+    again = Grid.from_state(*source.grid.state())
+    write_volume(tmp_path / "s0.nii.gz", np.random.default_rng(0).normal(size=GRID.shape), GRID)
+    files = NiftiFiles([tmp_path / "s0.nii.gz"])
+    with pytest.raises(DataError, match="the model was fitted on volumes without one"):
+        common_grid(headers(files), files, grid=again)
+    assert (
+        left_is_bright(read_volumes(**cohort(tmp_path, without=(0, 1, 2, 3)), assume_orientation="RAS"))
+        == [True] * 4
+    )
+
+
+def test_sform_and_qform_that_disagree_are_told(tmp_path: Path) -> None:
+    image = Nifti1Image(np.ones(GRID.shape, np.float32), AFFINE)
+    for name, qform in {"same": AFFINE, "moved": AFFINE @ np.diag([-1, 1, 1, 1])}.items():
+        image.set_sform(AFFINE, 1)
+        image.set_qform(qform, 1)
+        image.to_filename(tmp_path / f"{name}.nii")
+    files = NiftiFiles([tmp_path / "same.nii", tmp_path / "moved.nii"])
+    assert [header.orientation for header in headers(files)] == ["known", "disagree"]
+
+
+BRAIN = np.arange(720).reshape(GRID.shape) < 200
+PROBABILITIES = np.where(BRAIN, 0.9, 1e-6)
+PROBABILITIES[-1, -1, -1] = 0.4
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        (PROBABILITIES, "got 3 values from 1e-06 to 0.9"),
+        (np.where(BRAIN, 1, -1), "got -1 and 1"),
+        (np.where(BRAIN, 2, 1), "got 1 and 2"),
+        (np.where(BRAIN, 0, -1), "got -1 and 0"),
+        (np.arange(720).reshape(GRID.shape) % 101, "got 101 values from 0 to 100"),
+        (np.ones(GRID.shape), r"all voxels of the mask count \(one value, 1\)"),
+    ],
+    ids=["probabilities", "-1 outside", "1 outside", "-1 inside", "atlas", "ones"],
+)
+def test_masks_that_are_none_are_refused(tmp_path: Path, values: np.ndarray, found: str) -> None:
+    write_volume(tmp_path / "mask.nii.gz", values, GRID)
+    with pytest.raises(DataError, match=f"mask.nii.gz: .*{found}"):
+        read_mask(tmp_path / "mask.nii.gz", GRID)
+
+
+@pytest.mark.parametrize(("values", "threshold"), [(PROBABILITIES, 0.5), (np.where(BRAIN, 1, -1), 0)])
+def test_a_map_is_thresholded_when_asked(tmp_path: Path, values: np.ndarray, threshold: float) -> None:
+    write_volume(tmp_path / "mask.nii.gz", values, GRID)
+    how = cohort(tmp_path) | {"mask": tmp_path / "mask.nii.gz"}
+    grid = read_volumes(**how, mask_threshold=threshold).grid
+    assert grid is not None
+    assert np.array_equal(grid.mask, BRAIN)
+    assert grid.mask_words == "mask: 200 of 720 voxels (28 %)"
+    with pytest.raises(DataError, match="choose another --mask-threshold"):
+        read_volumes(**how, mask_threshold=2)
+    with pytest.raises(DataError, match="no meaning without a mask"):
+        read_volumes(**cohort(tmp_path), mask_threshold=2)
+
+
+@pytest.mark.parametrize("inside", [1, 255, 0.5])
+def test_two_values_with_0_are_a_mask(tmp_path: Path, inside: float) -> None:
+    write_volume(tmp_path / "mask.nii.gz", np.where(BRAIN, inside, 0), GRID)
+    assert np.array_equal(read_mask(tmp_path / "mask.nii.gz", GRID), BRAIN)
+
+
+def test_a_mask_without_orientation_is_refused(tmp_path: Path) -> None:
+    write_volume(tmp_path / "mask.nii.gz", np.where(BRAIN, 1, 0), GRID)
+    bare(tmp_path / "mask.nii.gz")
+    with pytest.raises(DataError, match=r"mask.nii.gz: its header has no orientation"):
+        read_mask(tmp_path / "mask.nii.gz", GRID)
+    assert np.array_equal(read_mask(tmp_path / "mask.nii.gz", GRID, assume_orientation="RAS"), BRAIN)
+
+
+def test_a_suffix_in_capitals_is_read(tmp_path: Path) -> None:
+    how = cohort(tmp_path)
+    for file in tmp_path.glob("*.nii.gz"):
+        file.rename(tmp_path / f"{file.name[:2]}.NII.GZ")
+    assert left_is_bright(read_volumes(**how | {"images": "{participant_id}.NII.GZ"})) == [True] * 4

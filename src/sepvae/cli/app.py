@@ -10,6 +10,7 @@ from sepvae.cli.options import Modality, Permutations, Recipe, Run, Set
 from sepvae.cli.reading import (
     MEMORY,
     READ_AS,
+    AssumeOrientation,
     Attribute,
     Background,
     Channels,
@@ -24,6 +25,7 @@ from sepvae.cli.reading import (
     Limit,
     LimitBy,
     Mask,
+    MaskThreshold,
     Memory,
     Pattern,
     Resample,
@@ -111,7 +113,9 @@ def check(
     limit: Limit = None,
     limit_by: LimitBy = None,
     mask: Mask = None,
+    mask_threshold: MaskThreshold = None,
     resample: Resample = False,
+    assume_orientation: AssumeOrientation = None,
     split: Split = None,
     test_size: TestSize = 0.2,
     batch_size: Annotated[int, typer.Option(help="Samples a batch that `fit` would take.")] = 128,
@@ -139,10 +143,11 @@ def check(
         modality=modality,
         limit=limit,
         limit_by=limit_by,
+        assume_orientation=assume_orientation,
     )
     listing, reader = list_data(data, **options, two_labels=False)
     how: dict[str, Any] = {"split": split, "test_size": test_size, "batch_size": batch_size}
-    inspection = inspect_listing(listing, **how, mask=mask, resample=resample)
+    inspection = inspect_listing(listing, **how, mask=mask, mask_threshold=mask_threshold, resample=resample)
     if json_:
         typer.echo(json.dumps(inspection.to_dict(), indent=2))
     else:
@@ -177,7 +182,9 @@ def fit(
     channels: Channels = None,
     fit_: FitTo = "pad",
     mask: Mask = None,
+    mask_threshold: MaskThreshold = None,
     resample: Resample = False,
+    assume_orientation: AssumeOrientation = None,
     memory: Memory = MEMORY,
     limit: Limit = None,
     limit_by: LimitBy = None,
@@ -212,7 +219,9 @@ def fit(
         "channels": channels,
         "fit": fit_,
         "mask": mask,
+        "mask_threshold": mask_threshold,
         "resample": resample,
+        "assume_orientation": assume_orientation,
         "memory": memory,
         "limit": limit,
         "limit_by": limit_by,
@@ -241,6 +250,7 @@ def pack(
     images: Images = None,
     root: Root = None,
     resample: Resample = False,
+    assume_orientation: AssumeOrientation = None,
 ) -> None:
     """Pack volumes into one store that `fit` reads quickly, with little memory however many there are."""
     from sepvae.cli.pack import pack_table
@@ -248,7 +258,9 @@ def pack(
 
     if images is None:
         raise DataError(f"{table}: name the column of volumes, such as --images path")
-    for line in pack_table(table, out, images=images, root=root, resample=resample):
+    for line in pack_table(
+        table, out, images=images, root=root, resample=resample, assume=assume_orientation
+    ):
         typer.echo(line)
 
 

@@ -25,7 +25,16 @@ DEFAULTS: dict[str, Any] = {
     **dict.fromkeys(
         ("background", "target", "label", "group", "id", "images", "features", "table", "pattern", "modality")
     ),
-    **{"image_size": None, "channels": None, "fit": "pad", "mask": None, "resample": False, "limit_by": None},
+    **{
+        "image_size": None,
+        "channels": None,
+        "fit": "pad",
+        "mask": None,
+        "mask_threshold": None,
+        "assume_orientation": None,
+        "resample": False,
+        "limit_by": None,
+    },
 }
 
 

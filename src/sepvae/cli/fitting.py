@@ -144,7 +144,7 @@ def read_parts(
 
     if recipe is not None and recipe.reader == "digits-on-photos":
         return _digits(options["split_seed"])
-    looks = ("image_size", "channels", "fit", "mask", "resample")
+    looks = ("image_size", "channels", "fit", "mask", "resample", "mask_threshold")
     apart = ("split", "test_size", "split_seed", "memory")
     told = data_options(**{name: value for name, value in options.items() if name not in looks + apart})
     listing, reader = list_data(data, **told)
@@ -155,11 +155,11 @@ def read_parts(
         first = f"background is {listing.background}, the first by alphabet (--background names it)"
         notes.insert(0, first)
     source, measures = read_samples(listing, look, options["memory"])
-    notes += notes_after(measures)
+    notes += notes_after(source, measures)
     about: dict[str, Any] = {"reader": reader, "name": data.resolve().name, **look, "centre": listing.centre}
     if look.get("mask") is not None:
         about["mask"] = Path(look["mask"]).name  # the mask itself is in the model's file
-    about |= {name: told[name] for name in (*KEPT, "modality")}
+    about |= {name: told[name] for name in (*KEPT, "modality", "assume_orientation")}
     if (images := told["images"]) is not None and Path(images).is_absolute():
         root = os.path.abspath(told["root"] or data.parent)  # noqa: PTH100  (links stay as they are)
         about["images"] = Path(os.path.relpath(images, root)).as_posix()

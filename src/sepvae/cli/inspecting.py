@@ -1,5 +1,6 @@
 """What `sepvae check` looks at: files as they are, or the rows of an array or a table."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from sepvae.cli.reading import progress_bar
@@ -7,9 +8,10 @@ from sepvae.codes import attribute_kind
 from sepvae.data.folders import told_passed_over
 from sepvae.data.listing import Listing
 from sepvae.data.measures import measure_source, measure_volumes
+from sepvae.data.nifti import NiftiFiles
 from sepvae.data.reading import measure_listing, read_listing
 from sepvae.data.splits import read_split
-from sepvae.data.volumes import read_mask
+from sepvae.data.volumes import read_mask, settled
 from sepvae.errors import DataError
 from sepvae.inspection import Finding, Inspection, inspect
 from sepvae.inspection.samples import count
@@ -22,9 +24,12 @@ def inspect_listing(
     test_size: float,
     batch_size: int,
     mask: Path | None = None,
+    mask_threshold: float | None = None,
     resample: bool = False,
 ) -> Inspection:
     """Measure every sample, and look for what would spoil a fit."""
+    if listing.volumes is not None:
+        listing = replace(listing, volumes=settled(listing.volumes))
     about, unreadable = listing.about, dict[str, str]()
     if split is not None:
         about = about.assign(split=read_split(split, about["id"].to_numpy(dtype=str)))
@@ -35,8 +40,11 @@ def inspect_listing(
             measures, unreadable = measure_volumes(listing, progress=progress)
         else:
             measures, unreadable = measure_listing(listing, progress=progress)
+    problems = _problems(listing)
     if mask is not None:
-        _see_mask(listing, mask, resample)
+        problems.append(_see_mask(listing, mask, resample, mask_threshold))
+    elif mask_threshold is not None:
+        raise DataError("--mask-threshold has no meaning without --mask; leave it out")
     kinds = {str(name): attribute_kind(values) for name, values in listing.attributes.items()}
     inspection = inspect(
         about,
@@ -47,17 +55,22 @@ def inspect_listing(
         unreadable={id_: reason for id_, reason in unreadable.items() if id_ not in listing.missing},
         test_size=test_size,
         batch_size=batch_size,
-        problems=_problems(listing),
+        problems=problems,
     )
     return inspection.on_one_grid() if resample else inspection
 
 
-def _see_mask(listing: Listing, mask: Path, resample: bool) -> None:
-    """Refuse a mask that a fit would refuse."""
+def _see_mask(listing: Listing, mask: Path, resample: bool, threshold: float | None) -> Finding:
+    """Refuse a mask that a fit would refuse; say how many voxels it holds."""
     if listing.volumes is None:
         raise DataError("--mask has no meaning for what is no volume; leave it out")
     first = next(i for i, id_ in enumerate(listing.about["id"]) if id_ not in set(listing.missing))
-    read_mask(mask, listing.volumes.header(first).grid, resample=resample)
+    place = listing.volumes.header(first).grid
+    assume = listing.volumes.assume if isinstance(listing.volumes, NiftiFiles) else None
+    found = read_mask(mask, place, resample=resample, threshold=threshold, assume_orientation=assume)
+    n = int(found.sum())
+    numbers = {"voxels": n, "of": found.size}
+    return Finding("note", "mask", replace(place, mask=found).mask_words or "", numbers=numbers)
 
 
 def _problems(listing: Listing) -> list[Finding]:

@@ -11,12 +11,16 @@ from sepvae.data.packing import pack
 from sepvae.data.participants import PERSON
 
 
-def pack_table(table: Path, out: Path, *, images: str, root: Path | None, resample: bool) -> list[str]:
+def pack_table(
+    table: Path, out: Path, *, images: str, root: Path | None, resample: bool, assume: str | None = None
+) -> list[str]:
     """Pack the volumes that a table names; lines to print about it."""
     cells, folder = read_cells(table), table.parent if root is None else root
     # Someone may have several scans: they are told apart by their files.
     person = PERSON if PERSON in cells else None
-    listing = list_volumes(table, images=images, root=root, label=None, group=person)
+    listing = list_volumes(
+        table, images=images, root=root, label=None, group=person, assume_orientation=assume
+    )
     volumes = all_there(listing)
     files = [Path(volumes.name(i)).relative_to(folder).as_posix() for i in range(len(volumes))]
     with progress_bar("packing") as progress:
@@ -28,6 +32,10 @@ def pack_table(table: Path, out: Path, *, images: str, root: Path | None, resamp
         f"{out}: {len(files)} volumes of {header.grid}, {header.dtype}, all read back and compared; "
         f"{size / 1e6:.1f} MB for {packed.array.nbytes / 1e6:.1f} MB of voxels"
     ]
+    if not header.grid.oriented:
+        lines.append(
+            "note: no header has an orientation; nibabel's LAS is taken (--assume-orientation names another)"
+        )
     if n := len(listing.unlisted):
         lines.append(f"note: {n} volumes have no row, such as {plain(listing.unlisted[0])}; left out")
     return lines

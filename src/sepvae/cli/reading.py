@@ -107,6 +107,23 @@ Resample = Annotated[
         rich_help_panel=_VOLUMES,
     ),
 ]
+MaskThreshold = Annotated[
+    float | None,
+    typer.Option(
+        "--mask-threshold",
+        help="Voxels of the mask above it count, for a map of probabilities.",
+        rich_help_panel=_VOLUMES,
+    ),
+]
+AssumeOrientation = Annotated[
+    str | None,
+    typer.Option(
+        "--assume-orientation",
+        metavar="AXES",
+        help="Orientation, such as RAS or LAS, of files whose header has none.",
+        rich_help_panel=_VOLUMES,
+    ),
+]
 Channels = Annotated[
     int | None,
     typer.Option(help="1 for grey (the default), 3 for RGB (CelebA's).", rich_help_panel=_IMAGES),
@@ -144,7 +161,13 @@ def data_options(*, target: list[str] | None, attribute: list[str] | None, **oth
 
 
 def look_of(
-    reader: str, image_size: str | None, channels: int | None, fit: str, mask: Path | None, resample: bool
+    reader: str,
+    image_size: str | None,
+    channels: int | None,
+    fit: str,
+    mask: Path | None,
+    resample: bool,
+    mask_threshold: float | None = None,
 ) -> dict[str, Any]:
     """How images or volumes are to look; faces are in colour."""
     from sepvae.errors import DataError
@@ -154,9 +177,9 @@ def look_of(
             name = "fit" if channels is None else "channels"
             raise DataError(f"--{name} has no meaning for volumes; leave it out")
         size = None if image_size is None else parse_size(image_size)
-        return {"image_size": size, "mask": mask, "resample": resample}
-    if mask is not None or resample:
-        name = "resample" if mask is None else "mask"
+        return {"image_size": size, "mask": mask, "resample": resample, "mask_threshold": mask_threshold}
+    if mask is not None or resample or mask_threshold is not None:
+        name = "mask" if mask is not None else "resample" if resample else "mask-threshold"
         raise DataError(f"--{name} has no meaning for what is no volume; leave it out")
     if channels is None:
         channels = 3 if reader == "celeba" else 1
@@ -195,13 +218,18 @@ def passed_notes(listing: "Listing") -> list[str]:
     return [told_passed_over(listing.passed_over)] if listing.passed_over else []
 
 
-def notes_after(measures: "pd.DataFrame | None") -> list[str]:
-    """What reading itself shows: files of several pages."""
-    if measures is None or "pages" not in measures:
-        return []
+def notes_after(source: Any, measures: "pd.DataFrame | None") -> list[str]:
+    """What reading itself shows: files of several pages, orientations, the mask."""
     from sepvae.inspection.images import told_pages
+    from sepvae.inspection.volumes import told_orientations
 
-    return told_pages(measures)
+    notes = []
+    if measures is not None and "pages" in measures:
+        notes += told_pages(measures)
+    if measures is not None and "orientation" in measures:
+        notes += [message for _, message, _ in told_orientations(measures)]
+    said = source.grid.mask_words if source.grid is not None else None
+    return notes + ([said] if said else [])
 
 
 def read_samples(
@@ -232,7 +260,7 @@ def read_like(run: Path, data: Path, root: Path | None = None, *, labelled: bool
 
     listing, look = list_like(run, data, root, labelled=labelled)
     source, measures = read_samples(listing, look, MEMORY)
-    for note in passed_notes(listing) + notes_after(measures):
+    for note in passed_notes(listing) + notes_after(source, measures):
         tell(f"note: {note}")
     return source
 
@@ -254,10 +282,10 @@ def list_like(
     if alike == "table" and about["reader"] in ("volumes", "regions"):
         alike = about["reader"]
     if alike == "packed" and about["reader"] == "volumes":  # a store may hold what lay in files
-        about = about | {"reader": "packed", "images": None}
+        about = about | {"reader": "packed", "images": None, "assume_orientation": None}
     options: dict[str, Any] = {"root": root, "table": table}
     if alike == about["reader"] or (alike == "folder" and about["reader"] in READ_AS):
-        options |= {name: about.get(name) for name in (*KEPT, "modality")}
+        options |= {name: about.get(name) for name in (*KEPT, "modality", "assume_orientation")}
     elif labelled or alike != "folder":
         if about["reader"] == "packed":
             raise DataError(f"{data}: {run} was fitted on a packed store; give a store: sepvae pack makes it")

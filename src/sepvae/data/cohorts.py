@@ -16,11 +16,11 @@ from sepvae.data.arrays import ArraySource, StreamSource
 from sepvae.data.cells import read_cells
 from sepvae.data.listing import Listing
 from sepvae.data.measures import measure_volume
-from sepvae.data.nifti import NiftiFiles, Volumes
+from sepvae.data.nifti import NiftiFiles, Volumes, check_orientation
 from sepvae.data.packed import PackedVolumes
 from sepvae.data.parallel import PART, in_order
 from sepvae.data.participants import PERSON, id_column, list_image_table
-from sepvae.data.volumes import VolumeReader, common_grid, read_mask, with_window
+from sepvae.data.volumes import VolumeReader, common_grid, read_mask, settled, with_window
 from sepvae.errors import DataError
 from sepvae.grid import Grid, Shape
 
@@ -40,7 +40,9 @@ def read_volumes(
     attributes: Mapping[str, Kind | None] | Sequence[str] = (),
     size: int | Shape | None = None,
     mask: str | Path | None = None,
+    mask_threshold: float | None = None,
     resample: bool = False,
+    assume_orientation: str | None = None,
     memory: float = MEMORY,
     progress: Progress | None = None,
 ) -> ArraySource | StreamSource:
@@ -66,9 +68,14 @@ def read_volumes(
     size : int, tuple of three int or None, default=None
         What the network sees, in voxels along R, A, S: the centre, cropped or padded. None for all.
     mask : str, Path or None, default=None
-        A volume on the same grid; what is not 0 counts, the brain. None for all voxels.
+        A volume on the same grid of two values: 0 (or NaN) outside, another inside. None for all voxels.
+    mask_threshold : float or None, default=None
+        Voxels of the mask above it count, for a map of probabilities.
     resample : bool, default=False
         Interpolate volumes on other grids to the one that most have, instead of refusing them.
+    assume_orientation : str or None, default=None
+        Orientation, such as "RAS", of files whose header has none (sform_code = qform_code = 0). They lie
+        where the others do, if shape and voxel size agree. None refuses them beside files that have one.
     memory : float, default=4.0
         Gigabytes that volumes may take, as float32. What is beyond is read again whenever it is needed, by
         worker processes while a model is fitted.
@@ -98,9 +105,21 @@ def read_volumes(
     ... )  # doctest: +SKIP
     """
     listing = list_volumes(
-        path, images=images, label=label, root=root, group=group, id=id, attributes=attributes
+        path,
+        images=images,
+        label=label,
+        root=root,
+        group=group,
+        id=id,
+        attributes=attributes,
+        assume_orientation=assume_orientation,
     )
-    look: dict[str, Any] = {"size": size, "mask": mask, "resample": resample}
+    look: dict[str, Any] = {
+        "size": size,
+        "mask": mask,
+        "mask_threshold": mask_threshold,
+        "resample": resample,
+    }
     return read_volume_listing(listing, **look, memory=memory, progress=progress)[0]
 
 
@@ -113,6 +132,7 @@ def list_volumes(
     group: str | None = None,
     id: str | None = None,  # noqa: A002
     attributes: Mapping[str, Kind | None] | Sequence[str] = (),
+    assume_orientation: str | None = None,
 ) -> Listing:
     """
     List the volumes that a table names.
@@ -125,6 +145,8 @@ def list_volumes(
         Column of unique names; the file, where there is no such column, or it is that of groups.
     attributes : mapping or sequence of str, default=()
         As in `read_volumes`.
+    assume_orientation : str or None, default=None
+        As in `read_volumes`.
 
     Returns
     -------
@@ -136,11 +158,12 @@ def list_volumes(
     DataError
         If a file is no NIfTI by its name, or as for `list_image_table`.
     """
+    check_orientation(assume_orientation)
     id = id_column(read_cells(Path(path)), id, group)  # noqa: A001
     columns: dict[str, Any] = {"label": label, "group": group, "id": id, "attributes": attributes}
     listing = list_image_table(path, images=images, root=root, **columns)
     files = [Path(str(file)) for file in listing.files]
-    if others := [file for file in files if not file.name.endswith(SUFFIXES)]:
+    if others := [file for file in files if not file.name.lower().endswith(SUFFIXES)]:
         raise DataError(
             f"{others[0]}: wanted a NIfTI volume (.nii, .nii.gz) like the others; convert it, or take it out"
         )
@@ -148,7 +171,9 @@ def list_volumes(
     unlisted = [file.relative_to(folder).as_posix() for file in _like(files, images, folder)]
     # One row a participant: each is a person.
     grouped = listing.grouped or id == PERSON
-    return replace(listing, files=(), volumes=NiftiFiles(files), unlisted=unlisted, grouped=grouped)
+    return replace(
+        listing, files=(), volumes=NiftiFiles(files, assume_orientation), unlisted=unlisted, grouped=grouped
+    )
 
 
 def name_volumes(path: Path, images: str) -> bool:
@@ -169,8 +194,8 @@ def name_volumes(path: Path, images: str) -> bool:
     """
     cells = read_cells(path)
     if images not in cells:
-        return images.endswith(SUFFIXES)
-    return any(name.endswith(SUFFIXES) for name in cells[images].dropna())
+        return images.lower().endswith(SUFFIXES)
+    return any(name.lower().endswith(SUFFIXES) for name in cells[images].dropna())
 
 
 def read_volume_listing(
@@ -178,6 +203,7 @@ def read_volume_listing(
     *,
     size: int | Shape | None = None,
     mask: str | Path | None = None,
+    mask_threshold: float | None = None,
     resample: bool = False,
     grid: Grid | None = None,
     memory: float = MEMORY,
@@ -190,7 +216,7 @@ def read_volume_listing(
     ----------
     listing : Listing
         With `volumes`.
-    size, mask, resample : object
+    size, mask, mask_threshold, resample : object
         As in `read_volumes`.
     grid : Grid or None, default=None
         That of a fitted model, with its window and mask, in the place of `size` and `mask`.
@@ -209,14 +235,18 @@ def read_volume_listing(
     DataError
         As for `read_volumes`.
     """
-    volumes, n = all_there(listing), len(listing)
+    volumes, n = settled(all_there(listing), grid), len(listing)
+    if mask is None and mask_threshold is not None:
+        raise DataError("mask_threshold has no meaning without a mask; name one (--mask), or leave it out")
     check_number("memory", memory, least=0)
     headers = list(in_order(volumes.header, n))
     place = common_grid(headers, volumes, resample=resample, grid=grid)
     if grid is None:
         place = with_window(place, size)
         if mask is not None:
-            place = replace(place, mask=read_mask(mask, place, resample=resample))
+            assume = volumes.assume if isinstance(volumes, NiftiFiles) else None
+            of_mask: dict[str, Any] = {"threshold": mask_threshold, "assume_orientation": assume}
+            place = replace(place, mask=read_mask(mask, place, resample=resample, **of_mask))
     reader = VolumeReader(volumes, place, resample)
     kept = 0 if isinstance(volumes, PackedVolumes) else min(n, int(memory * 1e9 / (4 * np.prod(place.size))))
     reader.kept = np.empty((kept, 1, *place.size), dtype=np.float32)
@@ -293,6 +323,6 @@ def _like(files: Sequence[Path], images: str, folder: Path) -> list[Path]:
             for parent in parents.index[parents > 1]
             if parent.is_dir()
             for file in parent.iterdir()
-            if file.name.endswith(SUFFIXES) and not file.name.startswith(".")
+            if file.name.lower().endswith(SUFFIXES) and not file.name.startswith(".")
         ]
     return sorted(set(found) - set(files))

@@ -128,7 +128,8 @@ def measure_volume(voxels: AnyArray, header: "Header", counts: AnyArray | None =
     Returns
     -------
     dict
-        Grid (its `axes` are the orientation of the file); dtype; not_finite (number of voxels that are NaN or
+        Grid (its `axes` are the orientation of the file); orientation (as in
+        `Header`); dtype; not_finite (number of voxels that are NaN or
         infinite); low, high, mean, sd (of the others, NaN if there are none); digest (SHA-256 of the voxels
         along R, A, S: files that differ in orientation or compression only have one); look (16 x 16 bytes:
         the middle sagittal and axial slice side by side, 16 x 8 each, averaged by area, their range stretched
@@ -145,7 +146,7 @@ def measure_volume(voxels: AnyArray, header: "Header", counts: AnyArray | None =
     """
     inside = voxels if counts is None else voxels[counts]
     finite = inside[np.isfinite(inside)]
-    found: dict[str, Any] = {"grid": header.grid, "dtype": header.dtype}
+    found: dict[str, Any] = {"grid": header.grid, "orientation": header.orientation, "dtype": header.dtype}
     found |= {"not_finite": inside.size - finite.size, **dict.fromkeys(("low", "high", "mean", "sd"), np.nan)}
     if finite.size:
         found |= {"low": float(finite.min()), "high": float(finite.max())}
@@ -208,7 +209,7 @@ def _measured(volumes: "Volumes", i: int) -> dict[str, Any] | str:
         return str(error).removeprefix(f"{volumes.name(i)}: ")
 
 
-OF_VOLUMES = ["grid", "dtype", "not_finite", "low", "high", "mean", "sd", "digest", "look"]
+OF_VOLUMES = ["grid", "orientation", "dtype", "not_finite", "low", "high", "mean", "sd", "digest", "look"]
 
 
 def _shrunk(grey: npt.NDArray[np.float32]) -> Grey:

@@ -4,7 +4,8 @@ import gzip
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import permutations, product
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -17,10 +18,12 @@ from sepvae.files import write_whole
 from sepvae.grid import Grid, told
 
 Affine = npt.NDArray[np.float64]
+ORIENTATIONS = {"".join(letters) for three in permutations(("LR", "PA", "IS")) for letters in product(*three)}
 NIFTI2 = 540  # the first number of its header
 MOST_VOXELS = 2**28  # of one volume: 645 x 645 x 645
 GZIP_AT_BEST = 1100  # bytes from one; deflate makes 1032
 MOST_AFTER, PIECE = 2**26, 2**20  # bytes after the voxels, and those that are read at once
+APART = 0.01  # of a voxel, by which sform and qform may differ
 FLAT = 1e-6  # volume of a voxel, as a share of what it would be if its edges were at right angles
 QUIET = logging.Logger("nibabel")  # what it says of a header is said by us, or of no use
 QUIET.addHandler(logging.NullHandler())
@@ -37,10 +40,13 @@ class Header:  # numpydoc ignore=PR02
         Of its voxels, turned to RAS; `axes` is the orientation of the file, such as "LAS".
     dtype : str
         Of its values on disk.
+    orientation : {"known", "none", "assumed", "disagree"}, default="known"
+        Whether the header has one; "disagree" where sform and qform do, of which the sform is taken.
     """
 
     grid: Grid
     dtype: str
+    orientation: str = "known"
 
 
 class Volumes(Protocol):
@@ -121,10 +127,16 @@ class NiftiFiles:  # numpydoc ignore=PR02
     Parameters
     ----------
     files : sequence of Path
-        NIfTI, `.nii` or `.nii.gz`, of three axes, or of four of which the last has one volume.
+        NIfTI, `.nii` or `.nii.gz`, of three axes; further axes have one volume.
+    assume : str or None, default=None
+        Orientation, such as "RAS", of files whose header has none.
+    like : Grid or None, default=None
+        Where those lie, if shape and voxel size are the same; None for centred at 0 mm.
     """
 
     files: Sequence[Path]
+    assume: str | None = None
+    like: Grid | None = None
 
     def __len__(self) -> int:
         return len(self.files)
@@ -135,7 +147,7 @@ class NiftiFiles:  # numpydoc ignore=PR02
         from nibabel.openers import ImageOpener
 
         file = self.files[i]
-        header, affine = _described(file)
+        header, affine, _ = _described(file, self.assume)
         try:
             # Values that a scale makes too large are infinite.
             with ImageOpener(str(file)) as opened, np.errstate(over="ignore", invalid="ignore"):
@@ -151,12 +163,15 @@ class NiftiFiles:  # numpydoc ignore=PR02
         """Read what the file says of one, but not its voxels."""
         from nibabel.orientations import inv_ornt_aff
 
-        header, affine = _described(self.files[i])
+        header, affine, orientation = _described(self.files[i], self.assume)
         shape, axes = header.get_data_shape(), _axes(affine)
         turn = _turn(axes, "RAS")
         grid_affine = affine @ inv_ornt_aff(turn, shape[:3])
         a, b, c = (int(shape[i]) for i in np.argsort(turn[:, 0]))
-        return Header(Grid((a, b, c), grid_affine, axes=axes), header.get_data_dtype().name)
+        grid = Grid((a, b, c), grid_affine, axes=axes, oriented=orientation != "none")
+        if orientation == "assumed" and self.like is not None and _alike(grid, self.like):
+            grid = replace(grid, affine=self.like.affine)
+        return Header(grid, header.get_data_dtype().name, orientation)
 
     def name(self, i: int) -> str:  # numpydoc ignore=PR01,RT01
         """Name the file of one."""
@@ -164,7 +179,32 @@ class NiftiFiles:  # numpydoc ignore=PR02
 
     def select(self, rows: IntArray) -> "NiftiFiles":  # numpydoc ignore=PR01,RT01
         """Take some."""
-        return NiftiFiles([self.files[i] for i in rows.tolist()])
+        return replace(self, files=[self.files[i] for i in rows.tolist()])
+
+
+def check_orientation(axes: str | None) -> None:
+    """
+    Refuse an orientation that is none.
+
+    Parameters
+    ----------
+    axes : str or None
+        Wanted: three letters such as "RAS"; None for none.
+
+    Raises
+    ------
+    DataError
+        If it is something else.
+    """
+    if axes is not None and axes not in ORIENTATIONS:
+        raise DataError(
+            f"assume_orientation: wanted three letters such as RAS or LAS, one of each of "
+            f"L/R, P/A and I/S, got {axes!r}"
+        )
+
+
+def _alike(grid: Grid, other: Grid) -> bool:
+    return grid.shape == other.shape and np.allclose(grid.voxel_size, other.voxel_size, rtol=1e-3)
 
 
 def write_volume(file: Path, voxels: AnyArray, grid: Grid, axes: str | None = None) -> None:
@@ -264,8 +304,8 @@ def _read_to_end(opened: Any) -> None:
     raise ValueError(f"more than {MOST_AFTER // PIECE} MiB come after its voxels")
 
 
-def _described(file: Path) -> tuple[Any, Affine]:
-    """Header and affine of a NIfTI file of one volume, which is seen to make sense."""
+def _described(file: Path, assume: str | None) -> tuple[Any, Affine, str]:
+    """Header, affine and orientation (as in `Header`) of a NIfTI file of one volume, which makes sense."""
     from nibabel.filebasedimages import ImageFileError
     from nibabel.nifti1 import Nifti1Header, Nifti1Image
     from nibabel.openers import ImageOpener
@@ -278,9 +318,12 @@ def _described(file: Path) -> tuple[Any, Affine]:
             raise ImageFileError("this is NIfTI-2")
         edges = np.abs(header["pixdim"][1:4].astype(np.float64))
         header.check_fix(logger=QUIET)  # makes 1 mm of an edge of 0
-        affine = np.full((4, 4), np.nan)
+        affine, orientation = np.full((4, 4), np.nan), "known"
         if np.isfinite(edges).all():
             affine = np.asarray(header.get_best_affine(), dtype=np.float64)
+            orientation = _orientation(header)
+            if orientation == "none" and assume is not None:
+                orientation, affine = "assumed", _centred(header, assume)
             edges = np.minimum(edges, np.sqrt((affine[:3, :3] ** 2).sum(axis=0)))
     except ImageFileError as error:
         raise DataError(
@@ -289,7 +332,36 @@ def _described(file: Path) -> tuple[Any, Affine]:
     except Exception as error:  # decoders raise whatever they stumble on
         raise _unreadable(file, error) from error
     _check(file, header, affine, edges)
-    return header, affine
+    return header, affine, orientation
+
+
+def _orientation(header: Any) -> str:
+    """Whether sform or qform say where a volume lies, and agree to a hundredth of a voxel."""
+    codes = int(header["sform_code"]), int(header["qform_code"])
+    if not any(code > 0 for code in codes):
+        return "none"
+    if min(codes) < 1:
+        return "known"
+    try:
+        moved = np.abs(header.get_sform() - header.get_qform())
+    except Exception:  # a quaternion that is none
+        return "disagree"
+    far = moved[:3, :3] @ np.array(header.get_data_shape()[:3], dtype=float) + moved[:3, 3]
+    edges = np.abs(header["pixdim"][1:4].astype(np.float64))
+    return "known" if far.max() <= APART * edges.min() else "disagree"
+
+
+def _centred(header: Any, axes: str) -> Affine:
+    """Affine of an orientation, with the centre of the volume at 0 mm."""
+    from nibabel.orientations import axcodes2ornt
+
+    shape = np.array((*header.get_data_shape(), 1, 1, 1)[:3])
+    affine = np.eye(4)
+    affine[:3, :3] = 0
+    for i, (axis, sign) in enumerate(axcodes2ornt(tuple(axes))):
+        affine[int(axis), i] = sign * abs(float(header["pixdim"][1 + i]))
+    affine[:3, 3] = -affine[:3, :3] @ (shape - 1) / 2
+    return affine
 
 
 def _check(file: Path, header: Any, affine: Affine, edges: Affine) -> None:
@@ -297,8 +369,8 @@ def _check(file: Path, header: Any, affine: Affine, edges: Affine) -> None:
     from nibabel.orientations import aff2axcodes
 
     shape, dtype = header.get_data_shape(), header.get_data_dtype()
-    if len(shape) not in (3, 4) or any(n != 1 for n in shape[3:]) or min(shape) < 1:
-        what = "take one out" if len(shape) == 4 else "convert the scan again"
+    if len(shape) < 3 or any(n != 1 for n in shape[3:]) or min(shape) < 1:
+        what = "take one out" if len(shape) > 3 else "convert the scan again"
         raise DataError(f"{file}: wanted one volume of three axes, got shape {told(shape)}; {what}")
     if dtype.kind not in "iuf":
         found = "colours" if dtype.names else dtype.name

@@ -57,6 +57,7 @@ def list_data(
     attributes: Mapping[str, Kind | None] | None = None,
     pattern: str | Sequence[str] | None = None,
     modality: str | None = None,
+    assume_orientation: str | None = None,
     background: str | None = None,
     targets: Sequence[str] = (),
     limit: int | None = None,
@@ -89,6 +90,8 @@ def list_data(
         As in `list_image_folder`, for a folder.
     modality : str, default=None
         As in `list_brats`, for BraTS; by default flair.
+    assume_orientation : str, default=None
+        As in `read_volumes`, for a table of volumes.
     background, targets : object
         As in `Listing.of_two_labels`.
     limit, limit_by : object
@@ -119,6 +122,9 @@ def list_data(
     path, wanted = Path(data), dict(attributes or {})
     columns = {"label": label, "group": group, "id": id}
     reader = kind_of(path)
+    if reader != "table":
+        what = {"folder": "a folder", "array": "an array"}.get(reader, "a packed store")
+        _refuse(path, what, **{"assume-orientation": assume_orientation})
     if not path.exists():
         it = {
             "folder": "a folder with one subfolder of images per label",
@@ -146,7 +152,9 @@ def list_data(
             )
         _refuse(path, "a table", table=table, pattern=pattern, modality=modality)
         _need_label(path, label, labelled)
-        listing, reader = _list_table(path, images, features, root, {**columns, "attributes": wanted})
+        listing, reader = _list_table(
+            path, images, features, root, {**columns, "attributes": wanted}, assume_orientation
+        )
     else:
         _refuse(path, "a folder", images=images, features=features, root=root, table=table, **columns)
         listing, reader = _list_folder(path, wanted, pattern, modality, labelled)
@@ -162,6 +170,7 @@ def _list_table(
     features: Sequence[str] | None,
     root: str | Path | None,
     columns: dict[str, Any],
+    assume_orientation: str | None,
 ) -> tuple[Listing, str]:
     """A table of images or of volumes, or one of measures."""
     if (images is None) == (features is None):
@@ -170,10 +179,12 @@ def _list_table(
             f"(--features 'lh_*'){', but not both' * (images is not None)}"
         )
     if images is None:
-        _refuse(path, "a table of measures", root=root)
+        _refuse(path, "a table of measures", root=root, **{"assume-orientation": assume_orientation})
         return list_regions(path, features=features or (), **columns), "regions"
     if name_volumes(path, images):
+        columns["assume_orientation"] = assume_orientation
         return list_volumes(path, images=images, root=root, **columns), "volumes"
+    _refuse(path, "a table of images", **{"assume-orientation": assume_orientation})
     return list_image_table(path, images=images, root=root, **columns), "table"
 
 

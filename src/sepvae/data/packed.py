@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import permutations, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +17,7 @@ import pandas as pd
 from sepvae.batch import AnyArray, IntArray
 from sepvae.codes import Kind
 from sepvae.data.listing import Listing
-from sepvae.data.nifti import MOST_VOXELS, Header
+from sepvae.data.nifti import MOST_VOXELS, ORIENTATIONS, Header
 from sepvae.data.parallel import in_order
 from sepvae.data.participants import PERSON, about_rows
 from sepvae.errors import DataError
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     import zarr
 
 Progress = Callable[[int, int], None]
-ORIENTATIONS = {"".join(letters) for three in permutations(("LR", "PA", "IS")) for letters in product(*three)}
 FORMAT, VERSION = "sepvae volumes", 1
 FARTHEST = 1e38  # mm, as float32 can tell
 ZSTD = b"\x28\xb5\x2f\xfd"
@@ -53,6 +51,8 @@ class PackedVolumes:  # numpydoc ignore=PR02
         What each was packed from, and the orientation of that file.
     rows : ndarray of int
         Which of them.
+    oriented : bool, default=True
+        False where no file had an orientation.
     """
 
     path: Path
@@ -61,6 +61,7 @@ class PackedVolumes:  # numpydoc ignore=PR02
     files: Sequence[str]
     axes: Sequence[str]
     rows: IntArray
+    oriented: bool = True
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -84,7 +85,8 @@ class PackedVolumes:  # numpydoc ignore=PR02
         """Tell the grid and type of one."""
         _, x, y, z = self.array.shape
         axes = self.axes[self.rows[i]]
-        return Header(Grid((x, y, z), self.affine, axes=axes), str(self.array.dtype))
+        grid = Grid((x, y, z), self.affine, axes=axes, oriented=self.oriented)
+        return Header(grid, str(self.array.dtype), "known" if self.oriented else "none")
 
     def name(self, i: int) -> str:  # numpydoc ignore=PR01,RT01
         """Name the store, and the file that was packed."""
@@ -301,7 +303,9 @@ def _contents(path: Path, group: "zarr.Group", attributes: Mapping[str, Any]) ->
     if not ORIENTATIONS.issuperset(axes):
         raise ValueError("wanted orientations such as LAS")
     known = list(cells.columns).count(PERSON) == 1 and cells[PERSON].notna().all() and cells[PERSON].is_unique
-    volumes = PackedVolumes(path, array, affine, files, axes, np.arange(n))
+    volumes = PackedVolumes(
+        path, array, affine, files, axes, np.arange(n), attributes.get("oriented", True) is not False
+    )
     return Store(volumes, cells, sums, PERSON if known else None)
 
 

@@ -13,7 +13,7 @@ from sepvae.batch import AnyArray
 from sepvae.data.nifti import Header, Volumes
 from sepvae.data.packed import FORMAT, VERSION, Progress, digest, verify
 from sepvae.data.parallel import in_order
-from sepvae.data.volumes import common_grid, on_grid
+from sepvae.data.volumes import common_grid, on_grid, settled
 from sepvae.errors import DataError
 from sepvae.files import whole_folder
 from sepvae.grid import Grid
@@ -65,6 +65,7 @@ def pack(
         raise DataError(f"{out}: wanted a new store, but it exists; delete it, or choose another name")
     if not len(volumes) == len(cells) == len(files):
         raise DataError(f"wanted one row and one file for each of {len(volumes)} volumes to pack")
+    volumes = settled(volumes)
     headers = list(in_order(volumes.header, len(volumes)))
     grid = common_grid(headers, volumes, resample=resample)
     with whole_folder(out) as whole:
@@ -84,7 +85,15 @@ def _write(
     import zarr
 
     group = zarr.open_group(whole, mode="w", zarr_format=3)
-    group.attrs.update({"format": FORMAT, "version": VERSION, "affine": grid.affine.tolist(), "axes": "RAS"})
+    group.attrs.update(
+        {
+            "format": FORMAT,
+            "version": VERSION,
+            "affine": grid.affine.tolist(),
+            "axes": "RAS",
+            "oriented": grid.oriented,
+        }
+    )
     first = headers[0].dtype  # a scale in one header mostly means one in all of them
     others = {header.dtype for header in headers} - {first}
     dtype = _common_type([_voxels(volumes, headers, grid, 0).dtype, *map(np.dtype, others)])

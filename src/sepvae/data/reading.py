@@ -39,6 +39,7 @@ def read_listing(
     channels: int = 1,
     fit: Fit = "pad",
     mask: str | Path | None = None,
+    mask_threshold: float | None = None,
     resample: bool = False,
     grid: Grid | None = None,
     memory: float = MEMORY,
@@ -55,7 +56,7 @@ def read_listing(
         Of images, as in `read_image_folder`; None for 64. Of volumes, the `size` of `read_volumes`.
     channels, fit : object
         Of images, as in `read_image_folder`.
-    mask, resample, grid : object
+    mask, mask_threshold, resample, grid : object
         Of volumes, as in `read_volume_listing`.
     memory, progress : object
         As in `read_image_folder`; of no meaning for arrays and tables.
@@ -79,6 +80,7 @@ def read_listing(
     if listing.volumes is not None:
         size = _three(image_size)
         look: dict[str, Any] = {"size": size, "mask": mask, "resample": resample, "grid": grid}
+        look["mask_threshold"] = mask_threshold
         return read_volume_listing(listing, **look, memory=memory, progress=progress)
     check_look(channels, fit, listing.centre)
     check_number("memory", memory, least=0)

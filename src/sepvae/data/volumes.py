@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sepvae.batch import AnyArray, IntArray
+from sepvae.checks import check_number
 from sepvae.data.nifti import Header, NiftiFiles, Volumes
+from sepvae.data.parallel import in_order
 from sepvae.errors import DataError
 from sepvae.grid import Grid, Shape, told
 from sepvae.shared import ignoring
@@ -93,6 +96,64 @@ class VolumeReader:  # numpydoc ignore=PR02
         return window, mean, sd
 
 
+def settled(volumes: Volumes, grid: Grid | None = None) -> Volumes:
+    """
+    Put files whose orientation is assumed where the others lie.
+
+    Parameters
+    ----------
+    volumes : Volumes
+        All of them.
+    grid : Grid or None, default=None
+        That of a fitted model; None takes that of most files that have an orientation.
+
+    Returns
+    -------
+    Volumes
+        The same, those without an orientation on that grid, if shape and voxel size agree.
+    """
+    if not isinstance(volumes, NiftiFiles) or volumes.assume is None:
+        return volumes
+    if grid is None:
+        headers = [
+            header for header in in_order(partial(_header, volumes), len(volumes)) if header is not None
+        ]
+        known = [header for header in headers if header.orientation != "assumed"]
+        if not known:
+            return volumes
+        kinds = kinds_of_grid(known)
+        grid = known[max(kinds, key=lambda i: len(kinds[i]))].grid
+    return replace(volumes, like=grid)
+
+
+def _header(volumes: Volumes, i: int) -> Header | None:
+    """The header of one; None where it cannot be read, which reading will say."""
+    try:
+        return volumes.header(i)
+    except DataError:
+        return None
+
+
+def _refuse_mixed(headers: Sequence[Header], volumes: Volumes, grid: Grid | None) -> None:
+    """All volumes have an orientation, or none has."""
+    bare = [i for i, header in enumerate(headers) if not header.grid.oriented]
+    oriented = len(bare) < len(headers) if grid is None else grid.oriented
+    wrong = bare if oriented else [i for i, header in enumerate(headers) if header.grid.oriented]
+    if not wrong or (not oriented and grid is None):
+        return
+    name, more = volumes.name(wrong[0]), f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+    if oriented:
+        raise DataError(
+            f"{name}{more}: its header has no orientation (sform_code = qform_code = 0), unlike "
+            f"{'the others' if grid is None else 'the volumes fitted on'}; it may be mirrored: convert "
+            "it again, or say what it is to fit or pack: --assume-orientation RAS (assume_orientation=)"
+        )
+    raise DataError(
+        f"{name}{more}: has an orientation, but the model was fitted on volumes without one; fit again with "
+        "--assume-orientation"
+    )
+
+
 def common_grid(
     headers: Sequence[Header], volumes: Volumes, *, resample: bool = False, grid: Grid | None = None
 ) -> Grid:
@@ -118,8 +179,9 @@ def common_grid(
     Raises
     ------
     DataError
-        If there are several, and `resample` is False.
+        If there are several, and `resample` is False; or some have an orientation and others do not.
     """
+    _refuse_mixed(headers, volumes, grid)
     as_what = "as the model was fitted on"
     if (wanted := grid) is None:
         kinds = kinds_of_grid(headers)
@@ -194,18 +256,29 @@ def on_grid(voxels: AnyArray, now: Grid, wanted: Grid, *, nearest: bool = False)
     return np.asarray(moved.dataobj, dtype=np.float32)
 
 
-def read_mask(file: str | Path, grid: Grid, *, resample: bool = False) -> npt.NDArray[np.bool_]:
+def read_mask(
+    file: str | Path,
+    grid: Grid,
+    *,
+    resample: bool = False,
+    threshold: float | None = None,
+    assume_orientation: str | None = None,
+) -> npt.NDArray[np.bool_]:
     """
     Read a brain mask.
 
     Parameters
     ----------
     file : str or Path
-        NIfTI; what is not 0 counts.
+        NIfTI of two values, of which 0 (or NaN) is outside.
     grid : Grid
         Of the volumes.
     resample : bool, default=False
         Whether a mask on another grid is brought to it.
+    threshold : float or None, default=None
+        Voxels above it count, for a map of probabilities.
+    assume_orientation : str or None, default=None
+        Orientation of a mask whose header has none.
 
     Returns
     -------
@@ -215,23 +288,55 @@ def read_mask(file: str | Path, grid: Grid, *, resample: bool = False) -> npt.ND
     Raises
     ------
     DataError
-        If it cannot be read, lies on another grid, or is empty within the window.
+        If it cannot be read, holds other values, lies on another grid, or is empty within the window.
     """
-    one = NiftiFiles([Path(file)])
+    one = NiftiFiles([Path(file)], assume_orientation, grid)
     if not Path(file).is_file():
         raise DataError(f"{file}: wanted a mask, found nothing; mend the path")
     header = one.header(0)
+    if header.grid.oriented != grid.oriented:
+        has = "has an orientation, the volumes have none"
+        if grid.oriented:
+            has = "its header has no orientation (sform_code = qform_code = 0), the volumes have one"
+        raise DataError(
+            f"{file}: {has}; convert it again, or say what it is, such as --assume-orientation RAS"
+        )
     if not header.grid.same_place(grid) and not resample:
         raise DataError(
             f"{file}: wanted the grid of the volumes, {grid}, got {header.grid}{_moved(header.grid, grid)}; "
             "bring it there, or allow --resample"
         )
-    mask: npt.NDArray[np.bool_] = np.nan_to_num(on_grid(one(0), header.grid, grid, nearest=True)) != 0
+    inside = _inside(file, one(0), threshold)
+    mask: npt.NDArray[np.bool_] = np.nan_to_num(on_grid(inside, header.grid, grid, nearest=True)) != 0
     if not grid.window(mask).any():
         raise DataError(
             f"{file}: no voxel of the mask lies in what the network sees; mend mask or image size"
         )
     return mask
+
+
+def _inside(file: str | Path, voxels: AnyArray, threshold: float | None) -> npt.NDArray[np.bool_]:
+    """Voxels of a mask that count; what is no mask is refused."""
+    values = np.where(np.isnan(voxels), 0, voxels)
+    if threshold is not None:
+        check_number("mask_threshold", threshold)
+        inside: npt.NDArray[np.bool_] = values > threshold
+        said = f"above {threshold:g}, of values from {values.min():g} to {values.max():g}"
+    else:
+        inside, found = values != 0, np.unique(values)
+        said = f"one value, {found[0]:g}" if len(found) == 1 else "not 0"
+        if len(found) > 2 or (len(found) == 2 and found[0] != 0):
+            some = f"{found[0]:g} and {found[1]:g}" if len(found) == 2 else f"{len(found)} values"
+            some += f" from {found[0]:g} to {found[-1]:g}" * (len(found) > 2)
+            raise DataError(
+                f"{file}: wanted a mask of two values, 0 outside and one above it inside, got {some}; voxels "
+                "above a number count with --mask-threshold (mask_threshold=), such as 0.5"
+            )
+    if inside.all():
+        raise DataError(f"{file}: all voxels of the mask count ({said}); leave it out, or mend it")
+    if threshold is not None and not inside.any():
+        raise DataError(f"{file}: no voxel of the mask counts ({said}); choose another --mask-threshold")
+    return inside
 
 
 def with_window(grid: Grid, size: int | Shape | None) -> Grid:

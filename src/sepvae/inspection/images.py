@@ -94,9 +94,9 @@ def image_findings(samples: Samples, measures: pd.DataFrame) -> Iterator[Finding
             "(12-bit pixels in 16-bit files look so), or a fit sees next to nothing"
         )
         yield Finding("warning", "dim", message, numbers={"median_high": float(brightest)})
-    if "pages" in measures and (said := told_pages(measures)):
+    if "pages" in measures and (told := told_pages(measures)):
         rows = measures["pages"].astype(float) > 1
-        yield Finding("warning", "several-pages", said[0], samples.ids(rows), {"files": int(rows.sum())})
+        yield Finding("warning", "several-pages", told[0], samples.ids(rows), {"files": int(rows.sum())})
     modes = known["mode"].value_counts()
     if len(modes) > 1:
         said = ", ".join(f"{n} {mode}" for mode, n in modes.items())

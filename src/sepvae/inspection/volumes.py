@@ -10,7 +10,7 @@ from sepvae.data.nifti import Header
 from sepvae.data.volumes import LEAST_SD, kinds_of_grid
 from sepvae.grid import told
 from sepvae.inspection.images import describe_by_label
-from sepvae.inspection.record import Finding
+from sepvae.inspection.record import Finding, Level
 from sepvae.inspection.samples import Samples, count, listed
 
 STATISTICS = ("low", "high", "mean", "sd")
@@ -41,6 +41,9 @@ def volume_findings(samples: Samples, measures: pd.DataFrame) -> Iterator[Findin
             f"{count(n, 'volume')} of {of} with one value in every voxel: a fit refuses them; leave them out"
         )
         yield Finding("error", "constant", message, samples.ids(constant), {"volumes": n})
+    if "orientation" in measures:
+        for level, message, rows in told_orientations(measures):
+            yield Finding(level, "no-orientation", message, samples.ids(rows), {"volumes": int(rows.sum())})
     yield from _several_grids(samples, measures)
     axes = _axes(measures).value_counts()
     if len(axes) > 1:
@@ -48,6 +51,46 @@ def volume_findings(samples: Samples, measures: pd.DataFrame) -> Iterator[Findin
         message = f"volumes of several orientations ({said}): all are brought to RAS"
         yield Finding("note", "several-orientations", message)
     yield from _other_scale(samples, measures["sd"].astype(float).mask(constant))
+
+
+def told_orientations(measures: pd.DataFrame) -> list[tuple[Level, str, npt.NDArray[np.bool_]]]:
+    """
+    Say which headers have no orientation, or two that disagree.
+
+    Parameters
+    ----------
+    measures : DataFrame of n rows
+        Of volumes.
+
+    Returns
+    -------
+    list of tuple
+        Level, sentence, and which rows.
+    """
+    found = measures["orientation"]
+    n = int(found.notna().sum())
+    bare, assumed, differing = ((found == word).to_numpy(bool) for word in ("none", "assumed", "disagree"))
+    said: list[tuple[Level, str, npt.NDArray[np.bool_]]] = []
+    if (k := int(bare.sum())) == n and n:
+        message = (
+            f"orientation: none of {n} headers has one (sform_code = qform_code = 0): LAS is assumed, "
+            "as nibabel does; left and right may be mirrored; name another by --assume-orientation"
+        )
+        said.append(("warning", message, bare))
+    elif k:
+        message = (
+            f"orientation: {count(k, 'volume')} of {n} without one in the header (sform_code = "
+            "qform_code = 0), may be mirrored: convert again, "
+            "or say what it is, such as --assume-orientation RAS"
+        )
+        said.append(("error", message, bare))
+    if k := int(assumed.sum()):
+        axes = measures["grid"][assumed].iloc[0].axes
+        said.append(("note", f"orientation: {axes} is assumed of {k} of {n} volumes without one", assumed))
+    if k := int(differing.sum()):
+        message = f"orientation: sform and qform disagree in {k} of {n} volumes: the sform is taken"
+        said.append(("warning", message, differing))
+    return said
 
 
 def volume_tables(samples: Samples, measures: pd.DataFrame) -> dict[str, pd.DataFrame]:

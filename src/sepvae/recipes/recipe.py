@@ -102,6 +102,10 @@ class Data(_Part):  # numpydoc ignore=PR02
         What to do with images of another shape.
     mask : str, default=None
         File of the brain mask of volumes.
+    mask_threshold : float, default=None
+        Voxels of the mask above it count.
+    assume_orientation : str, default=None
+        Of volumes whose header has none.
     resample : bool, default=None
         Whether volumes on other grids are interpolated.
     modality : str, default=None
@@ -123,6 +127,8 @@ class Data(_Part):  # numpydoc ignore=PR02
     channels: Count | None = None
     fit: Literal["pad", "crop", "squash"] | None = None
     mask: str | None = None
+    mask_threshold: float | None = None
+    assume_orientation: str | None = None
     resample: bool | None = None
     modality: str | None = None
 
