@@ -1,12 +1,15 @@
 """NIfTI files: read in any orientation, written back, and refused in one line where they are of no use."""
 
+import gzip
 import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
 from nibabel.affines import apply_affine
-from nibabel.nifti1 import Nifti1Header, Nifti1Image
+from nibabel.analyze import AnalyzeImage
+from nibabel.freesurfer.mghformat import MGHImage
+from nibabel.nifti1 import Nifti1Header, Nifti1Image, Nifti1Pair
 from nibabel.nifti2 import Nifti2Header, Nifti2Image
 
 from sepvae.data.nifti import NiftiFiles, turned, write_volume
@@ -108,6 +111,8 @@ def test_a_fourth_axis_of_one_volume_is_dropped(tmp_path: Path) -> None:
     files = NiftiFiles([save(tmp_path / "a.nii.gz", VOXELS[..., None])])
     assert files.header(0).grid.shape == (4, 5, 6)
     assert np.array_equal(files(0), VOXELS)
+    five = NiftiFiles([save(tmp_path / "b.nii.gz", VOXELS[..., None, None])])
+    assert np.array_equal(five(0), VOXELS)
 
 
 @pytest.mark.parametrize(
@@ -189,10 +194,12 @@ def test_what_is_no_volume_is_refused(
 
 
 @pytest.mark.parametrize("endianness", "<>")
-def test_nifti_2_is_told_as_such(tmp_path: Path, endianness: str) -> None:
+def test_nifti_2_is_read(tmp_path: Path, endianness: str) -> None:
     Nifti2Image(VOXELS, AFFINE, Nifti2Header(endianness=endianness)).to_filename(tmp_path / "a.nii.gz")
-    (said,) = reasons(tmp_path / "a.nii.gz")
-    assert "is no NIfTI-1 volume (ImageFileError: this is NIfTI-2); convert" in said
+    files = NiftiFiles([tmp_path / "a.nii.gz"])
+    save(tmp_path / "b.nii.gz")
+    assert files.header(0).grid.same_place(NiftiFiles([tmp_path / "b.nii.gz"]).header(0).grid)
+    assert np.array_equal(files(0), NiftiFiles([tmp_path / "b.nii.gz"])(0))
 
 
 def test_gzip_is_told_by_the_name(tmp_path: Path) -> None:
@@ -204,7 +211,7 @@ def test_gzip_is_told_by_the_name(tmp_path: Path) -> None:
 def test_other_formats_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"PNG")
     (said,) = reasons(tmp_path / "a.png")
-    assert "is no NIfTI-1 volume" in said
+    assert "is no NIfTI volume" in said
     (tmp_path / "a.nii").mkdir()
     assert "IsADirectoryError" in reasons(tmp_path / "a.nii").pop()
     assert "FileNotFoundError" in reasons(tmp_path / "none.nii").pop()
@@ -231,3 +238,26 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
         write_volume(tmp_path / "a.nii.gz", VOXELS * 2, grid)
     assert [file.name for file in tmp_path.iterdir()] == ["a.nii.gz"]
     assert np.array_equal(NiftiFiles([tmp_path / "a.nii.gz"])(0), VOXELS)
+
+
+@pytest.mark.parametrize("name", ["a.mgz", "a.img", "a.hdr"])
+def test_freesurfer_and_pairs_are_read(tmp_path: Path, name: str) -> None:
+    of = MGHImage if name.startswith("a.mg") else Nifti1Pair
+    of(VOXELS.astype(np.float32), AFFINE).to_filename(tmp_path / name)
+    files, nifti = NiftiFiles([tmp_path / name]), NiftiFiles([save(tmp_path / "b.nii.gz")])
+    assert files.header(0).grid.same_place(nifti.header(0).grid)
+    assert files.header(0).orientation == "known"
+    np.testing.assert_allclose(files(0), nifti(0))
+
+
+def test_files_without_an_orientation_of_other_formats(tmp_path: Path) -> None:
+    AnalyzeImage(VOXELS.astype(np.float32), np.diag([-2.0, 2, 2, 1])).to_filename(tmp_path / "a.img")
+    image = MGHImage(VOXELS.astype(np.float32), AFFINE)
+    raw = bytearray(image.to_bytes())
+    raw[28:30] = bytes(2)
+    (tmp_path / "b.mgz").write_bytes(gzip.compress(bytes(raw)))
+    for name in ("a.img", "b.mgz"):
+        assert NiftiFiles([tmp_path / name]).header(0).orientation == "none"
+        files = NiftiFiles([tmp_path / name], "RAS")
+        assert files.header(0).orientation == "assumed"
+        np.testing.assert_array_equal(files(0), VOXELS.astype(np.float32))

@@ -16,7 +16,7 @@ from sepvae.data.arrays import ArraySource, StreamSource
 from sepvae.data.cells import read_cells
 from sepvae.data.listing import Listing
 from sepvae.data.measures import measure_volume
-from sepvae.data.nifti import NiftiFiles, Volumes, check_orientation
+from sepvae.data.nifti import OTHER_FORMATS, NiftiFiles, Volumes, check_orientation
 from sepvae.data.packed import PackedVolumes
 from sepvae.data.parallel import PART, in_order
 from sepvae.data.participants import PERSON, id_column, list_image_table
@@ -26,7 +26,7 @@ from sepvae.grid import Grid, Shape
 
 Progress = Callable[[int, int], None]
 MEMORY = 4.0  # GB of volumes
-SUFFIXES = (".nii", ".nii.gz")
+SUFFIXES = (".nii", ".nii.gz", *OTHER_FORMATS)
 
 
 def read_volumes(
@@ -165,7 +165,8 @@ def list_volumes(
     files = [Path(str(file)) for file in listing.files]
     if others := [file for file in files if not file.name.lower().endswith(SUFFIXES)]:
         raise DataError(
-            f"{others[0]}: wanted a NIfTI volume (.nii, .nii.gz) like the others; convert it, or take it out"
+            f"{others[0]}: wanted a volume (.nii, .nii.gz, .mgz, .img) like the others; "
+            "convert it, or take it out"
         )
     folder = Path(path).parent if root is None else Path(root)
     unlisted = [file.relative_to(folder).as_posix() for file in _like(files, images, folder)]
@@ -190,7 +191,7 @@ def name_volumes(path: Path, images: str) -> bool:
     Returns
     -------
     bool
-        Whether the template, or a cell of the column, ends in `.nii` or `.nii.gz`.
+        Whether the template, or a cell of the column, ends as volumes do, such as in `.nii.gz`.
     """
     cells = read_cells(path)
     if images not in cells:
@@ -323,6 +324,6 @@ def _like(files: Sequence[Path], images: str, folder: Path) -> list[Path]:
             for parent in parents.index[parents > 1]
             if parent.is_dir()
             for file in parent.iterdir()
-            if file.name.lower().endswith(SUFFIXES) and not file.name.startswith(".")
+            if file.name.lower().endswith((".nii", ".nii.gz", ".mgz")) and not file.name.startswith(".")
         ]
     return sorted(set(found) - set(files))

@@ -19,6 +19,7 @@ from sepvae.grid import Grid, told
 
 Affine = npt.NDArray[np.float64]
 ORIENTATIONS = {"".join(letters) for three in permutations(("LR", "PA", "IS")) for letters in product(*three)}
+OTHER_FORMATS = (".mgz", ".img", ".hdr")  # FreeSurfer, and pairs of NIfTI or Analyze
 NIFTI2 = 540  # the first number of its header
 MOST_VOXELS = 2**28  # of one volume: 645 x 645 x 645
 GZIP_AT_BEST = 1100  # bytes from one; deflate makes 1032
@@ -127,7 +128,8 @@ class NiftiFiles:  # numpydoc ignore=PR02
     Parameters
     ----------
     files : sequence of Path
-        NIfTI, `.nii` or `.nii.gz`, of three axes; further axes have one volume.
+        NIfTI (`.nii`, `.nii.gz`, `.img` and `.hdr`), Analyze or FreeSurfer's `.mgz`, of three axes; further
+        axes have one volume.
     assume : str or None, default=None
         Orientation, such as "RAS", of files whose header has none.
     like : Grid or None, default=None
@@ -148,6 +150,8 @@ class NiftiFiles:  # numpydoc ignore=PR02
 
         file = self.files[i]
         header, affine, _ = _described(file, self.assume)
+        if file.name.lower().endswith(OTHER_FORMATS):
+            return turned(_voxels_by_nibabel(file), _axes(affine), "RAS")
         try:
             # Values that a scale makes too large are infinite.
             with ImageOpener(str(file)) as opened, np.errstate(over="ignore", invalid="ignore"):
@@ -289,7 +293,7 @@ def refuse_more(file: Path, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
     DataError
         If it declares more than there can be, or than is read.
     """
-    held = file.stat().st_size * (GZIP_AT_BEST if file.suffix.lower() == ".gz" else 1)
+    held = file.stat().st_size * (GZIP_AT_BEST if file.suffix.lower() in (".gz", ".mgz") else 1)
     voxels = math.prod(map(int, shape))
     if voxels > MOST_VOXELS or voxels * dtype.itemsize > held:
         most = f"{MOST_VOXELS} voxels at most" if voxels > MOST_VOXELS else "no more than its file can hold"
@@ -308,14 +312,18 @@ def _described(file: Path, assume: str | None) -> tuple[Any, Affine, str]:
     """Header, affine and orientation (as in `Header`) of a NIfTI file of one volume, which makes sense."""
     from nibabel.filebasedimages import ImageFileError
     from nibabel.nifti1 import Nifti1Header, Nifti1Image
+    from nibabel.nifti2 import Nifti2Header
     from nibabel.openers import ImageOpener
 
+    if file.name.lower().endswith(OTHER_FORMATS):
+        return _described_by_nibabel(file, assume)
     try:
         Nifti1Image.filespec_to_file_map(file)  # knows the ending
         with ImageOpener(str(file)) as opened:
-            header = Nifti1Header(opened.read(Nifti1Header.sizeof_hdr), check=False)
-        if NIFTI2 in (header["sizeof_hdr"], header["sizeof_hdr"].byteswap()):
-            raise ImageFileError("this is NIfTI-2")
+            start = opened.read(Nifti1Header.sizeof_hdr)
+            is_second = NIFTI2 in (int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big"))
+            kind: Any = Nifti2Header if is_second else Nifti1Header
+            header = kind(start + opened.read(kind.sizeof_hdr - len(start)), check=False)
         edges = np.abs(header["pixdim"][1:4].astype(np.float64))
         header.check_fix(logger=QUIET)  # makes 1 mm of an edge of 0
         affine, orientation = np.full((4, 4), np.nan), "known"
@@ -327,11 +335,52 @@ def _described(file: Path, assume: str | None) -> tuple[Any, Affine, str]:
             edges = np.minimum(edges, np.sqrt((affine[:3, :3] ** 2).sum(axis=0)))
     except ImageFileError as error:
         raise DataError(
-            f"{file}: is no NIfTI-1 volume ({_reason(error)}); convert or download it again"
+            f"{file}: is no NIfTI volume ({_reason(error)}); convert or download it again"
         ) from error
     except Exception as error:  # decoders raise whatever they stumble on
         raise _unreadable(file, error) from error
     _check(file, header, affine, edges)
+    return header, affine, orientation
+
+
+def _voxels_by_nibabel(file: Path) -> AnyArray:
+    """Voxels of a FreeSurfer volume or a pair of files."""
+    import nibabel
+
+    try:
+        image: Any = nibabel.load(file, mmap=False)
+        with np.errstate(over="ignore", invalid="ignore"):
+            voxels = np.asanyarray(image.dataobj)
+    except Exception as error:  # decoders raise whatever they stumble on
+        raise _unreadable(file, error) from error
+    scaled = voxels.dtype != image.get_data_dtype()
+    voxels = voxels.astype(np.float32) if scaled else voxels
+    volume: AnyArray = voxels.reshape(voxels.shape[:3])
+    return volume
+
+
+def _described_by_nibabel(file: Path, assume: str | None) -> tuple[Any, Affine, str]:
+    """As `_described`, of a FreeSurfer volume or a pair of files."""
+    import nibabel
+    from nibabel.openers import ImageOpener
+
+    try:
+        image: Any = nibabel.load(file)
+        header, affine = image.header, np.asarray(image.affine, dtype=np.float64)
+        edges = np.abs(np.array(header.get_zooms()[:3], dtype=np.float64))
+        with ImageOpener(str(file)) as opened:  # nibabel sets the flag where it is 0
+            flag = opened.read(30)[28:30]
+    except Exception as error:  # decoders raise whatever they stumble on
+        raise _unreadable(file, error) from error
+    if "goodRASFlag" in header:
+        orientation = "known" if any(flag) else "none"
+    elif "sform_code" in header:
+        orientation = _orientation(header)
+    else:  # Analyze has one in a file beside it at most
+        orientation = "known" if file.with_suffix(".mat").is_file() else "none"
+    if orientation == "none" and assume is not None:
+        orientation, affine = "assumed", _centred(header, assume)
+    _check(Path(image.file_map["image"].filename), header, affine, edges)
     return header, affine, orientation
 
 
@@ -359,7 +408,7 @@ def _centred(header: Any, axes: str) -> Affine:
     affine = np.eye(4)
     affine[:3, :3] = 0
     for i, (axis, sign) in enumerate(axcodes2ornt(tuple(axes))):
-        affine[int(axis), i] = sign * abs(float(header["pixdim"][1 + i]))
+        affine[int(axis), i] = sign * abs(float(header.get_zooms()[i]))
     affine[:3, 3] = -affine[:3, :3] @ (shape - 1) / 2
     return affine
 
