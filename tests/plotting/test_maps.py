@@ -1,3 +1,4 @@
+import io
 import re
 
 import numpy as np
@@ -107,3 +108,13 @@ def test_a_viewer_that_is_too_large_has_larger_voxels():
     assert '"nbSlice": {"X": 16, "Y": 18, "Z": 14}' in whole
     smaller = map_viewer(EFFECT, IMAGE, GRID, most=len(whole) - 1000)
     assert len(smaller) < len(whole) - 1000
+
+
+@pytest.mark.parametrize("odd", [0.0, 1.0, np.nan, np.inf])
+def test_volumes_of_one_value_or_none_are_drawn_without_a_warning(odd: float) -> None:
+    grid = Grid((12, 12, 12), np.diag([2.0, 2, 2, 1]))
+    plain = np.random.default_rng(0).normal(size=grid.shape)
+    bad, some = np.full(grid.shape, odd), np.where(plain > 1, odd, plain)
+    for values, image in ((bad, np.abs(plain)), (some, np.abs(plain)), (plain, bad)):
+        volume_maps([values, plain], values, image, grid, ["a", "b"]).savefig(io.BytesIO())
+        assert "brainsprite(" in map_viewer(values, image, grid)

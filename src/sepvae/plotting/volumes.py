@@ -52,6 +52,8 @@ def volume_maps(
     >>> figure = volume_maps([mean_of_controls, mean_of_patients], d, image, grid, ["control", "patient"])
     ... # doctest: +SKIP
     """
+    means, image = [_finite(mean) for mean in means], _seen(image)
+    d = None if d is None else _finite(d)
     shared = _limit(np.stack(means))
     rows = [
         (f"Mean of what is added, {shortened(label)}", colour, mean, shared)
@@ -102,6 +104,7 @@ def map_viewer(values: AnyArray, image: AnyArray, grid: Grid, *, most: int = SIZ
     from nilearn.image import resample_img
     from nilearn.plotting import view_img
 
+    values, image = _finite(values), _seen(image)
     peak = np.unravel_index(np.abs(values).argmax(), values.shape)
     point, limit = (grid.affine @ [*peak, 1])[:3].tolist(), _limit(values)
     for step in STEPS:
@@ -194,6 +197,18 @@ def _least(values: AnyArray, least: float) -> float | None:
     """What nilearn is to leave out; it complains where there is nothing to."""
     sizes = np.abs(values)
     return least if sizes.min() <= least < sizes.max() else None
+
+
+def _finite(values: AnyArray) -> AnyArray:
+    """Zeros where a value is NaN or infinite."""
+    finite: AnyArray = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    return finite
+
+
+def _seen(image: AnyArray) -> AnyArray:
+    """What lies below; of zeros only, nilearn would make a masked value of its scale."""
+    finite = _finite(image)
+    return finite if finite.any() else np.ones_like(finite)
 
 
 def _volume(voxels: AnyArray, grid: Grid) -> Any:
