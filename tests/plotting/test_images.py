@@ -46,7 +46,10 @@ def test_blocks_rows_and_samples_are_named():
     )
     assert [text.get_text() for text in figure.texts] == ["Background (0)", "Target (1)"]
     assert figure.axes[0].get_ylabel() == "input"
-    assert [ax.get_title() for ax in figure.axes if ax.get_title()] == ["$a_1", "… a file 0017"]
+    assert [ax.get_title() for ax in figure.axes if ax.get_title()] == [
+        "$a_1",
+        "a very long name\nof a file 0017",
+    ]
     figure.canvas.draw()  # a $ is no formula
 
 

@@ -31,7 +31,8 @@ def test_people_are_drawn_by_group_with_one_scale_for_all():
     figure = map_people(images, images / 2, added, np.array([1, 0, 1]), ["hc", "scz"], ["a", "b", "c$"])
     assert [text.get_text() for text in figure.texts] == ["Background (hc)", "Target (scz)"]
     rows = [figure.axes[i : i + 3] for i in (0, 3, 6)]
-    assert [row[0].get_ylabel() for row in rows] == ["b", "a", "c$"]
+    assert [row[0].get_title() for row in rows] == ["b", "a", "c$"]
+    assert figure.axes[0].get_ylabel() == "input"
     np.testing.assert_allclose(shown(rows[0][1]), images[1, 0] / 2)
     np.testing.assert_allclose(shown(rows[2][2]), added[2, 0])
     assert {row[2].images[0].get_clim() for row in rows} == {(-np.abs(added).max(), np.abs(added).max())}

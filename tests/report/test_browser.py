@@ -10,6 +10,7 @@ from PIL import Image
 
 from sepvae.report import write_comparison, write_report
 
+DRAWN = "!document.getElementById('plotly') || document.documentElement.matches('.interactive')"
 HINT = "willReadFrequently"  # what Chromium says of the speed of nilearn's canvas
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -42,6 +43,8 @@ def visit(browser):
         page.on("pageerror", lambda error: trouble.append(str(error)))
         page.on("request", lambda request: requests.append(request.url))
         page.goto(path.as_uri())
+        if how.get("java_script_enabled", True):
+            page.wait_for_function(DRAWN)
         return page
 
     yield open_page
@@ -65,6 +68,17 @@ def data_of(page):
 
 def fits(page):
     return page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize("images", [True, False])
+def test_scores_fit_a_phone_without_scrolling_and_so_does_all_that_can_be_unfolded(run, visit, images):
+    page = visit(write_report(run, images=images), 400)
+    page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
+    assert fits(page)
+    cut = "e => e.scrollWidth > e.clientWidth"
+    tables = page.locator(".scroll:has(> .scores)")
+    assert tables.count() == 3
+    assert [tables.nth(i).evaluate(cut) for i in range(3)] == [False] * 3
 
 
 @pytest.mark.parametrize("width", [1280, 400])

@@ -1,5 +1,7 @@
 import base64
+import gzip
 import hashlib
+import io
 import json
 import re
 import shutil
@@ -7,11 +9,16 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from sepvae.errors import RunFolderError
+from sepvae.plotting.palette import BACKGROUND, TARGET
 from sepvae.report import write_report
+
+from .conftest import FIGURES
 
 EVIL = ("<script>alert(1)</script>", "</script>", '"><img src=x onerror=alert(1)>', "\u2028&amp;")
 
@@ -104,16 +111,65 @@ def test_correlations_are_marked_by_their_adjusted_p(run):
 def test_findings_come_errors_first_with_examples(run):
     text = text_of(run)
     assert text.index("error 2 images are in both splits. For example test-3") < text.index("note All images")
-    assert "The check of the data found 1 error" in text[: text.index("Samples split")]
+    assert "The check of the data found 1 error" in text[: text.index("Scores question")]
 
 
-def test_figures_are_inside_the_page_label_first(run):
+def shades_of(uris):
+    """The grey of each figure."""
+    images = [Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) for uri in uris]
+    return [np.asarray(image)[0, 0, 0] for image in images]
+
+
+def shades(*names):
+    return [10 * FIGURES.index(name) for name in names]
+
+
+def test_figures_are_inside_the_page_the_picture_first_and_curves_last(run):
     sources = [value for _, name, value in attributes_of(without_scripts(page_of(run))) if name == "src"]
-    images = [base64.b64decode(source.removeprefix("data:image/png;base64,")) for source in sources]
-    of_samples = ("reconstructions", "traversals", "swaps")
-    maps = ("map_group", "map_regions", "map_people")
-    order = ("learning_curves", *of_samples, *maps, "codes_label", "codes_age")
-    assert images == [(run / "figures" / f"{name}.png").read_bytes() for name in order]
+    order = ["map_people", "codes_label", "codes_age", "map_group", "map_regions"]
+    order += ["reconstructions", "traversals", "swaps", "learning_curves"]
+    found, wanted = shades_of(sources), shades(*order)
+    assert (found[0], found[-1], sorted(found)) == (wanted[0], wanted[-1], sorted(wanted))
+
+
+def test_the_verdict_comes_first_and_curves_far_below(run):
+    page = without_scripts(page_of(run))
+    order = ["reading", "summary", "warnings", "picture", "scores", "codes", "removal", "training", "run"]
+    assert sorted(order, key=lambda name: page.index(f'id="{name}"')) == order
+    assert "<details open" not in page
+
+
+@pytest.mark.parametrize(
+    ("shape", "one", "never"),
+    [
+        ((6, 5), "rows", "image|pixel|voxel|volume"),
+        ((6, 1, 4, 4, 4), "volumes", "image|pixel"),
+        ((6, 1, 8, 8), "images", "voxel|volume"),
+    ],
+)
+@pytest.mark.parametrize("images", [True, False])
+def test_samples_have_their_own_name_on_each_kind_of_page(run, shape, one, never, images):
+    """Settings and findings are words of the user and of check."""
+    for figure in ("reconstructions", "traversals", "swaps", "map_people"):
+        if one == "rows":
+            (run / "figures" / f"{figure}.png").unlink()
+    inputs = np.random.default_rng(0).random(shape)
+    np.savez(run / "examples.npz", inputs=inputs, full=inputs * 0.9)
+    (run / "check.json").unlink()
+    (run / "recipe.yaml").write_text("method: SepVAE\ndata: {reader: table, name: data}\n")
+    text = text_of(run, images=images)
+    assert f"decoded test {one}" in text
+    assert re.findall(never, text, re.IGNORECASE) == []
+
+
+def test_p_values_are_not_in_every_line(run):
+    text = text_of(run)
+    assert text.count("The p-value of each score") == 1
+    assert "p = 0.0" not in text
+
+
+def test_a_page_without_large_figures_leaves_them_room_below_4_mb(run):
+    assert write_report(run).stat().st_size < 2_300_000
 
 
 def test_the_files_that_hold_figures_and_numbers_are_named(run):
@@ -134,10 +190,11 @@ def test_nothing_is_loaded_from_elsewhere_and_only_known_scripts_run(run):
     assert "url(" not in style
     assert "@import" not in style
     (policy,) = [v for t, n, v in attributes if t == "meta" and n == "content" and "default-src" in v]
-    scripts, _ = scripts_of(page)
+    (own,), _ = scripts_of(page)
+    library = re.search(r'<script type="application/gzip" id="plotly">(.*?)</script>', page)[1]
+    scripts = [own, gzip.decompress(base64.b64decode(library)).decode()]
     hashes = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts]
     allowed = " ".join(f"'sha256-{value}'" for value in hashes)
-    assert len(scripts) == 2
     assert policy == (
         f"default-src 'none'; script-src {allowed}; img-src data:; style-src 'unsafe-inline'; "
         "base-uri 'none'; form-action 'none'"
@@ -216,7 +273,7 @@ def test_a_recipe_alone_is_enough(run):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     text = text_of(run)
     assert "This run has not been scored" in text
-    assert text.count("Nothing to show here") == 12
+    assert text.count("Nothing to show here") == 9
 
 
 def test_without_images_no_sample_can_be_told(run):
@@ -232,15 +289,13 @@ def test_without_images_no_sample_can_be_told(run):
     names = [*codes["id"], *codes["group"]]
     assert [name for name in names if name in said] == []
     assert all(name in kept for name in codes["id"][codes["split"] == "test"])
-    encoded = re.findall(r"data:image/[a-z]+;base64,([^\"]+)", said)
+    encoded = re.findall(r"data:image/[a-z]+;base64,[^\"]+", said)
     allowed = ("learning_curves", "map_group", "map_regions", "codes_label", "codes_age")
-    assert [base64.b64decode(uri) for uri in encoded] == [
-        (run / "figures" / f"{name}.png").read_bytes() for name in allowed
-    ]
+    assert sorted(shades_of(encoded)) == sorted(shades(*allowed))
     assert (data["ids"], data["groups"], data["thumbnails"]) == (None, None, None)
     assert [column["name"] for column in data["columns"]] == ["label", "age"]
-    assert text_of(run, images=False).count("made without images") == 4
-    assert "Made without images" in text_of(run, images=False)
+    assert text_of(run, images=False).count("made without") == 3
+    assert "Made without single samples" in text_of(run, images=False)
 
 
 def test_groups_in_two_splits_are_pointed_out(run):
@@ -297,3 +352,9 @@ def test_a_whole_page_is_made_without_torch(run):
         f"write_report(Path({str(run)!r})); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_colours_of_the_page_are_those_of_figures(run):
+    page = page_of(run)
+    assert f"--common: {BACKGROUND}; --salient: {TARGET};" in page
+    assert re.search(r'<svg class="bar salient"', page)

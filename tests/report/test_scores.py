@@ -1,7 +1,16 @@
 import pandas as pd
 import pytest
 
-from sepvae.report.scores import AT_CHANCE, BELOW_CHANCE, sections, verdict
+from sepvae.report.scores import (
+    AT_CHANCE,
+    BELOW_CHANCE,
+    flags,
+    main_scores,
+    number,
+    p_values,
+    sections,
+    verdict,
+)
 from sepvae.report.summary import summary
 
 
@@ -53,29 +62,66 @@ def test_verdict(metric, low, high, p, expected):
     assert verdict({"metric": metric, "low": low, "high": high, "chance": 0.5, "p_value": p}) == expected
 
 
-def test_the_summary_speaks_of_what_only_targets_have_and_of_the_leak(scores):
-    text = " ".join(summary(scores))
-    assert (
-        "subtype among target samples, a linear probe gets balanced accuracy 0.83 (95 % interval 0.76" in text
-    )
-    assert "0.53 (95 % interval 0.45 to 0.61), not to be told from chance, from the common space" in text
-    assert "questions" not in text  # age is asked of all samples
-    assert "AUC of 0.91" in text
-    assert "leaks" in text
+def test_the_verdict_is_made_of_scores_and_the_rule_of_chance(scores):
+    assert summary(scores) == [
+        "subtype reads at 0.83 from the salient code and 0.53 from the common code (balanced accuracy, "
+        "chance 0.50): the salient space holds it, and the common space is not shown to.",
+        "Background or target reads at 0.91 from the salient code and 0.64 from the common code (AUC, "
+        "chance 0.50): the salient space holds it, and part of it leaks into the common space.",
+    ]
 
 
-def test_the_summary_says_when_it_chose_and_when_the_salient_space_is_not_ahead(scores):
+KNOWN, NOT_KNOWN = (0.7, 0.8), (0.4, 0.6)
+
+
+@pytest.mark.parametrize(
+    ("salient", "common", "said"),
+    [
+        (NOT_KNOWN, NOT_KNOWN, "neither space is shown to hold it"),
+        (NOT_KNOWN, KNOWN, "the common space holds it, and the salient space is not shown to"),
+        (KNOWN, (0.75, 0.85), "both spaces hold it, and neither is clearly ahead"),
+        (KNOWN, (0.85, 0.95), "the common space holds more of it than the salient space"),
+        ((0.85, 0.95), KNOWN, "the salient space holds it, and part of it leaks into the common space"),
+        ((0.2, 0.4), (0.2, 0.4), "neither space is shown to hold it"),
+        ((float("nan"), float("nan")), KNOWN, "without intervals this says nothing of either space"),
+    ],
+)
+def test_each_verdict(scores, salient, common, said):
+    label = scores[(scores["attribute"] == "label") & (scores["space"] != "both")]
+    low, high = zip(salient, common, strict=True)
+    (sentence,) = summary(label.assign(low=low, high=high))
+    assert sentence.endswith(f": {said}.")
+
+
+def test_the_summary_says_when_it_chose_and_calls_nothing_a_leak_that_all_samples_have(scores):
     more = scores[scores["attribute"] == "subtype"].assign(attribute="severity", score=0.5)
     assert "Of 2 questions about what only targets have" in " ".join(summary(pd.concat([scores, more])))
-    age = scores[scores["attribute"] == "age"].assign(space=["salient", "common", "salient"])
-    age = pd.concat([age, age[age["metric"] == "r2"].assign(space="common", score=0.9)])
-    assert "not ahead" in " ".join(summary(age))
+    age = scores[scores["metric"] == "r2"].assign(low=0.8, high=0.9, score=0.85, p_value=0.01)
+    age = pd.concat([age, age.assign(space="common", low=0.2, high=0.4)])
+    assert summary(age)[0].endswith("the salient space holds it, and the common space part of it.")
 
 
-def test_no_leak_is_claimed_without_an_interval(scores):
-    text = " ".join(summary(scores.assign(low=float("nan"), high=float("nan"), p_value=float("nan"))))
-    assert "0.64 from the common space" in text
-    assert "leak" not in text
+def test_one_row_speaks_for_each_question(scores):
+    found = main_scores(sections(scores))
+    assert [(part.title, [row.metric for row in part.rows]) for part in found] == [
+        ("background or target among all samples", ["auc"]),
+        ("age among all samples", ["r2"]),
+        ("subtype among target samples", ["balanced_accuracy"]),
+    ]
+
+
+def test_marks_are_explained_only_where_they_occur(scores):
+    assert [mark for mark, _ in flags(sections(scores))] == [AT_CHANCE]
+    assert flags(sections(scores[scores["p_value"] < 0.02].query("low > 0.55"))) == []
+
+
+def test_a_score_far_below_chance_is_short():
+    assert number(-3.16479918993e31, "r2") == "-3.16e+31"
+
+
+def test_p_values_are_told_once(scores):
+    assert p_values(scores).startswith("The p-value of each score without a mark is 0.02 at most;")
+    assert p_values(scores.assign(p_value=float("nan"))) == ""
 
 
 def test_nothing_probed_is_nothing_said(scores):

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from sepvae.batch import AnyArray
 from sepvae.codes import Space, code_columns
 from sepvae.errors import DataError
-from sepvae.plotting.palette import CATEGORIES, MISSING, NEUTRAL, OTHERS
+from sepvae.plotting.palette import AMOUNTS, CATEGORIES, COMMON, MISSING, NEUTRAL, OTHERS, SALIENT
 from sepvae.plotting.words import shortened
 
 # With more categories than colours the colours come again with the next marker; the rarest share the last.
@@ -83,7 +83,10 @@ def _space(ax: Axes, table: pd.DataFrame, space: Space) -> tuple[Axes, AnyArray]
         raise DataError(f"the table has no {space} codes: columns {space}0, {space}1, .. are wanted")
     if not np.isfinite(codes).all():
         raise DataError(f"some {space} codes are not finite numbers")
-    ax.set_title(f"{space.capitalize()} space ({dim} dimension{'s' * (dim > 1)})", fontsize=11, loc="left")
+    title = ax.set_title(
+        f"{space.capitalize()} space ({dim} dimension{'s' * (dim > 1)})", fontsize=11, loc="left"
+    )
+    title.set_color(COMMON if space == "common" else SALIENT)
     ax.tick_params(labelsize=8, color="0.7", labelcolor="0.4")
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color("0.7")
@@ -124,7 +127,7 @@ def _draw_continuous(
     known = np.isfinite(values)
     for ax, points in spaces:
         _scatter(ax, points[~known], s=_size(len(table)), color=MISSING)
-        drawn = _scatter(ax, points[known], s=_size(len(table)), c=values[known], cmap="viridis")
+        drawn = _scatter(ax, points[known], s=_size(len(table)), c=values[known], cmap=AMOUNTS)
     bar = figure.colorbar(drawn, ax=[ax for ax, _ in spaces], fraction=0.03, pad=0.02)
     bar.set_label(shortened(color), parse_math=False)
     bar.outline.set_visible(False)

@@ -36,7 +36,7 @@ from sepvae.plotting.images import (
     _signed,
     _title_of,
 )
-from sepvae.plotting.palette import MISSING, NEUTRAL, OTHERS
+from sepvae.plotting.palette import AMOUNTS, MISSING, NEUTRAL, OTHERS
 from sepvae.plotting.words import any_letters, shortened
 
 COLUMNS = 4  # contenders beside each other
@@ -254,7 +254,7 @@ def _draw_continuous(
         of_panel = numbers.loc[[name]].to_numpy()
         known = np.isfinite(of_panel)
         _draw_unknown(ax, points[~known], _size(len(points)))
-        drawn = _scatter(ax, points[known], s=_size(len(points)), c=of_panel[known], cmap="viridis", **limits)
+        drawn = _scatter(ax, points[known], s=_size(len(points)), c=of_panel[known], cmap=AMOUNTS, **limits)
     bar = figure.colorbar(drawn, ax=[ax for ax, _ in panels.values()], fraction=0.03, pad=0.02)
     bar.set_label(shortened(color), parse_math=False)
     bar.outline.set_visible(False)

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sepvae.errors import DataError
-from sepvae.plotting.palette import NEUTRAL
+from sepvae.plotting.palette import DIFFERENCES, NEUTRAL
 from sepvae.plotting.words import shortened
 
 SYMBOLS = {"spearman": "\N{GREEK SMALL LETTER RHO}", "eta": "\N{GREEK SMALL LETTER ETA}"}
@@ -56,7 +56,7 @@ def correlation_map(correlations: pd.DataFrame) -> Figure:
     size = (CELL * len(axes) + 3.4, CELL * 0.72 * len(rows) + 1.1)
     figure = Figure(figsize=size, layout="constrained")
     ax = figure.subplots()
-    image = ax.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
+    image = ax.imshow(values, cmap=DIFFERENCES, vmin=-1, vmax=1, aspect="auto")
     for (i, j), value in np.ndenumerate(values):
         marked = bool(p_values[i, j] <= MAX_P)
         ax.text(

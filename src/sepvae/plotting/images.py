@@ -1,6 +1,7 @@
 """Pictures of what the two spaces hold: reconstructions, traversals of the salient space, and swaps."""
 
 from collections.abc import Iterable, Sequence
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from matplotlib.lines import Line2D
 from sepvae.batch import AnyArray
 from sepvae.checks import order_labels
 from sepvae.errors import DataError
-from sepvae.plotting.palette import BACKGROUND, NEUTRAL, TARGET
-from sepvae.plotting.words import printable, shortened
+from sepvae.plotting.palette import BACKGROUND, DIFFERENCES, NEUTRAL, TARGET
+from sepvae.plotting.words import shortened
 
 ROWS = ("input", "full\nreconstruction", "common only\n(s = 0)", "full minus\ncommon only")
 GROUPS = (("Background", BACKGROUND), ("Target", TARGET))
@@ -30,6 +31,7 @@ GREY_LEVEL = 1 / 255
 # the rule below its title.
 CELL, GAP, BLOCK_GAP = 0.85, 0.04, 0.22
 LEFT, RIGHT, TOP, MARGIN, RULE = 1.05, 0.75, 0.44, 0.1, 0.25
+LINE, NAME, LINE_HEIGHT = 17, 68, 0.1  # characters of a line and of a name; inches
 
 
 def reconstruction_grid(
@@ -85,29 +87,67 @@ def reconstruction_grid(
     _check_shapes(inputs, full, common_only, labels)
     classes, order = order_labels(labels, background)
     blocks = [np.flatnonzero(labels == label)[:max_per_label] for label in classes[order]]
-    names = [""] * len(inputs) if ids is None else _names(ids)
-    height = _cell_height(inputs)
-    rows = [TOP + row * (height + GAP) for row in range(len(ROWS))]
-    columns = sum(len(block) for block in blocks)
-    width = LEFT + columns * (CELL + GAP) + BLOCK_GAP + RIGHT
-    figure = Figure(figsize=(width, rows[-1] + height + MARGIN))
     difference = _signed(full) - _signed(common_only)
     limit = _limit(difference[np.concatenate(blocks)])
+    return sample_columns((inputs, full, common_only), difference, limit, blocks, classes[order], ids, ROWS)
 
+
+def sample_columns(
+    images: Sequence[AnyArray],
+    difference: AnyArray,
+    limit: float,
+    blocks: Sequence[AnyArray],
+    labels: Sequence[Any] | AnyArray,
+    ids: Names,
+    rows: Sequence[str],
+) -> Figure:
+    """
+    Draw one column for each sample: its images, and below them a difference on one scale for all.
+
+    Parameters
+    ----------
+    images : sequence of ndarray of shape (n, channels, h, w)
+        One for each row but the last, in [0, 1].
+    difference : ndarray of shape (n, h, w)
+        The last row: more is red, less is blue.
+    limit : float
+        Where the symmetric scale of the last row ends.
+    blocks : sequence of two ndarray
+        Which samples to draw, of the background and of the target; one may be empty.
+    labels : sequence of two
+        What the background and the target are called.
+    ids : sequence of n names or None
+        What to write above each sample.
+    rows : sequence of str
+        What to write beside the rows.
+
+    Returns
+    -------
+    Figure
+        The figure, not attached to any window.
+    """
+    shown = np.concatenate([*blocks])
+    names = _names([""] * len(difference) if ids is None else ids)
+    height, top = _cell_height(images[0]), _top(names[i] for i in shown)
+    levels = [top + row * (height + GAP) for row in range(len(rows))]
+    width = LEFT + len(shown) * (CELL + GAP) + BLOCK_GAP + RIGHT
+    figure = Figure(figsize=(width, levels[-1] + height + MARGIN))
     x = LEFT
-    for (group, colour), label, block in zip(GROUPS, classes[order], blocks, strict=True):
+    for (group, colour), label, block in zip(GROUPS, labels, blocks, strict=True):
+        if not len(block):
+            continue
         _block_title(figure, _title_of(group, label), colour, x, RULE, len(block))
         for sample in block:
-            axes = [_cell(figure, x, y, height) for y in rows]
-            for ax, images in zip(axes, (inputs, full, common_only), strict=False):
-                _show(ax, images[sample])
-            _show_difference(axes[3], difference[sample], limit)
+            axes = [_cell(figure, x, y, height) for y in levels]
+            for ax, of_row in zip(axes, images, strict=False):
+                _show(ax, of_row[sample])
+            _show_difference(axes[-1], difference[sample], limit)
             _name_column(axes[0], names[sample])
             x += CELL + GAP
         x += BLOCK_GAP
-    for ax, name in zip(figure.axes, ROWS, strict=False):
+    for ax, name in zip(figure.axes, rows, strict=False):
         _name_row(ax, name)
-    _colour_bar(figure, figure.axes[3].images[0], width - RIGHT + 0.06, rows[-1], height)
+    _colour_bar(figure, axes[-1].images[0], width - RIGHT + 0.06, levels[-1], height)
     return figure
 
 
@@ -217,8 +257,8 @@ def swap_grid(swaps: AnyArray, ids: Names = None) -> Figure:
     if swaps.ndim != 5 or swaps.shape[1] != len(SWAP_ROWS):
         raise DataError(f"swaps: wanted shape (k, 4, channels, h, w), got {swaps.shape}")
     names = [""] * len(swaps) if ids is None else [f"a {a}\nb {b}" for a, b in map(_names, ids)]
-    height = _cell_height(swaps)
-    rows = [TOP + row * (height + GAP) for row in range(len(SWAP_ROWS))]
+    height, top = _cell_height(swaps), _top(names) - RULE
+    rows = [top + row * (height + GAP) for row in range(len(SWAP_ROWS))]
     columns = [LEFT + column * (CELL + GAP) for column in range(len(swaps))]
     figure = Figure(figsize=(columns[-1] + CELL + MARGIN, rows[-1] + height + MARGIN))
     for x, pair, name in zip(columns, swaps, names, strict=True):
@@ -242,7 +282,14 @@ def _check_shapes(inputs: AnyArray, full: AnyArray, common_only: AnyArray, label
 
 
 def _names(ids: Iterable[Any]) -> list[str]:
-    return [_end_of(printable(name)) for name in ids]
+    """Names in lines as wide as a cell; only of very long ones the middle is left out."""
+    return ["\n".join(wrap(shortened(name, NAME), LINE)) for name in ids]
+
+
+def _top(names: Iterable[str]) -> float:
+    """Inches from the top of a block to its images: room for its title and the longest name."""
+    lines = max((name.count("\n") + 1 for name in names), default=1)
+    return max(TOP, RULE + 0.07 + LINE_HEIGHT * lines)
 
 
 def _step_name(step: float) -> str:
@@ -256,11 +303,6 @@ def _title_of(group: str, label: Any) -> str:
 def _limit(difference: AnyArray) -> float:
     """Where the scale of differences ends: a grey level at least, so that a flat model stays white."""
     return max(float(np.abs(difference).max()), GREY_LEVEL)
-
-
-def _end_of(name: str, length: int = 13) -> str:
-    """The end of a long name, where names of files differ."""
-    return name if len(name) <= length else "…" + name[1 - length :]
 
 
 def _cell_height(images: AnyArray) -> float:
@@ -291,7 +333,7 @@ def _signed(images: AnyArray) -> AnyArray:
 
 def _show_difference(ax: Axes, difference: AnyArray, limit: float) -> None:
     """Draw what is more (red) and less (blue), from -limit to +limit."""
-    ax.imshow(difference, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    ax.imshow(difference, cmap=DIFFERENCES, vmin=-limit, vmax=limit)
 
 
 def _block_title(figure: Figure, title: str, colour: str, x: float, y: float, columns: int) -> None:

@@ -1,6 +1,7 @@
 """Figures of what the salient part adds: single people, groups of images, and regions of a table."""
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -11,30 +12,21 @@ from sepvae.batch import AnyArray
 from sepvae.errors import DataError
 from sepvae.plotting.images import (
     CELL,
-    GAP,
     GROUPS,
     MARGIN,
     RIGHT,
-    _block_title,
-    _cell,
-    _cell_height,
     _colour_bar,
-    _name_column,
-    _name_row,
-    _names,
-    _show,
     _show_difference,
     _signed,
     _title_of,
+    sample_columns,
 )
-from sepvae.plotting.palette import NEUTRAL
+from sepvae.plotting.palette import LESS, MORE, NEUTRAL
 from sepvae.plotting.words import shortened
 
-COLUMNS = ("image", "without its\nsalient part", "what the salient\npart adds")
-MORE, LESS = "#B2182B", "#2166AC"  # as in maps; not the colours of groups
+PARTS = ("input", "without its\nsalient part", "what the salient\npart adds")
 SIDE = 1.6  # of one image in a figure of groups, in units of a cell
-# Inches: left of images; from the top of a block to its rule, from there to its images; above a large map.
-LEFT, RULE, HEAD, TITLE = 1.0, 0.36, 0.34, 0.45
+TITLE, TITLE_LENGTH = 0.45, 22  # inches above a large map, and characters of a line there
 BAR, NAMES = 0.24, 2.6  # inches of a region's row and of its name
 
 
@@ -49,8 +41,8 @@ def map_people(
     """
     Draw some people: their image, the image without its salient part, and what that part adds.
 
-    One row is one person, the background above the target. What is added is red and what is taken away blue,
-    on one symmetric scale for all.
+    One column is one person, the background on the left and the target on the right. What is added is red and
+    what is taken away blue, on one symmetric scale for all.
 
     Parameters
     ----------
@@ -95,27 +87,9 @@ def map_people(
             f"got {images.shape}, {without.shape}, {added.shape} and {y.shape}"
         )
     blocks = [np.flatnonzero(y == group) for group in (0, 1)]
-    height, signed = _cell_height(images), _signed(added)
-    total = sum(RULE + HEAD + len(block) * (height + GAP) for block in blocks if len(block))
-    width = LEFT + len(COLUMNS) * (CELL + GAP) + RIGHT
-    figure = Figure(figsize=(width, total + MARGIN))
-    limit, names, top = limit_of(signed), _names(ids), 0.0
-    for (group, colour), label, block in zip(GROUPS, labels, blocks, strict=True):
-        if not len(block):
-            continue
-        _block_title(figure, _title_of(group, label), colour, LEFT, top + RULE, len(COLUMNS))
-        top += RULE + HEAD
-        for person in block:
-            axes = [_cell(figure, LEFT + i * (CELL + GAP), top, height) for i in range(len(COLUMNS))]
-            _show(axes[0], images[person])
-            _show(axes[1], without[person])
-            _show_difference(axes[2], signed[person], limit)
-            _name_row(axes[0], names[person])
-            for ax, name in zip(axes, COLUMNS, strict=True):
-                _name_column(ax, name if person == block[0] else "")
-            top += height + GAP
-    _colour_bar(figure, axes[2].images[0], width - RIGHT + 0.06, top - height - GAP, height)
-    return figure
+    signed = _signed(added)
+    limit = limit_of(signed)
+    return sample_columns((images, without), signed, limit, blocks, labels, ids, PARTS)
 
 
 def map_groups(means: Sequence[AnyArray], d: AnyArray | None, labels: Sequence[Any]) -> Figure:
@@ -141,11 +115,11 @@ def map_groups(means: Sequence[AnyArray], d: AnyArray | None, labels: Sequence[A
     >>> import numpy as np
     >>> figure = map_groups([np.zeros((1, 8, 8)), np.ones((1, 8, 8))], None, ["well", "ill"])
     >>> [text.get_text() for text in figure.texts]
-    ['Mean, background (well)', 'Mean, target (ill)']
+    ['Mean, background\\n(well)', 'Mean, target (ill)']
     """
     limit = limit_of(np.stack([_signed(mean) for mean in means]))
     panels = [
-        (f"Mean, {_title_of(group.lower(), label)}", colour, _signed(mean), limit)
+        (fill(f"Mean, {_title_of(group.lower(), label)}", TITLE_LENGTH), colour, _signed(mean), limit)
         for (group, colour), label, mean in zip(GROUPS, labels, means, strict=True)
     ]
     if d is not None:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from sepvae.batch import AnyArray
 from sepvae.grid import Grid
-from sepvae.plotting.palette import BACKGROUND, NEUTRAL, TARGET
+from sepvae.plotting.palette import BACKGROUND, DIFFERENCES, NEUTRAL, TARGET
 from sepvae.plotting.words import shortened
 
 CUTS = 7
@@ -120,7 +120,7 @@ def map_viewer(values: AnyArray, image: AnyArray, grid: Grid, *, most: int = SIZ
             cut_coords=point,
             vmax=limit,
             threshold=_least(volumes[0].get_fdata(), limit / 5),
-            cmap="RdBu_r",
+            cmap=DIFFERENCES,
             symmetric_cmap=True,
             black_bg=False,
             dim=0,
@@ -157,7 +157,7 @@ def _draw_slices(
         cut_coords=levels,
         vmin=-limit,
         vmax=limit,
-        cmap="RdBu_r",
+        cmap=DIFFERENCES,
         transparency=_volume(opaque, grid) if np.ptp(opaque) else float(opaque.flat[0]),
         transparency_range=[0, 1],
         threshold=None,
@@ -171,7 +171,7 @@ def _draw_slices(
 def _colour_bar(figure: Figure, box: tuple[float, float, float, float], limit: float) -> None:
     """The scale of one row, to its right."""
     place = (box[2] + 0.08 / WIDTH, box[1] + 0.15 * box[3], 0.1 / WIDTH, 0.7 * box[3])
-    colours = ScalarMappable(Normalize(-limit, limit), "RdBu_r")
+    colours = ScalarMappable(Normalize(-limit, limit), DIFFERENCES)
     bar = figure.colorbar(colours, cax=figure.add_axes(place), ticks=[-limit, 0, limit])
     bar.ax.set_yticklabels([f"-{limit:.2g}", "0", f"+{limit:.2g}"], fontsize=8)
     bar.ax.tick_params(length=2)

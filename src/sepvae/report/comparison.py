@@ -185,4 +185,4 @@ def _compared(name: str, metric: str, rows: "pd.DataFrame", n_runs: int) -> Comp
     places = [(run, space) for run in range(n_runs) for space in SPACES]
     cells = [cell(by_place[place], low, high) if place in by_place else None for place in places]
     chances = dict.fromkeys(number(c, metric) for c in rows["chance"] if not math.isnan(c))
-    return ComparedRow(name, NOTES.get(metric, ""), cells, " or ".join(chances))
+    return ComparedRow(name, NOTES.get(metric, "").format(value="value"), cells, " or ".join(chances))

@@ -13,6 +13,32 @@ if TYPE_CHECKING:
 NOT_A_SETTING = ("command",)  # it has a place of its own
 
 
+WORDS = {  # one sample, several, and one number of a sample, by the number of axes of an array of samples
+    2: {"one": "row", "many": "rows", "value": "feature"},
+    4: {"one": "image", "many": "images", "value": "pixel"},
+    5: {"one": "volume", "many": "volumes", "value": "voxel"},
+}
+SAMPLES = {"one": "sample", "many": "samples", "value": "value"}
+
+
+def words(contents: Contents) -> dict[str, str]:
+    """
+    Say what the samples of a run are called: images, volumes, or rows of a table.
+
+    Parameters
+    ----------
+    contents : Contents
+        The run folder.
+
+    Returns
+    -------
+    dict of str to str
+        Of one, of many, and of one of its values.
+    """
+    known = contents.examples
+    return SAMPLES if known is None else WORDS.get(known["inputs"].ndim, SAMPLES)
+
+
 def title(recipe: dict[str, Any]) -> str:
     """
     Name a run by its method and data.

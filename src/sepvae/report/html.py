@@ -1,6 +1,7 @@
 """Turn what a page shows into one HTML file that nothing from data can break out of."""
 
 import base64
+import gzip
 import hashlib
 import json
 import re
@@ -34,7 +35,7 @@ def render(
     scripts : list of str or None, default=None
         Scripts of the page. No other ones run, for the page's policy names these by their hash.
     inner_scripts : list of str or None, default=None
-        Scripts of frames within the page, for which its policy holds too.
+        Other scripts that its policy allows: those of frames within the page, and packed ones.
 
     Returns
     -------
@@ -43,6 +44,8 @@ def render(
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
+
+    from sepvae.plotting import palette
 
     environment = Environment(
         loader=PackageLoader("sepvae.report", ""),
@@ -56,6 +59,7 @@ def render(
     return environment.get_template(template).render(
         contents,
         scripts=[Markup(script) for script in scripts],  # noqa: S704 - ours and plotly's, no data in them
+        palette=palette,
         policy=_policy([*scripts, *(inner_scripts or [])]),
     )
 
@@ -116,18 +120,35 @@ def as_json(value: Any) -> Any:
     return Markup(text)  # noqa: S704 - escaped above
 
 
-def scatter_scripts() -> list[str]:
+def scatter_scripts() -> tuple[str, str]:
     """
     Read the scripts of the interactive scatter: plotly, then ours.
 
     Returns
     -------
-    list of str
+    library, own : str
         Their text.
     """
     from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
-    return [get_plotlyjs(), files("sepvae.report").joinpath("scatter.js").read_text("utf-8")]
+    return get_plotlyjs(), files("sepvae.report").joinpath("scatter.js").read_text("utf-8")
+
+
+def packed(script: str) -> str:
+    """
+    Compress a script, so that a page that holds it is small; another script of the page unpacks it.
+
+    Parameters
+    ----------
+    script : str
+        Its text.
+
+    Returns
+    -------
+    str
+        Base64 of gzip; the same for the same text.
+    """
+    return base64.b64encode(gzip.compress(script.encode(), mtime=0)).decode()
 
 
 def _seen(value: Any) -> Any:

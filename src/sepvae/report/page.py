@@ -4,14 +4,42 @@ from pathlib import Path
 from typing import Any
 
 from sepvae.report.contents import Contents, Picture, read_contents
-from sepvae.report.facts import command, facts, has_epochs, samples, settings_by_part, title
-from sepvae.report.html import as_json, render, scatter_scripts, write_page
+from sepvae.report.facts import command, facts, has_epochs, samples, settings_by_part, title, words
+from sepvae.report.html import as_json, packed, render, scatter_scripts, write_page
 from sepvae.report.scatter import scatter_data
-from sepvae.report.scores import SPACES, sections
+from sepvae.report.scores import SPACES, flags, main_scores, p_values, sections
 from sepvae.report.summary import summary
 from sepvae.report.tables import correlation_rows, removal_sections
 from sepvae.report.viewer import effect_viewer, scripts_within
 from sepvae.report.warnings import find_warnings
+
+# The picture below the verdict: what it shows, in words, and how to read it.
+PICTURES = {
+    "people": (
+        "Samples of both groups, the same without their salient part, and the difference",
+        "A few test samples of either group, spread over the test part and not chosen for their looks: the "
+        "sample, its reconstruction without the salient part, and what that part adds (red) or takes away "
+        "(blue), on one scale for all. Where the spaces are well separated the background stays near white.",
+    ),
+    "regions": (
+        "Features with the largest Cohen's d of what the salient part adds",
+        "The 20 features in which the groups differ most in what the salient part adds: the difference of "
+        "the two means in pooled standard deviations.",
+    ),
+    "group": (
+        "Mean of what the salient part adds in either group, and Cohen's d between them",
+        "The mean over the test samples of either group, on one scale, in the units of the input; and "
+        "Cohen's d, the difference of the two means in pooled standard deviations.",
+    ),
+    "reconstructions": (
+        "Inputs, reconstructions with and without the salient part, and the difference",
+        "The last row is what the salient part adds (red) or takes away (blue), on one scale for all.",
+    ),
+}
+MAP_FILES = {
+    "maps.csv": "How much is added to each: ",
+    "regions.csv": "All features, with the mean of either group: ",
+}
 
 
 def write_report(run: Path, out: Path | None = None, *, images: bool = True) -> Path:
@@ -44,10 +72,11 @@ def write_report(run: Path, out: Path | None = None, *, images: bool = True) -> 
     run = Path(run)
     contents = read_contents(run)
     scatter = scatter_data(contents, images=images)
-    scripts = scatter_scripts() if scatter else []
-    maps = _maps(contents, images=images)
-    shown = _shown(contents, scatter, images=images) | {"maps": maps}
-    page = render("page.html.j2", shown, scripts, scripts_within((maps or {}).get("viewer")))
+    library, own = scatter_scripts() if scatter else ("", "")
+    maps, picture = _maps(contents, images=images)
+    shown = _shown(contents, scatter, images=images) | {"maps": maps, "picture": picture}
+    inner = [*([library] if scatter else []), *scripts_within((maps or {}).get("viewer"))]
+    page = render("page.html.j2", shown | {"plotly": packed(library)}, [own] if scatter else [], inner)
     return write_page(run / "report.html" if out is None else Path(out), page)
 
 
@@ -55,11 +84,11 @@ def _shown(contents: Contents, scatter: dict[str, Any] | None, *, images: bool) 
     """All that the template shows; None for what is missing."""
     scores, removal, correlations = contents.scores, contents.removal, contents.correlations
     of_samples = ("reconstructions", "traversals", "swaps")
-    examples = contents.examples
+    called = words(contents)
+    found = None if scores is None else sections(scores, called["value"])
     return {
         "images": images,
-        # Volumes and tables have none of the pictures of samples.
-        "of_images": examples is None or examples["inputs"].ndim == 4,
+        "words": called,
         "title": title(contents.recipe),
         "facts": facts(contents),
         "summary": None if scores is None else summary(scores),
@@ -72,8 +101,11 @@ def _shown(contents: Contents, scatter: dict[str, Any] | None, *, images: bool) 
         "scatter_json": as_json(scatter) if scatter else None,
         "scatters": contents.scatters() if images else _without_names(contents.scatters(), scatter),
         "spaces": SPACES,
-        "sections": None if scores is None else sections(scores),
-        "removal": None if removal is None else removal_sections(removal),
+        "sections": found,
+        "main_scores": main_scores(found or []),
+        "flags": flags(found or []),
+        "p_values": "" if scores is None else p_values(scores),
+        "removal": None if removal is None else removal_sections(removal, called["many"]),
         "correlations": None if correlations is None else correlation_rows(correlations),
         "correlation_map": contents.figure("correlations"),
         "findings": contents.findings,
@@ -83,13 +115,24 @@ def _shown(contents: Contents, scatter: dict[str, Any] | None, *, images: bool) 
     }
 
 
-def _maps(contents: Contents, *, images: bool) -> dict[str, Any] | None:
-    """Figures and the viewer of maps; None where there are none."""
-    figures = {name: contents.figure(f"map_{name}") for name in ("group", "regions", "people")}
-    maps = {**figures, "viewer": effect_viewer(contents.path)}
-    if not any(maps.values()):
-        return None
-    return maps if images else maps | {"people": None}
+def _maps(
+    contents: Contents, *, images: bool
+) -> tuple[dict[str, Any] | None, tuple[Picture, str, str] | None]:
+    """Figures and the viewer of maps, None where there are none; and the picture below the verdict."""
+    figures = {name: contents.figure(f"map_{name}") for name in ("people", "regions", "group")}
+    if not images:
+        figures["people"] = None
+    viewer = effect_viewer(contents.path)
+    first, shown = next(((name, one) for name, one in figures.items() if one), (None, None))
+    picture = None
+    if first is not None and shown is not None:
+        picture = shown, *PICTURES[first]
+    elif images and (reconstructions := contents.figure("reconstructions")):
+        picture = reconstructions, *PICTURES["reconstructions"]
+    if viewer is None and first is None:
+        return None, picture
+    files = {name: about for name, about in MAP_FILES.items() if (contents.path / "maps" / name).is_file()}
+    return {**figures, "viewer": viewer, "first": first, "files": files}, picture
 
 
 def _without_names(pictures: list[Picture], scatter: dict[str, Any] | None) -> list[Picture]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ WORDS = {
 NOTES = {
     "mae": "lower is better",
     "variance_ratio": "of targets over background",
-    "reconstruction_error": "mean squared error of a pixel; lower is better",
+    "reconstruction_error": "mean squared error of a {value}; lower is better",
 }
 LOWER_IS_BETTER = ("mae", "reconstruction_error")
 FROM_0_TO_1 = ("accuracy", "balanced_accuracy", "auc")
@@ -30,6 +30,11 @@ BEST_IS_1 = (*FROM_0_TO_1, "r2")
 MAIN_METRICS = ("balanced_accuracy", "r2")  # the one that speaks for an attribute, categorical or continuous
 MAX_P = 0.05
 AT_CHANCE, BELOW_CHANCE = "≈ chance", "worse than chance"
+
+FLAGS = (
+    (AT_CHANCE, "cannot be told from chance: its interval includes chance, or p is above 0.05."),
+    (BELOW_CHANCE, "is worse than chance: its whole interval is."),
+)
 
 Score = dict[Any, Any]  # one row of scores.csv
 
@@ -40,7 +45,6 @@ class Cell:
 
     score: str
     interval: str
-    p_value: str
     verdict: str
     marks: dict[str, float]
 
@@ -49,6 +53,7 @@ class Cell:
 class Row:
     """One metric, with a cell for each space or None."""
 
+    metric: str
     name: str
     note: str
     chance: str
@@ -62,9 +67,10 @@ class Section:
     title: str
     note: str
     rows: list[Row]
+    attribute: str = ""
 
 
-def sections(scores: "pd.DataFrame") -> list[Section]:
+def sections(scores: "pd.DataFrame", value: str = "value") -> list[Section]:
     """
     Put the scores of the three spaces side by side.
 
@@ -72,6 +78,8 @@ def sections(scores: "pd.DataFrame") -> list[Section]:
     ----------
     scores : DataFrame
         As in `scores.csv`.
+    value : str, default="value"
+        What one number of a sample is: a pixel, a voxel, a feature.
 
     Returns
     -------
@@ -81,18 +89,62 @@ def sections(scores: "pd.DataFrame") -> list[Section]:
     probed = scores.dropna(subset=["attribute"])
     probed = probed.sort_values("attribute", key=lambda names: names != "label", kind="stable")
     found = [
-        Section(question(str(attribute), str(population)), _counts(rows), list(_rows(rows)))
+        Section(question(str(attribute), str(population)), _counts(rows), list(_rows(rows)), str(attribute))
         for (attribute, population), rows in probed.groupby(["attribute", "population"], sort=False)
     ]
     others = scores[scores["attribute"].isna()]
     if len(others):
         rows = [
-            Row(f"{row.name}, {population} samples", row.note, row.chance, row.cells)
+            Row(
+                row.metric,
+                f"{row.name}, {population} samples",
+                row.note.format(value=value),
+                row.chance,
+                row.cells,
+            )
             for (_, population), part in others.groupby(["metric", "population"], sort=False)
             for row in _rows(part)
         ]
         found.append(Section("Without a probe", "", rows))
     return found
+
+
+def main_metrics(attribute: str) -> tuple[str, ...]:
+    """
+    Name the metrics that speak for an attribute.
+
+    Parameters
+    ----------
+    attribute : str
+        As in `scores.csv`; nothing for what needs no probe.
+
+    Returns
+    -------
+    tuple of str
+        Of which a question has one.
+    """
+    return {"label": ("auc",), "": ()}.get(attribute, MAIN_METRICS)
+
+
+def main_scores(found: list[Section]) -> list[Section]:
+    """
+    Keep the one metric of each question that speaks for it.
+
+    Parameters
+    ----------
+    found : list of Section
+        All.
+
+    Returns
+    -------
+    list of Section
+        Those that a probe was asked for, with a row each.
+    """
+    kept = [
+        replace(part, rows=[row for row in part.rows if row.metric in main_metrics(part.attribute)])
+        for part in found
+    ]
+    return [part for part in kept if part.rows]
 
 
 def question(attribute: str, population: str) -> str:
@@ -141,9 +193,9 @@ def number(value: float, metric: str) -> str:
     """
     if math.isnan(value):
         return "-"
-    if metric in BEST_IS_1:
+    if metric in BEST_IS_1 and abs(value) < 100:
         return f"{value:z.2f}"
-    if metric == "active_units" or 1000 <= abs(value) < math.inf:
+    if metric == "active_units" or 1000 <= abs(value) < 1e6:
         return f"{value:.0f}"
     return f"{value:#.3g}".rstrip(".")
 
@@ -165,6 +217,47 @@ def words_of(metric: str) -> str:
     return WORDS.get(metric, metric.replace("_", " "))
 
 
+def flags(found: list[Section]) -> list[tuple[str, str]]:
+    """
+    Explain the marks of scores that occur, and no others.
+
+    Parameters
+    ----------
+    found : list of Section
+        What is shown.
+
+    Returns
+    -------
+    list of (str, str)
+        Mark and meaning.
+    """
+    cells = [one for part in found for row in part.rows for one in row.cells.values() if one]
+    seen = {one.verdict for one in cells}
+    return [(mark, meaning) for mark, meaning in FLAGS if mark in seen]
+
+
+def p_values(scores: "pd.DataFrame") -> str:
+    """
+    Say once how small the p-values are of all scores that are shown to be better than chance.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        As in `scores.csv`.
+
+    Returns
+    -------
+    str
+        A sentence; nothing where no attribute was shuffled.
+    """
+    known = scores.dropna(subset=["p_value"])
+    if known.empty:
+        return ""
+    told = known[[not verdict(row) for row in known.to_dict("records")]]
+    most = f" is {told['p_value'].max():.2g} at most" if len(told) else " is in the file"
+    return f"The p-value of each score without a mark{most}; scores.csv has them all."
+
+
 def _counts(rows: "pd.DataFrame") -> str:
     counts = {name: rows[name].max() for name in ("n_train", "n_test", "n_test_groups") if name in rows}
     if any(math.isnan(count) for count in counts.values()) or len(counts) < 3:
@@ -180,6 +273,7 @@ def _rows(part: "pd.DataFrame") -> Iterator[Row]:
         low, high = scale(str(metric), scores)
         chances = scores["chance"].dropna()
         yield Row(
+            str(metric),
             words_of(str(metric)),
             NOTES.get(str(metric), ""),
             number(float(chances.iloc[0]), str(metric)) if len(chances) else "",
@@ -231,11 +325,10 @@ def cell(row: Score, low: float, high: float) -> Cell:
     if high > low and not math.isnan(row["chance"]):
         places = {name: 100 * (row[name] - low) / (high - low) for name in ("score", "low", "high", "chance")}
         marks = {name: round(place, 1) for name, place in places.items() if math.isfinite(place)}
-    metric, p = row["metric"], row["p_value"]
+    metric = row["metric"]
     return Cell(
         number(row["score"], metric),
         "" if math.isnan(row["low"]) else f"{number(row['low'], metric)} to {number(row['high'], metric)}",
-        "" if math.isnan(p) else "p < 0.001" if p < 0.001 else f"p = {p:.3f}",
         verdict(row),
         marks,
     )

@@ -1,19 +1,9 @@
 """What the scores say, in a few sentences that claim no more than the numbers do."""
 
+import math
 from typing import TYPE_CHECKING
 
-from sepvae.report.scores import (
-    AT_CHANCE,
-    BELOW_CHANCE,
-    MAIN_METRICS,
-    WORDS,
-    Score,
-    is_known,
-    number,
-    question,
-    reading,
-    verdict,
-)
+from sepvae.report.scores import MAIN_METRICS, WORDS, Score, is_known, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,23 +36,40 @@ def _attribute(rows: list[Score]) -> list[str]:
     if not asked:
         return []
     salient, common = max(asked, key=lambda pair: _gain(pair[0]) - _gain(pair[1]))
-    sentences = [
-        f"Asked for {question(salient['attribute'], salient['population'])}, a linear probe gets "
-        f"{WORDS[salient['metric']]} {reading(salient)}{_doubt(salient)} from the salient space, and "
-        f"{reading(common)}{_doubt(common)} from the common space; "
-        f"chance is {number(common['chance'], common['metric'])}."
+    kind = " about what only targets have" if of_targets else ""
+    chosen = f"Of {len(asked)} questions{kind}, this is the one on which the salient space is farthest ahead."
+    return [
+        _sentence(str(salient["attribute"]), salient, common, leak=bool(of_targets)),
+        *[chosen] * (len(asked) > 1),
     ]
-    if len(asked) > 1:
-        kind = " about what only targets have" if of_targets else ""
-        sentences.append(
-            f"Of {len(asked)} questions{kind} this is the one on which the salient space is farthest ahead, "
-            "and such a choice flatters."
-        )
-    if _gain(salient) <= _gain(common):
-        sentences.append("So the salient space is not ahead of the common one.")
-    if of_targets and is_known(common):
-        sentences.append("What the common space knows of it is a leak.")
-    return sentences
+
+
+def _sentence(name: str, salient: Score, common: Score, *, leak: bool) -> str:
+    """Two scores, chance, and what follows from them by the rule of chance."""
+    metric = salient["metric"]
+    return (
+        f"{name} reads at {number(salient['score'], metric)} from the salient code and "
+        f"{number(common['score'], metric)} from the common code ({WORDS[metric]}, "
+        f"chance {number(common['chance'], metric)}): {_verdict(salient, common, leak=leak)}."
+    )
+
+
+def _verdict(salient: Score, common: Score, *, leak: bool) -> str:
+    """Which space holds what was asked for; what only targets have leaks where the common space has it."""
+    if math.isnan(salient["low"]) or math.isnan(common["low"]):
+        return "without intervals this says nothing of either space"
+    if not is_known(salient) and not is_known(common):
+        return "neither space is shown to hold it"
+    if not is_known(common):
+        return "the salient space holds it, and the common space is not shown to"
+    if not is_known(salient):
+        return "the common space holds it, and the salient space is not shown to"
+    if salient["low"] > common["high"]:
+        part = "part of it leaks into the common space" if leak else "the common space part of it"
+        return f"the salient space holds it, and {part}"
+    if common["low"] > salient["high"]:
+        return "the common space holds more of it than the salient space"
+    return "both spaces hold it, and neither is clearly ahead"
 
 
 def _salient_and_common(rows: list[Score]) -> list[tuple[Score, Score]]:
@@ -89,17 +96,4 @@ def _label(rows: list[Score]) -> list[str]:
     asked = {row["space"]: row for row in rows if row["attribute"] == "label" and row["metric"] == "auc"}
     if not {"salient", "common"} <= set(asked):
         return []
-    salient, common = asked["salient"], asked["common"]
-    sentence = (
-        f"A probe tells background from target with an AUC of {reading(salient)}{_doubt(salient)} from the "
-        f"salient space, and of {reading(common)}{_doubt(common)} from the common space; "
-        f"chance is {number(common['chance'], 'auc')}."
-    )
-    return [sentence, "So the common space leaks: it knows the label."] if is_known(common) else [sentence]
-
-
-def _doubt(row: Score) -> str:
-    return {
-        AT_CHANCE: ", not to be told from chance,",
-        BELOW_CHANCE: ", worse than chance,",
-    }.get(verdict(row), "")
+    return [_sentence("Background or target", asked["salient"], asked["common"], leak=True)]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 # What each kind of image is, by `images` and `population`; of swapped ones the population is the donors.
 IMAGES = {
-    ("real", "all"): "real test images",
+    ("real", "all"): "real test {many}",
     ("full", "all"): "full reconstructions",
     ("full", "target"): "full reconstructions of targets",
     ("salient removed", "target"): "targets without their salient part",
@@ -64,7 +64,7 @@ class CorrelationRow:
     cells: list[CorrelationCell | None]
 
 
-def removal_sections(removal: "pd.DataFrame") -> list[RemovalSection]:
+def removal_sections(removal: "pd.DataFrame", many: str = "samples") -> list[RemovalSection]:
     """
     Put what each classifier makes of real, reconstructed, emptied and swapped images below each other.
 
@@ -72,6 +72,8 @@ def removal_sections(removal: "pd.DataFrame") -> list[RemovalSection]:
     ----------
     removal : DataFrame
         As in `removal.csv`.
+    many : str, default="samples"
+        What the samples are: images, volumes, rows.
 
     Returns
     -------
@@ -83,8 +85,8 @@ def removal_sections(removal: "pd.DataFrame") -> list[RemovalSection]:
     for attribute in attributes:
         rows = removal[removal["attribute"] == attribute].to_dict("records")
         title = "background or target" if attribute == "label" else str(attribute)
-        shown = [_removal_row(row) for row in sorted(rows, key=_place)]
-        found.append(RemovalSection(title, _learnt_on(rows[0]) + _void(rows), shown))
+        shown = [_removal_row(row, many) for row in sorted(rows, key=_place)]
+        found.append(RemovalSection(title, _learnt_on(rows[0], many) + _void(rows), shown))
     return found
 
 
@@ -105,13 +107,14 @@ def _place(row: dict[Any, Any]) -> int:
     return order.index(key) if key in order else len(order)
 
 
-def _removal_row(row: dict[Any, Any]) -> RemovalRow:
+def _removal_row(row: dict[Any, Any], many: str) -> RemovalRow:
+    name = IMAGES.get((row["images"], row.get("population", "all")))
     scored = cell({**row, "metric": "balanced_accuracy", "p_value": math.nan}, 0, 1)
     reference = (row["images"], row["wanted"]) == REFERENCE
     notes = ["for comparison: nothing is removed"] * reference
-    notes += ["share of images"] * (row.get("metric") == "share")
+    notes += [f"share of {many}"] * (row.get("metric") == "share")
     return RemovalRow(
-        IMAGES.get((row["images"], row.get("population", "all")), str(row["images"])),
+        str(row["images"]) if name is None else name.format(many=many),
         WANTED.get(row["wanted"], str(row["wanted"])),
         "; ".join(notes),
         replace(scored, verdict="") if reference else scored,
@@ -119,9 +122,9 @@ def _removal_row(row: dict[Any, Any]) -> RemovalRow:
     )
 
 
-def _learnt_on(row: dict[Any, Any]) -> str:
+def _learnt_on(row: dict[Any, Any], many: str) -> str:
     n = row.get("n_train", math.nan)
-    return "" if math.isnan(n) else f"a classifier that learnt on {n:.0f} real training images"
+    return "" if math.isnan(n) else f"a classifier that learnt on {n:.0f} real training {many}"
 
 
 def correlation_rows(correlations: "pd.DataFrame") -> tuple[list[str], list[CorrelationRow]]:
