@@ -1,17 +1,129 @@
 """Checks of what a user gives, shared by all rooms."""
 
 import re
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from sepvae.batch import AnyArray
-from sepvae.errors import DataError
+from sepvae.errors import BackgroundWarning, DataError
 
 MOST = 1e9  # of a voxel: sums of squares of larger ones would leave float32
+
+
+# What studies call their controls, in small letters, without signs and the s of the plural.
+CONTROLS = {
+    *("control", "healthycontrol", "normalcontrol", "typicalcontrol", "ctrl", "ctl", "con", "hc", "cn", "nc"),
+    *("tdc", "td", "typical", "typicallydeveloping", "typicaldevelopment", "neurotypical", "hv", "healthy"),
+    *(
+        "healthysubject",
+        "healthyvolunteer",
+        "healthyparticipant",
+        "healthycomparison",
+        "normal",
+        "background",
+    ),
+    *("unaffected", "nondemented", "negative", "nofinding", "false", "no"),
+}
+
+
+class Guess(NamedTuple):  # numpydoc ignore=PR02
+    """
+    Which of several labels is the background, where nobody has named it.
+
+    Parameters
+    ----------
+    background : label
+        The one label that is a word for controls, else the first in sorted order.
+    why : {"word", "number", "alphabet"}
+        By its word; or a guess: labels are numbers or booleans, or none or several are words for controls.
+    """
+
+    background: Any
+    why: Literal["word", "number", "alphabet"]
+
+
+def guess_background(labels: Iterable[Any]) -> Guess:
+    """
+    Guess which label is the background.
+
+    Parameters
+    ----------
+    labels : iterable of labels
+        All of them, once or more often.
+
+    Returns
+    -------
+    Guess
+        Never a label beside which another alone is a word for controls.
+
+    Examples
+    --------
+    >>> guess_background(["ASD", "HC"])
+    Guess(background='HC', why='word')
+    >>> guess_background(["1", "2"])
+    Guess(background='1', why='number')
+    """
+    different = sorted(set(labels))
+    controls = [label for label in different if _names_controls(label)]
+    background = controls[0] if len(controls) == 1 else different[0]
+    if all(_is_number(label) for label in different):
+        return Guess(background, "number")
+    return Guess(background, "word" if len(controls) == 1 else "alphabet")
+
+
+def ask_for_background(counts: Mapping[Any, int], keyword: str) -> str:
+    """
+    Say that labels do not tell which one is the background, and how to name it.
+
+    Parameters
+    ----------
+    counts : mapping of label to int
+        Samples of each label.
+    keyword : str
+        How a background is named, such as "--background ".
+
+    Returns
+    -------
+    str
+        One sentence.
+
+    Examples
+    --------
+    >>> print(ask_for_background({"0": 6, "1": 4}, "--background "))  # doctest: +ELLIPSIS
+    labels 0 (6 samples) and 1 (4) do not tell which is ... (controls); did you mean --background 0?
+    """
+    guess = guess_background(counts)
+    first, *others = counts.items()
+    said = " and ".join([f"{first[0]} ({first[1]} samples)", *(f"{label} ({n})" for label, n in others)])
+    choices = " or ".join(
+        f"{keyword}{label!r}" if "=" in keyword else f"{keyword}{label}" for label in counts
+    )
+    hint = f"name the label of the controls: {choices}"
+    if _names_controls(guess.background):
+        shown = repr(guess.background) if "=" in keyword else guess.background
+        hint = f"did you mean {keyword}{shown}?"
+    return f"labels {said} do not tell which is the background (controls); {hint}"
+
+
+def _names_controls(label: Any) -> bool:
+    """Whether studies call their controls so; 0 and False are the first class by convention."""
+    if _is_number(label) and str(label).lower() not in ("true", "false"):
+        return float(label) == 0
+    word = re.sub(r"[^a-z0-9]+", "", str(label).lower())
+    return word in CONTROLS or word.removesuffix("s") in CONTROLS
+
+
+def _is_number(label: Any) -> bool:
+    """Whether a label is a number or a boolean, perhaps as text."""
+    try:
+        return bool(np.isfinite(float(label)))
+    except (TypeError, ValueError):
+        return str(label).strip().lower() in ("true", "false")
 
 
 def order_labels(labels: AnyArray, background: Any = None) -> tuple[AnyArray, npt.NDArray[np.int64]]:
@@ -23,7 +135,8 @@ def order_labels(labels: AnyArray, background: Any = None) -> tuple[AnyArray, np
     labels : ndarray of shape (n,)
         As the user wrote them.
     background : label or None, default=None
-        The background's; None names the first in sorted order.
+        The background's; None takes the one that is a word for controls (HC, control, normal, ..). Where none
+        is, or several are, the first in sorted order is taken, with a warning.
 
     Returns
     -------
@@ -37,13 +150,19 @@ def order_labels(labels: AnyArray, background: Any = None) -> tuple[AnyArray, np
     DataError
         If there are not two labels, they are no labels but amounts, or the background is not one of them.
 
+    Warns
+    -----
+    BackgroundWarning
+        If the background is a guess.
+
     Examples
     --------
     >>> order_labels(np.array(["ill", "well", "ill"]), background="well")
     (array(['ill', 'well'], dtype='<U4'), array([1, 0]))
     """
     try:
-        classes: AnyArray = np.unique(labels)
+        classes: AnyArray
+        classes, n = np.unique(labels, return_counts=True)
     except TypeError:
         raise DataError("labels: wanted all text, or all numbers, got some of each") from None
     if odd := [label for label in classes if not _is_label(label)]:
@@ -60,11 +179,34 @@ def order_labels(labels: AnyArray, background: Any = None) -> tuple[AnyArray, np
             f"labels, background and target, got {len(classes)}: {', '.join(map(str, classes[:5]))}"
         )
     if background is None:
-        return classes, np.arange(len(classes))
-    found = np.flatnonzero(classes == background)
-    if len(found) == 0 or np.ndim(background) > 0:
-        raise DataError(f"background: wanted one of {', '.join(map(str, classes))}, got {background!r}")
+        counts = dict(zip(classes.tolist(), n.tolist(), strict=True))
+        guess = guess_background(counts)
+        if guess.why != "word":
+            target = next(label for label in counts if label != guess.background)
+            warnings.warn(
+                f"{ask_for_background(counts, 'background=')}; {guess.background!r} is taken for the "
+                f"background, {target!r} for the target",
+                BackgroundWarning,
+                stacklevel=2,
+            )
+        background = guess.background
+    found = np.array(
+        [i for i, label in enumerate(classes.tolist()) if _is_same(label, background)], dtype=int
+    )
+    if len(found) == 0:
+        alike = [label for label in classes.tolist() if str(label) == str(background)]
+        choices = ", ".join(map(repr if alike else str, classes.tolist()))
+        hint = f"; did you mean background={alike[0]!r}?" if alike else ""
+        raise DataError(f"background: wanted one of {choices}, got {background!r}{hint}")
     return classes, np.concatenate([found, np.delete(np.arange(len(classes)), found)])
+
+
+def _is_same(label: Any, background: Any) -> bool:
+    """Whether this is the label that is named; 1 names no True and "1" no 1."""
+    if isinstance(background, np.generic):
+        background = background.item()
+    kinds = [isinstance(value, bool) for value in (label, background)]
+    return np.ndim(background) == 0 and kinds[0] == kinds[1] and bool(label == background)
 
 
 def _is_label(label: Any) -> bool:

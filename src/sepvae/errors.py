@@ -49,3 +49,7 @@ class TrainingError(SepVAEError, ArithmeticError):
 
 class CollapseWarning(UserWarning):
     """While training goes on: a space holds nothing, or the critic says nothing."""
+
+
+class BackgroundWarning(UserWarning):
+    """The labels do not tell which is the background, and nobody has named it: a guess was taken."""

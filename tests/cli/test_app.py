@@ -325,7 +325,7 @@ def test_as_two_processes_a_fit_leaves_one_run_and_says_all_once(folder: Path, t
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert len(pd.read_csv(out / "metrics.csv")) == 1
-    assert [result.stdout.count(words) for words in ("note: background is", "drawing", "report:")] == [
+    assert [result.stdout.count(words) for words in ("note: background: ", "drawing", "report:")] == [
         1,
         1,
         1,

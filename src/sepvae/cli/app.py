@@ -36,6 +36,7 @@ from sepvae.cli.reading import (
     TestSize,
     data_options,
     read_like,
+    roles_of,
 )
 
 app = typer.Typer(
@@ -153,6 +154,8 @@ def check(
     else:
         for note in READ_AS.get(reader, []):
             typer.echo(f"note: {note}")
+        if listing.background is not None:
+            typer.echo(roles_of(listing, named=background is not None or reader in READ_AS))
         print_inspection(inspection)
     raise typer.Exit(1 if inspection.spoils else 0)
 

@@ -13,13 +13,23 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from sepvae.cli.plain import tell
-from sepvae.cli.reading import KEPT, READ_AS, data_options, look_of, notes_after, notes_on, read_samples
+from sepvae.cli.reading import (
+    KEPT,
+    READ_AS,
+    data_options,
+    look_of,
+    notes_after,
+    notes_on,
+    read_samples,
+    roles_of,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from sepvae.batch import Source
     from sepvae.codes import Kind
+    from sepvae.data.listing import Listing
     from sepvae.recipes import Recipe
     from sepvae.runs.fitting import Say
 
@@ -151,9 +161,7 @@ def read_parts(
     look = look_of(reader, *(options[name] for name in looks))
     positions, how = split_listing(listing, options, recipe, in_folds=in_folds)
     notes = [*notes_on(listing, reader), f"split {how}"]
-    if options["background"] is None and reader not in READ_AS:
-        first = f"background is {listing.background}, the first by alphabet (--background names it)"
-        notes.insert(0, first)
+    notes.insert(0, roles_of(listing, named=options["background"] is not None or reader in READ_AS))
     source, measures = read_samples(listing, look, options["memory"])
     notes += notes_after(source, measures)
     about: dict[str, Any] = {"reader": reader, "name": data.resolve().name, **look, "centre": listing.centre}
@@ -163,7 +171,9 @@ def read_parts(
     if (images := told["images"]) is not None and Path(images).is_absolute():
         root = os.path.abspath(told["root"] or data.parent)  # noqa: PTH100  (links stay as they are)
         about["images"] = Path(os.path.relpath(images, root)).as_posix()
-    about |= {"targets": list(told["targets"])}
+    # By the names that a user gave them.
+    about |= {"targets": [_name_of(target, listing) for target in told["targets"]]}
+    about |= {"labels": dict(listing.label_names)} if listing.label_names else {}
     about |= {name: options[name] for name in ("limit", "limit_by")} | {"split": how}
     return Parts(
         # Copies: the memory of all samples is free for the fit.
@@ -174,6 +184,12 @@ def read_parts(
         background=listing.background,
         measures=None if measures is None else measures.iloc[np.concatenate(positions[0])],
     )
+
+
+def _name_of(target: str, listing: "Listing") -> str:
+    """A target that is called as in 1=autism, by its name."""
+    raw, equals, name = (part.strip() for part in target.partition("="))
+    return name if equals and listing.label_names.get(raw) == name else target
 
 
 def _digits(seed: int) -> Parts:

@@ -27,11 +27,19 @@ _TABLE, _FOLDER = "For a table, an array or a store", "For a folder"
 _IMAGES, _VOLUMES = "Images", "Volumes"
 Background = Annotated[
     str | None,
-    typer.Option(help="Label of the background; by default the first in order of the alphabet."),
+    typer.Option(
+        metavar="LABEL[=NAME]",
+        help="Label of the background (controls), with another name for it if you like: 2=control. Labels "
+        "that are numbers need it; by default the one that is a word for controls (HC, control, normal, ..), "
+        "else the first in order of the alphabet.",
+    ),
 ]
 Target = Annotated[
     list[str] | None,
-    typer.Option(help="Label of the target; repeat it to join several. Others are left out."),
+    typer.Option(
+        metavar="LABEL[=NAME]",
+        help="Label of the target; repeat it to join several. Others are left out.",
+    ),
 ]
 Attribute = Annotated[
     list[str] | None,
@@ -232,6 +240,17 @@ def notes_after(source: Any, measures: "pd.DataFrame | None") -> list[str]:
     return notes + ([said] if said else [])
 
 
+def roles_of(listing: "Listing", *, named: bool) -> str:
+    """Which label is the background, with the counts, and how that is known."""
+    from sepvae.checks import guess_background
+
+    if named or listing.background is None:
+        return listing.roles()
+    why = guess_background(listing.about["label"]).why
+    told = {"alphabet": "the first by alphabet; ", "word": "by its name; "}.get(why, "")
+    return f"{listing.roles()} ({told}--background names another)"
+
+
 def read_samples(
     listing: "Listing", look: dict[str, Any], memory: float
 ) -> "tuple[ArraySource | StreamSource, pd.DataFrame | None]":
@@ -306,6 +325,7 @@ def list_like(
             options["features"] = load(run).feature_names_in_.tolist()
         if alike not in ("table", "volumes", "regions") or about["group"] not in read_cells(data):
             options["group"] = None  # new data may say less of their samples
+    options["label_names"] = about.get("labels")
     listing, _ = list_data(data, **options, labelled=labelled, two_labels=False)
     listing = replace(listing, centre=about["centre"])
     look = {name: about[name] for name in LOOK if name in about}

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sepvae.batch import AnyArray
+from sepvae.checks import ask_for_background, guess_background
 from sepvae.codes import Kind
 from sepvae.data.mapped import MappedArray
 from sepvae.errors import DataError
@@ -48,6 +49,8 @@ class Listing:  # numpydoc ignore=PR02
         Whether the data name patients; otherwise every sample is its own group.
     label_name : str, default="kind"
         What the labels are called where several of them are joined.
+    label_names : dict, default={}
+        From labels as they stand in the data to the names that a user gave them.
     centre : float or None, default=None
         Take only the central square of an image whose side is this share of the width.
     missing : sequence of str, default=()
@@ -68,6 +71,7 @@ class Listing:  # numpydoc ignore=PR02
     background: str | None = None
     grouped: bool = False
     label_name: str = "kind"
+    label_names: Mapping[str, str] = field(default_factory=dict)
     centre: float | None = None
     missing: Sequence[str] = ()
     unlisted: Sequence[str] = ()
@@ -186,6 +190,21 @@ class Listing:  # numpydoc ignore=PR02
         kind = ["split", "label"] if limit_by is None else ["split", "label", limit_by]
         return self.keep(self.about.groupby(kind, dropna=False).cumcount().to_numpy() < limit)
 
+    def roles(self) -> str:
+        """
+        Say which label is the background, which are targets, and how many samples each has.
+
+        Returns
+        -------
+        str
+            One line.
+        """
+        counts = self.about["label"].value_counts().sort_index()
+        n = {label: f"{label} ({count})" for label, count in counts.items()}
+        targets = _few([said for label, said in n.items() if label != self.background])
+        background = n.get(self.background, f"{self.background} (0)")
+        return f"background: {background}, target: {targets or 'none'}"
+
     def of_two_labels(self, background: Any = None, targets: Sequence[Any] = ()) -> Self:
         """
         Keep background and target; several targets become one.
@@ -193,11 +212,13 @@ class Listing:  # numpydoc ignore=PR02
         Parameters
         ----------
         background : label or None, default=None
-            The background's; None takes that of the data, or names the first in sorted order.
+            The background's; None takes that of the data, or the one that is a word for controls (HC,
+            control, normal, ..), or names the first in sorted order. "2=control" takes label 2 and calls it
+            control.
         targets : sequence of labels, default=()
-            The target's. Samples of any other label are left out. Several are joined: they get one label, and
-            an attribute of targets, named as the column of labels, tells them apart. By default all that is
-            not background, which must be one label.
+            The target's, "1=autism" as above. Samples of any other label are left out. Several are joined:
+            they get one label, and an attribute of targets, named as the column of labels, tells them apart.
+            By default all that is not background, which must be one label.
 
         Returns
         -------
@@ -207,33 +228,91 @@ class Listing:  # numpydoc ignore=PR02
         Raises
         ------
         DataError
-            If a label is not there, or there are more than two and no target is named.
+            If a label is not there, there are more than two and no target is named, or labels are numbers or
+            booleans and no background is named.
         """
+        if _is_renaming(self, [background, *targets]):
+            renamed, (background, *targets) = self._renamed([background, *targets])
+            return renamed.of_two_labels(background, targets)
         labels = self.about["label"]
         background = self.background if background is None else background
         targets = list(dict.fromkeys(targets))
         counts = labels.value_counts().sort_index()
         for role, label in [("background", background), *(("target", target) for target in targets)]:
             if label is not None and label not in counts:
-                raise DataError(f"{role}: wanted one of {_few(counts.index)}, got {label!r} ({self.data})")
+                known = map(repr if str(label) in counts else str, counts.index)
+                raise DataError(f"{role}: wanted one of {_few(known)}, got {label!r} ({self.data})")
         if len(counts) < 2:
             raise DataError(
                 f"{self.data}: wanted two labels, background and target, found "
                 f"{_few(counts.index) or 'none'}; name another column of labels, or give samples of both"
             )
-        first = counts.index[0] if background is None else background
-        if first in targets:
-            raise DataError(f"target: {first!r} is the background; name another")
         if not targets and len(counts) > 2:
             found = _few([f"{label} ({n})" for label, n in counts.items()])
             raise DataError(
                 f"{self.data}: wanted two labels, found {found}; "
                 "name --background and --target (repeat --target to join several)"
             )
+        first = self._guess(counts, targets) if background is None else background
+        if first in targets:
+            raise DataError(f"target: {first!r} is the background; name another")
         if not targets:
             return replace(self, background=first)
         kept = replace(self, background=first).keep(labels.isin([first, *targets]).to_numpy())
         return kept if len(targets) == 1 else kept._joined(targets)
+
+    def _guess(self, counts: "pd.Series[int]", targets: Sequence[Any]) -> Any:
+        """The background where none is named: what is no target, by its word or the alphabet."""
+        others = counts.drop(targets)
+        if len(others) == 1 and targets:
+            return others.index[0]
+        if not len(others):
+            raise DataError(f"target: {targets[0]!r} and all others are targets; name --background")
+        guess = guess_background(others.index)
+        if guess.why == "number":
+            named = {str(label): int(n) for label, n in others.items()}
+            raise DataError(f"{self.data}: {ask_for_background(named, '--background ')}")
+        return guess.background
+
+    def named(self, names: Mapping[str, str]) -> Self:
+        """
+        Give labels other names.
+
+        Parameters
+        ----------
+        names : mapping of str to str
+            From labels as they stand in the data; those that are not there are passed over.
+
+        Returns
+        -------
+        Listing
+            With these names.
+        """
+        if not names:
+            return self
+        about = self.about.assign(label=self.about["label"].replace(dict(names)))
+        return replace(self, about=about, label_names={**self.label_names, **names})
+
+    def _renamed(self, given: Sequence[Any]) -> tuple[Self, list[Any]]:
+        """Labels under the names that are given to them, and those names."""
+        there = set(self.about["label"])
+        names: dict[str, str] = {}
+        called: list[Any] = []
+        for text in given:
+            raw, equals, name = (part.strip() for part in str(text).partition("="))
+            if text is None or text in there or not equals:
+                called.append(text)
+                continue
+            if raw not in there or not name:
+                wanted = f"LABEL=NAME with one of {_few(sorted(map(str, there)))}"
+                raise DataError(f"label: wanted {wanted}, got {text!r} ({self.data})")
+            if (name in there and name != raw) or names.get(raw, name) != name:
+                raise DataError(f"label: {name!r} in {text!r} is taken; name another ({self.data})")
+            names[raw] = name
+            called.append(name)
+        if called[0] is not None and called[0] in called[1:]:
+            raise DataError(f"label: {called[0]!r} is the name of background and target; name another")
+        return self.named(names), called
 
     def _joined(self, targets: Sequence[Any]) -> Self:
         """Several targets as one."""
@@ -242,6 +321,12 @@ class Listing:  # numpydoc ignore=PR02
         about = self.about.assign(label=label.mask(is_target, " + ".join(targets)))
         name = f"{self.label_name}_given" if self.label_name in [*about, "y"] else self.label_name
         return replace(self, about=about.assign(**{name: label.where(is_target)}))
+
+
+def _is_renaming(listing: Listing, given: Iterable[Any]) -> bool:
+    """Whether any label is given a name, as in 2=control."""
+    there = set(listing.about["label"])
+    return any(isinstance(text, str) and "=" in text and text not in there for text in given)
 
 
 def _few(names: Iterable[str]) -> str:

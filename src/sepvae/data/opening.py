@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from sepvae.checks import guess_background
 from sepvae.codes import Kind
 from sepvae.data.brats import is_brats, list_brats
 from sepvae.data.cohorts import list_volumes, name_volumes
@@ -64,6 +65,7 @@ def list_data(
     limit_by: str | None = None,
     labelled: bool = True,
     two_labels: bool = True,
+    label_names: Mapping[str, str] | None = None,
 ) -> tuple[Listing, str]:
     """
     List the samples of a folder, a table, an array or a packed store.
@@ -100,7 +102,9 @@ def list_data(
         Whether labels are needed. False lists any folder of images, and needs no column of labels.
     two_labels : bool, default=True
         Whether to insist on two labels. False leaves them as they are where no background or target is named
-        and there are more than two, or fewer.
+        and there are more than two, or fewer, or they are numbers.
+    label_names : mapping, default=None
+        Names for labels of the data, such as {"2": "control"}; those that are not there are passed over.
 
     Returns
     -------
@@ -158,10 +162,18 @@ def list_data(
     else:
         _refuse(path, "a folder", images=images, features=features, root=root, table=table, **columns)
         listing, reader = _list_folder(path, wanted, pattern, modality, labelled)
+    listing = listing.named(label_names or {})
     named = background is not None or len(targets) > 0
-    if labelled and (two_labels or named or listing.about["label"].nunique() == 2):
+    if labelled and (two_labels or named or _tells_background(listing)):
         listing = listing.of_two_labels(background, targets)
     return listing.limited(limit, limit_by), reader
+
+
+def _tells_background(listing: Listing) -> bool:
+    """Whether there are two labels, and they are words."""
+    labels = listing.about["label"].unique()
+    told = listing.background is not None or (len(labels) and guess_background(labels).why != "number")
+    return len(labels) == 2 and bool(told)
 
 
 def _list_table(

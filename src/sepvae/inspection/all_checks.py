@@ -8,7 +8,13 @@ import pandas as pd
 from sepvae.checks import check_number
 from sepvae.inspection.confounds import confounds, describe_attributes
 from sepvae.inspection.duplicates import duplicates
-from sepvae.inspection.enough import count_samples, group_findings, label_findings, size_findings
+from sepvae.inspection.enough import (
+    background_findings,
+    count_samples,
+    group_findings,
+    label_findings,
+    size_findings,
+)
 from sepvae.inspection.images import image_findings, image_tables, unreadable_finding
 from sepvae.inspection.record import LEVELS, Finding, Inspection
 from sepvae.inspection.regions import region_findings, region_table
@@ -45,7 +51,8 @@ def inspect(
     kinds : dict, default=None
         "categorical" or "continuous", by attribute. Attributes not named are amounts if they are floats.
     background : label or None, default=None
-        The background's; None names the first in order. With more than two labels all others together are
+        The background's; None takes the one that is a word for controls, else the first in order; labels that
+        are numbers or booleans need it. With more than two labels all others together are
         compared with it.
     unreadable : dict of str to str, default=None
         Why a file cannot be read, by id.
@@ -81,6 +88,7 @@ def inspect(
     of_kind = {name: (kinds or {}).get(name) or _guess(samples.about[name]) for name in samples.attributes}
     findings = [*problems, *unreadable_finding(unreadable or {}, samples.kind), *_without_label(about)]
     findings += [*label_findings(samples), *group_findings(samples)]
+    findings += background_findings(samples) if background is None else []
     tables = {"counts": count_samples(samples), "attributes": describe_attributes(samples, of_kind)}
     if len(samples.labels) > 1:
         findings += size_findings(samples, of_kind, test_size, validation_fraction, batch_size)

@@ -221,8 +221,9 @@ def _finding(test: _Test, p_corrected: float) -> Finding:
             f"{test.variable} {said}: what the salient space shows may be {test.variable}; match the labels "
             "by it, or score it too"
         )
-    elif test.of == "image":
-        message = f"image {test.variable} {said}: {CAUSES[test.variable]}, and the salient space may show it"
+    elif test.of in ("image", "volume"):
+        cause = CAUSES[test.variable]
+        message = f"{test.of} {test.variable} {said}: {cause}, and the salient space may show it"
     else:
         message = (
             f"whether {test.variable} is known {said}: scores of it are of those who have it; "
@@ -239,5 +240,21 @@ def _of_one_label(samples: Samples) -> Iterator[Finding]:
         has = [bool(known[samples.is_target == side].any()) for side in (False, True)]
         if sum(has) == 1:
             who = samples.names[has.index(True)]
+            if has[0]:
+                yield _of_background(samples, name)
+                continue
             message = f"{name} is known of {who} only: it is scored among them alone"
             yield Finding("note", "attribute-of-one-label", message)
+
+
+def _of_background(samples: Samples, name: str) -> Finding:
+    """Clinical scores are known of patients: these labels look inverted."""
+    background, target = samples.names
+    other = f" {target}" * (len(samples.labels) == 2)
+    message = (
+        f"{name} is known of {background} only, the background: clinical scores are known of patients, so "
+        f"the labels are probably inverted; name the label of the controls (--background{other}), or leave "
+        f"{name} out"
+    )
+    numbers = bool(pd.to_numeric(samples.about[name].dropna(), errors="coerce").notna().all())
+    return Finding("error" if numbers else "warning", "attribute-of-background", message)

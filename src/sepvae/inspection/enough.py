@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from sepvae.checks import ask_for_background, guess_background
 from sepvae.inspection.record import Finding, Level
 from sepvae.inspection.samples import Samples, count, listed
 
@@ -67,6 +68,28 @@ def label_findings(samples: Samples) -> Iterator[Finding]:
             f"{counts.idxmin()}; --set balanced=true puts equal numbers into each batch"
         )
         yield Finding("warning", "imbalance", message, numbers={"ratio": float(ratio)})
+
+
+def background_findings(samples: Samples) -> Iterator[Finding]:
+    """
+    See that labels tell which is the background, where nobody has named it.
+
+    Parameters
+    ----------
+    samples : Samples
+        All.
+
+    Yields
+    ------
+    Finding
+        If they are numbers or booleans.
+    """
+    counts = samples.about["label"].value_counts().sort_index()
+    if len(counts) < 2 or guess_background(counts.index).why != "number":
+        return
+    named = {str(label): int(n) for label, n in counts.items()}
+    message = ask_for_background(named, "--background ")
+    yield Finding("error", "no-background", message, numbers=named)
 
 
 def group_findings(samples: Samples) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from sepvae.checks import guess_background
 from sepvae.data.splits import SIDES
 from sepvae.errors import DataError
 
@@ -106,7 +107,7 @@ def read_samples(
     about, measures : DataFrame
         As in `inspect`; samples without a label are left out.
     background : label or None
-        None for the first label in order.
+        None for the one that is a word for controls, else the first in order.
     features : DataFrame or None, default=None
         As in `inspect`.
 
@@ -131,7 +132,7 @@ def read_samples(
     about = about[labelled].reset_index(drop=True)
     found = about["label"].unique()
     if background is None:
-        background = min(found)
+        background = guess_background(found.tolist()).background
     elif background not in found:
         raise DataError(f"background: wanted one of {', '.join(map(str, found))}, got {background!r}")
     measures, features = (
