@@ -36,7 +36,7 @@ def read() -> tuple[ArraySource, pd.Series]:
     frame["Genotype"] = frame["Genotype"].where(frame["label"] == "target")
     proteins = [column for column in frame if column.endswith("_N")]
     source = frame_source(
-        frame, label="label", features=proteins, group="mouse", id="MouseID", attributes=["Genotype"]
+        frame, label="label", features=proteins, subject="mouse", id="MouseID", attributes=["Genotype"]
     )
     return source, frame["class"]
 

@@ -30,7 +30,7 @@ def main() -> None:
     options = parser.parse_args()
 
     recipe = read_recipe(options.run)["data"]
-    names = ("images", "label", "group", "id", "attributes", "pattern", "targets", "limit", "limit_by")
+    names = ("images", "label", "subject", "id", "attributes", "pattern", "targets", "limit", "limit_by")
     listing, _ = list_data(options.data, **{name: recipe[name] for name in names})
     source, _ = read_listing(listing, **{name: recipe[name] for name in ("image_size", "channels", "fit")})
     codes = read_codes(options.run).set_index("id")

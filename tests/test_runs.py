@@ -120,7 +120,7 @@ def test_labels_may_be_called_none_and_groups_may_be_numbers(tmp_path: Path) -> 
     fit_run(SepVAE(**QUICK), train, test, out, about_data={}, n_permutations=0, say=lambda _: None)
     assert set(read_codes(out)["label"]) == {"None", "ill"}
     assert set(read_codes(out)["arm"]) == {"NA", "b", "c"}
-    with pytest.raises(DataError, match="groups of the new data were fitted on"):
+    with pytest.raises(DataError, match="subjects of the new data were fitted on"):
         evaluate_run(out, train, n_permutations=0)
 
 

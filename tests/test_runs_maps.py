@@ -63,7 +63,7 @@ def test_groups_are_the_means_and_deviations_of_their_people(maps: Path) -> None
     for label, group in (("hc", people[::2]), ("scz", people[1::2])):
         means.append(group.mean(axis=0))
         variances.append(group.var(axis=0, ddof=1))
-        start = f"group-{label}_desc-salient_stat"
+        start = f"label-{label}_desc-salient_stat"
         np.testing.assert_allclose(in_ras(maps / f"{start}-mean_map.nii.gz"), means[-1], atol=1e-6)
         np.testing.assert_allclose(in_ras(maps / f"{start}-sd_map.nii.gz"), variances[-1] ** 0.5, atol=1e-5)
     pooled = np.sqrt((variances[0] + variances[1]) / 2)
@@ -133,7 +133,7 @@ def test_images_leave_pictures_of_some_and_numbers_of_groups(tmp_path: Path) -> 
         np.testing.assert_allclose(groups["background_sd"], added[:30].std(axis=0, ddof=1), atol=1e-6)
         assert groups["d"].shape == (3, 12, 16)
     assert len(list(maps.glob("sub-*.png"))) == 24
-    assert (maps / "group-scz_ad_desc-salient_stat-mean_map.png").is_file()
+    assert (maps / "label-scz_ad_desc-salient_stat-mean_map.png").is_file()
     assert pd.read_csv(maps / "maps.csv")["file"].notna().sum() == 24
     draw_maps(tmp_path, maps)
     drawn = {"map_group.png", "map_group.svg", "map_people.png", "map_people.svg"}

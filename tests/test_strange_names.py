@@ -270,7 +270,7 @@ def test_everybody_has_a_map_of_their_own(tmp_path: Path) -> None:
     assert table["id"].tolist() == STRANGE
     assert table["file"].str.casefold().nunique() == n
     assert {*table["file"]} <= {path.name for path in maps.iterdir()}
-    assert len(list(maps.glob("group-*"))) == 4
+    assert len(list(maps.glob("label-*"))) == 4
     assert all(PLAIN.fullmatch(p.name) and len(p.name.encode()) <= 200 for p in tmp_path.rglob("*"))
     assert names_in(tmp_path) == ["run"]
 

@@ -103,7 +103,7 @@ def test_evaluate_scores_the_same_codes_alike(run: Path, tmp_path: Path) -> None
 
 
 def test_evaluate_refuses_patients_that_were_fitted_on(run: Path, folder: Path) -> None:
-    with pytest.raises(SepVAEError, match="groups of the new data were fitted on, 'p"):
+    with pytest.raises(SepVAEError, match="subjects of the new data were fitted on, 'p"):
         invoke("evaluate", run, folder)
 
 

@@ -40,7 +40,7 @@ def table(folder: Path, tmp_path: Path) -> Path:
     return tmp_path / "participants.tsv"
 
 
-TABLE = ["--images", "file", "--label", "diagnosis", "--group", "participant_id"]
+TABLE = ["--images", "file", "--label", "diagnosis", "--subject", "participant_id"]
 
 
 def test_a_sound_folder_passes(folder: Path) -> None:

@@ -9,7 +9,7 @@ from sepvae.inspection import Finding, Inspection, inspect
 
 ERROR = Finding("error", "unreadable", "27 files cannot be read", tuple(f"image{i}" for i in range(27)))
 WARNING = Finding("warning", "confound", "age differs " + "and differs " * 20)
-NOTE = Finding("note", "no-groups", "no group was named")
+NOTE = Finding("note", "no-groups", "no subject is named")
 COUNTS = pd.DataFrame({"label": ["ill", "well"], "split": None, "samples": [3, 4], "groups": [1, 2]})
 
 

@@ -15,7 +15,7 @@ from sepvae.errors import SepVAEError
 QUICK = ["--image-size", "16", "--permutations", "0", "--set", "max_epochs=1", "--set", "batch_size=8"]
 QUICK += ["--set", "common_dim=2", "--set", "salient_dim=2", "--set", "progress_bar=false"]
 TABLE = ["--images", "slices/{participant_id}.png", "--label", "dx", "--background", "hc"]
-TABLE += ["--group", "family", "--id", "participant_id"]
+TABLE += ["--subject", "family", "--id", "participant_id"]
 TABLE += ["--attribute", "age:continuous", "--attribute", "site:categorical"]
 
 

@@ -44,7 +44,7 @@ def test_keywords_refused(folder, keywords, message):
 def test_a_table(folder, written):
     root = folder(**{"x/1.png": Image.new("L", (4, 4), 100), "x/2.png": Image.new("L", (4, 4), 200)})
     table = written("scan,dx,age,who\n1,well,30,p\n2,ill,40,q\n")
-    columns = {"images": "{scan}.png", "label": "dx", "group": "who", "id": "scan", "attributes": ["age"]}
+    columns = {"images": "{scan}.png", "label": "dx", "subject": "who", "id": "scan", "attributes": ["age"]}
     source = read_image_table(table, root=root / "x", **columns, image_size=1)
     assert source.x.ravel().tolist() == [100, 200]
     assert source.ids.tolist() == ["1", "2"]
@@ -56,7 +56,9 @@ def test_a_table(folder, written):
 def test_an_array(tmp_path, written):
     x = np.random.default_rng(0).random((2, 3, 4, 5))
     np.save(tmp_path / "x.npy", x)
-    source = read_array(tmp_path / "x.npy", table=written("dx,who\nwell,p\nill,q\n"), label="dx", group="who")
+    source = read_array(
+        tmp_path / "x.npy", table=written("dx,who\nwell,p\nill,q\n"), label="dx", subject="who"
+    )
     np.testing.assert_array_equal(source.take(np.array([1])).x, x[[1]])
     assert source.groups.tolist() == ["p", "q"]
 

@@ -162,7 +162,7 @@ def test_columns_of_the_table_tell_about_the_volumes(store):
 
 def test_the_file_names_who_stands_there_twice(save, packed):
     store = packed([save("1.nii"), save("2.nii")], "participant_id\ns1\ns1\n")
-    listing = list_packed(store, label=None, group="participant_id")
+    listing = list_packed(store, label=None, subject="participant_id")
     assert listing.about["id"].tolist() == ["1.nii", "2.nii"]
     assert listing.about["group"].tolist() == ["s1", "s1"]
 

@@ -24,7 +24,7 @@ def listed(folder, written):
 
 
 def test_columns_become_what_they_are_named(listed):
-    listing = listed(group="patient", attributes={"age": "continuous", "site": "categorical"})
+    listing = listed(subject="patient", attributes={"age": "continuous", "site": "categorical"})
     assert listing.about["id"].tolist() == ["0.png", "1.png", "sub/2.png"]
     assert listing.about["label"].tolist() == ["well", "well", "ill"]
     assert listing.about["group"].tolist() == ["p1", "p1", "p2"]
@@ -94,7 +94,7 @@ def test_by_default_files_lie_beside_the_table(listed):
         ({"images": "{file}.png"}, "no column 'file' for images"),
         ({"images": "{path"}, "no column '{path' for images; did you mean 'path'"),
         ({"label": "DX"}, "no column 'DX' for label"),
-        ({"group": "patients"}, "no column 'patients' for group; did you mean 'patient'"),
+        ({"subject": "patients"}, "no column 'patients' for subject; did you mean 'patient'"),
         ({"id": "patient"}, "'p1' stands in lines 2 and 3; .* name another --id column"),
         ({"id": "age"}, "1 of 3 rows have no 'age' for id, the first in line 3; fill them in"),
         ({"attributes": ["height"]}, "no column 'height' for an attribute"),
@@ -113,16 +113,16 @@ def test_columns_refused(listed, keywords, message):
     [
         ("1.png,well", "1.png,", "1 of 3 rows have no 'dx' for label, the first in line 3"),
         ("1.png,well", "1.png,  ", "1 of 3 rows have no 'dx' for label, the first in line 3"),
-        ("02,p1", "02,n/a", "1 of 3 rows have no 'patient' for group, the first in line 3"),
+        ("02,p1", "02,n/a", "1 of 3 rows have no 'patient' for subject, the first in line 3"),
         ("1.png", "./0.png", "'0.png' stands in lines 2 and 3; every sample needs a name of its own"),
         ("site", "age", "several columns are named 'age', wanted one for an attribute; rename the others"),
         ("41.5", '"41,5"', "line 4: wanted a number as 'age', got '41,5'; write decimals with a point"),
-        ("patient", "id", "no column 'patient' for group"),
+        ("patient", "id", "no column 'patient' for subject"),
     ],
 )
 def test_cells_refused(listed, old, new, message):
     with pytest.raises(DataError, match=rf"table\.csv:? ?{message}"):
-        listed(TABLE.replace(old, new, 1), group="patient", attributes=["age"])
+        listed(TABLE.replace(old, new, 1), subject="patient", attributes=["age"])
 
 
 def test_columns_that_are_not_used_may_be_odd(listed):

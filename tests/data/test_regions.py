@@ -28,7 +28,7 @@ def test_measures_with_gaps(listed):
 
 
 def test_rows_are_told_about(listed):
-    listing = listed(group="who", attributes={"age": "continuous", "site": "categorical"})
+    listing = listed(subject="who", attributes={"age": "continuous", "site": "categorical"})
     assert listing.about["id"].tolist() == ["0", "1", "2"]
     assert listing.about["group"].tolist() == ["p1", "p1", "p2"]
     assert listing.attributes["site"].tolist() == ["01", "02", "01"]
@@ -44,7 +44,7 @@ def test_people_are_called_by_participant_id(listed):
     assert listing.features.columns.tolist() == ["lh_a"]  # a name of numbers is no measure
     with pytest.raises(DataError, match=r"table\.csv: '71' stands in lines 2 and 4; .* name another --id"):
         listed(text.format(71))
-    assert listed(text.format(71), group="participant_id").about["id"].tolist() == ["0", "1", "2"]
+    assert listed(text.format(71), subject="participant_id").about["id"].tolist() == ["0", "1", "2"]
 
 
 def test_numbers_are_what_is_left_of_all_that_are_numbers(listed):
@@ -59,7 +59,7 @@ def test_a_source(listed, written):
     np.testing.assert_array_equal(source.x, [[2.5, 7], [-1, 9]])
     assert (source.labels.tolist(), source.ids.tolist()) == (["2", "1"], ["0", "2"])
     assert source.attributes["age"].tolist() == [30, 41]
-    again = read_regions(written(TABLE), features="rh_*", label="dx", group="who")
+    again = read_regions(written(TABLE), features="rh_*", label="dx", subject="who")
     assert (again.sample_shape, again.groups.tolist()) == ((1,), ["p1", "p1", "p2"])
 
 
@@ -68,7 +68,7 @@ def test_a_source(listed, written):
     [
         ({"features": ["lh_*", "qc"]}, r"table\.csv line 2: wanted a number as feature 'qc', got 'ok'"),
         ({"features": ["dx"]}, r"table\.csv: features: 'dx' is the label"),
-        ({"features": ["who"], "group": "who"}, "'who' is the group, and cannot be both"),
+        ({"features": ["who"], "subject": "who"}, "'who' is the subject, and cannot be both"),
         ({"features": ["age"], "attributes": ["age"]}, "'age' is an attribute, and cannot be both"),
         ({"features": ["xh_*"]}, r"table\.csv: features: no column fits 'xh_\*'"),
         ({"id": "who"}, "'p1' stands in lines 2 and 3; every sample needs a name of its own"),

@@ -85,7 +85,7 @@ def frame():
 
 
 def test_frame_source_takes_the_other_numeric_columns(frame):
-    source = frame_source(frame, label="dx", group="who", id="scan", attributes=["age"])
+    source = frame_source(frame, label="dx", subject="who", id="scan", attributes=["age"])
     np.testing.assert_array_equal(source.x, [[1, 0.5], [2, np.nan], [np.nan, 1.5]])
     assert source.labels.tolist() == [1, 2, 2]
     assert source.groups.tolist() == ["m1", "m2", "m2"]
@@ -108,7 +108,7 @@ def test_frame_source_takes_named_features(frame):
         ({"features": ["age"], "attributes": ["age"]}, "features: 'age' is an attribute"),
         ({"features": ["scan*"], "id": "scan"}, "features: only 'scan' fits .*, which is the id"),
         ({"label": "right"}, "label: 1 of 3 rows have no 'right'"),
-        ({"features": ["age"], "group": "left"}, "group: 1 of 3 rows have no 'left'"),
+        ({"features": ["age"], "subject": "left"}, "subject: 1 of 3 rows have no 'left'"),
         ({"id": "who"}, "ids: wanted unique names, got 'm2'"),
     ],
 )

@@ -23,7 +23,18 @@ SIGNS = {"waiting": "[dim]·[/]", "running": "[yellow]▶[/]", "finished": "[gre
 # Of the options by which `fit` reads data, those that a benchmark leaves to its recipe.
 DEFAULTS: dict[str, Any] = {
     **dict.fromkeys(
-        ("background", "target", "label", "group", "id", "images", "features", "table", "pattern", "modality")
+        (
+            "background",
+            "target",
+            "label",
+            "subject",
+            "id",
+            "images",
+            "features",
+            "table",
+            "pattern",
+            "modality",
+        )
     ),
     **{
         "image_size": None,

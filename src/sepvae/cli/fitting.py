@@ -38,7 +38,8 @@ def typed_options(context: typer.Context) -> set[str]:
     """Names of the options that were typed, not left at their defaults."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     # Options whose names are Python's own have an underscore at the end.
-    return {name.rstrip("_") for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+    typed = {name.rstrip("_") for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+    return typed | ({"subject"} if "group" in typed else set())
 
 
 def fit_as_told(

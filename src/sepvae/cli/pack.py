@@ -19,7 +19,7 @@ def pack_table(
     # Someone may have several scans: they are told apart by their files.
     person = PERSON if PERSON in cells else None
     listing = list_volumes(
-        table, images=images, root=root, label=None, group=person, assume_orientation=assume
+        table, images=images, root=root, label=None, subject=person, assume_orientation=assume
     )
     volumes = all_there(listing)
     files = [Path(volumes.name(i)).relative_to(folder).as_posix() for i in range(len(volumes))]

@@ -50,7 +50,8 @@ Attribute = Annotated[
     ),
 ]
 Label = Annotated[str | None, typer.Option(help="Column of labels.", rich_help_panel=_TABLE)]
-Group = Annotated[str | None, typer.Option(help="Column that names the patient.", rich_help_panel=_TABLE)]
+Subject = Annotated[str | None, typer.Option(help="Column that names the person.", rich_help_panel=_TABLE)]
+Group = Annotated[str | None, typer.Option(hidden=True)]  # the name of --subject before
 Id = Annotated[
     str | None,
     typer.Option(
@@ -86,8 +87,8 @@ Table = Annotated[
 Pattern = Annotated[
     list[str] | None,
     typer.Option(
-        help="Regular expression for file names; (?P<group>..) names the patient, any other named part is an "
-        "attribute. Repeatable.",
+        help="Regular expression for file names; (?P<subject>..) names the person, any other named part is "
+        "an attribute. Repeatable.",
         rich_help_panel=_FOLDER,
     ),
 ]
@@ -158,7 +159,7 @@ Split = Annotated[
 TestSize = Annotated[float, typer.Option(help="Share of the samples to score on, whole patients.")]
 MEMORY = 4.0
 # What a recipe keeps to read other data alike, and how images are to look.
-KEPT = ("label", "group", "id", "images", "features", "pattern", "attributes")
+KEPT = ("label", "subject", "id", "images", "features", "pattern", "attributes")
 LOOK = ("image_size", "channels", "fit", "mask", "resample")
 OF_VOLUMES = ("volumes", "packed")
 
@@ -166,6 +167,18 @@ OF_VOLUMES = ("volumes", "packed")
 def data_options(*, target: list[str] | None, attribute: list[str] | None, **others: Any) -> dict[str, Any]:
     """What `list_data` is told of DATA."""
     return {**others, "targets": target or (), "attributes": parse_attributes(attribute)}
+
+
+def subject_of(subject: str | None, group: str | None) -> str | None:
+    """The column of persons; --group is its old name."""
+    from sepvae.errors import DataError
+
+    if group is None:
+        return subject
+    if subject is not None:
+        raise DataError("--group is called --subject now; give one of both")
+    typer.echo("note: --group is called --subject now; the next version does not know the old name", err=True)
+    return group
 
 
 def look_of(
@@ -208,7 +221,7 @@ def notes_on(listing: "Listing", reader: str) -> list[str]:
     """What a user may not expect of how the data were read."""
     notes = list(READ_AS.get(reader, []))
     if not listing.grouped:
-        how = "--pattern" if reader == "folder" else "--group"
+        how = "--pattern" if reader == "folder" else "--subject"
         notes.append(
             "no patient is named, so every sample counts as a patient of its own"
             + f" ({how} names them)" * (reader != "celeba")
@@ -323,8 +336,8 @@ def list_like(
 
             # By name: a pattern could take covariates for features where they are not asked for.
             options["features"] = load(run).feature_names_in_.tolist()
-        if alike not in ("table", "volumes", "regions") or about["group"] not in read_cells(data):
-            options["group"] = None  # new data may say less of their samples
+        if alike not in ("table", "volumes", "regions") or about["subject"] not in read_cells(data):
+            options["subject"] = None  # new data may say less of their samples
     options["label_names"] = about.get("labels")
     listing, _ = list_data(data, **options, labelled=labelled, two_labels=False)
     listing = replace(listing, centre=about["centre"])

@@ -14,6 +14,7 @@ from sepvae.checks import check_number
 from sepvae.codes import Kind
 from sepvae.data.arrays import ArraySource, StreamSource
 from sepvae.data.cells import read_cells
+from sepvae.data.columns import takes_group
 from sepvae.data.listing import Listing
 from sepvae.data.measures import measure_volume
 from sepvae.data.nifti import OTHER_FORMATS, NiftiFiles, Volumes, check_orientation
@@ -29,13 +30,14 @@ MEMORY = 4.0  # GB of volumes
 SUFFIXES = (".nii", ".nii.gz", *OTHER_FORMATS)
 
 
+@takes_group
 def read_volumes(
     path: str | Path,
     *,
     images: str,
     label: str,
     root: str | Path | None = None,
-    group: str | None = None,
+    subject: str | None = None,
     id: str | None = None,  # noqa: A002  (the word of this library)
     attributes: Mapping[str, Kind | None] | Sequence[str] = (),
     size: int | Shape | None = None,
@@ -63,7 +65,7 @@ def read_volumes(
         one volume.
     label : str
         Column of labels.
-    root, group, id, attributes : object
+    root, subject, id, attributes : object
         As in `read_image_table`.
     size : int, tuple of three int or None, default=None
         What the network sees, in voxels along R, A, S: the centre, cropped or padded. None for all.
@@ -109,7 +111,7 @@ def read_volumes(
         images=images,
         label=label,
         root=root,
-        group=group,
+        subject=subject,
         id=id,
         attributes=attributes,
         assume_orientation=assume_orientation,
@@ -123,13 +125,14 @@ def read_volumes(
     return read_volume_listing(listing, **look, memory=memory, progress=progress)[0]
 
 
+@takes_group
 def list_volumes(
     path: str | Path,
     *,
     images: str,
     label: str | None,
     root: str | Path | None = None,
-    group: str | None = None,
+    subject: str | None = None,
     id: str | None = None,  # noqa: A002
     attributes: Mapping[str, Kind | None] | Sequence[str] = (),
     assume_orientation: str | None = None,
@@ -139,7 +142,7 @@ def list_volumes(
 
     Parameters
     ----------
-    path, images, label, root, group : object
+    path, images, label, root, subject : object
         As in `read_volumes`; no label is needed to list.
     id : str, default="participant_id"
         Column of unique names; the file, where there is no such column, or it is that of groups.
@@ -159,8 +162,8 @@ def list_volumes(
         If a file is no NIfTI by its name, or as for `list_image_table`.
     """
     check_orientation(assume_orientation)
-    id = id_column(read_cells(Path(path)), id, group)  # noqa: A001
-    columns: dict[str, Any] = {"label": label, "group": group, "id": id, "attributes": attributes}
+    id = id_column(read_cells(Path(path)), id, subject)  # noqa: A001
+    columns: dict[str, Any] = {"label": label, "subject": subject, "id": id, "attributes": attributes}
     listing = list_image_table(path, images=images, root=root, **columns)
     files = [Path(str(file)) for file in listing.files]
     if others := [file for file in files if not file.name.lower().endswith(SUFFIXES)]:

@@ -1,16 +1,48 @@
 """Columns of a table: one that is named, and those that are taken as features."""
 
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import pandas as pd
 
 from sepvae.errors import DataError
 
+P = ParamSpec("P")
+T = TypeVar("T")
 NUMBER, REGULAR = "number", "re:"  # how features are asked for, besides names and patterns
+
+
+def takes_group(function: Callable[P, T]) -> Callable[P, T]:
+    """
+    Let a reader take `group`, as `subject` was called before.
+
+    Parameters
+    ----------
+    function : callable
+        With a keyword `subject`.
+
+    Returns
+    -------
+    callable
+        The same, which warns where `group` is given.
+    """
+
+    @wraps(function)
+    def reader(*args: P.args, **keywords: P.kwargs) -> T:
+        if "group" in keywords:
+            if keywords.get("subject") is not None:
+                raise DataError("group: is called subject now; give one of both")
+            message = "group= is called subject= now; the next version does not know the old name"
+            warnings.warn(message, FutureWarning, stacklevel=2)
+            keywords["subject"] = keywords.pop("group")
+        return function(*args, **keywords)
+
+    return reader
 
 
 def named_column(table: pd.DataFrame, where: object, role: str, name: Any) -> pd.Series:
@@ -54,7 +86,7 @@ def named_column(table: pd.DataFrame, where: object, role: str, name: Any) -> pd
 
 def other_columns(
     label: str | None,
-    group: str | None,
+    subject: str | None,
     id: str | None,  # noqa: A002  (the word of this library)
     attributes: Iterable[str],
 ) -> dict[Any, str]:
@@ -63,7 +95,7 @@ def other_columns(
 
     Parameters
     ----------
-    label, group, id : str or None
+    label, subject, id : str or None
         Names of columns; None where there is none.
     attributes : iterable of str
         Names of columns.
@@ -73,7 +105,7 @@ def other_columns(
     dict of str to str
         From each name to what it is, in words.
     """
-    roles = {"the label": label, "the group": group, "the id": id}
+    roles = {"the label": label, "the subject": subject, "the id": id}
     named = {name: role for role, name in roles.items() if name is not None}
     return dict.fromkeys(attributes, "an attribute") | named
 

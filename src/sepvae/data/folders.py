@@ -46,7 +46,7 @@ def list_image_folder(
         The folder.
     pattern : str or sequence of str, default=None
         Regular expressions with named groups, searched in the file name; the first that is found counts. The
-        group named `group` is the sample's group (the patient), every other one becomes an attribute. A file
+        group named `subject` (or `group`) is the person, every other one becomes an attribute. A file
         without a match is its own group and has no attributes.
     labelled : bool, default=True
         Whether there must be two labels or more. False lists any folder of images, for a model that needs no
@@ -259,7 +259,8 @@ def _described(
     matches = (next(filter(None, (regex.search(name) for regex in compiled)), None) for name in names)
     rows = [match.groupdict() if match else {} for match in matches]
     table = pd.DataFrame(rows, columns=list(dict.fromkeys(columns)), index=range(len(names)))
-    return [row.get("group") or None for row in rows], table.drop(columns="group", errors="ignore")
+    persons = [row.get("subject") or row.get("group") or None for row in rows]
+    return persons, table.drop(columns=["subject", "group"], errors="ignore")
 
 
 def _compiled(pattern: str, names: list[str], must_match: bool) -> re.Pattern[str]:
@@ -270,7 +271,7 @@ def _compiled(pattern: str, names: list[str], must_match: bool) -> re.Pattern[st
     except re.error as error:
         raise DataError(f"pattern {pattern!r}: no regular expression ({error}); {example}") from error
     if not regex.groupindex:
-        raise DataError(f"pattern {pattern!r}: wanted a named group, such as (?P<group>...); {example}")
+        raise DataError(f"pattern {pattern!r}: wanted a named group, such as (?P<subject>...); {example}")
     if must_match and not any(map(regex.search, names)):
         raise DataError(f"pattern {pattern!r}: found in no file name; {example}")
     return regex

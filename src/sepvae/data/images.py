@@ -7,6 +7,7 @@ from typing import Any
 from sepvae.codes import Kind
 from sepvae.data.arrays import ArraySource, StreamSource
 from sepvae.data.brats import list_brats
+from sepvae.data.columns import takes_group
 from sepvae.data.folders import list_image_folder
 from sepvae.data.participants import list_array, list_image_table
 from sepvae.data.pixels import Fit, check_look
@@ -50,7 +51,7 @@ def read_image_folder(
         "squash" distorts it. Bars and distortion can betray a label whose images have another shape.
     pattern : str or sequence of str, default=None
         Regular expressions with named groups, searched in the file name; the first that is found counts. The
-        group named `group` is the sample's group (the patient), every other one becomes a column of
+        group named `subject` (or `group`) is the person, every other one becomes a column of
         `attributes`. A file without a match is its own group and has no attributes.
     limit : int, default=None
         Read at most so many images of each label, the first by path.
@@ -80,9 +81,9 @@ def read_image_folder(
     --------
     >>> source = read_image_folder(
     ...     "chest_xray/train",
-    ...     pattern=[r"(?P<group>person\d+)_(?P<subtype>bacteria|virus)", r"(?P<group>(NORMAL2-)?IM-\d+)"],
+    ...     pattern=[r"(?P<subject>person\d+)_(?P<kind>virus|bacteria)", r"(?P<subject>(NORMAL2-)?IM-\d+)"],
     ...     limit=1341,
-    ...     limit_by="subtype",
+    ...     limit_by="kind",
     ... )  # doctest: +SKIP
     """
     check_look(channels, fit, None)
@@ -91,13 +92,14 @@ def read_image_folder(
     return read_listing(listing, **look, memory=memory, progress=progress)[0]
 
 
+@takes_group
 def read_image_table(
     path: str | Path,
     *,
     images: str,
     label: str,
     root: str | Path | None = None,
-    group: str | None = None,
+    subject: str | None = None,
     id: str | None = None,  # noqa: A002  (the word of this library)
     attributes: Mapping[str, Kind | None] | Sequence[str] = (),
     image_size: int | tuple[int, int] = 64,
@@ -121,8 +123,8 @@ def read_image_table(
         Column of labels.
     root : str or Path, default=None
         Folder that files are relative to and must lie in; by default that of the table.
-    group : str, default=None
-        Column of what must stay on one side of a split, the patient; by default every row is its own group.
+    subject : str, default=None
+        Column that names the person, who stays on one side of a split; by default every row is one.
     id : str, default=None
         Column of unique names; by default the file.
     attributes : mapping or sequence of str, default=()
@@ -152,7 +154,7 @@ def read_image_table(
     ... )  # doctest: +SKIP
     """
     listing = list_image_table(
-        path, images=images, label=label, root=root, group=group, id=id, attributes=attributes
+        path, images=images, label=label, root=root, subject=subject, id=id, attributes=attributes
     )
     look: dict[str, Any] = {"image_size": image_size, "channels": channels, "fit": fit}
     return read_listing(listing, **look, memory=memory, progress=progress)[0]
@@ -240,12 +242,13 @@ def read_brats(
     return read_listing(listing, image_size=image_size, memory=memory, progress=progress)[0]
 
 
+@takes_group
 def read_array(
     path: str | Path,
     *,
     table: str | Path,
     label: str,
-    group: str | None = None,
+    subject: str | None = None,
     id: str | None = None,  # noqa: A002
     attributes: Mapping[str, Kind | None] | Sequence[str] = (),
 ) -> ArraySource | StreamSource:
@@ -262,7 +265,7 @@ def read_array(
         Text table as in `read_image_table`, of n rows in the same order.
     label : str
         Column of labels.
-    group, id, attributes : object
+    subject, id, attributes : object
         As in `read_image_table`; by default rows are numbered.
 
     Returns
@@ -280,5 +283,5 @@ def read_array(
     >>> source = read_array("slices.npy", table="slices.csv", label="diagnosis")  # doctest: +SKIP
     """
     return read_listing(
-        list_array(path, table=table, label=label, group=group, id=id, attributes=attributes)
+        list_array(path, table=table, label=label, subject=subject, id=id, attributes=attributes)
     )[0]

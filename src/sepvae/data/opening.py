@@ -11,6 +11,7 @@ from sepvae.checks import guess_background
 from sepvae.codes import Kind
 from sepvae.data.brats import is_brats, list_brats
 from sepvae.data.cohorts import list_volumes, name_volumes
+from sepvae.data.columns import takes_group
 from sepvae.data.folders import list_image_folder
 from sepvae.data.listing import Listing
 from sepvae.data.packed import is_packed, list_packed
@@ -45,6 +46,7 @@ def kind_of(path: Path) -> str:
     return "array" if suffix in ARRAYS else "table"
 
 
+@takes_group
 def list_data(
     data: str | Path,
     *,
@@ -53,7 +55,7 @@ def list_data(
     root: str | Path | None = None,
     table: str | Path | None = None,
     label: str | None = None,
-    group: str | None = None,
+    subject: str | None = None,
     id: str | None = None,  # noqa: A002  (the word of this library)
     attributes: Mapping[str, Kind | None] | None = None,
     pattern: str | Sequence[str] | None = None,
@@ -84,7 +86,7 @@ def list_data(
         As in `list_image_table`, for a table of files.
     table : str or Path, default=None
         For an array: its table; by default the one with the same name.
-    label, group, id : str, default=None
+    label, subject, id : str, default=None
         Columns of the table.
     attributes : mapping, default=None
         Names of attributes and their kinds, "continuous", "categorical" or None to see from the values.
@@ -124,7 +126,7 @@ def list_data(
     >>> listing, reader = list_data("celeba", attributes={"Male": None})  # doctest: +SKIP
     """
     path, wanted = Path(data), dict(attributes or {})
-    columns = {"label": label, "group": group, "id": id}
+    columns = {"label": label, "subject": subject, "id": id}
     reader = kind_of(path)
     if reader != "table":
         what = {"folder": "a folder", "array": "an array"}.get(reader, "a packed store")

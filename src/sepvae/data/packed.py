@@ -16,6 +16,7 @@ import pandas as pd
 
 from sepvae.batch import AnyArray, IntArray
 from sepvae.codes import Kind
+from sepvae.data.columns import takes_group
 from sepvae.data.listing import Listing
 from sepvae.data.nifti import MOST_VOXELS, ORIENTATIONS, Header
 from sepvae.data.parallel import in_order
@@ -114,11 +115,12 @@ def is_packed(path: str | Path) -> bool:
     return Path(path).suffix.lower() == ".zarr" or (Path(path) / "zarr.json").is_file()
 
 
+@takes_group
 def list_packed(
     path: str | Path,
     *,
     label: str | None,
-    group: str | None = None,
+    subject: str | None = None,
     id: str | None = None,  # noqa: A002  (the word of this library)
     attributes: Mapping[str, Kind | None] | Sequence[str] = (),
 ) -> Listing:
@@ -131,7 +133,7 @@ def list_packed(
         What `sepvae pack` wrote.
     label : str or None
         Column of labels in the table that was packed; None for a model that needs none.
-    group : str, default=None
+    subject : str, default=None
         As in `list_image_table`.
     id : str, default="participant_id"
         Column of unique names; without such a column, or if someone stands there twice, the file.
@@ -153,7 +155,7 @@ def list_packed(
         store.cells,
         store.volumes.path,
         label=label,
-        group=group,
+        subject=subject,
         id=id or store.id_column,
         attributes=attributes,
         ids=store.volumes.files,
@@ -163,7 +165,7 @@ def list_packed(
         about,
         volumes=store.volumes,
         kinds=kinds,
-        grouped=group is not None or (id or store.id_column) == PERSON,  # one row a participant
+        grouped=subject is not None or (id or store.id_column) == PERSON,  # one row a participant
         label_name=label or "kind",
     )
 

@@ -12,7 +12,7 @@ import pandas as pd
 from sepvae.checks import check_attribute_names, check_choice
 from sepvae.codes import Kind
 from sepvae.data.cells import read_cells
-from sepvae.data.columns import named_column
+from sepvae.data.columns import named_column, takes_group
 from sepvae.data.folders import images_in
 from sepvae.data.listing import Listing
 from sepvae.data.mapped import map_array
@@ -22,13 +22,14 @@ PERSON = "participant_id"  # what BIDS calls the column of unique names
 NO_NUMBER = {"na", "nan", "n/a", "none", "null", "-", "."}  # what people write where a number is missing
 
 
+@takes_group
 def list_image_table(
     path: str | Path,
     *,
     images: str,
     label: str | None,
     root: str | Path | None = None,
-    group: str | None = None,
+    subject: str | None = None,
     id: str | None = None,  # noqa: A002  (the word of this library)
     attributes: Mapping[str, Kind | None] | Sequence[str] = (),
 ) -> Listing:
@@ -47,8 +48,8 @@ def list_image_table(
         Column of labels; None for a model that needs none.
     root : str or Path, default=None
         Folder that files are relative to and must lie in; by default that of the table.
-    group : str, default=None
-        Column of what must stay on one side of a split, the patient; by default every row is its own group.
+    subject : str, default=None
+        Column that names the person, who stays on one side of a split; by default every row is one.
     id : str, default=None
         Column of unique names; by default the file.
     attributes : mapping or sequence of str, default=()
@@ -75,7 +76,7 @@ def list_image_table(
     files = [_inside(path, line, folder, name) for line, name in names.items()]
     relative = [file.relative_to(folder).as_posix() for file in files]
     about, kinds = about_rows(
-        table, path, label=label, group=group, id=id, attributes=attributes, ids=relative
+        table, path, label=label, subject=subject, id=id, attributes=attributes, ids=relative
     )
     # os.path takes words that cannot be a file's name for what they are: not there.
     there = [os.path.isfile(file) for file in files]  # noqa: PTH113
@@ -92,19 +93,20 @@ def list_image_table(
         about,
         files,
         kinds=kinds,
-        grouped=group is not None,
+        grouped=subject is not None,
         label_name=label or "kind",
         missing=about.loc[~np.array(there), "id"].tolist(),
         unlisted=unlisted,
     )
 
 
+@takes_group
 def list_array(
     path: str | Path,
     *,
     table: str | Path,
     label: str | None,
-    group: str | None = None,
+    subject: str | None = None,
     id: str | None = None,  # noqa: A002
     attributes: Mapping[str, Kind | None] | Sequence[str] = (),
 ) -> Listing:
@@ -120,7 +122,7 @@ def list_array(
         The table, of n rows.
     label : str or None
         Column of labels; None for a model that needs none.
-    group, id : str, default=None
+    subject, id : str, default=None
         As in `list_image_table`; by default rows are numbered.
     attributes : mapping or sequence of str, default=()
         As in `list_image_table`.
@@ -144,9 +146,11 @@ def list_array(
             f"got {len(frame)}"
         )
     ids = [str(i) for i in range(len(frame))]
-    about, kinds = about_rows(frame, beside, label=label, group=group, id=id, attributes=attributes, ids=ids)
+    about, kinds = about_rows(
+        frame, beside, label=label, subject=subject, id=id, attributes=attributes, ids=ids
+    )
     return Listing(
-        path, about, array=array, kinds=kinds, grouped=group is not None, label_name=label or "kind"
+        path, about, array=array, kinds=kinds, grouped=subject is not None, label_name=label or "kind"
     )
 
 
@@ -155,7 +159,7 @@ def about_rows(
     path: Path,
     *,
     label: str | None,
-    group: str | None,
+    subject: str | None,
     id: str | None,  # noqa: A002
     attributes: Mapping[str, Kind | None] | Sequence[str],
     ids: Sequence[str],
@@ -169,7 +173,7 @@ def about_rows(
         As `read_cells` gives it.
     path : Path
         Its file, for messages.
-    label, group, id : str or None
+    label, subject, id : str or None
         Columns, as in `list_image_table`.
     attributes : mapping or sequence of str
         As in `list_image_table`.
@@ -203,7 +207,7 @@ def about_rows(
     about = pd.DataFrame(
         {
             "id": names,
-            "group": names if group is None else _whole(table, path, "group", group),
+            "group": names if subject is None else _whole(table, path, "subject", subject),
             "label": "" if label is None else _whole(table, path, "label", label),
             "split": None,
         }
@@ -213,15 +217,15 @@ def about_rows(
     return about.reset_index(drop=True), {name: kind for name, kind in wanted.items() if kind}
 
 
-def id_column(table: pd.DataFrame, id: str | None, group: str | None) -> str | None:  # noqa: A002
+def id_column(table: pd.DataFrame, id: str | None, subject: str | None) -> str | None:  # noqa: A002
     """
-    Say which column names people: participant_id, unless another is named or it names groups.
+    Say which column names people: participant_id, unless another is named or it names subjects.
 
     Parameters
     ----------
     table : DataFrame of str
         As `read_cells` gives it.
-    id, group : str or None
+    id, subject : str or None
         Columns, as in `list_image_table`.
 
     Returns
@@ -234,7 +238,7 @@ def id_column(table: pd.DataFrame, id: str | None, group: str | None) -> str | N
     >>> id_column(pd.DataFrame({"participant_id": ["sub-1"]}), None, None)
     'participant_id'
     """
-    return PERSON if id is None and group != PERSON and PERSON in table else id
+    return PERSON if id is None and subject != PERSON and PERSON in table else id
 
 
 def numbers_in(cells: pd.Series) -> tuple[pd.Series, pd.Series]:

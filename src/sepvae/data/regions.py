@@ -9,18 +9,19 @@ import pandas as pd
 from sepvae.codes import Kind
 from sepvae.data.arrays import ArraySource
 from sepvae.data.cells import read_cells
-from sepvae.data.columns import choose_columns, other_columns
+from sepvae.data.columns import choose_columns, other_columns, takes_group
 from sepvae.data.listing import Listing
 from sepvae.data.participants import PERSON, about_rows, id_column, numbers_in
 from sepvae.errors import DataError
 
 
+@takes_group
 def list_regions(
     path: str | Path,
     *,
     features: Sequence[str],
     label: str | None,
-    group: str | None = None,
+    subject: str | None = None,
     id: str | None = None,  # noqa: A002  (the word of this library)
     attributes: Mapping[str, Kind | None] | Sequence[str] = (),
 ) -> Listing:
@@ -35,11 +36,11 @@ def list_regions(
     features : sequence of str
         Columns of measures, each by its name, a pattern ("lh_*" is a prefix), a regular expression that is
         searched in names ("re:^(lh|rh)_"), or "number": every column whose cells are numbers or missing.
-        Columns that are named as label, group, id or attribute are never among them.
+        Columns that are named as label, subject, id or attribute are never among them.
     label : str or None
         Column of labels; None for a model that needs none.
-    group : str, default=None
-        Column of what must stay on one side of a split, the patient; by default every row is its own group.
+    subject : str, default=None
+        Column that names the person, who stays on one side of a split; by default every row is one.
     id : str, default="participant_id"
         Column of unique names; rows are numbered where there is no such column, or it is that of groups.
     attributes : mapping or sequence of str, default=()
@@ -67,10 +68,12 @@ def list_regions(
     """
     path = Path(path)
     table = read_cells(path)
-    id = id_column(table, id, group)  # noqa: A001
-    others = other_columns(label, group, id, attributes)
+    id = id_column(table, id, subject)  # noqa: A001
+    others = other_columns(label, subject, id, attributes)
     ids = [str(i) for i in range(len(table))]
-    about, kinds = about_rows(table, path, label=label, group=group, id=id, attributes=attributes, ids=ids)
+    about, kinds = about_rows(
+        table, path, label=label, subject=subject, id=id, attributes=attributes, ids=ids
+    )
     names = choose_columns(
         table, features, where=path, others=others, is_number=lambda cells: not numbers_in(cells)[1].any()
     )
@@ -79,7 +82,7 @@ def list_regions(
         about,
         features=_measures(table[names], path),
         kinds=kinds,
-        grouped=group is not None or id == PERSON,  # one row a participant
+        grouped=subject is not None or id == PERSON,  # one row a participant
         label_name=label or "kind",
     )
 
@@ -103,12 +106,13 @@ def regions_source(listing: Listing) -> ArraySource:
     return ArraySource(x, **listing.described, feature_names=names)
 
 
+@takes_group
 def read_regions(
     path: str | Path,
     *,
     features: Sequence[str],
     label: str,
-    group: str | None = None,
+    subject: str | None = None,
     id: str | None = None,  # noqa: A002
     attributes: Mapping[str, Kind | None] | Sequence[str] = (),
 ) -> ArraySource:
@@ -117,7 +121,7 @@ def read_regions(
 
     Parameters
     ----------
-    path, features, label, group, id, attributes : object
+    path, features, label, subject, id, attributes : object
         As in `list_regions`.
 
     Returns
@@ -135,7 +139,7 @@ def read_regions(
     >>> source = read_regions("aparc_aseg.csv", features="re:^(lh|rh)_", label="DX_GROUP")  # doctest: +SKIP
     """
     return regions_source(
-        list_regions(path, features=features, label=label, group=group, id=id, attributes=attributes)
+        list_regions(path, features=features, label=label, subject=subject, id=id, attributes=attributes)
     )
 
 

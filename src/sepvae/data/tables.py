@@ -9,18 +9,19 @@ import pandas as pd
 
 from sepvae.batch import AnyArray
 from sepvae.data.arrays import ArraySource
-from sepvae.data.columns import choose_columns, named_column, other_columns
+from sepvae.data.columns import choose_columns, named_column, other_columns, takes_group
 from sepvae.errors import DataError
 
 LEAST_SD = 1e-12  # of values in units of the largest: a column that varies less is constant
 
 
+@takes_group
 def frame_source(
     frame: pd.DataFrame,
     *,
     label: str,
     features: Sequence[str] | None = None,
-    group: str | None = None,
+    subject: str | None = None,
     id: str | None = None,  # noqa: A002  (the word of this library)
     attributes: Sequence[str] = (),
 ) -> ArraySource:
@@ -36,8 +37,8 @@ def frame_source(
     features : sequence of str, default=None
         Columns of measures, which may have gaps, each by its name, a pattern ("lh_*"), a regular expression
         ("re:^(lh|rh)_"), or "number": all numeric columns that are not named otherwise. By default those.
-    group : str, default=None
-        Column of what must stay on one side of a split; by default every row is its own group.
+    subject : str, default=None
+        Column that names the person, who stays on one side of a split; by default every row is one.
     id : str, default=None
         Column of unique names; by default rows are numbered.
     attributes : sequence of str, default=()
@@ -51,7 +52,7 @@ def frame_source(
     Raises
     ------
     DataError
-        If a column is not there, of no use (not numeric, infinite, a label, group or id that is missing) or
+        If a column is not there, of no use (not numeric, infinite, a label, subject or id that is missing) or
         named as feature and as something else.
 
     Examples
@@ -61,10 +62,10 @@ def frame_source(
     array([[2.5],
            [nan]])
     """
-    others = other_columns(label, group, id, attributes)
+    others = other_columns(label, subject, id, attributes)
     for name, role in others.items():
         named_column(frame, "frame", role, name)
-    for role, name in (("label", label), ("group", group), ("id", id)):
+    for role, name in (("label", label), ("subject", subject), ("id", id)):
         if name is not None and (missing := int(frame[name].isna().sum())):
             raise DataError(f"{role}: {missing} of {len(frame)} rows have no {name!r}; drop or fill them")
     names = choose_columns(frame, features, where="frame", others=others, is_number=_is_number)
@@ -76,7 +77,7 @@ def frame_source(
     return ArraySource(
         x,
         frame[label].to_numpy(),
-        groups=None if group is None else frame[group].to_numpy(),
+        groups=None if subject is None else frame[subject].to_numpy(),
         ids=None if id is None else frame[id].astype(str).to_numpy(),
         attributes=frame[list(attributes)],
         feature_names=[str(name) for name in names],

@@ -108,8 +108,8 @@ def group_findings(samples: Samples) -> Iterator[Finding]:
     """
     if not samples.grouped:
         message = (
-            "no group was named, so every sample counts as a patient of its own: if some come from one "
-            "person, name the patient (--group or --pattern), or scores will flatter"
+            "no subject is named, so every sample counts as a person of its own: if some come from one "
+            "person, name the subject (--subject or --pattern), or scores will flatter"
         )
         yield Finding("note", "no-groups", message)
         return

@@ -90,7 +90,7 @@ class Data(_Part):  # numpydoc ignore=PR02
 
     Parameters
     ----------
-    background, label, group, id, images, limit_by : str, default=None
+    background, label, subject, id, images, limit_by : str, default=None
         Text.
     target, attribute, features, pattern : str or list of str, default=None
         One or more.
@@ -116,7 +116,7 @@ class Data(_Part):  # numpydoc ignore=PR02
     target: OneOrMore | None = None
     attribute: OneOrMore | None = None
     label: str | None = None
-    group: str | None = None
+    subject: str | None = None
     id: str | None = None
     images: str | None = None
     features: OneOrMore | None = None
@@ -131,6 +131,14 @@ class Data(_Part):  # numpydoc ignore=PR02
     assume_orientation: str | None = None
     resample: bool | None = None
     modality: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _know_group(cls, given: Any) -> Any:
+        """`subject` by its old name."""
+        if isinstance(given, dict) and "group" in given and "subject" not in given:
+            return {"subject" if key == "group" else key: value for key, value in given.items()}
+        return given
 
 
 class Protocol(_Part):  # numpydoc ignore=PR02

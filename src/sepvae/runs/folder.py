@@ -105,6 +105,8 @@ def read_recipe(run: str | Path) -> dict[str, Any]:
         raise RunFolderError(
             f"{run}: its recipe.yaml is of format {found}, this sepvae reads format {FORMAT}; update sepvae"
         )
+    if isinstance(data := recipe.get("data"), dict) and "group" in data:  # as it was called before
+        recipe["data"] = {"subject" if key == "group" else key: value for key, value in data.items()}
     return recipe
 
 

@@ -60,9 +60,9 @@ def group_files(labels: Sequence[str], statistic: str) -> list[str]:
     Examples
     --------
     >>> group_files(["control", "ill"], "mean")
-    ['group-control_desc-salient_stat-mean_map', 'group-ill_desc-salient_stat-mean_map']
+    ['label-control_desc-salient_stat-mean_map', 'label-ill_desc-salient_stat-mean_map']
     """
-    return [f"group-{name}_desc-salient_stat-{statistic}_map" for name in names_apart(labels)]
+    return [f"label-{name}_desc-salient_stat-{statistic}_map" for name in names_apart(labels)]
 
 
 def write_window(file: Path, window: AnyArray, grid: Grid, axes: str) -> None:

@@ -77,14 +77,14 @@ def evaluate_run(run: str | Path, source: Source | None = None, *, n_permutation
         )
     missed = reconstruction_errors(model, source)
     data = read_recipe(run).get("data", {})
-    if data.get("reader") == "array" and not data.get("id") and not data.get("group"):
+    if data.get("reader") == "array" and not data.get("id") and not data.get("subject"):
         # Rows of an array are known by their numbers, which come again in every array.
         new[["id", "group"]], missed["id"] = "new-" + new[["id", "group"]], "new-" + missed["id"].astype(str)
     train = codes[codes["split"] != "test"]
     seen = set(train["group"]) & set(new["group"])
     if seen:
         raise DataError(
-            f"{len(seen)} groups of the new data were fitted on, {sorted(seen)[0]!r} among them; "
+            f"{len(seen)} subjects of the new data were fitted on, {sorted(seen)[0]!r} among them; "
             "leave them out, for their scores would flatter"
         )
     table = pd.concat([train, new], ignore_index=True)

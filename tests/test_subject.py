@@ -1,0 +1,103 @@
+"""The person is called subject; for one version `group` is taken, with a note."""
+
+import warnings
+
+import pandas as pd
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from sepvae.cli.app import app
+from sepvae.data.folders import list_image_folder
+from sepvae.data.opening import list_data
+from sepvae.data.tables import frame_source
+from sepvae.errors import DataError
+from sepvae.recipes.recipe import Data
+from sepvae.runs import read_recipe
+
+LINEAR = [
+    "--method",
+    "ContrastivePCA",
+    "--set",
+    "common_dim=1",
+    "--set",
+    "salient_dim=1",
+    "--permutations",
+    "0",
+]
+
+
+def invoke(*arguments):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    output = result.output if result.exception is None else f"{result.output}{result.exception}"
+    return result.exit_code, " ".join(output.split())
+
+
+@pytest.fixture
+def visits(tmp_path):
+    """Two visits of each of 20 people."""
+    frame = pd.DataFrame(
+        {"x1": range(40), "x2": [i % 7 for i in range(40)], "dx": ["ASD"] * 20 + ["HC"] * 20}
+    )
+    frame["visit"], frame["who"] = [f"v{i}" for i in range(40)], [f"p{i // 2}" for i in range(40)]
+    frame.to_csv(tmp_path / "visits.csv", index=False)
+    return tmp_path / "visits.csv"
+
+
+@pytest.mark.parametrize("option", ["--subject", "--group"])
+def test_persons_are_not_split_by_either_name(visits, tmp_path, option):
+    run, columns = tmp_path / "run", ["--features", "x*", "--label", "dx", "--id", "visit", option, "who"]
+    code, said = invoke("fit", visits, *columns, "--out", run, *LINEAR)
+    assert code == 0
+    assert ("--group is called --subject now" in said) == (option == "--group")
+    split = pd.read_csv(run / "split.csv")
+    assert split["group"].nunique() == 20
+    assert split.groupby("group")["split"].agg(lambda parts: parts.eq("test").nunique()).eq(1).all()
+    assert read_recipe(run)["data"]["subject"] == "who"
+    assert invoke("check", visits, *columns)[0] == 0
+
+
+def test_old_recipes_of_runs_are_read(visits, tmp_path):
+    run = tmp_path / "run"
+    columns = ["--features", "x*", "--label", "dx", "--id", "visit", "--subject", "who"]
+    assert invoke("fit", visits, *columns, "--out", run, *LINEAR)[0] == 0
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    recipe["data"]["group"] = recipe["data"].pop("subject")
+    (run / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    assert invoke("rerun", run, visits, "--out", tmp_path / "again")[0] == 0
+    assert Data.model_validate({"group": "who"}) == Data(subject="who")
+
+
+def test_both_names_are_one_too_many(visits):
+    columns = ["--features", "x*", "--label", "dx", "--id", "visit", "--subject", "who", "--group", "who"]
+    assert "--group is called --subject now; give one of both" in invoke("check", visits, *columns)[1]
+    assert "--group" not in invoke("fit", "--help")[1]
+
+
+def test_readers_take_the_old_name_with_a_warning(visits):
+    frame = pd.read_csv(visits)
+    with pytest.warns(FutureWarning, match="group= is called subject= now"):
+        old = frame_source(frame, label="dx", group="who", id="visit")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        new = frame_source(frame, label="dx", subject="who", id="visit")
+    assert old.groups.tolist() == new.groups.tolist() == frame["who"].tolist()
+    with pytest.raises(DataError, match="give one of both"):
+        frame_source(frame, label="dx", subject="who", group="who", id="visit")
+    with pytest.warns(FutureWarning, match="group= is called subject= now") as caught:
+        listing, _ = list_data(visits, features=["x*"], label="dx", id="visit", group="who")
+    assert len(caught) == 1
+    assert listing.about["group"].tolist() == frame["who"].tolist()
+
+
+@pytest.mark.parametrize("name", ["subject", "group"])
+def test_a_pattern_names_persons_by_either_name(tmp_path, name):
+    from PIL import Image
+
+    for label in ("ill", "well"):
+        (tmp_path / label).mkdir()
+        for i in range(3):
+            Image.new("L", (4, 4), i).save(tmp_path / label / f"{label}{i // 2}_{i}.png")
+    listing = list_image_folder(tmp_path, pattern=rf"(?P<{name}>[a-z]+\d)_(?P<scan>\d)")
+    assert listing.about["group"].tolist() == ["ill0", "ill0", "ill1", "well0", "well0", "well1"]
+    assert list(listing.attributes) == ["scan"]
