@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
-import torch
 from torch import nn
 
 import sepvae
@@ -63,9 +62,37 @@ def test_a_stored_model_of_volumes_gives_what_it_gave(number: int) -> None:
 @pytest.mark.parametrize("name", [name for names in NETWORKS.values() for name in names])
 def test_networks_have_the_weights_that_files_have(name: str) -> None:
     stored = json.loads((STORED / "networks.json").read_text())[name]
-    with torch.device("meta"):
-        model = build_autoencoder(name, tuple(stored["sample_shape"]), 2, 3, 2)
-    assert {key: list(weight.shape) for key, weight in model.state_dict().items()} == stored["weights"]
+    shape, weights = tuple(stored["sample_shape"]), stored["weights"]
+    assert shapes(build_autoencoder(name, shape, 2, 3, 2, stored=weights)) == weights
+    today = shapes(build_autoencoder(name, shape, 2, 3, 2))
+    assert {key: today.pop(key) for key in list(today) if key.startswith("read_out.")} == {
+        "read_out.0.weight": [16, 3],
+        "read_out.0.bias": [16],
+        "read_out.2.weight": [1, 16],
+        "read_out.2.bias": [1],
+    }
+    if name == "release":
+        assert today["decoder.0.weight"] == [256, 5]  # straight from [c, s], as in the authors' release
+        today, weights = ({k: v for k, v in of.items() if "decoder" not in k} for of in (today, weights))
+    assert today == weights
+
+
+def shapes(model: nn.Module) -> dict[str, list[int]]:
+    return {key: list(weight.shape) for key, weight in model.state_dict().items()}
+
+
+def test_a_model_of_network_release_with_the_layer_that_was_dropped_still_loads(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).random((8, 1, 64, 64)).astype(np.float32)
+    few = {"max_epochs": 1, "batch_size": 8, "progress_bar": False, "accelerator": "cpu"}
+    model = sepvae.SepVAE(2, 3, network="release", background=0, **few).fit(x, np.repeat([0, 1], 4))
+    weights = json.loads((STORED / "networks.json").read_text())["release"]["weights"]
+    model.module_ = build_autoencoder("release", (1, 64, 64), 2, 3, 2, stored=weights).eval()
+    assert sum(key.startswith("decoder.2.") for key in model.module_.state_dict()) == 2
+    loaded = sepvae.load(model.save(tmp_path / "old"))
+    np.testing.assert_array_equal(loaded.reconstruct(x), model.reconstruct(x))
+    again = sepvae.load(loaded.save(tmp_path / "again"))
+    np.testing.assert_array_equal(again.predict_proba(x), model.predict_proba(x))
+    np.testing.assert_array_equal(again.predict_proba(x), again.sampled_classifier_proba(x))  # no read-out
 
 
 @pytest.mark.parametrize("more", [{}, {"keywords": {"of_a_later": 1}}, {"class": "Later", "sha256": None}])

@@ -38,7 +38,7 @@ NOISE = Noise(
 def model():
     """Small networks in double precision, for c of 3 dimensions and s of 2, with lively heads."""
     with torch.random.fork_rng():
-        torch.manual_seed(2)
+        torch.manual_seed(3)
         model = build_autoencoder("mlp", (5,), 3, 2, 2).double()
         for parameter in parameters(model, "critic", "salient_classifier"):
             torch.nn.init.normal_(parameter)
@@ -57,7 +57,7 @@ def losses_of(objective, model, codes=None):
 def gradient(objective, model, *names):
     """What the model step would follow, for the parameters of these parts."""
     losses = losses_of(objective, model)
-    loss = sum(weight * losses.terms[name] for name, weight in objective.weights.items()) + losses.classifier
+    loss = sum(weight * losses.terms[name] for name, weight in objective.weights.items()) + losses.classifiers
     return torch.cat([g.flatten() for g in torch.autograd.grad(loss.mean(), parameters(model, *names))])
 
 
@@ -132,7 +132,8 @@ def test_a_frozen_variance_passes_no_gradient(model):
 
 
 def test_with_a_learnt_variance_there_is_no_excess(model):
-    assert set(losses_of(replace(PAPER, background_posterior_var="learnt"), model).shown) == {"squared_error"}
+    shown = losses_of(replace(PAPER, background_posterior_var="learnt"), model).shown
+    assert set(shown) == {"squared_error", "read_out_loss"}
 
 
 def test_learnt_reconstruction_variance_is_the_likeliest_of_the_batch(model):
@@ -170,9 +171,17 @@ def reached(model):
     return {name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None}
 
 
-def test_the_own_loss_of_the_classifier_tells_the_encoder_nothing(model):
-    losses_of(PAPER, model).classifier.sum().backward()
-    assert reached(model) == {"salient_classifier"}
+def test_the_own_losses_of_the_classifiers_tell_the_encoder_nothing(model):
+    losses_of(PAPER, model).classifiers.sum().backward()
+    assert reached(model) == {"salient_classifier", "read_out"}
+
+
+def test_the_read_out_learns_from_means_whatever_the_noise(model):
+    mean = model.encode(X).salient_mean
+    loss = binary_cross_entropy_with_logits(model.read_out(mean)[:, 0], Y.double(), reduction="none")
+    assert_close(losses_of(PAPER, model).shown["read_out_loss"], loss)
+    wanted = torch.autograd.grad(loss.mean(), parameters(model, "read_out"))
+    assert_close(gradient(PAPER, model, "read_out"), torch.cat([g.flatten() for g in wanted]))
 
 
 def test_no_term_reaches_the_critic_or_the_classifier(model):

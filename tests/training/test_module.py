@@ -95,7 +95,8 @@ def fit(model, tmp_path):
 
 def algorithm_1(model, *, epochs, new_adam_each_epoch):
     """The paper's pseudo-code, on the same batches and noise."""
-    rest = [p for name, p in model.named_parameters() if not name.startswith("critic")]
+    rest = [p for name, p in model.named_parameters() if not name.startswith(("critic", "read_out"))]
+    read_out_adam = torch.optim.Adam(model.read_out.parameters(), 1e-3)
     batches = GroupBatches(Y, np.arange(len(VALIDATION), len(Y)), 8, balanced=False, random_state=7)
     for epoch in range(epochs):
         batches.set_epoch(epoch)
@@ -143,6 +144,10 @@ def algorithm_1(model, *, epochs, new_adam_each_epoch):
             loss.mean().backward()
             adam.step()
 
+            read_out_adam.zero_grad()  # ours: what predict reads learns from means, never from samples
+            (-Bernoulli(logits=model.read_out(q_s.loc.detach())).log_prob(y)).mean().backward()
+            read_out_adam.step()
+
 
 @pytest.mark.parametrize("reset_optimizer", ["never", "epoch"])
 def test_training_is_algorithm_1(model, fit, reset_optimizer):
@@ -174,7 +179,7 @@ def test_the_critic_steps_first_and_alone(model, fit):
         return OBJECTIVE.losses(*args)
 
     fit(Watched(critic_loss=critic_loss, losses=losses), epochs=1, validate=False)
-    all_else = {"common_encoder", "salient_encoder", "decoder", "salient_classifier"}
+    all_else = {"common_encoder", "salient_encoder", "decoder", "salient_classifier", "read_out"}
     assert changed == [set(), {"critic"}, all_else, {"critic"}]
 
 
@@ -196,7 +201,8 @@ def test_every_term_is_logged_unweighted_weighted_and_by_group(fit):
         for stage in ("train", "validation"):
             for name, weight in OBJECTIVE.weights.items():
                 assert row[f"{stage}_{name}_weighted"] == weight * row[f"{stage}_{name}"]
-            for name in ("reconstruction", "common_kl", "squared_error", "critic_loss", "mutual_information"):
+            by_group = ("reconstruction", "common_kl", "squared_error", "mutual_information")
+            for name in (*by_group, "critic_loss", "read_out_loss"):
                 assert {f"{stage}_{name}_background", f"{stage}_{name}_target"} <= row.keys()
     logged = {name: value.item() for name, value in training.trainer.callback_metrics.items()}
     assert logged == pytest.approx({k: v for k, v in training.history[-1].items() if k != "epoch"})

@@ -166,8 +166,12 @@ class ContrastiveObjective:  # numpydoc ignore=PR02
         # The classifier learns at full weight, on codes that it cannot change: at the paper's gamma of 1e-10
         # its gradient would drown in Adam's eps. So gamma scales only what it tells the encoder, and a method
         # without such a term has a classifier all the same.
-        classifier = group_cross_entropy(model.salient_classifier(s.detach()), y)
-        return Losses(terms | own, classifier, {"squared_error": error / pixels} | shown)
+        classifiers = group_cross_entropy(model.salient_classifier(s.detach()), y)
+        shown = {"squared_error": error / pixels} | shown
+        if model.read_out is not None:
+            read_out = group_cross_entropy(model.read_out(codes.salient_mean.detach()), y)
+            classifiers, shown = classifiers + read_out, shown | {"read_out_loss": read_out}
+        return Losses(terms | own, classifiers, shown)
 
     def _own_terms(self, model: ContrastiveAutoencoder, drawn: "Drawn") -> tuple[Terms, Terms]:
         """What the method adds to the bound, and what else is worth a look."""

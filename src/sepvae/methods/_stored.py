@@ -14,7 +14,7 @@ from sepvae.batch import AnyArray
 from sepvae.codes import Kind
 from sepvae.errors import ModelFileError
 from sepvae.methods._covariates import covariate_names
-from sepvae.networks.heads import Critic, SalientClassifier
+from sepvae.networks.heads import Critic, ReadOut, SalientClassifier
 from sepvae.training.drawing import Drawing
 
 if TYPE_CHECKING:
@@ -244,10 +244,12 @@ def shapes_learnt(
             heads = nn.ModuleDict(
                 {"critic": critic, "salient_classifier": SalientClassifier(dims["salient"], 2)}
             )
+            if any(name.startswith("read_out.") for name in weights):
+                heads["read_out"] = ReadOut(dims["salient"], 2)
         of_heads = {name: array for name, array in weights.items() if name.startswith(tuple(heads))}
         check_arrays(of_heads, _shapes(heads))
     with Drawing(0), nullcontext() if own else torch.device("meta"):
-        return _shapes(estimator._build(seen_shape))
+        return _shapes(estimator._build(seen_shape, stored=weights))
 
 
 def check_arrays(arrays: Mapping[str, AnyArray], wanted: Shapes) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -100,7 +100,10 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
 
     def predict_proba(self, X: Any) -> FloatArray:
         """
-        Probability of each label, as the salient classifier sees it from the salient means.
+        Probability of each label, read from the salient means.
+
+        The read-out is a small classifier of its own, which learns from detached means of the training part
+        and acts on nothing. Models that were saved before it was there fall back to the salient classifier.
 
         Parameters
         ----------
@@ -114,9 +117,29 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
         """
         return self._probabilities(self.encode(X).salient_mean)[:, np.argsort(self._order)]
 
+    def sampled_classifier_proba(self, X: Any) -> FloatArray:
+        """
+        Probability of each label by the salient classifier, which learnt from sampled codes, read on means.
+
+        It is what the paper scores (App. D). It may have learnt the width of the noise, which differs between
+        the groups in training and is not there in means: prefer `predict_proba`.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or Source
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n, 2)
+            Columns in the order of `classes_`.
+        """
+        salient = self.encode(X).salient_mean
+        return self._probabilities(salient, sampled=True)[:, np.argsort(self._order)]
+
     def predict(self, X: Any) -> AnyArray:
         """
-        Label that the salient classifier finds likelier.
+        Label that is likelier by `predict_proba`.
 
         Parameters
         ----------
@@ -236,13 +259,15 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
         fit = {"method": type(self).__name__, "network": network, "seed": seed, "data": data.hexdigest()}
         return fit | {name: str(value) for name, value in keywords.items()}
 
-    def _build(self, sample_shape: tuple[int, ...]) -> ContrastiveAutoencoder:
+    def _build(
+        self, sample_shape: tuple[int, ...], stored: Collection[str] | None = None
+    ) -> ContrastiveAutoencoder:
         layers = self._objective().critic_layers
         n_groups = len(self.classes_)
         counts = None if self.grid_ is None or self.grid_.counts.all() else self.grid_.counts[None]
         dims = self.common_dim, self.salient_dim
         return build_autoencoder(
-            self.network, sample_shape, *dims, n_groups, critic_layers=layers, counts=counts
+            self.network, sample_shape, *dims, n_groups, critic_layers=layers, counts=counts, stored=stored
         )
 
     def _encode(self, source: Source) -> Codes[FloatArray]:
@@ -270,10 +295,12 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
             raise DataError(f"y: wanted labels that were fitted ({fitted}), got {unknown[0]}")
         return numbers
 
-    def _probabilities(self, salient: FloatArray) -> FloatArray:
+    def _probabilities(self, salient: FloatArray, *, sampled: bool = False) -> FloatArray:
         """Of each group, the background first."""
         with self._inference() as (module, put):
-            return _as_numpy(group_logits(module.salient_classifier(put(salient))).softmax(dim=1))
+            read_out = None if sampled else module.read_out
+            classifier = module.salient_classifier if read_out is None else read_out
+            return _as_numpy(group_logits(classifier(put(salient))).softmax(dim=1))
 
     def _state(self) -> dict[str, AnyArray]:
         state = self.module_.state_dict()
@@ -281,7 +308,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
 
     def _set_state(self, arrays: dict[str, AnyArray], sample_shape: tuple[int, ...]) -> None:
         with Drawing(0):  # weights are drawn, then replaced: leave the global generator alone
-            module = self._build(sample_shape)
+            module = self._build(sample_shape, stored=arrays)
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         floats = next(tensor.dtype for tensor in tensors.values() if tensor.is_floating_point())
         module.to(floats).load_state_dict(tensors)

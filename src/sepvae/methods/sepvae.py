@@ -207,7 +207,7 @@ class SepVAE(ContrastiveVAE):  # numpydoc ignore=PR02
 
     def predict(self, X: Any) -> AnyArray:
         """
-        Label that the salient classifier finds likelier; for severities, the one that it expects.
+        Label that the read-out finds likelier; for severities, the one that it expects.
 
         Parameters
         ----------
@@ -303,5 +303,5 @@ class SepVAE(ContrastiveVAE):  # numpydoc ignore=PR02
         return float(prior.presence(severity) * prior.variance(severity).sqrt())
 
     def _shown(self, salient: FloatArray) -> FloatArray:
-        """In place of the severity, which is not known, the one that the classifier expects."""
+        """In place of the severity, which is not known, the one that the read-out expects."""
         return salient * self._probabilities(salient)[:, 1:] if self.target == "severity" else salient

@@ -1,7 +1,8 @@
 """Two encoders, one decoder, salient classifier and critic, in one module."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from copy import deepcopy
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from sepvae.codes import Codes
 from sepvae.errors import DataError
 from sepvae.networks import cnn2d, cnn3d, mlp
-from sepvae.networks.heads import Critic, GaussianEncoder, SalientClassifier
+from sepvae.networks.heads import Critic, GaussianEncoder, ReadOut, SalientClassifier
 
 # A name, or the user's own encoder backbone and decoder.
 Network = str | tuple[nn.Module, nn.Module]
@@ -39,6 +40,8 @@ class ContrastiveAutoencoder(nn.Module):
         From s to logits of shape (batch, groups - 1).
     critic : Module
         From c and s to logits of shape (batch,).
+    read_out : Module or None, default=None
+        From salient means to logits of shape (batch, groups - 1). None in models of formats 1 and 2.
     counts : Tensor of bool, of the shape of a sample, or None, default=None
         Where samples count, the brain: all else is decoded as 0. None for everywhere.
     """
@@ -52,6 +55,7 @@ class ContrastiveAutoencoder(nn.Module):
         decoder: nn.Module,
         salient_classifier: nn.Module,
         critic: nn.Module,
+        read_out: nn.Module | None = None,
         counts: Tensor | None = None,
     ) -> None:
         super().__init__()
@@ -60,6 +64,7 @@ class ContrastiveAutoencoder(nn.Module):
         self.decoder = decoder
         self.salient_classifier = salient_classifier
         self.critic = critic
+        self.read_out = read_out
         self.register_buffer("counts", counts, persistent=False)  # a model's file has the mask
         self._n_counts = 0 if counts is None else int(counts.sum())
 
@@ -124,6 +129,7 @@ def build_autoencoder(
     *,
     critic_layers: int = 3,
     counts: npt.NDArray[np.bool_] | None = None,
+    stored: Collection[str] | None = None,
 ) -> ContrastiveAutoencoder:
     """
     Put the parts together.
@@ -144,6 +150,9 @@ def build_autoencoder(
         Linear layers of the critic.
     counts : ndarray of bool, of the shape of a sample, or None, default=None
         Where samples count; None for everywhere.
+    stored : collection of str or None, default=None
+        Names of the weights of a saved model. An older one had no read-out, and a second linear layer in the
+        decoder of network "release".
 
     Returns
     -------
@@ -160,7 +169,7 @@ def build_autoencoder(
     if not isinstance(network, str) and not (pair and all(isinstance(part, nn.Module) for part in network)):
         raise DataError(f"network: wanted a name or a tuple of two modules, got {network!r}")
     if isinstance(network, str):
-        encoder, decoder = _named(network, sample_shape)
+        encoder, decoder = _named(network, sample_shape, stored or ())
         common, salient = encoder(sample_shape, common_dim), encoder(sample_shape, salient_dim)
         decode: nn.Module = decoder(sample_shape, latent_dim)
     else:
@@ -170,8 +179,11 @@ def build_autoencoder(
         SalientClassifier(salient_dim, n_groups),
         Critic(common_dim, salient_dim, critic_layers),
     )
+    # Last, so that all others are drawn as before it was there.
+    has_read_out = stored is None or any(name.startswith("read_out.") for name in stored)
+    read_out = ReadOut(salient_dim, n_groups) if has_read_out else None
     where = None if counts is None else torch.from_numpy(np.ascontiguousarray(counts)[None])
-    model = ContrastiveAutoencoder(common, salient, decode, classifier, critic, where)
+    model = ContrastiveAutoencoder(common, salient, decode, classifier, critic, read_out, where)
     channels_last = {IMAGES: torch.channels_last, VOLUMES: torch.channels_last_3d}
     if len(sample_shape) in channels_last:
         model.to(memory_format=channels_last[len(sample_shape)])  # type: ignore[call-overload]
@@ -181,7 +193,7 @@ def build_autoencoder(
 Builder = Callable[[tuple[int, ...], int], nn.Module]
 
 
-def _named(network: str, sample_shape: tuple[int, ...]) -> tuple[Builder, Builder]:
+def _named(network: str, sample_shape: tuple[int, ...], stored: Collection[str]) -> tuple[Builder, Builder]:
     """Find what builds an encoder and a decoder from a sample's shape and a code's dimension."""
     if (axes := len(sample_shape)) not in NETWORKS:
         raise DataError(
@@ -200,6 +212,8 @@ def _named(network: str, sample_shape: tuple[int, ...]) -> tuple[Builder, Builde
         return partial(cnn3d.cnn3d_encoder, norm), partial(cnn3d.cnn3d_decoder, norm)
     paper = {"e1": cnn2d.E1, "e2": cnn2d.E2, "release": cnn2d.RELEASE}
     net = paper[name] if name in paper else cnn2d.halving((sample_shape[1], sample_shape[2]))
+    if name == "release" and "decoder.2.weight" in stored:
+        net = replace(net, decoder_hidden=True)
     return partial(cnn2d.conv_encoder, net), partial(cnn2d.conv_decoder, net)
 
 

@@ -60,10 +60,13 @@ class ConvNet:  # numpydoc ignore=PR02
         From the image inwards.
     hidden : int or None
         Width of the layer between flattened features and posterior; None for twice the latent dimension.
+    decoder_hidden : bool, default=True
+        Whether the decoder has a layer of that width (of the latent dimension for None), too.
     """
 
     convs: Sequence[Conv]
     hidden: int | None
+    decoder_hidden: bool = True
 
 
 # E.1, E.2 and the authors' release: the text's "256" features fit neither of the first two at 64 x 64, so
@@ -71,7 +74,9 @@ class ConvNet:  # numpydoc ignore=PR02
 E1 = ConvNet([Conv(c) for c in (32, 32, 64, 128, 256)], hidden=32)
 E2 = ConvNet([*(Conv(32) for _ in range(3)), Conv(256, padding=(0, 0))], hidden=256)
 RELEASE = ConvNet(
-    [*(Conv(c) for c in (32, 32, 64, 128)), Conv(256, stride=(1, 1), padding=(0, 0))], hidden=None
+    [*(Conv(c) for c in (32, 32, 64, 128)), Conv(256, stride=(1, 1), padding=(0, 0))],
+    hidden=None,
+    decoder_hidden=False,
 )
 
 
@@ -173,10 +178,10 @@ def conv_decoder(net: ConvNet, shape: tuple[int, ...], latent_dim: int) -> nn.Mo
     sizes, flat = _sizes(net, shape), _flat(net, shape)
     channels = [shape[0], *(conv.channels for conv in net.convs)]
     hidden = net.hidden or latent_dim
-    layers: list[nn.Module] = [
-        nn.Linear(latent_dim, hidden),
-        nn.ReLU(),
-        nn.Linear(hidden, flat),
+    width = hidden if net.decoder_hidden else latent_dim
+    layers: list[nn.Module] = [nn.Linear(latent_dim, hidden), nn.ReLU()] if net.decoder_hidden else []
+    layers += [
+        nn.Linear(width, flat),
         nn.ReLU(),
         nn.Unflatten(1, (channels[-1], *sizes[-1])),
     ]

@@ -6,6 +6,8 @@ from torch.nn.functional import linear
 
 from sepvae.codes import Codes
 
+READ_OUT_WIDTH = 16  # or more: with 2 hidden units one of three fits had all of them dead
+
 
 class GaussianEncoder(nn.Module):
     """
@@ -77,6 +79,26 @@ class SalientClassifier(nn.Sequential):
             Logits.
         """
         return _through(self, salient, frozen=frozen)
+
+
+class ReadOut(nn.Sequential):
+    """
+    Classifier of salient means, which `predict` reads: it learns from detached means and acts on nothing.
+
+    The salient classifier is fed sampled codes, whose noise is of another width for each group (App. B); on
+    means, which have no noise, it may be at chance.
+
+    Parameters
+    ----------
+    salient_dim : int
+        Dimension of s.
+    n_groups : int
+        Background and targets together; 2 gives one logit.
+    """
+
+    def __init__(self, salient_dim: int, n_groups: int) -> None:
+        width = max(salient_dim, READ_OUT_WIDTH)
+        super().__init__(nn.Linear(salient_dim, width), nn.ReLU(), nn.Linear(width, n_groups - 1))
 
 
 class Critic(nn.Module):

@@ -80,7 +80,8 @@ class LastState(Checkpoint):
                     raise ModelFileError(f"{self.path} is damaged ({damaged}); {again}")
             state = torch.load(self.path, map_location="cpu", weights_only=True)
             was = state["callbacks"][self.state_key]
-            _ = state["history"], state["stopped_early"], state["optimizer_states"], state["state_dict"]
+            _ = state["history"], state["stopped_early"], state["optimizer_states"]
+            older = not any(name.startswith("model.read_out.") for name in state["state_dict"])
         except (
             zipfile.BadZipFile,
             pickle.UnpicklingError,
@@ -92,6 +93,8 @@ class LastState(Checkpoint):
             raise ModelFileError(
                 f"{self.path}: wanted the state of a fit, as its keyword checkpoint leaves it; {again}"
             ) from error
+        if older:
+            raise ModelFileError(f"{self.path}: was left by an older sepvae, without a read-out; {again}")
         for name, now in self.about.items():
             if was.get(name) != now:
                 raise ModelFileError(

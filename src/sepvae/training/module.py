@@ -39,6 +39,8 @@ def as_input(x: Tensor, dtype: torch.dtype) -> Tensor:
     return x.contiguous(memory_format=channels_last[x.ndim]) if x.ndim in channels_last else x
 
 
+# Adam's usual rate, whatever the encoders' is: 1e-2 was no better, and 2e-5 would leave it where it began.
+READ_OUT_LEARNING_RATE = 1e-3
 CHECK_EVERY = 50  # steps from one look at the terms to the next: each look waits for the device
 
 
@@ -97,20 +99,22 @@ class AlternatingTraining(pl.LightningModule):
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """
-        Adam for encoders, decoder and salient classifier, and an independent Adam for the critic.
+        Adam for encoders, decoder and salient classifier, and one Adam each for critic and read-out.
 
         Returns
         -------
         list of Optimizer
-            The model's and the critic's.
+            The model's, the critic's, and the read-out's if there is one.
         """
-        critic = list(self.model.critic.parameters())
-        own = set(critic)
+        heads = [
+            list(head.parameters()) for head in (self.model.critic, self.model.read_out) if head is not None
+        ]
+        own = {parameter for head in heads for parameter in head}
         rest = [parameter for parameter in self.model.parameters() if parameter not in own]
         fused = self.device.type in ("cpu", "cuda")  # one call for all parameters, where torch has one
-        return [
-            torch.optim.Adam(parameters, self.learning_rate, fused=fused) for parameters in (rest, critic)
-        ]
+        rates = self.learning_rate, self.learning_rate, READ_OUT_LEARNING_RATE
+        parts = zip([rest, *heads], rates, strict=False)
+        return [torch.optim.Adam(parameters, rate, fused=fused) for parameters, rate in parts]
 
     def training_step(self, batch: tuple[Tensor, Tensor], step: int) -> None:
         """
@@ -125,7 +129,8 @@ class AlternatingTraining(pl.LightningModule):
         """
         x, y = self._input(batch[0]), batch[1]
         seed = self._seed_step(step)
-        model_optimizer, critic_optimizer = cast(list[LightningOptimizer], self.optimizers())
+        optimizers = cast(list[LightningOptimizer], self.optimizers())
+        model_optimizer, critic_optimizer, *read_out_optimizers = optimizers
         # One pass serves both updates: the critic's leaves the posterior as it is; each draws its own codes.
         codes = self._fast_posterior(x, y)
         noise = self._noise(codes, seed)
@@ -140,9 +145,11 @@ class AlternatingTraining(pl.LightningModule):
 
         losses = self._fast_losses(x, y, codes, noise)
         loss = sum(weight * losses.terms[name] for name, weight in self.objective.weights.items())
-        model_optimizer.zero_grad()
-        self.manual_backward((loss + losses.classifier).mean())
-        self._step(model_optimizer)
+        for optimizer in (model_optimizer, *read_out_optimizers):
+            optimizer.zero_grad()
+        self.manual_backward((loss + losses.classifiers).mean())
+        for optimizer in (model_optimizer, *read_out_optimizers):
+            self._step(optimizer)
         if not self.objective.independent_critic:
             self._step(critic_optimizer)  # two Adams that step together are one
 
@@ -178,7 +185,7 @@ class AlternatingTraining(pl.LightningModule):
         """Forget Adam's moments, if asked to."""
         self._sums.clear()
         if self.reset_optimizer == "epoch":
-            for optimizer in self.trainer.optimizers:
+            for optimizer in self.trainer.optimizers[:2]:  # not the read-out's, which only watches
                 optimizer.state.clear()
 
     def on_train_epoch_end(self) -> None:

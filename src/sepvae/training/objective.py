@@ -17,16 +17,16 @@ class Losses(NamedTuple):  # numpydoc ignore=PR02
     ----------
     terms : dict of str to Tensor of shape (batch,) or ()
         Unweighted terms, zero where one does not apply to a sample; a scalar is a quantity of the whole
-        batch, over all processes. No gradient of them reaches the salient classifier, nor the critic where
-        that is independent.
-    classifier : Tensor of shape (batch,)
-        What the salient classifier itself learns from, on detached codes.
+        batch, over all processes. No gradient of them reaches the classifiers, nor the critic where that is
+        independent.
+    classifiers : Tensor of shape (batch,)
+        Sum of the losses of the salient classifier and of the read-out, on detached codes.
     shown : dict of str to Tensor of shape (batch,)
         Logged, but not learnt from.
     """
 
     terms: dict[str, Tensor]
-    classifier: Tensor
+    classifiers: Tensor
     shown: dict[str, Tensor]
 
 
