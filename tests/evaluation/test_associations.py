@@ -133,7 +133,7 @@ def test_a_row_is_scipys_and_p_values_are_adjusted_over_the_table(codes, predict
     row = found.query("contender == 'B' and seed == 1").iloc[0]
     rows = predictions.query("contender == 'B' and seed == 1")
     assert (row["spearman"], row["p"]) == pytest.approx(
-        tuple(stats.spearmanr(rows["truth"], rows["predicted"]))
+        tuple(stats.spearmanr(rows["truth"], rows["predicted"], alternative="greater"))
     )
     order = np.sort(found["p"])
     adjusted = [min(order[j] * 4 / (j + 1) for j in range(i, 4)) for i in range(4)]
@@ -150,7 +150,9 @@ def test_covariates_go_by_id_and_gaps_leave_the_partial_one_alone(codes, predict
     rows = predictions.query("contender == 'A' and seed == 0").merge(codes[["id", "age", "sex"]], on="id")
     rows = rows[np.isfinite(rows["age"])]
     assert (row["n"], row["n_partial"]) == (30, 27)
-    expected = partial_spearman(rows["predicted"].to_numpy(), rows["truth"].to_numpy(), rows[["age", "sex"]])
+    expected = partial_spearman(
+        rows["predicted"].to_numpy(), rows["truth"].to_numpy(), rows[["age", "sex"]], alternative="greater"
+    )
     assert (row["partial"], row["p_partial"]) == pytest.approx(expected)
 
 
@@ -180,3 +182,33 @@ def test_no_predictions_are_a_table_without_rows(codes, predictions):
     found = clinical_associations(predictions, codes, scores=["height"])
     assert found.empty
     assert {"p_adjusted", "p_partial_adjusted"} <= set(found.columns)
+
+
+def test_predictions_that_know_nothing_are_no_associations():
+    # A prediction is the mean of its training part and noise: two-sided p would reject 0.2 to 0.5 of them.
+    rng, parts = np.random.default_rng(0), []
+    fold = np.arange(100) % 5
+    for seed in range(400):
+        truth = rng.normal(size=100)
+        means = np.array([truth[fold != k].mean() for k in range(5)])
+        parts.append(
+            pd.DataFrame({"id": range(100), "truth": truth, "predicted": means[fold]}).assign(seed=seed)
+        )
+    predictions = pd.concat(parts, ignore_index=True).assign(contender="A", attribute="ados", space="salient")
+    predictions["predicted"] += 0.03 * rng.normal(size=len(predictions))
+    people = pd.DataFrame({"id": range(100), "group": range(100)})
+    found = clinical_associations(predictions, people, scores=["ados"])
+    two_sided = 2 * np.minimum(found["p"], 1 - found["p"])
+    assert (two_sided < 0.05).mean() > 0.15
+    assert (found["p"] < 0.05).mean() < 0.05
+    assert (found["p_adjusted"] < 0.05).sum() == 0
+
+
+def test_a_negative_row_does_not_loosen_the_correction_of_a_positive_one(codes, predictions):
+    positive = predictions.query("contender == 'B' and seed == 0")
+    negative = positive.assign(contender="C", predicted=-positive["truth"])
+    alone, beside = (
+        clinical_associations(rows, codes, scores=["ados"]).set_index("contender").loc["B", "p_adjusted"]
+        for rows in (positive, pd.concat([positive, negative]))
+    )
+    assert beside == pytest.approx(min(1, 2 * alone))

@@ -19,7 +19,7 @@ def codes():
     angle = rng.uniform(0, 2 * np.pi, 400)
     ring = 3 * y[:, None] * np.c_[np.cos(angle), np.sin(angle)] + 0.3 * rng.normal(size=(400, 2))
     table = pd.DataFrame({"id": range(400), "group": np.arange(400) // 2, "y": y})
-    table["split"] = np.repeat(["train", "validation", "test"], [200, 60, 140])
+    table["split"] = np.repeat(["train", "validation", "test"], [260, 20, 120])
     noise = {f"salient{i}": rng.normal(size=400) for i in range(2, 6)}
     return table.assign(common0=y, salient0=ring[:, 0], salient1=ring[:, 1], **noise)
 
@@ -51,6 +51,12 @@ def test_the_network_learns_nothing_from_test_rows(small):
     np.testing.assert_array_equal(mlp_probabilities(small), mlp_probabilities(flipped))
 
 
+def test_the_network_learns_nothing_from_validation_rows(small):
+    held = small["split"] == "validation"
+    flipped = small.assign(y=small["y"].where(~held, 1 - small["y"]))
+    np.testing.assert_array_equal(mlp_probabilities(small), mlp_probabilities(flipped))
+
+
 def test_the_network_sees_salient_codes_only(codes):
     rng = np.random.default_rng(2)
     blind = codes.assign(**{f"salient{i}": rng.normal(size=400) for i in range(6)})
@@ -75,7 +81,7 @@ def test_the_seed_settles_the_network_and_the_global_one_is_left_alone(small):
 
 def test_a_network_cut_short_does_not_warn(codes, monkeypatch):
     monkeypatch.setattr(groups, "MAX_ITER", 1)
-    assert mlp_probabilities(codes).shape == (140,)
+    assert mlp_probabilities(codes).shape == (120,)
 
 
 def test_scores_are_scikit_learns(codes, probability):
@@ -105,7 +111,7 @@ def test_rows_say_what_they_are(codes, probability):
     assert list(scores.columns) == [*COLUMNS, "probe"]
     said = scores[["space", "attribute", "population", "probe"]].drop_duplicates().to_numpy().tolist()
     assert said == [["salient", "label", "all", "own classifier"]]
-    assert scores[["n_train", "n_test", "n_test_groups"]].iloc[0].tolist() == [260, 140, 70]
+    assert scores[["n_train", "n_test", "n_test_groups"]].iloc[0].tolist() == [260, 120, 60]
     assert scores["p_value"].isna().all()
 
 
@@ -122,13 +128,13 @@ def test_one_test_group_has_no_interval(codes, probability):
 
 
 def test_what_is_refused(codes, probability):
-    with pytest.raises(DataError, match="one number for each of 140 test rows"):
+    with pytest.raises(DataError, match="one number for each of 120 test rows"):
         group_scores(codes, probability[1:], "mlp")
     with pytest.raises(DataError, match="not logits"):
         group_scores(codes, probability - np.nan, "mlp")
     with pytest.raises(DataError, match=r"in split 'test', got \[1\]"):
         mlp_probabilities(codes[(codes["split"] != "test") | (codes["y"] == 1)])
-    with pytest.raises(DataError, match=r"in the other splits, got \[\]"):
+    with pytest.raises(DataError, match=r"in split .train., got \[\]"):
         mlp_probabilities(codes[codes["split"] == "test"])
     with pytest.raises(DataError, match="salient0"):
         mlp_probabilities(codes[["split", "y"]])

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sepvae.cli.plain import plain
+from sepvae.evaluation.chance import AT_CHANCE, BELOW_CHANCE, against_chance
 
 # One metric for each attribute, among all samples if it applies to them; the page shows the rest.
 SHOWN = {"label": ["auc"]}
@@ -31,7 +32,7 @@ def print_scores(scores: pd.DataFrame) -> None:
             continue
         printed.add(attribute)
         shown = rows[rows["metric"].isin(SHOWN.get(str(attribute), SHOWN_ELSE))]
-        by_space = {row.space: row for row in shown.itertuples()}
+        by_space = {row["space"]: row for row in shown.to_dict("records")}
         if by_space:
             metric = SHORT[str(shown["metric"].iloc[0])]
             cells = [_score(by_space["salient"]), _score(by_space["common"])]
@@ -40,15 +41,15 @@ def print_scores(scores: pd.DataFrame) -> None:
     console = Console()
     console.print(table)
     console.print(
-        "[dim]95 % intervals over test groups; ~ where p > 0.05. The report has all metrics.[/dim]",
+        "[dim]95 % intervals over test groups; ~ no better than chance. The report has all metrics.[/dim]",
         highlight=False,
     )
 
 
-def _score(row: Any) -> str:
-    """Score, interval, and a mark where shuffled labels do as well."""
-    mark = "~" if row.p_value > 0.05 else ""
-    return f"{row.score:.2f} \\[{_short(row.low)}, {_short(row.high)}]{mark}"
+def _score(row: dict[Any, Any]) -> str:
+    """Score, interval, and a mark where it cannot be told from chance, or is worse."""
+    mark = "~" * (against_chance(row) in (AT_CHANCE, BELOW_CHANCE))
+    return f"{row['score']:.2f} \\[{_short(row['low'])}, {_short(row['high'])}]{mark}"
 
 
 def _short(number: float) -> str:

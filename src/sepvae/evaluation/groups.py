@@ -22,8 +22,8 @@ def mlp_probabilities(codes: pd.DataFrame, *, random_state: int = 0) -> FloatArr
     """
     Probability of target by a two-layer network that learns from frozen salient codes.
 
-    Its one hidden layer is as wide as the salient space, as in SepVAE's own classifier. It learns from all
-    rows that are not of split "test", scaled to mean 0 and standard deviation 1.
+    Its one hidden layer is as wide as the salient space, as in SepVAE's own classifier. It learns from the
+    rows of split "train", as the linear probes do, scaled to mean 0 and standard deviation 1.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def mlp_probabilities(codes: pd.DataFrame, *, random_state: int = 0) -> FloatArr
     Raises
     ------
     DataError
-        If the table lacks a column, or the test rows or the others lack a label.
+        If the table lacks a column, or the training or the test rows lack a label.
 
     Examples
     --------
@@ -94,12 +94,12 @@ def group_scores(
     DataFrame
         One row per metric (balanced_accuracy and accuracy of what is above 0.5, and auc), with the columns
         of `score_codes` (space "salient", attribute "label", population "all", p_value NaN) and probe.
-        n_train counts the rows that are not of split "test". low and high are NaN with one test group.
+        n_train counts the rows of split "train". low and high are NaN with one test group.
 
     Raises
     ------
     DataError
-        If the table lacks a column, the test rows or the others lack a label, or `probability` has not one
+        If the table lacks a column, the training or the test rows lack a label, or `probability` has not one
         number in [0, 1] for each test row.
 
     Examples
@@ -132,12 +132,14 @@ def _parts(codes: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     missing = [name for name in ("split", "y") if name not in codes]
     if missing:
         raise DataError(f"a table of codes needs columns split, y; it lacks {', '.join(missing)}")
-    is_test = codes["split"] == "test"
-    for name, part in (("split 'test'", codes[is_test]), ("the other splits", codes[~is_test])):
+    train, test = (codes[codes["split"] == name] for name in ("train", "test"))
+    for name, part in (("test", test), ("train", train)):
         labels = sorted(part["y"].unique().tolist())
         if labels != [0, 1]:
-            raise DataError(f"column y: wanted 0 (background) and 1 (target) in {name}, got {labels[:5]}")
-    return codes[~is_test], codes[is_test]
+            raise DataError(
+                f"column y: wanted 0 (background) and 1 (target) in split {name!r}, got {labels[:5]}"
+            )
+    return train, test
 
 
 def _check_probability(probability: FloatArray, n_test: int) -> None:

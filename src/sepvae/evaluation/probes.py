@@ -95,9 +95,9 @@ def shuffle_by_group(values: AnyArray, groups: AnyArray, rng: np.random.Generato
     """
     Shuffle an attribute so that what belongs to a group stays together.
 
-    Where each group has one value, groups swap values. Elsewhere the groups change order, and their blocks of
-    values are laid end to end over the samples sorted by group. If each sample is its own group, both are a
-    plain shuffle.
+    Where each group has one value, groups swap values. Elsewhere each group takes the values of one donor:
+    the first of them if it has fewer samples, all of them again if it has more. If each sample is its own
+    group, both are a plain shuffle.
 
     Parameters
     ----------
@@ -124,7 +124,10 @@ def shuffle_by_group(values: AnyArray, groups: AnyArray, rng: np.random.Generato
     by_group = np.argsort(group_of, kind="stable")
     blocks = np.split(values[by_group], np.cumsum(sizes)[:-1])
     shuffled = np.empty_like(values)
-    shuffled[by_group] = np.concatenate([blocks[i] for i in rng.permutation(len(blocks))])
+    donors = rng.permutation(len(blocks))
+    shuffled[by_group] = np.concatenate(
+        [np.resize(blocks[donor], size) for donor, size in zip(donors, sizes, strict=True)]
+    )
     return shuffled
 
 
@@ -198,8 +201,8 @@ def score_probe(
         low, high = interval(resampled) if n_groups > 1 else (np.nan, np.nan)
         constant = clone(metric.dummy).fit(train.codes, values).predict(test.codes)
         chance = metric.function(truth, constant, once)[0]
-        # Rounding must not turn a tie into a defeat.
-        b = np.sum(metric.better * np.array(null) >= metric.better * score - 1e-12)
+        # Rounding must not turn a tie into a defeat, nor a shuffle without a score.
+        b = np.sum(~(metric.better * np.array(null) < metric.better * score - 1e-12))
         p_value = (b + 1) / (n_permutations + 1) if n_permutations else np.nan
         rows.append((metric.name, score, low, high, chance, p_value, len(values), len(truth), n_groups))
     names = ["metric", "score", "low", "high", "chance", "p_value", "n_train", "n_test", "n_test_groups"]
@@ -224,9 +227,14 @@ def _outputs(
     if kind == "continuous":  # solves all rows at once, a ridge each with its own penalty
         return {"predict": model.fit(X, targets.T).predict(X_test).reshape(len(X_test), -1).T}
     predicted, decision = [], []
+    binary = len(np.unique(targets[0])) == 2
     for target in targets:
+        if (target == target[0]).all():  # a shuffle that lost a class: nothing to learn
+            predicted.append(np.full(len(X_test), target[0]))
+            decision.append(np.zeros(len(X_test)))
+            continue
         model.fit(X, target)
         predicted.append(model.predict(X_test))
-        decision.append(model.decision_function(X_test))
-    binary = len(model.classes_) == 2
+        if binary:
+            decision.append(model.decision_function(X_test))
     return {"predict": np.stack(predicted)} | ({"decision_function": np.stack(decision)} if binary else {})

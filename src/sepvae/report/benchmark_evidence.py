@@ -155,6 +155,6 @@ def _note(adjust_for: Sequence[str]) -> str:
     return (
         "Rank correlation of predicted and true score of targets whom the model had not seen, predictions "
         f"pooled over folds; mean ± standard deviation over seeds. {partial}p < {LEVEL:g}: in how many seeds "
-        "it is positive and its p-value, adjusted over all rows of associations.csv (false discovery rate), "
-        "is below. With nothing to find it lies somewhat below 0."
+        "it is positive and its one-sided p-value, adjusted over all rows of associations.csv (false "
+        "discovery rate), is below. With nothing to find it lies somewhat below 0."
     )

@@ -5,10 +5,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sepvae.evaluation.chance import AT_CHANCE, MAX_P
 from sepvae.report.scores import (
-    AT_CHANCE,
     MAIN_METRICS,
-    MAX_P,
     Score,
     is_known,
     number,

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from sepvae.evaluation.chance import ABOVE_CHANCE, AT_CHANCE, BELOW_CHANCE, against_chance
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -24,13 +26,9 @@ NOTES = {
     "variance_ratio": "of targets over background",
     "reconstruction_error": "mean squared error of a {value}; lower is better",
 }
-LOWER_IS_BETTER = ("mae", "reconstruction_error")
 FROM_0_TO_1 = ("accuracy", "balanced_accuracy", "auc")
 BEST_IS_1 = (*FROM_0_TO_1, "r2")
 MAIN_METRICS = ("balanced_accuracy", "r2")  # the one that speaks for an attribute, categorical or continuous
-MAX_P = 0.05
-AT_CHANCE, BELOW_CHANCE = "≈ chance", "worse than chance"
-
 FLAGS = (
     (AT_CHANCE, "cannot be told from chance: its interval includes chance, or p is above 0.05."),
     (BELOW_CHANCE, "is worse than chance: its whole interval is."),
@@ -348,11 +346,8 @@ def verdict(row: Score) -> str:
     str
         "≈ chance" if the interval includes chance or p is above 0.05, "worse than chance", or nothing.
     """
-    sign = -1 if row["metric"] in LOWER_IS_BETTER else 1
-    worst, best = sorted((sign * row["low"], sign * row["high"]))
-    if best < sign * row["chance"]:
-        return BELOW_CHANCE
-    return AT_CHANCE if worst <= sign * row["chance"] or row["p_value"] > MAX_P else ""
+    found = against_chance(row)
+    return "" if found == ABOVE_CHANCE else found
 
 
 def is_known(row: Score) -> bool:
@@ -369,7 +364,7 @@ def is_known(row: Score) -> bool:
     bool
         Whether its interval lies above chance and p is not above 0.05.
     """
-    return bool(row["low"] > row["chance"]) and not verdict(row)
+    return against_chance(row) == ABOVE_CHANCE
 
 
 def reading(row: Score) -> str:

@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sepvae.report.scores import MAX_P, Cell, cell, number
+from sepvae.evaluation.chance import ABOVE_CHANCE, MAX_P, against_chance
+from sepvae.report.scores import Cell, cell, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +94,7 @@ def removal_sections(removal: "pd.DataFrame", many: str = "samples") -> list[Rem
 def _void(rows: list[dict[Any, Any]]) -> str:
     """Say so where reconstructions tell the classifier nothing: then removal and swaps do not either."""
     full = [row for row in rows if (row["images"], row.get("population")) == ("full", "all")]
-    if not full or full[0]["low"] > full[0]["chance"]:
+    if not full or against_chance(full[0]) == ABOVE_CHANCE:
         return ""
     return (
         "; take care: full reconstructions are read no better than by chance, "

@@ -1,0 +1,45 @@
+"""The one rule that tells a score from chance: console, page and warnings all ask here."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from sepvae.evaluation.metrics import METRICS
+
+MAX_P = 0.05  # a larger p-value is that of chance
+ABOVE_CHANCE, AT_CHANCE, BELOW_CHANCE = "above chance", "≈ chance", "worse than chance"
+LOWER_IS_BETTER = tuple(
+    metric.name for of_kind in METRICS.values() for metric in of_kind if metric.better < 0
+)
+
+
+def against_chance(row: Mapping[Any, Any]) -> str:
+    """
+    Say whether a score is told from chance by its 95 % interval and its p-value.
+
+    Parameters
+    ----------
+    row : mapping
+        A row of `scores.csv` or `removal.csv`: metric, low, high, chance, and p_value where there is one.
+
+    Returns
+    -------
+    str
+        "worse than chance" if the whole interval is worse; "≈ chance" if the interval includes chance or p is
+        above 0.05; "above chance", of errors too, where both speak for it; "" where there is no interval and
+        no p above 0.05.
+
+    Examples
+    --------
+    >>> row = {"metric": "auc", "low": 0.6, "high": 0.8, "chance": 0.5}
+    >>> against_chance(row), against_chance(row | {"p_value": 0.2}), against_chance(row | {"low": 0.45})
+    ('above chance', '≈ chance', '≈ chance')
+    """
+    sign = -1 if row.get("metric") in LOWER_IS_BETTER else 1
+    worst, best = sorted((sign * row["low"], sign * row["high"]))
+    chance = sign * row["chance"]
+    if best < chance:
+        return BELOW_CHANCE
+    if worst <= chance or row.get("p_value", math.nan) > MAX_P:
+        return AT_CHANCE
+    return ABOVE_CHANCE if worst > chance else ""
