@@ -11,8 +11,10 @@ from typer.testing import CliRunner
 from sepvae import ContrastivePCA
 from sepvae.checks import guess_background, order_labels
 from sepvae.cli.app import app
+from sepvae.data import ArraySource
 from sepvae.errors import BackgroundWarning, DataError
 from sepvae.inspection import inspect
+from sepvae.runs import fit_run
 
 LINEAR = [
     "--method",
@@ -85,6 +87,13 @@ def test_python_takes_the_word_and_says_when_it_guesses():
         assert model.fit(X, np.repeat([1, 2], 6)).background_ == 1
     with pytest.warns(BackgroundWarning, match=r"did you mean background=False\?; False is taken"):
         assert not model.fit(X, np.repeat([True, False], 6)).background_
+
+
+def test_a_run_folder_needs_a_background_for_numbers(tmp_path):
+    source = ArraySource(np.random.default_rng(0).normal(size=(12, 3)), np.repeat([1, 2], 6))
+    with pytest.raises(DataError, match="name the label of the controls: background=1 or background=2"):
+        fit_run(ContrastivePCA(1, 1), source, source, tmp_path / "run", about_data={})
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

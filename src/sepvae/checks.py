@@ -69,7 +69,7 @@ def guess_background(labels: Iterable[Any]) -> Guess:
     Guess(background='1', why='number')
     """
     different = sorted(set(labels))
-    controls = [label for label in different if _names_controls(label)]
+    controls = [label for label in different if names_controls(label)]
     background = controls[0] if len(controls) == 1 else different[0]
     if all(_is_number(label) for label in different):
         return Guess(background, "number")
@@ -104,14 +104,31 @@ def ask_for_background(counts: Mapping[Any, int], keyword: str) -> str:
         f"{keyword}{label!r}" if "=" in keyword else f"{keyword}{label}" for label in counts
     )
     hint = f"name the label of the controls: {choices}"
-    if _names_controls(guess.background):
+    if names_controls(guess.background):
         shown = repr(guess.background) if "=" in keyword else guess.background
         hint = f"did you mean {keyword}{shown}?"
     return f"labels {said} do not tell which is the background (controls); {hint}"
 
 
-def _names_controls(label: Any) -> bool:
-    """Whether studies call their controls so; 0 and False are the first class by convention."""
+def names_controls(label: Any) -> bool:
+    """
+    Whether studies call their controls so; 0 and False are the first class by convention.
+
+    Parameters
+    ----------
+    label : label
+        Of some data.
+
+    Returns
+    -------
+    bool
+        True for "HC", "Healthy controls", "normal", 0, ..
+
+    Examples
+    --------
+    >>> names_controls("Healthy Controls"), names_controls("HC_patient")
+    (True, False)
+    """
     if _is_number(label) and str(label).lower() not in ("true", "false"):
         return float(label) == 0
     word = re.sub(r"[^a-z0-9]+", "", str(label).lower())

@@ -169,5 +169,14 @@ def test_what_volumes_are_like_may_go_with_the_label(about, measures, voxels):
     inspection = inspect(about, changed(measures, rows))
     found = [finding.message for finding in inspection.findings if finding.code == "volume-confound"]
     assert {message.split()[1] for message in found} == {"mean", "orientation", "dtype"}
+    causes = {
+        "mean": "scanner, processing or the amount of tissue may differ",
+        "orientation": "volumes of one label came another way",
+        "dtype": "volumes of one label were saved in another way",
+    }
+    for message in found:
+        assert message.startswith("volume ")
+        assert f": {causes[message.split()[1]]}, and the salient space may show it" in message
+        assert "known" not in message
     table = inspection.tables["confounds"].set_index("variable")
     assert table.loc["mean", "auc"] == 1

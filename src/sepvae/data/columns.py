@@ -33,7 +33,7 @@ def takes_group(function: Callable[P, T]) -> Callable[P, T]:
     """
 
     @wraps(function)
-    def reader(*args: P.args, **keywords: P.kwargs) -> T:
+    def reader(*args: P.args, **keywords: P.kwargs) -> T:  # numpydoc ignore=GL08
         if "group" in keywords:
             if keywords.get("subject") is not None:
                 raise DataError("group: is called subject now; give one of both")

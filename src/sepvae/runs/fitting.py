@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 from sklearn.base import clone
 
 from sepvae.batch import Source, at_once, chunks
-from sepvae.checks import order_labels
+from sepvae.checks import ask_for_background, guess_background, names_controls, order_labels
 from sepvae.codes import attribute_kind, code_columns
 from sepvae.data.measures import measure_source
 from sepvae.errors import DataError, TrainingError
@@ -135,7 +136,11 @@ def fit_run(
     if not resume:
         check_new_run(run)
     begun = is_begun(run)
-    classes, order = order_labels(np.asarray(train.labels), model.background)
+    labels = np.asarray(train.labels)
+    guess = guess_background(labels.tolist())
+    if model.background is None and guess.why == "number" and not names_controls(guess.background):
+        raise DataError(ask_for_background(Counter(labels.tolist()), "background="))
+    classes, order = order_labels(labels, model.background)
     background, target = classes[order].tolist()
     model.set_params(background=background)
     kind_of = {str(name): attribute_kind(values) for name, values in train.attributes.items()}
