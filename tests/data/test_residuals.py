@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LinearRegression
+from sklearn.metrics import roc_auc_score
 
 from sepvae.data import TableScaler
 from sepvae.data.residuals import Residualizer
@@ -147,3 +148,40 @@ def test_refuses_infinite_measures(cohort):
     x, about, control = cohort
     x[3, 1] = np.inf
     refused("infinite values in column 'b'", x, about, control)
+
+
+def test_a_fitted_control_is_left_out_of_its_own_regression(cohort):
+    x, about, control = cohort
+    model = Residualizer()
+    w = model.fit_transform(x, about, control)
+    for i in (0, 17, 79):
+        others = control & (np.arange(120) != i)
+        without = Residualizer().fit(x, about, others)
+        left = without.transform(x, about)[i] * without.scale_  # in the units of x
+        np.testing.assert_allclose(w[i] * model.scale_, left, rtol=1e-9)
+    np.testing.assert_array_equal(w[~control], model.transform(x, about)[~control])
+
+
+def test_the_only_control_of_a_site_tells_nothing_of_itself(cohort):
+    x, about, control = cohort
+    about.loc[0, "site"] = "D"
+    w = Residualizer().fit_transform(x, about, control)
+    assert np.isnan(w[0]).all()
+    assert not np.isnan(w[1:, :2]).any()
+
+
+def test_training_controls_are_as_far_out_as_training_patients():
+    """No true effect, 100 controls, 16 sites, 262 features: |w|^2 must not tell who was fitted on."""
+    rng = np.random.default_rng(0)
+    aucs = []
+    for _ in range(5):
+        site = np.concatenate([np.repeat(np.arange(16), 2), rng.integers(0, 16, 168)])
+        about = pd.DataFrame({"age": rng.normal(size=200), "site": [f"s{k:02d}" for k in site]})
+        control = np.arange(200) % 2 == 0
+        x = rng.normal(size=(200, 262)) + rng.normal(size=(16, 262))[site]
+        fitted, as_new = Residualizer().fit_transform(x, about, control), Residualizer()
+        as_new = as_new.fit(x, about, control).transform(x, about)
+        aucs.append([roc_auc_score(~control, (w**2).sum(axis=1)) for w in (fitted, as_new)])
+    left_out, in_sample = np.mean(aucs, axis=0)
+    assert in_sample > 0.95
+    assert abs(left_out - 0.5) < 0.08

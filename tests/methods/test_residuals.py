@@ -106,6 +106,17 @@ def test_linear_methods_have_it_too(source: ArraySource, tmp_path: Any) -> None:
     assert abs(by_site["A"] - by_site["B"]) < 1e-6
 
 
+def test_codes_of_training_controls_are_those_of_new_people(frame: pd.DataFrame, x: pd.DataFrame) -> None:
+    linear = ContrastivePCA(common_dim=2, salient_dim=1, residualise=TAKEN)
+    learnt = linear.fit_transform(x, frame["dx"])
+    as_new, control = linear.transform(x), (frame["dx"] == "hc").to_numpy()
+    np.testing.assert_array_equal(learnt[~control], as_new[~control])
+    assert ((learnt[control] - as_new[control]) ** 2).mean() > 1e-6
+    plain = ContrastivePCA(common_dim=2, salient_dim=1)
+    features = x[FEATURES]
+    np.testing.assert_array_equal(plain.fit_transform(features, frame["dx"]), plain.transform(features))
+
+
 def test_examples_are_decoded_with_their_covariates(fitted: Any, source: ArraySource) -> None:
     examples = make_examples(fitted, np.zeros((4, 2)), source, per_label=3)
     at = source.ids.searchsorted(examples["ids"], sorter=source.ids.argsort())

@@ -19,9 +19,9 @@ from sepvae.files import plain_name, read_table
 from sepvae.methods import load
 from sepvae.methods._examples import make_examples
 from sepvae.runs.folder import write_arrays, write_recipe, write_table
-from sepvae.runs.scoring import encoded, reconstruction_errors
+from sepvae.runs.scoring import described, encoded, reconstruction_errors
 
-SCORES, CODES, SPLIT = "scores.csv", "codes.csv", "split.csv"
+SCORES, CODES, LEARNT = "scores.csv", "codes.csv", "codes-train.csv"
 STATE = "last.ckpt"  # of a fit that was stopped
 ERRORS, CLASSIFIED, PREDICTIONS = "reconstruction.csv", "classified.csv", "predictions.csv"
 PAPER = "paper"  # the preset whose amounts are predicted by least squares too
@@ -146,19 +146,19 @@ def fit_cell(cell: Cell, train: Source, test: Source, folder: Path) -> None:
         model = cell.contender.estimator(cell.seed)
         if "checkpoint" in model.get_params():  # all but linear methods
             model.set_params(checkpoint=folder / STATE)
-        model.fit(train)
+        learnt = model.fit_encode(train)
         seconds = round(time.monotonic() - started, 1)
         if (history := getattr(model, "history_", None)) is not None:
             write_table(folder / "metrics.csv", history)
-        learnt = np.full(len(train), "train", dtype=object)
-        learnt[model.validation_indices_] = "validation"
-        write_table(folder / SPLIT, pd.DataFrame({"id": train.ids, "split": learnt}))
+        write_table(folder / LEARNT, encoded(model, train, "train", learnt))
         write_recipe(folder, cell.about | {"keywords": cell.keywords, "seconds": seconds})
         model.save(folder / "model")
     (folder / STATE).unlink(missing_ok=True)
     model = load(folder / "model")
-    codes = pd.concat([encoded(model, train, "train"), encoded(model, test, "test")], ignore_index=True)
-    codes.loc[: len(train) - 1, "split"] = read_table(folder / SPLIT, ["id"])["split"].to_numpy()
+    of_train = read_table(
+        folder / LEARNT, list(map(str, described(train, "train").select_dtypes(exclude="number")))
+    )
+    codes = pd.concat([of_train, encoded(model, test, "test")], ignore_index=True)
     write_table(folder / ERRORS, reconstruction_errors(model, test))
     if hasattr(model, "predict_proba"):
         target = int(np.flatnonzero(model.classes_ != model.background_)[0])

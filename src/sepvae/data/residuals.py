@@ -1,6 +1,6 @@
 """What is left of measures when covariates are taken out, as controls show their effects: w-scores."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -14,6 +14,7 @@ from sepvae.errors import DataError
 
 FloatTable = npt.NDArray[np.float64]
 ROUNDING = 1e-12  # what is left or spread by less than this share of the largest value is nothing
+ALONE = 1e-9  # a control whose leverage is 1 but for this is the only one that shows some effect
 
 
 class Residualizer:
@@ -24,6 +25,10 @@ class Residualizer:
     person is the measure less what it predicts, in deviations of the controls' residuals (n - k degrees of
     freedom). Gaps stay gaps, and take no part. A feature of which nothing is left among controls keeps its
     unit.
+
+    `fit(..).transform` and `fit_transform` differ, as in scikit-learn's `TargetEncoder`: residuals of the
+    controls that were fitted on are too small, which alone tells them from everybody else. `fit_transform`
+    gives these controls the residual that a regression without them leaves.
 
     Parameters
     ----------
@@ -92,6 +97,49 @@ class Residualizer:
         known: npt.NDArray[np.bool_] = np.asarray(~np.isnan(x).all(axis=0))
         self._learn_effects(x[is_control], design, known)
         return self
+
+    def fit_transform(
+        self, x: npt.ArrayLike, covariates: pd.DataFrame, is_control: npt.ArrayLike
+    ) -> FloatTable:
+        """
+        Learn the effects of covariates, and give w-scores in which no control was fitted on.
+
+        A fitted control's residual e becomes e / (1 - h), where h is its leverage: the measure less what the
+        regression on all other controls predicts.
+
+        Parameters
+        ----------
+        x, covariates, is_control : array-like, DataFrame
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n, features)
+            Of controls leave-one-out, of all others as `transform` gives them. NaN where there is a gap, and
+            for a control who is the only one of a class, of whom no other control tells anything.
+
+        Raises
+        ------
+        DataError
+            As from `fit`.
+
+        Examples
+        --------
+        >>> age = pd.DataFrame({"age": [50.0, 60.0, 70.0, 80.0, 80.0]})
+        >>> x = np.array([[8.1], [6.9], [6.1], [4.9], [2.0]])
+        >>> Residualizer().fit_transform(x, age, np.array([True, True, True, True, False])).round(1).ravel()
+        array([  1.1,  -1.4,   1.4,  -1.1, -23.2])
+        """
+        is_control = np.asarray(is_control, dtype=bool)
+        w = self.fit(x, covariates, is_control).transform(x, covariates)
+        design, of_controls = self._design(covariates[is_control]), w[is_control]
+        for rows, features in _alike(of_controls):
+            axes, spread, _ = np.linalg.svd(design[rows], full_matrices=False)
+            leverage = (axes[:, spread > ALONE * spread[0]] ** 2).sum(axis=1)
+            others = np.where(1 - leverage > ALONE, 1 - leverage, np.nan)
+            of_controls[np.ix_(rows, features)] /= others[:, None]
+        w[is_control] = of_controls
+        return w
 
     def transform(self, x: npt.ArrayLike, covariates: pd.DataFrame) -> FloatTable:
         """
@@ -233,10 +281,8 @@ class Residualizer:
         unit[unit == 0] = 1
         shape = design.shape[1], x.shape[1]
         self.coefficients_, self.scale_ = np.full(shape, np.nan), np.ones(shape[1])
-        there = ~np.isnan(x)
-        patterns, which = np.unique(there, axis=1, return_inverse=True)
-        for i, rows in enumerate(patterns.T):
-            features = np.flatnonzero((which.ravel() == i) & known)
+        for rows, features in _alike(x):
+            features = features[known[features]]
             if not features.size:
                 continue
             self._check_enough(design, rows, int(features[0]))
@@ -268,6 +314,13 @@ class Residualizer:
                     f"feature out, or do not residualise {name}"
                 )
             first += len(levels) - 1
+
+
+def _alike(x: FloatTable) -> Iterator[tuple[npt.NDArray[np.bool_], npt.NDArray[np.intp]]]:
+    """Rows that have a value, and all the features that have one in just these rows."""
+    patterns, which = np.unique(~np.isnan(x), axis=1, return_inverse=True)
+    for i, rows in enumerate(patterns.T):
+        yield rows, np.flatnonzero(which.ravel() == i)
 
 
 def _amounts(covariates: pd.DataFrame, name: str) -> FloatTable:

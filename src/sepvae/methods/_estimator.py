@@ -123,6 +123,52 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         TrainingError
             If a loss term is no longer finite.
         """
+        self._fit(X, y, groups)
+        return self
+
+    def fit_encode(self, X: Any, y: Any = None, groups: Any = None) -> Codes[FloatArray]:
+        """
+        Learn both spaces, and encode the samples that were learnt from.
+
+        With `residualise` these codes differ from those of `encode`, which takes every sample for a new one:
+        controls that a regression was fitted on have residuals that are too small, which tells them from
+        patients. Here each is given the residual of a regression without it. Fit probes on these codes.
+
+        Parameters
+        ----------
+        X, y, groups : array-like, DataFrame or Source
+            As in `fit`.
+
+        Returns
+        -------
+        Codes of ndarray
+            As from `encode`, in the order of X.
+
+        Raises
+        ------
+        DataError, TrainingError
+            As from `fit`.
+        """
+        return self._encode(self._fit(X, y, groups))
+
+    def fit_transform(self, X: Any, y: Any = None, groups: Any = None) -> FloatArray:
+        """
+        Learn both spaces, and give the posterior means of the samples that were learnt from.
+
+        Parameters
+        ----------
+        X, y, groups : array-like, DataFrame or Source
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n, dimensions)
+            As from `transform`, of the codes that `fit_encode` gives.
+        """
+        return self._means(self.fit_encode(X, y, groups))
+
+    def _fit(self, X: Any, y: Any, groups: Any) -> Source:
+        """Fit; give the samples as the network saw them."""
         source, labels, groups, covariates = self._input_for_fit(X, y, groups)
         classes, order, y = self._numbered(labels)
         self._check_keywords(y)
@@ -139,7 +185,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
             )
         self._learn(source, y, parts, seed)
         self._order = order  # last: what has it is fitted
-        return self
+        return source
 
     def encode(self, X: Any) -> Codes[FloatArray]:
         """
@@ -171,7 +217,10 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         ndarray of shape (n, dimensions)
             Columns as in `get_feature_names_out`; `set_output` makes it a DataFrame.
         """
-        codes = self.encode(X)
+        return self._means(self.encode(X))
+
+    def _means(self, codes: Codes[FloatArray]) -> FloatArray:
+        """Posterior means of the space that the keyword names."""
         spaces = {"common": [codes.common_mean], "salient": [codes.salient_mean]}
         return np.concatenate(spaces.get(self.space, [codes.common_mean, codes.salient_mean]), axis=1)
 
@@ -448,8 +497,9 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         """Give a table as the network sees it; what that takes is learnt from the training part."""
         names = getattr(self, "feature_names_in_", None)
         if covariates is not None:
-            self.residualizer_ = Residualizer(names).fit(x[train], covariates.iloc[train], y[train] == 0)
-            x = self.residualizer_.transform(x, covariates)
+            self.residualizer_ = Residualizer(names)
+            is_train = np.isin(np.arange(len(x)), train)
+            x = self.residualizer_.fit_transform(x, covariates, is_train & (y == 0))
         self.scaler_ = TableScaler(names).fit(x[train])
         return self.scaler_.transform(x)
 

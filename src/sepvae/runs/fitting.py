@@ -14,9 +14,9 @@ import pandas as pd
 import torch
 from sklearn.base import clone
 
-from sepvae.batch import Source, at_once, chunks
+from sepvae.batch import AnyArray, Source, at_once, chunks
 from sepvae.checks import ask_for_background, guess_background, names_controls, order_labels
-from sepvae.codes import attribute_kind, code_columns
+from sepvae.codes import Codes, attribute_kind, code_columns
 from sepvae.data.measures import measure_source
 from sepvae.errors import DataError, TrainingError
 from sepvae.evaluation.correlations import salient_correlations
@@ -176,10 +176,10 @@ def fit_run(
                 write_whole(run / "check.json", json.dumps(inspection.to_dict(), indent=2) + "\n")
                 _say_findings(inspection, say)
                 say(f"background {background}, target {target}; fitting on {len(train)} samples")
-                _fit(model, train, run)
+                learnt = _fit(model, train, run)
                 fitted = time.monotonic()
                 how: dict[str, Any] = {"kinds": kind_of, "n_permutations": n_permutations, "say": say}
-                scores = finish_run(model, train, test, run, **how)
+                scores = finish_run(model, train, test, run, learnt=learnt, **how)
             seconds = {"fit": round(fitted - started, 1), "all": round(time.monotonic() - started, 1)}
             write_recipe(run, recipe | {"seconds": seconds})
             write_report(run)
@@ -198,13 +198,13 @@ def _go_on(run: Path, say: Say) -> dict[str, Any]:
     return {name: old[name] for name in ("threads", "command") if name in old}
 
 
-def _fit(model: ContrastiveEstimator, train: Source, run: Path) -> None:
-    """Fit, or go on to fit; leave the model, or what is left of one that went astray."""
+def _fit(model: ContrastiveEstimator, train: Source, run: Path) -> Codes[AnyArray]:
+    """Fit, or go on to fit; leave the model, or what is left of one that went astray; encode `train`."""
     if "callbacks" in model.get_params():  # all but linear methods
         (run / STATE).parent.mkdir(exist_ok=True)
         model.set_params(callbacks=[*(model.callbacks or []), MetricsFile(run / "metrics.csv")])
     try:
-        model.fit(train)
+        learnt = model.fit_encode(train)
     except TrainingError as error:
         steps = [(step, name) for step, names in error.batches.items() for name in names]
         write_table(run / "diverged.csv", pd.DataFrame(steps, columns=["step", "id"]))
@@ -214,6 +214,7 @@ def _fit(model: ContrastiveEstimator, train: Source, run: Path) -> None:
         write_table(run / "metrics.csv", history)  # where all epochs had been gone through before
     shutil.rmtree(run / "model", ignore_errors=True)  # of an earlier start
     model.save(run / "model")
+    return learnt
 
 
 def finish_run(
@@ -222,6 +223,7 @@ def finish_run(
     test: Source,
     run: Path,
     *,
+    learnt: Codes[AnyArray] | None = None,
     kinds: Mapping[str, Any],
     n_permutations: int,
     say: Say = print,
@@ -237,6 +239,8 @@ def finish_run(
         What was fitted on, and what is scored.
     run : Path
         The run folder.
+    learnt : Codes of ndarray or None, default=None
+        What `fit_encode` gave of `train`; by default it is encoded as new samples are.
     kinds : mapping
         "categorical" or "continuous" for each attribute.
     n_permutations : int
@@ -250,8 +254,9 @@ def finish_run(
         The scores, as in `scores.csv`.
     """
     say("encoding and scoring")
-    codes = pd.concat([encoded(model, train, "train"), encoded(model, test, "test")], ignore_index=True)
-    codes.loc[model.validation_indices_, "split"] = "validation"  # rows of train come first
+    learnt = model.encode(train) if learnt is None else learnt
+    parts = [encoded(model, train, "train", learnt), encoded(model, test, "test")]
+    codes = pd.concat(parts, ignore_index=True)
     write_table(run / "codes.csv", codes)
     write_table(run / "split.csv", codes[["id", "group", "label", "split"]])
     errors = reconstruction_errors(model, test)

@@ -6,8 +6,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from sepvae.batch import Source
-from sepvae.codes import codes_table
+from sepvae.batch import AnyArray, Source
+from sepvae.codes import Codes, codes_table
 from sepvae.data.splits import split_table
 from sepvae.errors import DataError
 from sepvae.evaluation.scores import score_codes
@@ -110,7 +110,9 @@ def keep_scores(run: str | Path, scores: pd.DataFrame, *, n_permutations: int) -
     write_recipe(Path(run), recipe)
 
 
-def encoded(model: ContrastiveEstimator, source: Source, split: str) -> pd.DataFrame:
+def encoded(
+    model: ContrastiveEstimator, source: Source, split: str, codes: Codes[AnyArray] | None = None
+) -> pd.DataFrame:
     """
     Encode samples, with all that is known of them.
 
@@ -122,6 +124,9 @@ def encoded(model: ContrastiveEstimator, source: Source, split: str) -> pd.DataF
         The samples.
     split : str
         What to call this part.
+    codes : Codes of ndarray or None, default=None
+        What `fit_encode` gave of samples that were learnt from, of which those for validation are called so;
+        by default the model encodes the samples.
 
     Returns
     -------
@@ -132,7 +137,9 @@ def encoded(model: ContrastiveEstimator, source: Source, split: str) -> pd.DataF
     about[["id", "group"]] = about[["id", "group"]].astype(str)  # as they are read again
     known = about["label"].isin(model.classes_)  # new data may come without labels
     about.insert(4, "y", (about["label"] != model.background_).astype("Int64").where(known))
-    return codes_table(model.encode(source), about)
+    if codes is not None:
+        about.loc[model.validation_indices_, "split"] = "validation"
+    return codes_table(model.encode(source) if codes is None else codes, about)
 
 
 def described(source: Source, split: str) -> pd.DataFrame:
