@@ -57,7 +57,7 @@ def test_a_label_of_two_groups_gets_one_on_each_side():
 @pytest.mark.parametrize(
     ("labels", "groups", "keywords", "message"),
     [
-        ([0, 1, 1, 1], [0, 1, 2, 3], {}, "label 0 has samples of one group only"),
+        ([0, 1, 1, 1], [0, 1, 2, 3], {}, "label 0 has samples of one subject only"),
         (
             [0, 0, 1, 1],
             [0, 1, 0, 1],
@@ -69,7 +69,7 @@ def test_a_label_of_two_groups_gets_one_on_each_side():
         ([0, 0, 1, None], range(4), {}, "labels: 1 of 4 are missing"),
         ([0, 0, 1, 1], [0, 1, 2, None], {}, "groups: 1 of 4 are missing"),
         ([0, 0, 1, 1], range(4), {"test_size": 0.1}, "4 samples of 2 kinds are too few for test_size=0.1"),
-        ([0, 0, 1, 1], [0, 1, 2, 2], {}, "label 1 has samples of one group only"),
+        ([0, 0, 1, 1], [0, 1, 2, 2], {}, "label 1 has samples of one subject only"),
         ([0, 1, 0, 1, 2, 2], [0, 0, 1, 1, 2, 3], {"test_size": 0.2}, "side gets no sample of label"),
     ],
 )
@@ -102,7 +102,7 @@ def test_parts_have_many_names():
     [
         (["train", "test", "holdout", "test"], "abcd", "wanted train, validation or test, got 'holdout'"),
         ([0, 1, 0, 1], "abcd", "wanted train, validation or test, got '0'"),
-        (["train", "test", "train", "test"], "abca", "1 groups have samples on both sides, such as a;"),
+        (["train", "test", "train", "test"], "abca", "1 subjects have samples on both sides, such as a;"),
         (["train", "train", "train", "test"], "abcd", "the test side gets no sample of label 0"),
         (["val", "test", "train", None], "abcd", "the test side gets no sample of label 1"),
     ],
@@ -188,5 +188,7 @@ def test_parts_of_the_data_count_unless_a_file_says_otherwise(about, written):
 
 def test_a_patient_on_both_sides_is_refused(about):
     about = about.assign(split=["train", "train", "test", "test"] * 10, group=np.arange(40) // 4)
-    with pytest.raises(DataError, match=r"10 groups have samples on both sides, such as 0; .* only its part"):
+    with pytest.raises(
+        DataError, match=r"10 subjects have samples on both sides, such as 0; .* only its part"
+    ):
         choose_split(about)

@@ -223,7 +223,7 @@ def notes_on(listing: "Listing", reader: str) -> list[str]:
     if not listing.grouped:
         how = "--pattern" if reader == "folder" else "--subject"
         notes.append(
-            "no patient is named, so every sample counts as a patient of its own"
+            "no subject is named, so every sample counts as a person of its own"
             + f" ({how} names them)" * (reader != "celeba")
         )
     if listing.unlisted:

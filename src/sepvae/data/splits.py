@@ -72,7 +72,9 @@ def split(
         train, test = _split_samples(strata, test_size, random_state)
     else:
         train, test = _split_groups(pd.factorize(label)[0], strata, group_codes, test_size, random_state)
-    _check_sides(train, test, label, f"give more groups of it, or a test_size nearer to 0.5 than {test_size}")
+    _check_sides(
+        train, test, label, f"give more subjects of it, or a test_size nearer to 0.5 than {test_size}"
+    )
     return np.sort(train), np.sort(test)
 
 
@@ -112,7 +114,7 @@ def given_split(parts: AnyArray, groups: AnyArray, labels: AnyArray) -> tuple[In
     train, test = (np.flatnonzero(side == name) for name in ("train", "test"))
     if shared := sorted(set(groups[train].tolist()) & set(groups[test].tolist()), key=str):
         raise DataError(
-            f"split: {len(shared)} groups have samples on both sides, such as {shared[0]}; scores would "
+            f"split: {len(shared)} subjects have samples on both sides, such as {shared[0]}; scores would "
             "flatter, so move each to one side, or have the split drawn (of a folder, by naming only its "
             "part for training)"
         )
@@ -265,8 +267,8 @@ def _check(label: AnyArray, group: AnyArray, stratify: Any, test_size: float) ->
     n_groups = pd.Series(group).groupby(label).nunique()
     if scarce := n_groups.index[n_groups < 2].tolist():
         raise DataError(
-            f"split: label {scarce[0]!r} has samples of one group only; "
-            "wanted two groups or more of each label, one for each side"
+            f"split: label {scarce[0]!r} has samples of one subject only; "
+            "wanted two subjects or more of each label, one for each side"
         )
 
 

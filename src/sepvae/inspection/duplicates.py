@@ -48,17 +48,17 @@ GROUPS = _Place(
     "across-groups",
     "warning",
     "warning",
-    "in different groups",
-    "a drawn split may put one on each side; keep one of each, or give both one group",
+    "in different subjects",
+    "a drawn split may put one on each side; keep one of each, or give both one subject",
 )
 ONE_SIDE = _Place(
     "across-groups",
     "note",
     "note",
-    "in different groups, on one side of the split",
+    "in different subjects, on one side of the split",
     "samples for validation may be copies of others; keep one of each",
 )
-WITHIN = _Place("within-groups", "note", "note", "in the same group", "they count double; keep one of each")
+WITHIN = _Place("within-groups", "note", "note", "in the same subject", "they count double; keep one of each")
 
 
 def duplicates(samples: Samples, measures: pd.DataFrame) -> tuple[list[Finding], pd.DataFrame]:

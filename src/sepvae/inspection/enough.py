@@ -116,14 +116,14 @@ def group_findings(samples: Samples) -> Iterator[Finding]:
     group = samples.about["group"]
     if crossing := _of_several(samples.sides, group):
         message = (
-            f"{count(len(crossing), 'group')} on both sides of the split: the test would hold patients that "
+            f"{count(len(crossing), 'subject')} on both sides of the split: the test would hold people that "
             "were fitted on; move each to one side"
         )
         yield Finding("error", "groups-across-split", message, crossing, {"groups": len(crossing)})
     if mixed := _of_several(samples.about["label"], group):
         message = (
-            f"{count(len(mixed), 'group')} of {group.nunique()} with samples of more than one label: a split "
-            "keeps them whole, but see that the name of a group means one patient"
+            f"{count(len(mixed), 'subject')} of {group.nunique()} with samples of several labels: a split "
+            "keeps them whole, but see that the name of a subject means one person"
         )
         yield Finding("warning", "groups-with-both-labels", message, mixed, {"groups": len(mixed)})
 
@@ -159,7 +159,7 @@ def size_findings(
         yield Finding("error", "batch-too-small", message)
     parts = expected_groups(samples, test_size, validation_fraction)
     drawn = bool(samples.sides.isna().all())
-    noun = "group" if samples.grouped else "sample"
+    noun = "subject" if samples.grouped else "sample"
     for label, n in parts.iterrows():
         levels: list[tuple[Level, str]] = []
         if min(n["train"], n["test"]) < 1:
@@ -222,7 +222,7 @@ def _rare_classes(samples: Samples, name: str, share: float) -> Iterator[Finding
     n = known.value_counts()
     if len(n) > 10 and len(n) > len(known) / 2:
         message = (
-            f"{name} has {len(n)} different values in {len(known)} samples, so it tells no groups apart: if "
+            f"{name} has {len(n)} different values in {len(known)} samples, so it tells nobody apart: if "
             f"it is an amount, say so (--attribute {name}:continuous), else leave it out"
         )
         yield Finding("note", "attribute-of-many-values", message, numbers={"values": len(n)})
