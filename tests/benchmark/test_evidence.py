@@ -89,7 +89,10 @@ def test_associations_are_of_predictions_pooled_over_folds(finished):
     source = clinical_source()
     age = pd.Series(source.attributes["age"].to_numpy(), index=source.ids)[pooled["id"]]
     expected = partial_spearman(
-        pooled["predicted"].to_numpy(), pooled["truth"].to_numpy(), pd.DataFrame({"age": age})
+        pooled["predicted"].to_numpy(),
+        pooled["truth"].to_numpy(),
+        pd.DataFrame({"age": age}),
+        alternative="greater",
     )
     assert (row["n"], row["n_partial"]) == (60, 60)
     assert (row["partial"], row["p_partial"]) == pytest.approx(expected)

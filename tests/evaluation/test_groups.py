@@ -31,7 +31,7 @@ def truth(codes):
 @pytest.fixture
 def probability(codes):
     rng = np.random.default_rng(1)
-    return np.clip(0.4 * truth(codes) + rng.uniform(0, 0.8, 140), 0, 1).round(1)  # ties
+    return np.clip(0.4 * truth(codes) + rng.uniform(0, 0.8, 120), 0, 1).round(1)  # ties
 
 
 @pytest.fixture
@@ -99,8 +99,8 @@ def test_scores_are_scikit_learns(codes, probability):
 def test_the_interval_draws_whole_test_groups(codes, probability):
     found = group_scores(codes, probability, "mlp", n_bootstraps=400).set_index("metric").loc["accuracy"]
     y, predicted = truth(codes), probability > 0.5
-    rng, pairs = np.random.default_rng(3), np.arange(140).reshape(70, 2)
-    drawn = [pairs[rng.integers(0, 70, 70)].ravel() for _ in range(400)]
+    rng, pairs = np.random.default_rng(3), np.arange(120).reshape(60, 2)
+    drawn = [pairs[rng.integers(0, 60, 60)].ravel() for _ in range(400)]
     resampled = [metrics.accuracy_score(y[i], predicted[i]) for i in drawn]
     low, high = np.quantile(resampled, [0.025, 0.975])
     assert (found["low"], found["high"]) == pytest.approx((low, high), abs=0.02)

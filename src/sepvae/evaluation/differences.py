@@ -79,7 +79,7 @@ def paired_bootstrap(
     Returns
     -------
     Difference
-        Score of a minus score of b, with the 95 % percentile interval.
+        Score of a minus score of b, with a 95 % t interval from the resamples.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def paired_bootstrap(
         )
     differences = scores_a - scores_b
     n_groups = len(np.unique(groups))
-    low, high = interval(differences[1:]) if n_groups > 1 else (np.nan, np.nan)
+    low, high = interval(differences[1:], differences[0], n_groups)
     return Difference(float(differences[0]), low, high, f"paired bootstrap over {n_groups} test groups")
 
 

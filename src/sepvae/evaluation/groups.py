@@ -119,7 +119,8 @@ def group_scores(
     for metric in METRICS["categorical"]:
         output = outputs[metric.reads]
         score = metric.function(truth, output, once)[0]
-        low, high = interval(metric.function(truth, output, weights)) if n_groups > 1 else (np.nan, np.nan)
+        resampled = metric.function(truth, output, weights)
+        low, high = interval(resampled, score, n_groups, bounded=metric.bounded)
         constant = clone(metric.dummy).fit(train[["y"]], train["y"]).predict(test[["y"]])
         chance = metric.function(truth, constant, once)[0]
         counts = (len(train), len(test), n_groups)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special, stats
 from sklearn.base import BaseEstimator
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
@@ -38,25 +39,53 @@ def resampling_weights(groups: AnyArray, n_bootstraps: int, rng: np.random.Gener
     return draws[:, group_of].astype(float)
 
 
-def interval(resampled: FloatArray) -> tuple[float, float]:
+def interval(
+    resampled: FloatArray, score: float, n_groups: int, *, bounded: bool = False
+) -> tuple[float, float]:
     """
-    Percentile interval of resampled scores, which leaves out undefined ones.
+    Interval of a score by Student's t, with the variance of resampled scores.
+
+    Scores from 0 to 1 get it on the scale of logits: symmetric intervals and percentiles of resamples are far
+    too narrow near 1, and vanish at 1. Half a group is added on both sides, and the variance is at least half
+    of that of a share of so many groups.
 
     Parameters
     ----------
     resampled : ndarray of shape (n_bootstraps,)
         Scores, some of them NaN.
+    score : float
+        Of all samples once.
+    n_groups : int
+        Groups that were resampled.
+    bounded : bool, default=False
+        Whether the score lies between 0 and 1.
 
     Returns
     -------
     low, high : float
-        The middle 95 % lie between them; NaN if no score is defined.
+        Bounds of the 95 % interval, with the score between them; NaN if no score is defined or there is one
+        group.
+
+    Examples
+    --------
+    >>> low, high = interval(np.ones(100), 1.0, 20, bounded=True)
+    >>> round(low, 2), high
+    (0.84, 1.0)
     """
     defined = resampled[~np.isnan(resampled)]
-    if not len(defined):
+    if not len(defined) or n_groups < 2 or np.isnan(score):
         return np.nan, np.nan
-    low, high = np.quantile(defined, [0.025, 0.975])
-    return float(low), float(high)
+    variance = float(np.var(defined)) * n_groups / (n_groups - 1)
+    t = float(stats.t.ppf(0.975, n_groups - 1))
+    if not bounded:
+        half = t * np.sqrt(variance)
+        return float(score - half), float(score + half)
+    share = (score * n_groups + 0.5) / (n_groups + 1)
+    of_share = share * (1 - share)
+    half = t * np.sqrt(max(variance, of_share / (2 * n_groups))) / of_share
+    centre = float(special.logit(share))
+    low, high = special.expit(centre - half), special.expit(centre + half)
+    return float(min(low, score)), float(max(high, score))
 
 
 # The metrics are scikit-learn's, but for many weightings of the samples at once: weights are (b, n),
@@ -116,6 +145,8 @@ class Metric:  # numpydoc ignore=PR02
         The method of the probe whose output is scored.
     better : {1, -1}, default=1
         Whether higher or lower is better.
+    bounded : bool, default=False
+        Whether it lies between 0 and 1.
     """
 
     name: str
@@ -123,14 +154,15 @@ class Metric:  # numpydoc ignore=PR02
     dummy: BaseEstimator
     reads: str = "predict"
     better: int = 1
+    bounded: bool = False
 
 
 _MAJORITY = DummyClassifier(strategy="most_frequent")
 METRICS: dict[Kind, list[Metric]] = {
     "categorical": [
-        Metric("balanced_accuracy", _balanced_accuracy, _MAJORITY),
-        Metric("accuracy", _accuracy, _MAJORITY),
-        Metric("auc", _auc, _MAJORITY, reads="decision_function"),
+        Metric("balanced_accuracy", _balanced_accuracy, _MAJORITY, bounded=True),
+        Metric("accuracy", _accuracy, _MAJORITY, bounded=True),
+        Metric("auc", _auc, _MAJORITY, reads="decision_function", bounded=True),
     ],
     "continuous": [
         Metric("mae", _mae, DummyRegressor(strategy="median"), better=-1),

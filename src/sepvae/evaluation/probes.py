@@ -163,8 +163,8 @@ def score_probe(
     Returns
     -------
     DataFrame
-        One row per metric: metric, score, low and high (95 % percentile interval; NaN with fewer than two
-        test groups), chance (test score of the most frequent class of train, for mae of the median, for r2 of
+        One row per metric: metric, score, low and high (95 % interval; NaN with fewer than two test
+        groups), chance (test score of the most frequent class of train, for mae of the median, for r2 of
         the mean), p_value ((b + 1) / (n_permutations + 1), where b shuffled probes do at least as well; NaN
         without permutations), n_train, n_test, n_test_groups.
 
@@ -198,7 +198,7 @@ def score_probe(
             metric.function(*row, once)[0] for row in zip(truths, outputs[metric.reads], strict=True)
         )
         resampled = metric.function(truth, outputs[metric.reads][0], weights)
-        low, high = interval(resampled) if n_groups > 1 else (np.nan, np.nan)
+        low, high = interval(resampled, score, n_groups, bounded=metric.bounded)
         constant = clone(metric.dummy).fit(train.codes, values).predict(test.codes)
         chance = metric.function(truth, constant, once)[0]
         # Rounding must not turn a tie into a defeat, nor a shuffle without a score.

@@ -198,7 +198,7 @@ def removal_scores(
     -------
     DataFrame
         Columns attribute, images, population (whose images; of swapped ones the donors of the salient part),
-        wanted, metric ("balanced_accuracy" or "share"), score, low and high (95 % percentile interval; NaN
+        wanted, metric ("balanced_accuracy" or "share"), score, low and high (95 % interval; NaN
         with fewer than two groups), chance, n_train (samples that the classifier learnt from), n_test,
         n_test_groups. A row without test samples is left out.
     """
@@ -212,10 +212,9 @@ def removal_scores(
         truth, read, of_group = (values[sheet.rows] for values in (sheet.truth, sheet.read, groups))
         metric = "balanced_accuracy" if len(np.unique(truth)) > 1 else "share"
         rng = np.random.default_rng(random_state)
-        score, low, high = _score(truth, read, resampling_weights(of_group, n_bootstraps, rng))
         n_groups = len(np.unique(of_group))
-        bounds = (low, high) if n_groups > 1 else (np.nan, np.nan)
-        numbers = (score, *bounds, 1 / len(question.names), n_train, len(truth), n_groups)
+        scored = _score(truth, read, resampling_weights(of_group, n_bootstraps, rng), n_groups)
+        numbers = (*scored, 1 / len(question.names), n_train, len(truth), n_groups)
         rows.append((question.attribute, sheet.images, sheet.population, sheet.wanted, metric, *numbers))
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -242,8 +241,10 @@ def _sheets(own: IntArray, readings: Readings) -> Iterator[_Sheet]:
     yield _Sheet("swapped", "background", "background", background, nothing, readings.swapped)
 
 
-def _score(truth: AnyArray, read: AnyArray, weights: npt.NDArray[np.float64]) -> tuple[float, float, float]:
+def _score(
+    truth: AnyArray, read: AnyArray, weights: npt.NDArray[np.float64], n_groups: int
+) -> tuple[float, float, float]:
     """Balanced accuracy and its interval; of one class it is the share that reads as wanted."""
-    function = METRICS["categorical"][0].function
-    low, high = interval(function(truth, read, weights))
-    return float(function(truth, read, np.ones((1, len(truth))))[0]), low, high
+    metric = METRICS["categorical"][0]
+    score = float(metric.function(truth, read, np.ones((1, len(truth))))[0])
+    return score, *interval(metric.function(truth, read, weights), score, n_groups, bounded=metric.bounded)
