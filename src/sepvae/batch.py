@@ -115,6 +115,32 @@ def chunks(n: int, size: int) -> Iterator[IntArray]:
         yield np.arange(start, min(start + size, n))
 
 
+MIN_STEPS = 20  # an epoch, where the data allow
+BATCH_SIZES = 128, 64, 32, 16
+
+
+def auto_batch_size(n: int) -> int:
+    """
+    Choose a batch size for training: the largest of 128, 64, 32 and 16 that gives 20 steps an epoch or more.
+
+    Parameters
+    ----------
+    n : int
+        Samples to train on, without those for validation.
+
+    Returns
+    -------
+    int
+        16 where even that gives fewer steps; all samples where there are fewer than 16.
+
+    Examples
+    --------
+    >>> [auto_batch_size(n) for n in (2586, 2559, 384, 48, 10)]
+    [128, 64, 16, 16, 10]
+    """
+    return min(n, next((size for size in BATCH_SIZES if n // size >= MIN_STEPS), BATCH_SIZES[-1]))
+
+
 def at_once(sample_shape: Sequence[int], most: int = 512) -> int:
     """
     Say how many samples to hold together, so that memory does not grow with their size.

@@ -263,3 +263,11 @@ def test_everything_is_json(about, measures):
     assert [finding["code"] for finding in told["findings"]] == codes(inspection)
     assert told["findings"][0]["numbers"]["d"] is None
     assert told["counts"][0] == {"label": "control", "split": None, "samples": 240, "groups": 120}
+
+
+def test_batches_that_leave_few_steps_are_warned_of(about):
+    found = the(inspect(about, batch_size=128), "few-steps")
+    assert found.level == "warning"
+    assert "gives 2 steps an epoch" in found.message
+    assert "leave it at auto" in found.message
+    assert "few-steps" not in codes(inspect(about))

@@ -129,8 +129,8 @@ MISTAKES = {
     "'auc', 'mae' or 'r2', got 'acc'",
     "background: NORMAL -> background: NO": "data.background: wanted text (put it in quotes), got False",
     "reader: kermany -> # none": "reader: wanted a value, found no such key",
-    "default: {network: e2, max_epochs: 100} -> default:": "methods.SepVAE.default: wanted keys with values, "
-    "got nothing",
+    "default: {network: e2, batch_size: 128, max_epochs: 100} -> default:": "methods.SepVAE.default: "
+    "wanted keys with values, got nothing",
 }
 
 

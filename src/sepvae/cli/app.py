@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from sepvae import __version__
-from sepvae.cli.options import Modality, Permutations, Recipe, Run, Set
+from sepvae.cli.options import BatchSize, Modality, Permutations, Recipe, Run, Set, size_of_batch
 from sepvae.cli.reading import (
     MEMORY,
     READ_AS,
@@ -122,7 +122,7 @@ def check(
     assume_orientation: AssumeOrientation = None,
     split: Split = None,
     test_size: TestSize = 0.2,
-    batch_size: Annotated[int, typer.Option(help="Samples a batch that `fit` would take.")] = 128,
+    batch_size: BatchSize = "auto",
     json_: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """Look at data before a fit: copies, confounds, unreadable images; status 1 if a fit would be spoilt."""
@@ -150,7 +150,7 @@ def check(
         assume_orientation=assume_orientation,
     )
     listing, reader = list_data(data, **options, two_labels=False)
-    how: dict[str, Any] = {"split": split, "test_size": test_size, "batch_size": batch_size}
+    how: dict[str, Any] = {"split": split, "test_size": test_size, "batch_size": size_of_batch(batch_size)}
     inspection = inspect_listing(listing, **how, mask=mask, mask_threshold=mask_threshold, resample=resample)
     if json_:
         typer.echo(json.dumps(inspection.to_dict(), indent=2))

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from sepvae.cli.reading import progress_bar
 from sepvae.codes import attribute_kind
@@ -22,7 +23,7 @@ def inspect_listing(
     *,
     split: Path | None,
     test_size: float,
-    batch_size: int,
+    batch_size: int | Literal["auto"],
     mask: Path | None = None,
     mask_threshold: float | None = None,
     resample: bool = False,

@@ -1,7 +1,7 @@
 """Options of several commands, but for those that name data."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,6 +12,17 @@ def _enough(permutations: int) -> int:
     return permutations
 
 
+def size_of_batch(typed: str) -> int | Literal["auto"]:
+    """Parse the value of --batch-size."""
+    if typed == "auto":
+        return "auto"
+    if not (typed.isascii() and typed.isdigit() and int(typed) > 0):
+        raise typer.BadParameter(
+            f"wanted a whole number of 1 or more, or auto, got {typed!r}", param_hint="--batch-size"
+        )
+    return int(typed)
+
+
 Run = Annotated[Path, typer.Argument(help="A run folder, as `sepvae fit` leaves it.", show_default=False)]
 Permutations = Annotated[
     int,
@@ -20,6 +31,10 @@ Permutations = Annotated[
         callback=_enough,
         help="Shuffles behind each p-value; 0 for none, else 19 or more, for fewer cannot give 0.05.",
     ),
+]
+BatchSize = Annotated[
+    str,
+    typer.Option(metavar="INTEGER|auto", help="Samples a batch that `fit` would take; auto suits the data."),
 ]
 Modality = Annotated[
     str | None, typer.Option(help="For BraTS: flair (the default), t1, t1ce or t2.", show_default=False)

@@ -1,7 +1,7 @@
 """`inspect`: all checks, one after the other."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -32,7 +32,7 @@ def inspect(
     unreadable: Mapping[str, str] | None = None,
     test_size: float = 0.2,
     validation_fraction: float = 0.1,
-    batch_size: int = 128,
+    batch_size: int | Literal["auto"] = "auto",
     problems: Sequence[Finding] = (),
 ) -> Inspection:
     """
@@ -60,8 +60,8 @@ def inspect(
         Share of the groups for the test, where no split is given.
     validation_fraction : float, default=0.1
         Share of the rest for validation.
-    batch_size : int, default=128
-        Samples a batch.
+    batch_size : int or "auto", default="auto"
+        Samples a batch; "auto" suits any number of samples.
     problems : sequence of Finding, default=()
         What was found while reading, to stand among the rest.
 

@@ -1,10 +1,11 @@
 """Labels, groups and parts: are there enough of each, and are they kept apart."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
+from sepvae.batch import MIN_STEPS, auto_batch_size
 from sepvae.checks import ask_for_background, guess_background
 from sepvae.inspection.record import Finding, Level
 from sepvae.inspection.samples import Samples, count, listed
@@ -135,7 +136,11 @@ def _of_several(values: "pd.Series[Any]", group: "pd.Series[Any]") -> tuple[str,
 
 
 def size_findings(
-    samples: Samples, kinds: Mapping[str, str], test_size: float, validation_fraction: float, batch_size: int
+    samples: Samples,
+    kinds: Mapping[str, str],
+    test_size: float,
+    validation_fraction: float,
+    batch_size: int | Literal["auto"],
 ) -> Iterator[Finding]:
     """
     See that there are enough samples for the sizes asked.
@@ -154,9 +159,13 @@ def size_findings(
     Finding
         Where there are not.
     """
-    if batch_size < MIN_IN_BATCH:
+    if batch_size == "auto":
+        pass
+    elif batch_size < MIN_IN_BATCH:
         message = f"batch_size {batch_size} cannot hold two samples of each label: raise it to {MIN_IN_BATCH}"
         yield Finding("error", "batch-too-small", message)
+    else:
+        yield from _few_steps(samples, test_size, validation_fraction, batch_size)
     parts = expected_groups(samples, test_size, validation_fraction)
     drawn = bool(samples.sides.isna().all())
     noun = "subject" if samples.grouped else "sample"
@@ -183,6 +192,22 @@ def size_findings(
     for name in samples.attributes:
         if kinds[name] == "categorical":
             yield from _rare_classes(samples, name, share if drawn else 1)
+
+
+def _few_steps(
+    samples: Samples, test_size: float, validation_fraction: float, batch_size: int
+) -> Iterator[Finding]:
+    """Batches so large that an epoch has few steps, where smaller ones have more."""
+    is_drawn = bool(samples.sides.isna().all())
+    n = len(samples.about) * (1 - test_size) if is_drawn else (samples.sides == "train").sum()
+    n = round(n * (1 - validation_fraction))
+    if n // batch_size < MIN_STEPS and (better := auto_batch_size(n)) < min(batch_size, n):
+        steps = max(n // batch_size, 1)
+        message = (
+            f"batch_size {batch_size} gives {count(steps, 'step')} an epoch with {n} samples to train on, "
+            f"where {better} gives {n // better}: lower it, or leave it at auto"
+        )
+        yield Finding("warning", "few-steps", message, numbers={"steps": int(steps), "samples": n})
 
 
 def expected_groups(samples: Samples, test_size: float, validation_fraction: float) -> pd.DataFrame:

@@ -35,8 +35,9 @@ KEYWORDS = """\
         "epoch" re-creates the optimizers before each epoch, as App. E.1 and E.2 do.
     gradient_clip_val : float or None, default=None
         Largest Euclidean norm of a step's gradient, of the critic and of all else apart; None clips none.
-    batch_size : int, default=128
-        Samples a batch. Every batch holds two or more samples of each group.
+    batch_size : int or "auto", default="auto"
+        Samples a batch. Every batch holds two or more samples of each group. "auto" is the largest of 128,
+        64, 32 and 16 that gives 20 steps an epoch or more, and 16 where none does.
     balanced : bool, default=False
         Groups in equal numbers in each batch, instead of in the data's proportions.
     num_workers : int or "auto", default="auto"
@@ -75,6 +76,8 @@ ATTRIBUTES = """\
         Which of them is the background.
     module_ : ContrastiveAutoencoder
         The trained networks.
+    batch_size_ : int
+        Samples a batch that the fit took.
     history_ : DataFrame
         One row per epoch: every term for train and validation, by group, and weighted.
     validation_indices_ : ndarray of int

@@ -16,7 +16,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from sepvae.batch import AnyArray, IntArray, Source, chunks, gather
+from sepvae.batch import AnyArray, IntArray, Source, auto_batch_size, chunks, gather
 from sepvae.checks import check_choice, check_flag, check_number
 from sepvae.codes import Codes
 from sepvae.data.arrays import as_column
@@ -37,7 +37,7 @@ from sepvae.training.processes import is_alone, is_first, one_device
 
 # Keywords that `train` takes as they stand.
 TRAINING = (
-    *("learning_rate", "reset_optimizer", "gradient_clip_val", "batch_size", "balanced"),
+    *("learning_rate", "reset_optimizer", "gradient_clip_val", "balanced"),
     *("num_workers", "compile", "max_epochs", "early_stopping", "keep", "progress_bar"),
     *("accelerator", "devices", "num_nodes", "strategy", "precision", "logger", "callbacks"),
 )
@@ -65,7 +65,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
     reconstruction_var: float | Literal["learnt"] = "learnt"
     learning_rate: float = 1e-3
     reset_optimizer: Literal["never", "epoch"] = "never"
-    batch_size: int = 128
+    batch_size: int | Literal["auto"] = "auto"
     gradient_clip_val: float | None = None
     balanced: bool = False
     num_workers: int | Literal["auto"] = "auto"
@@ -195,8 +195,9 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
 
     def _check_keywords(self, y: AnyArray) -> None:
         super()._check_keywords(y)
-        for name in ("max_epochs", "batch_size"):
-            check_number(name, getattr(self, name), least=1, whole=True)
+        check_number("max_epochs", self.max_epochs, least=1, whole=True)
+        if self.batch_size != "auto":
+            check_number("batch_size", self.batch_size, least=1, whole=True, or_else='"auto"')
         if self.early_stopping is not None:
             check_number("early_stopping", self.early_stopping, least=1, whole=True, or_else="None")
         check_number("num_nodes", self.num_nodes, least=1, whole=True)
@@ -233,6 +234,8 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
         return parts if np.bincount(group[parts[0]], minlength=2).min() >= 2 else (everyone, nobody)
 
     def _learn(self, source: Source, y: AnyArray, parts: tuple[IntArray, IntArray], seed: int) -> None:
+        n = len(parts[0])
+        self.batch_size_ = auto_batch_size(n) if self.batch_size == "auto" else min(int(self.batch_size), n)
         self.module_, self.history_ = train(
             self._objective(),
             lambda: self._build(source.sample_shape),
@@ -242,6 +245,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
             seed=seed,
             checkpoint=None if self.checkpoint is None else Path(self.checkpoint),
             about=self._about_fit(source, y, parts, seed),
+            batch_size=self.batch_size_,
             **{name: getattr(self, name) for name in TRAINING},
         )
 

@@ -79,12 +79,21 @@ def facts(contents: Contents) -> dict[str, Any]:
     found = {
         "samples": None if contents.split is None else len(contents.split),
         "epochs": None if contents.metrics is None else contents.metrics["epoch"].nunique(),
+        "batch size": _batch_size(known),
         "seed": known.get("keywords.random_state"),
         "wall time": _duration(known.get("seconds.all")),
         "sepvae": (contents.versions or {}).get("sepvae"),
         "data fingerprint": str(known.get("data.fingerprint") or "")[:12] or None,
     }
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _batch_size(known: Mapping[str, Any]) -> str | None:
+    """What was asked for, or what the data made of "auto"."""
+    if (taken := known.get("taken.batch_size")) is None:
+        asked = known.get("keywords.batch_size")
+        return None if asked is None else str(asked)
+    return f"{taken} (auto: {known.get('taken.steps_per_epoch')} steps an epoch)"
 
 
 def settings(recipe: dict[str, Any]) -> dict[str, Any]:

@@ -185,7 +185,7 @@ def of_training(metrics: "pd.DataFrame", *, critic_counts: bool = True) -> Itera
                 seen,
                 "Either common and salient codes were independent all along, or the critic learnt nothing "
                 "and the term that keeps them apart had no effect.",
-                "Train longer or with larger batches; the probes tell whether the spaces share anything.",
+                "Train longer (max_epochs); the probes tell whether the spaces share anything.",
             )
     names = [f"{part}_{loss}" for part in ("validation", "train") for loss in ("loss_without_mi", "loss")]
     name = next((name for name in names if name in metrics and metrics[name].notna().any()), None)

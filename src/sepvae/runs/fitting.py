@@ -177,6 +177,7 @@ def fit_run(
                 _say_findings(inspection, say)
                 say(f"background {background}, target {target}; fitting on {len(train)} samples")
                 learnt = _fit(model, train, run)
+                recipe |= _taken(model, train, say)
                 fitted = time.monotonic()
                 how: dict[str, Any] = {"kinds": kind_of, "n_permutations": n_permutations, "say": say}
                 scores = finish_run(model, train, test, run, learnt=learnt, **how)
@@ -215,6 +216,16 @@ def _fit(model: ContrastiveEstimator, train: Source, run: Path) -> Codes[AnyArra
     shutil.rmtree(run / "model", ignore_errors=True)  # of an earlier start
     model.save(run / "model")
     return learnt
+
+
+def _taken(model: ContrastiveEstimator, train: Source, say: Say) -> dict[str, Any]:
+    """Batch size and steps of an epoch, where the data chose them; said and kept."""
+    if getattr(model, "batch_size", None) != "auto":
+        return {}
+    size = model.batch_size_
+    steps = (len(train) - len(model.validation_indices_)) // size
+    say(f"batch size {size} (auto: {steps} steps an epoch)")
+    return {"taken": {"batch_size": size, "steps_per_epoch": steps}}
 
 
 def finish_run(
@@ -336,5 +347,5 @@ def _inspect(
         kinds=kinds,
         background=model.background,
         validation_fraction=getattr(model, "validation_fraction", 0),  # a linear method takes all at once
-        batch_size=getattr(model, "batch_size", len(train)),
+        batch_size=getattr(model, "batch_size", "auto"),
     )

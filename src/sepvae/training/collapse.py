@@ -49,8 +49,8 @@ def collapses(history: Sequence[Mapping[str, float]], weights: Mapping[str, floa
         if len(losses) >= EPOCHS_OF_CRITIC and min(losses) > CHANCE - MARGIN:
             found["critic"] = (
                 f"the critic is at chance: its loss was above {CHANCE - MARGIN:.3f} in all "
-                f"{len(losses)} epochs, so that nothing holds both codes apart; train longer, or "
-                "with larger batches"
+                f"{len(losses)} epochs, so that nothing holds both codes apart; train longer "
+                "(max_epochs)"
             )
         elif max(losses[-EPOCHS:]) < PERFECT:
             found["critic"] = (
