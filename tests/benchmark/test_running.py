@@ -55,6 +55,19 @@ def test_app_d_has_the_own_classifier_for_sepvae_and_a_network_for_the_others(fi
     assert of_groups["MMcVAE"] == of_groups["ContrastivePCA"] == of_groups["pixels"] == {"linear", "mlp"}
 
 
+def test_pixels_of_a_residualised_recipe_know_nothing_of_the_covariate():
+    rng = np.random.default_rng(0)
+    age, y = rng.normal(50, 10, 200), np.arange(200) % 2
+    X = age[:, None] + 0.1 * rng.normal(size=(200, 3))
+    source = ArraySource(X, y.astype(str), attributes=pd.DataFrame({"age": age}))
+    train, test = source.select(np.arange(120)), source.select(np.arange(120, 200))
+    for names, knows in ((None, True), (["age"], False)):
+        codes = Pixels(2, "0", residualise=names)._codes(train, test)
+        rho = abs(np.corrcoef(codes.loc[codes["split"] == "test", "salient0"], age[120:])[0, 1])
+        assert (rho > 0.9) == knows
+        assert knows or rho < 0.4
+
+
 def test_pixels_of_few_samples_are_not_drowned_by_rounding(tmp_path):
     rng = np.random.default_rng(0)
     labels = np.repeat(["control", "patient"], 20)

@@ -12,9 +12,11 @@ from sklearn.decomposition import PCA
 from sepvae.batch import AnyArray, Source, chunks, gather, in_unit_range
 from sepvae.benchmark.cells import SCORES
 from sepvae.codes import Codes, Kind, codes_table
+from sepvae.data.residuals import Residualizer
 from sepvae.data.tables import TableScaler
 from sepvae.evaluation.groups import group_scores, mlp_probabilities
 from sepvae.evaluation.scores import score_codes
+from sepvae.methods._covariates import covariate_names, parted
 from sepvae.runs.folder import write_table
 from sepvae.runs.scoring import described
 
@@ -35,11 +37,14 @@ class Pixels:  # numpydoc ignore=PR02
         Its label.
     fold : int or None, default=None
         Which part of the data it is scored on.
+    residualise : sequence of str, str or None, default=None
+        Covariates that the contenders take out of a table, and so does this.
     """
 
     n_components: int
     background: str
     fold: int | None = None
+    residualise: Any = None
 
     @property
     def name(self) -> str:
@@ -99,6 +104,13 @@ class Pixels:  # numpydoc ignore=PR02
         """Components in the place of both codes."""
         x_train, x_test = _flat(train), _flat(test)
         if len(train.sample_shape) == 1:
+            names = covariate_names(self.residualise)
+            (_, covariates), (_, of_test) = parted(train, names), parted(test, names)
+            if covariates is not None and of_test is not None:
+                residualizer = Residualizer()
+                is_control = np.asarray(train.labels).astype(str) == self.background
+                x_train = residualizer.fit_transform(x_train, covariates, is_control)
+                x_test = residualizer.transform(x_test, of_test)
             scaler = TableScaler().fit(x_train)
             x_train, x_test = scaler.transform(x_train), scaler.transform(x_test)
         # n samples span n - 1 directions about their mean; one more is rounding, which a scaler enlarges.

@@ -145,7 +145,8 @@ def _pixels(cells: Sequence[Cell], background: str) -> list[Pixels]:
     """The raw input, once for each fold, with as many components as the first contender has codes."""
     first = cells[0].contender.estimator(0)
     n = first.common_dim + first.salient_dim
-    return [Pixels(n, background, fold) for fold in dict.fromkeys(cell.fold for cell in cells)]
+    residualise = first.get_params().get("residualise")
+    return [Pixels(n, background, fold, residualise) for fold in dict.fromkeys(cell.fold for cell in cells)]
 
 
 def _attempt(
