@@ -10,6 +10,7 @@ from scipy.sparse import issparse
 
 from sepvae.batch import AnyArray, Batch, IntArray
 from sepvae.checks import check_attribute_names
+from sepvae.data.frames import as_frame, numbers_of
 from sepvae.errors import DataError
 from sepvae.grid import Grid
 
@@ -29,11 +30,16 @@ class _Described:
         native: pd.DataFrame | None = None,
     ) -> None:
         self.labels: AnyArray = as_column("labels", labels)
-        self.ids: AnyArray = np.asarray([str(i) for i in range(n)] if ids is None else ids)
+        self.ids: AnyArray = np.asarray([str(i) for i in range(n)] if ids is None else as_column("ids", ids))
         self.groups: AnyArray = self.ids if groups is None else as_column("groups", groups)
-        self.attributes = (
-            pd.DataFrame(index=range(n)) if attributes is None else attributes.reset_index(drop=True)
-        )
+        self.attributes = pd.DataFrame(index=range(n))
+        if attributes is not None:
+            if (frame := as_frame(attributes)) is None:
+                raise DataError(
+                    f"attributes: wanted a DataFrame of {n} rows, got {type(attributes).__name__}; give its "
+                    "columns names: pandas.DataFrame({'age': ..})"
+                )
+            self.attributes = frame.reset_index(drop=True)
         self.feature_names, self.grid = feature_names, grid
         self.native = None if native is None else native.reset_index(drop=True)
         if missing := int(pd.isna(self.groups).sum()):
@@ -89,8 +95,8 @@ class ArraySource(_Described):
 
     Parameters
     ----------
-    x : array-like of shape (n, features), (n, channels, h, w) or (n, channels, d, h, w)
-        The samples.
+    x : array-like of shape (n, features), (n, channels, h, w) or (n, channels, d, h, w), or DataFrame
+        The samples. A DataFrame (of pandas, polars, pyarrow, ..) brings the names of its columns.
     labels : array-like of shape (n,)
         The label of each.
     groups : array-like of shape (n,), default=None
@@ -133,6 +139,10 @@ class ArraySource(_Described):
         grid: Grid | None = None,
         native: pd.DataFrame | None = None,
     ) -> None:
+        if (frame := as_frame(x)) is not None:
+            x = numbers_of(frame).to_numpy()
+            if feature_names is None and all(isinstance(name, str) for name in frame):
+                feature_names = [str(name) for name in frame]
         self.x = as_array(x)
         if feature_names is not None and self.x.shape[1:] != (len(feature_names),):
             raise DataError(
@@ -307,7 +317,8 @@ def as_array(x: Any) -> AnyArray:
         ) from error
     if array.ndim == 0:
         raise DataError(
-            f"X: wanted an array of samples or a source, got {type(x).__name__}; give them as an array"
+            f"X: wanted an array of samples or a source, got {type(x).__name__}; give "
+            + ("X.collect()" if hasattr(x, "collect") else "them as an array")
         )
     return as_tensors_take(array)
 
@@ -345,8 +356,8 @@ def as_column(name: str, values: Any) -> AnyArray:
     ----------
     name : str
         What they are, for the message.
-    values : array-like of shape (n,) or (n, 1)
-        Labels, groups.
+    values : array-like or DataFrame of shape (n,) or (n, 1)
+        Labels, groups; a Series of polars or an array of pyarrow will do.
 
     Returns
     -------
@@ -363,6 +374,10 @@ def as_column(name: str, values: Any) -> AnyArray:
     >>> as_column("labels", ["ill", float("nan")])
     array(['ill', nan], dtype=object)
     """
+    if hasattr(values, "to_pylist") and hasattr(values, "to_pandas"):
+        values = values.to_pandas()  # numpy's way takes the gaps of pyarrow's dictionary arrays for words
+    if (frame := as_frame(values)) is not None:
+        values = frame
     try:
         column = np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:  # of several lengths; the others are torch's

@@ -1,7 +1,7 @@
 """Tables of measures: from a DataFrame to a source, and the scaling that a fit learns."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ import pandas as pd
 from sepvae.batch import AnyArray
 from sepvae.data.arrays import ArraySource
 from sepvae.data.columns import choose_columns, named_column, other_columns, takes_group
+from sepvae.data.frames import as_frame
 from sepvae.errors import DataError
 
 LEAST_SD = 1e-12  # of values in units of the largest: a column that varies less is constant
@@ -31,7 +32,7 @@ def frame_source(
     Parameters
     ----------
     frame : DataFrame
-        One row per sample.
+        One row per sample; of pandas, polars, pyarrow or another with the dataframe interchange protocol.
     label : str
         Column of labels, kept as they are.
     features : sequence of str, default=None
@@ -62,6 +63,9 @@ def frame_source(
     array([[2.5],
            [nan]])
     """
+    if (rows := as_frame(frame)) is None:
+        raise DataError(f"frame: wanted a DataFrame, got {type(frame).__name__}")
+    frame = rows
     others = other_columns(label, subject, id, attributes)
     for name, role in others.items():
         named_column(frame, "frame", role, name)
@@ -266,62 +270,6 @@ def refuse_infinite(x: npt.NDArray[np.floating], names: Sequence[str] | None) ->
     if (infinite := np.isinf(x)).any():
         told = _told(infinite, names)
         raise DataError(f"x: infinite values in column {told}; correct them, or make them missing (NaN)")
-
-
-def numbers_of(frame: pd.DataFrame) -> pd.DataFrame:
-    """
-    Give a table as floats, whatever its columns hold.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        Of numbers of any type, or of what can be read as such; a gap may be NaN, None or NA.
-
-    Returns
-    -------
-    DataFrame
-        Of float64, with the same names.
-
-    Raises
-    ------
-    DataError
-        If two columns have one name, or one does not hold numbers.
-
-    Examples
-    --------
-    >>> numbers_of(pd.DataFrame({"age": [61, 58], "sex": ["f", "m"]}))
-    Traceback (most recent call last):
-    sepvae.errors.DataError: X: wanted numbers in column 'sex', got 'f'; convert it, or leave it out
-    """
-    if not frame.columns.is_unique:
-        twice = frame.columns[frame.columns.duplicated()][0]
-        raise DataError(f"X: wanted columns of different names, got {twice!r} more than once; rename one")
-    if all(isinstance(dtype, np.dtype) and dtype.kind in "biuf" for dtype in frame.dtypes):
-        x = frame.to_numpy(dtype=np.float64)
-    else:
-        x = np.empty(frame.shape)
-        for i, name in enumerate(frame.columns):
-            x[:, i] = _floats(frame[name])
-    return pd.DataFrame(x, columns=frame.columns)
-
-
-def _floats(column: pd.Series) -> npt.NDArray[np.float64]:
-    try:
-        if column.dtype.kind in "cmM":  # complex numbers and times, of which numpy would make something
-            raise TypeError
-        return column.to_numpy(dtype=np.float64, na_value=np.nan)
-    except (ValueError, TypeError, OverflowError):
-        odd = next((value for value in column.dropna() if not _reads_as_float(value)), column.dtype)
-    got = repr(" ".join(str(odd).split()))
-    raise DataError(f"X: wanted numbers in column {column.name!r}, got {got}; convert it, or leave it out")
-
-
-def _reads_as_float(value: Any) -> bool:
-    try:
-        float(value)
-    except (ValueError, TypeError, OverflowError):
-        return False
-    return True
 
 
 def _told(odd: npt.NDArray[np.bool_], names: Sequence[str] | None) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from sepvae.data.arrays import ArraySource, as_array
 from sepvae.data.columns import named_column
+from sepvae.data.frames import as_frame
 from sepvae.errors import DataError
 
 
@@ -90,6 +91,8 @@ def parted(X: Any, covariates: Sequence[str] | None) -> tuple[Any, pd.DataFrame 
     features = pd.DataFrame(X.x, columns=np.array(X.feature_names, dtype=object)) if named else X
     if isinstance(X, ArraySource) and not named:
         features = X.x
+    elif not named and (frame := as_frame(X)) is not None:
+        X = features = frame
     if covariates is None:
         return features, None
     _check_table(X)

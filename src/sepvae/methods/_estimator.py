@@ -19,8 +19,9 @@ from sepvae.batch import AnyArray, IntArray, Source, at_once, chunks, in_unit_ra
 from sepvae.checks import check_choice, check_images, check_number, check_volumes, order_labels
 from sepvae.codes import Codes, Space, code_names
 from sepvae.data.arrays import ArraySource, as_array, as_column
+from sepvae.data.frames import numbers_of
 from sepvae.data.residuals import Residualizer
-from sepvae.data.tables import TableScaler, numbers_of
+from sepvae.data.tables import TableScaler
 from sepvae.errors import DataError
 from sepvae.grid import Grid
 from sepvae.methods._covariates import check_feature_names, covariate_names, is_source, parted
@@ -103,7 +104,8 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         Parameters
         ----------
         X : array-like, DataFrame or Source
-            A table of shape (n, features), where NaN is a missing value; or images of shape (n, channels, h,
+            A table of shape (n, features), where NaN is a missing value, as an array or a DataFrame (of
+            pandas, polars, pyarrow, ..) whose names of columns are kept; or images of shape (n, channels, h,
             w), as uint8 or as floats in [0, 1]; or volumes of shape (n, channels, d, h, w), as floats, each
             of mean 0 and standard deviation 1; or a source, which brings its labels and groups.
         y : array-like of shape (n,)
