@@ -142,7 +142,8 @@ def test_a_run_of_volumes_names_nobody_and_copies_no_words_of_their_headers(home
     people.mkdir()
     table = pd.DataFrame({"participant_id": [f"s{i}" for i in range(24)], "dx": ["hc", "scz"] * 12})
     for name in (*table["participant_id"], "mask"):
-        voxels = np.ones((6, 6, 6)) if name == "mask" else rng.normal(size=(6, 6, 6))
+        brain = np.pad(np.ones((5, 6, 6)), ((1, 0), (0, 0), (0, 0)))
+        voxels = brain if name == "mask" else rng.normal(size=(6, 6, 6))
         image = nib.Nifti1Image(voxels.astype(np.float32), np.diag([2.0, 2.0, 2.0, 1.0]))
         for field in FREE_TEXT:
             image.header[field] = USER
@@ -186,7 +187,7 @@ def test_a_benchmark_names_nobody_though_cells_fail(
     def fail(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device", str(home / "a folder" / "weights"))
 
-    monkeypatch.setattr("sepvae.methods.SepVAE.fit", fail)
+    monkeypatch.setattr("sepvae.methods.SepVAE.fit_encode", fail)
     out = home / "runs" / "benchmark"
     said = invoke("benchmark", folder, "--recipe", home / "recipe.yaml", "--out", out, status=1)
     files = see_that_nobody_is_named(out, home)
