@@ -46,6 +46,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "run"
-    result = CliRunner().invoke(app, ["fit", str(folder), "--out", str(out), "--pattern", PATTERN, *QUICK])
+    result = CliRunner().invoke(
+        app, ["fit", str(folder), "--out", str(out), "--pattern", PATTERN, "--removal", *QUICK]
+    )
     assert result.exit_code == 0, result.output
     return out

@@ -165,6 +165,34 @@ def test_demo_leaves_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert "digit" in (tmp_path / "run" / "report.html").read_text()
 
 
+def test_a_quick_fit_leaves_out_what_takes_long(folder: Path, tmp_path: Path) -> None:
+    output = invoke("fit", folder, "--out", tmp_path / "run", "--background", "control", "--quick", *QUICK)
+    recipe = yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text())
+    assert recipe["protocol"] == {
+        **{"n_permutations": 19, "scored_on": "test", "removal": False, "thumbnails": False}
+    }
+    assert not {"removal.csv", "thumbnails.npz"} & {path.name for path in (tmp_path / "run").iterdir()}
+    stages = [
+        "checking the data",
+        "fitting",
+        "encoding",
+        "scoring",
+        "examples",
+        "drawing",
+        "writing the page",
+    ]
+    lines = [line.split(":")[0] for line in output.splitlines() if line.endswith(" s")]
+    assert [name for name in lines if name in stages] == stages
+
+
+def test_a_short_fit_trains_no_classifiers_of_removal_for_longer_than_itself(
+    folder: Path, tmp_path: Path
+) -> None:
+    output = invoke("fit", folder, "--out", tmp_path / "run", "--background", "control", *QUICK)
+    assert "removal: left out; the fit went through too few samples" in output
+    assert not (tmp_path / "run" / "removal.csv").exists()
+
+
 def break_image(root: Path) -> None:
     path = next((root / "patient").glob("*.png"))
     path.write_bytes(path.read_bytes()[:80])
@@ -325,7 +353,7 @@ def test_as_two_processes_a_fit_leaves_one_run_and_says_all_once(folder: Path, t
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert len(pd.read_csv(out / "metrics.csv")) == 1
-    assert [result.stdout.count(words) for words in ("note: background: ", "drawing", "report:")] == [
+    assert [result.stdout.count(words) for words in ("note: background: ", "drawing: ", "report:")] == [
         1,
         1,
         1,

@@ -127,3 +127,14 @@ def test_a_fitted_model_is_judged(kind: str, monkeypatch: pytest.MonkeyPatch) ->
     assert scores is not None
     assert scores["score"].between(0, 1).all()
     assert len(scores) == 8
+
+
+def test_classifiers_share_the_budget(judged: list[Any]) -> None:
+    (train, train_codes), (test, test_codes) = one_part("train"), one_part("test")
+    images = ArraySource(np.zeros((N, 1, 2, 2)), train.labels, ids=train.ids)
+    codes = pd.concat([train_codes, test_codes], ignore_index=True)
+    told: list[str] = []
+    assert judge_run(Model(), images, test, codes, budget=64 * 2 * 50 - 1, say=told.append) is None
+    assert judged == []
+    assert "removal: left out" in told[0]
+    assert judge_run(Model(), images, test, codes, budget=64 * 2 * 50, say=told.append) is not None

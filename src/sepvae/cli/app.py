@@ -6,7 +6,18 @@ from typing import Annotated, Any
 import typer
 
 from sepvae import __version__
-from sepvae.cli.options import BatchSize, Modality, Permutations, Recipe, Run, Set, size_of_batch
+from sepvae.cli.options import (
+    BatchSize,
+    Modality,
+    Permutations,
+    Quick,
+    Recipe,
+    Removal,
+    Run,
+    Set,
+    scoring_options,
+    size_of_batch,
+)
 from sepvae.cli.reading import (
     MEMORY,
     READ_AS,
@@ -67,15 +78,18 @@ def _options(
 
 @app.command()
 def demo(
+    context: typer.Context,
     out: Annotated[
         Path | None, typer.Option(help="Run folder; by default sepvae-demo, or sepvae-demo-2, ..")
     ] = None,
     set_: Set = None,
     permutations: Permutations = 100,
+    removal: Removal = None,
+    quick: Quick = False,
 ) -> None:
     """Fit on embedded data: handwritten digits (salient) on photographs (common)."""
     from sepvae.cli.demo import DEMO, free_folder
-    from sepvae.cli.fitting import show, stoppable
+    from sepvae.cli.fitting import show, stoppable, typed_options
     from sepvae.cli.keywords import parse_keywords
     from sepvae.data.bundled import load_digits_on_photos
     from sepvae.methods import SepVAE
@@ -92,7 +106,9 @@ def demo(
             test,
             out,
             about_data={"reader": "digits-on-photos"},
-            n_permutations=permutations,
+            **scoring_options(
+                permutations=permutations, removal=removal, quick=quick, typed=typed_options(context)
+            ),
             say=typer.echo,
         )
     show(scores, out)
@@ -199,6 +215,8 @@ def fit(
     test_size: TestSize = 0.2,
     split_seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
     permutations: Permutations = 100,
+    removal: Removal = None,
+    quick: Quick = False,
     resume: Annotated[
         bool,
         typer.Option(
@@ -236,16 +254,17 @@ def fit(
         "test_size": test_size,
         "split_seed": split_seed,
     }
+    typed = typed_options(context)
     fit_as_told(
         data,
         out,
         options,
-        typed=typed_options(context),
+        typed=typed,
         recipe=recipe,
         method=method,
         preset=preset,
         pairs=set_,
-        permutations=permutations,
+        scoring=scoring_options(permutations=permutations, removal=removal, quick=quick, typed=typed),
         resume=resume,
     )
 

@@ -52,7 +52,7 @@ def fit_as_told(
     method: str,
     preset: str,
     pairs: list[str] | None,
-    permutations: int,
+    scoring: dict[str, Any],
     resume: bool,
 ) -> None:
     """Fit on DATA as a recipe and options say; the first of several processes writes and prints."""
@@ -90,7 +90,7 @@ def fit_as_told(
             kinds=parts.kinds,
             measures=parts.measures,
             command=_typed(),
-            n_permutations=permutations,
+            **scoring,
             resume=resume,
             say=say,
         )

@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from sepvae.cli.reading import progress_bar
 from sepvae.codes import attribute_kind
 from sepvae.data.folders import told_passed_over
 from sepvae.data.listing import Listing
@@ -16,6 +15,7 @@ from sepvae.data.volumes import read_mask, settled
 from sepvae.errors import DataError
 from sepvae.inspection import Finding, Inspection, inspect
 from sepvae.inspection.samples import count
+from sepvae.progress import progress_bar
 
 
 def inspect_listing(

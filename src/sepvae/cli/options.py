@@ -1,7 +1,8 @@
 """Options of several commands, but for those that name data."""
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -36,6 +37,23 @@ BatchSize = Annotated[
     str,
     typer.Option(metavar="INTEGER|auto", help="Samples a batch that `fit` would take; auto suits the data."),
 ]
+Removal = Annotated[
+    bool | None,
+    typer.Option(
+        "--removal/--no-removal",
+        help="Train classifiers that score removal and swaps, whatever their time, or none; by default they "
+        "go through half as many images as the fit, and are left out where that is too few.",
+        show_default=False,
+    ),
+]
+Quick = Annotated[
+    bool,
+    typer.Option(
+        "--quick",
+        help="A first look: no removal, 19 permutations, no thumbnails. `sepvae evaluate RUN` makes more "
+        "permutations later.",
+    ),
+]
 Modality = Annotated[
     str | None, typer.Option(help="For BraTS: flair (the default), t1, t1ce or t2.", show_default=False)
 ]
@@ -55,3 +73,26 @@ Recipe = Annotated[
         "Options that are typed take precedence.",
     ),
 ]
+QUICK_PERMUTATIONS = 19
+
+
+def scoring_options(
+    *, permutations: int, removal: bool | None, quick: bool, typed: Collection[str]
+) -> dict[str, Any]:
+    """
+    Return keywords of `fit_run` that say what is done after the fit; typed options precede --quick.
+
+    Examples
+    --------
+    >>> scoring_options(permutations=100, removal=None, quick=True, typed=["quick"])
+    {'n_permutations': 19, 'removal': False, 'thumbnails': False}
+    """
+    if quick and "permutations" not in typed:
+        permutations = QUICK_PERMUTATIONS
+    if removal is None:
+        return {
+            "n_permutations": permutations,
+            "removal": False if quick else "auto",
+            "thumbnails": not quick,
+        }
+    return {"n_permutations": permutations, "removal": removal, "thumbnails": not quick}

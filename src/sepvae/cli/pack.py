@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from sepvae.cli.plain import plain
-from sepvae.cli.reading import progress_bar
 from sepvae.data.cells import read_cells
 from sepvae.data.cohorts import all_there, list_volumes
 from sepvae.data.packed import open_packed
 from sepvae.data.packing import pack
 from sepvae.data.participants import PERSON
+from sepvae.progress import progress_bar
 
 
 def pack_table(

@@ -1,7 +1,5 @@
 """Options that name data, and the reading of it behind a progress bar."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -269,21 +267,10 @@ def read_samples(
 ) -> "tuple[ArraySource | StreamSource, pd.DataFrame | None]":
     """Read listed samples behind a progress bar."""
     from sepvae.data.reading import read_listing
+    from sepvae.progress import progress_bar
 
     with progress_bar("reading") as progress:
         return read_listing(listing, **look, memory=memory, progress=progress)
-
-
-@contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show how far something is, beside what is printed."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def read_like(run: Path, data: Path, root: Path | None = None, *, labelled: bool = True) -> Any:

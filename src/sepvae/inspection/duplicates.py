@@ -152,7 +152,7 @@ def _findings(samples: Samples, sets: list[IntArray], *, near: bool) -> Iterator
 
 def _places(samples: Samples, rows: IntArray) -> list[_Place]:
     def several(values: "pd.Series[Any]") -> bool:
-        return values.iloc[rows].nunique() > 1  # noqa: PD101  (gaps do not count)
+        return len(values.iloc[rows].dropna().unique()) > 1
 
     places = [LABELS] * several(samples.about["label"]) + [SPLIT] * several(samples.sides)
     if not places and several(samples.about["group"]):

@@ -1,5 +1,6 @@
 """Run folders: fitted, scored, drawn, and read again."""
 
+from sepvae.runs.additions import complete_run, left_out_of
 from sepvae.runs.comparing import compare_conditions, compare_runs
 from sepvae.runs.drawing import draw
 from sepvae.runs.fitting import finish_run, fit_run
@@ -12,12 +13,14 @@ __all__ = [
     "check_new_run",
     "compare_conditions",
     "compare_runs",
+    "complete_run",
     "draw",
     "encode_run",
     "evaluate_run",
     "finish_run",
     "fit_run",
     "keep_scores",
+    "left_out_of",
     "map_run",
     "model_of",
     "read_codes",

@@ -6,8 +6,9 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -24,9 +25,10 @@ from sepvae.evaluation.scores import score_codes
 from sepvae.files import read_file, remove_asides, write_whole
 from sepvae.inspection import Inspection, inspect
 from sepvae.methods._estimator import ContrastiveEstimator
-from sepvae.methods._examples import make_examples, make_thumbnails
-from sepvae.methods._removal import judge_run
+from sepvae.methods._examples import make_examples
+from sepvae.progress import stage
 from sepvae.report.page import write_report
+from sepvae.runs.additions import write_removal, write_thumbnails
 from sepvae.runs.claiming import (
     STATE,
     check_same_fit,
@@ -60,6 +62,7 @@ NOT_IN_RECIPE = (
 )  # they change nothing of the result
 
 Say = Callable[[str], None]
+Removal = bool | Literal["auto"]
 
 
 def fit_run(
@@ -73,6 +76,8 @@ def fit_run(
     measures: pd.DataFrame | None = None,
     command: Sequence[str] | None = None,
     n_permutations: int = 100,
+    removal: Removal = "auto",
+    thumbnails: bool = True,
     resume: bool = False,
     say: Say = print,
 ) -> pd.DataFrame | None:
@@ -99,6 +104,12 @@ def fit_run(
         What was typed, for the page to say how to repeat it.
     n_permutations : int, default=100
         Shuffles behind each p-value.
+    removal : bool or "auto", default="auto"
+        Whether to train classifiers that score removal and swaps. "auto" bounds their training on images: all
+        of them together go through half as many samples as the fit did, and none is trained if that is too
+        few.
+    thumbnails : bool, default=True
+        Whether the page's scatter shows test images.
     resume : bool, default=False
         Go on where an earlier start in this folder was stopped, after its last finished epoch, with as many
         threads. It ends with the same numbers as if it had never been stopped. Where there is none, begin.
@@ -150,7 +161,8 @@ def fit_run(
         "attributes": kind_of,
         "method": type(model).__name__,
         "keywords": {k: v for k, v in model.get_params().items() if k not in NOT_IN_RECIPE},
-        "protocol": {"n_permutations": n_permutations, "scored_on": "test"},
+        "protocol": {"n_permutations": n_permutations, "scored_on": "test"}
+        | {"removal": removal, "thumbnails": thumbnails},
         "threads": torch.get_num_threads(),
     }
     if command:
@@ -169,21 +181,24 @@ def fit_run(
                 write_recipe(run, recipe)
                 write_versions(run)
             with use_threads(recipe["threads"]):
-                say("checking the data")
-                inspection = _inspect(train, test, measures, kind_of, model)
+                with stage("checking the data", say, show=_shows_bars(model)):
+                    inspection = _inspect(train, test, measures, kind_of, model)
                 if about_data.get("resample"):
                     inspection = inspection.on_one_grid()
                 write_whole(run / "check.json", json.dumps(inspection.to_dict(), indent=2) + "\n")
                 _say_findings(inspection, say)
                 say(f"background {background}, target {target}; fitting on {len(train)} samples")
-                learnt = _fit(model, train, run)
+                with stage("fitting", say, show=not hasattr(model, "progress_bar")):  # others have their own
+                    learnt = _fit(model, train, run)
                 recipe |= _taken(model, train, say)
                 fitted = time.monotonic()
                 how: dict[str, Any] = {"kinds": kind_of, "n_permutations": n_permutations, "say": say}
+                how |= {"removal": removal, "thumbnails": thumbnails}
                 scores = finish_run(model, train, test, run, learnt=learnt, **how)
             seconds = {"fit": round(fitted - started, 1), "all": round(time.monotonic() - started, 1)}
             write_recipe(run, recipe | {"seconds": seconds})
-            write_report(run)
+            with stage("writing the page", say, show=_shows_bars(model)):
+                write_report(run)
             shutil.rmtree(run / STATE.parent, ignore_errors=True)
     return scores
 
@@ -237,6 +252,8 @@ def finish_run(
     learnt: Codes[AnyArray] | None = None,
     kinds: Mapping[str, Any],
     n_permutations: int,
+    removal: Removal = "auto",
+    thumbnails: bool = True,
     say: Say = print,
 ) -> pd.DataFrame:
     """
@@ -256,6 +273,8 @@ def finish_run(
         "categorical" or "continuous" for each attribute.
     n_permutations : int
         Shuffles behind each p-value.
+    removal, thumbnails : object
+        As in `fit_run`.
     say : callable, default=print
         Told what is being done.
 
@@ -264,29 +283,45 @@ def finish_run(
     DataFrame
         The scores, as in `scores.csv`.
     """
-    say("encoding and scoring")
-    learnt = model.encode(train) if learnt is None else learnt
-    parts = [encoded(model, train, "train", learnt), encoded(model, test, "test")]
+    step = partial(stage, say=say, show=_shows_bars(model))
+    with step("encoding"):
+        learnt = model.encode(train) if learnt is None else learnt
+        parts = [encoded(model, train, "train", learnt), encoded(model, test, "test")]
+        errors = reconstruction_errors(model, test)
     codes = pd.concat(parts, ignore_index=True)
     write_table(run / "codes.csv", codes)
     write_table(run / "split.csv", codes[["id", "group", "label", "split"]])
-    errors = reconstruction_errors(model, test)
-    scores = score_codes(codes, reconstruction_error=errors, kinds=kinds, n_permutations=n_permutations)
+    with step("scoring") as progress:
+        how: dict[str, Any] = {"kinds": kinds, "n_permutations": n_permutations, "progress": progress}
+        scores = score_codes(codes, reconstruction_error=errors, **how)
     write_table(run / "scores.csv", scores)
     write_table(run / "correlations.csv", salient_correlations(codes, kinds=kinds))
     of_targets = codes.loc[(codes["split"] != "test") & (codes["y"] == 1), code_columns(codes, "salient")]
-    write_arrays(run / "examples.npz", make_examples(model, of_targets.to_numpy(), test))
-    if (thumbnails := make_thumbnails(test)) is not None:
-        write_arrays(run / "thumbnails.npz", thumbnails)
-    if (removal := judge_run(model, train, test, codes, kinds=kinds, say=say)) is not None:
-        write_table(run / "removal.csv", removal)
+    with step("examples"):
+        write_arrays(run / "examples.npz", make_examples(model, of_targets.to_numpy(), test))
+        if thumbnails:
+            write_thumbnails(run, test)
+    if removal:
+        budget = _removal_budget(model, codes) if removal == "auto" else None
+        with step("scoring removal") as progress:
+            write_removal(run, model, train, test, codes, kinds, budget=budget, say=say, progress=progress)
     if can_map(test):
-        say("mapping what the salient part adds")
-        shutil.rmtree(run / "maps", ignore_errors=True)  # of an earlier start
-        write_maps(model, test, run / "maps")
-    say("drawing")
-    draw(run)
+        with step("mapping what the salient part adds") as progress:
+            shutil.rmtree(run / "maps", ignore_errors=True)  # of an earlier start
+            write_maps(model, test, run / "maps", progress=progress)
+    with step("drawing"):
+        draw(run)
     return scores
+
+
+def _shows_bars(model: ContrastiveEstimator) -> bool:
+    return bool(getattr(model, "progress_bar", True))
+
+
+def _removal_budget(model: ContrastiveEstimator, codes: pd.DataFrame) -> int:
+    """Half of the samples that the fit went through; a linear method goes through them once."""
+    epochs = 1 if (history := getattr(model, "history_", None)) is None else len(history)
+    return epochs * int((codes["split"] == "train").sum()) // 2
 
 
 def fingerprint(*sources: Source) -> str:

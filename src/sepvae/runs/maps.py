@@ -1,7 +1,7 @@
 """Maps of a run: what the salient part adds to each held-out person and to each group, as files."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -60,7 +60,13 @@ def map_run(run: str | Path, source: Source, out: str | Path) -> Path:
     return write_maps(load(run), source, Path(out))
 
 
-def write_maps(model: ContrastiveEstimator, source: Source, folder: Path) -> Path:
+def write_maps(
+    model: ContrastiveEstimator,
+    source: Source,
+    folder: Path,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
     """
     Write what the salient part adds to each sample, and what groups have of it.
 
@@ -78,6 +84,8 @@ def write_maps(model: ContrastiveEstimator, source: Source, folder: Path) -> Pat
         volumes a NIfTI file for each person, in that person's orientation, and group means, standard
         deviations and Cohen's d; of images pictures of these and of 24 people at most, and numbers in
         `maps.npz`; of tables `regions.csv`.
+    progress : callable, default=None
+        Called as `progress(done, total)` after samples are mapped.
 
     Returns
     -------
@@ -97,7 +105,7 @@ def write_maps(model: ContrastiveEstimator, source: Source, folder: Path) -> Pat
             "maps: wanted volumes with a grid, for a map lies somewhere; got an array of voxels only"
         )
     with whole_folder(folder) as whole:
-        _write(whole, model, source)
+        _write(whole, model, source, progress)
     return folder
 
 
@@ -125,7 +133,12 @@ def _check_new(folder: Path) -> None:
         )
 
 
-def _write(folder: Path, model: ContrastiveEstimator, source: Source) -> None:
+def _write(
+    folder: Path,
+    model: ContrastiveEstimator,
+    source: Source,
+    progress: Callable[[int, int], None] | None,
+) -> None:
     """Write all maps: those of people as they come, those of groups at the end."""
     maps, groups = SalientMaps(model, source), members(model, source)
     ids = [str(id_) for id_ in source.ids]
@@ -141,6 +154,8 @@ def _write(folder: Path, model: ContrastiveEstimator, source: Source) -> None:
             if maps.grid is not None:
                 write_window(folder / names[i], one[0], maps.grid, _axes(source, i, maps.grid))
         pictures |= {int(i): added[i - part[0]] for i in np.intersect1d(part, kept)}
+        if progress is not None:
+            progress(int(part[-1]) + 1, len(source))
 
     # Features have units of their own.
     unit = maps.unit if model.scaler_ is not None else maps.unit.mean()

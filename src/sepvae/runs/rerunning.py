@@ -123,6 +123,8 @@ def rerun(
             measures=measures,
             command=recipe.get("command"),
             n_permutations=protocol.get("n_permutations", 0),
+            removal=protocol.get("removal", True),  # runs of before it was bounded
+            thumbnails=protocol.get("thumbnails", True),
             say=say,
         )
 

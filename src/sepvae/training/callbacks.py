@@ -7,7 +7,14 @@ from typing import Any
 import lightning.pytorch as pl
 import pandas as pd
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from sepvae.errors import CollapseWarning
 from sepvae.files import write_whole
@@ -102,6 +109,8 @@ class FitProgress(ProgressBar):
             TextColumn("epoch"),
             MofNCompleteColumn(),
             BarColumn(20),
+            TimeElapsedColumn(),
+            TextColumn("left"),
             TimeRemainingColumn(),
             TextColumn("{task.description}"),
         )

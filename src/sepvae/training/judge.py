@@ -1,6 +1,6 @@
 """Judges: small classifiers of real samples, which then say what decoded ones look like."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from typing import Literal, cast
@@ -26,6 +26,7 @@ from sepvae.training.processes import one_device
 BATCH = 64
 LEARNING_RATE = 2e-3
 SHIFT = 16  # images are shifted by up to a sixteenth of their side, each way
+N_STEPS = 600
 MAX_PASSES = 100
 INFERENCE_BATCH = 512
 
@@ -73,7 +74,8 @@ def train_judge(
     classes: npt.NDArray[np.integer],
     *,
     random_state: int = 0,
-    n_steps: int = 600,
+    n_steps: int = N_STEPS,
+    progress: Callable[[int, int], None] | None = None,
     num_workers: int | Literal["auto"] = "auto",
     accelerator: str = "auto",
 ) -> Judge:
@@ -96,6 +98,8 @@ def train_judge(
         Seed of weights, order and shifts; global generators are left as found.
     n_steps : int, default=600
         Batches of 64 samples (more for more than 16 classes) to learn from, at most.
+    progress : callable, default=None
+        Called as `progress(done, total)` after every batch.
     num_workers : int or "auto", default="auto"
         Processes that read ahead, as in `ordered_batches`.
     accelerator : str, default="auto"
@@ -126,15 +130,15 @@ def train_judge(
             f"classes: wanted two or more, each with samples to learn from, got {sizes.tolist()} samples"
         )
     device = one_device(accelerator)
-    batch_size = max(BATCH, 4 * len(sizes))
-    n_steps = min(n_steps, max(MAX_PASSES * len(used) // batch_size, 1))
+    size = batch_size(len(sizes))
+    n_steps = min(n_steps, max(MAX_PASSES * len(used) // size, 1))
     drawing = Drawing(random_state)
     with kept_memory():
         loader = training_batches(
             source,
             np.asarray(classes, dtype=np.int64),
             used,
-            batch_size=batch_size,
+            batch_size=size,
             balanced=True,
             random_state=random_state,
             num_workers=num_workers,
@@ -146,14 +150,33 @@ def train_judge(
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=n_steps)
         sampler = cast(GroupBatches, loader.sampler)
         batches = (batch for epoch in count() for batch in _epoch(loader, sampler, epoch, drawing.generator))
-        for (x, y), _ in zip(batches, range(n_steps), strict=False):
+        for (x, y), step in zip(batches, range(n_steps), strict=False):
             x = _shifted(as_input(x.to(device), torch.float32), drawing.generator)
             loss = cross_entropy(network(x), y.to(device))
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
+            if progress is not None:
+                progress(step + 1, n_steps)
     return Judge(network.eval(), device)
+
+
+def batch_size(n_classes: int) -> int:
+    """
+    Return the number of samples in a batch: 64, or more for more than 16 classes.
+
+    Parameters
+    ----------
+    n_classes : int
+        Classes that every batch holds in equal numbers.
+
+    Returns
+    -------
+    int
+        At least 4 for each class.
+    """
+    return max(BATCH, 4 * n_classes)
 
 
 def _epoch(

@@ -1,0 +1,76 @@
+"""Stages of long work: a progress bar on a terminal, and one line with the seconds once a stage is over."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+Progress = Callable[[int, int], None]
+
+
+@contextmanager
+def progress_bar(name: str, *, show: bool = True) -> Iterator[Progress]:
+    """
+    Show the progress of one stage, and its time, on the terminal; nothing where there is no terminal.
+
+    Parameters
+    ----------
+    name : str
+        What is being done.
+    show : bool, default=True
+        False shows nothing.
+
+    Yields
+    ------
+    callable
+        Takes the number of steps done and their total. Until it is called the bar shows the time alone.
+    """
+    console = Console(stderr=True)
+    columns = (
+        *(TextColumn("{task.description}"), BarColumn(20), TaskProgressColumn()),
+        *(TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()),
+    )
+    with Bars(
+        *columns,
+        console=console,
+        transient=True,
+        disable=not (show and console.is_terminal),
+        redirect_stdout=sys.stdout.isatty(),  # else lines for a file would go to the terminal
+    ) as bars:
+        task = bars.add_task(name, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+@contextmanager
+def stage(name: str, say: Callable[[str], None], *, show: bool = True) -> Iterator[Progress]:
+    """
+    Show the progress of one stage, then print its name and how long it took.
+
+    Parameters
+    ----------
+    name : str
+        What is being done.
+    say : callable
+        Prints a line.
+    show : bool, default=True
+        Whether a terminal gets a progress bar; the line is printed in any case.
+
+    Yields
+    ------
+    callable
+        As from `progress_bar`.
+
+    Examples
+    --------
+    >>> with stage("scoring", lambda line: print(line.split(":")[0])) as progress:
+    ...     progress(1, 2)
+    scoring
+    """
+    started = time.monotonic()
+    with progress_bar(name, show=show) as progress:
+        yield progress
+    say(f"{name}: {time.monotonic() - started:.1f} s")

@@ -1,0 +1,131 @@
+"""Removal scores and thumbnails of a run: what a quick fit leaves out, and `evaluate` adds later."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sepvae.batch import Source
+from sepvae.evaluation.removal import removal_questions
+from sepvae.methods import load
+from sepvae.methods._estimator import ContrastiveEstimator
+from sepvae.methods._examples import make_thumbnails
+from sepvae.methods._removal import judge_run
+from sepvae.progress import stage
+from sepvae.runs.folder import read_codes, read_recipe, write_arrays, write_recipe, write_table
+from sepvae.runs.threads import use_threads
+
+REMOVAL, THUMBNAILS = "removal.csv", "thumbnails.npz"
+
+
+def left_out_of(run: str | Path) -> list[str]:
+    """
+    List what a quick fit left out of a run folder.
+
+    Parameters
+    ----------
+    run : str or Path
+        The run folder.
+
+    Returns
+    -------
+    list of str
+        Some of "removal.csv" and "thumbnails.npz"; what such data do not have is not left out.
+
+    Raises
+    ------
+    RunFolderError
+        If the folder holds no codes, or they are damaged.
+    """
+    codes, kinds, folder = read_codes(run), read_recipe(run).get("attributes"), Path(run)
+    found = []
+    if not (folder / REMOVAL).is_file() and removal_questions(codes, kinds=kinds)[0]:
+        found.append(REMOVAL)
+    if not (folder / THUMBNAILS).is_file():
+        found.append(THUMBNAILS)
+    shape = load(run).sample_shape_ if found else ()
+    return [name for name in found if len(shape) < 4 or name != REMOVAL if len(shape) > 1 or name == REMOVAL]
+
+
+def complete_run(
+    run: str | Path, train: Source, test: Source, *, say: Callable[[str], None] = print
+) -> list[str]:
+    """
+    Add to a run folder what a quick fit left out.
+
+    Parameters
+    ----------
+    run : str or Path
+        The run folder.
+    train, test : Source
+        What it was fitted and scored on, as `check_same_data` wants them. Classifiers of removal are trained
+        without a bound by the time of the fit.
+    say : callable, default=print
+        Told what is being done.
+
+    Returns
+    -------
+    list of str
+        The files that were added; the recipe says so, and `rerun` makes them, too.
+    """
+    folder, model, recipe, missing = Path(run), load(run), read_recipe(run), left_out_of(run)
+    protocol = dict(recipe.get("protocol", {}))
+    with use_threads(recipe.get("threads")):
+        if THUMBNAILS in missing:
+            with stage("thumbnails", say):
+                write_thumbnails(folder, test)
+            protocol["thumbnails"] = True
+        if REMOVAL in missing:
+            with stage("scoring removal", say) as progress:
+                kinds = recipe.get("attributes", {})
+                write_removal(folder, model, train, test, read_codes(run), kinds, say=say, progress=progress)
+            protocol["removal"] = True
+    write_recipe(folder, recipe | {"protocol": protocol})
+    return missing
+
+
+def write_thumbnails(run: Path, test: Source) -> None:
+    """
+    Write small test images for the page, where samples are images or volumes.
+
+    Parameters
+    ----------
+    run : Path
+        The run folder.
+    test : Source
+        What is scored.
+    """
+    if (thumbnails := make_thumbnails(test)) is not None:
+        write_arrays(run / THUMBNAILS, thumbnails)
+
+
+def write_removal(
+    run: Path,
+    model: ContrastiveEstimator,
+    train: Source,
+    test: Source,
+    codes: pd.DataFrame,
+    kinds: Mapping[str, Any],
+    **how: Any,
+) -> None:
+    """
+    Write scores of removal and swaps, where there is enough to train classifiers on.
+
+    Parameters
+    ----------
+    run : Path
+        The run folder.
+    model : ContrastiveEstimator
+        Fitted on `train`.
+    train, test : Source
+        What was fitted on, and what is scored.
+    codes : DataFrame
+        As in `codes.csv`.
+    kinds : mapping
+        "categorical" or "continuous" for each attribute.
+    **how : object
+        As in `judge_run`.
+    """
+    if (removal := judge_run(model, train, test, codes, kinds=kinds, **how)) is not None:
+        write_table(run / REMOVAL, removal)
