@@ -77,6 +77,8 @@ def numbers_of(frame: pd.DataFrame) -> pd.DataFrame:
     Traceback (most recent call last):
     sepvae.errors.DataError: X: wanted numbers in column 'sex', got 'f'; convert it, or leave it out
     """
+    if frame.shape[1] == 0:
+        raise DataError("X: wanted columns of numbers, got a DataFrame without columns")
     if not frame.columns.is_unique:
         twice = frame.columns[frame.columns.duplicated()][0]
         raise DataError(f"X: wanted columns of different names, got {twice!r} more than once; rename one")
