@@ -148,3 +148,24 @@ def test_a_full_disk_leaves_the_last_state(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         model(checkpoint=path, callbacks=[Fill()]).fit(X, Y)
     assert path.read_bytes() == copy.read_bytes()
+
+
+@pytest.mark.parametrize("keywords", [{}, {"reset_optimizer": "epoch"}, {"keep": "best"}])
+def test_more_epochs_of_a_finished_fit_are_those_of_a_longer_one(tmp_path, keywords):
+    path = tmp_path / "state"
+    model(checkpoint=path, max_epochs=2, **keywords).fit(X, Y)
+    assert_same(model(checkpoint=path, max_epochs=5, **keywords).fit(X, Y), model(**keywords).fit(X, Y))
+
+
+def test_a_fit_that_early_stopping_ended_stays_as_it_is(tmp_path):
+    keywords = {"checkpoint": tmp_path / "state", "early_stopping": 1}
+    ended = model(max_epochs=50, **keywords).fit(X, Y)
+    assert len(ended.history_) < 50
+    assert_same(model(max_epochs=100, **keywords).fit(X, Y), ended)
+
+
+def test_fewer_epochs_than_a_fit_has_behind_it_are_refused(tmp_path):
+    path = tmp_path / "state"
+    model(checkpoint=path, max_epochs=3).fit(X, Y)
+    with pytest.raises(ModelFileError, match="after 3 epochs, got max_epochs=2; give 3 or more"):
+        model(checkpoint=path, max_epochs=2).fit(X, Y)

@@ -57,8 +57,9 @@ KEYWORDS = """\
         Which epoch's weights to keep; "best" has the least validation loss without the mutual information.
     checkpoint : str, Path or None, default=None
         File for all that a fit needs to go on, written anew after each epoch. A fit that finds it there goes
-        on from it, and ends as if it had never been stopped; one with other keywords, labels or ids is
-        refused. Whether the samples are the same is for you to know.
+        on from it, and ends as if it had never been stopped; a larger `max_epochs` adds epochs to a finished
+        fit, unless early stopping ended it. A fit with other keywords, labels or ids is refused.
+        Whether the samples are the same is for you to know.
     random_state : int or None, default=0
         Seed of weights, order and noise, below 2**32; None draws one.
     progress_bar : bool, default=True

@@ -253,7 +253,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
         self, source: Source, y: AnyArray, parts: tuple[IntArray, IntArray], seed: int
     ) -> dict[str, Any]:
         """What tells this fit from others, in plain values, but for the samples themselves."""
-        left_out = (*self.not_saved, "network", "random_state")
+        left_out = (*self.not_saved, "network", "random_state", "max_epochs")
         keywords = {k: v for k, v in self.get_params(deep=False).items() if k not in left_out}
         data = hashlib.sha256(repr(source.sample_shape).encode())
         data.update("\n".join(map(str, source.ids)).encode())

@@ -122,7 +122,7 @@ def train(
     n_groups = int(np.ceil(y.max())) + 1
     last = None if checkpoint is None else LastState(checkpoint, about)
     if last is not None and last.path.exists():
-        last.check()
+        last.check(int(max_epochs))
     one = first_of_one() if is_alone(devices, num_nodes) else nullcontext()
     with _quiet_lightning(alone=compile or _sets_type(precision)), _own_randomness(seed), kept_memory(), one:
         with Drawing(seed):  # another thread may draw at the same time

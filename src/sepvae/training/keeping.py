@@ -64,9 +64,14 @@ class LastState(Checkpoint):
             raise
         trainer.strategy.barrier()
 
-    def check(self) -> None:
+    def check(self, max_epochs: int) -> None:
         """
         See that the file is whole, and of this fit; nothing in it is executed.
+
+        Parameters
+        ----------
+        max_epochs : int
+            Epochs after which the fit ends: as many as the state has behind it, or more.
 
         Raises
         ------
@@ -80,7 +85,8 @@ class LastState(Checkpoint):
                     raise ModelFileError(f"{self.path} is damaged ({damaged}); {again}")
             state = torch.load(self.path, map_location="cpu", weights_only=True)
             was = state["callbacks"][self.state_key]
-            _ = state["history"], state["stopped_early"], state["optimizer_states"]
+            epochs = len(state["history"])
+            _ = state["stopped_early"], state["optimizer_states"]
             older = not any(name.startswith("model.read_out.") for name in state["state_dict"])
         except (
             zipfile.BadZipFile,
@@ -101,6 +107,11 @@ class LastState(Checkpoint):
                     f"{self.path}: holds another fit ({name} was {was.get(name)}, now {now}); {again}, or "
                     "name another file"
                 )
+        if epochs > max_epochs:
+            raise ModelFileError(
+                f"{self.path}: holds the state after {epochs} epochs, got max_epochs={max_epochs}; "
+                f"give {epochs} or more, or {again}"
+            )
 
 
 class BestWeights(Checkpoint):
