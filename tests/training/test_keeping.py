@@ -169,3 +169,19 @@ def test_fewer_epochs_than_a_fit_has_behind_it_are_refused(tmp_path):
     model(checkpoint=path, max_epochs=3).fit(X, Y)
     with pytest.raises(ModelFileError, match="after 3 epochs, got max_epochs=2; give 3 or more"):
         model(checkpoint=path, max_epochs=2).fit(X, Y)
+
+
+def test_warm_start_begins_with_the_weights_of_the_fit_before():
+    still = {"learning_rate": 1e-12, "max_epochs": 1}
+    one = model(warm_start=True).fit(X, Y)
+    before = one.transform(X)
+    np.testing.assert_allclose(one.set_params(**still).fit(X, Y).transform(X), before, atol=1e-4)
+    assert len(one.history_) == 1
+    anew = one.set_params(warm_start=False).fit(X, Y).transform(X)
+    assert np.abs(anew - before).max() > 0.1
+
+
+def test_warm_start_of_other_shapes_is_refused():
+    one = model(warm_start=True, max_epochs=1).fit(X, Y)
+    with pytest.raises(DataError, match="warm_start: wanted samples, dimensions and a network of the shapes"):
+        one.fit(X[:, :3], Y)

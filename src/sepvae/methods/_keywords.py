@@ -60,6 +60,9 @@ KEYWORDS = """\
         on from it, and ends as if it had never been stopped; a larger `max_epochs` adds epochs to a finished
         fit, unless early stopping ended it. A fit with other keywords, labels or ids is refused.
         Whether the samples are the same is for you to know.
+    warm_start : bool, default=False
+        Whether a second `fit` begins with the weights of the first, as in scikit-learn, and trains for
+        `max_epochs` more. Optimizers, scaling and `history_` begin anew; the shapes must be the same.
     random_state : int or None, default=0
         Seed of weights, order and noise, below 2**32; None draws one.
     progress_bar : bool, default=True

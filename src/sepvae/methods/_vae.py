@@ -75,6 +75,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
     early_stopping: int | None = None
     keep: Literal["last", "best"] = "last"
     checkpoint: str | Path | None = None
+    warm_start: bool = False
     progress_bar: bool = True
     accelerator: str = "auto"
     devices: int | str | list[int] = 1
@@ -86,7 +87,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
 
     # How a fit is run, and on what machine, not what was fitted: left out of a model's file.
     not_saved: ClassVar[tuple[str, ...]] = (
-        *("checkpoint", "num_workers", "progress_bar", "compile", "logger", "callbacks"),
+        *("checkpoint", "warm_start", "num_workers", "progress_bar", "compile", "logger", "callbacks"),
         *("accelerator", "devices", "num_nodes", "strategy"),
     )
 
@@ -208,7 +209,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
                 raise DataError("random_state: wanted a number, the same in all processes, got None")
             if self.compile:
                 raise DataError("compile: wanted False with several devices or nodes, got True")
-        for name in ("balanced", "compile", "progress_bar"):
+        for name in ("balanced", "compile", "progress_bar", "warm_start"):
             check_flag(name, getattr(self, name))
         if self.num_workers != "auto":
             check_number("num_workers", self.num_workers, least=0, whole=True, or_else='"auto"')
@@ -238,7 +239,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
         self.batch_size_ = auto_batch_size(n) if self.batch_size == "auto" else min(int(self.batch_size), n)
         self.module_, self.history_ = train(
             self._objective(),
-            lambda: self._build(source.sample_shape),
+            lambda: self._start(source.sample_shape),
             source,
             y,
             parts,
@@ -262,6 +263,19 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
         network = self.network if isinstance(self.network, str) else "modules of the user's own"
         fit = {"method": type(self).__name__, "network": network, "seed": seed, "data": data.hexdigest()}
         return fit | {name: str(value) for name, value in keywords.items()}
+
+    def _start(self, sample_shape: tuple[int, ...]) -> ContrastiveAutoencoder:
+        """New networks, with the weights of the fit before where `warm_start` asks for them."""
+        module = self._build(sample_shape)
+        if self.warm_start and hasattr(self, "module_"):
+            try:
+                module.load_state_dict(self.module_.state_dict())
+            except RuntimeError as error:
+                raise DataError(
+                    "warm_start: wanted samples, dimensions and a network of the shapes that were fitted; "
+                    "give warm_start=False to fit anew"
+                ) from error
+        return module
 
     def _build(
         self, sample_shape: tuple[int, ...], stored: Collection[str] | None = None

@@ -57,6 +57,7 @@ NOT_IN_RECIPE = (
     "progress_bar",
     "num_workers",
     "checkpoint",
+    "warm_start",
     "logger",
     "callbacks",
 )  # they change nothing of the result
