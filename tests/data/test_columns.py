@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from sepvae.data.columns import choose_columns
+from sepvae.data.columns import choose_columns, column_notes
 from sepvae.errors import DataError
 
 TABLE = pd.DataFrame([[1, 2, 3, 4.5, "x"]], columns=["age", "lh_area", "rh_area", "lh_thickness", "note"])
@@ -65,3 +65,39 @@ def test_odd_tables_are_refused():
         chosen("number", table=TABLE.rename(columns={"note": "number"}))
     with pytest.raises(DataError, match="several columns are named 'lh_area', wanted one for features"):
         chosen("lh_*", table=TABLE.rename(columns={"note": "lh_area"}))
+
+
+def test_row_numbers_and_ids_are_no_features_unless_named():
+    table = pd.DataFrame(
+        {
+            "Unnamed: 0": [4, 2, 0, 1, 3],
+            "": [9, 8, 7, 6, 5],
+            "row": range(1, 6),
+            "SUB_ID": [51, 57, 53, 59, 52],
+            "age_id": [1, 1, 2, 2, 3],
+            "lh_a": [1.5, 2, 3, 4, 5],
+            "grid": [51, 57, 53, 59, 52],
+        }
+    )
+    assert chosen("number", table=table) == ["age_id", "lh_a", "grid"]
+    assert chosen("*", table=table) == ["SUB_ID", "age_id", "lh_a", "grid"]
+    assert chosen("row", "SUB_ID", table=table) == ["row", "SUB_ID"]
+    with pytest.raises(DataError, match="'Unnamed: 0' is a column without a name"):
+        chosen("Unnamed: 0", table=table)
+    with pytest.raises(DataError, match=r"only row numbers \('Unnamed: 0'\) fit 'Unn\*'; name measures"):
+        chosen("Unn*", table=table)
+
+
+def test_what_number_took_is_said():
+    table = TABLE.assign(row=1, flat=7).loc[[0] * 6].assign(row=range(6), lh_area=range(3, 9))
+    names = chosen("number", table=table)
+    told, constant = column_notes(
+        table, ["number"], names, others=OTHERS, is_number=pd.api.types.is_numeric_dtype
+    )
+    assert told.message == (
+        "features: number took 4 of 7 columns: lh_area, rh_area, lh_thickness, flat; "
+        "left out: attribute: 'age'; words: 'note'; row numbers: 'row'"
+    )
+    assert constant.message.startswith(
+        "features: 3 of these are constant or empty (rh_area, lh_thickness, flat)"
+    )

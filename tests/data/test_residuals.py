@@ -185,3 +185,16 @@ def test_training_controls_are_as_far_out_as_training_patients():
     left_out, in_sample = np.mean(aucs, axis=0)
     assert in_sample > 0.95
     assert abs(left_out - 0.5) < 0.08
+
+
+def test_codes_for_missing_covariates_are_refused(cohort):
+    x, about, control = cohort
+    coded = about.assign(age=about["age"].where(about.index != 3, -9999))
+    message = r"residualise: 1 of 120 samples have age -9999, but all others lie between .*, or leave those"
+    refused(message, x, coded, control)
+    refused(
+        "age -9999", x, about.assign(age=about["age"].where(about.index != 119, -9999)), control
+    )  # a patient
+    fitted = Residualizer().fit(x, about, control)
+    with pytest.raises(DataError, match="1 of 120 samples have age -9999, more than 10 standard deviations"):
+        fitted.transform(x, coded)

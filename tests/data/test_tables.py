@@ -120,3 +120,12 @@ def test_frame_source_refuses(frame, keywords, message):
 def test_frame_source_refuses_infinite_values(frame):
     with pytest.raises(DataError, match="infinite values in column 'age'"):
         frame_source(frame.assign(age=[1, np.inf, 2]), label="dx")
+
+
+def test_codes_and_words_of_a_frame_are_missing(frame):
+    frame = frame.assign(sex=["F", "NA", "-9"], age=[61.0, -9999, 58])
+    source = frame_source(frame, label="dx", features=["age"], attributes=["sex"], missing=[-9999, -9])
+    np.testing.assert_array_equal(source.x[:, 0], [61, np.nan, 58])
+    assert source.attributes["sex"].fillna("gone").tolist() == ["F", "gone", "gone"]
+    kept = frame_source(frame, label="dx", features=["age"], attributes=["sex"], not_missing=["NA"])
+    assert kept.attributes["sex"].tolist() == ["F", "NA", "-9"]

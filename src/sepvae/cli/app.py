@@ -26,6 +26,7 @@ from sepvae.cli.reading import (
     Background,
     Channels,
     Data,
+    Encoding,
     Features,
     FitTo,
     Group,
@@ -38,6 +39,8 @@ from sepvae.cli.reading import (
     Mask,
     MaskThreshold,
     Memory,
+    Missing,
+    NotMissing,
     Pattern,
     Resample,
     Root,
@@ -136,6 +139,9 @@ def check(
     mask_threshold: MaskThreshold = None,
     resample: Resample = False,
     assume_orientation: AssumeOrientation = None,
+    missing: Missing = None,
+    not_missing: NotMissing = None,
+    encoding: Encoding = None,
     split: Split = None,
     test_size: TestSize = 0.2,
     batch_size: BatchSize = "auto",
@@ -145,7 +151,8 @@ def check(
     import json
 
     from sepvae.cli.findings import print_inspection
-    from sepvae.cli.inspecting import inspect_listing
+    from sepvae.cli.inspecting import BEFORE_FINDINGS, inspect_listing
+    from sepvae.cli.plain import plain
     from sepvae.data.opening import list_data
 
     options = data_options(
@@ -164,15 +171,22 @@ def check(
         limit=limit,
         limit_by=limit_by,
         assume_orientation=assume_orientation,
+        missing=missing or None,
+        not_missing=not_missing or None,
+        encoding=encoding,
     )
     listing, reader = list_data(data, **options, two_labels=False)
     how: dict[str, Any] = {"split": split, "test_size": test_size, "batch_size": size_of_batch(batch_size)}
+    how["not_missing"] = not_missing or ()
     inspection = inspect_listing(listing, **how, mask=mask, mask_threshold=mask_threshold, resample=resample)
     if json_:
         typer.echo(json.dumps(inspection.to_dict(), indent=2))
     else:
         for note in READ_AS.get(reader, []):
             typer.echo(f"note: {note}")
+        for of_table in listing.table_notes:
+            if of_table.code in BEFORE_FINDINGS:
+                typer.echo(plain(f"note: {of_table.message}"))
         if listing.background is not None:
             typer.echo(roles_of(listing, named=background is not None or reader in READ_AS))
         print_inspection(inspection)
@@ -208,6 +222,9 @@ def fit(
     mask_threshold: MaskThreshold = None,
     resample: Resample = False,
     assume_orientation: AssumeOrientation = None,
+    missing: Missing = None,
+    not_missing: NotMissing = None,
+    encoding: Encoding = None,
     memory: Memory = MEMORY,
     limit: Limit = None,
     limit_by: LimitBy = None,
@@ -247,6 +264,9 @@ def fit(
         "mask_threshold": mask_threshold,
         "resample": resample,
         "assume_orientation": assume_orientation,
+        "missing": missing or None,
+        "not_missing": not_missing or None,
+        "encoding": encoding,
         "memory": memory,
         "limit": limit,
         "limit_by": limit_by,
@@ -277,6 +297,7 @@ def pack(
     root: Root = None,
     resample: Resample = False,
     assume_orientation: AssumeOrientation = None,
+    encoding: Encoding = None,
 ) -> None:
     """Pack volumes into one store that `fit` reads quickly, with little memory however many there are."""
     from sepvae.cli.pack import pack_table
@@ -285,7 +306,7 @@ def pack(
     if images is None:
         raise DataError(f"{table}: name the column of volumes, such as --images path")
     for line in pack_table(
-        table, out, images=images, root=root, resample=resample, assume=assume_orientation
+        table, out, images=images, root=root, resample=resample, assume=assume_orientation, encoding=encoding
     ):
         typer.echo(line)
 

@@ -45,6 +45,9 @@ DEFAULTS: dict[str, Any] = {
         "assume_orientation": None,
         "resample": False,
         "limit_by": None,
+        "missing": None,
+        "not_missing": None,
+        "encoding": None,
     },
 }
 

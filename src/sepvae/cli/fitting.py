@@ -16,6 +16,7 @@ from sepvae.cli.plain import tell
 from sepvae.cli.reading import (
     KEPT,
     READ_AS,
+    TABLE_RULES,
     data_options,
     look_of,
     notes_after,
@@ -168,7 +169,7 @@ def read_parts(
     about: dict[str, Any] = {"reader": reader, "name": data.resolve().name, **look, "centre": listing.centre}
     if look.get("mask") is not None:
         about["mask"] = Path(look["mask"]).name  # the mask itself is in the model's file
-    about |= {name: told[name] for name in (*KEPT, "modality", "assume_orientation")}
+    about |= {name: told[name] for name in (*KEPT, *TABLE_RULES, "modality", "assume_orientation")}
     if (images := told["images"]) is not None and Path(images).is_absolute():
         root = os.path.abspath(told["root"] or data.parent)  # noqa: PTH100  (links stay as they are)
         about["images"] = Path(os.path.relpath(images, root)).as_posix()

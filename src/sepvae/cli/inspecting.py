@@ -1,5 +1,6 @@
 """What `sepvae check` looks at: files as they are, or the rows of an array or a table."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,9 @@ from sepvae.inspection import Finding, Inspection, inspect
 from sepvae.inspection.samples import count
 from sepvae.progress import progress_bar
 
+# Of how a table was read: no findings, for they hold for every table.
+BEFORE_FINDINGS = ("rows-read", "features-taken")
+
 
 def inspect_listing(
     listing: Listing,
@@ -27,6 +31,7 @@ def inspect_listing(
     mask: Path | None = None,
     mask_threshold: float | None = None,
     resample: bool = False,
+    not_missing: Sequence[str] = (),
 ) -> Inspection:
     """Measure every sample, and look for what would spoil a fit."""
     if listing.volumes is not None:
@@ -57,6 +62,7 @@ def inspect_listing(
         test_size=test_size,
         batch_size=batch_size,
         problems=problems,
+        not_missing=not_missing,
     )
     return inspection.on_one_grid() if resample else inspection
 
@@ -90,4 +96,5 @@ def _problems(listing: Listing) -> list[Finding]:
         kinds = listing.passed_over.values()
         numbers = {"files": sum(n for of_label in kinds for n in of_label.values())}
         found.append(Finding("warning", "passed-over", said, numbers=numbers))
-    return found
+    told = [note for note in listing.table_notes if note.code not in BEFORE_FINDINGS]
+    return found + [Finding(*note) for note in told]

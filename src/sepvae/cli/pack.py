@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sepvae.cli.plain import plain
-from sepvae.data.cells import read_cells
+from sepvae.data.cells import CellRules, read_cells
 from sepvae.data.cohorts import all_there, list_volumes
 from sepvae.data.packed import open_packed
 from sepvae.data.packing import pack
@@ -12,14 +12,22 @@ from sepvae.progress import progress_bar
 
 
 def pack_table(
-    table: Path, out: Path, *, images: str, root: Path | None, resample: bool, assume: str | None = None
+    table: Path,
+    out: Path,
+    *,
+    images: str,
+    root: Path | None,
+    resample: bool,
+    assume: str | None = None,
+    encoding: str | None = None,
 ) -> list[str]:
     """Pack the volumes that a table names; lines to print about it."""
-    cells, folder = read_cells(table), table.parent if root is None else root
+    rules = CellRules(encoding=encoding)
+    cells, folder = read_cells(table, rules), table.parent if root is None else root
     # Someone may have several scans: they are told apart by their files.
     person = PERSON if PERSON in cells else None
     listing = list_volumes(
-        table, images=images, root=root, label=None, subject=person, assume_orientation=assume
+        table, images=images, root=root, label=None, subject=person, assume_orientation=assume, rules=rules
     )
     volumes = all_there(listing)
     files = [Path(volumes.name(i)).relative_to(folder).as_posix() for i in range(len(volumes))]

@@ -74,6 +74,30 @@ Features = Annotated[
         rich_help_panel=_TABLE,
     ),
 ]
+Missing = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="WORD",
+        help="A word or code that is a missing value in attributes and features, such as -9999, besides NA, "
+        "n/a, nan and the like. Repeatable.",
+        rich_help_panel=_TABLE,
+    ),
+]
+NotMissing = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="WORD",
+        help="A word or number that is a value there, such as NA for a site. Repeatable.",
+        rich_help_panel=_TABLE,
+    ),
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option(
+        help="Encoding of the table, such as cp1252; by default UTF-8, or as its first bytes say.",
+        rich_help_panel=_TABLE,
+    ),
+]
 Root = Annotated[
     Path | None,
     typer.Option(help="Folder of the images; by default that of the table.", rich_help_panel=_TABLE),
@@ -157,6 +181,7 @@ Split = Annotated[
 TestSize = Annotated[float, typer.Option(help="Share of the samples to score on, whole patients.")]
 MEMORY = 4.0
 # What a recipe keeps to read other data alike, and how images are to look.
+TABLE_RULES = ("missing", "not_missing", "encoding")  # kept, too, but not by older versions
 KEPT = ("label", "subject", "id", "images", "features", "pattern", "attributes")
 LOOK = ("image_size", "channels", "fit", "mask", "resample")
 OF_VOLUMES = ("volumes", "packed")
@@ -227,6 +252,7 @@ def notes_on(listing: "Listing", reader: str) -> list[str]:
     if listing.unlisted:
         what = "images" if listing.volumes is None else "volumes"
         notes.append(f"{len(listing.unlisted)} {what} have no row, such as {listing.unlisted[0]}; left out")
+    notes += [note.message for note in listing.table_notes]
     return notes + passed_notes(listing)
 
 
@@ -279,7 +305,8 @@ def read_like(run: Path, data: Path, root: Path | None = None, *, labelled: bool
 
     listing, look = list_like(run, data, root, labelled=labelled)
     source, measures = read_samples(listing, look, MEMORY)
-    for note in passed_notes(listing) + notes_after(source, measures):
+    told = [note.message for note in listing.table_notes if note.code != "features-taken"]
+    for note in told + passed_notes(listing) + notes_after(source, measures):
         tell(f"note: {note}")
     return source
 
@@ -288,7 +315,7 @@ def list_like(
     run: Path, data: Path, root: Path | None = None, table: Path | None = None, *, labelled: bool = True
 ) -> "tuple[Listing, dict[str, Any]]":
     """List all samples of other data as the recipe of a run says, and tell how they are to look."""
-    from sepvae.data.cells import read_cells
+    from sepvae.data.cells import CellRules, read_cells
     from sepvae.data.opening import kind_of, list_data
     from sepvae.errors import DataError
     from sepvae.runs import read_recipe
@@ -304,7 +331,8 @@ def list_like(
         about = about | {"reader": "packed", "images": None, "assume_orientation": None}
     options: dict[str, Any] = {"root": root, "table": table}
     if alike == about["reader"] or (alike == "folder" and about["reader"] in READ_AS):
-        options |= {name: about.get(name) for name in (*KEPT, "modality", "assume_orientation")}
+        kept = (*KEPT, *TABLE_RULES, "modality", "assume_orientation")
+        options |= {name: about.get(name) for name in kept}
     elif labelled or alike != "folder":
         if about["reader"] == "packed":
             raise DataError(f"{data}: {run} was fitted on a packed store; give a store: sepvae pack makes it")
@@ -323,11 +351,18 @@ def list_like(
 
             # By name: a pattern could take covariates for features where they are not asked for.
             options["features"] = load(run).feature_names_in_.tolist()
-        if alike not in ("table", "volumes", "regions") or about["subject"] not in read_cells(data):
+        rules = CellRules(encoding=about.get("encoding"))
+        if alike not in ("table", "volumes", "regions") or about["subject"] not in read_cells(data, rules):
             options["subject"] = None  # new data may say less of their samples
     options["label_names"] = about.get("labels")
     listing, _ = list_data(data, **options, labelled=labelled, two_labels=False)
     listing = replace(listing, centre=about["centre"])
+    if listing.features is not None:
+        from sepvae.methods import load
+
+        fitted = getattr(load(run), "feature_names_in_", [])
+        if set(fitted) == set(listing.features):  # columns of new data may stand in another order
+            listing = replace(listing, features=listing.features[[*fitted]])
     look = {name: about[name] for name in LOOK if name in about}
     if about["reader"] in OF_VOLUMES:
         from sepvae.methods import load

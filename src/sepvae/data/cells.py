@@ -1,26 +1,180 @@
 """Text tables as they lie on disk: every cell a word, every row with its line in the file."""
 
+import codecs
 import csv
 import io
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
 from sepvae.errors import DataError
 
-MISSING = ("", "n/a")  # an empty cell, and what BIDS writes for it
+GAP = "n/a"  # what BIDS writes where a value is missing
+# What is missing, in capitals or not: pandas' words, and the point of SAS and SPSS.
+MISSING_WORDS = frozenset(
+    (
+        "",
+        GAP,
+        "na",
+        "nan",
+        "-nan",
+        "null",
+        "<na>",
+        "#na",
+        "#n/a",
+        "#n/a n/a",
+        ".",
+        "1.#ind",
+        "-1.#ind",
+        "1.#qnan",
+        "-1.#qnan",
+    )
+)
+NONE = "None"  # missing as Python writes it; "none" may be a class, such as no medication
 MOST_COLUMNS = 100_000
+BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_DECIMAL_COMMA = re.compile(r"[+-]?(\d+,\d*|,\d+)([eE][+-]?\d+)?")
+_WHOLE = re.compile(r"[+-]?\d+")
 
 
-def read_cells(path: Path) -> pd.DataFrame:
+@dataclass(frozen=True)
+class CellRules:  # numpydoc ignore=PR02
+    """
+    Which cells of a table count as missing, and how its bytes become text.
+
+    Parameters
+    ----------
+    missing : sequence of str, default=()
+        Words and codes that are missing besides `MISSING_WORDS`, such as "-9999"; a number counts in any
+        writing ("-9999.0").
+    not_missing : sequence of str, default=()
+        Words that are values although they look like a missing one, such as "NA".
+    encoding : str or None, default=None
+        Such as "cp1252"; None for UTF-8, or what the mark in the first bytes says.
+    """
+
+    missing: Sequence[str | float] = ()
+    not_missing: Sequence[str | float] = ()
+    encoding: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("missing", "not_missing"):
+            given: Any = getattr(self, name)
+            single = isinstance(given, str) or not isinstance(given, Iterable)
+            words = () if given is None else (given,) if single else given
+            object.__setattr__(self, name, tuple(str(word).strip() for word in words))
+        if both := [word for word in self.missing if word in self.not_missing]:
+            raise DataError(f"{both[0]!r} is named as missing and as not missing; leave one out")
+        if self.encoding is not None:
+            try:
+                codecs.lookup(self.encoding)
+            except LookupError:
+                raise DataError(
+                    f"encoding: wanted one that Python knows, such as cp1252, got {self.encoding!r}"
+                ) from None
+
+    def are_missing(self, cells: "pd.Series[str]") -> "pd.Series[bool]":
+        """
+        Tell which cells are missing.
+
+        Parameters
+        ----------
+        cells : Series of str
+            Of a table; one may be missing already.
+
+        Returns
+        -------
+        Series of bool
+            With the same index.
+        """
+        gone = cells.isna() | cells.str.casefold().isin(MISSING_WORDS) | (cells == NONE)
+        gone |= _among(cells, self.missing)
+        return (gone & ~_among(cells, self.not_missing)) | cells.isna()
+
+    def keeps(self, word: str) -> bool:
+        """
+        Tell whether a word is a value because the user says so.
+
+        Parameters
+        ----------
+        word : str
+            As a cell holds it.
+
+        Returns
+        -------
+        bool
+            Whether `not_missing` names it.
+        """
+        return bool(_among(pd.Series([word], dtype=str), self.not_missing).iloc[0])
+
+
+def _among(cells: "pd.Series[str]", words: Sequence[str | float]) -> "pd.Series[bool]":
+    """Which cells are one of some words, or the same number in another writing."""
+    found = cells.isin(words)
+    numbers = pd.to_numeric(pd.Series(words, dtype=str), errors="coerce").dropna()
+    if len(numbers):
+        found |= pd.to_numeric(cells, errors="coerce").isin(numbers)
+    return found
+
+
+class TableNote(NamedTuple):  # numpydoc ignore=PR02
+    """
+    Something about a table that its user may not expect.
+
+    Parameters
+    ----------
+    level : {"warning", "note"}
+        As in `sepvae.inspection.Finding`.
+    code : str
+        Its name for programs.
+    message : str
+        One sentence.
+    """
+
+    level: Literal["warning", "note"]
+    code: str
+    message: str
+
+
+class CellTable(NamedTuple):  # numpydoc ignore=PR02
+    """
+    A table, and how it was read.
+
+    Parameters
+    ----------
+    cells : DataFrame of str
+        As `read_cells` gives it.
+    notes : list of TableNote
+        The number of rows and lines first; then cells that span lines, quotes and assumptions.
+    """
+
+    cells: pd.DataFrame
+    notes: list[TableNote]
+
+
+def read_cells(path: Path, rules: CellRules | None = None) -> pd.DataFrame:
     """
     Read a table without guessing what its cells mean.
 
     Parameters
     ----------
     path : Path
-        A text table in UTF-8: tabs, commas or semicolons between the cells, names of columns in the first
-        line. Rows without a word in them are passed over.
+        A text table: tabs, commas or semicolons between the cells, names of columns in the first line. Rows
+        without a word in them are passed over. Between tabs quotes are no more than characters, but for a
+        cell that is wholly in quotes.
+    rules : CellRules or None, default=None
+        Its encoding; and whether "n/a" is a value.
 
     Returns
     -------
@@ -33,15 +187,31 @@ def read_cells(path: Path) -> pd.DataFrame:
     DataError
         If it is no such table, a row has too many or too few cells, or there is none.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: wanted a table, found {'a folder' if path.is_dir() else 'nothing'}")
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is no text in UTF-8 ({error.reason}); save it as CSV in UTF-8") from error
-    if "\0" in text:
-        raise DataError(f"{path}: is no text, it holds zero bytes; save it as CSV in UTF-8")
-    rows = _rows(path, text)
+    return read_cell_table(path, rules).cells
+
+
+def read_cell_table(path: Path, rules: CellRules | None = None) -> CellTable:
+    """
+    Read a table, and say how it was read.
+
+    Parameters
+    ----------
+    path, rules : object
+        As in `read_cells`.
+
+    Returns
+    -------
+    CellTable
+        Cells and notes.
+
+    Raises
+    ------
+    DataError
+        As from `read_cells`.
+    """
+    rules = rules or CellRules()
+    text, notes = _text(path, rules.encoding)
+    rows, spans, delimiter = _rows(path, text)
     if not rows:
         raise DataError(
             f"{path}: is empty; wanted names of columns in the first line, then one row per sample"
@@ -51,6 +221,7 @@ def read_cells(path: Path) -> pd.DataFrame:
         raise DataError(
             f"{path}: wanted {MOST_COLUMNS} columns at most, got {len(names)}; save it as an array (npy)"
         )
+    quoted = 0
     for line, cells in rows.items():
         rows[line] = _without_empty_ends(cells, len(names))
         if len(rows[line]) != len(names):
@@ -60,28 +231,163 @@ def read_cells(path: Path) -> pd.DataFrame:
             )
     if not rows:
         raise DataError(f"{path}: wanted one row per sample below the names of the columns, found none")
-    known = [[None if cell in MISSING else cell for cell in cells] for cells in rows.values()]
-    return pd.DataFrame(known, index=list(rows), columns=names, dtype=str)
+    if delimiter == "\t":
+        quoted = sum(_is_quoted(cell) for cells in rows.values() for cell in cells)
+        names, *unquoted = [[_unquoted(cell) for cell in cells] for cells in (names, *rows.values())]
+        rows = dict(zip(rows, unquoted, strict=True))
+    empty = {""} if rules.keeps(GAP) else {"", GAP}
+    known = [[None if cell in empty else cell for cell in cells] for cells in rows.values()]
+    table = pd.DataFrame(known, index=list(rows), columns=names, dtype=str)
+    n_lines = len(_LINE_END.split(text)) - text.endswith(("\n", "\r"))
+    notes = [_count(path, len(table), n_lines, spans), *_span_notes(path, spans, len(names)), *notes]
+    if quoted:
+        message = f"{path.name}: {quoted} cells between tabs stand in quotes, and are read without them"
+        notes.append(TableNote("note", "quoted-cells", message))
+    if delimiter == ";":
+        table, assumed = _with_decimal_points(table, path, rules)
+        notes += assumed
+    return CellTable(table, notes)
 
 
-def _rows(path: Path, text: str) -> dict[int, list[str]]:
-    """Rows by the line in which they begin."""
-    first = next((line for line in text.splitlines() if line.strip()), "")
+def _text(path: Path, encoding: str | None) -> tuple[str, list[TableNote]]:
+    """Text of a file, and from what encoding it came if that is not UTF-8."""
+    if not path.is_file():
+        raise DataError(f"{path}: wanted a table, found {'a folder' if path.is_dir() else 'nothing'}")
+    content = path.read_bytes()
+    marked = next((name for mark, name in BYTE_ORDER_MARKS.items() if content.startswith(mark)), None)
+    used = marked or encoding or "utf-8"
+    try:
+        text = content.decode(used).removeprefix("\ufeff")
+    except UnicodeError as error:
+        reason = getattr(error, "reason", error)
+        if marked or encoding:
+            raise DataError(f"{path}: is no text in {used} ({reason}); save it as CSV in UTF-8") from error
+        raise DataError(
+            f"{path}: is no text in UTF-8 ({reason}); name its encoding, such as --encoding cp1252 for "
+            "Excel's, or save it as CSV in UTF-8"
+        ) from error
+    if "\0" in text:
+        raise DataError(f"{path}: is no text, it holds zero bytes; save it as CSV in UTF-8")
+    if used in ("utf-8", "utf-8-sig"):
+        return text, []
+    return text, [TableNote("note", "encoding", f"{path.name}: read as {used}")]
+
+
+class _Span(NamedTuple):
+    """Lines that a row of several lines takes, and how many of them look like rows of their own."""
+
+    first: int
+    last: int
+    separators: list[int]  # in each line but the first
+    words: str
+
+
+def _rows(path: Path, text: str) -> tuple[dict[int, list[str]], list[_Span], str]:
+    """Rows by the line in which they begin; those of several lines; what stands between cells."""
+    lines = _LINE_END.split(text)
+    first = next((i for i, line in enumerate(lines) if line.strip()), 0)
+    named = re.fullmatch(r'"?sep=(.)"?[\s,;]*', lines[first].strip(" "), re.IGNORECASE)  # Excel's first line
+    if named:
+        delimiter, start = named[1], first + 1
+    else:
+        outside = re.sub(r'"[^"]*"', "", lines[first])
+        tabs = path.suffix.lower() in (".tsv", ".tab") and "\t" in outside
+        delimiter, start = "\t" if tabs else max("\t,;", key=outside.count), 0
+    if delimiter == "\t":  # BIDS: no quotes, one row in each line
+        rows = {
+            number: cells
+            for number, line in enumerate(lines[start:], start + 1)
+            if any(cells := [cell.strip() for cell in line.split(delimiter)])
+        }
+        return rows, [], delimiter
+    rows, spans = {}, []
     reader = csv.reader(
-        io.StringIO(text, newline=""),
-        delimiter=max("\t,;", key=first.count),
+        io.StringIO("\n".join(lines[start:]), newline=""),
+        delimiter=delimiter,
         skipinitialspace=True,
         strict=True,
     )
-    rows, line = {}, 1
+    line = start + 1
     try:
         for cells in reader:
+            last = start + reader.line_num
             if any(stripped := [cell.strip() for cell in cells]):
                 rows[line] = stripped
-            line = reader.line_num + 1
+                if last > line:
+                    inner = [text.count(delimiter) for text in lines[line:last]]
+                    words = next(cell for cell in stripped if "\n" in cell)
+                    spans.append(_Span(line, last, inner, " ".join(words.split())[:40]))
+            line = last + 1
     except csv.Error as error:
         raise DataError(f"{path} line {line}: cannot be read as a table ({error}); mend that row") from error
-    return rows
+    return rows, spans, delimiter
+
+
+def _count(path: Path, n_rows: int, n_lines: int, spans: list[_Span]) -> TableNote:
+    """Rows against lines, and where the other lines are."""
+    within = sum(span.last - span.first for span in spans)
+    others = {
+        "of names": 1,
+        "blank or of Excel's sep=": n_lines - n_rows - 1 - within,
+        "within cells of several lines": within,
+    }
+    told = ", ".join(f"{n} {what}" for what, n in others.items() if n)
+    return TableNote("note", "rows-read", f"{path.name}: read {n_rows} rows from {n_lines} lines ({told})")
+
+
+def _span_notes(path: Path, spans: list[_Span], n_columns: int) -> list[TableNote]:
+    """Cells that span lines: whole rows may lie in them, between quotes that were never meant."""
+    notes = []
+    for span in spans:
+        swallowed = sum(n >= n_columns - 1 for n in span.separators) if n_columns > 1 else 0
+        where = f"{path.name} lines {span.first} to {span.last}: one row, for a cell in quotes spans lines"
+        where += f" ({span.words!r} ..)"
+        if swallowed:
+            message = (
+                f"{where}; {swallowed} of its lines look like rows of their own, which are not read: see the "
+                "quotes there"
+            )
+            notes.append(TableNote("warning", "swallowed-rows", message))
+        else:
+            notes.append(TableNote("note", "cell-of-lines", where))
+    most = 5
+    if len(notes) > most:
+        rest = sum(note.level == "warning" for note in notes[most:])
+        message = f"{path.name}: {len(notes) - most} more rows span lines, {rest} of which hide other rows"
+        notes[most:] = [TableNote("warning" if rest else "note", "cell-of-lines", message)]
+    return notes
+
+
+def _with_decimal_points(
+    table: pd.DataFrame, path: Path, rules: CellRules
+) -> tuple[pd.DataFrame, list[TableNote]]:
+    """Columns of decimal commas, as a European Excel writes between semicolons, with points."""
+    columns = []
+    for i in range(table.shape[1]):
+        cells = table.iloc[:, i]
+        known = cells[~rules.are_missing(cells)]
+        commas = known.str.fullmatch(_DECIMAL_COMMA)
+        if commas.any() and (commas | known.str.fullmatch(_WHOLE)).all():
+            columns.append(i)
+    if not columns:
+        return table, []
+    new = {
+        i: table.iloc[:, i].str.replace(",", ".") if i in columns else table.iloc[:, i]
+        for i in range(table.shape[1])
+    }
+    changed = pd.DataFrame(new)
+    changed.columns = table.columns
+    few = ", ".join(str(table.columns[i]) for i in columns[:3]) + ", .." * (len(columns) > 3)
+    message = f"{path.name}: commas in {len(columns)} columns ({few}) are read as decimal points"
+    return changed, [TableNote("note", "decimal-commas", message)]
+
+
+def _is_quoted(cell: str) -> bool:
+    return len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in cell[1:-1].replace('""', "")
+
+
+def _unquoted(cell: str) -> str:
+    return cell[1:-1].replace('""', '"').strip() if _is_quoted(cell) else cell
 
 
 def _without_empty_ends(cells: list[str], least: int) -> list[str]:

@@ -13,7 +13,7 @@ import pandas as pd
 from sepvae.checks import check_number
 from sepvae.codes import Kind
 from sepvae.data.arrays import ArraySource, StreamSource
-from sepvae.data.cells import read_cells
+from sepvae.data.cells import CellRules, read_cells
 from sepvae.data.columns import takes_group
 from sepvae.data.listing import Listing
 from sepvae.data.measures import measure_volume
@@ -47,6 +47,9 @@ def read_volumes(
     assume_orientation: str | None = None,
     memory: float = MEMORY,
     progress: Progress | None = None,
+    missing: Sequence[str | float] = (),
+    not_missing: Sequence[str | float] = (),
+    encoding: str | None = None,
 ) -> ArraySource | StreamSource:
     """
     Read the NIfTI volumes that a table names, such as a participants.tsv.
@@ -83,6 +86,8 @@ def read_volumes(
         worker processes while a model is fitted.
     progress : callable, default=None
         Called as `progress(done, total)` after every volume.
+    missing, not_missing, encoding : object
+        As in `read_image_table`.
 
     Returns
     -------
@@ -115,6 +120,7 @@ def read_volumes(
         id=id,
         attributes=attributes,
         assume_orientation=assume_orientation,
+        rules=CellRules(missing, not_missing, encoding),
     )
     look: dict[str, Any] = {
         "size": size,
@@ -136,6 +142,7 @@ def list_volumes(
     id: str | None = None,  # noqa: A002
     attributes: Mapping[str, Kind | None] | Sequence[str] = (),
     assume_orientation: str | None = None,
+    rules: CellRules | None = None,
 ) -> Listing:
     """
     List the volumes that a table names.
@@ -150,6 +157,8 @@ def list_volumes(
         As in `read_volumes`.
     assume_orientation : str or None, default=None
         As in `read_volumes`.
+    rules : CellRules or None, default=None
+        Which cells are missing, and the encoding.
 
     Returns
     -------
@@ -162,9 +171,9 @@ def list_volumes(
         If a file is no NIfTI by its name, or as for `list_image_table`.
     """
     check_orientation(assume_orientation)
-    id = id_column(read_cells(Path(path)), id, subject)  # noqa: A001
+    id = id_column(read_cells(Path(path), rules), id, subject)  # noqa: A001
     columns: dict[str, Any] = {"label": label, "subject": subject, "id": id, "attributes": attributes}
-    listing = list_image_table(path, images=images, root=root, **columns)
+    listing = list_image_table(path, images=images, root=root, **columns, rules=rules)
     files = [Path(str(file)) for file in listing.files]
     if others := [file for file in files if not file.name.lower().endswith(SUFFIXES)]:
         raise DataError(
@@ -180,7 +189,7 @@ def list_volumes(
     )
 
 
-def name_volumes(path: Path, images: str) -> bool:
+def name_volumes(path: Path, images: str, rules: CellRules | None = None) -> bool:
     """
     Tell tables of volumes from tables of images.
 
@@ -190,13 +199,15 @@ def name_volumes(path: Path, images: str) -> bool:
         The table.
     images : str
         As in `read_volumes`.
+    rules : CellRules or None, default=None
+        The encoding.
 
     Returns
     -------
     bool
         Whether the template, or a cell of the column, ends as volumes do, such as in `.nii.gz`.
     """
-    cells = read_cells(path)
+    cells = read_cells(path, rules)
     if images not in cells:
         return images.lower().endswith(SUFFIXES)
     return any(name.lower().endswith(SUFFIXES) for name in cells[images].dropna())

@@ -8,12 +8,17 @@ from fnmatch import fnmatchcase
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
+import numpy as np
 import pandas as pd
 
+from sepvae.data.cells import TableNote
 from sepvae.errors import DataError
 
 P = ParamSpec("P")
 T = TypeVar("T")
+NAMELESS = re.compile(r"\s*|Unnamed: \d+(_level_\d+)?|nan|None")  # pandas' index, written as a column
+ID = re.compile(r"(^|.*[_ .-])(id|ids|idx|index|subject|participant|subj|rid|ptid)|index|rownames", re.I)
+MIN_ROWS = 5  # fewer values may count up by chance
 NUMBER, REGULAR = "number", "re:"  # how features are asked for, besides names and patterns
 
 
@@ -73,7 +78,9 @@ def named_column(table: pd.DataFrame, where: object, role: str, name: Any) -> pd
     if name not in table:
         names = [str(column) for column in table.columns]
         near = get_close_matches(str(name), names, 1)
-        known = ", ".join(names[:12] or ["none"]) + (", .." if len(names) > 12 else "")
+        known = ", ".join(
+            [repr(c) if not isinstance(c, str) else c for c in table.columns[:12]] or ["none"]
+        ) + (", .." if len(names) > 12 else "")
         hint = f"did you mean {near[0]!r}?" if near else f"it has {known}"
         raise DataError(f"{where}: no column {name!r} for {role}; {hint}")
     column = table[name]
@@ -127,7 +134,8 @@ def choose_columns(
         One row per sample.
     features : sequence of str or None
         Each the name of a column, a pattern ("lh_*" is a prefix), a regular expression that is searched in
-        names ("re:^(lh|rh)_"), or "number", which is every column of numbers, as is None.
+        names ("re:^(lh|rh)_"), or "number", which is every column of numbers, as is None. Only a name takes a
+        column of row numbers, or one of numbers that is called an id; a column without a name is never taken.
     where : object
         The table's file, for messages.
     others : mapping of str to str
@@ -180,6 +188,11 @@ def _fitting(
     """The columns that one name or pattern asks for."""
     fits = _rule(feature)
     if feature != NUMBER and (feature in table or fits is None):
+        if feature in table and is_nameless(feature):
+            raise DataError(
+                f"{where}: features: {feature!r} is a column without a name, such as an index that pandas "
+                "wrote; name it in the table, or leave it out"
+            )
         if feature in others:
             raise DataError(
                 f"{where}: features: {feature!r} is {others[feature]}, and cannot be both; leave one out"
@@ -187,7 +200,13 @@ def _fitting(
         return {named_column(table, where, "features", feature).name}
     if feature == NUMBER:
         columns = enumerate(table.columns)
-        found = {c for i, c in columns if c not in others and is_number(table.iloc[:, i])}
+        found = {
+            name
+            for i, name in columns
+            if name not in others
+            and is_number(table.iloc[:, i])
+            and not why_no_feature(table.iloc[:, i], name)
+        }
         if not found:
             raise DataError(f"{where}: features: no column of numbers is left; name the columns of measures")
         return found
@@ -198,12 +217,123 @@ def _fitting(
     if not matching:
         names = ", ".join(map(str, table.columns[:12])) + (", .." if table.shape[1] > 12 else "")
         raise DataError(f"{where}: features: no column fits {feature!r}; it has {names}")
-    if not (found := set(matching).difference(others)):
+    rows = {
+        name
+        for i, name in enumerate(table.columns)
+        if name in matching and (is_nameless(name) or _are_row_numbers(table.iloc[:, i]))
+    }
+    if rows and rows == set(matching):
+        raise DataError(
+            f"{where}: features: only row numbers ({matching[0]!r}) fit {feature!r}; name measures"
+        )
+    if not (found := set(matching).difference(others, rows)):
         raise DataError(
             f"{where}: features: only {matching[0]!r} fits {feature!r}, which is {others[matching[0]]}; "
             "name columns of measures"
         )
     return found
+
+
+def is_nameless(name: Any) -> bool:
+    """
+    Tell whether a column has no name, such as an index that pandas wrote.
+
+    Parameters
+    ----------
+    name : object
+        Of the column.
+
+    Returns
+    -------
+    bool
+        Whether it is empty, or what pandas makes of that.
+    """
+    return NAMELESS.fullmatch(str(name)) is not None
+
+
+def why_no_feature(column: pd.Series, name: Any) -> str:
+    """
+    Say why "number" leaves a column of numbers out.
+
+    Parameters
+    ----------
+    column : Series
+        Its cells.
+    name : object
+        Its name.
+
+    Returns
+    -------
+    str
+        In words; empty if it may be a feature.
+    """
+    if is_nameless(name):
+        return "no name"
+    if _are_row_numbers(column):
+        return "row numbers"
+    if ID.fullmatch(str(name)) is None:
+        return ""
+    numbers = pd.to_numeric(column, errors="coerce")
+    whole = numbers.notna().all() and (numbers == numbers.round()).all() and numbers.is_unique
+    return "an id" if whole else ""
+
+
+def column_notes(
+    table: pd.DataFrame,
+    features: Sequence[str] | None,
+    names: Sequence[Any],
+    *,
+    others: Mapping[Any, str],
+    is_number: Callable[[pd.Series], bool],
+) -> list[TableNote]:
+    """
+    Say what "number" took, and what was left out and why.
+
+    Parameters
+    ----------
+    table, features : object
+        As in `choose_columns`.
+    names : sequence of str
+        What it chose.
+    others, is_number : object
+        As in `choose_columns`.
+
+    Returns
+    -------
+    list of TableNote
+        Empty where "number" was not asked for.
+    """
+    asked = [features] if isinstance(features, str) else [NUMBER] if features is None else list(features)
+    if NUMBER not in asked:
+        return []
+    few = ", ".join(map(str, names[:4])) + (f", .., {names[-1]}" if len(names) > 4 else "")
+    out: dict[str, list[str]] = {}
+    for i, name in enumerate(table.columns):
+        if name in names:
+            continue
+        column = table.iloc[:, i]
+        why = others.get(name) or ("words" if not is_number(column) else why_no_feature(column, name))
+        out.setdefault(why.removeprefix("the ").removeprefix("an "), []).append(repr(name))
+    told = "; ".join(
+        f"{why}: {', '.join(left[:4])}" + f" and {len(left) - 4} more" * (len(left) > 4)
+        for why, left in out.items()
+    )
+    message = f"features: number took {len(names)} of {table.shape[1]} columns: {few}"
+    notes = [TableNote("note", "features-taken", message + (f"; left out: {told}" if told else ""))]
+    constant = [str(name) for name in names if table[name].dropna().nunique() < 2]
+    if constant:
+        few = ", ".join(constant[:4]) + f" and {len(constant) - 4} more" * (len(constant) > 4)
+        message = f"features: {len(constant)} of these are constant or empty ({few}): a fit drops them"
+        notes.append(TableNote("note", "features-constant", message))
+    return notes
+
+
+def _are_row_numbers(column: pd.Series) -> bool:
+    """Whether a column counts its rows, from 0 or 1 on."""
+    if len(column) < MIN_ROWS or str(column.iloc[0]).partition(".")[0] not in ("0", "1"):
+        return False
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=float("nan"))
+    return bool((numbers == np.arange(len(column)) + numbers[0]).all())
 
 
 def _rule(feature: Any) -> Callable[[str], bool] | None:

@@ -7,6 +7,7 @@ from typing import Any
 from sepvae.codes import Kind
 from sepvae.data.arrays import ArraySource, StreamSource
 from sepvae.data.brats import list_brats
+from sepvae.data.cells import CellRules
 from sepvae.data.columns import takes_group
 from sepvae.data.folders import list_image_folder
 from sepvae.data.participants import list_array, list_image_table
@@ -107,6 +108,9 @@ def read_image_table(
     fit: Fit = "pad",
     memory: float = MEMORY,
     progress: Progress | None = None,
+    missing: Sequence[str | float] = (),
+    not_missing: Sequence[str | float] = (),
+    encoding: str | None = None,
 ) -> ArraySource | StreamSource:
     """
     Read the images that a table names, such as a participants.tsv.
@@ -114,8 +118,8 @@ def read_image_table(
     Parameters
     ----------
     path : str or Path
-        A text table: tabs, commas or semicolons between the cells, names of columns in the first line. An
-        empty cell or "n/a" is a missing value.
+        A text table: tabs, commas or semicolons between the cells, names of columns in the first line. Empty
+        cells, "n/a", "NA", "nan" and the like are missing values.
     images : str
         Column of image files, relative to `root`; or a template of columns, such as
         "{participant_id}/anat/{participant_id}_slice.png".
@@ -132,6 +136,11 @@ def read_image_table(
         (words), or None to see from the values.
     image_size, channels, fit, memory, progress : object
         As in `read_image_folder`.
+    missing, not_missing : sequence of str, default=()
+        Words and codes that count as missing besides "NA", "n/a", "nan" and the like, such as -9999; and
+        words that do not, such as a site named "NA". Labels and ids stay words.
+    encoding : str or None, default=None
+        Such as "cp1252"; None for UTF-8, or what the mark in the first bytes of the table says.
 
     Returns
     -------
@@ -153,8 +162,16 @@ def read_image_table(
     ...     attributes={"age": "continuous", "site": "categorical"},
     ... )  # doctest: +SKIP
     """
+    rules = CellRules(missing, not_missing, encoding)
     listing = list_image_table(
-        path, images=images, label=label, root=root, subject=subject, id=id, attributes=attributes
+        path,
+        images=images,
+        label=label,
+        root=root,
+        subject=subject,
+        id=id,
+        attributes=attributes,
+        rules=rules,
     )
     look: dict[str, Any] = {"image_size": image_size, "channels": channels, "fit": fit}
     return read_listing(listing, **look, memory=memory, progress=progress)[0]
@@ -251,6 +268,9 @@ def read_array(
     subject: str | None = None,
     id: str | None = None,  # noqa: A002
     attributes: Mapping[str, Kind | None] | Sequence[str] = (),
+    missing: Sequence[str | float] = (),
+    not_missing: Sequence[str | float] = (),
+    encoding: str | None = None,
 ) -> ArraySource | StreamSource:
     """
     Read the rows of a `.npy` or `.npz` file when they are needed, with a table that tells about them.
@@ -267,6 +287,8 @@ def read_array(
         Column of labels.
     subject, id, attributes : object
         As in `read_image_table`; by default rows are numbered.
+    missing, not_missing, encoding : object
+        As in `read_image_table`, of the table.
 
     Returns
     -------
@@ -282,6 +304,7 @@ def read_array(
     --------
     >>> source = read_array("slices.npy", table="slices.csv", label="diagnosis")  # doctest: +SKIP
     """
+    rules = CellRules(missing, not_missing, encoding)
     return read_listing(
-        list_array(path, table=table, label=label, subject=subject, id=id, attributes=attributes)
+        list_array(path, table=table, label=label, subject=subject, id=id, attributes=attributes, rules=rules)
     )[0]

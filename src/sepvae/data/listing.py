@@ -11,6 +11,7 @@ import pandas as pd
 from sepvae.batch import AnyArray
 from sepvae.checks import ask_for_background, guess_background
 from sepvae.codes import Kind
+from sepvae.data.cells import TableNote
 from sepvae.data.mapped import MappedArray
 from sepvae.errors import DataError
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from sepvae.data.brats import Slice
     from sepvae.data.nifti import Volumes
 
+FEATURES_WRITTEN = ""  # no attribute has this name
 OF_EVERY_SAMPLE = ["id", "group", "label", "split"]  # columns of `about`; all others are attributes
 
 
@@ -59,6 +61,10 @@ class Listing:  # numpydoc ignore=PR02
         Images beside those that the table does not name.
     passed_over : dict of str to dict of str to int, default={}
         Numbers of files in a folder that are not read, by label ("" outside of labels) and suffix.
+    notes : sequence of TableNote, default=()
+        How the table was read.
+    written : dict of str to sequence of str, default={}
+        How missing values are written in the table, by attribute; "" for all features.
     """
 
     data: Path
@@ -76,6 +82,8 @@ class Listing:  # numpydoc ignore=PR02
     missing: Sequence[str] = ()
     unlisted: Sequence[str] = ()
     passed_over: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    notes: Sequence[TableNote] = ()
+    written: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.about)
@@ -104,6 +112,29 @@ class Listing:  # numpydoc ignore=PR02
         """
         columns = {f"{name}s": self.about[name].to_numpy(dtype=str) for name in ("label", "group", "id")}
         return columns | {"attributes": self.attributes}
+
+    @property
+    def table_notes(self) -> list[TableNote]:
+        """
+        Say how the table was read, and how many values are missing in each column that is used.
+
+        Returns
+        -------
+        list of TableNote
+            Empty where there is no table.
+        """
+        notes, attributes = list(self.notes), self.attributes
+        for name, words in self.written.items():
+            if name == FEATURES_WRITTEN and self.features is not None:
+                n, whole, what = int(self.features.isna().sum().sum()), self.features.size, "features"
+            elif name in attributes:
+                n, whole, what = int(attributes[name].isna().sum()), len(attributes), name
+            else:
+                continue
+            if n:
+                message = f"{what}: {n} of {whole} missing, written {', '.join(words[:5])}"
+                notes.append(TableNote("note", "missing-values", message))
+        return notes
 
     def refuse_missing(self, what: str) -> None:
         """

@@ -10,6 +10,7 @@ import pandas as pd
 from sepvae.checks import guess_background
 from sepvae.codes import Kind
 from sepvae.data.brats import is_brats, list_brats
+from sepvae.data.cells import CellRules
 from sepvae.data.cohorts import list_volumes, name_volumes
 from sepvae.data.columns import takes_group
 from sepvae.data.folders import list_image_folder
@@ -68,6 +69,9 @@ def list_data(
     labelled: bool = True,
     two_labels: bool = True,
     label_names: Mapping[str, str] | None = None,
+    missing: Sequence[str] | None = None,
+    not_missing: Sequence[str] | None = None,
+    encoding: str | None = None,
 ) -> tuple[Listing, str]:
     """
     List the samples of a folder, a table, an array or a packed store.
@@ -107,6 +111,8 @@ def list_data(
         and there are more than two, or fewer, or they are numbers.
     label_names : mapping, default=None
         Names for labels of the data, such as {"2": "control"}; those that are not there are passed over.
+    missing, not_missing, encoding : object
+        As in `read_image_table`, for what has a table; codes of named groups of `pattern`, too.
 
     Returns
     -------
@@ -126,7 +132,9 @@ def list_data(
     >>> listing, reader = list_data("celeba", attributes={"Male": None})  # doctest: +SKIP
     """
     path, wanted = Path(data), dict(attributes or {})
-    columns = {"label": label, "subject": subject, "id": id}
+    rules = CellRules(tuple(missing or ()), tuple(not_missing or ()), encoding)
+    names = {"label": label, "subject": subject, "id": id}
+    columns: dict[str, Any] = {**names, "rules": rules}
     reader = kind_of(path)
     if reader != "table":
         what = {"folder": "a folder", "array": "an array"}.get(reader, "a packed store")
@@ -162,8 +170,9 @@ def list_data(
             path, images, features, root, {**columns, "attributes": wanted}, assume_orientation
         )
     else:
-        _refuse(path, "a folder", images=images, features=features, root=root, table=table, **columns)
-        listing, reader = _list_folder(path, wanted, pattern, modality, labelled)
+        _refuse(path, "a folder", images=images, features=features, root=root, table=table, **names)
+        _refuse(path, "a folder", encoding=encoding)
+        listing, reader = _list_folder(path, wanted, pattern, modality, labelled, rules)
     listing = listing.named(label_names or {})
     named = background is not None or len(targets) > 0
     if labelled and (two_labels or named or _tells_background(listing)):
@@ -195,7 +204,7 @@ def _list_table(
     if images is None:
         _refuse(path, "a table of measures", root=root, **{"assume-orientation": assume_orientation})
         return list_regions(path, features=features or (), **columns), "regions"
-    if name_volumes(path, images):
+    if name_volumes(path, images, columns["rules"]):
         columns["assume_orientation"] = assume_orientation
         return list_volumes(path, images=images, root=root, **columns), "volumes"
     _refuse(path, "a table of images", **{"assume-orientation": assume_orientation})
@@ -208,6 +217,7 @@ def _list_folder(
     pattern: str | Sequence[str] | None,
     modality: str | None,
     labelled: bool,
+    rules: CellRules,
 ) -> tuple[Listing, str]:
     """A folder of images, of one of the paper's data sets perhaps."""
     if is_celeba(path):
@@ -221,30 +231,40 @@ def _list_folder(
         if unknown := [name for name in attributes if name not in listing.attributes]:
             known = ", ".join(map(str, listing.attributes))
             raise DataError(f"attribute: BraTS has no {unknown[0]!r}; it has {known}")
-        return _with_kinds(listing, attributes), "brats"
+        return _with_kinds(listing, attributes, rules), "brats"
     _refuse(path, "a folder of images", modality=modality)
     listing, reader = list_image_folder(path, pattern=pattern, labelled=labelled), "folder"
     if labelled and pattern is None and is_kermany(listing):
         listing, reader = list_kermany(path), "kermany"
-    return _with_kinds(listing, attributes), reader
+    return _with_kinds(listing, attributes, rules), reader
 
 
-def _with_kinds(listing: Listing, attributes: Mapping[str, Kind | None]) -> Listing:
-    """Numbers for attributes that are said to be continuous: file names give text."""
-    about = listing.about.copy()
+def _with_kinds(listing: Listing, attributes: Mapping[str, Kind | None], rules: CellRules) -> Listing:
+    """Missing values, and numbers for attributes that are said to be continuous: file names give text."""
+    about, written = listing.about.copy(), {}
     for name, kind in attributes.items():
         if name not in listing.attributes:
             known = ", ".join(map(str, listing.attributes)) or "none"
             raise DataError(f"attribute: wanted a named group of --pattern ({known}), got {name!r}")
+        if not pd.api.types.is_numeric_dtype(about[name]):
+            cells = about[name].astype(object).map(str, na_action="ignore").astype("str")
+            written[name] = sorted(set(cells[rules.are_missing(cells)].dropna()))
+            about[name] = about[name].mask(rules.are_missing(cells))
         if kind == "continuous":
             numbers = pd.to_numeric(about[name], errors="coerce")
             if (wrong := about.loc[about[name].notna() & numbers.isna(), name]).size:
                 raise DataError(
-                    f"attribute {name}: wanted a number, got {wrong.iloc[0]!r}; mend the --pattern"
+                    f"attribute {name}: wanted a number, got {wrong.iloc[0]!r}; mend the --pattern, or "
+                    f"make it missing (--missing {wrong.iloc[0]})"
                 )
             about[name] = numbers
     kinds = {name: kind for name, kind in attributes.items() if kind}
-    return replace(listing, about=about, kinds={**listing.kinds, **kinds})
+    return replace(
+        listing,
+        about=about,
+        kinds={**listing.kinds, **kinds},
+        written={name: words for name, words in written.items() if words},
+    )
 
 
 def _table_beside(path: Path) -> Path:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from sepvae.batch import AnyArray, IntArray
 from sepvae.codes import Kind
+from sepvae.data.cells import CellRules
 from sepvae.data.columns import takes_group
 from sepvae.data.listing import Listing
 from sepvae.data.nifti import MOST_VOXELS, ORIENTATIONS, Header
@@ -123,6 +124,7 @@ def list_packed(
     subject: str | None = None,
     id: str | None = None,  # noqa: A002  (the word of this library)
     attributes: Mapping[str, Kind | None] | Sequence[str] = (),
+    rules: CellRules | None = None,
 ) -> Listing:
     """
     List the volumes of a packed store.
@@ -139,6 +141,8 @@ def list_packed(
         Column of unique names; without such a column, or if someone stands there twice, the file.
     attributes : mapping or sequence of str, default=()
         As in `list_image_table`.
+    rules : CellRules or None, default=None
+        Which cells of the packed table are missing.
 
     Returns
     -------
@@ -151,7 +155,7 @@ def list_packed(
         If it is no packed store, is damaged or written by a newer version, or a column or cell is of no use.
     """
     store = open_packed(Path(path))
-    about, kinds = about_rows(
+    rows = about_rows(
         store.cells,
         store.volumes.path,
         label=label,
@@ -159,12 +163,15 @@ def list_packed(
         id=id or store.id_column,
         attributes=attributes,
         ids=store.volumes.files,
+        rules=rules,
     )
     return Listing(
         store.volumes.path,
-        about,
+        rows.about,
         volumes=store.volumes,
-        kinds=kinds,
+        kinds=rows.kinds,
+        notes=rows.notes,
+        written=rows.written,
         grouped=subject is not None or (id or store.id_column) == PERSON,  # one row a participant
         label_name=label or "kind",
     )

@@ -4,14 +4,14 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
 
 from sepvae.checks import check_attribute_names, check_choice
-from sepvae.codes import Kind
-from sepvae.data.cells import read_cells
+from sepvae.codes import MAX_LEVELS, Kind
+from sepvae.data.cells import CellRules, CellTable, TableNote, read_cell_table
 from sepvae.data.columns import named_column, takes_group
 from sepvae.data.folders import images_in
 from sepvae.data.listing import Listing
@@ -19,7 +19,7 @@ from sepvae.data.mapped import map_array
 from sepvae.errors import DataError
 
 PERSON = "participant_id"  # what BIDS calls the column of unique names
-NO_NUMBER = {"na", "nan", "n/a", "none", "null", "-", "."}  # what people write where a number is missing
+MIXED = 0.5  # share of numbers, from which words among them are named
 
 
 @takes_group
@@ -32,6 +32,7 @@ def list_image_table(
     subject: str | None = None,
     id: str | None = None,  # noqa: A002  (the word of this library)
     attributes: Mapping[str, Kind | None] | Sequence[str] = (),
+    rules: CellRules | None = None,
 ) -> Listing:
     """
     List the images that a table names, one in each row.
@@ -39,8 +40,8 @@ def list_image_table(
     Parameters
     ----------
     path : str or Path
-        A text table: tabs, commas or semicolons between the cells, names of columns in the first line. An
-        empty cell or "n/a" is a missing value.
+        A text table: tabs, commas or semicolons between the cells, names of columns in the first line. Empty
+        cells, "n/a", "NA", "nan" and the like are missing values.
     images : str
         Column of image files, relative to `root`; or a template of columns, such as
         "{participant_id}/anat/{participant_id}_slice.png".
@@ -55,6 +56,8 @@ def list_image_table(
     attributes : mapping or sequence of str, default=()
         Columns of what else is known. A mapping names their kind: "continuous" (numbers), "categorical"
         (words), or None to see from the values.
+    rules : CellRules or None, default=None
+        Which cells are missing, and the encoding.
 
     Returns
     -------
@@ -71,12 +74,12 @@ def list_image_table(
     folder = path.parent if root is None else Path(root)
     if not folder.is_dir():
         raise DataError(f"{folder}: wanted the folder of the images, found no folder; name it by --root")
-    table = read_cells(path)
-    names = _names(table, path, images)
+    table = read_cell_table(path, rules)
+    names = _names(table.cells, path, images)
     files = [_inside(path, line, folder, name) for line, name in names.items()]
     relative = [file.relative_to(folder).as_posix() for file in files]
-    about, kinds = about_rows(
-        table, path, label=label, subject=subject, id=id, attributes=attributes, ids=relative
+    rows = about_rows(
+        table, path, label=label, subject=subject, id=id, attributes=attributes, ids=relative, rules=rules
     )
     # os.path takes words that cannot be a file's name for what they are: not there.
     there = [os.path.isfile(file) for file in files]  # noqa: PTH113
@@ -90,13 +93,15 @@ def list_image_table(
     ]
     return Listing(
         path,
-        about,
+        rows.about,
         files,
-        kinds=kinds,
+        kinds=rows.kinds,
         grouped=subject is not None,
         label_name=label or "kind",
-        missing=about.loc[~np.array(there), "id"].tolist(),
+        missing=rows.about.loc[~np.array(there), "id"].tolist(),
         unlisted=unlisted,
+        notes=rows.notes,
+        written=rows.written,
     )
 
 
@@ -109,6 +114,7 @@ def list_array(
     subject: str | None = None,
     id: str | None = None,  # noqa: A002
     attributes: Mapping[str, Kind | None] | Sequence[str] = (),
+    rules: CellRules | None = None,
 ) -> Listing:
     """
     List the rows of an array, with a table beside it that tells about them, in the same order.
@@ -126,6 +132,8 @@ def list_array(
         As in `list_image_table`; by default rows are numbered.
     attributes : mapping or sequence of str, default=()
         As in `list_image_table`.
+    rules : CellRules or None, default=None
+        As in `list_image_table`.
 
     Returns
     -------
@@ -139,23 +147,53 @@ def list_array(
     """
     path, beside = Path(path), Path(table)
     array = map_array(path)
-    frame = read_cells(beside)
+    given = read_cell_table(beside, rules)
+    frame = given.cells
     if len(frame) != array.shape[0]:
         raise DataError(
             f"{beside}: wanted one row for each of the {array.shape[0]} samples in {path.name}, "
             f"got {len(frame)}"
         )
     ids = [str(i) for i in range(len(frame))]
-    about, kinds = about_rows(
-        frame, beside, label=label, subject=subject, id=id, attributes=attributes, ids=ids
+    rows = about_rows(
+        given, beside, label=label, subject=subject, id=id, attributes=attributes, ids=ids, rules=rules
     )
     return Listing(
-        path, about, array=array, kinds=kinds, grouped=subject is not None, label_name=label or "kind"
+        path,
+        rows.about,
+        array=array,
+        kinds=rows.kinds,
+        grouped=subject is not None,
+        label_name=label or "kind",
+        notes=rows.notes,
+        written=rows.written,
     )
+
+
+class Rows(NamedTuple):  # numpydoc ignore=PR02
+    """
+    What a table tells about each of its rows.
+
+    Parameters
+    ----------
+    about : DataFrame
+        As in `Listing`. Attributes that are named as continuous are floats, whole numbers or not.
+    kinds : dict of str to str
+        The kinds that were named.
+    notes : list of TableNote
+        How the table was read.
+    written : dict of str to list of str
+        How missing values of each attribute are written, the most frequent first.
+    """
+
+    about: pd.DataFrame
+    kinds: dict[str, Kind]
+    notes: list[TableNote]
+    written: dict[str, list[str]]
 
 
 def about_rows(
-    table: pd.DataFrame,
+    given: CellTable | pd.DataFrame,
     path: Path,
     *,
     label: str | None,
@@ -163,14 +201,15 @@ def about_rows(
     id: str | None,  # noqa: A002
     attributes: Mapping[str, Kind | None] | Sequence[str],
     ids: Sequence[str],
-) -> tuple[pd.DataFrame, dict[str, Kind]]:
+    rules: CellRules | None = None,
+) -> Rows:
     """
     Say what a table tells about each of its rows.
 
     Parameters
     ----------
-    table : DataFrame of str
-        As `read_cells` gives it.
+    given : CellTable or DataFrame of str
+        As `read_cell_table` or `read_cells` gives it.
     path : Path
         Its file, for messages.
     label, subject, id : str or None
@@ -179,19 +218,21 @@ def about_rows(
         As in `list_image_table`.
     ids : sequence of str
         Names of rows where there is no column of them.
+    rules : CellRules or None, default=None
+        Which cells are missing.
 
     Returns
     -------
-    about : DataFrame
-        As in `Listing`. Attributes that are named as continuous are floats, whole numbers or not.
-    kinds : dict of str to str
-        The kinds that were named.
+    Rows
+        About, kinds, notes.
 
     Raises
     ------
     DataError
         If a column or a cell is of no use, or a name stands twice.
     """
+    rules = rules or CellRules()
+    table, notes = (given.cells, [*given.notes]) if isinstance(given, CellTable) else (given, [])
     wanted = attributes if isinstance(attributes, Mapping) else dict.fromkeys(attributes)
     check_attribute_names(wanted)
     for name, kind in wanted.items():
@@ -212,9 +253,38 @@ def about_rows(
             "split": None,
         }
     )
+    written = {}
     for name, kind in wanted.items():
-        about[name] = _typed(named_column(table, path, "an attribute", name), path, kind)
-    return about.reset_index(drop=True), {name: kind for name, kind in wanted.items() if kind}
+        cells = named_column(table, path, "an attribute", name)
+        about[name], mixed = _typed(cells, path, kind, rules)
+        written[name] = words_of_missing(cells, rules)
+        notes += [mixed] if mixed else []
+    kinds = {name: kind for name, kind in wanted.items() if kind}
+    return Rows(about.reset_index(drop=True), kinds, notes, written)
+
+
+def words_of_missing(cells: "pd.Series[str]", rules: CellRules) -> list[str]:
+    """
+    List how missing values are written.
+
+    Parameters
+    ----------
+    cells : Series of str
+        A column of what `read_cells` gives.
+    rules : CellRules
+        Which cells are missing.
+
+    Returns
+    -------
+    list of str
+        The most frequent first; "n/a or empty" for those that `read_cells` leaves out.
+
+    Examples
+    --------
+    >>> words_of_missing(pd.Series(["1", "NA", None, "NA"], dtype=str), CellRules())
+    ['NA', 'n/a or empty']
+    """
+    return cells[rules.are_missing(cells)].fillna("n/a or empty").value_counts().index.tolist()
 
 
 def id_column(table: pd.DataFrame, id: str | None, subject: str | None) -> str | None:  # noqa: A002
@@ -241,7 +311,9 @@ def id_column(table: pd.DataFrame, id: str | None, subject: str | None) -> str |
     return PERSON if id is None and subject != PERSON and PERSON in table else id
 
 
-def numbers_in(cells: pd.Series) -> tuple[pd.Series, pd.Series]:
+def numbers_in(
+    cells: "pd.Series[str]", rules: CellRules | None = None
+) -> tuple["pd.Series[float]", "pd.Series[bool]"]:
     """
     Read cells as numbers.
 
@@ -249,6 +321,8 @@ def numbers_in(cells: pd.Series) -> tuple[pd.Series, pd.Series]:
     ----------
     cells : Series of str
         A column of what `read_cells` gives.
+    rules : CellRules or None, default=None
+        Which cells are missing.
 
     Returns
     -------
@@ -263,7 +337,7 @@ def numbers_in(cells: pd.Series) -> tuple[pd.Series, pd.Series]:
     >>> numbers.tolist(), text.tolist()
     ([1.5, nan, nan], [False, False, True])
     """
-    known = cells.mask(cells.str.lower().isin(NO_NUMBER))
+    known = cells.mask((rules or CellRules()).are_missing(cells))
     numbers = pd.to_numeric(known, errors="coerce")
     return numbers, known.notna() & numbers.isna()
 
@@ -279,22 +353,42 @@ def _whole(table: pd.DataFrame, path: Path, role: str, name: str) -> pd.Series:
     return cells
 
 
-def _typed(cells: pd.Series, path: Path, kind: Kind | None) -> pd.Series:
+def _typed(
+    cells: "pd.Series[str]", path: Path, kind: Kind | None, rules: CellRules
+) -> "tuple[pd.Series[Any], TableNote | None]":
     """An attribute as words or as numbers; a kind that is not named shows in the values."""
+    words = cells.mask(rules.are_missing(cells))
     if kind == "categorical":
-        return cells
-    numbers, text = numbers_in(cells)
+        return words, None
+    numbers, text = numbers_in(cells, rules)
     wrong = cells.index[text | np.isinf(numbers)].tolist()
     if not wrong:
-        return numbers.astype(np.float64) if kind == "continuous" else numbers
+        return numbers.astype(np.float64) if kind == "continuous" else numbers, None
     comma = cells[wrong].str.fullmatch(r"[+-]?\d+,\d+").all()
     if kind is None and not comma:
-        return cells
-    remedy = "write decimals with a point" if comma else "mend the table"
+        return words, _mixed(words, numbers, text)
+    remedy = (
+        "write decimals with a point"
+        if comma
+        else f"mend the table, make it missing (--missing {cells[wrong[0]]})"
+    )
     raise DataError(
         f"{path} line {wrong[0]}: wanted a number as {cells.name!r}, got {cells[wrong[0]]!r}; "
         f"{remedy}, or name the attribute {cells.name}:categorical"
     )
+
+
+def _mixed(words: "pd.Series[str]", numbers: "pd.Series[float]", text: "pd.Series[bool]") -> TableNote | None:
+    """Say that a few words make classes of a column of amounts."""
+    n_numbers, n_known = int(numbers.notna().sum()), int(words.notna().sum())
+    if n_numbers < MIXED * n_known or numbers.nunique() <= MAX_LEVELS:
+        return None
+    word = words[text].value_counts().index[0]
+    message = (
+        f"{words.name}: {n_numbers} of {n_known} cells are numbers, but {n_known - n_numbers} are words "
+        f"({word!r}), so all are read as classes: --missing {word} makes it missing"
+    )
+    return TableNote("warning", "words-among-numbers", message)
 
 
 def _names(table: pd.DataFrame, path: Path, images: str) -> pd.Series:

@@ -8,10 +8,10 @@ import pandas as pd
 
 from sepvae.codes import Kind
 from sepvae.data.arrays import ArraySource
-from sepvae.data.cells import read_cells
-from sepvae.data.columns import choose_columns, other_columns, takes_group
-from sepvae.data.listing import Listing
-from sepvae.data.participants import PERSON, about_rows, id_column, numbers_in
+from sepvae.data.cells import CellRules, read_cell_table
+from sepvae.data.columns import choose_columns, column_notes, other_columns, takes_group
+from sepvae.data.listing import FEATURES_WRITTEN, Listing
+from sepvae.data.participants import PERSON, about_rows, id_column, numbers_in, words_of_missing
 from sepvae.errors import DataError
 
 
@@ -24,6 +24,7 @@ def list_regions(
     subject: str | None = None,
     id: str | None = None,  # noqa: A002  (the word of this library)
     attributes: Mapping[str, Kind | None] | Sequence[str] = (),
+    rules: CellRules | None = None,
 ) -> Listing:
     """
     List the rows of a table of measures.
@@ -46,6 +47,8 @@ def list_regions(
     attributes : mapping or sequence of str, default=()
         Columns of what else is known: covariates, scores. A mapping names their kind: "continuous"
         (numbers), "categorical" (words), or None to see from the values.
+    rules : CellRules or None, default=None
+        Which cells are missing, and the encoding.
 
     Returns
     -------
@@ -67,23 +70,33 @@ def list_regions(
     ... )  # doctest: +SKIP
     """
     path = Path(path)
-    table = read_cells(path)
+    rules = rules or CellRules()
+    given = read_cell_table(path, rules)
+    table = given.cells
     id = id_column(table, id, subject)  # noqa: A001
     others = other_columns(label, subject, id, attributes)
     ids = [str(i) for i in range(len(table))]
-    about, kinds = about_rows(
-        table, path, label=label, subject=subject, id=id, attributes=attributes, ids=ids
+    rows = about_rows(
+        given, path, label=label, subject=subject, id=id, attributes=attributes, ids=ids, rules=rules
     )
-    names = choose_columns(
-        table, features, where=path, others=others, is_number=lambda cells: not numbers_in(cells)[1].any()
-    )
+
+    def is_number(cells: "pd.Series[str]") -> bool:  # numpydoc ignore=PR01,RT01
+        """Whether all cells are numbers or missing."""
+        return not numbers_in(cells, rules)[1].any()
+
+    names = choose_columns(table, features, where=path, others=others, is_number=is_number)
+    measures = _measures(table[names], path, rules)
+    words = pd.Series(table[names].to_numpy().ravel(), dtype=str)
+    told = column_notes(table, features, names, others=others, is_number=is_number)
     return Listing(
         path,
-        about,
-        features=_measures(table[names], path),
-        kinds=kinds,
+        rows.about,
+        features=measures,
+        kinds=rows.kinds,
         grouped=subject is not None or id == PERSON,  # one row a participant
         label_name=label or "kind",
+        notes=[*rows.notes, *told],
+        written={**rows.written, FEATURES_WRITTEN: words_of_missing(words, rules)},
     )
 
 
@@ -115,6 +128,9 @@ def read_regions(
     subject: str | None = None,
     id: str | None = None,  # noqa: A002
     attributes: Mapping[str, Kind | None] | Sequence[str] = (),
+    missing: Sequence[str | float] = (),
+    not_missing: Sequence[str | float] = (),
+    encoding: str | None = None,
 ) -> ArraySource:
     """
     Read a table of measures, one person in each row.
@@ -123,6 +139,8 @@ def read_regions(
     ----------
     path, features, label, subject, id, attributes : object
         As in `list_regions`.
+    missing, not_missing, encoding : object
+        As in `read_image_table`; codes of features, too.
 
     Returns
     -------
@@ -138,21 +156,24 @@ def read_regions(
     --------
     >>> source = read_regions("aparc_aseg.csv", features="re:^(lh|rh)_", label="DX_GROUP")  # doctest: +SKIP
     """
+    rules = CellRules(missing, not_missing, encoding)
     return regions_source(
-        list_regions(path, features=features, label=label, subject=subject, id=id, attributes=attributes)
+        list_regions(
+            path, features=features, label=label, subject=subject, id=id, attributes=attributes, rules=rules
+        )
     )
 
 
-def _measures(cells: pd.DataFrame, path: Path) -> pd.DataFrame:
+def _measures(cells: pd.DataFrame, path: Path, rules: CellRules) -> pd.DataFrame:
     """Columns of finite numbers and gaps, all at once, for pandas is slow at each of many."""
     words = pd.Series(cells.to_numpy().ravel("F"), dtype=str)
-    numbers, text = numbers_in(words)
+    numbers, text = numbers_in(words, rules)
     if wrong := np.flatnonzero(text | np.isinf(numbers)).tolist():
         column, row = divmod(wrong[0], len(cells))
         raise DataError(
             f"{path} line {cells.index[row]}: wanted a number as feature {cells.columns[column]!r}, got "
-            f"{words[wrong[0]]!r}; correct it (empty is missing, decimals have a point), or leave that "
-            "column out"
+            f"{words[wrong[0]]!r}; correct it (decimals have a point), make it missing (empty, or "
+            f"--missing {words[wrong[0]]}), or leave that column out"
         )
     x = numbers.to_numpy(dtype=np.float64).reshape(cells.shape, order="F")
     return pd.DataFrame(x, columns=cells.columns)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from sepvae.batch import AnyArray
 from sepvae.codes import Kind, attribute_kind
+from sepvae.data.missing_codes import refuse_codes, refuse_known_codes
 from sepvae.data.tables import refuse_infinite
 from sepvae.errors import DataError
 
@@ -85,11 +86,15 @@ class Residualizer:
         Raises
         ------
         DataError
-            If a covariate has gaps or infinite values, or there are too few controls.
+            If a covariate has gaps, infinite values or codes for a missing value such as -9999, or there are
+            too few controls.
         """
         is_control = np.asarray(is_control, dtype=bool)
         x = self._table(x)
         self.kinds_ = {str(name): attribute_kind(covariates[name]) for name in covariates}
+        for name, kind in self.kinds_.items():
+            if kind == "continuous":
+                refuse_codes(name, covariates[name])
         controls = covariates[is_control]
         self._learn_covariates(controls)
         design = self._design(controls)
@@ -160,7 +165,7 @@ class Residualizer:
         Raises
         ------
         DataError
-            If a covariate is missing, or is a class that no fitted control had.
+            If a covariate is missing, a code for a missing value, or a class that no fitted control had.
         """
         left = self._table(x) - self._design(covariates) @ self.coefficients_
         left[np.abs(left) <= self._rounding] = 0
@@ -263,7 +268,9 @@ class Residualizer:
         columns: list[FloatTable] = [np.ones(len(covariates))]
         amounts = [name for name, kind in self.kinds_.items() if kind == "continuous"]
         for i, name in enumerate(amounts):
-            columns.append((_amounts(covariates, name) - self._middle[i]) / self._spread[i])
+            values = _amounts(covariates, name)
+            columns.append((values - self._middle[i]) / self._spread[i])
+            refuse_known_codes(name, values, columns[-1])
         for name, levels in self.levels_.items():
             words = _words(covariates, name)
             if unseen := words[~words.isin(levels)].tolist():

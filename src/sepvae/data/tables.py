@@ -9,6 +9,7 @@ import pandas as pd
 
 from sepvae.batch import AnyArray
 from sepvae.data.arrays import ArraySource
+from sepvae.data.cells import CellRules
 from sepvae.data.columns import choose_columns, named_column, other_columns, takes_group
 from sepvae.data.frames import as_frame
 from sepvae.errors import DataError
@@ -25,6 +26,8 @@ def frame_source(
     subject: str | None = None,
     id: str | None = None,  # noqa: A002  (the word of this library)
     attributes: Sequence[str] = (),
+    missing: Sequence[str | float] = (),
+    not_missing: Sequence[str | float] = (),
 ) -> ArraySource:
     """
     Make a source of the rows of a table.
@@ -44,6 +47,9 @@ def frame_source(
         Column of unique names; by default rows are numbered.
     attributes : sequence of str, default=()
         Columns of what else is known.
+    missing, not_missing : sequence of str or float, default=()
+        Words and codes of attributes and features that are missing besides "NA", "n/a", "nan" and the like,
+        such as -9999; and words that are not, such as a site named "NA". Labels and ids stay words.
 
     Returns
     -------
@@ -70,20 +76,22 @@ def frame_source(
     for name, role in others.items():
         named_column(frame, "frame", role, name)
     for role, name in (("label", label), ("subject", subject), ("id", id)):
-        if name is not None and (missing := int(frame[name].isna().sum())):
-            raise DataError(f"{role}: {missing} of {len(frame)} rows have no {name!r}; drop or fill them")
+        if name is not None and (gaps := int(frame[name].isna().sum())):
+            raise DataError(f"{role}: {gaps} of {len(frame)} rows have no {name!r}; drop or fill them")
+    rules = CellRules(missing, not_missing)
     names = choose_columns(frame, features, where="frame", others=others, is_number=_is_number)
     if text := [name for name in names if not pd.api.types.is_numeric_dtype(frame[name])]:
         told = ", ".join(map(repr, text))
         raise DataError(f"frame: features: {told} not numeric; convert or leave out")
-    x = frame[names].to_numpy(dtype=np.float64, na_value=np.nan)
+    known = {name: _without_missing(frame[name], rules) for name in [*names, *attributes]}
+    x = pd.DataFrame({name: known[name] for name in names}).to_numpy(dtype=np.float64, na_value=np.nan)
     refuse_infinite(x, names)
     return ArraySource(
         x,
         frame[label].to_numpy(),
         groups=None if subject is None else frame[subject].to_numpy(),
         ids=None if id is None else frame[id].astype(str).to_numpy(),
-        attributes=frame[list(attributes)],
+        attributes=pd.DataFrame({name: known[name] for name in attributes}, index=frame.index),
         feature_names=[str(name) for name in names],
     )
 
@@ -276,6 +284,17 @@ def _told(odd: npt.NDArray[np.bool_], names: Sequence[str] | None) -> str:
     """Name the columns in which something is odd."""
     columns = np.flatnonzero(odd.any(axis=0)).tolist()
     return ", ".join(str(i) if names is None else repr(names[i]) for i in columns)
+
+
+def _without_missing(column: pd.Series, rules: CellRules) -> pd.Series:
+    """A column in which words and codes of missing values are missing."""
+    if pd.api.types.is_numeric_dtype(column):
+        codes = pd.to_numeric(pd.Series(rules.missing, dtype=object), errors="coerce").dropna()
+        return column.mask(column.isin(codes)) if len(codes) else column
+    if not (pd.api.types.is_object_dtype(column) or pd.api.types.is_string_dtype(column)):
+        return column
+    gone = rules.are_missing(column.astype(object).map(str, na_action="ignore").astype("str"))
+    return column.mask(gone) if (gone & column.notna()).any() else column
 
 
 def _is_number(column: pd.Series) -> bool:

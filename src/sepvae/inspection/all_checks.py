@@ -16,6 +16,7 @@ from sepvae.inspection.enough import (
     size_findings,
 )
 from sepvae.inspection.images import image_findings, image_tables, unreadable_finding
+from sepvae.inspection.missing_values import missing_value_findings
 from sepvae.inspection.record import LEVELS, Finding, Inspection
 from sepvae.inspection.regions import region_findings, region_table
 from sepvae.inspection.samples import count, read_samples
@@ -34,6 +35,7 @@ def inspect(
     validation_fraction: float = 0.1,
     batch_size: int | Literal["auto"] = "auto",
     problems: Sequence[Finding] = (),
+    not_missing: Sequence[str] = (),
 ) -> Inspection:
     """
     Find what would spoil a fit, or mislead whoever reads its result.
@@ -64,6 +66,8 @@ def inspect(
         Samples a batch; "auto" suits any number of samples.
     problems : sequence of Finding, default=()
         What was found while reading, to stand among the rest.
+    not_missing : sequence of str, default=()
+        Words and numbers that are values, though they look like a missing one ("NA", "-9999").
 
     Returns
     -------
@@ -89,6 +93,7 @@ def inspect(
     findings = [*problems, *unreadable_finding(unreadable or {}, samples.kind), *_without_label(about)]
     findings += [*label_findings(samples), *group_findings(samples)]
     findings += background_findings(samples) if background is None else []
+    findings += missing_value_findings(samples, of_kind, not_missing)
     tables = {"counts": count_samples(samples), "attributes": describe_attributes(samples, of_kind)}
     if len(samples.labels) > 1:
         findings += size_findings(samples, of_kind, test_size, validation_fraction, batch_size)

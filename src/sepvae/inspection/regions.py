@@ -87,19 +87,31 @@ def region_table(features: pd.DataFrame) -> pd.DataFrame:
             "min": features.min().to_numpy(),
             "max": features.max().to_numpy(),
             "constant": ~(spread > LEAST_SD).to_numpy(),
-            "far_out": (_robust_z(features).abs() > FAR).sum().to_numpy(),
+            "far_out": (robust_z(features).abs() > FAR).sum().to_numpy(),
         }
     )
 
 
-def _robust_z(features: pd.DataFrame) -> pd.DataFrame:
-    """Distances from the median; none where half of the values or more are the same."""
+def robust_z(features: pd.DataFrame) -> pd.DataFrame:
+    """
+    Return distances from the median in robust standard deviations.
+
+    Parameters
+    ----------
+    features : DataFrame of n rows
+        Numbers, missing where there is a gap.
+
+    Returns
+    -------
+    DataFrame of n rows
+        NaN in columns where half of the values or more are the same.
+    """
     centred = features - features.median()
     return centred / (MAD_TO_SD * centred.abs().median().replace(0, np.nan))
 
 
 def _far_out(samples: Samples, features: pd.DataFrame) -> Iterator[Finding]:
-    z = _robust_z(features).abs().to_numpy()
+    z = robust_z(features).abs().to_numpy()
     rows, columns = np.nonzero(z > FAR)
     if not len(rows):
         return

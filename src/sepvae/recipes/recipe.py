@@ -92,7 +92,7 @@ class Data(_Part):  # numpydoc ignore=PR02
     ----------
     background, label, subject, id, images, limit_by : str, default=None
         Text.
-    target, attribute, features, pattern : str or list of str, default=None
+    target, attribute, features, pattern, missing, not_missing : str or list of str, default=None
         One or more.
     limit, channels : int, default=None
         Whole numbers of 1 or more.
@@ -129,6 +129,9 @@ class Data(_Part):  # numpydoc ignore=PR02
     mask: str | None = None
     mask_threshold: float | None = None
     assume_orientation: str | None = None
+    missing: OneOrMore | None = None
+    not_missing: OneOrMore | None = None
+    encoding: str | None = None
     resample: bool | None = None
     modality: str | None = None
 

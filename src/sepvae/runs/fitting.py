@@ -18,6 +18,7 @@ from sklearn.base import clone
 from sepvae.batch import AnyArray, Source, at_once, chunks
 from sepvae.checks import ask_for_background, guess_background, names_controls, order_labels
 from sepvae.codes import Codes, attribute_kind, code_columns
+from sepvae.data.arrays import ArraySource
 from sepvae.data.measures import measure_source
 from sepvae.errors import DataError, TrainingError
 from sepvae.evaluation.correlations import salient_correlations
@@ -61,6 +62,8 @@ NOT_IN_RECIPE = (
     "logger",
     "callbacks",
 )  # they change nothing of the result
+
+SAID = ("missing-code", "missing-word", "label-looks-missing")  # warnings that are said in full
 
 Say = Callable[[str], None]
 Removal = bool | Literal["auto"]
@@ -183,7 +186,8 @@ def fit_run(
                 write_versions(run)
             with use_threads(recipe["threads"]):
                 with stage("checking the data", say, show=_shows_bars(model)):
-                    inspection = _inspect(train, test, measures, kind_of, model)
+                    allowed = about_data.get("not_missing")
+                    inspection = _inspect(train, test, measures, kind_of, model, allowed)
                 if about_data.get("resample"):
                     inspection = inspection.on_one_grid()
                 write_whole(run / "check.json", json.dumps(inspection.to_dict(), indent=2) + "\n")
@@ -356,11 +360,11 @@ def fingerprint(*sources: Source) -> str:
 
 
 def _say_findings(inspection: Inspection, say: Say) -> None:
-    """Errors in full; of warnings how many, for the page has them all."""
+    """Errors and values that spoil scores in full; of warnings how many, for the page has them all."""
     levels = [finding.level for finding in inspection.findings]
     for finding in inspection.findings:
-        if finding.level == "error":
-            say(f"take care: {finding.message}")
+        if finding.level == "error" or finding.code in SAID:
+            say(f"{'take care' if finding.level == 'error' else 'warning'}: {finding.message}")
     if n := levels.count("warning"):
         say(f"{n} {'warning' if n == 1 else 'warnings'} about the data: the page has them, as has check.json")
 
@@ -371,6 +375,7 @@ def _inspect(
     measures: pd.DataFrame | None,
     kinds: Mapping[str, Any],
     model: ContrastiveEstimator,
+    not_missing: Sequence[str] | None,
 ) -> Inspection:
     """What would spoil this fit."""
     parts = {"train": train, "test": test}
@@ -380,8 +385,20 @@ def _inspect(
     return inspect(
         about,
         measures,
+        features=_features(train, test),
         kinds=kinds,
         background=model.background,
+        not_missing=not_missing or (),
         validation_fraction=getattr(model, "validation_fraction", 0),  # a linear method takes all at once
         batch_size=getattr(model, "batch_size", "auto"),
     )
+
+
+def _features(*sources: Source) -> pd.DataFrame | None:
+    """Measures of tables, by name."""
+    parts = [
+        pd.DataFrame(source.x, columns=[*source.feature_names])
+        for source in sources
+        if isinstance(source, ArraySource) and source.feature_names is not None
+    ]
+    return pd.concat(parts, ignore_index=True) if len(parts) == len(sources) else None
