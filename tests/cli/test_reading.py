@@ -1,5 +1,6 @@
 """From every kind of data to a run folder: ids, groups and attributes arrive; other data are read alike."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -9,8 +10,11 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from sepvae import SepVAE
 from sepvae.cli.app import app
-from sepvae.errors import SepVAEError
+from sepvae.data import frame_source, read_image_folder
+from sepvae.errors import DataError, SepVAEError
+from sepvae.runs import fit_run
 
 QUICK = ["--image-size", "16", "--permutations", "0", "--set", "max_epochs=1", "--set", "batch_size=8"]
 QUICK += ["--set", "common_dim=2", "--set", "salient_dim=2", "--set", "progress_bar=false"]
@@ -157,3 +161,57 @@ def test_rows_of_another_array_are_new_ones(tmp_path: Path) -> None:
     )
     scores = pd.read_csv(tmp_path / "s.csv")
     assert scores.query("attribute == 'label' and metric == 'auc'")["n_test"].tolist() == [60, 60, 60]
+
+
+SMALL = {"common_dim": 2, "salient_dim": 2, "max_epochs": 1, "progress_bar": False, "accelerator": "cpu"}
+
+
+def test_a_run_that_does_not_say_how_data_were_read_takes_data_of_its_shape(
+    folder: Path, study: Path, tmp_path: Path
+) -> None:
+    images, run = read_image_folder(folder, image_size=20), tmp_path / "run"
+    how = {"n_permutations": 0, "say": lambda _: None}
+    parts = (images.select(np.arange(i, len(images), 3)) for i in (0, 1))
+    fit_run(SepVAE(**SMALL), *parts, run, about_data={}, **how)
+    invoke("encode", run, folder, "--out", tmp_path / "codes.csv")
+    found = pd.read_csv(tmp_path / "codes.csv").set_index("id")
+    fitted = pd.read_csv(run / "codes.csv").query("split == 'test'").set_index("id")
+    found = found.loc[fitted.index]
+    space = [name for name in found if name.startswith(("common", "salient"))]
+    np.testing.assert_allclose(found[space], fitted[space], rtol=1e-4, atol=1e-5)
+    with pytest.raises(DataError, match="no column of images in"):
+        invoke("encode", run, study, "--out", tmp_path / "more.csv")
+
+
+def test_a_run_of_measures_finds_its_columns_by_name(folder: Path, tmp_path: Path) -> None:
+    rows = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 3)), columns=["a", "b", "c"])
+    rows = rows.assign(id=[f"p{i}" for i in range(60)], dx=["hc", "scz"] * 30)
+    table, run = tmp_path / "rows.csv", tmp_path / "run"
+    rows[["a", "id", "b", "c"]].to_csv(table, index=False)
+    train, test = (
+        frame_source(part, label="dx", id="id", features=["a", "b", "c"]) for part in (rows[:40], rows[40:])
+    )
+    fit_run(SepVAE(**SMALL), train, test, run, about_data={}, n_permutations=0, say=lambda _: None)
+    invoke("encode", run, table, "--out", tmp_path / "codes.csv")
+    found, fitted = (
+        pd.read_csv(tmp_path / "codes.csv"),
+        pd.read_csv(run / "codes.csv").query("split == 'test'"),
+    )
+    np.testing.assert_allclose(found["common0"][40:], fitted["common0"], rtol=1e-4, atol=1e-5)
+    with pytest.raises(DataError, match="gives no samples of shape 3"):
+        invoke("encode", run, folder, "--out", tmp_path / "more.csv")
+    with pytest.raises(DataError, match="no column of labels"):
+        invoke("evaluate", run, table)
+
+
+@pytest.mark.parametrize("suffix", ["png", "nii.gz"])
+def test_files_that_are_not_there_are_told_by_one_whole_path(suffix: str, tmp_path: Path) -> None:
+    table = tmp_path / "rows.csv"
+    rows = pd.DataFrame({"path": [f"sub/{i}.{suffix}" for i in range(30)], "dx": ["hc", "scz"] * 15})
+    rows.assign(participant_id=range(30)).to_csv(table, index=False)
+    tried = tmp_path / "sub" / f"0.{suffix}"
+    columns = ["--images", "path", "--label", "dx"]
+    with pytest.raises(DataError, match=f"looked for {re.escape(str(tried))}$"):
+        invoke("fit", table, *columns, "--out", tmp_path / "run")
+    shown = CliRunner().invoke(app, ["check", str(table), *columns, "--json"])
+    assert f"looked for {tried}" in shown.output

@@ -87,7 +87,7 @@ def _problems(listing: Listing) -> list[Finding]:
         remedy = f"copy the {what}s, or take those rows out"
         if n == len(listing):
             remedy = "mend --images, or name the folder that they lie in (--root)"
-        message = f"{n} of {len(listing)} samples have no file; {remedy}"
+        message = f"{n} of {len(listing)} samples have no file; {remedy}; looked for {listing.looked_for()}"
         found.append(Finding("error", "rows-without-file", message, tuple(listing.missing)))
     if n := len(listing.unlisted):
         message = f"{count(n, what)} beside the others, not named in the table: a fit leaves them out"

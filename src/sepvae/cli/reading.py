@@ -322,6 +322,8 @@ def list_like(
 
     recipe = read_recipe(run)
     about = recipe["data"]
+    if not {"reader", "targets"} <= about.keys() and about.get("reader") != "digits-on-photos":
+        about = _as_fitted(run, data, recipe, labelled=labelled)
     if about["reader"] == "digits-on-photos":
         raise DataError(f"{run}: was fitted on {about['reader']}, which takes no other data")
     alike = kind_of(data)
@@ -352,11 +354,13 @@ def list_like(
             # By name: a pattern could take covariates for features where they are not asked for.
             options["features"] = load(run).feature_names_in_.tolist()
         rules = CellRules(encoding=about.get("encoding"))
-        if alike not in ("table", "volumes", "regions") or about["subject"] not in read_cells(data, rules):
+        if alike not in ("table", "volumes", "regions") or about.get("subject") not in read_cells(
+            data, rules
+        ):
             options["subject"] = None  # new data may say less of their samples
     options["label_names"] = about.get("labels")
     listing, _ = list_data(data, **options, labelled=labelled, two_labels=False)
-    listing = replace(listing, centre=about["centre"])
+    listing = replace(listing, centre=about.get("centre", listing.centre))
     if listing.features is not None:
         from sepvae.methods import load
 
@@ -367,8 +371,46 @@ def list_like(
     if about["reader"] in OF_VOLUMES:
         from sepvae.methods import load
 
-        look = {"grid": load(run).grid_, "resample": about["resample"]}  # with the window and the mask
+        look = {
+            "grid": load(run).grid_,
+            "resample": about.get("resample", False),
+        }  # with the window and the mask
     return listing, look
+
+
+def _as_fitted(run: Path, data: Path, recipe: dict[str, Any], *, labelled: bool) -> dict[str, Any]:
+    """How to read DATA for a run whose recipe does not say it: as what they are, in the model's shape."""
+    from sepvae.data.opening import kind_of
+    from sepvae.errors import DataError
+    from sepvae.methods import load
+
+    model, about, kind = load(run), dict(recipe["data"]), kind_of(data)
+    shape = model.sample_shape_
+    readers = {
+        1: {"table": "regions"},
+        3: {"folder": "folder", "table": "table", "array": "array"},
+        4: {"table": "volumes", "packed": "packed"},
+    }.get(len(shape), {})
+    unsaid = f"{run}: its recipe.yaml does not say how the data were read"
+    in_python = "encode in Python, by sepvae.load(RUN).encode(source)"
+    if kind not in readers or (len(shape) == 4 and model.grid_ is None):
+        sides = " x ".join(map(str, shape))
+        raise DataError(f"{unsaid}, and {data} gives no samples of shape {sides}, as it has; {in_python}")
+    if kind == "table" and len(shape) > 1 and not about.get("images"):
+        told = "fit with about_data={'images': COLUMN}"
+        raise DataError(f"{unsaid}: no column of images in {data} is named; {told}, or {in_python}")
+    if labelled and kind != "folder" and not about.get("label"):
+        told = "fit with about_data={'label': COLUMN}, or score in Python, by evaluate_run(RUN, source)"
+        raise DataError(f"{unsaid}: no column of labels in {data} is named; {told}")
+    if len(shape) == 1:
+        if (names := getattr(model, "feature_names_in_", None)) is None:
+            raise DataError(f"{unsaid}, and its features have no names; {in_python}")
+        about.setdefault("features", names.tolist())
+    if len(shape) == 3:
+        about = {"channels": shape[0], "image_size": tuple(shape[1:]), "fit": "pad"} | about
+    if kind != "folder":
+        about.setdefault("attributes", recipe.get("attributes"))
+    return {"targets": []} | about | {"reader": readers[kind]}
 
 
 def parse_attributes(given: list[str] | None) -> dict[str, str | None]:

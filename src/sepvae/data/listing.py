@@ -1,5 +1,6 @@
 """`Listing`: which samples there are and what is known about each, before any of them is read."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -136,6 +137,21 @@ class Listing:  # numpydoc ignore=PR02
                 notes.append(TableNote("note", "missing-values", message))
         return notes
 
+    def looked_for(self) -> str | None:
+        """
+        Give the whole path of the first file that is not there.
+
+        Returns
+        -------
+        str or None
+            The path; None where all are there.
+        """
+        if not self.missing:
+            return None
+        i = self.about["id"].tolist().index(self.missing[0])
+        files: Sequence[Any] = self.files or getattr(self.volumes, "files", ())
+        return str(os.path.abspath(getattr(files[i], "volume", files[i])))  # noqa: PTH100  (links stay as they are)
+
     def refuse_missing(self, what: str) -> None:
         """
         See that every file that is named is there.
@@ -157,7 +173,7 @@ class Listing:  # numpydoc ignore=PR02
         more = f" and {len(self.missing) - 1} more are" if len(self.missing) > 1 else " is"
         raise DataError(
             f"{self.data}: {first}{more} named there, but not to be found; copy the {what}, take those rows "
-            "out, or name the folder that they lie in (--root)"
+            f"out, or name the folder that they lie in (--root); looked for {self.looked_for()}"
         )
 
     def keep(self, mask: AnyArray) -> Self:
