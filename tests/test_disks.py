@@ -201,7 +201,7 @@ def test_a_disk_that_is_found_full_at_last_keeps_the_state_before(data, tmp_path
     status, lines = sepvae_(*told(data, out))
     assert (status, lines) == (2, [f"sepvae: {out / 'checkpoints' / 'last.ckpt'}: No space left on device"])
     monkeypatch.undo()
-    LastState(out / "checkpoints" / "last.ckpt", {}).check()
+    LastState(out / "checkpoints" / "last.ckpt", {}).check(2)
 
 
 def test_where_nothing_may_be_written_a_fit_says_so(data, tmp_path, sepvae_):

@@ -68,6 +68,7 @@ def test_the_recipe_holds_every_keyword_and_no_absolute_path(run: Path, folder: 
         "progress_bar",
         "num_workers",
         "checkpoint",
+        "warm_start",
         "logger",
         "callbacks",
     }

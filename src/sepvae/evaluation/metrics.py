@@ -70,7 +70,7 @@ def interval(
     --------
     >>> low, high = interval(np.ones(100), 1.0, 20, bounded=True)
     >>> round(low, 2), high
-    (0.84, 1.0)
+    (0.82, 1.0)
     """
     defined = resampled[~np.isnan(resampled)]
     if not len(defined) or n_groups < 2 or np.isnan(score):
