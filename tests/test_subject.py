@@ -37,7 +37,11 @@ def invoke(*arguments):
 def visits(tmp_path):
     """Two visits of each of 20 people."""
     frame = pd.DataFrame(
-        {"x1": range(40), "x2": [i % 7 for i in range(40)], "dx": ["ASD"] * 20 + ["HC"] * 20}
+        {
+            "x1": [i * 3 % 41 for i in range(40)],
+            "x2": [i % 7 for i in range(40)],
+            "dx": ["ASD"] * 20 + ["HC"] * 20,
+        }
     )
     frame["visit"], frame["who"] = [f"v{i}" for i in range(40)], [f"p{i // 2}" for i in range(40)]
     frame.to_csv(tmp_path / "visits.csv", index=False)
