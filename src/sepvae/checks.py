@@ -214,6 +214,11 @@ def order_labels(labels: AnyArray, background: Any = None) -> tuple[AnyArray, np
         alike = [label for label in classes.tolist() if str(label) == str(background)]
         choices = ", ".join(map(repr if alike else str, classes.tolist()))
         hint = f"; did you mean background={alike[0]!r}?" if alike else ""
+        if isinstance(background, str) and classes.tolist() == [0, 1]:
+            hint = (
+                "; labels were numbered before the fit, as cross_val_predict and StackingClassifier do: "
+                "number them yourself, 0 for the background, and give background=0"
+            )
         raise DataError(f"background: wanted one of {choices}, got {background!r}{hint}")
     return classes, np.concatenate([found, np.delete(np.arange(len(classes)), found)])
 

@@ -107,14 +107,16 @@ def remove_asides(folder: Path) -> None:
 
 
 @contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
+def whole_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
     """
     Make a folder aside, and move it into place when all is in it.
 
     Parameters
     ----------
     folder : Path
-        Where; it must not exist.
+        Where; it must not exist, unless it is replaced.
+    replace : bool, default=False
+        Whether to remove a folder that is there, once the new one is whole.
 
     Yields
     ------
@@ -126,7 +128,15 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         whole = Path(beside) / folder.name
         whole.mkdir()
         yield whole
-        whole.rename(folder)
+        old = Path(beside) / "old"
+        if replace and folder.exists():
+            folder.rename(old)
+        try:
+            whole.rename(folder)
+        except OSError:
+            if old.exists():
+                old.rename(folder)
+            raise
         _to_disk(folder.parent)
 
 

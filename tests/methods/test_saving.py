@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import sepvae
-from sepvae import SepVAE
+from sepvae import ContrastivePCA, SepVAE, load
 from sepvae.errors import DataError, ModelFileError
 
 QUICK = {"common_dim": 2, "salient_dim": 3, "max_epochs": 1, "progress_bar": False, "accelerator": "cpu"}
@@ -151,3 +151,74 @@ def test_loading_leaves_the_global_generator_as_found(saved: Path) -> None:
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match=r"wanted a folder with model.json and model.safetensors"):
         sepvae.load(tmp_path)
+
+
+class Mine(ContrastivePCA):
+    """A method of somebody else."""
+
+
+def small(cls=ContrastivePCA, seed=0):
+    x = np.random.default_rng(seed).normal(size=(40, 4))
+    return cls(2, 1, background="HC").fit(x, ["autism", "HC"] * 20), x
+
+
+def test_a_model_is_overwritten_when_asked(tmp_path):
+    (old, x), (new, _) = small(), small(seed=1)
+    old.save(tmp_path / "model")
+    with pytest.raises(ModelFileError, match="exists; choose another name, or give overwrite=True"):
+        new.save(tmp_path / "model")
+    new.save(tmp_path / "model", overwrite=True)
+    np.testing.assert_array_equal(load(tmp_path / "model").transform(x), new.transform(x))
+    assert [file.name for file in tmp_path.iterdir()] == ["model"]
+    new.save(tmp_path / "another", overwrite=True)
+    assert (tmp_path / "another" / "model.json").is_file()
+
+
+def test_what_is_no_model_is_never_overwritten(tmp_path):
+    model, _ = small()
+    model.save(tmp_path / "run" / "model")
+    (tmp_path / "file").write_text("mine")
+    for other in (tmp_path / "run", tmp_path / "file"):
+        with pytest.raises(ModelFileError, match="only a model is overwritten"):
+            model.save(other, overwrite=True)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_an_overwrite_that_fails_leaves_the_old_model(tmp_path, monkeypatch):
+    model, x = small()
+    model.save(tmp_path / "model")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("sepvae.methods._saving.write_whole", full)
+    with pytest.raises(Exception, match="No space left"):
+        small(seed=1)[0].save(tmp_path / "model", overwrite=True)
+    np.testing.assert_array_equal(load(tmp_path / "model").transform(x), model.transform(x))
+
+
+def test_a_class_of_ones_own_is_loaded_when_it_is_given(tmp_path):
+    model, x = small(Mine)
+    model.save(tmp_path / "model")
+    with pytest.raises(ModelFileError, match=r"got class 'Mine'; a class of your own is given .* cls="):
+        load(tmp_path / "model")
+    with pytest.raises(ModelFileError, match="wanted ContrastivePCA, got class 'Mine'"):
+        load(tmp_path / "model", cls=ContrastivePCA)
+    again = load(tmp_path / "model", cls=Mine)
+    assert type(again) is Mine
+    np.testing.assert_array_equal(again.transform(x), model.transform(x))
+
+
+def test_a_class_with_the_name_of_another_method_is_not_saved(tmp_path):
+    model, _ = small(type("SepVAE", (ContrastivePCA,), {"__module__": __name__}))
+    with pytest.raises(ModelFileError, match=r"would be loaded as sepvae\.SepVAE; rename the class"):
+        model.save(tmp_path / "model")
+
+
+def test_samples_are_asked_for_by_label():
+    model, _ = small()  # sorted, the background HC comes first; with "autism" < "HC" it would not
+    by_number, by_label = model.sample(3, 1, random_state=0), model.sample(3, "autism", random_state=0)
+    np.testing.assert_array_equal(by_label, by_number)
+    np.testing.assert_array_equal(model.sample(3, "HC", random_state=0), model.sample(3, random_state=0))
+    with pytest.raises(DataError, match="y: wanted 0 or 1 or 'HC' or 'autism', got 'asthma'"):
+        model.sample(3, "asthma")

@@ -315,7 +315,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
             raise DataError(f"swap: wanted as many samples in a as in b, got {sizes}")
         return self._in_units(self._decode(common, self._shown(salient)), self._parted(a)[1])
 
-    def sample(self, n: int, y: float = 0, random_state: int | None = None) -> FloatArray:
+    def sample(self, n: int, y: float | str = 0, random_state: int | None = None) -> FloatArray:
         """
         New samples, decoded from codes drawn from the priors.
 
@@ -323,9 +323,9 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         ----------
         n : int
             How many.
-        y : float, default=0
-            0 for background (s' = 0), 1 for target (s from N(0, I)); where severities were fitted, one of
-            those.
+        y : float or str, default=0
+            0 for background (s' = 0), 1 for target (s from N(0, I)), whatever the labels are; or a label that
+            is text, such as "autism"; where severities were fitted, one of those.
         random_state : int or None, default=None
             Seed; None draws one.
 
@@ -336,29 +336,37 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         """
         check_is_fitted(self)
         check_number("n", n, least=1, whole=True)
-        deviation = self._deviation(y)
+        deviation = self._deviation(self._group_of(y) if isinstance(y, str) else y)
         if random_state is not None:
             check_number("random_state", random_state, least=0, whole=True, or_else="None")
         rng = np.random.default_rng(random_state)
         common, salient = rng.normal(size=(n, self.common_dim)), rng.normal(size=(n, self.salient_dim))
         return self._in_units(self._decode(common, salient * deviation))
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """
         Write the fitted estimator to a folder: weights as safetensors, all else as JSON.
 
         Parameters
         ----------
         path : str or Path
-            The folder; it must not exist.
+            The folder; it must not exist, unless it is overwritten.
+        overwrite : bool, default=False
+            Replace the model that is there, once the new one is written in full.
 
         Returns
         -------
         Path
             The folder, for `sepvae.load`.
+
+        Raises
+        ------
+        ModelFileError
+            If the folder exists and is not overwritten, or holds anything but a model; or if this is a class
+            of your own with the name of a method of sepvae.
         """
         check_is_fitted(self)
-        return save_model(self, Path(path))
+        return save_model(self, Path(path), overwrite=overwrite)
 
     def is_first_process(self) -> bool:
         """
@@ -523,6 +531,14 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
                 f"X: the model was fitted with {self.grid_.counts.sum()} voxels that count, got "
                 f"{grid.counts.sum()}, or others; read the new volumes with the same mask and size"
             )
+
+    def _group_of(self, label: str) -> int:
+        """0 for the background's label, 1 for the target's."""
+        labels = self.classes_[self._order].tolist()
+        if label not in labels:
+            known = " or ".join(map(repr, [0, 1, *(name for name in labels if isinstance(name, str))]))
+            raise DataError(f"y: wanted {known}, got {label!r}")
+        return int(labels.index(label))
 
     def _deviation(self, y: float) -> float:
         """How far salient codes of new samples stray from s' = 0, as the decoder is given them."""

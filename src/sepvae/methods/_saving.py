@@ -39,7 +39,7 @@ WEIGHTS, ABOUT = "model.safetensors", "model.json"
 MOST_TEXT = 2**26  # bytes of JSON: the names of a million features
 
 
-def save_model(estimator: "ContrastiveEstimator", folder: Path) -> Path:
+def save_model(estimator: "ContrastiveEstimator", folder: Path, *, overwrite: bool = False) -> Path:
     """
     Write a fitted estimator.
 
@@ -48,7 +48,9 @@ def save_model(estimator: "ContrastiveEstimator", folder: Path) -> Path:
     estimator : ContrastiveEstimator
         Fitted.
     folder : Path
-        Where; must not exist.
+        Where.
+    overwrite : bool, default=False
+        Whether to replace a model that is there.
 
     Returns
     -------
@@ -58,11 +60,21 @@ def save_model(estimator: "ContrastiveEstimator", folder: Path) -> Path:
     Raises
     ------
     ModelFileError
-        If the folder exists.
+        If the folder exists and is not to be replaced, or holds anything but a model; or if the class has the
+        name of another method.
     """
-    if folder.exists():
+    if folder.exists() and not overwrite:
         raise ModelFileError(
-            f"{folder}: wanted a new folder for the model, but it exists; choose another name"
+            f"{folder}: wanted a new folder for the model, but it exists; choose another name, or give "
+            "overwrite=True"
+        )
+    if folder.exists() and not _is_model(folder):
+        raise ModelFileError(
+            f"{folder}: only a model is overwritten, a folder of {ABOUT} and {WEIGHTS}; choose another name"
+        )
+    if _offered(name := type(estimator).__name__) not in (None, type(estimator)):
+        raise ModelFileError(
+            f"{folder}: a class of your own named {name} would be loaded as sepvae.{name}; rename the class"
         )
     keywords = {k: v for k, v in estimator.get_params(deep=False).items() if k not in estimator.not_saved}
     if isinstance(keywords.get("network"), tuple):
@@ -88,13 +100,18 @@ def save_model(estimator: "ContrastiveEstimator", folder: Path) -> Path:
         arrays |= {f"grid.{k}": np.ascontiguousarray(v) for k, v in of_grid.items()}
     weights = save(arrays)
     about["sha256"] = sha256(weights).hexdigest()
-    with whole_folder(folder) as whole:
+    with whole_folder(folder, replace=overwrite) as whole:
         write_whole(whole / WEIGHTS, weights)
         write_whole(whole / ABOUT, json.dumps(about, indent=2, default=_plain) + "\n")
     return folder
 
 
-def load(path: str | Path, *, network: "tuple[nn.Module, nn.Module] | None" = None) -> "ContrastiveEstimator":
+def load(
+    path: str | Path,
+    *,
+    network: "tuple[nn.Module, nn.Module] | None" = None,
+    cls: "type[ContrastiveEstimator] | None" = None,
+) -> "ContrastiveEstimator":
     """
     Read a fitted estimator; nothing in the file is executed.
 
@@ -104,6 +121,9 @@ def load(path: str | Path, *, network: "tuple[nn.Module, nn.Module] | None" = No
         What `save` wrote: a model's folder, or a run folder that holds one as `model/`.
     network : tuple of two Module or None, default=None
         The user's own encoder and decoder, where the model was fitted with such.
+    cls : class or None, default=None
+        The user's own subclass of a method, where the model is of such a class. No file can name a class that
+        is then imported.
 
     Returns
     -------
@@ -113,7 +133,7 @@ def load(path: str | Path, *, network: "tuple[nn.Module, nn.Module] | None" = No
     Raises
     ------
     ModelFileError
-        If the folder holds no model, or one that is damaged or newer than this program.
+        If the folder holds no model, one that is damaged or newer than this program, or one of another class.
     DataError
         If the model was fitted with the user's own modules, and these are missing or do not fit.
 
@@ -124,7 +144,7 @@ def load(path: str | Path, *, network: "tuple[nn.Module, nn.Module] | None" = No
     sepvae.errors.ModelFileError: no/such/folder: wanted a folder with model.json and model.safetensors
     """
     folder, about, arrays = _read(Path(path))
-    method = _find_class(about.method, folder)
+    method = _find_class(about.method, folder, cls)
     try:
         estimator = _unlearnt(method, about, arrays)
     except (DataError, ModelFileError) as error:
@@ -187,14 +207,33 @@ def _part(arrays: Mapping[str, AnyArray], prefix: str) -> dict[str, AnyArray]:
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
-def _find_class(name: str, folder: Path) -> Any:
-    """Only methods that this package offers: a file cannot name another class."""
+def _find_class(name: str, folder: Path, cls: "type[ContrastiveEstimator] | None") -> Any:
+    """Only methods that this package offers, or the caller's class: a file cannot name another one."""
     from sepvae import methods
 
-    if name not in methods.METHODS:
+    if cls is not None:
+        if cls.__name__ != name:
+            raise ModelFileError(f"{folder / ABOUT}: wanted {cls.__name__}, got class {_line(repr(name))}")
+        return cls
+    if (offered := _offered(name)) is None:
         known = ", ".join(methods.METHODS)
-        raise ModelFileError(f"{folder / ABOUT}: wanted one of {known}, got class {_line(repr(name))}")
-    return getattr(methods, name)
+        raise ModelFileError(
+            f"{folder / ABOUT}: wanted one of {known}, got class {_line(repr(name))}; a class of your own "
+            "is given with load(path, cls=..)"
+        )
+    return offered
+
+
+def _offered(name: str) -> Any:
+    """The method of this package with this name, or None."""
+    from sepvae import methods
+
+    return getattr(methods, name) if name in methods.METHODS else None
+
+
+def _is_model(folder: Path) -> bool:
+    """Whether a folder holds the files of a model, and nothing else."""
+    return folder.is_dir() and {file.name for file in folder.iterdir()} == {ABOUT, WEIGHTS}
 
 
 def _read(folder: Path) -> tuple[Path, About, dict[str, AnyArray]]:
