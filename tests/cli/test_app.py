@@ -186,6 +186,20 @@ def test_a_quick_fit_leaves_out_what_takes_long(folder: Path, tmp_path: Path) ->
     assert [name for name in lines if name in stages] == stages
 
 
+def test_evaluate_adds_what_a_quick_fit_left_out(folder: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    invoke("fit", folder, "--out", run, "--background", "control", "--quick", *QUICK)
+    with pytest.raises(SepVAEError, match="say where that is: sepvae evaluate RUN DATA --complete"):
+        invoke("evaluate", run, "--complete")
+    output = invoke("evaluate", run, folder, "--complete", "--permutations", 0)
+    assert "added: removal.csv, thumbnails.npz" in output
+    assert pd.read_csv(run / "removal.csv")["score"].between(0, 1).all()
+    assert (run / "thumbnails.npz").is_file()
+    protocol = yaml.safe_load((run / "recipe.yaml").read_text())["protocol"]
+    assert (protocol["removal"], protocol["thumbnails"], protocol["n_permutations"]) == (True, True, 0)
+    assert "nothing was left out" in invoke("evaluate", run, folder, "--complete", "--permutations", 0)
+
+
 def test_a_short_fit_trains_no_classifiers_of_removal_for_longer_than_itself(
     folder: Path, tmp_path: Path
 ) -> None:

@@ -429,6 +429,13 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="CSV file to write; RUN/scores.csv without DATA.")] = None,
     root: Root = None,
     permutations: Permutations = 100,
+    complete: Annotated[
+        bool,
+        typer.Option(
+            "--complete",
+            help="Add removal scores and thumbnails that the fit left out; DATA are then those of the fit.",
+        ),
+    ] = False,
 ) -> None:
     """Score codes: what each space knows of each attribute, against chance."""
     from sepvae.cli.table import print_scores
@@ -438,6 +445,11 @@ def evaluate(
 
     if out is not None:
         _refuse_existing(out)
+    if complete:
+        from sepvae.cli.rerunning import complete_as_told
+
+        complete_as_told(run, data, root)
+        data = None
     source = None if data is None else read_like(run, data, root)
     scores = evaluate_run(run, source, n_permutations=permutations)
     if data is None and out is None:

@@ -50,8 +50,8 @@ Quick = Annotated[
     bool,
     typer.Option(
         "--quick",
-        help="A first look: no removal, 19 permutations, no thumbnails. `sepvae evaluate RUN` makes more "
-        "permutations later.",
+        help="A first look: no removal, 19 permutations, no thumbnails. `sepvae evaluate RUN DATA "
+        "--complete` adds them.",
     ),
 ]
 Modality = Annotated[

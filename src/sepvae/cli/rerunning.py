@@ -54,7 +54,27 @@ def rerun_as_told(
     return same
 
 
-def read_again(run: Path, data: Path | None, root: Path | None, table: Path | None, say: Any) -> Samples:
+def complete_as_told(run: Path, data: Path | None, root: Path | None) -> None:
+    """Add what the fit left out, from the data that it was fitted on."""
+    from sepvae.runs import complete_run, left_out_of
+    from sepvae.runs.rerunning import check_same_data
+
+    if not left_out_of(run):
+        tell(f"{run}: nothing was left out")
+        return
+    samples = read_again(run, data, root, None, tell, "evaluate RUN DATA --complete")
+    check_same_data(run, samples.train, samples.test)
+    tell(f"added: {', '.join(complete_run(run, samples.train, samples.test, say=tell))}")
+
+
+def read_again(
+    run: Path,
+    data: Path | None,
+    root: Path | None,
+    table: Path | None,
+    say: Any,
+    again: str = "rerun RUN DATA",
+) -> Samples:
     """Read the samples of a run, train and test in its order."""
     import numpy as np
 
@@ -75,9 +95,7 @@ def read_again(run: Path, data: Path | None, root: Path | None, table: Path | No
         return Samples(*load_digits_on_photos(about.get("split_seed", 0)))
     if data is None:
         name = about.get("name", "data")
-        raise DataError(
-            f"{run}: was fitted on {name} ({about['reader']}); say where that is: sepvae rerun RUN DATA"
-        )
+        raise DataError(f"{run}: was fitted on {name} ({about['reader']}); say where that is: sepvae {again}")
     listing, look = list_like(run, data, root, table)
     of_run = samples_of_run(run, listing)
     if of_run.others and about.get("limit") is None:

@@ -17,7 +17,7 @@ from sepvae.training.judge import N_STEPS, Judge, batch_size, train_judge
 
 TOO_SHORT = (
     "the fit went through too few samples for classifiers that may take no longer than it; "
-    "--removal (in Python removal=True) trains them whatever it takes"
+    "--removal, or `sepvae evaluate RUN DATA --complete`, trains them in full"
 )
 # Fewer steps than this teach a classifier of ten digits too little: balanced accuracy 0.60 after 25 steps,
 # 0.75 after 50, 0.85 after 100, 0.93 after 200, 0.94 after 300, 0.97 after 600.
