@@ -15,6 +15,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 from sepvae.errors import CollapseWarning
 from sepvae.files import write_whole
@@ -101,18 +102,17 @@ class CollapseWatch(Checkpoint):
 
 
 class FitProgress(ProgressBar):
-    """One bar for the whole fit, with the terms of the last epoch and the time left."""
+    """One bar for the whole fit, with the time, the time left and the terms of the last epoch."""
 
     def __init__(self) -> None:
         super().__init__()
         self.bar = Progress(
             TextColumn("epoch"),
             MofNCompleteColumn(),
-            BarColumn(20),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.description}"),
+            BarColumn(6),  # all of it is to fit into 80 columns
+            TimeElapsedColumn(table_column=Column(min_width=7)),
+            TimeRemainingColumn(table_column=Column(min_width=7)),
+            TextColumn("{task.description}", table_column=Column(no_wrap=True)),
         )
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
