@@ -97,6 +97,12 @@ def test_two_people_never_share_a_file(model: ContrastivePCA, tmp_path: Path) ->
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_new_people_with_labels_are_drawn(model: ContrastivePCA, tmp_path: Path) -> None:
+    model.save(tmp_path / "run" / "model")
+    out = map_run(tmp_path / "run", volumes(), tmp_path / "new")
+    assert {"map_people.png", "map_group.png"} <= {file.name for file in (out / "figures").iterdir()}
+
+
 def test_new_people_need_no_labels(model: ContrastivePCA, tmp_path: Path) -> None:
     model.save(tmp_path / "run" / "model")
     out = map_run(tmp_path / "run", volumes(labels=["unknown"] * N), tmp_path / "new")

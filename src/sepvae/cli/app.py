@@ -418,6 +418,10 @@ def maps(
     _refuse_existing(out)
     folder = map_run(run, read_like(run, data, root, labelled=False), out)
     typer.echo(f"maps: {folder}")
+    if (pictures := folder / "figures").is_dir():
+        typer.echo(f"pictures: {pictures}")
+    else:
+        typer.echo("no pictures: they compare groups, and no sample has a label that was fitted on")
 
 
 @app.command()

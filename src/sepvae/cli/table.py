@@ -16,6 +16,7 @@ from sepvae.evaluation.chance import AT_CHANCE, BELOW_CHANCE, against_chance
 SHOWN = {"label": ["auc"]}
 SHOWN_ELSE = ["balanced_accuracy", "r2"]
 MOST = 40  # characters of an attribute
+MARK = "~"
 SHORT = {"auc": "AUC", "balanced_accuracy": "bal. acc.", "r2": "R2"}
 
 
@@ -27,6 +28,7 @@ def print_scores(scores: pd.DataFrame) -> None:
         table.add_column(heading, no_wrap=True)
     questions = scores.dropna(subset="attribute").groupby(["attribute", "population"], sort=False)
     printed: set[object] = set()
+    marked = False
     for (attribute, _), rows in questions:
         if attribute in printed:
             continue
@@ -36,19 +38,20 @@ def print_scores(scores: pd.DataFrame) -> None:
         if by_space:
             metric = SHORT[str(shown["metric"].iloc[0])]
             cells = [_score(by_space["salient"]), _score(by_space["common"])]
+            marked |= any(cell.endswith(MARK) for cell in cells)
             chance = f"{shown['chance'].iloc[0]:z.2f}"
             table.add_row(Text(plain(attribute)), metric, *cells, chance)
     console = Console()
     console.print(table)
+    legend = f"; {MARK} no better than chance" * marked
     console.print(
-        "[dim]95 % intervals over test groups; ~ no better than chance. The report has all metrics.[/dim]",
-        highlight=False,
+        f"[dim]95 % intervals over test subjects{legend}. The report has all metrics.[/dim]", highlight=False
     )
 
 
 def _score(row: dict[Any, Any]) -> str:
     """Score, interval, and a mark where it cannot be told from chance, or is worse."""
-    mark = "~" * (against_chance(row) in (AT_CHANCE, BELOW_CHANCE))
+    mark = MARK * (against_chance(row) in (AT_CHANCE, BELOW_CHANCE))
     return f"{row['score']:.2f} \\[{_short(row['low'])}, {_short(row['high'])}]{mark}"
 
 

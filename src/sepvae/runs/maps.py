@@ -18,6 +18,7 @@ from sepvae.methods._maps import SalientMaps, axial, grey_levels, members, sprea
 from sepvae.methods._moments import Moments, effect_size
 from sepvae.report.file_names import names_apart
 from sepvae.report.viewer import IMAGE
+from sepvae.runs.drawing import draw_maps
 from sepvae.runs.folder import write_arrays, write_table
 from sepvae.runs.map_files import (
     Statistics,
@@ -44,7 +45,7 @@ def map_run(run: str | Path, source: Source, out: str | Path) -> Path:
         New samples, read as those that were fitted on. They need no labels; where they have those that were
         fitted on, groups are compared too.
     out : str or Path
-        The folder to make, with what `write_maps` says.
+        The folder to make, with what `write_maps` says and its pictures in `figures/`.
 
     Returns
     -------
@@ -57,7 +58,9 @@ def map_run(run: str | Path, source: Source, out: str | Path) -> Path:
         If `out` exists.
     """
     _check_new(Path(out))
-    return write_maps(load(run), source, Path(out))
+    folder = write_maps(load(run), source, Path(out))
+    draw_maps(folder, folder)
+    return folder
 
 
 def write_maps(

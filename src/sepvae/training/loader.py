@@ -42,8 +42,9 @@ class _Plainly(Iterator[tuple[Tensor, Tensor]]):
             if not told:
                 raise
             raise type(error)(message) from None
-        except RuntimeError as error:
-            if "exited unexpectedly" not in str(error) and "is killed by signal" not in str(error):
+        except (RuntimeError, ConnectionError) as error:
+            ended = isinstance(error, ConnectionError)  # while its batch was on the way
+            if not (ended or "exited unexpectedly" in str(error) or "is killed by signal" in str(error)):
                 raise
             raise DataError(
                 "a process that reads was killed, perhaps for want of memory; free some, or try num_workers=0"
