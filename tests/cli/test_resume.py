@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from sepvae.cli import main
 from sepvae.cli.app import app
+from sepvae.runs import read_recipe
 
 COMPARED = ("model/model.safetensors", "codes.csv", "metrics.csv", "scores.csv", "correlations.csv")
 # Processes that have all imported, and have not computed yet.
@@ -130,6 +131,32 @@ def begun(tmp_path_factory, table):
     out, log = tmp_path_factory.mktemp("begun") / "out", tmp_path_factory.mktemp("log") / "log"
     process(told(table, out, "max_epochs=500"), log, signal.SIGKILL, epochs(out, 2))
     return out
+
+
+def test_epochs_are_added_to_a_finished_fit(tmp_path, table):
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    assert sepvae(*told(table, whole, "max_epochs=4"))[0] == 0
+    assert sepvae(*told(table, out, "max_epochs=2"))[0] == 0
+    assert sepvae(*told(table, out, "max_epochs=1"), "--resume") == (
+        1,
+        f"{out}: was begun with another fit (keywords: max_epochs was 2, now 1); choose another --out",
+    )
+    status, said = sepvae(*told(table, out, "max_epochs=4"), "--resume")
+    assert status == 0
+    assert "after 2 epochs" in " ".join(said.split())
+    assert_same(out, whole)
+    assert read_recipe(out)["keywords"]["max_epochs"] == 4
+    assert f"{out} is finished" in sepvae(*told(table, out, "max_epochs=4"), "--resume")[1]
+
+
+def test_a_finished_fit_without_its_state_takes_no_more_epochs(tmp_path, table):
+    out = tmp_path / "out"
+    assert sepvae(*told(table, out, "max_epochs=2"))[0] == 0
+    (out / "checkpoints" / "last.ckpt").unlink()
+    status, message = sepvae(*told(table, out, "max_epochs=4"), "--resume")
+    assert status == 1
+    assert message.endswith("which more epochs begin with; fit anew into another --out")
+    assert (out / "report.html").is_file()
 
 
 def test_without_resume_it_is_refused_and_stays(begun, table):

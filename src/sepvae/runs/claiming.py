@@ -1,7 +1,7 @@
 """One fit at a time in a run folder, and what it finds there of an earlier start."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -103,9 +103,29 @@ def is_finished(run: Path) -> bool:
     return "seconds" in read_recipe(run) and (run / "report.html").is_file()
 
 
+def wants_more_epochs(run: Path, keywords: Mapping[str, Any]) -> bool:
+    """
+    Say whether a fit is to be longer than the one in a run folder.
+
+    Parameters
+    ----------
+    run : Path
+        The run folder.
+    keywords : mapping
+        Of the method, as they are asked for now.
+
+    Returns
+    -------
+    bool
+        True if `max_epochs` is larger; False for methods without epochs.
+    """
+    was, now = (recipe.get("max_epochs") for recipe in (read_recipe(run).get("keywords", {}), keywords))
+    return isinstance(was, int) and isinstance(now, int) and now > was
+
+
 def check_same_fit(run: Path, recipe: dict[str, Any]) -> None:
     """
-    See that a run folder was begun with the same data and keywords.
+    See that a run folder was begun with the same data and keywords, but for more epochs.
 
     Parameters
     ----------
@@ -117,9 +137,15 @@ def check_same_fit(run: Path, recipe: dict[str, Any]) -> None:
     Raises
     ------
     RunFolderError
-        If it was not; it says in what.
+        If it was not; it says in what. If more epochs are asked of a fit that has left no state.
     """
     old, now = read_recipe(run), plain(recipe)
+    if wants_more_epochs(run, now["keywords"]):
+        if is_finished(run) and not (run / STATE).is_file():
+            raise RunFolderError(
+                f"{run}: holds no {STATE}, which more epochs begin with; fit anew into another --out"
+            )
+        old["keywords"]["max_epochs"] = now["keywords"]["max_epochs"]
     for part in SAME:
         was, asked = old.get(part), now.get(part)
         if was == asked:

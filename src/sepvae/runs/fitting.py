@@ -37,6 +37,7 @@ from sepvae.runs.claiming import (
     is_begun,
     is_finished,
     nothing_useless,
+    wants_more_epochs,
 )
 from sepvae.runs.drawing import draw
 from sepvae.runs.folder import (
@@ -140,7 +141,8 @@ def fit_run(
     if "checkpoint" in model.get_params() and model.random_state is not None:  # without a seed none goes on
         model.set_params(checkpoint=run / STATE)
     if not model.is_first_process():
-        if not (resume and (run / "report.html").is_file()):  # finished
+        done = resume and (run / "report.html").is_file() and not wants_more_epochs(run, model.get_params())
+        if not done:
             model.fit(train)
         return None
     if getattr(model, "target", "group") != "group":
@@ -171,18 +173,19 @@ def fit_run(
     }
     if command:
         recipe["command"] = list(command)
+    longer = begun and wants_more_epochs(run, recipe["keywords"])
     if begun:
         check_same_fit(run, recipe)
     with claimed(run):
-        if begun and is_finished(run):
+        if begun and is_finished(run) and not longer:
             say(f"{run} is finished")
-            shutil.rmtree(run / STATE.parent, ignore_errors=True)
             return read_scores(run)
         with nothing_useless(run):
             if begun:
-                recipe |= _go_on(run, say)
-            else:
+                recipe |= _go_on(run, say, () if longer else ("command",))
+            if longer or not begun:
                 write_recipe(run, recipe)
+            if not begun:
                 write_versions(run)
             with use_threads(recipe["threads"]):
                 with stage("checking the data", say, show=_shows_bars(model)):
@@ -204,11 +207,10 @@ def fit_run(
             write_recipe(run, recipe | {"seconds": seconds})
             with stage("writing the page", say, show=_shows_bars(model)):
                 write_report(run)
-            shutil.rmtree(run / STATE.parent, ignore_errors=True)
     return scores
 
 
-def _go_on(run: Path, say: Say) -> dict[str, Any]:
+def _go_on(run: Path, say: Say, kept: Sequence[str]) -> dict[str, Any]:
     """Make an earlier start's folder ready; give what its recipe has of its own."""
     remove_asides(run)
     old = read_recipe(run)
@@ -216,7 +218,7 @@ def _go_on(run: Path, say: Say) -> dict[str, Any]:
     say(f"going on with {run}, after {epochs} epochs" if epochs else f"going on with {run}, from the start")
     if changed := differing_versions(run):
         say(f"take care: begun with {changed}, so that numbers may differ in their last digits")
-    return {name: old[name] for name in ("threads", "command") if name in old}
+    return {name: old[name] for name in ("threads", *kept) if name in old}
 
 
 def _fit(model: ContrastiveEstimator, train: Source, run: Path) -> Codes[AnyArray]:
