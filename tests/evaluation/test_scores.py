@@ -171,7 +171,7 @@ def test_nothing_left_out(table):
         (lambda t: t[t["split"] != "test"], "split 'test' has no rows"),
         (lambda t: t[(t["split"] != "train") | (t["y"] == 1)], "split 'train' has only y = 1"),
         (lambda t: t.assign(y=t["y"] / 2), "column y must hold 0"),
-        (lambda t: t.assign(group="one"), "1 groups are in train and in test, such as one"),
+        (lambda t: t.assign(group="one"), "1 subjects are in train and in test, such as one"),
         (lambda t: t.assign(group=t["group"].where(t["y"] == 1)), "column group has empty cells"),
         (lambda t: t.assign(common1="text"), "column common1 holds"),
         (

@@ -73,7 +73,7 @@ def test_every_score_is_there(run):
     text = text_of(run)
     numbers = "0.91,0.88 to 0.94,0.64,8.41,7.50 to 9.10,-0.08 to 0.09,20.3,12,0.00312"
     assert [number for number in numbers.split(",") if number not in text] == []
-    assert "learnt on 150, scored on 50 samples, 20 groups" in text
+    assert "learnt on 150, scored on 50 samples, 20 subjects" in text
 
 
 def test_removal_scores_stand_below_the_classifiers_own(run):
@@ -304,7 +304,7 @@ def test_groups_in_two_splits_are_pointed_out(run):
     split.assign(group="same").to_csv(run / "split.csv", index=False)
     text = text_of(run)
     assert "more than one split: 1." in text
-    assert "Groups on both sides of the split" in text
+    assert "Subjects on both sides of the split" in text
 
 
 def test_a_good_run_has_no_warning_and_says_so(run):

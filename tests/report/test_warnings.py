@@ -116,7 +116,7 @@ def test_many_leaks_are_counted_not_listed():
         ({"low": 0.45}, "salient space: cannot be told from chance"),
         ({"p": 0.2}, "p = 0.20"),
         ({"chance": 0.95}, "salient space: worse than chance"),
-        ({"groups": 19}, "only 19 test groups"),
+        ({"groups": 4}, "only 4 test subjects"),
         ({"groups": 20}, None),
         ({"space": "common", "low": 0.45}, None),
         ({"attribute": "age", "population": "all", "low": 0.45}, None),
@@ -198,7 +198,7 @@ def test_what_check_found_is_passed_on_by_level():
 def test_divided_groups_are_counted():
     split = pd.DataFrame({"group": list("aabbc"), "split": ["train", "test", "train", "test", "test"]})
     (found,) = of_split(split)
-    assert found.seen == ["2 groups (such as patients) have samples in more than one split."]
+    assert found.seen == ["2 subjects have samples in more than one split."]
     assert list(of_split(split[1:3])) == []
 
 

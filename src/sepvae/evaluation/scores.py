@@ -261,8 +261,8 @@ def _check_groups(table: pd.DataFrame) -> None:
     shared = test[test.isin(train)].unique()
     if len(shared):
         raise DataError(
-            f"{len(shared)} groups are in train and in test, such as {shared[0]}; "
-            "a fair score needs a split that keeps groups whole"
+            f"{len(shared)} subjects are in train and in test, such as {shared[0]}; "
+            "a fair score needs a split that keeps subjects whole"
         )
 
 

@@ -202,7 +202,7 @@ def samples(contents: Contents) -> dict[str, Any] | None:
     parts = {**{name: split[split["split"] == name] for name in splits}, "all": split}
     names = [f"{label} ({groups[label]})" if groups.get(label, label) != label else label for label in labels]
     return {
-        "columns": [*names, "all", *(["groups"] if grouped else [])],
+        "columns": [*names, "all", *(["subjects"] if grouped else [])],
         "rows": [(name, _counts(part, labels, grouped=grouped)) for name, part in parts.items()],
         "divided": divided_groups(split),
     }

@@ -260,7 +260,9 @@ def _counts(rows: "pd.DataFrame") -> str:
     counts = {name: rows[name].max() for name in ("n_train", "n_test", "n_test_groups") if name in rows}
     if any(math.isnan(count) for count in counts.values()) or len(counts) < 3:
         return ""
-    groups = f", {counts['n_test_groups']:.0f} groups" if counts["n_test_groups"] != counts["n_test"] else ""
+    groups = (
+        f", {counts['n_test_groups']:.0f} subjects" if counts["n_test_groups"] != counts["n_test"] else ""
+    )
     return f"learnt on {counts['n_train']:.0f}, scored on {counts['n_test']:.0f} samples{groups}"
 
 

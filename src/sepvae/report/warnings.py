@@ -81,7 +81,7 @@ def of_data(findings: list[dict[str, Any]]) -> Iterator[ReportWarning]:
 
 def of_split(split: "pd.DataFrame") -> Iterator[ReportWarning]:
     """
-    See whether groups stand on both sides of a split.
+    See whether subjects stand on both sides of a split.
 
     Parameters
     ----------
@@ -96,10 +96,10 @@ def of_split(split: "pd.DataFrame") -> Iterator[ReportWarning]:
     divided = divided_groups(split)
     if divided:
         yield ReportWarning(
-            "Groups on both sides of the split",
-            [f"{divided} groups (such as patients) have samples in more than one split."],
-            "Scores flatter: the model has seen other samples of the same group.",
-            "Split by group, then fit again.",
+            "Subjects on both sides of the split",
+            [f"{divided} subjects have samples in more than one split."],
+            "Scores are optimistically biased: the model has seen other samples of the same subject.",
+            "Split by subject, then fit again.",
         )
 
 

@@ -42,8 +42,9 @@ class _Plainly(Iterator[tuple[Tensor, Tensor]]):
             if not told:
                 raise
             raise type(error)(message) from None
-        except (RuntimeError, ConnectionError) as error:
-            ended = isinstance(error, ConnectionError)  # while its batch was on the way
+        except (RuntimeError, ConnectionError, EOFError) as error:
+            # Killed while its batch was on the way; what a worker raised itself is "Caught ..".
+            ended = not isinstance(error, RuntimeError) and "Caught" not in str(error)
             if not (ended or "exited unexpectedly" in str(error) or "is killed by signal" in str(error)):
                 raise
             raise DataError(
