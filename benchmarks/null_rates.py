@@ -3,10 +3,10 @@ How often associations with clinical scores are found where there is nothing to 
 
     python benchmarks/null_rates.py [--tables 300] [--rows 36] [--people 100] [--folds 5] [--dimensions 8]
 
-A table has one row for each of some codes, all noise. Ridge probes predict the score of each fold from the
-other folds, and the pooled predictions are correlated with the score. Prints the share of rows with p <= 0.05,
-and of tables with a positive row whose p is below 0.05 after Benjamini and Hochberg, by two-sided and one-sided
-p.
+A table has one row for each of some codes, all noise. Ridge probes predict the score of each fold from
+the other folds, and the pooled predictions are correlated with the score. Prints the share of rows with
+p <= 0.05, and of tables with a positive row whose p is below 0.05 after Benjamini and Hochberg, by
+two-sided and by one-sided p.
 """
 
 import argparse
