@@ -49,7 +49,7 @@ def main():
                 weights = resampling_weights(np.arange(n), options.resamples, rng)
                 function = METRIC[name].function
                 score = function(truth, output, np.ones((1, n)))[0]
-                low, high = interval(function(truth, output, weights), score, n, bounded=METRIC[name].bounded)
+                low, high = interval(function(truth, output, weights), score, n, scale=METRIC[name].scale)
                 inside.append(low <= value <= high)
             shares.append(np.mean(inside))
         print(f"| {name} | {value:g} |", " | ".join(f"{share:.2f}" for share in shares), "|", flush=True)

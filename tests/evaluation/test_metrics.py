@@ -17,7 +17,7 @@ def test_twenty_groups_hold_a_high_auc():
         output = rng.normal(size=20) + shift * truth
         weights = resampling_weights(np.arange(20), 200, rng)
         score = AUC.function(truth, output, np.ones((1, 20)))[0]
-        low, high = interval(AUC.function(truth, output, weights), score, 20, bounded=True)
+        low, high = interval(AUC.function(truth, output, weights), score, 20, scale="share")
         assert 0 <= low <= score <= high <= 1
         inside.append(low <= 0.96 <= high)
     assert 0.92 < np.mean(inside) < 0.995  # a deviation is 0.013
@@ -32,9 +32,28 @@ def test_an_error_has_the_interval_of_a_mean():
 
 
 def test_a_perfect_share_is_not_certain_and_nothing_is_said_of_one_group():
-    low, high = interval(np.ones(50), 1.0, 20, bounded=True)
+    low, high = interval(np.ones(50), 1.0, 20, scale="share")
     assert 0.75 < low < 0.9
     assert high == 1
-    assert np.isnan(interval(np.ones(50), 1.0, 1, bounded=True)).all()
+    assert np.isnan(interval(np.ones(50), 1.0, 1, scale="share")).all()
     assert np.isnan(interval(np.full(50, np.nan), 1.0, 20)).all()
-    assert np.isnan(interval(np.ones(0), 1.0, 20, bounded=True)).all()
+    assert np.isnan(interval(np.ones(0), 1.0, 20, scale="share")).all()
+
+
+def test_r2_of_few_groups_has_an_interval_below_1():
+    hugely_wrong = np.concatenate([np.linspace(-1, 0.8, 995), np.full(5, -1e30)])
+    low, high = interval(hugely_wrong, 0.3, 6, scale="r2")
+    assert -20 < low < 0.3 < high < 1
+
+
+def test_r2_covers_its_true_value():
+    rng, inside = np.random.default_rng(0), []
+    r2 = next(metric for metric in METRICS["continuous"] if metric.name == "r2")
+    for _ in range(200):
+        signal, noise = rng.normal(size=(2, 20))
+        truth, output = np.sqrt(0.3) * signal + np.sqrt(0.7) * noise, np.sqrt(0.3) * signal
+        weights = resampling_weights(np.arange(20), 200, rng)
+        score = r2.function(truth, output, np.ones((1, 20)))[0]
+        low, high = interval(r2.function(truth, output, weights), score, 20, scale=r2.scale)
+        inside.append(low <= 0.3 <= high)
+    assert 0.9 < np.mean(inside) <= 0.99

@@ -120,7 +120,7 @@ def group_scores(
         output = outputs[metric.reads]
         score = metric.function(truth, output, once)[0]
         resampled = metric.function(truth, output, weights)
-        low, high = interval(resampled, score, n_groups, bounded=metric.bounded)
+        low, high = interval(resampled, score, n_groups, scale=metric.scale)
         constant = clone(metric.dummy).fit(train[["y"]], train["y"]).predict(test[["y"]])
         chance = metric.function(truth, constant, once)[0]
         counts = (len(train), len(test), n_groups)

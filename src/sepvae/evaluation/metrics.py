@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,8 @@ from sepvae.codes import Kind
 
 AnyArray = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
+Scale = Literal["plain", "share", "r2"]
+LEAST_ERROR = 1e-12  # 1 - R2 of a probe that is never wrong
 
 
 def resampling_weights(groups: AnyArray, n_bootstraps: int, rng: np.random.Generator) -> FloatArray:
@@ -40,14 +42,15 @@ def resampling_weights(groups: AnyArray, n_bootstraps: int, rng: np.random.Gener
 
 
 def interval(
-    resampled: FloatArray, score: float, n_groups: int, *, bounded: bool = False
+    resampled: FloatArray, score: float, n_groups: int, *, scale: Scale = "plain"
 ) -> tuple[float, float]:
     """
     Interval of a score by Student's t, with the variance of resampled scores.
 
-    Scores from 0 to 1 get it on the scale of logits: symmetric intervals and percentiles of resamples are far
-    too narrow near 1, and vanish at 1. Half a group is added on both sides, and the variance is at least half
-    of that of a share of so many groups.
+    Symmetric intervals and percentiles of resamples are far too narrow near the end of a scale, and vanish at
+    it. Scores from 0 to 1 get their interval on the scale of logits, with half a group added on both sides
+    and a variance of at least half of that of a share of so many groups; R2 gets it on the scale of log(1 - R2),
+    from the central 95 % of resamples, since few groups make some resampled R2 hugely negative.
 
     Parameters
     ----------
@@ -57,8 +60,8 @@ def interval(
         Of all samples once.
     n_groups : int
         Groups that were resampled.
-    bounded : bool, default=False
-        Whether the score lies between 0 and 1.
+    scale : {"plain", "share", "r2"}, default="plain"
+        "share" for scores from 0 to 1, "r2" for R2, "plain" for all others.
 
     Returns
     -------
@@ -68,21 +71,24 @@ def interval(
 
     Examples
     --------
-    >>> low, high = interval(np.ones(100), 1.0, 20, bounded=True)
+    >>> low, high = interval(np.ones(100), 1.0, 20, scale="share")
     >>> round(low, 2), high
     (0.82, 1.0)
     """
     defined = resampled[~np.isnan(resampled)]
     if not len(defined) or n_groups < 2 or np.isnan(score):
         return np.nan, np.nan
-    variance = float(np.var(defined)) * n_groups / (n_groups - 1)
-    t = float(stats.t.ppf(0.975, n_groups - 1))
-    if not bounded:
-        half = t * np.sqrt(variance)
-        return float(score - half), float(score + half)
+    t, of_few = stats.t.ppf(0.975, n_groups - 1), np.sqrt(n_groups / (n_groups - 1))
+    deviation = of_few * np.std(defined)
+    if scale == "plain":
+        return float(score - t * deviation), float(score + t * deviation)
+    if scale == "r2":
+        ends = np.log(np.maximum(1 - np.quantile(defined, [0.025, 0.975]), LEAST_ERROR))
+        ratio = np.exp(t * of_few * (ends[0] - ends[1]) / (2 * stats.norm.ppf(0.975)))
+        return float(1 - (1 - score) * ratio), float(1 - (1 - score) / ratio)
     share = (score * n_groups + 0.5) / (n_groups + 1)
     of_share = share * (1 - share)
-    half = t * np.sqrt(max(variance, of_share / (2 * n_groups))) / of_share
+    half = t * max(deviation, np.sqrt(of_share / (2 * n_groups))) / of_share
     centre = float(special.logit(share))
     low, high = special.expit(centre - half), special.expit(centre + half)
     return float(min(low, score)), float(max(high, score))
@@ -145,8 +151,8 @@ class Metric:  # numpydoc ignore=PR02
         The method of the probe whose output is scored.
     better : {1, -1}, default=1
         Whether higher or lower is better.
-    bounded : bool, default=False
-        Whether it lies between 0 and 1.
+    scale : {"plain", "share", "r2"}, default="plain"
+        As in `interval`.
     """
 
     name: str
@@ -154,18 +160,18 @@ class Metric:  # numpydoc ignore=PR02
     dummy: BaseEstimator
     reads: str = "predict"
     better: int = 1
-    bounded: bool = False
+    scale: Scale = "plain"
 
 
 _MAJORITY = DummyClassifier(strategy="most_frequent")
 METRICS: dict[Kind, list[Metric]] = {
     "categorical": [
-        Metric("balanced_accuracy", _balanced_accuracy, _MAJORITY, bounded=True),
-        Metric("accuracy", _accuracy, _MAJORITY, bounded=True),
-        Metric("auc", _auc, _MAJORITY, reads="decision_function", bounded=True),
+        Metric("balanced_accuracy", _balanced_accuracy, _MAJORITY, scale="share"),
+        Metric("accuracy", _accuracy, _MAJORITY, scale="share"),
+        Metric("auc", _auc, _MAJORITY, reads="decision_function", scale="share"),
     ],
     "continuous": [
         Metric("mae", _mae, DummyRegressor(strategy="median"), better=-1),
-        Metric("r2", _r2, DummyRegressor(strategy="mean")),
+        Metric("r2", _r2, DummyRegressor(strategy="mean"), scale="r2"),
     ],
 }

@@ -198,7 +198,7 @@ def score_probe(
             metric.function(*row, once)[0] for row in zip(truths, outputs[metric.reads], strict=True)
         )
         resampled = metric.function(truth, outputs[metric.reads][0], weights)
-        low, high = interval(resampled, score, n_groups, bounded=metric.bounded)
+        low, high = interval(resampled, score, n_groups, scale=metric.scale)
         constant = clone(metric.dummy).fit(train.codes, values).predict(test.codes)
         chance = metric.function(truth, constant, once)[0]
         # Rounding must not turn a tie into a defeat, nor a shuffle without a score.

@@ -247,4 +247,4 @@ def _score(
     """Balanced accuracy and its interval; of one class it is the share that reads as wanted."""
     metric = METRICS["categorical"][0]
     score = float(metric.function(truth, read, np.ones((1, len(truth))))[0])
-    return score, *interval(metric.function(truth, read, weights), score, n_groups, bounded=metric.bounded)
+    return score, *interval(metric.function(truth, read, weights), score, n_groups, scale=metric.scale)
