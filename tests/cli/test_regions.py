@@ -51,6 +51,17 @@ def test_new_people_need_covariates_that_are_taken_out_and_nothing_else(
     assert sorted(pd.read_csv(tmp_path / "maps" / "regions.csv")["feature"]) == ["lh_a", "lh_b", "lh_c"]
 
 
+def test_labels_of_new_people_are_read_where_they_are(run: Path, table: Path, tmp_path: Path) -> None:
+    assert "pictures: " in invoke("maps", run, table, "--out", tmp_path / "maps")
+    assert pd.read_csv(tmp_path / "maps" / "regions.csv")["d"].notna().all()
+    invoke("encode", run, table, "--out", tmp_path / "codes.csv")
+    codes = pd.read_csv(tmp_path / "codes.csv").set_index("id")
+    then = pd.read_csv(run / "codes.csv").set_index("id")
+    pd.testing.assert_frame_equal(
+        codes.loc[then.index, ["label", "y"]], then[["label", "y"]], check_dtype=False
+    )
+
+
 def test_without_such_a_covariate_they_are_refused(run: Path, table: Path, tmp_path: Path) -> None:
     pd.read_csv(table).drop(columns="age").to_csv(tmp_path / "new.csv", index=False)
     command = ["encode", str(run), str(tmp_path / "new.csv"), "--out", str(tmp_path / "codes.csv")]

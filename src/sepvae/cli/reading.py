@@ -353,11 +353,13 @@ def list_like(
 
             # By name: a pattern could take covariates for features where they are not asked for.
             options["features"] = load(run).feature_names_in_.tolist()
-        rules = CellRules(encoding=about.get("encoding"))
-        if alike not in ("table", "volumes", "regions") or about.get("subject") not in read_cells(
-            data, rules
-        ):
-            options["subject"] = None  # new data may say less of their samples
+        # New data may say less of their samples: their label and subject are read where they are.
+        is_table = alike in ("table", "volumes", "regions")
+        cells: Any = read_cells(data, CellRules(encoding=about.get("encoding"))) if is_table else {}
+        known_of_all = [name for name in cells if cells[name].notna().all()]
+        options |= {role: about[role] for role in ("label", "subject") if about.get(role) in known_of_all}
+        if about.get("subject") not in cells:
+            options["subject"] = None
     options["label_names"] = about.get("labels")
     listing, _ = list_data(data, **options, labelled=labelled, two_labels=False)
     listing = replace(listing, centre=about.get("centre", listing.centre))

@@ -47,10 +47,11 @@ def interval(
     """
     Interval of a score by Student's t, with the variance of resampled scores.
 
-    Symmetric intervals and percentiles of resamples are far too narrow near the end of a scale, and vanish at
-    it. Scores from 0 to 1 get their interval on the scale of logits, with half a group added on both sides
-    and a variance of at least half of that of a share of so many groups; R2 gets it on the scale of log(1 - R2),
-    from the central 95 % of resamples, since few groups make some resampled R2 hugely negative.
+    Symmetric intervals and percentiles of resamples are far too narrow near the end of a scale, and
+    vanish at it. Scores from 0 to 1 get their interval on the scale of logits, with half a group added
+    on both sides and a variance of at least half of that of a share of so many groups; R2 gets it on
+    the scale of log(1 - R2), from the central 95 % of resamples, since few groups make some resampled
+    R2 hugely negative.
 
     Parameters
     ----------
