@@ -63,7 +63,7 @@ def test_file_names_give_numbers_where_that_is_said(folder):
         DataError, match=r"attribute: wanted a named group of --pattern \(eye, age\), got 'sex'"
     ):
         list_data(root, pattern=pattern, attributes={"sex": None})
-    with pytest.raises(DataError, match="attribute eye: wanted a number, got 'p1'; mend the --pattern"):
+    with pytest.raises(DataError, match="attribute eye: wanted a number, got 'p1'; correct the --pattern"):
         list_data(root, pattern=pattern, attributes={"eye": "continuous"})
 
 

@@ -254,7 +254,7 @@ def _with_kinds(listing: Listing, attributes: Mapping[str, Kind | None], rules: 
             numbers = pd.to_numeric(about[name], errors="coerce")
             if (wrong := about.loc[about[name].notna() & numbers.isna(), name]).size:
                 raise DataError(
-                    f"attribute {name}: wanted a number, got {wrong.iloc[0]!r}; mend the --pattern, or "
+                    f"attribute {name}: wanted a number, got {wrong.iloc[0]!r}; correct the --pattern, or "
                     f"make it missing (--missing {wrong.iloc[0]})"
                 )
             about[name] = numbers

@@ -370,7 +370,7 @@ def _typed(
     remedy = (
         "write decimals with a point"
         if comma
-        else f"mend the table, make it missing (--missing {cells[wrong[0]]})"
+        else f"correct the table, make it missing (--missing {cells[wrong[0]]})"
     )
     raise DataError(
         f"{path} line {wrong[0]}: wanted a number as {cells.name!r}, got {cells[wrong[0]]!r}; "

@@ -333,7 +333,7 @@ def _inside(file: str | Path, voxels: AnyArray, threshold: float | None) -> npt.
                 "above a number count with --mask-threshold (mask_threshold=), such as 0.5"
             )
     if inside.all():
-        raise DataError(f"{file}: all voxels of the mask count ({said}); leave it out, or mend it")
+        raise DataError(f"{file}: all voxels of the mask count ({said}); leave it out, or correct it")
     if threshold is not None and not inside.any():
         raise DataError(f"{file}: no voxel of the mask counts ({said}); choose another --mask-threshold")
     return inside

@@ -110,7 +110,7 @@ def group_findings(samples: Samples) -> Iterator[Finding]:
     if not samples.grouped:
         message = (
             "no subject is named, so every sample counts as a person of its own: if some come from one "
-            "person, name the subject (--subject or --pattern), or scores will flatter"
+            "person, name the subject (--subject or --pattern), or scores will be biased"
         )
         yield Finding("note", "no-groups", message)
         return
