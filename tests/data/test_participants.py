@@ -99,7 +99,10 @@ def test_by_default_files_lie_beside_the_table(listed):
         ({"id": "age"}, "1 of 3 rows have no 'age' for id, the first in line 3; fill them in"),
         ({"attributes": ["height"]}, "no column 'height' for an attribute"),
         ({"attributes": {"age": "ordinal"}}, "attribute age: wanted one of categorical, continuous"),
-        ({"attributes": {"patient": "continuous"}}, "line 2: wanted a number as 'patient', got 'p1'; mend"),
+        (
+            {"attributes": {"patient": "continuous"}},
+            "line 2: wanted a number as 'patient', got 'p1'; correct the table",
+        ),
         ({"root": "nowhere"}, r"nowhere: wanted the folder of the images, found no folder; .*--root"),
     ],
 )
