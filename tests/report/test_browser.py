@@ -44,7 +44,7 @@ def visit(browser):
         page.on("request", lambda request: requests.append(request.url))
         page.goto(path.as_uri())
         if how.get("java_script_enabled", True):
-            page.wait_for_function(DRAWN)
+            wait_for(page, DRAWN)
         return page
 
     yield open_page
@@ -53,6 +53,15 @@ def visit(browser):
     assert [line for line in trouble if HINT not in line] == []
     assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
     assert len([url for url in requests if url.startswith("file:")]) == len(contexts)
+
+
+def wait_for(page, condition):
+    """Ask again from here: the page's own rules forbid Playwright to ask within it."""
+    for _ in range(400):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(25)
+    raise AssertionError(f"the page never came to {condition}")
 
 
 def point_of(page, space, number):
@@ -93,7 +102,7 @@ def test_the_page_fits_by_day_and_by_night(run, visit, width):
         assert page.locator("#scatter-common .point").count() == 40
         assert page.locator("#scatter-salient .point").count() == 40
         assert not page.locator("#static-codes img").first.is_visible()
-    page.wait_for_function(f"{grid} !== '{by_day}'")  # the plots follow
+    wait_for(page, f"{grid} !== '{by_day}'")  # the plots follow
 
 
 def test_hovering_shows_the_sample(run, visit):
@@ -185,7 +194,7 @@ def test_ways_of_placing_can_be_chosen(run, visit, monkeypatch):
     monkeypatch.setattr("sepvae.report.scatter._umap", lambda codes: 10 * codes[:, :2])
     page = visit(write_report(run))
     page.get_by_label("UMAP").check()
-    page.wait_for_function("document.querySelector('#scatter-common .xtitle').textContent === 'UMAP 1'")
+    wait_for(page, "document.querySelector('#scatter-common .xtitle').textContent === 'UMAP 1'")
     assert page.locator("#scatter-common .point").count() == 40
 
 
