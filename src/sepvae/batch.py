@@ -116,6 +116,7 @@ def chunks(n: int, size: int) -> Iterator[IntArray]:
 
 
 MIN_STEPS = 20  # an epoch, where the data allow
+EPOCHS, FIT_STEPS = 100, 1500  # of a fit, at least
 BATCH_SIZES = 128, 64, 32, 16
 
 
@@ -139,6 +140,30 @@ def auto_batch_size(n: int) -> int:
     [128, 64, 16, 16, 10]
     """
     return min(n, next((size for size in BATCH_SIZES if n // size >= MIN_STEPS), BATCH_SIZES[-1]))
+
+
+def auto_max_epochs(n: int, batch_size: int) -> int:
+    """
+    Choose the epochs of a fit: 100, or as many as give 1500 steps where an epoch has few.
+
+    Parameters
+    ----------
+    n : int
+        Samples to train on, without those for validation.
+    batch_size : int
+        Samples a batch.
+
+    Returns
+    -------
+    int
+        100 or more.
+
+    Examples
+    --------
+    >>> [auto_max_epochs(n, auto_batch_size(n)) for n in (2586, 384, 240, 48, 10)]
+    [100, 100, 100, 500, 1500]
+    """
+    return max(EPOCHS, -(-FIT_STEPS // max(n // batch_size, 1)))
 
 
 def at_once(sample_shape: Sequence[int], most: int = 512) -> int:

@@ -51,6 +51,7 @@ def run(arguments, log):
     with log.open("w") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     sys.argv = ["sepvae", *arguments]
     main()
 
@@ -147,6 +148,17 @@ def test_epochs_are_added_to_a_finished_fit(tmp_path, table):
     assert_same(out, whole)
     assert read_recipe(out)["keywords"]["max_epochs"] == 4
     assert f"{out} is finished" in sepvae(*told(table, out, "max_epochs=4"), "--resume")[1]
+
+
+def test_epochs_are_added_to_those_that_the_data_chose(tmp_path, table, monkeypatch):
+    monkeypatch.setattr("sepvae.batch.EPOCHS", 1)
+    monkeypatch.setattr("sepvae.batch.FIT_STEPS", 1)
+    out = tmp_path / "out"
+    status, said = sepvae(*told(table, out, "max_epochs=auto"))
+    assert status == 0
+    assert "max_epochs 1 (" in said
+    assert sepvae(*told(table, out, "max_epochs=2"), "--resume")[0] == 0
+    assert len(pd.read_csv(out / "metrics.csv")) == 2
 
 
 def test_a_finished_fit_without_its_state_takes_no_more_epochs(tmp_path, table):

@@ -1,10 +1,10 @@
-"""`batch_size="auto"`: 20 steps an epoch or more where the data allow."""
+"""`batch_size="auto"` and `max_epochs="auto"`: 20 steps an epoch where the data allow, 1500 a fit."""
 
 import numpy as np
 import pytest
 
 from sepvae import MMcVAE, SepVAE
-from sepvae.batch import auto_batch_size
+from sepvae.batch import auto_batch_size, auto_max_epochs
 
 QUICK = {"max_epochs": 1, "progress_bar": False, "accelerator": "cpu", "background": 0}
 
@@ -32,6 +32,22 @@ def test_the_default_is_the_number_that_it_stands_for() -> None:
         SepVAE(2, 1, **QUICK, **how).fit(x, np.arange(60) % 2) for how in ({}, {"batch_size": 16})
     )
     np.testing.assert_array_equal(auto.transform(x), sixteen.transform(x))
+
+
+@pytest.mark.parametrize(
+    ("n", "size", "epochs"),
+    [(10_000, 128, 100), (240, 16, 100), (239, 16, 108), (48, 16, 500), (9, 16, 1500)],
+)
+def test_100_epochs_or_1500_steps(n: int, size: int, epochs: int) -> None:
+    assert auto_max_epochs(n, size) == epochs
+
+
+def test_small_data_are_gone_through_more_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sepvae.batch.EPOCHS", 2)
+    monkeypatch.setattr("sepvae.batch.FIT_STEPS", 7)
+    x, y = np.random.default_rng(0).normal(size=(32, 2)), np.arange(32) % 2
+    model = SepVAE(1, 1, validation_fraction=0, **QUICK | {"max_epochs": "auto"}).fit(x, y)
+    assert model.max_epochs_ == len(model.history_) == 4  # two steps each
 
 
 def test_a_rare_group_is_in_every_batch() -> None:

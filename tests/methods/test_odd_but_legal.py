@@ -222,7 +222,7 @@ KEYWORDS: dict[str, tuple[dict[str, Any], str]] = {
     "seed of 41 bits": ({"random_state": 2**40}, "random_state: wanted a number below 4294967296"),
     "seed of 71 bits": ({"random_state": 2**70}, "random_state: wanted a number below 4294967296"),
     "dimensions": ({"salient_dim": 10**12}, "salient_dim: wanted a number below 100000"),
-    "no epochs": ({"max_epochs": 0}, "max_epochs: wanted a whole number of 1 or more, got 0"),
+    "no epochs": ({"max_epochs": 0}, 'max_epochs: wanted a whole number of 1 or more, or "auto", got 0'),
     "no learning": ({"learning_rate": 0}, "learning_rate: wanted a number above 0, got 0"),
     "no early stop": ({"early_stopping": 1, "validation_fraction": 0}, "raise validation_fraction"),
 }

@@ -45,8 +45,8 @@ KEYWORDS = """\
     compile : bool, default=False
         Have torch compile the training step, where it can: the first step takes some 20 s longer, the others
         less time if the network is small; for convolutions on a CPU it brings little.
-    max_epochs : int, default=100
-        Passes through the training part.
+    max_epochs : int or "auto", default="auto"
+        Passes through the training part. "auto" is 100, or as many as give 1500 steps where that is more.
     validation_fraction : float, default=0.1
         Share of the data set aside for the validation curves, in [0, 1), stratified by label and grouped.
         None is set aside where a label has too few samples or groups for it.
@@ -82,6 +82,8 @@ ATTRIBUTES = """\
         The trained networks.
     batch_size_ : int
         Samples a batch that the fit took.
+    max_epochs_ : int
+        Passes that it was to take.
     history_ : DataFrame
         One row per epoch: every term for train and validation, by group, and weighted.
     validation_indices_ : ndarray of int

@@ -16,7 +16,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from sepvae.batch import AnyArray, IntArray, Source, auto_batch_size, chunks, gather
+from sepvae.batch import AnyArray, IntArray, Source, auto_batch_size, auto_max_epochs, chunks, gather
 from sepvae.checks import check_choice, check_flag, check_number
 from sepvae.codes import Codes
 from sepvae.data.arrays import as_column
@@ -38,7 +38,7 @@ from sepvae.training.processes import is_alone, is_first, one_device
 # Keywords that `train` takes as they stand.
 TRAINING = (
     *("learning_rate", "reset_optimizer", "gradient_clip_val", "balanced"),
-    *("num_workers", "compile", "max_epochs", "early_stopping", "keep", "progress_bar"),
+    *("num_workers", "compile", "early_stopping", "keep", "progress_bar"),
     *("accelerator", "devices", "num_nodes", "strategy", "precision", "logger", "callbacks"),
 )
 # What the paper's comparison on CelebA (App. E.1) has in common.
@@ -70,7 +70,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
     balanced: bool = False
     num_workers: int | Literal["auto"] = "auto"
     compile: bool = False
-    max_epochs: int = 100
+    max_epochs: int | Literal["auto"] = "auto"
     validation_fraction: float = 0.1
     early_stopping: int | None = None
     keep: Literal["last", "best"] = "last"
@@ -196,7 +196,8 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
 
     def _check_keywords(self, y: AnyArray) -> None:
         super()._check_keywords(y)
-        check_number("max_epochs", self.max_epochs, least=1, whole=True)
+        if self.max_epochs != "auto":
+            check_number("max_epochs", self.max_epochs, least=1, whole=True, or_else='"auto"')
         if self.batch_size != "auto":
             check_number("batch_size", self.batch_size, least=1, whole=True, or_else='"auto"')
         if self.early_stopping is not None:
@@ -237,6 +238,9 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
     def _learn(self, source: Source, y: AnyArray, parts: tuple[IntArray, IntArray], seed: int) -> None:
         n = len(parts[0])
         self.batch_size_ = auto_batch_size(n) if self.batch_size == "auto" else min(int(self.batch_size), n)
+        self.max_epochs_ = (
+            auto_max_epochs(n, self.batch_size_) if self.max_epochs == "auto" else int(self.max_epochs)
+        )
         self.module_, self.history_ = train(
             self._objective(),
             lambda: self._start(source.sample_shape),
@@ -247,6 +251,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
             checkpoint=None if self.checkpoint is None else Path(self.checkpoint),
             about=self._about_fit(source, y, parts, seed),
             batch_size=self.batch_size_,
+            max_epochs=self.max_epochs_,
             **{name: getattr(self, name) for name in TRAINING},
         )
 

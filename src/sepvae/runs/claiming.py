@@ -119,7 +119,10 @@ def wants_more_epochs(run: Path, keywords: Mapping[str, Any]) -> bool:
     bool
         True if `max_epochs` is larger; False for methods without epochs.
     """
-    was, now = (recipe.get("max_epochs") for recipe in (read_recipe(run).get("keywords", {}), keywords))
+    recipe = read_recipe(run)
+    was, now = recipe.get("keywords", {}).get("max_epochs"), keywords.get("max_epochs")
+    if was == "auto":
+        was = recipe.get("taken", {}).get("max_epochs")
     return isinstance(was, int) and isinstance(now, int) and now > was
 
 

@@ -241,13 +241,18 @@ def _fit(model: ContrastiveEstimator, train: Source, run: Path) -> Codes[AnyArra
 
 
 def _taken(model: ContrastiveEstimator, train: Source, say: Say) -> dict[str, Any]:
-    """Batch size and steps of an epoch, where the data chose them; said and kept."""
-    if getattr(model, "batch_size", None) != "auto":
+    """Batch size and epochs, where the data chose them; said and kept."""
+    taken = {
+        name: getattr(model, f"{name}_")
+        for name in ("batch_size", "max_epochs")
+        if getattr(model, name, None) == "auto"
+    }
+    if not taken:
         return {}
-    size = model.batch_size_
-    steps = (len(train) - len(model.validation_indices_)) // size
-    say(f"batch size {size} (auto: {steps} steps an epoch)")
-    return {"taken": {"batch_size": size, "steps_per_epoch": steps}}
+    steps = max((len(train) - len(model.validation_indices_)) // model.batch_size_, 1)
+    said = ", ".join(f"{name} {value}" for name, value in taken.items())
+    say(f"auto: {said} (steps an epoch: {steps})")
+    return {"taken": taken | {"steps_per_epoch": steps}}
 
 
 def finish_run(

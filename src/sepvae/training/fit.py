@@ -122,7 +122,7 @@ def train(
     n_groups = int(np.ceil(y.max())) + 1
     last = None if checkpoint is None else LastState(checkpoint, about)
     if last is not None and last.path.exists():
-        last.check(int(max_epochs))
+        last.check(max_epochs)
     one = first_of_one() if is_alone(devices, num_nodes) else nullcontext()
     with _quiet_lightning(alone=compile or _sets_type(precision)), _own_randomness(seed), kept_memory(), one:
         with Drawing(seed):  # another thread may draw at the same time
@@ -150,7 +150,7 @@ def train(
         trainer = _trainer(
             [callback for callback in own if callback is not None],
             strategy,
-            max_epochs=int(max_epochs),
+            max_epochs=max_epochs,
             limit_val_batches=1.0 if len(parts[1]) else 0,
             accelerator=accelerator,
             devices=devices,
