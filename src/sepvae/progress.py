@@ -46,7 +46,7 @@ def progress_bar(name: str, *, show: bool = True) -> Iterator[Progress]:
 
 
 @contextmanager
-def stage(name: str, say: Callable[[str], None], *, show: bool = True) -> Iterator[Progress]:
+def stage(name: str, say: Callable[[str], None] | None, *, show: bool = True) -> Iterator[Progress]:
     """
     Show the progress of one stage, then print its name and how long it took.
 
@@ -54,8 +54,8 @@ def stage(name: str, say: Callable[[str], None], *, show: bool = True) -> Iterat
     ----------
     name : str
         What is being done.
-    say : callable
-        Prints a line.
+    say : callable or None
+        Prints a line; None prints nothing and shows no bar.
     show : bool, default=True
         Whether a terminal gets a progress bar; the line is printed in any case.
 
@@ -71,6 +71,7 @@ def stage(name: str, say: Callable[[str], None], *, show: bool = True) -> Iterat
     scoring
     """
     started = time.monotonic()
-    with progress_bar(name, show=show) as progress:
+    with progress_bar(name, show=show and say is not None) as progress:
         yield progress
-    say(f"{name}: {time.monotonic() - started:.1f} s")
+    if say is not None:
+        say(f"{name}: {time.monotonic() - started:.1f} s")

@@ -1,6 +1,7 @@
 """The commands, through their runner and once as a process."""
 
 import json
+import shutil
 import subprocess
 import sys
 from functools import partial
@@ -88,12 +89,27 @@ def test_encode_needs_no_labels(run: Path, folder: Path, tmp_path: Path) -> None
     names = [path.name for path in sorted(folder.rglob("*.png"))[:3]]
     for path in sorted(folder.rglob("*.png"))[:3]:
         (flat / path.name).write_bytes(path.read_bytes())
-    assert "codes of 3 samples" in invoke("encode", run, flat, "--out", tmp_path / "codes.csv")
+    output = invoke("encode", run, flat, "--out", tmp_path / "codes.csv")
+    assert "codes of 3 samples (3 new)" in output
+    assert "encoding: " in output
     new, fitted = pd.read_csv(tmp_path / "codes.csv"), pd.read_csv(run / "codes.csv").set_index("id")
     assert new["id"].tolist() == names
     assert new["y"].isna().all()
     expected = fitted.loc[["control/" + name for name in names], ["common0", "salient1"]]
     np.testing.assert_allclose(new[["common0", "salient1"]], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_encode_says_which_samples_the_run_has_seen(run: Path, folder: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(folder, tmp_path / "data"))
+    first = sorted(data.rglob("*.png"))[0]
+    fresh = first.with_name("x99_left_900.png")
+    fresh.write_bytes(first.read_bytes())
+    output = invoke("encode", run, data, "--out", tmp_path / "codes.csv")
+    found = pd.read_csv(tmp_path / "codes.csv").set_index("id")["split"]
+    assert found.pop(fresh.relative_to(data).as_posix()) == "new"
+    split = pd.read_csv(run / "split.csv").set_index("id")["split"]
+    assert found.to_dict() == split.to_dict()
+    assert f"{(split == 'train').sum()} train" in output
 
 
 def test_evaluate_scores_the_same_codes_alike(run: Path, tmp_path: Path) -> None:
@@ -191,12 +207,18 @@ def test_evaluate_adds_what_a_quick_fit_left_out(folder: Path, tmp_path: Path) -
     invoke("fit", folder, "--out", run, "--background", "control", "--quick", *QUICK)
     with pytest.raises(SepVAEError, match="say where that is: sepvae evaluate RUN DATA --complete"):
         invoke("evaluate", run, "--complete")
-    output = invoke("evaluate", run, folder, "--complete", "--permutations", 0)
+    again = invoke("evaluate", run, "--out", tmp_path / "again.csv")
+    assert "permutations" not in again
+    assert not {"scoring: "} - {line[:9] for line in again.splitlines()}
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "again.csv"), pd.read_csv(run / "scores.csv"))
+    output = invoke("evaluate", run, folder, "--complete")
+    assert f"note: p-values are of 100 permutations; those of {run} were of 19" in output.splitlines()
+    assert pd.read_csv(run / "scores.csv")["p_value"].min() < 1 / 20
     assert "added: removal.csv, thumbnails.npz" in output
     assert pd.read_csv(run / "removal.csv")["score"].between(0, 1).all()
     assert (run / "thumbnails.npz").is_file()
     protocol = yaml.safe_load((run / "recipe.yaml").read_text())["protocol"]
-    assert (protocol["removal"], protocol["thumbnails"], protocol["n_permutations"]) == (True, True, 0)
+    assert (protocol["removal"], protocol["thumbnails"], protocol["n_permutations"]) == (True, True, 100)
     assert "nothing was left out" in invoke("evaluate", run, folder, "--complete", "--permutations", 0)
 
 

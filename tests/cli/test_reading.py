@@ -111,7 +111,9 @@ def test_an_array_with_a_table_beside_it(tmp_path: Path) -> None:
     invoke("fit", *data, "--out", tmp_path / "run", *QUICK)
     assert set(pd.read_csv(tmp_path / "run" / "codes.csv")["id"]) == set(table["who"])
     invoke("encode", tmp_path / "run", tmp_path / "slices.npy", "--out", tmp_path / "codes.csv")
-    assert pd.read_csv(tmp_path / "codes.csv")["id"].tolist() == table["who"].tolist()
+    codes = pd.read_csv(tmp_path / "codes.csv").set_index("id")["split"]
+    assert codes.index.tolist() == table["who"].tolist()
+    assert codes.to_dict() == pd.read_csv(tmp_path / "run" / "codes.csv").set_index("id")["split"].to_dict()
 
 
 def test_more_than_two_labels_want_a_target(study: Path, tmp_path: Path) -> None:
@@ -161,6 +163,8 @@ def test_rows_of_another_array_are_new_ones(tmp_path: Path) -> None:
     )
     scores = pd.read_csv(tmp_path / "s.csv")
     assert scores.query("attribute == 'label' and metric == 'auc'")["n_test"].tolist() == [60, 60, 60]
+    invoke("encode", tmp_path / "run", tmp_path / "old.npy", "--out", tmp_path / "c.csv")
+    assert set(pd.read_csv(tmp_path / "c.csv")["split"]) == {"unknown"}  # numbers of rows name nobody
 
 
 SMALL = {"common_dim": 2, "salient_dim": 2, "max_epochs": 1, "progress_bar": False, "accelerator": "cpu"}

@@ -28,6 +28,14 @@ def test_limit_counts_by_label_or_by_an_attribute(listing):
     assert listing.limited(None) is listing
 
 
+def test_a_limit_counts_val_as_train_and_the_test_apart():
+    parts = ["test"] * 3 + ["train"] * 3 + ["Val"] * 3
+    about = pd.DataFrame({"id": list("abcdefghi"), "group": list("abcdefghi"), "label": "well"})
+    listing = Listing(Path("data"), about.assign(split=parts), [Path(name) for name in about["id"]])
+    assert listing.limited(2).about["id"].tolist() == ["a", "b", "d", "e"]
+    assert listing.limited(4).about["id"].tolist() == ["a", "b", "c", "d", "e", "f", "g"]
+
+
 @pytest.mark.parametrize(
     ("limit", "message"),
     [

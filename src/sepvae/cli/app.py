@@ -10,6 +10,7 @@ from sepvae.cli.options import (
     BatchSize,
     Modality,
     Permutations,
+    PermutationsAgain,
     Quick,
     Recipe,
     Removal,
@@ -393,14 +394,16 @@ def encode(
     out: Annotated[Path, typer.Option(help="CSV file to write.", show_default=False)],
     root: Root = None,
 ) -> None:
-    """Write the codes of new samples; labels are not needed."""
+    """Write the codes of samples, and whether the run has seen them; labels are not needed."""
+    from sepvae.cli.plain import tell
     from sepvae.runs import encode_run
     from sepvae.runs.folder import write_table
 
     _refuse_existing(out)
-    codes = encode_run(run, read_like(run, data, root, labelled=False))
+    codes = encode_run(run, read_like(run, data, root, labelled=False), say=tell)
     write_table(out, codes)
-    typer.echo(f"codes of {len(codes)} samples: {out}")
+    parts = ", ".join(f"{n} {part}" for part, n in codes["split"].value_counts().items())
+    typer.echo(f"codes of {len(codes)} samples ({parts}): {out}")
 
 
 @app.command()
@@ -413,10 +416,11 @@ def maps(
     root: Root = None,
 ) -> None:
     """Write what the salient part adds to new samples; a fit does so for its test part in RUN/maps."""
+    from sepvae.cli.plain import tell
     from sepvae.runs import map_run
 
     _refuse_existing(out)
-    folder = map_run(run, read_like(run, data, root, labelled=False), out)
+    folder = map_run(run, read_like(run, data, root, labelled=False), out, say=tell)
     typer.echo(f"maps: {folder}")
     if (pictures := folder / "figures").is_dir():
         typer.echo(f"pictures: {pictures}")
@@ -432,33 +436,43 @@ def evaluate(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="CSV file to write; RUN/scores.csv without DATA.")] = None,
     root: Root = None,
-    permutations: Permutations = 100,
+    permutations: PermutationsAgain = None,
     complete: Annotated[
         bool,
         typer.Option(
             "--complete",
-            help="Add removal scores and thumbnails that the fit left out; DATA are then those of the fit.",
+            help="Add removal scores, thumbnails and permutations that the fit left out; DATA are then those "
+            "of the fit.",
         ),
     ] = False,
 ) -> None:
     """Score codes: what each space knows of each attribute, against chance."""
+    from sepvae.cli.options import permutations_again
+    from sepvae.cli.plain import tell
     from sepvae.cli.table import print_scores
+    from sepvae.progress import stage
     from sepvae.report.page import write_report
-    from sepvae.runs import evaluate_run, keep_scores
+    from sepvae.runs import evaluate_run, keep_scores, recorded_permutations
     from sepvae.runs.folder import write_table
 
     if out is not None:
         _refuse_existing(out)
+    recorded = recorded_permutations(run)
+    permutations = permutations_again(permutations, recorded, complete=complete)
     if complete:
         from sepvae.cli.rerunning import complete_as_told
 
         complete_as_told(run, data, root)
         data = None
     source = None if data is None else read_like(run, data, root)
-    scores = evaluate_run(run, source, n_permutations=permutations)
+    if permutations != recorded:
+        tell(f"note: p-values are of {permutations} permutations; those of {run} were of {recorded}")
+    scores = evaluate_run(run, source, n_permutations=permutations, say=tell)
     if data is None and out is None:
         keep_scores(run, scores, n_permutations=permutations)
-        typer.echo(f"scores: {run / 'scores.csv'}, report: {write_report(run)}")
+        with stage("writing the page", tell):
+            page = write_report(run)
+        typer.echo(f"scores: {run / 'scores.csv'}, report: {page}")
     elif out is not None:
         write_table(out, scores)
         typer.echo(f"scores: {out}")
@@ -500,12 +514,15 @@ def report(
     ] = True,
 ) -> None:
     """Write the page of a run folder again, or one page on several."""
+    from sepvae.cli.plain import tell
+    from sepvae.progress import stage
     from sepvae.report import write_comparison, write_report
 
-    if len(runs) == 1:
-        page = write_report(runs[0], out, images=images)
-    else:
-        page = write_comparison(runs, out or Path("comparison.html"), images=images)
+    with stage("writing the page", tell):
+        if len(runs) == 1:
+            page = write_report(runs[0], out, images=images)
+        else:
+            page = write_comparison(runs, out or Path("comparison.html"), images=images)
     typer.echo(f"report: {page}")
 
 

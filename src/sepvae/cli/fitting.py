@@ -163,6 +163,8 @@ def read_parts(
     look = look_of(reader, *(options[name] for name in looks))
     positions, how = split_listing(listing, options, recipe, in_folds=in_folds)
     notes = [*notes_on(listing, reader), f"split {how}"]
+    if options["limit"] is not None and how.startswith("as the folders say"):
+        notes.append(f"limit {options['limit']}: at most so many of each label for training and in the test")
     notes.insert(0, roles_of(listing, named=options["background"] is not None or reader in READ_AS))
     source, measures = read_samples(listing, look, options["memory"])
     notes += notes_after(source, measures)

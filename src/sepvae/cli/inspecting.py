@@ -52,18 +52,19 @@ def inspect_listing(
     elif mask_threshold is not None:
         raise DataError("--mask-threshold has no meaning without --mask; leave it out")
     kinds = {str(name): attribute_kind(values) for name, values in listing.attributes.items()}
-    inspection = inspect(
-        about,
-        measures,
-        features=listing.features,
-        kinds=kinds | dict(listing.kinds),
-        background=listing.background,
-        unreadable={id_: reason for id_, reason in unreadable.items() if id_ not in listing.missing},
-        test_size=test_size,
-        batch_size=batch_size,
-        problems=problems,
-        not_missing=not_missing,
-    )
+    with progress_bar("looking for copies and confounds"):
+        inspection = inspect(
+            about,
+            measures,
+            features=listing.features,
+            kinds=kinds | dict(listing.kinds),
+            background=listing.background,
+            unreadable={id_: reason for id_, reason in unreadable.items() if id_ not in listing.missing},
+            test_size=test_size,
+            batch_size=batch_size,
+            problems=problems,
+            not_missing=not_missing,
+        )
     return inspection.on_one_grid() if resample else inspection
 
 

@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 import typer
 
 
-def _enough(permutations: int) -> int:
+def _enough(permutations: int | None) -> int | None:
+    if permutations is None:
+        return None
     if permutations < 0 or 0 < permutations < 19:
         raise typer.BadParameter(f"wanted 0, or 19 or more, got {permutations}")
     return permutations
@@ -51,11 +53,21 @@ Quick = Annotated[
     typer.Option(
         "--quick",
         help="A first look: no removal, 19 permutations, no thumbnails. `sepvae evaluate RUN DATA "
-        "--complete` adds them.",
+        "--complete` adds them, and takes 100 permutations.",
     ),
 ]
 Modality = Annotated[
     str | None, typer.Option(help="For BraTS: flair (the default), t1, t1ce or t2.", show_default=False)
+]
+PermutationsAgain = Annotated[
+    int | None,
+    typer.Option(
+        "--permutations",
+        callback=_enough,
+        help="Shuffles behind each p-value, as for `fit`; by default as many as the run has, but 100 with "
+        "--complete for a run that was fitted with --quick.",
+        show_default=False,
+    ),
 ]
 Set = Annotated[
     list[str] | None,
@@ -73,7 +85,7 @@ Recipe = Annotated[
         "Options that are typed take precedence.",
     ),
 ]
-QUICK_PERMUTATIONS = 19
+PERMUTATIONS, QUICK_PERMUTATIONS = 100, 19
 
 
 def scoring_options(
@@ -96,3 +108,17 @@ def scoring_options(
             "thumbnails": not quick,
         }
     return {"n_permutations": permutations, "removal": removal, "thumbnails": not quick}
+
+
+def permutations_again(typed: int | None, recorded: int, *, complete: bool) -> int:
+    """
+    Return the number of permutations of `evaluate`: as typed, else as recorded; --complete ends --quick.
+
+    Examples
+    --------
+    >>> permutations_again(None, 19, complete=False), permutations_again(None, 19, complete=True)
+    (19, 100)
+    """
+    if typed is not None:
+        return typed
+    return PERMUTATIONS if complete and recorded == QUICK_PERMUTATIONS else recorded

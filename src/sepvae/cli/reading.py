@@ -114,7 +114,13 @@ Pattern = Annotated[
         rich_help_panel=_FOLDER,
     ),
 ]
-Limit = Annotated[int | None, typer.Option(help="At most so many samples of each label, in order.")]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        help="At most so many samples of each label, in order; of a folder with train and test so many in "
+        "each (val counts as train)."
+    ),
+]
 LimitBy = Annotated[
     str | None, typer.Option(help="Count them for each value of this attribute, within a label.")
 ]

@@ -8,6 +8,7 @@ import typer
 from sepvae.cli.plain import tell
 from sepvae.cli.reading import KEPT, MEMORY, list_like, read_samples
 from sepvae.errors import DataError
+from sepvae.progress import stage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +64,8 @@ def complete_as_told(run: Path, data: Path | None, root: Path | None) -> None:
         tell(f"{run}: nothing was left out")
         return
     samples = read_again(run, data, root, None, tell, "evaluate RUN DATA --complete")
-    check_same_data(run, samples.train, samples.test)
+    with stage("comparing the data with those of the run", tell):
+        check_same_data(run, samples.train, samples.test)
     tell(f"added: {', '.join(complete_run(run, samples.train, samples.test, say=tell))}")
 
 

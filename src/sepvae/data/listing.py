@@ -14,6 +14,7 @@ from sepvae.checks import ask_for_background, guess_background
 from sepvae.codes import Kind
 from sepvae.data.cells import TableNote
 from sepvae.data.mapped import MappedArray
+from sepvae.data.splits import SIDES
 from sepvae.errors import DataError
 
 if TYPE_CHECKING:
@@ -211,7 +212,8 @@ class Listing:  # numpydoc ignore=PR02
         Parameters
         ----------
         limit : int or None
-            At most so many of each label, in order, in each part of a given split; None for all.
+            At most so many of each label, in order; where a split is given, so many for training (train and
+            val together) and so many for the test. None for all.
         limit_by : str, default=None
             Count them for each value of this attribute within a label instead.
 
@@ -234,7 +236,8 @@ class Listing:  # numpydoc ignore=PR02
         if limit_by is not None and limit_by not in self.attributes:
             known = ", ".join(map(str, self.attributes)) or "none"
             raise DataError(f"limit_by: wanted an attribute ({known}), got {limit_by!r}")
-        kind = ["split", "label"] if limit_by is None else ["split", "label", limit_by]
+        side = self.about["split"].map(lambda part: SIDES.get(str(part).lower(), part))
+        kind = [side, "label"] if limit_by is None else [side, "label", limit_by]
         return self.keep(self.about.groupby(kind, dropna=False).cumcount().to_numpy() < limit)
 
     def roles(self) -> str:

@@ -7,7 +7,7 @@ from sepvae.runs.fitting import finish_run, fit_run
 from sepvae.runs.folder import check_new_run, read_codes, read_recipe
 from sepvae.runs.maps import map_run
 from sepvae.runs.rerunning import model_of, rerun
-from sepvae.runs.scoring import encode_run, evaluate_run, keep_scores
+from sepvae.runs.scoring import encode_run, evaluate_run, keep_scores, recorded_permutations
 
 __all__ = [
     "check_new_run",
@@ -25,5 +25,6 @@ __all__ = [
     "model_of",
     "read_codes",
     "read_recipe",
+    "recorded_permutations",
     "rerun",
 ]

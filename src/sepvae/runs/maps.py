@@ -16,6 +16,7 @@ from sepvae.methods import load
 from sepvae.methods._estimator import ContrastiveEstimator
 from sepvae.methods._maps import SalientMaps, axial, grey_levels, members, spread
 from sepvae.methods._moments import Moments, effect_size
+from sepvae.progress import stage
 from sepvae.report.file_names import names_apart
 from sepvae.report.viewer import IMAGE
 from sepvae.runs.drawing import draw_maps
@@ -33,7 +34,9 @@ PICTURES = 12  # people of each group whose image has a picture of its own
 IN_MEAN = 64  # people whose mean image lies below the maps
 
 
-def map_run(run: str | Path, source: Source, out: str | Path) -> Path:
+def map_run(
+    run: str | Path, source: Source, out: str | Path, *, say: Callable[[str], None] | None = None
+) -> Path:
     """
     Make maps of new people by the model of a run folder.
 
@@ -46,6 +49,8 @@ def map_run(run: str | Path, source: Source, out: str | Path) -> Path:
         fitted on, groups are compared too.
     out : str or Path
         The folder to make, with what `write_maps` says and its pictures in `figures/`.
+    say : callable, default=None
+        Prints the name of each stage and its seconds.
 
     Returns
     -------
@@ -58,8 +63,10 @@ def map_run(run: str | Path, source: Source, out: str | Path) -> Path:
         If `out` exists.
     """
     _check_new(Path(out))
-    folder = write_maps(load(run), source, Path(out))
-    draw_maps(folder, folder)
+    with stage("mapping what the salient part adds", say) as progress:
+        folder = write_maps(load(run), source, Path(out), progress=progress)
+    with stage("drawing", say):
+        draw_maps(folder, folder)
     return folder
 
 

@@ -12,6 +12,7 @@ from sepvae.batch import Source
 from sepvae.errors import DataError, RunFolderError
 from sepvae.files import read_file
 from sepvae.methods._estimator import ContrastiveEstimator
+from sepvae.progress import stage
 from sepvae.runs.claiming import is_finished
 from sepvae.runs.fitting import Say, fingerprint, fit_run
 from sepvae.runs.folder import read_recipe
@@ -109,8 +110,8 @@ def rerun(
     """
     recipe, model = read_recipe(run), model_of(run)
     if model.is_first_process():
-        say("comparing the data with those of the run")
-        check_same_data(run, train, test)
+        with stage("comparing the data with those of the run", say):
+            check_same_data(run, train, test)
     protocol = recipe.get("protocol", {})
     with use_threads(recipe.get("threads")):
         return fit_run(

@@ -1,5 +1,6 @@
 """Codes and scores of new data, by the model and the probes of a run folder."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,33 +12,75 @@ from sepvae.codes import Codes, codes_table
 from sepvae.data.splits import split_table
 from sepvae.errors import DataError
 from sepvae.evaluation.scores import score_codes
+from sepvae.files import read_file, read_table
 from sepvae.methods import load
 from sepvae.methods._estimator import ContrastiveEstimator
+from sepvae.progress import stage
 from sepvae.runs.folder import read_codes, read_recipe, write_recipe, write_table
 
+N_PERMUTATIONS = 100  # of runs whose recipe does not say
 RECONSTRUCTIONS: dict[str, Literal["own", "none"]] = {"full": "own", "common_only": "none"}
 
 
-def encode_run(run: str | Path, source: Source) -> pd.DataFrame:
+def encode_run(run: str | Path, source: Source, *, say: Callable[[str], None] | None = None) -> pd.DataFrame:
     """
-    Encode new data by the model of a run folder.
+    Encode data by the model of a run folder.
 
     Parameters
     ----------
     run : str or Path
         The run folder.
     source : Source
-        New samples, read as those that were fitted on.
+        Samples, read as those that were fitted on.
+    say : callable, default=None
+        Prints the name of each stage and its seconds, and how many new samples are of known subjects.
 
     Returns
     -------
     DataFrame
-        As in `codes.csv`, with split "new".
+        As in `codes.csv`. Samples whose id is in the run have its split (train, validation or test), others
+        "new"; rows without ids have "unknown", since numbers of rows come again in every array.
     """
-    return encoded(load(run), source, "new")
+    run = Path(run)
+    with stage("encoding", say):
+        table = encoded(load(run), source, "new")
+    known = read_file(run / "split.csv", lambda path: read_table(path, ("id", "group", "label", "split")))
+    if known is None or _rows_are_numbered(run, source):
+        return table.assign(split="unknown")
+    split_of = dict(zip(known["id"], known["split"], strict=True))
+    table["split"] = [split_of.get(id_, "new") for id_ in table["id"]]
+    fitted = known.loc[known["split"] != "test", "group"]
+    n_seen = int(((table["split"] == "new") & table["group"].isin(fitted)).sum())
+    if say is not None and n_seen:
+        say(f"note: {n_seen} new samples are of subjects that were fitted on")
+    return table
 
 
-def evaluate_run(run: str | Path, source: Source | None = None, *, n_permutations: int = 100) -> pd.DataFrame:
+def recorded_permutations(run: str | Path) -> int:
+    """
+    Read how many permutations the p-values of a run folder are of.
+
+    Parameters
+    ----------
+    run : str or Path
+        The run folder.
+
+    Returns
+    -------
+    int
+        As its recipe says; 100 where it does not.
+    """
+    recorded = read_recipe(run).get("protocol", {}).get("n_permutations", N_PERMUTATIONS)
+    return int(recorded)
+
+
+def evaluate_run(
+    run: str | Path,
+    source: Source | None = None,
+    *,
+    n_permutations: int | None = None,
+    say: Callable[[str], None] | None = None,
+) -> pd.DataFrame:
     """
     Score the codes of a run folder again, or those of new data, with probes fitted on its training part.
 
@@ -47,8 +90,10 @@ def evaluate_run(run: str | Path, source: Source | None = None, *, n_permutation
         The run folder.
     source : Source or None, default=None
         New samples to score instead of the run's own test part.
-    n_permutations : int, default=100
-        Shuffles behind each p-value.
+    n_permutations : int or None, default=None
+        Shuffles behind each p-value; None takes as many as the run has recorded.
+    say : callable, default=None
+        Prints the name of each stage and its seconds.
 
     Returns
     -------
@@ -62,24 +107,26 @@ def evaluate_run(run: str | Path, source: Source | None = None, *, n_permutation
     DataError
         If a patient of the new data was fitted on.
     """
-    codes, keywords = read_codes(run), _keywords(run, n_permutations)
+    if n_permutations is None:
+        n_permutations = recorded_permutations(run)
+    codes = read_codes(run)
+    keywords: dict[str, Any] = {"kinds": read_recipe(run).get("attributes"), "n_permutations": n_permutations}
     if source is None:
-        scores = score_codes(codes, **keywords)
+        with stage("scoring", say) as progress:
+            scores = score_codes(codes, **keywords, progress=progress)
         old = Path(run) / "scores.csv"  # holds what cannot be had from codes alone
         errors = [pd.read_csv(old).query("metric == 'reconstruction_error'")] if old.is_file() else []
         return pd.concat([scores, *errors], ignore_index=True)
-    model = load(run)
-    new = encoded(model, source, "test")
+    with stage("encoding", say):
+        model = load(run)
+        new = encoded(model, source, "test")
     if new["y"].isna().any():
         known, got = (", ".join(sorted(set(map(str, labels)))) for labels in (model.classes_, source.labels))
         raise DataError(
             f"labels: wanted those that were fitted on ({known}), got {got}; name the labels alike"
         )
-    missed = reconstruction_errors(model, source)
-    data = read_recipe(run).get("data", {})
-    if data.get("reader") == "array" and not data.get("id") and not data.get("subject"):
-        # Rows of an array are known by their numbers, which come again in every array.
-        new[["id", "group"]], missed["id"] = "new-" + new[["id", "group"]], "new-" + missed["id"].astype(str)
+    if numbered := _rows_are_numbered(run):
+        new[["id", "group"]] = "new-" + new[["id", "group"]]
     train = codes[codes["split"] != "test"]
     seen = set(train["group"]) & set(new["group"])
     if seen:
@@ -87,8 +134,13 @@ def evaluate_run(run: str | Path, source: Source | None = None, *, n_permutation
             f"{len(seen)} subjects of the new data were fitted on, {sorted(seen)[0]!r} among them; "
             "leave them out, for their scores would flatter"
         )
+    with stage("reconstruction errors", say):
+        missed = reconstruction_errors(model, source)
+    if numbered:
+        missed["id"] = "new-" + missed["id"].astype(str)
     table = pd.concat([train, new], ignore_index=True)
-    return score_codes(table, reconstruction_error=missed, **keywords)
+    with stage("scoring", say) as progress:
+        return score_codes(table, reconstruction_error=missed, **keywords, progress=progress)
 
 
 def keep_scores(run: str | Path, scores: pd.DataFrame, *, n_permutations: int) -> None:
@@ -182,5 +234,10 @@ def reconstruction_errors(model: ContrastiveEstimator, source: Source) -> pd.Dat
     return pd.DataFrame({"id": source.ids, **errors})
 
 
-def _keywords(run: str | Path, n_permutations: int) -> dict[str, Any]:
-    return {"kinds": read_recipe(run).get("attributes"), "n_permutations": n_permutations}
+def _rows_are_numbered(run: str | Path, source: Source | None = None) -> bool:
+    """Rows of an array are known by their numbers, which come again in every array."""
+    data = read_recipe(run).get("data", {})
+    if data.get("id") or data.get("subject"):
+        return False
+    numbers = source is not None and [str(id_) for id_ in source.ids] == [str(i) for i in range(len(source))]
+    return data.get("reader") == "array" or numbers
