@@ -19,6 +19,8 @@ from sepvae.cli import main
 from sepvae.cli.app import app
 from sepvae.cli.table import _short
 from sepvae.errors import SepVAEError
+from sepvae.report.contents import read_contents
+from sepvae.report.warnings import find_warnings
 from sepvae.training.judge import train_judge
 
 QUICK = ["--image-size", "16", "--set", "max_epochs=1", "--set", "progress_bar=false"]
@@ -204,7 +206,10 @@ def test_a_quick_fit_leaves_out_what_takes_long(folder: Path, tmp_path: Path) ->
 
 def test_evaluate_adds_what_a_quick_fit_left_out(folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    invoke("fit", folder, "--out", run, "--background", "control", "--quick", *QUICK)
+    fitted = invoke("fit", folder, "--out", run, "--background", "control", "--quick", *QUICK)
+    titles = [warning.title for warning in find_warnings(read_contents(run))]
+    found = f"{len(titles)} warnings on the page: {'; '.join(titles)}"
+    assert found in fitted.splitlines()
     with pytest.raises(SepVAEError, match="say where that is: sepvae evaluate RUN DATA --complete"):
         invoke("evaluate", run, "--complete")
     again = invoke("evaluate", run, "--out", tmp_path / "again.csv")
@@ -212,6 +217,7 @@ def test_evaluate_adds_what_a_quick_fit_left_out(folder: Path, tmp_path: Path) -
     assert not {"scoring: "} - {line[:9] for line in again.splitlines()}
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "again.csv"), pd.read_csv(run / "scores.csv"))
     output = invoke("evaluate", run, folder, "--complete")
+    assert found in output.splitlines()
     assert f"note: p-values are of 100 permutations; those of {run} were of 19" in output.splitlines()
     assert pd.read_csv(run / "scores.csv")["p_value"].min() < 1 / 20
     assert "added: removal.csv, thumbnails.npz" in output

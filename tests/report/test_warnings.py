@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sepvae.plotting import learning_curves
 from sepvae.report.contents import read_contents
 from sepvae.report.score_warnings import of_evidence, of_leaks, of_spaces
 from sepvae.report.warnings import find_warnings, of_data, of_reconstructions, of_split, of_training
@@ -146,9 +147,27 @@ def test_a_critic_that_never_left_chance(losses, warned):
     assert titles(of_training(critic(losses), critic_counts=False)) == []
 
 
+def test_warnings_of_training_name_their_curve():
+    metrics = critic([1.39, 1.386, 1.38], train_mutual_information=[0.0] * 3)
+    (found,) = of_training(metrics)
+    panels = {ax.get_title(loc="left") for ax in learning_curves(metrics).axes}
+    for seen, column, panel in zip(
+        found.seen,
+        ["train_critic_loss", "train_mutual_information"],
+        ["Critic loss", "Mutual information"],
+        strict=True,
+    ):
+        assert f'{column} in metrics.csv, train in panel "{panel}" of the learning curves' in seen
+        assert panel in panels
+
+
 def test_a_mutual_information_of_nothing():
     (found,) = of_training(critic([1.2] * 3, train_mutual_information=[0.0] * 3))
-    assert found.seen == ["The mutual information that it estimates was 0 in all epochs."]
+    (seen,) = found.seen
+    assert seen.startswith(
+        "The mutual information that it estimates (train_mutual_information in metrics.csv"
+    )
+    assert seen.endswith(" was 0 in all epochs.")
     assert titles(of_training(critic([1.2] * 3, train_mutual_information=[0, 1e-3, 0]))) == []
 
 

@@ -449,7 +449,7 @@ def evaluate(
     """Score codes: what each space knows of each attribute, against chance."""
     from sepvae.cli.options import permutations_again
     from sepvae.cli.plain import tell
-    from sepvae.cli.table import print_scores
+    from sepvae.cli.table import print_scores, print_warnings
     from sepvae.progress import stage
     from sepvae.report.page import write_report
     from sepvae.runs import evaluate_run, keep_scores, recorded_permutations
@@ -479,6 +479,8 @@ def evaluate(
     else:
         typer.echo("nothing is written; --out FILE.csv keeps the scores")
     print_scores(scores)
+    if data is None and out is None:
+        print_warnings(run)
 
 
 @app.command()

@@ -95,7 +95,7 @@ def _tables(tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[str, Table]]:
         headings = ["feature", "missing", "median", "range", "far out"]
         yield "features with gaps, values far out, or one value", _table(headings, rows)
     if len(tables.get("confounds", ())):
-        headings = ["", "of", "d", "AUC", "Cramer's V", "p"]
+        headings = ["", "of", "d", "AUC", "Cramer's V", "p (Holm)"]
         yield "target against background", _table(headings, _confounds(tables["confounds"]))
 
 

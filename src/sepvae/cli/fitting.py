@@ -125,11 +125,12 @@ def stoppable(run: Path, say: "Say", go_on: str = "--resume goes on with it") ->
 
 def show(scores: Any, run: Path) -> None:
     """Print the scores and where the page is, in the process that has them."""
-    from sepvae.cli.table import print_scores
+    from sepvae.cli.table import print_scores, print_warnings
 
     if scores is None:
         return
     print_scores(scores)
+    print_warnings(run)
     typer.echo(f"report: {run / 'report.html'}")
 
 

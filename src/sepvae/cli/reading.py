@@ -252,8 +252,8 @@ def notes_on(listing: "Listing", reader: str) -> list[str]:
     if not listing.grouped:
         how = "--pattern" if reader == "folder" else "--subject"
         notes.append(
-            "no subject is named, so every sample counts as a person of its own"
-            + f" ({how} names them)" * (reader != "celeba")
+            "every sample counts as a subject of its own"
+            + f" ({how} names subjects with several samples)" * (reader != "celeba")
         )
     if listing.unlisted:
         what = "images" if listing.volumes is None else "volumes"

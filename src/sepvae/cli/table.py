@@ -1,9 +1,11 @@
 """Scores on a terminal."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -47,6 +49,16 @@ def print_scores(scores: pd.DataFrame) -> None:
     console.print(
         f"[dim]95 % intervals over test subjects{legend}. The report has all metrics.[/dim]", highlight=False
     )
+
+
+def print_warnings(run: Path) -> None:
+    """Print how many warnings stand on the page of a run, and their titles."""
+    from sepvae.report.contents import read_contents
+    from sepvae.report.warnings import find_warnings
+
+    if titles := [warning.title for warning in find_warnings(read_contents(run))]:
+        counted = f"{len(titles)} warning{'s' * (len(titles) > 1)} on the page"
+        typer.echo(f"{counted}: {'; '.join(titles)}")
 
 
 def _score(row: dict[Any, Any]) -> str:

@@ -109,8 +109,8 @@ def group_findings(samples: Samples) -> Iterator[Finding]:
     """
     if not samples.grouped:
         message = (
-            "no subject is named, so every sample counts as a person of its own: if some come from one "
-            "person, name the subject (--subject or --pattern), or scores will be biased"
+            "every sample counts as a subject of its own: if some are of one person, name that person "
+            "(--subject or --pattern), or scores will be biased"
         )
         yield Finding("note", "no-groups", message)
         return

@@ -67,6 +67,29 @@ def learning_curves(metrics: pd.DataFrame) -> Figure:
     return figure
 
 
+def panel_title(term: str) -> str:
+    """
+    Name a term of the loss in words, as its panel does.
+
+    Parameters
+    ----------
+    term : str
+        A column of `metrics.csv` without the part before it.
+
+    Returns
+    -------
+    str
+        Words.
+
+    Examples
+    --------
+    >>> panel_title("loss_without_mi")
+    'Loss without MI'
+    """
+    words = re.sub(r"\bkl\b", "KL", re.sub(r"\bmi\b", "MI", term.replace("_", " ")))
+    return words[0].upper() + words[1:]
+
+
 def _panels(metrics: pd.DataFrame) -> dict[str, list[tuple[str, str, str]]]:
     """For each term its lines (column, split, group), the loss first; group "" is all samples together."""
     if "epoch" not in metrics:
@@ -108,8 +131,7 @@ def _line(ax: Axes, metrics: pd.DataFrame, column: str, split: str, group: str) 
 
 def _finish(ax: Axes, term: str) -> None:
     """Name the panel in words, and choose its scale."""
-    words = re.sub(r"\bkl\b", "KL", re.sub(r"\bmi\b", "MI", term.replace("_", " ")))
-    ax.set_title(words[0].upper() + words[1:], fontsize=9, loc="left", parse_math=False)
+    ax.set_title(panel_title(term), fontsize=9, loc="left", parse_math=False)
     ax.set_xlabel("epoch", fontsize=7, color="0.4", labelpad=1)
     values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in ax.lines])
     if values.min() > 0 and values.max() > LOG_FROM * np.median(values):

@@ -174,11 +174,12 @@ def of_training(metrics: "pd.DataFrame", *, critic_counts: bool = True) -> Itera
         seen = []
         if critic is not None and critic.min() > CHANCE_OF_CRITIC - CRITIC_MARGIN:
             seen.append(
-                f"The critic's loss was never below {critic.min():.3f} in {len(metrics)} epochs; "
-                f"{CHANCE_OF_CRITIC:.3f} is chance."
+                f"The critic's loss ({_curve('train_critic_loss')}) was never below {critic.min():.3f} in "
+                f"{len(metrics)} epochs; {CHANCE_OF_CRITIC:.3f} is chance."
             )
         if information is not None and information.abs().max() < NO_INFORMATION:
-            seen.append("The mutual information that it estimates was 0 in all epochs.")
+            curve = _curve("train_mutual_information")
+            seen.append(f"The mutual information that it estimates ({curve}) was 0 in all epochs.")
         if seen:
             yield ReportWarning(
                 "The critic was at chance from the start",
@@ -190,7 +191,15 @@ def of_training(metrics: "pd.DataFrame", *, critic_counts: bool = True) -> Itera
     names = [f"{part}_{loss}" for part in ("validation", "train") for loss in ("loss_without_mi", "loss")]
     name = next((name for name in names if name in metrics and metrics[name].notna().any()), None)
     if name is not None:
-        yield from _of_end(name.replace("_", " "), metrics[name].dropna().to_numpy(float))
+        yield from _of_end(name, metrics[name].dropna().to_numpy(float))
+
+
+def _curve(column: str) -> str:
+    """A column of metrics.csv, and where its curve is on the page."""
+    from sepvae.plotting.curves import panel_title
+
+    part, _, term = column.partition("_")
+    return f'{column} in metrics.csv, {part} in panel "{panel_title(term)}" of the learning curves'
 
 
 def _of_end(name: str, loss: "AnyArray") -> Iterator[ReportWarning]:
@@ -204,8 +213,9 @@ def _of_end(name: str, loss: "AnyArray") -> Iterator[ReportWarning]:
         yield ReportWarning(
             "The loss was still falling at the end",
             [
-                f"{100 * last / fall:.0f} % of all that the {name} fell, it fell in the last {tenth} of "
-                f"{len(loss)} epochs (warned of above {100 * STILL_FALLING:.0f} %)."
+                f"{100 * last / fall:.0f} % of all that the {name.replace('_', ' ')} fell, it fell in the "
+                f"last {tenth} of {len(loss)} epochs (warned of above {100 * STILL_FALLING:.0f} %; "
+                f"{_curve(name)})."
             ],
             "Training was stopped before it had settled; scores may change with more of it.",
             "Raise max_epochs.",

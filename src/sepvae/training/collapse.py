@@ -8,6 +8,7 @@ EPOCHS_OF_CRITIC = 20  # without a single one in which it can tell: it learns as
 NOTHING = 0.01  # nats, of a whole space: its codes are all but the prior
 CHANCE = 2 * math.log(2)  # the loss of a critic that cannot tell
 MARGIN = 0.01  # nats
+CURVE = "its loss (train_critic_loss in metrics.csv)"
 PERFECT = 0.02  # nats: a critic that is never wrong
 
 
@@ -48,13 +49,13 @@ def collapses(history: Sequence[Mapping[str, float]], weights: Mapping[str, floa
         losses = [epoch.get("train_critic_loss", math.nan) for epoch in history]
         if len(losses) >= EPOCHS_OF_CRITIC and min(losses) > CHANCE - MARGIN:
             found["critic"] = (
-                f"the critic is at chance: its loss was above {CHANCE - MARGIN:.3f} in all "
+                f"the critic is at chance: {CURVE} was above {CHANCE - MARGIN:.3f} in all "
                 f"{len(losses)} epochs, so that nothing holds both codes apart; train longer "
                 "(max_epochs)"
             )
         elif max(losses[-EPOCHS:]) < PERFECT:
             found["critic"] = (
-                f"the critic is never wrong: its loss was below {PERFECT:g} in epochs {_epochs(history)}, "
+                f"the critic is never wrong: {CURVE} was below {PERFECT:g} in epochs {_epochs(history)}, "
                 "and what it estimates is not the mutual information; raise kappa"
             )
     return found
