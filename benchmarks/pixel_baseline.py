@@ -3,19 +3,17 @@ What the same probes read from the pixels: principal components, fitted on a run
 
     python benchmarks/pixel_baseline.py RUN DATA OUT.csv [--components 128]
 
-Reads DATA as the recipe of RUN says, takes its split, scores the components as if they were salient codes.
+Reads DATA as the recipe of RUN says, in its split, and scores the components as if they were salient codes.
+Covariates that the run takes out of a table (`residualise`) are taken out first, as in `sepvae benchmark`.
 """
 
 import argparse
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-from sklearn.decomposition import PCA
 
-from sepvae.codes import attribute_columns
-from sepvae.data.opening import list_data
-from sepvae.data.reading import read_listing
+from sepvae.benchmark.pixels import Pixels
+from sepvae.cli.rerunning import read_again
 from sepvae.evaluation import score_codes
 from sepvae.runs import read_codes, read_recipe
 
@@ -29,18 +27,12 @@ def main() -> None:
     parser.add_argument("--components", type=int, default=128)
     options = parser.parse_args()
 
-    recipe = read_recipe(options.run)["data"]
-    names = ("images", "label", "subject", "id", "attributes", "pattern", "targets", "limit", "limit_by")
-    listing, _ = list_data(options.data, **{name: recipe[name] for name in names})
-    source, _ = read_listing(listing, **{name: recipe[name] for name in ("image_size", "channels", "fit")})
-    codes = read_codes(options.run).set_index("id")
-    source = source.select(np.flatnonzero(np.isin(source.ids, codes.index)))
-    codes = codes.loc[source.ids].reset_index()
-    pixels = source.take(np.arange(len(source))).x.reshape(len(source), -1).astype(np.float32) / 255
-    train = (codes["split"] == "train").to_numpy()
-    components = PCA(options.components, random_state=0).fit(pixels[train]).transform(pixels)
-    about = codes[["id", "split", "group", "label", "y", *attribute_columns(codes)]]
-    table = pd.concat([about, pd.DataFrame(components).add_prefix("salient")], axis=1).assign(common0=0.0)
+    keywords = read_recipe(options.run)["keywords"]
+    samples = read_again(options.run, options.data, None, None, print)
+    codes = read_codes(options.run)
+    is_train = np.isin(samples.train.ids.astype(str), codes.loc[codes["split"] == "train", "id"])
+    pixels = Pixels(options.components, keywords["background"], residualise=keywords.get("residualise"))
+    table = pixels.components(samples.train.select(np.flatnonzero(is_train)), samples.test)
     scores = score_codes(table).query("space == 'salient'").assign(space="pixels")
     scores.to_csv(options.out, index=False)
     print(scores.to_string(index=False))

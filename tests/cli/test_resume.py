@@ -150,6 +150,29 @@ def test_epochs_are_added_to_a_finished_fit(tmp_path, table):
     assert f"{out} is finished" in sepvae(*told(table, out, "max_epochs=4"), "--resume")[1]
 
 
+def test_a_fit_goes_on_with_its_own_options(tmp_path, table):
+    whole, out, log = tmp_path / "whole", tmp_path / "out", tmp_path / "log"
+    assert process(told(table, whole, "max_epochs=9"), log)[0] == 0
+    typed = told(table, out)
+    assert process(typed, log, signal.SIGKILL, epochs(out, 2))[0] == -signal.SIGKILL
+    short = ["fit", table[0], "--out", str(out), "--resume"]
+    status, said = process(short, log)
+    assert status == 0
+    assert f"note: options that are not given are those of {out}: sepvae fit table.csv --label dx" in said
+    status, said = process([*short, "--set", "kappa=3"], log)
+    assert status == 2
+    assert said.endswith(
+        "was begun with another fit (keywords: kappa was 50.0, now 3); choose another --out\n"
+    )
+    assert process([*short, "--set", "max_epochs=9"], log)[0] == 0
+    assert_same(out, whole)
+    assert read_recipe(out)["command"][-2:] == ["--set", "max_epochs=9"]
+    status, said = process(short, log)  # with the epochs that were added
+    assert status == 0
+    assert f"{out} is finished" in said
+    assert "options that are not given" not in process([*typed, "--set", "max_epochs=9", "--resume"], log)[1]
+
+
 def test_epochs_are_added_to_those_that_the_data_chose(tmp_path, table, monkeypatch):
     monkeypatch.setattr("sepvae.batch.EPOCHS", 1)
     monkeypatch.setattr("sepvae.batch.FIT_STEPS", 1)

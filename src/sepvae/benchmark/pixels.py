@@ -93,15 +93,27 @@ class Pixels:  # numpydoc ignore=PR02
         n_permutations : int
             Shuffles behind each p-value.
         """
-        codes = self._codes(train, test)
+        codes = self.components(train, test)
         scores = score_codes(codes, kinds=kinds, n_permutations=n_permutations)
         probed = scores[(scores["space"] == "salient") & scores["chance"].notna()].assign(probe="linear")
         of_groups = group_scores(codes, mlp_probabilities(codes), "mlp")
         both = pd.concat([probed, of_groups], ignore_index=True).assign(space=NAME)
         write_table(folder / SCORES, both)
 
-    def _codes(self, train: Source, test: Source) -> pd.DataFrame:
-        """Components in the place of both codes."""
+    def components(self, train: Source, test: Source) -> pd.DataFrame:
+        """
+        Find components, and put them in the place of salient codes.
+
+        Parameters
+        ----------
+        train, test : Source
+            As in `run`. Of tables covariates are taken out, and features standardised, as methods do it.
+
+        Returns
+        -------
+        DataFrame
+            As in `codes.csv`.
+        """
         x_train, x_test = _flat(train), _flat(test)
         if len(train.sample_shape) == 1:
             names = covariate_names(self.residualise)

@@ -238,13 +238,18 @@ def fit(
     resume: Annotated[
         bool,
         typer.Option(
-            "--resume", help="Go on where a fit in --out was stopped; begin where there is none, for jobs."
+            "--resume",
+            help="Go on where a fit in --out was stopped, with its options where they are not given; begin "
+            "where there is none, for jobs.",
         ),
     ] = False,
 ) -> None:
     """Fit on one part of the data, score the other, and write a run folder with a page to read."""
-    from sepvae.cli.fitting import fit_as_told, typed_options
+    from sepvae.cli.fitting import fit_as_told, typed_options, with_options_of_run
 
+    if resume and (whole := with_options_of_run(context, out)) is not None:
+        context.command.invoke(whole)
+        return
     options = {
         "background": background,
         "target": target,
@@ -287,6 +292,7 @@ def fit(
         pairs=set_,
         scoring=scoring_options(permutations=permutations, removal=removal, quick=quick, typed=typed),
         resume=resume,
+        command=context.obj,
     )
 
 

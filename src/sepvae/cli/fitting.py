@@ -1,6 +1,7 @@
 """`sepvae fit`: read the data, fit on one part, score the other, write the run folder."""
 
 import os
+import shlex
 import signal
 import sys
 import warnings
@@ -37,10 +38,48 @@ if TYPE_CHECKING:
 
 def typed_options(context: typer.Context) -> set[str]:
     """Names of the options that were typed, not left at their defaults."""
-    sources = {name: context.get_parameter_source(name) for name in context.params}
     # Options whose names are Python's own have an underscore at the end.
-    typed = {name.rstrip("_") for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+    typed = {name.rstrip("_") for name in _sources(context)}
     return typed | ({"subject"} if "group" in typed else set())
+
+
+def with_options_of_run(context: typer.Context, run: Path) -> typer.Context | None:
+    """
+    Return a context with the options that a run was begun with, below those typed now.
+
+    Its `obj` is the command in full. None where nothing is added: no run is there, or it holds no command.
+    """
+    from sepvae.runs import read_recipe
+
+    usage_error: Any = typer.BadParameter.__base__  # click's, or the one that Typer brings
+    if context.obj is not None or not (run / "recipe.yaml").is_file():
+        return None
+    words = [str(word) for word in read_recipe(run).get("command") or []]
+    if words[:2] != ["sepvae", "fit"]:
+        return None
+    try:
+        whole: Any = context.command.make_context("fit", words[2:], parent=context.parent)
+    except usage_error:  # options of another version
+        return None
+    typed, begun = _sources(context), _sources(whole)
+    for name in typed:
+        if name == "set_":
+            new = [pair for pair in context.params[name] if pair not in (whole.params[name] or [])]
+            whole.params[name] = [*(whole.params[name] or []), *new]
+            words += [word for pair in new for word in ("--set", pair)]
+        else:
+            whole.params[name] = context.params[name]
+        whole.set_parameter_source(name, typed[name])
+    if not begun.keys() - typed.keys():
+        return None
+    whole.obj = words
+    return whole
+
+
+def _sources(context: typer.Context) -> dict[str, Any]:
+    """Where options came from that were typed."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name: source for name, source in sources.items() if source and source.name == "COMMANDLINE"}
 
 
 def fit_as_told(
@@ -55,6 +94,7 @@ def fit_as_told(
     pairs: list[str] | None,
     scoring: dict[str, Any],
     resume: bool,
+    command: list[str] | None = None,
 ) -> None:
     """Fit on DATA as a recipe and options say; the first of several processes writes and prints."""
     from sepvae.cli.keywords import make_model
@@ -73,6 +113,8 @@ def fit_as_told(
     check_launch(getattr(model, "devices", 1), getattr(model, "num_nodes", 1))  # a linear method has one
     first = model.is_first_process()
     say = tell if first else _silence
+    if command is not None:
+        say(f"note: options that are not given are those of {out}: {shlex.join(command)}")
     if first and not resume:
         check_new_run(out)
     parts = read_parts(data, options, chosen)
@@ -90,7 +132,7 @@ def fit_as_told(
             about_data=parts.about,
             kinds=parts.kinds,
             measures=parts.measures,
-            command=_typed(),
+            command=command or _typed(),
             **scoring,
             resume=resume,
             say=say,
