@@ -27,6 +27,21 @@ LINEAR = [
 ]
 
 
+RECIPE = """
+title: Visits
+reader: regions
+data: {label: dx, id: visit, subject: who, features: x*}
+protocol:
+  test_size: 0.2
+  contenders: [ContrastivePCA]
+  columns:
+    - {title: label, attribute: label, population: all, space: salient, metric: auc, better: high}
+methods:
+  ContrastivePCA:
+    default: {}
+"""
+
+
 def invoke(*arguments):
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     output = result.output if result.exception is None else f"{result.output}{result.exception}"
@@ -69,7 +84,18 @@ def test_old_recipes_of_runs_are_read(visits, tmp_path):
     recipe["data"]["group"] = recipe["data"].pop("subject")
     (run / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     assert invoke("rerun", run, visits, "--out", tmp_path / "again")[0] == 0
-    assert Data.model_validate({"group": "who"}) == Data(subject="who")
+
+
+def test_recipes_take_the_old_name_with_a_note(visits, tmp_path):
+    with pytest.warns(FutureWarning, match="data.group is called data.subject now"):
+        assert Data.model_validate({"group": "who"}) == Data(subject="who")
+    for name in ("group", "subject"):
+        file = tmp_path / f"{name}.yaml"
+        file.write_text(RECIPE.replace("subject:", f"{name}:"))
+        code, said = invoke("fit", visits, "--recipe", file, "--out", tmp_path / name, *LINEAR)
+        assert code == 0
+        assert (f"note: {file}: data.group is called data.subject now" in said) == (name == "group")
+        assert pd.read_csv(tmp_path / name / "split.csv")["group"].nunique() == 20
 
 
 def test_both_names_are_one_too_many(visits):

@@ -72,11 +72,10 @@ def benchmark_as_told(
 
     from sepvae.benchmark import make_cells, run_benchmark, write_outputs
     from sepvae.cli.fitting import read_parts
-    from sepvae.cli.recipes import check_data, with_recipe
-    from sepvae.recipes import load_recipe
+    from sepvae.cli.recipes import check_data, load_told, with_recipe
     from sepvae.report.benchmark_tables import ScoreColumn
 
-    chosen = load_recipe(recipe)
+    chosen = load_told(recipe)
     check_data(data, chosen)
     if chosen.reader == "digits-on-photos" and (
         chosen.protocol.test_size is None or chosen.protocol.stratify_by

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
@@ -58,7 +58,7 @@ def with_options_of_run(context: typer.Context, run: Path) -> typer.Context | No
     if words[:2] != ["sepvae", "fit"]:
         return None
     try:
-        whole: Any = context.command.make_context("fit", words[2:], parent=context.parent)
+        whole = cast("typer.Context", context.command.make_context("fit", words[2:], parent=context.parent))
     except usage_error:  # options of another version
         return None
     typed, begun = _sources(context), _sources(whole)
@@ -103,10 +103,9 @@ def fit_as_told(
 
     chosen = None
     if recipe is not None:
-        from sepvae.cli.recipes import check_data, with_recipe
-        from sepvae.recipes import load_recipe
+        from sepvae.cli.recipes import check_data, load_told, with_recipe
 
-        chosen = load_recipe(recipe)
+        chosen = load_told(recipe)
         check_data(data, chosen)
         options = with_recipe(data, options, chosen, typed)
     model = make_model(method, preset, chosen, pairs, background=options["background"])

@@ -1,11 +1,13 @@
 """The `recipes` command, and what a recipe tells `fit`."""
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from sepvae.cli.plain import plain
 from sepvae.errors import DataError
 from sepvae.recipes import Recipe, load_recipe, recipe_names, recipe_text
 
@@ -32,6 +34,16 @@ def print_recipes(name: str | None) -> None:
         typer.echo(
             "  ".join([recipe.name.ljust(next(widths)), recipe.title.ljust(next(widths)), recipe.reader])
         )
+
+
+def load_told(name: str) -> Recipe:
+    """Load a recipe; what it warns of, such as an old name of an option, is printed as a note."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", FutureWarning)
+        recipe = load_recipe(name)
+    for warning in caught:
+        typer.echo(plain(f"note: {recipe.file}: {warning.message}"), err=True)
+    return recipe
 
 
 def with_recipe(data: Path, options: dict[str, Any], recipe: Recipe, typed: Iterable[str]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What a recipe says."""
 
+import warnings
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
@@ -140,6 +141,8 @@ class Data(_Part):  # numpydoc ignore=PR02
     def _know_group(cls, given: Any) -> Any:
         """`subject` by its old name."""
         if isinstance(given, dict) and "group" in given and "subject" not in given:
+            message = "data.group is called data.subject now; the next version does not know the old name"
+            warnings.warn(message, FutureWarning, stacklevel=2)
             return {"subject" if key == "group" else key: value for key, value in given.items()}
         return given
 
