@@ -11,6 +11,7 @@ import pytest
 
 from sepvae import ContrastivePCA
 from sepvae.data import ArraySource, frame_source
+from sepvae.data.frames import as_frame
 from sepvae.errors import DataError
 
 NAMES = ["thickness", "volume", "area"]
@@ -37,11 +38,14 @@ def as_table(table: pd.DataFrame) -> pa.Table:
 
 
 FRAMES: dict[str, Convert] = {
+    "pandas": lambda table: table,
     "pandas nullable": lambda table: table.convert_dtypes(),
     "pandas on arrow": lambda table: table.convert_dtypes(dtype_backend="pyarrow"),
     "polars": as_polars,
+    "polars from pandas": pl.from_pandas,
     "pyarrow table": as_table,
     "pyarrow batch": lambda table: as_table(table).combine_chunks().to_batches()[0],
+    "pyarrow from pandas": pa.Table.from_pandas,
     "pyarrow with an index of pandas": lambda table: pa.Table.from_pandas(table.set_index(table.index + 5)),
 }
 frames = pytest.mark.parametrize("convert", FRAMES.values(), ids=list(FRAMES))
@@ -88,7 +92,12 @@ def test_sources_take_names_gaps_and_attributes(convert: Convert) -> None:
     other = frame_source(convert(table), label="sex", attributes=["age", "site"])
     assert other.feature_names == NAMES
     assert other.labels.tolist() == table["sex"].tolist()
+    assert other.attributes["site"].tolist() == table["site"].tolist()
     np.testing.assert_array_equal(other.x, source.x)
+    np.testing.assert_array_equal(other.x, table[NAMES].to_numpy())
+    named = frame_source(convert(table), label="sex", features=NAMES[1:], attributes=["site"])
+    assert named.feature_names == NAMES[1:]
+    np.testing.assert_array_equal(named.x, table[NAMES[1:]].to_numpy())
 
 
 @pytest.mark.parametrize(
@@ -97,15 +106,18 @@ def test_sources_take_names_gaps_and_attributes(convert: Convert) -> None:
         pl.Series,
         lambda values: pl.Series(values, dtype=pl.Categorical),
         pa.array,
+        lambda values: pa.array(values).dictionary_encode(),
         lambda values: pa.chunked_array([pa.array(values).dictionary_encode()]),
         lambda values: pd.Series(values, dtype="string"),
         lambda values: pd.Series(values, dtype="category"),
     ],
 )
-def test_labels_of_other_libraries(series: Callable[[list[Any]], Any]) -> None:
+def test_labels_and_groups_of_other_libraries(series: Callable[[list[Any]], Any]) -> None:
     x = people()[NAMES]
     expected = ContrastivePCA(2, 1, background="SZ").fit(x, LABELS).transform(x)
-    model = ContrastivePCA(2, 1, background="SZ").fit(x, series(LABELS))
+    groups = series([f"p{i}" for i in range(60)])
+    model = ContrastivePCA(2, 1, background="SZ").fit(x, series(LABELS), groups=groups)
+    assert model.classes_.tolist() == ["HC", "SZ"]
     np.testing.assert_array_equal(model.transform(x), expected)
     with pytest.raises(DataError, match="1 of 60 labels are missing"):
         ContrastivePCA(2, 1).fit(x, series(["HC", None, *LABELS[2:]]))
@@ -144,3 +156,14 @@ def test_codes_as_a_polars_frame() -> None:
 def test_attributes_without_names_are_refused() -> None:
     with pytest.raises(DataError, match="attributes: wanted a DataFrame of 60 rows, got ndarray"):
         ArraySource(people()[NAMES], LABELS, attributes=np.ones((60, 1)))  # type: ignore[arg-type]
+
+
+def test_what_has_no_named_columns_is_no_frame() -> None:
+    assert as_frame(np.ones((2, 3))) is None
+    assert as_frame([[1, 2]]) is None
+
+
+def test_nulls_are_gaps_and_words_stay_words() -> None:
+    frame = as_frame(pl.DataFrame({"n": [1, None], "word": ["a", None]}))
+    assert frame is not None
+    assert frame["n"].isna().tolist() == frame["word"].isna().tolist() == [False, True]
