@@ -106,10 +106,15 @@ def test_encode_says_which_samples_the_run_has_seen(run: Path, folder: Path, tmp
     first = sorted(data.rglob("*.png"))[0]
     fresh = first.with_name("x99_left_900.png")
     fresh.write_bytes(first.read_bytes())
+    known = pd.read_csv(run / "split.csv")
+    person = known.query("split == 'train'")["group"].iloc[0]
+    second = first.with_name(f"{person}_left_901.png")
+    second.write_bytes(first.read_bytes())
     output = invoke("encode", run, data, "--out", tmp_path / "codes.csv")
+    assert "note: new samples of subjects that were fitted on: 1" in output.splitlines()
     found = pd.read_csv(tmp_path / "codes.csv").set_index("id")["split"]
-    assert found.pop(fresh.relative_to(data).as_posix()) == "new"
-    split = pd.read_csv(run / "split.csv").set_index("id")["split"]
+    assert {found.pop(file.relative_to(data).as_posix()) for file in (fresh, second)} == {"new"}
+    split = known.set_index("id")["split"]
     assert found.to_dict() == split.to_dict()
     assert f"{(split == 'train').sum()} train" in output
 

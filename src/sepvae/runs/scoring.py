@@ -52,7 +52,7 @@ def encode_run(run: str | Path, source: Source, *, say: Callable[[str], None] | 
     fitted = known.loc[known["split"] != "test", "group"]
     n_seen = int(((table["split"] == "new") & table["group"].isin(fitted)).sum())
     if say is not None and n_seen:
-        say(f"note: {n_seen} new samples are of subjects that were fitted on")
+        say(f"note: new samples of subjects that were fitted on: {n_seen}")
     return table
 
 
