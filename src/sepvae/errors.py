@@ -51,5 +51,9 @@ class CollapseWarning(UserWarning):
     """While training goes on: a space holds nothing, or the critic says nothing."""
 
 
+class PassedOverWarning(UserWarning):
+    """A folder holds files that are not read."""
+
+
 class BackgroundWarning(UserWarning):
     """The labels do not tell which is the background, and nobody has named it: a guess was taken."""

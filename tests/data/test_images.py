@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from sepvae.data import read_array, read_celeba, read_image_folder, read_image_table
-from sepvae.errors import DataError
+from sepvae.errors import DataError, PassedOverWarning
 
 
 def test_a_folder(folder):
@@ -19,6 +19,16 @@ def test_a_folder(folder):
     assert source.attributes["eye"].tolist() == ["a", "a"]
     assert len(read_image_folder(root, pattern="_(?P<eye>.)", limit=1, limit_by="eye")) == 3
     assert read_image_folder(root / "ill", labelled=False).labels.tolist() == ["", ""]
+
+
+def test_files_that_are_not_read_are_counted_in_a_warning(folder):
+    root = folder("ill/1.png", "well/2.png")
+    for name in ("ill/3.dcm", "ill/4.dcm", "well/notes.txt"):
+        (root / name).write_text("")
+    with pytest.warns(
+        PassedOverWarning, match=r"passed over: ill: 2 \.dcm; well: 1 \.txt; DICOM is not read"
+    ):
+        assert len(read_image_folder(root, image_size=4)) == 2
 
 
 def test_pixels_are_rounded_to_the_nearest(folder):

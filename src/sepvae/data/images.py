@@ -1,5 +1,6 @@
 """Images as a source: folders, tables of files, CelebA, BraTS, arrays on disk."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,12 @@ from sepvae.data.arrays import ArraySource, StreamSource
 from sepvae.data.brats import list_brats
 from sepvae.data.cells import CellRules
 from sepvae.data.columns import takes_group
-from sepvae.data.folders import list_image_folder
+from sepvae.data.folders import list_image_folder, told_passed_over
 from sepvae.data.participants import list_array, list_image_table
 from sepvae.data.pixels import Fit, check_look
 from sepvae.data.published import list_celeba
 from sepvae.data.reading import MEMORY, Progress, read_listing
+from sepvae.errors import PassedOverWarning
 
 
 def read_image_folder(
@@ -78,6 +80,11 @@ def read_image_folder(
     DataError
         If the folder or a pattern is of no use, or a file cannot be read as an image.
 
+    Warns
+    -----
+    PassedOverWarning
+        If there are files that are not read, with their number by label and suffix.
+
     Examples
     --------
     >>> source = read_image_folder(
@@ -89,6 +96,8 @@ def read_image_folder(
     """
     check_look(channels, fit, None)
     listing = list_image_folder(path, pattern=pattern, labelled=labelled).limited(limit, limit_by)
+    if said := told_passed_over(listing.passed_over):
+        warnings.warn(f"{path}: {said}", PassedOverWarning, stacklevel=2)
     look: dict[str, Any] = {"image_size": image_size, "channels": channels, "fit": fit}
     return read_listing(listing, **look, memory=memory, progress=progress)[0]
 
