@@ -20,8 +20,9 @@ NAMES = ("eager", "compiled", "literal", "pythae", "bound")
 
 def find(name: str) -> Contender:
     """Import what a contender needs, and no more, for the time to its first step is measured."""
-    if name in ("eager", "compiled", "half", "plain"):
-        return {"eager": eager, "compiled": compiled, "half": half, "plain": plain}[name]
+    own = {"eager": eager, "compiled": compiled, "half": half, "plain": plain, "consistent": consistent}
+    if name in own:
+        return own[name]
     import rivals
 
     return {"literal": rivals.literal, "pythae": rivals.pythae, "bound": rivals.bound}[name]
@@ -55,6 +56,12 @@ def compiled(row: Row, turns: Turns) -> Encode:
 def half(row: Row, turns: Turns) -> Encode:
     """The same in bfloat16, where the processor has it."""
     return _fit(row, turns, precision="bf16-mixed")
+
+
+def consistent(row: Row, turns: Turns) -> Encode:
+    """The same with the consistency terms: what they add to a step."""
+    terms = ("removal_common", "removal_salient", "swap_common", "swap_salient")
+    return _fit(row, turns, **dict.fromkeys(terms, 1.0))
 
 
 def _estimator(row: Row, **keywords: Any) -> Any:

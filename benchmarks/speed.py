@@ -7,6 +7,7 @@ Contenders live in processes of their own and take turns, epoch by epoch, then e
 what disturbs the machine disturbs all of them; a ratio is taken within a turn. They are
 
 eager, compiled, half   `SepVAE.fit` and `.encode` as a user calls them; with compile=True; in bfloat16
+consistent  `eager` with the terms of removal and swap consistency (name it to have it)
 plain      the steps of `eager` in a plain loop: what is missing is Lightning (name it to have it)
 literal    Algorithm 1 as the authors' release does it: two full forward passes a step, the first not
            detached, a per-sample DataLoader, contiguous tensors, torch's plain Adam

@@ -41,6 +41,12 @@ def test_a_term_may_itself_end_in_target_or_background():
     assert [len(ax.lines) for ax in figure.axes] == [2, 1]
 
 
+def test_a_group_that_has_no_such_term_has_no_line():
+    terms = {"train_swap": 0.5, "train_swap_target": 0.0, "train_swap_background": 1.0}
+    (ax,) = learning_curves(pd.DataFrame({"epoch": [0, 1]}).assign(**terms)).axes
+    assert [line.get_ydata()[0] for line in ax.lines] == [0.5, 1.0]
+
+
 def test_epochs_without_a_value_are_left_out():
     metrics = pd.DataFrame({"epoch": [0, 1, 2], "train_loss": [3.0, np.nan, 1.0], "train_old": np.nan})
     (panel,) = learning_curves(metrics).axes

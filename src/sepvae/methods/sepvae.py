@@ -16,6 +16,7 @@ from sepvae.errors import DataError
 from sepvae.losses.classification import group_cross_entropy
 from sepvae.losses.density_ratio import mutual_information
 from sepvae.losses.priors import GroupPrior, SeverityPrior
+from sepvae.methods._consistency import CONSISTENCY, consistency_terms
 from sepvae.methods._estimator import FloatArray
 from sepvae.methods._objective import ContrastiveObjective, Drawn, Learnt, Terms
 from sepvae.methods._vae import PAPER, ContrastiveVAE
@@ -37,7 +38,9 @@ class SepVAEObjective(ContrastiveObjective):  # numpydoc ignore=PR02
         Variance sigma_q.
     rectify_mi : bool
         The ReLU of Eq. 3.
-    severity : bool
+    removal_common, removal_salient, swap_common, swap_salient : float, default=0.0
+        Weights of the consistency terms, as in `SepVAE`.
+    severity : bool, default=False
         Whether y is a severity in [0, 1] instead of a group (App. B).
     """
 
@@ -46,11 +49,15 @@ class SepVAEObjective(ContrastiveObjective):  # numpydoc ignore=PR02
     background_prior_var: float
     background_posterior_var: float | Learnt
     rectify_mi: bool
+    removal_common: float = 0.0
+    removal_salient: float = 0.0
+    swap_common: float = 0.0
+    swap_salient: float = 0.0
     severity: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check_weights("kappa", "gamma")
+        self._check_weights("kappa", "gamma", *CONSISTENCY)
         check_number("background_prior_var", self.background_prior_var, above=0)
         self._check_variances("background_posterior_var")
         check_flag("rectify_mi", self.rectify_mi)
@@ -81,6 +88,7 @@ class SepVAEObjective(ContrastiveObjective):  # numpydoc ignore=PR02
             "salient_kl_background": self.beta_salient,
             "salient_classification": self.gamma,
             "mutual_information": self.kappa,
+            **{name: weight for name in CONSISTENCY if (weight := getattr(self, name)) > 0},
         }
 
     def posterior(self, codes: Codes[Tensor], y: Tensor) -> Codes[Tensor]:
@@ -116,6 +124,11 @@ class SepVAEObjective(ContrastiveObjective):  # numpydoc ignore=PR02
                 model.critic(c, s, frozen=True), rectified=self.rectify_mi
             ),
         }
+        removal, swap = self.removal_common or self.removal_salient, self.swap_common or self.swap_salient
+        if removal or swap:
+            both = {"removal": removal > 0, "swap": swap > 0}
+            consistency = consistency_terms(model, drawn, self.posterior, self.prior, **both)
+            terms |= {name: values for name, values in consistency.items() if name in self.weights}
         if self.background_posterior_var == "learnt":
             return terms, {}
         # Frozen variances make a constant of the background's KL; what is over the least is this.
@@ -150,6 +163,13 @@ class SepVAE(ContrastiveVAE):  # numpydoc ignore=PR02
         given by the encoder. "auto" is 0.1 for groups, and "learnt" for severities.
     rectify_mi : bool, default=True
         Replace negative estimates of the mutual information by 0, sample by sample (the ReLU of Eq. 3).
+    removal_common, removal_salient : float, default=0.0
+        Weights of removal consistency: a target decoded without its salient part, x0 = d([c, s']), is to be
+        encoded as a background sample with the same c: KL(q(c|x) || q(c|x0)), and KL(q(s|x0) || p(s|y=0)).
+    swap_common, swap_salient : float, default=0.0
+        Weights of swap consistency: a background sample i decoded with the salient part of a target j,
+        x1 = d([c_i, s_j]), is to be encoded with both codes: KL(q(c|x_i) || q(c|x1)), and
+        KL(q(s|x_j) || q(s|x1)).
     target : {"group", "severity"}, default="group"
         What labels are. "severity": numbers in [0, 1], 0 for the background, such as a clinical score over
         its maximum (App. B): the salient prior widens with them, the decoder is given [c, y s], the
@@ -186,10 +206,24 @@ class SepVAE(ContrastiveVAE):  # numpydoc ignore=PR02
     background_prior_var: float = 0.05
     background_posterior_var: float | Literal["learnt", "auto"] = "auto"
     rectify_mi: bool = True
+    removal_common: float = 0.0
+    removal_salient: float = 0.0
+    swap_common: float = 0.0
+    swap_salient: float = 0.0
     target: Literal["group", "severity"] = "group"
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "default": {},
+        # Chosen on development data (docs/results/separation.md).
+        "consistent": {
+            "beta_common": 0.5,
+            "beta_salient": 0.5,
+            "kappa": 10.0,
+            "removal_common": 5.0,
+            "removal_salient": 1.0,
+            "swap_common": 5.0,
+            "swap_salient": 1.0,
+        },
         "paper": PAPER
         | {
             "kappa": 2.0,
@@ -238,6 +272,7 @@ class SepVAE(ContrastiveVAE):  # numpydoc ignore=PR02
             background_prior_var=self.background_prior_var,
             background_posterior_var=posterior_var,
             rectify_mi=self.rectify_mi,
+            **{name: getattr(self, name) for name in CONSISTENCY},
             severity=by_severity,
         )
 

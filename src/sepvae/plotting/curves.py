@@ -29,7 +29,8 @@ def learning_curves(metrics: pd.DataFrame) -> Figure:
     ----------
     metrics : DataFrame with one row per epoch
         As in `metrics.csv`: a column epoch, and columns train_<term> and validation_<term>, and the same with
-        _background or _target at the end. Columns that end in _weighted, and empty ones, are left out.
+        _background or _target at the end. Columns that end in _weighted, empty ones, and those of a group
+        that has no such term (0 in every epoch) are left out.
 
     Returns
     -------
@@ -102,12 +103,15 @@ def _panels(metrics: pd.DataFrame) -> dict[str, list[tuple[str, str, str]]]:
         and metrics[column].notna().any()
     }
     terms = {term for _, term in found.values()}
+    nothing = {column for column in found if (metrics[column].fillna(0) == 0).all()}
     panels: dict[str, list[tuple[str, str, str]]] = {}
     for column, (split, name) in found.items():
         term, _, group = name.rpartition("_")
         # salient_kl_target is a term of its own: no term salient_kl is there.
         if group not in ("background", "target") or term not in terms:
             term, group = name, ""
+        if group and column in nothing:
+            continue
         panels.setdefault(term, []).append((column, split, group))
     if not panels:
         raise DataError("metrics hold nothing to draw: no train_<term> or validation_<term> has a value")

@@ -1,5 +1,7 @@
 """Batch normalisation over the batch of all processes, on a CPU too: torch's own takes GPUs only."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -52,6 +54,31 @@ class SyncBatchNorm(TorchSyncBatchNorm):
         for module in _batch_norms(model):
             module.__dict__.pop("forward", None)
         return super().revert(model)
+
+
+@contextmanager
+def running_statistics(model: nn.Module) -> Iterator[None]:
+    """
+    Let batch norms use what they have learnt of samples, and learn nothing: for images that are none of them.
+
+    Parameters
+    ----------
+    model : Module
+        In training or not.
+
+    Yields
+    ------
+    None
+        While it does; no process waits for another.
+    """
+    learning = [module for module in _batch_norms(model) if module.training]
+    for module in learning:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in learning:
+            module.training = True
 
 
 def _batch_norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:

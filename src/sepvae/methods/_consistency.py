@@ -1,0 +1,100 @@
+"""
+Consistency under interventions on s: what is decoded must be encoded to the codes that it was made from.
+
+The self-consistency of the autoencoding VAE (Cemgil et al., NeurIPS 2020), asked of an image without its
+salient part, and of one with the salient part of another. Images are decoded from posterior means: from drawn
+codes even a perfect encoder would pay half a nat a dimension, and weak factors would leave the code. Every
+second sample of a group is enough, since batches come shuffled.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from sepvae.codes import Codes
+from sepvae.losses.divergences import gaussian_kl
+from sepvae.losses.priors import GroupPrior, SeverityPrior
+from sepvae.methods._objective import Drawn, Terms
+from sepvae.networks.autoencoder import ContrastiveAutoencoder
+from sepvae.training.batch_norm import running_statistics
+from sepvae.training.processes import everyone, everyone_with_gradient
+
+CONSISTENCY = ("removal_common", "removal_salient", "swap_common", "swap_salient")  # terms, and their weights
+EVERY = 2  # the samples of a group that are decoded and encoded again: the first, third, ..
+
+
+def consistency_terms(
+    model: ContrastiveAutoencoder,
+    drawn: Drawn,
+    posterior: Callable[[Codes[Tensor], Tensor], Codes[Tensor]],
+    prior: GroupPrior | SeverityPrior,
+    *,
+    removal: bool = True,
+    swap: bool = True,
+) -> Terms:
+    """
+    Decode targets without their salient part, and background samples with a target's; encode both again.
+
+    Parameters
+    ----------
+    model : ContrastiveAutoencoder
+        Encoders and decoder, all of which learn from it.
+    drawn : Drawn
+        The batch.
+    posterior : callable
+        From what the encoders say, and groups, to the posterior.
+    prior : GroupPrior or SeverityPrior
+        Salient prior.
+    removal, swap : bool, default=True
+        Whether to do the one and the other.
+
+    Returns
+    -------
+    dict of str to Tensor of shape (batch,)
+        For targets x, x0 = d([c, s']): `removal_common`, KL(q(c | x) || q(c | x0)), whose gradient reaches
+        both, so that c holds only what survives removal; `removal_salient`, KL(q(s | x0) || p(s | y = 0)).
+        For background samples i, x1 = d([c_i, s_j]) with a target j: `swap_common`,
+        KL(q(c | x_i) || q(c | x1)); `swap_salient`, KL(q(s | x_j) || q(s | x1)). 0 for the other group, and
+        for samples that are left out.
+    """
+    codes, processes = drawn.codes, drawn.noise.processes
+    y = everyone(drawn.y, processes)
+    donors = _donors(y, removal=removal, swap=swap)[drawn.noise.own]
+    rows = (donors >= 0).nonzero()[:, 0]
+    donors, removed = donors[rows], drawn.y[rows] != 0
+
+    of_all = torch.cat([codes.salient_mean, codes.salient_logvar], dim=1)
+    mean, logvar = everyone_with_gradient(of_all, processes)[donors].chunk(2, dim=1)
+    present = torch.where(removed[:, None], 0, prior.presence(y[donors])).to(mean.dtype)
+    with running_statistics(model):  # batch norm goes by real samples, and learns from them only
+        again = model.encode(model.decode(codes.common_mean[rows], present * mean))
+
+    common_kl = gaussian_kl(
+        codes.common_mean[rows], codes.common_logvar[rows], again.common_mean, again.common_logvar.exp()
+    )
+    healthy = torch.zeros_like(drawn.y[rows])
+    narrow = prior.mean(healthy), prior.variance(healthy).to(mean.dtype)
+    as_healthy = posterior(again, healthy)
+    salient_kl = torch.where(
+        removed,
+        gaussian_kl(as_healthy.salient_mean, as_healthy.salient_logvar, *narrow),
+        gaussian_kl(mean, logvar, again.salient_mean, again.salient_logvar.exp()),
+    )
+    terms = {}
+    for name, of_name in (("removal", removed), ("swap", ~removed)):
+        for space, values in (("common", common_kl), ("salient", salient_kl)):
+            kept = EVERY * torch.where(of_name, values, 0)
+            terms[f"{name}_{space}"] = kept.new_zeros(len(drawn.y)).index_put((rows,), kept)
+    return terms
+
+
+def _donors(y: Tensor, *, removal: bool, swap: bool) -> Tensor:
+    """For every second background sample a target, for every second target itself, -1 for all others."""
+    target, background = (y != 0).nonzero()[:, 0], (y == 0).nonzero()[::EVERY, 0]
+    donors = torch.full_like(y, -1, dtype=torch.long)
+    if removal:
+        donors[target[::EVERY]] = target[::EVERY]
+    if swap and len(target):
+        donors[background] = target[torch.arange(len(background), device=y.device) % len(target)]
+    return donors

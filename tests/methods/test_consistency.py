@@ -1,0 +1,158 @@
+"""Removal and swap consistency: against torch.distributions, sample by sample."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.distributions import Normal, kl_divergence
+from torch.testing import assert_close
+
+from sepvae import SepVAE
+from sepvae.methods._consistency import CONSISTENCY
+from sepvae.methods.sepvae import SepVAEObjective
+from sepvae.networks.autoencoder import build_autoencoder
+from sepvae.training.noise import draw_noise
+
+PLAIN = SepVAEObjective(
+    beta_common=0.5,
+    beta_salient=0.3,
+    kappa=2.0,
+    gamma=0.7,
+    background_prior_var=1 / 32,
+    background_posterior_var=0.1,
+    reconstruction_var=0.25,
+    rectify_mi=True,
+)
+CONSISTENT = replace(PLAIN, removal_common=5, removal_salient=1, swap_common=2, swap_salient=3)
+Y = torch.tensor([0, 1, 1, 0, 1, 0, 0, 0])
+REMOVED = (1, 4)  # every second target
+DONORS = {0: 1, 5: 2, 7: 4}  # targets in a circle, for every second background sample
+X = torch.randn(8, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+QUICK = {"common_dim": 2, "salient_dim": 1, "max_epochs": 2, "progress_bar": False, "accelerator": "cpu"}
+
+
+@pytest.fixture
+def model():
+    """Small networks in double precision, for c of 3 dimensions and s of 2."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        return build_autoencoder("mlp", (5,), 3, 2, 2).double()
+
+
+def losses_of(objective, model, y=Y, codes=None):
+    codes = objective.posterior(model.encode(X), y) if codes is None else codes
+    noise = draw_noise(codes, torch.Generator().manual_seed(1))
+    return objective.losses(model, X, y, codes, noise), codes
+
+
+def posterior(model, x):
+    codes = model.encode(x[None])
+    scale = (codes.common_logvar[0] / 2).exp(), (codes.salient_logvar[0] / 2).exp()
+    return Normal(codes.common_mean[0], scale[0]), Normal(codes.salient_mean[0], scale[1])
+
+
+def test_a_target_without_its_salient_part_is_a_background_sample_with_the_same_common_code(model):
+    (terms, *_), _ = losses_of(CONSISTENT, model)
+    for i in range(len(Y)):
+        if i not in REMOVED:
+            assert terms["removal_common"][i] == terms["removal_salient"][i] == 0
+            continue
+        c = posterior(model, X[i])[0].mean
+        again_c, again_s = posterior(model, model.decoder(torch.cat([c, torch.zeros(2).double()])))
+        frozen = Normal(again_s.loc, math.sqrt(0.1))
+        assert_close(terms["removal_common"][i], 2 * kl_divergence(posterior(model, X[i])[0], again_c).sum())
+        narrow = Normal(torch.zeros(2).double(), math.sqrt(1 / 32))
+        assert_close(terms["removal_salient"][i], 2 * kl_divergence(frozen, narrow).sum())
+
+
+def test_a_background_sample_with_the_salient_part_of_a_target_has_both_codes(model):
+    (terms, *_), _ = losses_of(CONSISTENT, model)
+    for i in range(len(Y)):
+        if i not in DONORS:
+            assert terms["swap_common"][i] == terms["swap_salient"][i] == 0
+            continue
+        c, s = posterior(model, X[i])[0].mean, posterior(model, X[DONORS[i]])[1].mean
+        again_c, again_s = posterior(model, model.decoder(torch.cat([c, s])))
+        assert_close(terms["swap_common"][i], 2 * kl_divergence(posterior(model, X[i])[0], again_c).sum())
+        wanted = kl_divergence(posterior(model, X[DONORS[i]])[1], again_s).sum()
+        assert_close(terms["swap_salient"][i], 2 * wanted)
+
+
+def test_the_gradient_reaches_the_code_of_the_image_itself(model):
+    codes = CONSISTENT.posterior(model.encode(X), Y).map(lambda part: part.detach().requires_grad_())
+    terms = losses_of(CONSISTENT, model, codes=codes)[0].terms
+    (pull,) = torch.autograd.grad(terms["removal_common"].sum(), codes.common_logvar)
+    assert (pull != 0).any(dim=1).nonzero()[:, 0].tolist() == list(REMOVED)
+
+
+def test_without_weights_there_are_no_such_terms_and_all_else_is_as_with_them(model):
+    (with_terms, *_), (without, *_) = losses_of(CONSISTENT, model)[0], losses_of(PLAIN, model)[0]
+    assert set(with_terms) - set(without) == set(CONSISTENCY)
+    for name, values in without.items():
+        assert torch.equal(values, with_terms[name])
+
+
+@pytest.mark.parametrize("name", CONSISTENCY)
+def test_one_term_may_be_asked_for_alone(model, name):
+    alone, *_ = losses_of(replace(PLAIN, **{name: 1.0}), model)[0]
+    both, *_ = losses_of(CONSISTENT, model)[0]
+    assert set(alone) & set(CONSISTENCY) == {name}
+    assert_close(alone[name], both[name])
+
+
+def test_a_batch_without_targets_or_background_says_nothing(model):
+    for y in (torch.zeros_like(Y), torch.ones_like(Y)):
+        terms = losses_of(CONSISTENT, model, y)[0].terms
+        assert all(terms[name].isfinite().all() for name in CONSISTENCY)
+        silent = CONSISTENCY if not y.any() else CONSISTENCY[2:]
+        assert all((terms[name] == 0).all() for name in silent)
+
+
+def seeded():
+    return torch.Generator().manual_seed(1)
+
+
+def test_volumes_are_decoded_within_the_mask_and_leave_batch_statistics_alone():
+    counts = torch.zeros(1, 32, 32, 32, dtype=torch.bool)
+    counts[:, 8:24, 8:24, 8:24] = True
+    volumes = build_autoencoder("cnn3d", counts.shape, 2, 1, 2, counts=counts.numpy())
+    seen = []
+    volumes.common_encoder.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    x, y = torch.rand(4, *counts.shape) * counts, torch.tensor([0, 0, 1, 1])
+    codes = CONSISTENT.posterior(volumes.encode(x), y)
+    CONSISTENT.losses(volumes, x, y, codes, draw_noise(codes, seeded()))
+    assert [len(given) for given in seen] == [4, 2]
+    assert all((given[:, ~counts] == 0).all() and (given[:, counts] != 0).any() for given in seen)
+    norms = [module for module in volumes.modules() if isinstance(module, nn.BatchNorm3d)]
+    assert {int(norm.num_batches_tracked) for norm in norms} == {1}
+    assert all(norm.training for norm in norms)
+
+
+def test_the_preset_has_them_and_the_others_have_none():
+    assert set(SepVAE.from_preset("consistent")._objective().weights) >= set(CONSISTENCY)
+    for name in ("default", "paper"):
+        assert not set(SepVAE.from_preset(name)._objective().weights) & set(CONSISTENCY)
+
+
+@pytest.mark.parametrize("keywords", [{}, {"target": "severity"}, {"background_posterior_var": "learnt"}])
+def test_fits_take_them(keywords):
+    x = np.random.default_rng(0).normal(size=(40, 4))
+    y = np.arange(40) % 2
+    consistent = {"removal_common": 5, "removal_salient": 1, "swap_common": 5, "swap_salient": 1}
+    if "target" not in keywords:
+        keywords = keywords | {"background": 0}
+    model = SepVAE(**QUICK, **consistent, **keywords).fit(x, y / 2 if "target" in keywords else y)
+    assert model.history_[[f"train_{name}" for name in CONSISTENCY]].gt(0).all(axis=None)
+
+
+def test_residuals_are_what_is_decoded():
+    import pandas as pd
+
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(60, 3)), columns=["a", "b", "age"])
+    keywords = QUICK | {"removal_common": 5, "background": 0, "residualise": ["age"]}
+    model = SepVAE(**keywords).fit(frame, np.arange(60) % 2)
+    assert model.history_["train_removal_common"].gt(0).all()
