@@ -226,6 +226,7 @@ def test_who_is_to_be_alone_waits_and_lets_others_wait_but_not_itself():
 
 @pytest.mark.parametrize(("network", "shape"), [
     ("mlp", (5,)),
+    ("residual-mlp", (5,)),
     ("cnn2d", (1, 16, 16)),
     ("e1", (3, 64, 64)),
     ("release", (3, 64, 64)),

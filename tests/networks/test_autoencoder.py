@@ -17,7 +17,14 @@ def own():
 
 
 @pytest.mark.parametrize(
-    ("network", "shape"), [("mlp", (7,)), ("auto", (7,)), ("auto", (1, 16, 20)), ("release", (3, 64, 64))]
+    ("network", "shape"),
+    [
+        ("mlp", (7,)),
+        ("residual-mlp", (7,)),
+        ("auto", (7,)),
+        ("auto", (1, 16, 20)),
+        ("release", (3, 64, 64)),
+    ],
 )
 def test_encode_then_decode_gives_the_shape_of_the_samples(network, shape):
     model, x = build_autoencoder(network, shape, 3, 2, 2), torch.zeros(4, *shape)
@@ -51,7 +58,7 @@ def test_weights_come_from_the_global_generator():
 @pytest.mark.parametrize(
     ("network", "shape", "message"),
     [
-        ("cnn2d", (7,), r"wanted one for tables \(mlp, auto\), got 'cnn2d'"),
+        ("cnn2d", (7,), r"wanted one for tables \(mlp, residual-mlp, auto\), got 'cnn2d'"),
         ("mlp", (1, 16, 16), r"wanted one for images \(cnn2d, e1, e2, release, auto\), got 'mlp'"),
         ("resnet", (1, 16, 16), "got 'resnet'"),
         ("auto", (1, 8, 8), "wanted images of 16 x 16 or more, got 8 x 8"),

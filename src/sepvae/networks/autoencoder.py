@@ -19,7 +19,7 @@ from sepvae.networks.heads import Critic, GaussianEncoder, ReadOut, SalientClass
 Network = str | tuple[nn.Module, nn.Module]
 TABLES, IMAGES, VOLUMES = 1, 3, 4  # axes of one sample
 NETWORKS = {
-    TABLES: ("mlp",),
+    TABLES: ("mlp", "residual-mlp"),
     IMAGES: ("cnn2d", "e1", "e2", "release"),
     VOLUMES: ("cnn3d", "cnn3d-group"),
 }
@@ -136,10 +136,10 @@ def build_autoencoder(
 
     Parameters
     ----------
-    network : {"auto", "mlp", "cnn2d", "e1", "e2", "release", "cnn3d", "cnn3d-group"} or tuple of two Module
-        "auto" is mlp for tables, cnn2d for images and cnn3d for volumes. A tuple holds the user's own
-        encoder, from samples to features of shape (batch, any width), and decoder, from (batch, common_dim +
-        salient_dim) to samples; both are copied, the encoder once for each space.
+    network : str or tuple of two Module
+        A name in NETWORKS, or "auto": mlp for tables, cnn2d for images and cnn3d for volumes. A
+        tuple holds the user's own encoder, from samples to features of shape (batch, any width), and decoder,
+        from (batch, common_dim + salient_dim) to samples; both are copied, the encoder once for each space.
     sample_shape : tuple of int
         Shape of one sample.
     common_dim, salient_dim : int
@@ -207,6 +207,8 @@ def _named(network: str, sample_shape: tuple[int, ...], stored: Collection[str])
         raise DataError(f"network: wanted one for {KINDS[axes]} ({known}, auto), got {network!r}")
     if name == "mlp":
         return mlp.mlp_encoder, mlp.mlp_decoder
+    if name == "residual-mlp":
+        return mlp.mlp_encoder, mlp.ResidualDecoder
     if axes == VOLUMES:
         norm: cnn3d.Norm = "group" if name == "cnn3d-group" else "batch"
         return partial(cnn3d.cnn3d_encoder, norm), partial(cnn3d.cnn3d_decoder, norm)

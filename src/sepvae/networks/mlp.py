@@ -1,6 +1,6 @@
-"""Fully connected network, for tables."""
+"""Fully connected networks, for tables."""
 
-from torch import nn
+from torch import Tensor, nn
 
 from sepvae.networks.heads import GaussianEncoder
 
@@ -28,7 +28,7 @@ def mlp_encoder(shape: tuple[int, ...], latent_dim: int) -> GaussianEncoder:
     return GaussianEncoder(backbone, WIDTH, latent_dim)
 
 
-def mlp_decoder(shape: tuple[int, ...], latent_dim: int) -> nn.Module:
+def mlp_decoder(shape: tuple[int, ...], latent_dim: int) -> nn.Sequential:
     """
     Mirror image of the encoder, with identity output for standardised features.
 
@@ -41,9 +41,50 @@ def mlp_decoder(shape: tuple[int, ...], latent_dim: int) -> nn.Module:
 
     Returns
     -------
-    Module
+    Sequential
         From (batch, latent_dim) to (batch, features).
     """
     (features,) = shape
     hidden = nn.Linear(latent_dim, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU()
     return nn.Sequential(*hidden, nn.Linear(WIDTH, features))
+
+
+class ResidualDecoder(nn.Module):
+    """
+    Linear map from [c, s], plus a network that adds 0 before training.
+
+    Every code then has a gradient from all features from the first step on, so that few codes collapse, and
+    the network learns only what a linear map of the codes leaves over.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of one sample, (features,).
+    latent_dim : int
+        Dimension of [c, s].
+    """
+
+    def __init__(self, shape: tuple[int, ...], latent_dim: int) -> None:
+        super().__init__()
+        (features,) = shape
+        self.linear = nn.Linear(latent_dim, features)
+        self.network = mlp_decoder(shape, latent_dim)
+        for parameter in self.network[-1].parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """
+        Decode codes.
+
+        Parameters
+        ----------
+        z : Tensor of shape (batch, latent_dim)
+            [c, s].
+
+        Returns
+        -------
+        Tensor of shape (batch, features)
+            Mean of p(x | c, s).
+        """
+        decoded: Tensor = self.linear(z) + self.network(z)
+        return decoded
