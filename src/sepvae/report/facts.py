@@ -57,6 +57,8 @@ def title(recipe: dict[str, Any]) -> str:
     --------
     >>> title({"method": "SepVAE", "data": {"reader": "image_folder", "name": "chest_xray"}})
     'SepVAE on chest_xray'
+    >>> title({"method": "SepVAE", "data": {"fingerprint": "0a1b2c"}})
+    'SepVAE on unnamed data'
     """
     return f"{_name(recipe.get('method', 'Unnamed method'))} on {_name(recipe.get('data', 'unnamed data'))}"
 
@@ -224,7 +226,11 @@ def _groups_of_labels(codes: "pd.DataFrame | None") -> dict[str, str]:
 
 def _name(value: Any) -> str:
     """Name a method or data in a word, also where a recipe tells more of it."""
-    return str(value.get("name") or value.get("reader")) if isinstance(value, Mapping) else str(value)
+    return (
+        str(value.get("name") or value.get("reader") or "unnamed data")
+        if isinstance(value, Mapping)
+        else str(value)
+    )
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
