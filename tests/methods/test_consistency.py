@@ -14,6 +14,7 @@ from sepvae import SepVAE
 from sepvae.methods._consistency import CONSISTENCY
 from sepvae.methods.sepvae import SepVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
+from sepvae.training.batch_norm import running_statistics
 from sepvae.training.noise import draw_noise
 
 PLAIN = SepVAEObjective(
@@ -135,6 +136,13 @@ def test_the_preset_has_them_and_the_others_have_none():
     assert set(SepVAE.from_preset("consistent")._objective().weights) >= set(CONSISTENCY)
     for name in ("default", "paper"):
         assert not set(SepVAE.from_preset(name)._objective().weights) & set(CONSISTENCY)
+
+
+def test_batch_norm_of_several_gpus_learns_nothing_either():
+    norms = nn.Sequential(nn.BatchNorm1d(2), nn.SyncBatchNorm(2), nn.Dropout())
+    with running_statistics(norms):
+        assert [module.training for module in norms] == [False, False, True]
+    assert all(module.training for module in norms)
 
 
 @pytest.mark.parametrize("keywords", [{}, {"target": "severity"}, {"background_posterior_var": "learnt"}])

@@ -71,7 +71,9 @@ def running_statistics(model: nn.Module) -> Iterator[None]:
     None
         While it does; no process waits for another.
     """
-    learning = [module for module in _batch_norms(model) if module.training]
+    # All kinds: on GPUs that share a fit they are torch's own, which wait for each other while they learn.
+    norms = (m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm))
+    learning = [module for module in norms if module.training]
     for module in learning:
         module.training = False
     try:
