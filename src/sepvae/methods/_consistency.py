@@ -7,7 +7,7 @@ codes even a perfect encoder would pay half a nat a dimension, and weak factors 
 second sample of a group is enough, since batches come shuffled.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import torch
 from torch import Tensor
@@ -29,9 +29,7 @@ def consistency_terms(
     drawn: Drawn,
     posterior: Callable[[Codes[Tensor], Tensor], Codes[Tensor]],
     prior: GroupPrior | SeverityPrior,
-    *,
-    removal: bool = True,
-    swap: bool = True,
+    wanted: Collection[str] = CONSISTENCY,
 ) -> Terms:
     """
     Decode targets without their salient part, and background samples with a target's; encode both again.
@@ -46,21 +44,21 @@ def consistency_terms(
         From what the encoders say, and groups, to the posterior.
     prior : GroupPrior or SeverityPrior
         Salient prior.
-    removal, swap : bool, default=True
-        Whether to do the one and the other.
+    wanted : collection of str, default=CONSISTENCY
+        Which terms; samples of which no term is wanted are not decoded again.
 
     Returns
     -------
     dict of str to Tensor of shape (batch,)
-        For targets x, x0 = d([c, s']): `removal_common`, KL(q(c | x) || q(c | x0)), whose gradient reaches
-        both, so that c holds only what survives removal; `removal_salient`, KL(q(s | x0) || p(s | y = 0)).
-        For background samples i, x1 = d([c_i, s_j]) with a target j: `swap_common`,
-        KL(q(c | x_i) || q(c | x1)); `swap_salient`, KL(q(s | x_j) || q(s | x1)). 0 for the other group, and
-        for samples that are left out.
+        Those wanted. For targets x, x0 = d([c, s']): `removal_common`, KL(q(c | x) || q(c | x0)), whose
+        gradient reaches both, so that c holds only what survives removal; `removal_salient`,
+        KL(q(s | x0) || p(s | y = 0)). For background samples i, x1 = d([c_i, s_j]) with a target j:
+        `swap_common`, KL(q(c | x_i) || q(c | x1)); `swap_salient`, KL(q(s | x_j) || q(s | x1)). 0 for the
+        other group, and for samples that are left out.
     """
     codes, processes = drawn.codes, drawn.noise.processes
     y = everyone(drawn.y, processes)
-    donors = _donors(y, removal=removal, swap=swap)[drawn.noise.own]
+    donors = _donors(y, wanted)[drawn.noise.own]
     rows = (donors >= 0).nonzero()[:, 0]
     donors, removed = donors[rows], drawn.y[rows] != 0
 
@@ -82,19 +80,20 @@ def consistency_terms(
         gaussian_kl(mean, logvar, again.salient_mean, again.salient_logvar.exp()),
     )
     terms = {}
-    for name, of_name in (("removal", removed), ("swap", ~removed)):
-        for space, values in (("common", common_kl), ("salient", salient_kl)):
-            kept = EVERY * torch.where(of_name, values, 0)
-            terms[f"{name}_{space}"] = kept.new_zeros(len(drawn.y)).index_put((rows,), kept)
+    for name in CONSISTENCY:
+        if name in wanted:
+            of_name = removed if name.startswith("removal") else ~removed
+            values = torch.where(of_name, common_kl if name.endswith("common") else salient_kl, 0)
+            terms[name] = values.new_zeros(len(drawn.y)).index_put((rows,), EVERY * values)
     return terms
 
 
-def _donors(y: Tensor, *, removal: bool, swap: bool) -> Tensor:
+def _donors(y: Tensor, wanted: Collection[str]) -> Tensor:
     """For every second background sample a target, for every second target itself, -1 for all others."""
     target, background = (y != 0).nonzero()[:, 0], (y == 0).nonzero()[::EVERY, 0]
     donors = torch.full_like(y, -1, dtype=torch.long)
-    if removal:
+    if any(name.startswith("removal") for name in wanted):
         donors[target[::EVERY]] = target[::EVERY]
-    if swap and len(target):
+    if any(name.startswith("swap") for name in wanted) and len(target):
         donors[background] = target[torch.arange(len(background), device=y.device) % len(target)]
     return donors

@@ -124,11 +124,8 @@ class SepVAEObjective(ContrastiveObjective):  # numpydoc ignore=PR02
                 model.critic(c, s, frozen=True), rectified=self.rectify_mi
             ),
         }
-        removal, swap = self.removal_common or self.removal_salient, self.swap_common or self.swap_salient
-        if removal or swap:
-            both = {"removal": removal > 0, "swap": swap > 0}
-            consistency = consistency_terms(model, drawn, self.posterior, self.prior, **both)
-            terms |= {name: values for name, values in consistency.items() if name in self.weights}
+        if wanted := [name for name in CONSISTENCY if name in self.weights]:
+            terms |= consistency_terms(model, drawn, self.posterior, self.prior, wanted)
         if self.background_posterior_var == "learnt":
             return terms, {}
         # Frozen variances make a constant of the background's KL; what is over the least is this.
