@@ -60,7 +60,8 @@ def title(recipe: dict[str, Any]) -> str:
     >>> title({"method": "SepVAE", "data": {"fingerprint": "0a1b2c"}})
     'SepVAE on unnamed data'
     """
-    return f"{_name(recipe.get('method', 'Unnamed method'))} on {_name(recipe.get('data', 'unnamed data'))}"
+    method, data = _name(recipe.get("method"), "Unnamed method"), _name(recipe.get("data"), "unnamed data")
+    return f"{method} on {data}"
 
 
 def facts(contents: Contents) -> dict[str, Any]:
@@ -224,13 +225,11 @@ def _groups_of_labels(codes: "pd.DataFrame | None") -> dict[str, str]:
     return {label: names[y] for label, y in known.itertuples(index=False) if y in names}
 
 
-def _name(value: Any) -> str:
+def _name(value: Any, unnamed: str) -> str:
     """Name a method or data in a word, also where a recipe tells more of it."""
-    return (
-        str(value.get("name") or value.get("reader") or "unnamed data")
-        if isinstance(value, Mapping)
-        else str(value)
-    )
+    if isinstance(value, Mapping):
+        value = value.get("name") or value.get("reader")
+    return str(value or unnamed)
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
