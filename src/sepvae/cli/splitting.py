@@ -63,10 +63,9 @@ def samples_of_run(run: Path, listing: "Listing") -> SamplesOfRun:
     import pandas as pd
 
     from sepvae.errors import RunFolderError
-    from sepvae.files import read_file, read_table
+    from sepvae.runs.folder import read_split_of_run
 
-    words = ("id", "group", "label", "split")
-    told = read_file(run / "split.csv", lambda path: read_table(path, words)[list(words)])
+    told = read_split_of_run(run)
     if told is None:
         raise RunFolderError(f"{run}: wanted a run folder with split.csv, as `sepvae fit` leaves it")
     ids = listing.about["id"].astype(str)

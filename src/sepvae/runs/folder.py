@@ -44,6 +44,29 @@ def check_new_run(run: Path) -> None:
         )
 
 
+def read_split_of_run(run: Path) -> pd.DataFrame | None:
+    """
+    Read which samples a run has, and on which side of its split.
+
+    Parameters
+    ----------
+    run : Path
+        The run folder.
+
+    Returns
+    -------
+    DataFrame or None
+        Columns id, group, label and split, as text; None where there is no `split.csv`.
+
+    Raises
+    ------
+    RunFolderError
+        If it is damaged.
+    """
+    words = ["id", "group", "label", "split"]
+    return read_file(run / "split.csv", lambda path: read_table(path, words)[words])
+
+
 def read_codes(run: str | Path) -> pd.DataFrame:
     """
     Read the codes of a run folder.

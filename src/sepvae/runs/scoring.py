@@ -12,11 +12,10 @@ from sepvae.codes import Codes, codes_table
 from sepvae.data.splits import split_table
 from sepvae.errors import DataError
 from sepvae.evaluation.scores import score_codes
-from sepvae.files import read_file, read_table
 from sepvae.methods import load
 from sepvae.methods._estimator import ContrastiveEstimator
 from sepvae.progress import stage
-from sepvae.runs.folder import read_codes, read_recipe, write_recipe, write_table
+from sepvae.runs.folder import read_codes, read_recipe, read_split_of_run, write_recipe, write_table
 
 N_PERMUTATIONS = 100  # of runs whose recipe does not say
 RECONSTRUCTIONS: dict[str, Literal["own", "none"]] = {"full": "own", "common_only": "none"}
@@ -44,7 +43,7 @@ def encode_run(run: str | Path, source: Source, *, say: Callable[[str], None] | 
     run = Path(run)
     with stage("encoding", say):
         table = encoded(load(run), source, "new")
-    known = read_file(run / "split.csv", lambda path: read_table(path, ("id", "group", "label", "split")))
+    known = read_split_of_run(run)
     if known is None or _rows_are_numbered(run, source):
         return table.assign(split="unknown")
     split_of = dict(zip(known["id"], known["split"], strict=True))
