@@ -29,7 +29,7 @@ from sklearn.preprocessing import StandardScaler
 from sepvae import ContrastivePCA, SepVAE
 from sepvae.batch import AnyArray
 from sepvae.cli.keywords import parse_keywords
-from sepvae.data import load_digits_on_photos, split
+from sepvae.data import load_digits_on_photos, read_image_folder, split
 
 SALIENT = ("digit", "Genotype", "subtype")  # attributes that only targets have
 
@@ -92,20 +92,16 @@ def cancer() -> Development:
 
 
 def xrays() -> Development:
-    """Chest X-rays, 48 x 48, 1000 patients at most of each label, split by patient; the subtype is scored."""
-    from PIL import Image
-
-    folder = _data("kermany96", "chest_xray", "train")
-    paths = [path for label in ("NORMAL", "PNEUMONIA") for path in sorted((folder / label).iterdir())]
-    person = np.array(
-        [path.parent.name + path.name.replace("NORMAL2-", "").split("_")[0][:12] for path in paths]
+    """Chest X-rays, 2400 of them drawn, 48 x 48, split by patient; the subtype of pneumonia is scored."""
+    source = read_image_folder(
+        _data("kermany96", "chest_xray", "train"),
+        image_size=48,
+        pattern=[r"(?P<subject>person\d+)_(?P<subtype>virus|bacteria)", r"(?P<subject>(NORMAL2-)?IM-\d+)"],
     )
-    chosen = np.random.default_rng(0).permutation(len(paths))[:2400]
-    paths, person = [paths[i] for i in chosen], person[chosen]
-    x = np.stack([np.asarray(Image.open(path).convert("L").resize((48, 48))) for path in paths])[:, None]
-    y = np.array([int(path.parent.name == "PNEUMONIA") for path in paths])
-    kind = [next((k for k in ("bacteria", "virus") if k in path.name), None) for path in paths]
-    return _cut(x, y, pd.DataFrame({"subtype": kind}), person, ("subtype",), (), {"max_epochs": 30})
+    source = source.select(np.random.default_rng(0).permutation(len(source))[:2400])
+    x = source.take(np.arange(len(source))).x
+    y = (np.asarray(source.labels) == "PNEUMONIA").astype(int)
+    return _cut(x, y, source.attributes, np.asarray(source.groups), ("subtype",), (), {"max_epochs": 30})
 
 
 DATA = {
