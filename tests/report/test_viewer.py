@@ -24,8 +24,8 @@ def test_the_page_holds_the_viewer_as_text_and_allows_its_scripts_only(mapped_ru
     page = write_report(mapped_run).read_text("utf-8")
     (frame,) = frame_of(mapped_run)
     scripts = scripts_within(frame)
-    assert len(scripts) == 3
-    assert frame.count("</script") == 3
+    assert len(scripts) == 4
+    assert frame.count("</script") == 4
     policy = re.search(r'content="(default-src[^"]*)"', page)[1]
     for script in scripts:
         digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -19,6 +19,14 @@ WIDTH, ROW, TITLE, BAR = 11.0, 1.75, 0.3, 0.9  # inches; the last to the right, 
 PERCENTILE = 99.5  # of what is not 0: a few voxels more would bleach all others
 SIZE = 2_000_000  # characters of a viewer
 STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # times the edge of a voxel
+# nilearn's viewer stays empty where an inner frame gets its size, or its images, after the script ran.
+DRAW_AGAIN = """<script>
+new ResizeObserver(() => dispatchEvent(new Event("resize"))).observe(document.body);
+addEventListener("load", () => {
+    for (const image of document.images) image.dispatchEvent(new Event("load"));
+});
+</script>
+</body>"""
 
 
 def volume_maps(
@@ -130,7 +138,7 @@ def map_viewer(values: AnyArray, image: AnyArray, grid: Grid, *, most: int = SIZ
         if len(page) <= most:
             break
     # An icon elsewhere on the network, and names that are drawn anew each time.
-    page = re.sub(r"<link\b[^>]*>", "", page)
+    page = re.sub(r"<link\b[^>]*>", "", page).replace("</body>", DRAW_AGAIN)
     drawn = re.findall(r"div_viewer-([0-9a-f]{32})", page)
     return page.replace(drawn[0], "map") if drawn else page
 
