@@ -29,7 +29,8 @@ from sklearn.preprocessing import StandardScaler
 from sepvae import ContrastivePCA, SepVAE
 from sepvae.batch import AnyArray
 from sepvae.cli.keywords import parse_keywords
-from sepvae.data import load_digits_on_photos, read_image_folder, split
+from sepvae.data import ArraySource, load_digits_on_photos, read_image_folder, split
+from sepvae.training.judge import train_judge
 
 SALIENT = ("digit", "Genotype", "subtype")  # attributes that only targets have
 
@@ -165,6 +166,26 @@ def measure(model: Any, data: Development) -> Iterator[dict[str, Any]]:
     r2 = 1 - np.nansum((rebuilt - real) ** 2) / np.nansum((real - np.nanmean(real, axis=0)) ** 2)
     yield {"attribute": "reconstruction", "metric": "r2", "score": r2, "chance": 0.0}
     yield {"attribute": "seconds", "score": seconds}
+    if data.fit.x.ndim > 2:
+        yield from _pictures(model, data)
+
+
+def _pictures(model: Any, data: Development) -> Iterator[dict[str, Any]]:
+    """How many pictures three classifiers, which learnt from real images, call background."""
+    source = ArraySource(data.fit.x, data.fit.y)
+    judges = [train_judge(source, data.fit.y, random_state=seed) for seed in range(3)]
+    background, target = (data.score.x[data.score.y == group] for group in (0, 1))
+    others = background[np.arange(len(target)) % len(background)]
+    pictures = {
+        "full, background": model.reconstruct(background),
+        "full, target": model.reconstruct(target),
+        "removed": model.reconstruct(target, salient="none"),
+        "target with s of background": model.swap(target, others),
+        "background with s of target": model.swap(others, target),
+    }
+    for name, x in pictures.items():
+        share = np.mean([judge.predict(x.astype(np.float32)) == 0 for judge in judges])
+        yield {"attribute": f"{name}: background", "metric": "accuracy", "score": share, "chance": 0.5}
 
 
 def _standard(data: Development, x: AnyArray) -> AnyArray:

@@ -20,9 +20,7 @@ def test_an_ablation_is_its_preset_but_for_one_weight():
 
 
 def test_a_preset_that_there_is_not_needs_a_recipes_keywords():
-    with pytest.raises(
-        DataError, match=r"SepVAE \(papr\): wanted a preset of SepVAE \(default, consistent, paper\)"
-    ):
+    with pytest.raises(DataError, match=r"SepVAE \(papr\): wanted a preset of SepVAE \(default, paper\)"):
         parse_contender("SepVAE:papr").estimator(0)
     assert Contender("SepVAE", "release", keywords={"network": "release"}).estimator(0).network == "release"
 
@@ -43,7 +41,7 @@ def test_keywords_come_on_top_of_the_preset_and_all_data_are_learnt_from():
     ("text", "message"),
     [
         ("SebVAE", "method: wanted one of SepVAE, ConVAE, MMcVAE, ContrastivePCA, got 'SebVAE'"),
-        ("SepVAE:paper:no KL", "SepVAE has no ablation 'no KL'; there are no MI, no CLSF, no SAL"),
+        ("SepVAE:paper:no KL", "SepVAE has no ablation 'no KL'; there are no MI, no CLSF, no SAL, no CONS"),
         ("ConVAE:paper:no MI", "ConVAE has no ablation 'no MI'; there are none"),
     ],
 )

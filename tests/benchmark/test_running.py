@@ -196,7 +196,7 @@ def test_folds_are_scored_on_their_own_part(tmp_path):
     [
         ({"seed": 7}, "holds another benchmark .data was"),
         ({"threads": 2}, "holds another benchmark .threads was 1, now 2.; choose another --out"),
-        ({"kappa": 3.0}, "was fitted with kappa 50.0, now 3.0; choose another --out, or remove that folder"),
+        ({"kappa": 3.0}, "was fitted with kappa 10.0, now 3.0; choose another --out, or remove that folder"),
     ],
 )
 def test_another_benchmark_is_not_mixed_in(finished, parts, change, message):

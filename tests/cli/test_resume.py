@@ -162,7 +162,7 @@ def test_a_fit_goes_on_with_its_own_options(tmp_path, table):
     status, said = process([*short, "--set", "kappa=3"], log)
     assert status == 2
     assert said.endswith(
-        "was begun with another fit (keywords: kappa was 50.0, now 3); choose another --out\n"
+        "was begun with another fit (keywords: kappa was 10.0, now 3); choose another --out\n"
     )
     assert process([*short, "--set", "max_epochs=9"], log)[0] == 0
     assert_same(out, whole)
@@ -204,7 +204,7 @@ def test_without_resume_it_is_refused_and_stays(begun, table):
 @pytest.mark.parametrize(
     ("more", "what"),
     [
-        (["--set", "kappa=3"], "keywords: kappa was 50.0, now 3"),
+        (["--set", "kappa=3"], "keywords: kappa was 10.0, now 3"),
         (["--method", "ConVAE"], "method was SepVAE, now ConVAE"),
         (["--permutations", "20"], "protocol: n_permutations was 0, now 20"),
         (["--split-seed", "1"], "data: split was drawn with seed 0"),

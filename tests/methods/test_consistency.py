@@ -1,5 +1,6 @@
 """Removal and swap consistency: against torch.distributions, sample by sample."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 from torch.testing import assert_close
 
-from sepvae import SepVAE
+from sepvae import SepVAE, load
 from sepvae.methods._consistency import CONSISTENCY
 from sepvae.methods.sepvae import SepVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
@@ -89,6 +90,14 @@ def test_the_gradient_reaches_the_code_of_the_image_itself(model):
     assert (pull != 0).any(dim=1).nonzero()[:, 0].tolist() == list(REMOVED)
 
 
+def test_what_is_left_of_the_salient_part_is_no_lesson_for_the_encoder_that_reads_it(model):
+    removal = losses_of(replace(PLAIN, removal_salient=1.0), model)[0].terms["removal_salient"]
+    learners = model.common_encoder, model.decoder, model.salient_encoder
+    first = [next(module.parameters()) for module in learners]
+    pulls = torch.autograd.grad(removal.sum(), first, allow_unused=True)
+    assert [pull is not None and bool((pull != 0).any()) for pull in pulls] == [True, True, False]
+
+
 def test_without_weights_there_are_no_such_terms_and_all_else_is_as_with_them(model):
     (with_terms, *_), (without, *_) = losses_of(CONSISTENT, model)[0], losses_of(PLAIN, model)[0]
     assert set(with_terms) - set(without) == set(CONSISTENCY)
@@ -132,10 +141,24 @@ def test_volumes_are_decoded_within_the_mask_and_leave_batch_statistics_alone():
     assert all(norm.training for norm in norms)
 
 
-def test_the_preset_has_them_and_the_others_have_none():
-    assert set(SepVAE.from_preset("consistent")._objective().weights) >= set(CONSISTENCY)
-    for name in ("default", "paper"):
-        assert not set(SepVAE.from_preset(name)._objective().weights) & set(CONSISTENCY)
+def test_the_default_has_them_and_the_paper_has_none():
+    assert set(SepVAE()._objective().weights) >= set(CONSISTENCY)
+    for without in (SepVAE.from_preset("paper"), SepVAE(**SepVAE.ablations["no CONS"])):
+        assert not set(without._objective().weights) & set(CONSISTENCY)
+
+
+def test_a_model_from_before_they_were_there_has_none(tmp_path):
+    x, y = np.random.default_rng(0).normal(size=(40, 4)), np.arange(40) % 2
+    model = SepVAE(**QUICK, **SepVAE.ablations["no CONS"], network="mlp", background=0).fit(x, y)
+    about = model.save(tmp_path / "model") / "model.json"
+    said = json.loads(about.read_text())
+    said["keywords"] = {k: v for k, v in said["keywords"].items() if k not in CONSISTENCY} | {
+        "network": "auto"
+    }
+    about.write_text(json.dumps(said))
+    again = load(tmp_path / "model")
+    assert [again.get_params()[name] for name in CONSISTENCY] == [0, 0, 0, 0]
+    np.testing.assert_array_equal(again.encode(x).salient_mean, model.encode(x).salient_mean)
 
 
 def test_batch_norm_of_several_gpus_learns_nothing_either():
@@ -149,10 +172,9 @@ def test_batch_norm_of_several_gpus_learns_nothing_either():
 def test_fits_take_them(keywords):
     x = np.random.default_rng(0).normal(size=(40, 4))
     y = np.arange(40) % 2
-    consistent = {"removal_common": 5, "removal_salient": 1, "swap_common": 5, "swap_salient": 1}
     if "target" not in keywords:
         keywords = keywords | {"background": 0}
-    model = SepVAE(**QUICK, **consistent, **keywords).fit(x, y / 2 if "target" in keywords else y)
+    model = SepVAE(**QUICK, **keywords).fit(x, y / 2 if "target" in keywords else y)
     assert model.history_[[f"train_{name}" for name in CONSISTENCY]].gt(0).all(axis=None)
 
 

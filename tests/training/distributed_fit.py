@@ -37,9 +37,7 @@ def data():
 
 METHODS = {
     "SepVAE": lambda **keywords: SepVAE(**keywords),
-    "consistent SepVAE": lambda **keywords: SepVAE(
-        removal_common=5, removal_salient=1, swap_common=5, swap_salient=1, **keywords
-    ),
+    "SepVAE without consistency": lambda **keywords: SepVAE(**SepVAE.ablations["no CONS"], **keywords),
     # Light weights: of a bias before batch norm the gradient is rounding alone, and Adam enlarges it.
     "MMcVAE": lambda **keywords: MMcVAE(common_mmd=10, background_mmd=10, **keywords),
     "original ConVAE": lambda **keywords: ConVAE(critic="original", **keywords),

@@ -149,7 +149,7 @@ def test_keep_best_gives_the_weights_of_the_epoch_with_the_least_validation_loss
     assert 0 < epoch < 7
     assert_same_weights(best, fit(max_epochs=epoch + 1, learning_rate=0.02)[0])
     last, _ = fit(max_epochs=8, learning_rate=0.02)
-    assert not torch.equal(best.decoder[0].weight, last.decoder[0].weight)
+    assert not torch.equal(best.decoder.linear.weight, last.decoder.linear.weight)
 
 
 @pytest.mark.parametrize("patience", [1, 2])

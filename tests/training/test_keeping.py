@@ -17,7 +17,7 @@ X = rng.normal(size=(40, 5)) + (Y == "patient")[:, None] * np.array([3.0, 0, 0, 
 
 
 def model(method=SepVAE, **keywords):
-    defaults = {"max_epochs": 5, "batch_size": 11, "learning_rate": 0.1, "validation_fraction": 0.3}
+    defaults = {"max_epochs": 5, "batch_size": 11, "learning_rate": 0.03, "validation_fraction": 0.3}
     return method(3, 2, progress_bar=False, accelerator="cpu", **defaults | keywords)
 
 
@@ -91,7 +91,7 @@ def test_a_network_that_draws_for_itself_draws_the_same(tmp_path):
 def test_another_fit_does_not_go_on_from_it(tmp_path):
     path = tmp_path / "last"
     model(checkpoint=path).fit(X, Y)
-    with pytest.raises(ModelFileError, match=r"another fit \(kappa was 50.0, now 3.0\); remove it"):
+    with pytest.raises(ModelFileError, match=r"another fit \(kappa was 10.0, now 3.0\); remove it"):
         model(checkpoint=path, kappa=3.0).fit(X, Y)
     with pytest.raises(ModelFileError, match=r"another fit \(data was"):
         model(checkpoint=path).fit(X, Y[::-1].copy())

@@ -18,7 +18,7 @@ from sepvae.training.processes import check_launch, everyone, is_alone, is_first
 SCRIPT = Path(__file__).parent / "distributed_fit.py"
 
 
-@pytest.fixture(scope="module", params=["SepVAE", "consistent SepVAE", "MMcVAE", "original ConVAE"])
+@pytest.fixture(scope="module", params=["SepVAE", "SepVAE without consistency", "MMcVAE", "original ConVAE"])
 def method(request):
     return request.param
 

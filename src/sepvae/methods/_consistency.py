@@ -3,14 +3,16 @@ Consistency under interventions on s: what is decoded must be encoded to the cod
 
 The self-consistency of the autoencoding VAE (Cemgil et al., NeurIPS 2020), asked of an image without its
 salient part, and of one with the salient part of another. Images are decoded from posterior means: from drawn
-codes even a perfect encoder would pay half a nat a dimension, and weak factors would leave the code. Every
-second sample of a group is enough, since batches come shuffled.
+codes even a perfect encoder would pay half a nat a dimension, and weak factors would leave the code. What is
+left of the salient part in an image without it is read by an encoder that does not learn from that image: one
+that did would learn to overlook it. Every second sample of a group is enough, since batches come shuffled.
 """
 
 from collections.abc import Callable, Collection
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import functional_call
 
 from sepvae.codes import Codes
 from sepvae.losses.divergences import gaussian_kl
@@ -52,21 +54,26 @@ def consistency_terms(
     dict of str to Tensor of shape (batch,)
         Those wanted. For targets x, x0 = d([c, s']): `removal_common`, KL(q(c | x) || q(c | x0)), whose
         gradient reaches both, so that c holds only what survives removal; `removal_salient`,
-        KL(q(s | x0) || p(s | y = 0)). For background samples i, x1 = d([c_i, s_j]) with a target j:
-        `swap_common`, KL(q(c | x_i) || q(c | x1)); `swap_salient`, KL(q(s | x_j) || q(s | x1)). 0 for the
-        other group, and for samples that are left out.
+        KL(q(s | x0) || p(s | y = 0)), whose gradient leaves the salient encoder as it is. For background
+        samples i, x1 = d([c_i, s_j]) with a target j: `swap_common`, KL(q(c | x_i) || q(c | x1));
+        `swap_salient`, KL(q(s | x_j) || q(s | x1)). 0 for the other group, and for samples that are left out.
     """
     codes, processes = drawn.codes, drawn.noise.processes
     y = everyone(drawn.y, processes)
     donors = _donors(y, wanted)[drawn.noise.own]
-    rows = (donors >= 0).nonzero()[:, 0]
+    rows = torch.cat([((donors >= 0) & of).nonzero()[:, 0] for of in (drawn.y != 0, drawn.y == 0)])
     donors, removed = donors[rows], drawn.y[rows] != 0
+    n_removed = int(removed.sum())  # they come first
 
     of_all = torch.cat([codes.salient_mean, codes.salient_logvar], dim=1)
     mean, logvar = everyone_with_gradient(of_all, processes)[donors].chunk(2, dim=1)
     present = torch.where(removed[:, None], 0, prior.presence(y[donors])).to(mean.dtype)
     with running_statistics(model):  # batch norm goes by real samples, and learns from them only
-        again = model.encode(model.decode(codes.common_mean[rows], present * mean))
+        decoded = model.decode(codes.common_mean[rows], present * mean)
+        left = _frozen(model.salient_encoder, decoded[:n_removed])
+        carried = model.salient_encoder(decoded[n_removed:])
+        salient = (torch.cat(pair) for pair in zip(left, carried, strict=True))
+        again = Codes(*model.common_encoder(decoded), *salient)
 
     common_kl = gaussian_kl(
         codes.common_mean[rows], codes.common_logvar[rows], again.common_mean, again.common_logvar.exp()
@@ -86,6 +93,13 @@ def consistency_terms(
             values = torch.where(of_name, common_kl if name.endswith("common") else salient_kl, 0)
             terms[name] = values.new_zeros(len(drawn.y)).index_put((rows,), EVERY * values)
     return terms
+
+
+def _frozen(encoder: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Let gradients pass to the samples, but not to the parameters."""
+    values = {name: parameter.detach() for name, parameter in encoder.named_parameters()}
+    posterior: tuple[Tensor, Tensor] = functional_call(encoder, values, x)
+    return posterior
 
 
 def _donors(y: Tensor, wanted: Collection[str]) -> Tensor:

@@ -52,6 +52,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {"default": {}}
     not_saved: ClassVar[tuple[str, ...]] = ()
+    before: ClassVar[dict[str, Any]] = {}  # what stood for keywords that older files do not name
 
     def _learn(self, source: Source, y: AnyArray, parts: tuple[IntArray, IntArray], seed: int) -> None:
         """Learn from standardised tables or images; y is 0 for the background; train and validation."""

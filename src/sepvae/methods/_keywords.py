@@ -11,7 +11,7 @@ KEYWORDS = """\
     salient_dim : int, default=16
         Dimension of the salient space (D_s).
     network : str or tuple of two Module, default="auto"
-        "auto" is `mlp` for tables, `cnn2d` for images and `cnn3d` for volumes. Of tables, `residual-mlp`
+        "auto" is `residual-mlp` for tables, `cnn2d` for images and `cnn3d` for volumes. `residual-mlp`
         decodes a linear map of the codes plus a network, where `mlp` has the network alone. Of
         images, `e1` and `e2` are the paper's (App. E.1, E.2), and `release` has the convolutions of the
         authors' code. `cnn3d` is that of App. E.3, with batch norm; `cnn3d-group` has group norm instead. Or

@@ -170,9 +170,8 @@ def _unlearnt(method: Any, about: About, arrays: Mapping[str, AnyArray]) -> "Con
     """Give an estimator with all that `fit` had set, but for what it had learnt and the grid."""
     check_keywords(about.keywords, method().get_params(deep=False))
     # How and where a model was fitted, such as with how many processes, is not for its file to say.
-    estimator: ContrastiveEstimator = method(
-        **{name: value for name, value in about.keywords.items() if name not in method.not_saved}
-    )
+    saved = {name: value for name, value in about.keywords.items() if name not in method.not_saved}
+    estimator: ContrastiveEstimator = method(**method.before | saved)
     check_values(estimator)
     beside = {name: array for name, array in arrays.items() if not name.startswith("module.")}
     check_arrays(beside, shapes_beside(about, beside))

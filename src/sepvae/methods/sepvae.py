@@ -144,11 +144,11 @@ class SepVAE(ContrastiveVAE):  # numpydoc ignore=PR02
 
     Parameters
     ----------
-    beta_common : float, default=5.0
+    beta_common : float, default=0.5
         Weight of the common prior (beta_c; term b of Eq. 2).
     beta_salient : float, default=1.0
         Weight of the salient prior (beta_s; term c).
-    kappa : float, default=50.0
+    kappa : float, default=10.0
         Weight of the mutual information of c and s (Eq. 3).
     gamma : float, default=1.0
         Weight of the salient classification (term d) in the gradient of the encoder. The classifier itself
@@ -160,13 +160,16 @@ class SepVAE(ContrastiveVAE):  # numpydoc ignore=PR02
         given by the encoder. "auto" is 0.1 for groups, and "learnt" for severities.
     rectify_mi : bool, default=True
         Replace negative estimates of the mutual information by 0, sample by sample (the ReLU of Eq. 3).
-    removal_common, removal_salient : float, default=0.0
-        Weights of removal consistency: a target decoded without its salient part, x0 = d([c, s']), is to be
-        encoded as a background sample with the same c: KL(q(c|x) || q(c|x0)), and KL(q(s|x0) || p(s|y=0)).
-    swap_common, swap_salient : float, default=0.0
-        Weights of swap consistency: a background sample i decoded with the salient part of a target j,
-        x1 = d([c_i, s_j]), is to be encoded with both codes: KL(q(c|x_i) || q(c|x1)), and
-        KL(q(s|x_j) || q(s|x1)).
+    removal_common : float, default=10.0
+        Weight of removal consistency, which the paper does not have: a target decoded without its salient
+        part, x0 = d([c, s']), is to be encoded with the same c: KL(q(c|x) || q(c|x0)).
+    removal_salient : float, default=5.0
+        The same of s: x0 is to be encoded as a background sample, KL(q(s|x0) || p(s|y=0)).
+    swap_common : float, default=5.0
+        Weight of swap consistency: a background sample i decoded with the salient part of a target j,
+        x1 = d([c_i, s_j]), is to be encoded with the same c: KL(q(c|x_i) || q(c|x1)).
+    swap_salient : float, default=2.0
+        The same of s: KL(q(s|x_j) || q(s|x1)).
     target : {"group", "severity"}, default="group"
         What labels are. "severity": numbers in [0, 1], 0 for the background, such as a clinical score over
         its maximum (App. B): the salient prior widens with them, the decoder is given [c, y s], the
@@ -196,44 +199,37 @@ class SepVAE(ContrastiveVAE):  # numpydoc ignore=PR02
     (60, 1)
     """
 
-    beta_common: float = 5.0
+    beta_common: float = 0.5
     beta_salient: float = 1.0
-    kappa: float = 50.0
+    kappa: float = 10.0
     gamma: float = 1.0
     background_prior_var: float = 0.05
     background_posterior_var: float | Literal["learnt", "auto"] = "auto"
     rectify_mi: bool = True
-    removal_common: float = 0.0
-    removal_salient: float = 0.0
-    swap_common: float = 0.0
-    swap_salient: float = 0.0
+    removal_common: float = 10.0
+    removal_salient: float = 5.0
+    swap_common: float = 5.0
+    swap_salient: float = 2.0
     target: Literal["group", "severity"] = "group"
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "default": {},
-        # Chosen on development data (docs/results/separation.md).
-        "consistent": {
-            "beta_common": 0.5,
-            "beta_salient": 0.5,
-            "kappa": 10.0,
-            "removal_common": 5.0,
-            "removal_salient": 1.0,
-            "swap_common": 5.0,
-            "swap_salient": 1.0,
-        },
         "paper": PAPER
         | {
             "kappa": 2.0,
             "gamma": 1e-10,
             "background_prior_var": 0.025,
             "background_posterior_var": 0.1,
+            **dict.fromkeys(CONSISTENCY, 0.0),
         },
     }
-    # What Table 2 of the paper leaves out, one weight of 0 each.
+    before: ClassVar[dict[str, Any]] = dict.fromkeys(CONSISTENCY, 0.0)
+    # What Table 2 of the paper leaves out, one weight of 0 each; and consistency, which it does not have.
     ablations: ClassVar[dict[str, dict[str, float]]] = {
         "no MI": {"kappa": 0.0},
         "no CLSF": {"gamma": 0.0},
         "no SAL": {"beta_salient": 0.0},
+        "no CONS": dict.fromkeys(CONSISTENCY, 0.0),
     }
 
     def predict(self, X: Any) -> AnyArray:

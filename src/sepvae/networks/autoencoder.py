@@ -19,7 +19,7 @@ from sepvae.networks.heads import Critic, GaussianEncoder, ReadOut, SalientClass
 Network = str | tuple[nn.Module, nn.Module]
 TABLES, IMAGES, VOLUMES = 1, 3, 4  # axes of one sample
 NETWORKS = {
-    TABLES: ("mlp", "residual-mlp"),
+    TABLES: ("residual-mlp", "mlp"),
     IMAGES: ("cnn2d", "e1", "e2", "release"),
     VOLUMES: ("cnn3d", "cnn3d-group"),
 }
@@ -137,7 +137,7 @@ def build_autoencoder(
     Parameters
     ----------
     network : str or tuple of two Module
-        A name in NETWORKS, or "auto": mlp for tables, cnn2d for images and cnn3d for volumes. A
+        A name in NETWORKS, or "auto": residual-mlp for tables, cnn2d for images and cnn3d for volumes. A
         tuple holds the user's own encoder, from samples to features of shape (batch, any width), and decoder,
         from (batch, common_dim + salient_dim) to samples; both are copied, the encoder once for each space.
     sample_shape : tuple of int
@@ -151,8 +151,8 @@ def build_autoencoder(
     counts : ndarray of bool, of the shape of a sample, or None, default=None
         Where samples count; None for everywhere.
     stored : collection of str or None, default=None
-        Names of the weights of a saved model. An older one had no read-out, and a second linear layer in the
-        decoder of network "release".
+        Names of the weights of a saved model. An older one had no read-out, a second linear layer in the
+        decoder of network "release", and mlp for tables where the network was "auto".
 
     Returns
     -------
@@ -202,6 +202,8 @@ def _named(network: str, sample_shape: tuple[int, ...], stored: Collection[str])
         )
     suitable = NETWORKS[axes]
     name = suitable[0] if network == "auto" else network
+    if network == "auto" and axes == TABLES and stored and "decoder.linear.weight" not in stored:
+        name = "mlp"
     if name not in suitable:
         known = ", ".join(suitable)
         raise DataError(f"network: wanted one for {KINDS[axes]} ({known}, auto), got {network!r}")
