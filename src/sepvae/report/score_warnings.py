@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 NEARLY_COLLAPSED = 0.1  # of the dimensions: no more than this share in use is nearly none
 MIN_VARIANCE_RATIO = 2.0  # targets should vary at least this many times as much as background in salient
 MIN_SUBJECTS = 5  # with fewer, fewer than 93 of 100 intervals held the true value in simulations
-KEYWORDS = ("beta_common", "beta_salient", "kappa", "gamma", "background_prior_var", "max_epochs")  # SepVAE's
+KEYWORDS = (  # SepVAE's
+    *("beta_common", "beta_salient", "kappa", "gamma", "background_prior_var", "max_epochs"),
+    *("removal_common", "removal_salient", "swap_common", "swap_salient"),
+)
 MOST = 5  # so many attributes are named with their numbers, then it is "and .. more"
 
 
@@ -155,7 +158,7 @@ def of_leaks(scores: "pd.DataFrame", keywords: Collection[str] = KEYWORDS) -> It
             "Target information is left in the common space",
             "Not all of what makes a target a target has moved to the salient space. A label that goes with "
             "age, site or another attribute of everyone can be read from it too.",
-            _advice(dict.fromkeys(("kappa", "beta_common", "common_mmd"), "raise it"), keywords)
+            _advice(dict.fromkeys(("removal_common", "kappa", "common_mmd"), "raise it"), keywords)
             + " See whether attributes differ between the labels.",
         ),
         (
@@ -163,7 +166,10 @@ def of_leaks(scores: "pd.DataFrame", keywords: Collection[str] = KEYWORDS) -> It
             "Common information is in the salient space",
             "The salient space describes more than what targets add. An attribute that differs between "
             "background and targets is read from it too, without any fault of the model.",
-            _advice(dict.fromkeys(("kappa", "beta_salient", "background_mmd"), "raise it"), keywords)
+            _advice(
+                dict.fromkeys(("swap_salient", "kappa", "beta_salient", "background_mmd"), "raise it"),
+                keywords,
+            )
             + " Compare with the same attribute among targets only.",
         ),
     ):

@@ -50,7 +50,7 @@ def collapses(history: Sequence[Mapping[str, float]], weights: Mapping[str, floa
         if len(losses) >= EPOCHS_OF_CRITIC and min(losses) > CHANCE - MARGIN:
             found["critic"] = (
                 f"the critic is at chance: {CURVE} was above {CHANCE - MARGIN:.3f} in all "
-                f"{len(losses)} epochs, so that nothing holds both codes apart; train longer "
+                f"{len(losses)} epochs, so that the mutual information kept nothing apart; train longer "
                 "(max_epochs)"
             )
         elif max(losses[-EPOCHS:]) < PERFECT:
