@@ -10,6 +10,7 @@ from sepvae.report import write_comparison, write_report
 
 DRAWN = "!document.getElementById('plotly') || document.documentElement.matches('.interactive')"
 HAS_BLUE = """c => {
+    if (!c.width) return false
     const {data} = c.getContext("2d").getImageData(0, 0, c.width, c.height)
     return data.some((value, i) => i % 4 === 2 && value > data[i - 2] + 100)  // the peak is negative
 }"""
