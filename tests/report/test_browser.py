@@ -17,7 +17,8 @@ HAS_BLUE = """c => {
 NO_WIDTH_YET = """
     const setWidth = width => { if (document.documentElement) document.documentElement.style.width = width }
     setWidth("0")
-    setTimeout(setWidth, 500, "")"""
+    addEventListener("load", () => setTimeout(setWidth, 100, ""))
+    setTimeout(setWidth, 5000, "")  // where the page had loaded before this ran"""
 STATE = """b => [b.clientWidth, b.querySelector("canvas").width]
     .concat(Array.from(b.querySelectorAll("img"), i => [i.complete, i.naturalWidth]))"""
 HINT = "willReadFrequently"  # what Chromium says of the speed of nilearn's canvas
