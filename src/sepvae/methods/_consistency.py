@@ -11,14 +11,14 @@ that did would learn to overlook it. Every second sample of a group is enough, s
 from collections.abc import Callable, Collection
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 
 from sepvae.codes import Codes
 from sepvae.losses.divergences import gaussian_kl
 from sepvae.losses.priors import GroupPrior, SeverityPrior
 from sepvae.methods._objective import Drawn, Terms
 from sepvae.networks.autoencoder import ContrastiveAutoencoder
+from sepvae.networks.heads import frozen
 from sepvae.training.batch_norm import running_statistics
 from sepvae.training.processes import everyone, everyone_with_gradient
 
@@ -61,45 +61,36 @@ def consistency_terms(
     codes, processes = drawn.codes, drawn.noise.processes
     y = everyone(drawn.y, processes)
     donors = _donors(y, wanted)[drawn.noise.own]
-    rows = torch.cat([((donors >= 0) & of).nonzero()[:, 0] for of in (drawn.y != 0, drawn.y == 0)])
-    donors, removed = donors[rows], drawn.y[rows] != 0
-    n_removed = int(removed.sum())  # they come first
+    chosen = donors >= 0
+    removed, swapped = ((chosen & of_group).nonzero()[:, 0] for of_group in (drawn.y != 0, drawn.y == 0))
+    rows, n = torch.cat([removed, swapped]), len(removed)
 
     of_all = torch.cat([codes.salient_mean, codes.salient_logvar], dim=1)
-    mean, logvar = everyone_with_gradient(of_all, processes)[donors].chunk(2, dim=1)
-    present = torch.where(removed[:, None], 0, prior.presence(y[donors])).to(mean.dtype)
+    mean, logvar = everyone_with_gradient(of_all, processes)[donors[swapped]].chunk(2, dim=1)
+    given = prior.presence(y[donors[swapped]]).to(mean.dtype) * mean
+    nothing = mean.new_zeros(n, mean.shape[1])
     with running_statistics(model):  # batch norm goes by real samples, and learns from them only
-        decoded = model.decode(codes.common_mean[rows], present * mean)
-        left = _frozen(model.salient_encoder, decoded[:n_removed])
-        carried = model.salient_encoder(decoded[n_removed:])
-        salient = (torch.cat(pair) for pair in zip(left, carried, strict=True))
-        again = Codes(*model.common_encoder(decoded), *salient)
+        decoded = model.decode(codes.common_mean[rows], torch.cat([nothing, given]))
+        common_mean, common_logvar = model.common_encoder(decoded)
+        left = frozen(model.salient_encoder, decoded[:n])
+        carried_mean, carried_logvar = model.salient_encoder(decoded[n:])
 
-    common_kl = gaussian_kl(
-        codes.common_mean[rows], codes.common_logvar[rows], again.common_mean, again.common_logvar.exp()
-    )
-    healthy = torch.zeros_like(drawn.y[rows])
+    healthy = torch.zeros_like(drawn.y[removed])
+    as_healthy = posterior(Codes(common_mean[:n], common_logvar[:n], *left), healthy)
     narrow = prior.mean(healthy), prior.variance(healthy).to(mean.dtype)
-    as_healthy = posterior(again, healthy)
-    salient_kl = torch.where(
-        removed,
-        gaussian_kl(as_healthy.salient_mean, as_healthy.salient_logvar, *narrow),
-        gaussian_kl(mean, logvar, again.salient_mean, again.salient_logvar.exp()),
+    common_kl = gaussian_kl(
+        codes.common_mean[rows], codes.common_logvar[rows], common_mean, common_logvar.exp()
     )
-    terms = {}
-    for name in CONSISTENCY:
-        if name in wanted:
-            of_name = removed if name.startswith("removal") else ~removed
-            values = torch.where(of_name, common_kl if name.endswith("common") else salient_kl, 0)
-            terms[name] = values.new_zeros(len(drawn.y)).index_put((rows,), EVERY * values)
-    return terms
-
-
-def _frozen(encoder: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Let gradients pass to the samples, but not to the parameters."""
-    values = {name: parameter.detach() for name, parameter in encoder.named_parameters()}
-    posterior: tuple[Tensor, Tensor] = functional_call(encoder, values, x)
-    return posterior
+    removal_kl = gaussian_kl(as_healthy.salient_mean, as_healthy.salient_logvar, *narrow)
+    swap_kl = gaussian_kl(mean, logvar, carried_mean, carried_logvar.exp())
+    values = {
+        "removal_common": (removed, common_kl[:n]),
+        "removal_salient": (removed, removal_kl),
+        "swap_common": (swapped, common_kl[n:]),
+        "swap_salient": (swapped, swap_kl),
+    }
+    nowhere = common_kl.new_zeros(len(drawn.y))
+    return {name: nowhere.index_put((at,), EVERY * kl) for name, (at, kl) in values.items() if name in wanted}
 
 
 def _donors(y: Tensor, wanted: Collection[str]) -> Tensor:

@@ -12,6 +12,7 @@ from sepvae.losses.density_ratio import critic_loss, mutual_information
 from sepvae.methods._objective import ContrastiveObjective, Drawn, Terms
 from sepvae.methods._vae import PAPER, ContrastiveVAE
 from sepvae.networks.autoencoder import ContrastiveAutoencoder
+from sepvae.networks.heads import frozen
 from sepvae.training.processes import everyone, everyone_with_gradient
 
 
@@ -49,7 +50,7 @@ class ConVAEObjective(ContrastiveObjective):  # numpydoc ignore=PR02
         return super().weights | {"mutual_information": self.kappa}
 
     def _own_terms(self, model: ContrastiveAutoencoder, drawn: Drawn) -> tuple[Terms, Terms]:
-        logits = model.critic(drawn.c, drawn.s, frozen=True)
+        logits = frozen(model.critic, drawn.c, drawn.s)
         return {"mutual_information": mutual_information(logits, rectified=self.rectify_mi)}, {}
 
 

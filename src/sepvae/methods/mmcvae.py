@@ -12,6 +12,7 @@ from sepvae.losses.moments import ORIGINAL_GAMMAS, fixed_gammas, median_gamma, m
 from sepvae.methods._objective import ContrastiveObjective, Drawn, Terms
 from sepvae.methods._vae import PAPER, ContrastiveVAE
 from sepvae.networks.autoencoder import ContrastiveAutoencoder
+from sepvae.networks.heads import frozen
 from sepvae.training.processes import everyone, everyone_with_gradient
 
 
@@ -61,7 +62,7 @@ class MMcVAEObjective(ContrastiveObjective):  # numpydoc ignore=PR02
             "salient_mmd_background": self._to_zero(all_s[background]),
         }
         # The critic acts on nothing here: its estimate is there to be watched.
-        return terms, {"mutual_information": mutual_information(model.critic(c, s, frozen=True))}
+        return terms, {"mutual_information": mutual_information(frozen(model.critic, c, s))}
 
     def _between(self, background: Tensor, target: Tensor) -> Tensor:
         if min(len(background), len(target)) < 2:

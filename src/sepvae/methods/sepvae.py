@@ -21,6 +21,9 @@ from sepvae.methods._estimator import FloatArray
 from sepvae.methods._objective import ContrastiveObjective, Drawn, Learnt, Terms
 from sepvae.methods._vae import PAPER, ContrastiveVAE
 from sepvae.networks.autoencoder import ContrastiveAutoencoder
+from sepvae.networks.heads import frozen
+
+NO_CONSISTENCY = dict.fromkeys(CONSISTENCY, 0.0)
 
 
 @dataclass(frozen=True)
@@ -119,10 +122,8 @@ class SepVAEObjective(ContrastiveObjective):  # numpydoc ignore=PR02
         background = (y == 0).to(s.dtype)
         terms = {
             "salient_kl_background": background * salient_kl,
-            "salient_classification": group_cross_entropy(model.salient_classifier(s, frozen=True), y),
-            "mutual_information": mutual_information(
-                model.critic(c, s, frozen=True), rectified=self.rectify_mi
-            ),
+            "salient_classification": group_cross_entropy(frozen(model.salient_classifier, s), y),
+            "mutual_information": mutual_information(frozen(model.critic, c, s), rectified=self.rectify_mi),
         }
         if wanted := [name for name in CONSISTENCY if name in self.weights]:
             terms |= consistency_terms(model, drawn, self.posterior, self.prior, wanted)
@@ -220,16 +221,16 @@ class SepVAE(ContrastiveVAE):  # numpydoc ignore=PR02
             "gamma": 1e-10,
             "background_prior_var": 0.025,
             "background_posterior_var": 0.1,
-            **dict.fromkeys(CONSISTENCY, 0.0),
+            **NO_CONSISTENCY,
         },
     }
-    before: ClassVar[dict[str, Any]] = dict.fromkeys(CONSISTENCY, 0.0)
+    before: ClassVar[dict[str, Any]] = NO_CONSISTENCY
     # What Table 2 of the paper leaves out, one weight of 0 each; and consistency, which it does not have.
     ablations: ClassVar[dict[str, dict[str, float]]] = {
         "no MI": {"kappa": 0.0},
         "no CLSF": {"gamma": 0.0},
         "no SAL": {"beta_salient": 0.0},
-        "no CONS": dict.fromkeys(CONSISTENCY, 0.0),
+        "no CONS": NO_CONSISTENCY,
     }
 
     def predict(self, X: Any) -> AnyArray:

@@ -1,8 +1,10 @@
 """The small parts on top of features and codes: posterior head, salient classifier, critic."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
+from torch.func import functional_call
 
 from sepvae.codes import Codes
 
@@ -62,24 +64,6 @@ class SalientClassifier(nn.Sequential):
     def __init__(self, salient_dim: int, n_groups: int) -> None:
         super().__init__(nn.Linear(salient_dim, salient_dim), nn.ReLU(), nn.Linear(salient_dim, n_groups - 1))
 
-    def forward(self, salient: Tensor, *, frozen: bool = False) -> Tensor:
-        """
-        Tell groups apart.
-
-        Parameters
-        ----------
-        salient : Tensor of shape (batch, salient_dim)
-            The code s.
-        frozen : bool, default=False
-            Let gradients pass to the code, but not to the parameters.
-
-        Returns
-        -------
-        Tensor of shape (batch, groups - 1)
-            Logits.
-        """
-        return _through(self, salient, frozen=frozen)
-
 
 class ReadOut(nn.Sequential):
     """
@@ -119,7 +103,7 @@ class Critic(nn.Module):
         hidden = [part for _ in range(layers - 1) for part in (nn.Linear(width, width), nn.ReLU())]
         self.layers = nn.Sequential(*hidden, nn.Linear(width, 1))
 
-    def forward(self, common: Tensor, salient: Tensor, *, frozen: bool = False) -> Tensor:
+    def forward(self, common: Tensor, salient: Tensor) -> Tensor:
         """
         Compare pairs of codes.
 
@@ -129,24 +113,34 @@ class Critic(nn.Module):
             The code c.
         salient : Tensor of shape (batch, salient_dim)
             The code s, of the same image or of another.
-        frozen : bool, default=False
-            Let gradients pass to the codes, but not to the parameters.
 
         Returns
         -------
         Tensor of shape (batch,)
             Logits: the log-odds that both codes are of one image.
         """
-        return _through(self.layers, torch.cat([common, salient], dim=1), frozen=frozen).squeeze(1)
+        logits: Tensor = self.layers(torch.cat([common, salient], dim=1))
+        return logits.squeeze(1)
 
 
-def _through(layers: nn.Sequential, x: Tensor, *, frozen: bool) -> Tensor:
-    for layer in layers:
-        if frozen and isinstance(layer, nn.Linear):
-            x = linear(x, layer.weight.detach(), layer.bias.detach())
-        else:
-            x = layer(x)
-    return x
+def frozen(module: nn.Module, *inputs: Tensor) -> Any:
+    """
+    Run a module so that gradients pass to its inputs, but not to its parameters.
+
+    Parameters
+    ----------
+    module : Module
+        A head, or an encoder.
+    *inputs : Tensor
+        What it takes.
+
+    Returns
+    -------
+    Tensor or tuple of Tensor
+        What it gives.
+    """
+    parameters = {name: parameter.detach() for name, parameter in module.named_parameters()}
+    return functional_call(module, parameters, inputs)
 
 
 def sample(codes: Codes[Tensor], noise: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
