@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from separation import Development, _probe, abide
+from separation import Development, abide, probe
 
 from sepvae import ContrastivePCA, ConVAE, MMcVAE, SepVAE
 from sepvae.batch import AnyArray
@@ -68,7 +68,7 @@ def main() -> None:
                 found = []
                 for space in ("common", "salient"):
                     fit, score = (getattr(part, f"{space}_mean") for part in codes)
-                    r2 = _probe(fit, ages[0], score, ages[1], is_tree=False)["score"]
+                    r2 = probe(fit, ages[0], score, ages[1], is_tree=False)["score"]
                     found.append({"draw": draw, "seed": seed, "method": name, "space": space, "r2": r2})
                 pd.DataFrame(found).to_csv(
                     options.out, mode="a", header=not options.out.exists(), index=False

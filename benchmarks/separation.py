@@ -148,7 +148,7 @@ def measure(model: Any, data: Development) -> Iterator[dict[str, Any]]:
             yield (
                 how
                 | {"attribute": "label", "population": "all"}
-                | _probe(fit, data.fit.y.astype(str), score, data.score.y.astype(str), is_tree)
+                | probe(fit, data.fit.y.astype(str), score, data.score.y.astype(str), is_tree)
             )
             among = data.fit.y == 1, data.score.y == 1
             for name in (*data.salient, *data.common):
@@ -160,7 +160,7 @@ def measure(model: Any, data: Development) -> Iterator[dict[str, Any]]:
                     part.about[name][one].to_numpy()
                     for part, one in zip((data.fit, data.score), known, strict=True)
                 ]
-                found = _probe(fit[known[0]], values[0], score[known[1]], values[1], is_tree)
+                found = probe(fit[known[0]], values[0], score[known[1]], values[1], is_tree)
                 yield how | {"attribute": name, "population": "target"} | found
     real, rebuilt = (_standard(data, x) for x in (data.score.x, model.reconstruct(data.score.x)))
     r2 = 1 - np.nansum((rebuilt - real) ** 2) / np.nansum((real - np.nanmean(real, axis=0)) ** 2)
@@ -195,9 +195,7 @@ def _standard(data: Development, x: AnyArray) -> AnyArray:
     return (x - np.nanmean(data.fit.x, axis=0)) / np.maximum(np.nanstd(data.fit.x, axis=0), 1e-9)
 
 
-def _probe(
-    fit: AnyArray, known: AnyArray, score: AnyArray, wanted: AnyArray, is_tree: bool
-) -> dict[str, Any]:
+def probe(fit: AnyArray, known: AnyArray, score: AnyArray, wanted: AnyArray, is_tree: bool) -> dict[str, Any]:
     """One probe, linear or not, fitted on one part and scored on the other."""
     if np.issubdtype(np.asarray(known).dtype, np.floating):
         model = (
