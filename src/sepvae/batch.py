@@ -19,19 +19,7 @@ class Batch:  # numpydoc ignore=PR02
     """
     Some samples, as numpy arrays with one row each.
 
-    Parameters
-    ----------
-    x : ndarray of shape (n, features), (n, channels, h, w) or (n, channels, d, h, w)
-        The samples: images as uint8 or as floats in [0, 1], volumes as floats of any range, tables as floats
-        that may be NaN.
-    y : ndarray of shape (n,)
-        The label of each, as the user wrote it.
-    id : ndarray of shape (n,)
-        The name of each, unique within its source.
-    group : ndarray of shape (n,)
-        What must not be split: the patient, the mouse. Equal to `id` where nothing is known.
-    covariates : DataFrame of n rows or None, default=None
-        What else is known of each: the source's attributes.
+    Shapes: x (n, features); y (n,); id (n,); group (n,).
     """
 
     x: AnyArray
@@ -74,37 +62,13 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def take(self, indices: IntArray) -> Batch:
-        """
-        Give the samples at these positions.
-
-        Parameters
-        ----------
-        indices : ndarray of int
-            Positions.
-
-        Returns
-        -------
-        Batch
-            The samples, in that order.
-        """
+        """Give the samples at these positions."""
         ...
 
 
 def chunks(n: int, size: int) -> Iterator[IntArray]:
     """
     Go through positions some at a time, so that no more samples than these are at hand at once.
-
-    Parameters
-    ----------
-    n : int
-        Number of samples.
-    size : int
-        Most at a time.
-
-    Yields
-    ------
-    ndarray of int
-        The next positions, in order.
 
     Examples
     --------
@@ -124,16 +88,6 @@ def auto_batch_size(n: int) -> int:
     """
     Choose a batch size for training: the largest of 128, 64, 32 and 16 that gives 20 steps an epoch or more.
 
-    Parameters
-    ----------
-    n : int
-        Samples to train on, without those for validation.
-
-    Returns
-    -------
-    int
-        16 where even that gives fewer steps; all samples where there are fewer than 16.
-
     Examples
     --------
     >>> [auto_batch_size(n) for n in (2586, 2559, 384, 48, 10)]
@@ -146,18 +100,6 @@ def auto_max_epochs(n: int, batch_size: int) -> int:
     """
     Choose the epochs of a fit: 100, or as many as give 1500 steps where an epoch has few.
 
-    Parameters
-    ----------
-    n : int
-        Samples to train on, without those for validation.
-    batch_size : int
-        Samples a batch.
-
-    Returns
-    -------
-    int
-        100 or more.
-
     Examples
     --------
     >>> [auto_max_epochs(n, auto_batch_size(n)) for n in (2586, 384, 240, 48, 10)]
@@ -169,18 +111,6 @@ def auto_max_epochs(n: int, batch_size: int) -> int:
 def at_once(sample_shape: Sequence[int], most: int = 512) -> int:
     """
     Say how many samples to hold together, so that memory does not grow with their size.
-
-    Parameters
-    ----------
-    sample_shape : sequence of int
-        Of one sample.
-    most : int, default=512
-        No more than this.
-
-    Returns
-    -------
-    int
-        1 or more: what makes 64 MB of float32.
 
     Examples
     --------
@@ -195,18 +125,6 @@ def gather(n: int, parts: Iterable[Sequence[AnyArray]]) -> list[AnyArray]:
     Put parts of a result together as they come, in arrays that are made once.
 
     What is kept of each part then never lies between the large blocks that come and go with the next ones.
-
-    Parameters
-    ----------
-    n : int
-        Rows in all, 1 or more.
-    parts : iterable of sequence of ndarray
-        Each of them some rows of every result.
-
-    Returns
-    -------
-    list of ndarray
-        Every result, of n rows.
 
     Examples
     --------
@@ -227,14 +145,6 @@ def in_unit_range(x: AnyArray) -> AnyArray:
     """
     Give samples in the units of the networks: 8-bit images in [0, 1], all else as it is.
 
-    Parameters
-    ----------
-    x : ndarray of shape (n, ...)
-        As a source holds them.
-
-    Returns
-    -------
-    ndarray of shape (n, ...)
-        The same samples.
+    Shapes: x (n, ...); returns (n, ...).
     """
     return x / 255 if x.dtype == np.uint8 else x

@@ -32,16 +32,7 @@ CONTROLS = {
 
 
 class Guess(NamedTuple):  # numpydoc ignore=PR02
-    """
-    Which of several labels is the background, where nobody has named it.
-
-    Parameters
-    ----------
-    background : label
-        The one label that is a word for controls, else the first in sorted order.
-    why : {"word", "number", "alphabet"}
-        By its word; or a guess: labels are numbers or booleans, or none or several are words for controls.
-    """
+    """Which of several labels is the background, where nobody has named it."""
 
     background: Any
     why: Literal["word", "number", "alphabet"]
@@ -50,16 +41,6 @@ class Guess(NamedTuple):  # numpydoc ignore=PR02
 def guess_background(labels: Iterable[Any]) -> Guess:
     """
     Guess which label is the background.
-
-    Parameters
-    ----------
-    labels : iterable of labels
-        All of them, once or more often.
-
-    Returns
-    -------
-    Guess
-        Never a label beside which another alone is a word for controls.
 
     Examples
     --------
@@ -79,18 +60,6 @@ def guess_background(labels: Iterable[Any]) -> Guess:
 def ask_for_background(counts: Mapping[Any, int], keyword: str) -> str:
     """
     Say that labels do not tell which one is the background, and how to name it.
-
-    Parameters
-    ----------
-    counts : mapping of label to int
-        Samples of each label.
-    keyword : str
-        How a background is named, such as "--background ".
-
-    Returns
-    -------
-    str
-        One sentence.
 
     Examples
     --------
@@ -113,16 +82,6 @@ def ask_for_background(counts: Mapping[Any, int], keyword: str) -> str:
 def names_controls(label: Any) -> bool:
     """
     Whether studies call their controls so; 0 and False are the first class by convention.
-
-    Parameters
-    ----------
-    label : label
-        Of some data.
-
-    Returns
-    -------
-    bool
-        True for "HC", "Healthy controls", "normal", 0, ..
 
     Examples
     --------
@@ -147,30 +106,7 @@ def order_labels(labels: AnyArray, background: Any = None) -> tuple[AnyArray, np
     """
     Sort the labels, and number each sample's group with the background as 0.
 
-    Parameters
-    ----------
-    labels : ndarray of shape (n,)
-        As the user wrote them.
-    background : label or None, default=None
-        The background's; None takes the one that is a word for controls (HC, control, normal, ..). Where none
-        is, or several are, the first in sorted order is taken, with a warning.
-
-    Returns
-    -------
-    classes : ndarray of shape (groups,)
-        Labels, sorted.
-    order : ndarray of int of shape (groups,)
-        Position in `classes` of group 0 (background), 1, ...
-
-    Raises
-    ------
-    DataError
-        If there are not two labels, they are no labels but amounts, or the background is not one of them.
-
-    Warns
-    -----
-    BackgroundWarning
-        If the background is a guess.
+    Shapes: labels (n,); returns (groups,); returns (groups,).
 
     Examples
     --------
@@ -245,16 +181,6 @@ def check_attribute_names(names: Iterable[Any]) -> None:
     """
     See that no attribute has a name that tables of samples use for something else.
 
-    Parameters
-    ----------
-    names : iterable
-        Of attributes.
-
-    Raises
-    ------
-    DataError
-        If one has.
-
     Examples
     --------
     >>> check_attribute_names(["age", "split"])
@@ -269,19 +195,7 @@ ROUNDING = 1e-6  # floats of images may lie so far out of [0, 1]
 
 
 def check_images(x: AnyArray) -> None:
-    """
-    See that an array holds images that can be used as they are.
-
-    Parameters
-    ----------
-    x : ndarray
-        Wanted: (n, channels, h, w), uint8 or floats in [0, 1], but for a rounding error of 1e-6.
-
-    Raises
-    ------
-    DataError
-        If the shape, the type or the values are others.
-    """
+    """See that an array holds images that can be used as they are."""
     if x.ndim != 4:
         shape = ", ".join(map(str, x.shape))
         raise DataError(
@@ -312,19 +226,7 @@ def check_images(x: AnyArray) -> None:
 
 
 def check_volumes(x: AnyArray) -> None:
-    """
-    See that an array holds volumes that can be used as they are.
-
-    Parameters
-    ----------
-    x : ndarray
-        Wanted: (n, channels, d, h, w), finite floats.
-
-    Raises
-    ------
-    DataError
-        If the shape, the type or the values are others.
-    """
+    """See that an array holds volumes that can be used as they are."""
     if x.ndim != 5:
         raise DataError(f"X: wanted volumes (n, channels, d, h, w), got shape {x.shape}")
     if 0 in x.shape:
@@ -359,24 +261,6 @@ def check_number(
     """
     See that a keyword is a number in its range.
 
-    Parameters
-    ----------
-    name : str
-        Of the keyword.
-    value : object
-        What it was set to.
-    least, above, below : float or None, default=None
-        Bounds: the value itself allowed, or not.
-    whole : bool, default=False
-        Whether it must be an integer.
-    or_else : str, default=""
-        What the keyword may be besides, for the message.
-
-    Raises
-    ------
-    DataError
-        If it is not.
-
     Examples
     --------
     >>> check_number("kappa", -1, least=0)
@@ -400,42 +284,12 @@ def check_number(
 
 
 def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
-    """
-    See that a keyword is one of its words.
-
-    Parameters
-    ----------
-    name : str
-        Of the keyword.
-    value : object
-        What it was set to.
-    allowed : sequence of str
-        The words.
-
-    Raises
-    ------
-    DataError
-        If it is none of them.
-    """
+    """See that a keyword is one of its words."""
     if value not in allowed:
         raise DataError(f"{name}: wanted one of {', '.join(allowed)}, got {value!r}")
 
 
 def check_flag(name: str, value: object) -> None:
-    """
-    See that a keyword is True or False.
-
-    Parameters
-    ----------
-    name : str
-        Of the keyword.
-    value : object
-        What it was set to.
-
-    Raises
-    ------
-    DataError
-        If it is neither.
-    """
+    """See that a keyword is True or False."""
     if not isinstance(value, bool | np.bool_):
         raise DataError(f"{name}: wanted True or False, got {value!r}")

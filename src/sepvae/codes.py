@@ -20,12 +20,7 @@ class Codes(Generic[ArrayT]):  # numpydoc ignore=PR02
     """
     Posterior means and log-variances of the common code c and the salient code s.
 
-    Parameters
-    ----------
-    common_mean, common_logvar : array or tensor of shape (n, common_dim)
-        Mean and log-variance of q(c | x).
-    salient_mean, salient_logvar : array or tensor of shape (n, salient_dim)
-        Mean and log-variance of q(s | x).
+    Shapes: common_mean, common_logvar (n, common_dim); salient_mean, salient_logvar (n, salient_dim).
     """
 
     common_mean: ArrayT
@@ -34,19 +29,7 @@ class Codes(Generic[ArrayT]):  # numpydoc ignore=PR02
     salient_logvar: ArrayT
 
     def map(self, function: Callable[[ArrayT], OtherT]) -> "Codes[OtherT]":
-        """
-        Make the same change to all four parts.
-
-        Parameters
-        ----------
-        function : callable
-            From one part to its new value.
-
-        Returns
-        -------
-        Codes
-            The changed parts.
-        """
+        """Make the same change to all four parts."""
         return Codes(
             function(self.common_mean),
             function(self.common_logvar),
@@ -92,18 +75,6 @@ def code_names(common_dim: int, salient_dim: int, space: Space = "both") -> list
     """
     Column names of codes: common0, common1, .., salient0, salient1, ...
 
-    Parameters
-    ----------
-    common_dim, salient_dim : int
-        The dimensions of the two spaces.
-    space : {"both", "common", "salient"}, default="both"
-        Whose columns.
-
-    Returns
-    -------
-    list of str
-        The names, common first.
-
     Examples
     --------
     >>> code_names(1, 2)
@@ -115,21 +86,7 @@ def code_names(common_dim: int, salient_dim: int, space: Space = "both") -> list
 
 
 def code_columns(table: pd.DataFrame, space: Space) -> list[str]:
-    """
-    Find the columns of a table of codes (`codes.csv`) that belong to a space.
-
-    Parameters
-    ----------
-    table : DataFrame
-        With columns common0, .. and salient0, ...
-    space : {"both", "common", "salient"}
-        Whose columns.
-
-    Returns
-    -------
-    list of str
-        The names, common first, in order of their number.
-    """
+    """Find the columns of a table of codes (`codes.csv`) that belong to a space."""
     found = {
         name: sorted(
             (c for c in table.columns if c.startswith(name) and c[len(name) :].isdigit()),
@@ -143,37 +100,13 @@ def code_columns(table: pd.DataFrame, space: Space) -> list[str]:
 def attribute_columns(table: pd.DataFrame) -> list[str]:
     """
     Find the columns of a table of codes that hold attributes: all but codes, id, split, group, label, y.
-
-    Parameters
-    ----------
-    table : DataFrame
-        A table as in `codes.csv`.
-
-    Returns
-    -------
-    list of str
-        The names, in the table's order.
     """
     known = {"id", "split", "group", "label", "y", *code_columns(table, "both")}
     return [column for column in table.columns if column not in known]
 
 
 def codes_table(codes: Codes[npt.NDArray[Any]], about: pd.DataFrame) -> pd.DataFrame:
-    """
-    One row per sample: what is known about it, then the posterior means.
-
-    Parameters
-    ----------
-    codes : Codes of ndarray
-        Codes of n samples.
-    about : DataFrame of n rows
-        Columns id, split, group, label, y (0 background, 1 target) and any attributes.
-
-    Returns
-    -------
-    DataFrame
-        What `codes.csv` holds.
-    """
+    """One row per sample: what is known about it, then the posterior means."""
     names = code_names(codes.common_mean.shape[1], codes.salient_mean.shape[1])
     means = np.concatenate([codes.common_mean, codes.salient_mean], axis=1)
     return pd.concat([about.reset_index(drop=True), pd.DataFrame(means, columns=names)], axis=1)

@@ -30,17 +30,7 @@ class ModelFileError(SepVAEError, ValueError):
 
 
 class TrainingError(SepVAEError, ArithmeticError):
-    """
-    Training went astray: a loss term is no longer a finite number.
-
-    Parameters
-    ----------
-    message : str
-        Which term, when, and what to do.
-    batches : mapping of int to list of str, default=None
-        Ids of the samples in the last steps, by the number of the step in its epoch; the last is where the
-        term went astray, if that is known.
-    """
+    """Training went astray: a loss term is no longer a finite number."""
 
     def __init__(self, message: str, batches: Mapping[int, list[str]] | None = None) -> None:
         super().__init__(message)

@@ -20,16 +20,7 @@ ASIDE = re.compile(r"\..+\.[a-z0-9_]{8}")  # as `tempfile` names what is not yet
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """
-    Write a file aside, then move it into place, so that nobody ever reads half of it.
-
-    Parameters
-    ----------
-    path : Path
-        Where; an older file is replaced.
-    content : str or bytes
-        What; text is written as UTF-8.
-    """
+    """Write a file aside, then move it into place, so that nobody ever reads half of it."""
     data = content.encode() if isinstance(content, str) else content
     with naming(path):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -46,24 +37,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """
-    Name a file in what the system says, when the disk is full or may not be written.
-
-    Parameters
-    ----------
-    path : Path
-        Where the file is to be in the end.
-
-    Yields
-    ------
-    None
-        While it is written.
-
-    Raises
-    ------
-    OSError
-        As it was raised, but with this name.
-    """
+    """Name a file in what the system says, when the disk is full or may not be written."""
     try:
         yield
     except OSError as error:
@@ -73,30 +47,14 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def settle(aside: Path, path: Path) -> None:
-    """
-    Move a file that was written aside into its place, once all of it is on the disk.
-
-    Parameters
-    ----------
-    aside : Path
-        The file, in the same folder.
-    path : Path
-        Its place; an older file is replaced.
-    """
+    """Move a file that was written aside into its place, once all of it is on the disk."""
     _to_disk(aside)
     aside.replace(path)
     _to_disk(path.parent)
 
 
 def remove_asides(folder: Path) -> None:
-    """
-    Remove what a process that was killed had written aside.
-
-    Parameters
-    ----------
-    folder : Path
-        Where `write_whole` and `whole_folder` wrote; nobody else may be writing.
-    """
+    """Remove what a process that was killed had written aside."""
     for path in folder.rglob(".*"):
         if not ASIDE.fullmatch(path.name):
             continue
@@ -108,21 +66,7 @@ def remove_asides(folder: Path) -> None:
 
 @contextmanager
 def whole_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
-    """
-    Make a folder aside, and move it into place when all is in it.
-
-    Parameters
-    ----------
-    folder : Path
-        Where; it must not exist, unless it is replaced.
-    replace : bool, default=False
-        Whether to remove a folder that is there, once the new one is whole.
-
-    Yields
-    ------
-    Path
-        The folder to write into. If that fails, nothing is left.
-    """
+    """Make a folder aside, and move it into place when all is in it."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with naming(folder), tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
         whole = Path(beside) / folder.name
@@ -141,26 +85,7 @@ def whole_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
 
 
 def read_file(path: Path, reader: Callable[[Path], T]) -> T | None:
-    """
-    Read a file of a run folder.
-
-    Parameters
-    ----------
-    path : Path
-        Which.
-    reader : callable
-        Takes the path and gives what the file holds.
-
-    Returns
-    -------
-    object or None
-        What the reader gave; None where there is no file.
-
-    Raises
-    ------
-    RunFolderError
-        If the file is damaged.
-    """
+    """Read a file of a run folder."""
     from zipfile import BadZipFile
 
     from yaml import YAMLError
@@ -180,18 +105,6 @@ def read_file(path: Path, reader: Callable[[Path], T]) -> T | None:
 def read_table(path: Path, words: Iterable[str]) -> "pd.DataFrame":
     """
     Read a table of a run folder, in which only an empty cell is missing: a label may be called NA or None.
-
-    Parameters
-    ----------
-    path : Path
-        A CSV file.
-    words : iterable of str
-        Columns that hold text, whatever it looks like.
-
-    Returns
-    -------
-    DataFrame
-        All rows.
     """
     import pandas as pd
 
@@ -201,16 +114,6 @@ def read_table(path: Path, words: Iterable[str]) -> "pd.DataFrame":
 def plain_name(name: str) -> str:
     """
     Turn a name into part of a file's name.
-
-    Parameters
-    ----------
-    name : str
-        Of an attribute.
-
-    Returns
-    -------
-    str
-        Letters, digits, - and _.
 
     Examples
     --------

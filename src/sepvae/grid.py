@@ -16,20 +16,7 @@ class Grid:  # numpydoc ignore=PR02
     """
     Voxels that all volumes share, along the axes R, A, S: rightwards, to the front, upwards.
 
-    Parameters
-    ----------
-    shape : tuple of three int
-        Voxels along each axis.
-    affine : ndarray of shape (4, 4)
-        From indices of voxels to millimetres.
-    size : tuple of three int, default=shape
-        What the network sees: the centre of the grid, cropped or padded along each axis.
-    mask : ndarray of bool, of shape `shape`, or None, default=None
-        Voxels that count, the brain; None for all.
-    axes : str, default="RAS"
-        Orientation in which maps of a group are written: that of the first image.
-    oriented : bool, default=True
-        Whether files say where left and right are, or the user does; False where nibabel's default is taken.
+    Shapes: affine (4, 4).
 
     Examples
     --------
@@ -74,19 +61,7 @@ class Grid:  # numpydoc ignore=PR02
         return f"mask: {n} of {of} voxels ({100 * n / of:.0f} %){window}"
 
     def same_place(self, other: "Grid") -> bool:
-        """
-        Whether voxels of both are at the same places, to a thousandth of a voxel.
-
-        Parameters
-        ----------
-        other : Grid
-            The other.
-
-        Returns
-        -------
-        bool
-            Windows and masks may differ.
-        """
+        """Whether voxels of both are at the same places, to a thousandth of a voxel."""
         least = 1e-3 * self.voxel_size.min()
         corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)], dtype=float)
         corners[:, :3] *= np.array(self.shape) - 1
@@ -97,15 +72,7 @@ class Grid:  # numpydoc ignore=PR02
         """
         Take what the network sees: crop or pad with zeros, at the centre.
 
-        Parameters
-        ----------
-        voxels : ndarray of shape (.., *shape)
-            On the whole grid.
-
-        Returns
-        -------
-        ndarray of shape (.., *size)
-            New memory.
+        Shapes: voxels (.., *shape); returns (.., *size).
         """
         return _centred(voxels, self.size)
 
@@ -113,30 +80,13 @@ class Grid:  # numpydoc ignore=PR02
         """
         Put what the network gave in its place; zero where it saw nothing, and out of the mask.
 
-        Parameters
-        ----------
-        window : ndarray of shape (.., *size)
-            As the network gives it.
-
-        Returns
-        -------
-        ndarray of shape (.., *shape)
-            New memory.
+        Shapes: window (.., *size); returns (.., *shape).
         """
         voxels = _centred(window, self.shape)
         return voxels if self.mask is None else voxels * self.mask
 
     def state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
-        """
-        Give all of it to be kept in files.
-
-        Returns
-        -------
-        arrays : dict of str to ndarray
-            Affine, and mask if there is one.
-        about : dict
-            All else, as JSON takes it.
-        """
+        """Give all of it to be kept in files."""
         arrays: dict[str, npt.NDArray[Any]] = {"affine": self.affine}
         if self.mask is not None:
             arrays["mask"] = self.mask
@@ -146,19 +96,7 @@ class Grid:  # numpydoc ignore=PR02
 
     @classmethod
     def from_state(cls, arrays: Mapping[str, npt.NDArray[Any]], about: Mapping[str, Any]) -> Self:
-        """
-        Make it again.
-
-        Parameters
-        ----------
-        arrays, about : mapping
-            What `state` gave.
-
-        Returns
-        -------
-        Grid
-            The same.
-        """
+        """Make it again."""
         shape, size = (_three(about[name]) for name in ("shape", "size"))
         return cls(
             shape, arrays["affine"], size, arrays.get("mask"), about["axes"], about.get("oriented", True)
@@ -168,16 +106,6 @@ class Grid:  # numpydoc ignore=PR02
 def told(numbers: Any) -> str:
     """
     Write numbers of three axes.
-
-    Parameters
-    ----------
-    numbers : sequence
-        Of voxels or millimetres.
-
-    Returns
-    -------
-    str
-        Such as "64 x 64 x 48".
 
     Examples
     --------

@@ -14,21 +14,7 @@ Progress = Callable[[int, int], None]
 
 @contextmanager
 def progress_bar(name: str, *, show: bool = True) -> Iterator[Progress]:
-    """
-    Show the progress of one stage, and its time, on the terminal; nothing where there is no terminal.
-
-    Parameters
-    ----------
-    name : str
-        What is being done.
-    show : bool, default=True
-        False shows nothing.
-
-    Yields
-    ------
-    callable
-        Takes the number of steps done and their total. Until it is called the bar shows the time alone.
-    """
+    """Show the progress of one stage, and its time, on the terminal; nothing where there is no terminal."""
     console = Console(stderr=True)
     columns = (
         *(TextColumn("{task.description}"), BarColumn(20), TaskProgressColumn()),
@@ -49,20 +35,6 @@ def progress_bar(name: str, *, show: bool = True) -> Iterator[Progress]:
 def stage(name: str, say: Callable[[str], None] | None, *, show: bool = True) -> Iterator[Progress]:
     """
     Show the progress of one stage, then print its name and how long it took.
-
-    Parameters
-    ----------
-    name : str
-        What is being done.
-    say : callable or None
-        Prints a line; None prints nothing and shows no bar.
-    show : bool, default=True
-        Whether a terminal gets a progress bar; the line is printed in any case.
-
-    Yields
-    ------
-    callable
-        As from `progress_bar`.
 
     Examples
     --------

@@ -11,11 +11,6 @@ class Shared:
     """
     A setting of the whole process: the first of several users at once sets it up, the last one undoes it.
 
-    Parameters
-    ----------
-    setting : callable
-        Makes the context that sets up and undoes.
-
     Examples
     --------
     >>> from contextlib import chdir
@@ -32,19 +27,7 @@ class Shared:
 
     @contextmanager
     def __call__(self, *, alone: bool = False) -> Iterator[None]:
-        """
-        Have it set up for a while.
-
-        Parameters
-        ----------
-        alone : bool, default=False
-            Wait until no other thread has it set up, and let others wait.
-
-        Yields
-        ------
-        None
-            While it is set up.
-        """
+        """Have it set up for a while."""
         user = threading.get_ident(), alone
         with self.changed:
             self.changed.wait_for(lambda: all(self._agree(user, other) for other in self.users))
@@ -72,18 +55,6 @@ class Shared:
 def ignoring(*messages: str, category: type[Warning] = Warning) -> Iterator[None]:
     """
     Leave out some warnings for a while, in all threads, for Python has one list of them.
-
-    Parameters
-    ----------
-    *messages : str
-        Regular expressions that the warnings begin with.
-    category : type of Warning, default=Warning
-        What they are.
-
-    Yields
-    ------
-    None
-        Once the last of several threads is done, the list is as the first one found it.
 
     Examples
     --------

@@ -30,18 +30,7 @@ WITHOUT_EFFECT = ("num_workers",)  # on what is learnt
 
 @dataclass(frozen=True)
 class Cell:  # numpydoc ignore=PR02
-    """
-    One fit of a contender.
-
-    Parameters
-    ----------
-    contender : Contender
-        What is fitted.
-    seed : int
-        Of its weights, order and noise.
-    fold : int or None, default=None
-        Which part of the data it is scored on; None where all cells share one split.
-    """
+    """One fit of a contender."""
 
     contender: Contender
     seed: int
@@ -49,14 +38,7 @@ class Cell:  # numpydoc ignore=PR02
 
     @property
     def name(self) -> str:
-        """
-        Name of its folder.
-
-        Returns
-        -------
-        str
-            Plain letters, digits, - and _.
-        """
+        """Name of its folder."""
         c = self.contender
         fold = "" if self.fold is None else f"fold{self.fold}"
         parts = [c.method, c.preset, c.ablation, f"seed{self.seed}", fold]
@@ -64,14 +46,7 @@ class Cell:  # numpydoc ignore=PR02
 
     @property
     def about(self) -> dict[str, Any]:
-        """
-        The columns that all its rows share.
-
-        Returns
-        -------
-        dict
-            Names: contender, method, preset, ablation, seed, fold.
-        """
+        """The columns that all its rows share."""
         c = self.contender
         return {
             "contender": c.name,
@@ -84,14 +59,7 @@ class Cell:  # numpydoc ignore=PR02
 
     @property
     def keywords(self) -> dict[str, Any]:
-        """
-        All keywords that its result depends on.
-
-        Returns
-        -------
-        dict
-            As in its `recipe.yaml`.
-        """
+        """All keywords that its result depends on."""
         model = self.contender.estimator(self.seed)
         without = (*model.not_saved, *WITHOUT_EFFECT)
         return {name: value for name, value in model.get_params().items() if name not in without}
@@ -105,20 +73,7 @@ class Cell:  # numpydoc ignore=PR02
         kinds: Mapping[str, Kind],
         n_permutations: int,
     ) -> None:
-        """
-        Fit and score, or go on where an earlier start was stopped: the last file is `scores.csv`.
-
-        Parameters
-        ----------
-        train, test : Source
-            What is fitted on, and what is scored.
-        folder : Path
-            Where its files are; each is written whole, and stays.
-        kinds : mapping
-            "categorical" or "continuous" for each attribute.
-        n_permutations : int
-            Shuffles behind each p-value.
-        """
+        """Fit and score, or go on where an earlier start was stopped: the last file is `scores.csv`."""
         if not (folder / CODES).is_file():
             fit_cell(self, train, test, folder)
         (folder / PREDICTIONS).unlink(missing_ok=True)  # of codes that are no more
@@ -128,18 +83,7 @@ class Cell:  # numpydoc ignore=PR02
 
 
 def fit_cell(cell: Cell, train: Source, test: Source, folder: Path) -> None:
-    """
-    Fit, encode, and leave the model, its codes and its pictures in the folder, the codes last.
-
-    Parameters
-    ----------
-    cell : Cell
-        What to fit.
-    train, test : Source
-        What is fitted on, and what is scored.
-    folder : Path
-        Where.
-    """
+    """Fit, encode, and leave the model, its codes and its pictures in the folder, the codes last."""
     if not (folder / "model").is_dir():
         folder.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
@@ -174,22 +118,6 @@ def score_cell(cell: Cell, folder: Path, *, kinds: Mapping[str, Kind], n_permuta
     Score the codes of a fitted cell: linear probes for all, and App. D's classifier of the groups.
 
     With preset "paper" amounts are predicted by plain least squares, too, as the paper did.
-
-    Parameters
-    ----------
-    cell : Cell
-        What was fitted.
-    folder : Path
-        Where its codes are.
-    kinds : mapping
-        "categorical" or "continuous" for each attribute.
-    n_permutations : int
-        Shuffles behind each p-value.
-
-    Returns
-    -------
-    DataFrame
-        Its rows of `results.csv`, but for the columns of the recipe.
     """
     codes = read_cell_codes(folder, kinds)
     errors = read_table(folder / ERRORS, ["id"])
@@ -208,42 +136,14 @@ def score_cell(cell: Cell, folder: Path, *, kinds: Mapping[str, Kind], n_permuta
 
 
 def read_predictions(folder: Path, kinds: Mapping[str, Kind]) -> pd.DataFrame:
-    """
-    Read the predictions of a cell; where it has none yet, make and keep them.
-
-    Parameters
-    ----------
-    folder : Path
-        The cell's, with its codes.
-    kinds : mapping
-        "categorical" or "continuous" for each attribute.
-
-    Returns
-    -------
-    DataFrame
-        As `sepvae.evaluation.associations.probe_predictions` makes them.
-    """
+    """Read the predictions of a cell; where it has none yet, make and keep them."""
     if not (folder / PREDICTIONS).is_file():
         write_table(folder / PREDICTIONS, probe_predictions(read_cell_codes(folder, kinds), kinds=kinds))
     return read_table(folder / PREDICTIONS, ["id", "attribute", "space"])
 
 
 def read_cell_codes(folder: Path, kinds: Mapping[str, Kind]) -> pd.DataFrame:
-    """
-    Read the codes of a cell.
-
-    Parameters
-    ----------
-    folder : Path
-        The cell's.
-    kinds : mapping
-        "categorical" or "continuous" for each attribute.
-
-    Returns
-    -------
-    DataFrame
-        One row per sample; ids, groups, labels and categorical attributes are text.
-    """
+    """Read the codes of a cell."""
     words = ["id", "group", "label", "split"]
     words += [name for name, kind in kinds.items() if kind == "categorical"]
     return read_table(folder / CODES, words).copy()  # in one piece: pandas warns of hundreds of columns apart

@@ -26,15 +26,6 @@ def write_intervals(results: pd.DataFrame, columns: Sequence[ScoreColumn], out: 
     Write `intervals.csv` and `intervals.md`: each mean of the table with a 95 % interval, beside chance.
 
     Over folds; without folds over test groups, its bounds averaged over the seeds.
-
-    Parameters
-    ----------
-    results : DataFrame
-        As in `results.csv`.
-    columns : sequence of ScoreColumn
-        Of the table.
-    out : Path
-        The benchmark's folder.
     """
     names = results["contender"].unique().tolist()
     found = []
@@ -63,22 +54,7 @@ def write_associations(
     adjust_for: Sequence[str],
     kinds: Mapping[str, Kind],
 ) -> None:
-    """
-    Write `associations.csv`, `.md` and `.tex`, where there are clinical scores.
-
-    Parameters
-    ----------
-    cells : sequence of Cell
-        All of the benchmark; what has no codes is passed over.
-    out : Path
-        The benchmark's folder.
-    about : DataFrame
-        What is known of all samples: id, group, y and attributes; the codes of any cell.
-    adjust_for : sequence of str
-        Covariates of the partial correlation.
-    kinds : mapping
-        "categorical" or "continuous" for each attribute.
-    """
+    """Write `associations.csv`, `.md` and `.tex`, where there are clinical scores."""
     scores = clinical_scores(about, kinds)
     tables = []
     for cell in cells if scores else ():

@@ -35,27 +35,7 @@ States = dict[str, str]
 def claim(
     out: Path, *, recipe: str, parts: Parts, threads: int, permutations: int, kinds: Mapping[str, Kind]
 ) -> None:
-    """
-    Note what the folder is a benchmark of; refuse another's.
-
-    Parameters
-    ----------
-    out : Path
-        The folder.
-    recipe : str
-        Its name.
-    parts : sequence of tuple of two Source
-        Train and test, of each fold.
-    threads, permutations : int
-        What numbers depend on.
-    kinds : mapping
-        Attributes.
-
-    Raises
-    ------
-    RunFolderError
-        If it holds something else.
-    """
+    """Note what the folder is a benchmark of; refuse another's."""
     digest = hashlib.sha256("".join(fingerprint(*part) for part in parts).encode()).hexdigest()
     about: dict[str, Any] = {"recipe": recipe, "data": digest, "threads": threads}
     about |= {"permutations": permutations, "attributes": dict(kinds)}
@@ -74,21 +54,7 @@ def claim(
 
 
 def check_old(cells: Sequence[Cell], out: Path) -> None:
-    """
-    Refuse to mix fits with other keywords under one name.
-
-    Parameters
-    ----------
-    cells : sequence of Cell
-        All of the benchmark.
-    out : Path
-        Its folder.
-
-    Raises
-    ------
-    RunFolderError
-        If a cell was fitted otherwise.
-    """
+    """Refuse to mix fits with other keywords under one name."""
     for cell in cells:
         folder = out / "cells" / cell.name
         if not (folder / "recipe.yaml").is_file():
@@ -103,42 +69,12 @@ def check_old(cells: Sequence[Cell], out: Path) -> None:
 
 
 def states(cells: Cells, out: Path) -> States:
-    """
-    See how far each cell is, by its files.
-
-    Parameters
-    ----------
-    cells : sequence of Cell or Pixels
-        All of the benchmark.
-    out : Path
-        Its folder.
-
-    Returns
-    -------
-    dict of str to str
-        "waiting", "running", "finished" or "failed" by the cell's name.
-    """
+    """See how far each cell is, by its files."""
     return {cell.name: _state(out / "cells" / cell.name) for cell in cells}
 
 
 def collect(cells: Cells, out: Path, recipe: str) -> pd.DataFrame:
-    """
-    Gather what is finished of these cells into `results.csv`.
-
-    Parameters
-    ----------
-    cells : sequence of Cell or Pixels
-        All of the benchmark.
-    out : Path
-        Its folder.
-    recipe : str
-        Name, for the tables.
-
-    Returns
-    -------
-    DataFrame
-        A row per cell and score; one row with its error for a cell that failed.
-    """
+    """Gather what is finished of these cells into `results.csv`."""
     tables = []
     for cell in cells:
         folder = out / "cells" / cell.name
@@ -162,16 +98,6 @@ def collect(cells: Cells, out: Path, recipe: str) -> pd.DataFrame:
 def without_folders(text: str) -> str:
     """
     Take folders out of what an error says: a benchmark that is passed on tells nothing of a disk or its user.
-
-    Parameters
-    ----------
-    text : str
-        An error, or a traceback.
-
-    Returns
-    -------
-    str
-        Of files their names; of modules their place within their package.
 
     Examples
     --------

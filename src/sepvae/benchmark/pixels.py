@@ -26,20 +26,7 @@ CHUNK = 512
 
 @dataclass(frozen=True)
 class Pixels:  # numpydoc ignore=PR02
-    """
-    A cell without a method: components are scored as if they were codes.
-
-    Parameters
-    ----------
-    n_components : int
-        Components, at most; as many as a method has codes in both spaces is fair.
-    background : str
-        Its label.
-    fold : int or None, default=None
-        Which part of the data it is scored on.
-    residualise : sequence of str, str or None, default=None
-        Covariates that the contenders take out of a table, and so does this.
-    """
+    """A cell without a method: components are scored as if they were codes."""
 
     n_components: int
     background: str
@@ -48,26 +35,12 @@ class Pixels:  # numpydoc ignore=PR02
 
     @property
     def name(self) -> str:
-        """
-        Name of its folder.
-
-        Returns
-        -------
-        str
-            Other numbers of components lie elsewhere.
-        """
+        """Name of its folder."""
         return f"{NAME}-{self.n_components}" + ("" if self.fold is None else f"-fold{self.fold}")
 
     @property
     def about(self) -> dict[str, Any]:
-        """
-        The columns that all its rows share.
-
-        Returns
-        -------
-        dict
-            Names: contender, method, fold.
-        """
+        """The columns that all its rows share."""
         return {"contender": NAME, "method": NAME, "fold": self.fold}
 
     def run(
@@ -79,20 +52,7 @@ class Pixels:  # numpydoc ignore=PR02
         kinds: Mapping[str, Kind],
         n_permutations: int,
     ) -> None:
-        """
-        Find components, score them, and leave `scores.csv`.
-
-        Parameters
-        ----------
-        train, test : Source
-            What components, scaler and probes are fitted on, and what is scored.
-        folder : Path
-            Where.
-        kinds : mapping
-            "categorical" or "continuous" for each attribute.
-        n_permutations : int
-            Shuffles behind each p-value.
-        """
+        """Find components, score them, and leave `scores.csv`."""
         codes = self.components(train, test)
         scores = score_codes(codes, kinds=kinds, n_permutations=n_permutations)
         probed = scores[(scores["space"] == "salient") & scores["chance"].notna()].assign(probe="linear")
@@ -101,19 +61,7 @@ class Pixels:  # numpydoc ignore=PR02
         write_table(folder / SCORES, both)
 
     def components(self, train: Source, test: Source) -> pd.DataFrame:
-        """
-        Find components, and put them in the place of salient codes.
-
-        Parameters
-        ----------
-        train, test : Source
-            As in `run`. Of tables covariates are taken out, and features standardised, as methods do it.
-
-        Returns
-        -------
-        DataFrame
-            As in `codes.csv`.
-        """
+        """Find components, and put them in the place of salient codes."""
         x_train, x_test = _flat(train), _flat(test)
         if len(train.sample_shape) == 1:
             names = covariate_names(self.residualise)

@@ -20,14 +20,7 @@ MOST_ROWS = 15
 
 
 def print_inspection(inspection: Inspection) -> None:
-    """
-    Print the verdict, then what was found, then the tables behind it.
-
-    Parameters
-    ----------
-    inspection : Inspection
-        Of some data.
-    """
+    """Print the verdict, then what was found, then the tables behind it."""
     console = Console(highlight=False)
     console.print(_verdict(inspection))
     for finding in inspection.findings:

@@ -263,21 +263,6 @@ def as_array(x: Any) -> AnyArray:
     """
     Make an array of samples, however they are held: lists, another library's array, a tensor.
 
-    Parameters
-    ----------
-    x : array-like
-        Samples.
-
-    Returns
-    -------
-    ndarray
-        The same numbers, as `as_tensors_take` gives them; the same object if nothing is to be done.
-
-    Raises
-    ------
-    DataError
-        If they are no array: of several shapes, a single thing, masked, sparse.
-
     Examples
     --------
     >>> as_array([[1, 2], [3]])
@@ -330,19 +315,7 @@ def _names_file_or_volume(one: Any) -> bool:
 
 
 def as_tensors_take(x: AnyArray) -> AnyArray:
-    """
-    Give numbers as tensors take them: in the byte order of this machine, of 64 bits at most.
-
-    Parameters
-    ----------
-    x : ndarray
-        Any.
-
-    Returns
-    -------
-    ndarray
-        The same numbers; the same object if nothing is to be done.
-    """
+    """Give numbers as tensors take them: in the byte order of this machine, of 64 bits at most."""
     if x.dtype.kind == "f" and x.dtype.itemsize > 8:
         return x.astype(np.float64)
     return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
@@ -352,22 +325,7 @@ def as_column(name: str, values: Any) -> AnyArray:
     """
     Make an array of one value a sample, in which missing ones stay so.
 
-    Parameters
-    ----------
-    name : str
-        What they are, for the message.
-    values : array-like or DataFrame of shape (n,) or (n, 1)
-        Labels, groups; a Series of polars or an array of pyarrow will do.
-
-    Returns
-    -------
-    ndarray of the same shape
-        As numpy makes it; but NaN in a list of text, of which it would make the word, stays NaN.
-
-    Raises
-    ------
-    DataError
-        If the shape is another.
+    Shapes: values (n,) or (n, 1).
 
     Examples
     --------

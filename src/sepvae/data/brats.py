@@ -39,18 +39,7 @@ Volumes = dict[str, dict[str, Path]]  # file by kind, by scan
 
 @dataclass(frozen=True)
 class Slice:  # numpydoc ignore=PR02
-    """
-    An axial slice of a volume, read when it is needed.
-
-    Parameters
-    ----------
-    volume : Path
-        The file.
-    z : int
-        Which slice, from 0 at the bottom.
-    low, high : float
-        Intensities that become 0 and 255.
-    """
+    """An axial slice of a volume, read when it is needed."""
 
     volume: Path
     z: int
@@ -61,21 +50,7 @@ class Slice:  # numpydoc ignore=PR02
         return f"{self.volume} slice {self.z}"
 
     def open(self) -> tuple[Image.Image, bytes]:
-        """
-        Read it, the front of the head at the top, the patient's right on the left.
-
-        Returns
-        -------
-        image : Image
-            Grey, 8 bit; what is 0 in the volume, outside of the brain, is black.
-        content : bytes
-            Its pixels.
-
-        Raises
-        ------
-        DataError
-            If the volume cannot be read.
-        """
+        """Read it, the front of the head at the top, the patient's right on the left."""
         with np.errstate(over="ignore"):  # a voxel far above the others is white
             voxels = np.asarray(read_volume(self.volume)[:, :, self.z], dtype=np.float32)
         scaled = np.clip((voxels - self.low) / (self.high - self.low), 0, 1) * (voxels != 0)
@@ -84,19 +59,7 @@ class Slice:  # numpydoc ignore=PR02
 
 
 def is_brats(path: Path) -> bool:
-    """
-    Tell BraTS by the names of volumes.
-
-    Parameters
-    ----------
-    path : Path
-        A folder.
-
-    Returns
-    -------
-    bool
-        Whether a volume below it is named as in BraTS, such as `BraTS20_Training_001_flair.nii.gz`.
-    """
+    """Tell BraTS by the names of volumes."""
     return any(_VOLUME.fullmatch(file.name) for file in _volumes_below(path))
 
 
@@ -114,33 +77,6 @@ def list_brats(
     Only slices with brain on at least a tenth of their area are taken: those at the ends of the head show
     little brain and no tumour. A slice is "tumour" from `min_tumour` voxels of the segmentation on, "healthy"
     without any, and left out in between.
-
-    Parameters
-    ----------
-    path : str or Path
-        Folder with volumes in it or below it, such as `BraTS20_Training_001_flair.nii.gz` (2017 to 2021) or
-        `BraTS-GLI-00000-000-t2f.nii.gz` (2023), compressed or not, each with its segmentation.
-    modality : str, default="flair"
-        Which volumes: flair (t2f), t1 (t1n), t1ce (t1c) or t2 (t2w); the names of either edition serve both.
-    step : int, default=4
-        Every so many slices one is taken: neighbours are almost copies.
-    min_tumour : int, default=50
-        Voxels of the segmentation that make a slice "tumour".
-    labelled : bool, default=True
-        False takes slices whether they show a tumour or not, and needs no segmentation.
-
-    Returns
-    -------
-    Listing
-        Ids such as "BraTS20_Training_001#077", slices being counted from 0 at the bottom; groups are patients
-        (several scans of one patient, as of 2023, are one group); background "healthy". Attributes are
-        `slice_position` (0 at the bottom of the volume, 1 at the top) and, of slices with a tumour,
-        `tumour_voxels` and `grade` ("HGG" or "LGG", where folders of these names tell it).
-
-    Raises
-    ------
-    DataError
-        If there are no such volumes, one has no segmentation or one of another shape, or cannot be read.
 
     Examples
     --------
@@ -168,20 +104,7 @@ def read_volume(file: Path) -> AnyArray:
     """
     Read a NIfTI volume, of which the last one is kept, for slices of one come together.
 
-    Parameters
-    ----------
-    file : Path
-        Compressed (.nii.gz) or not (.nii): the latter is mapped, so that only what is asked for is read.
-
-    Returns
-    -------
-    ndarray of shape (x, y, z)
-        With the axes turned as in BraTS: leftwards, to the back, upwards.
-
-    Raises
-    ------
-    DataError
-        If it cannot be read, or has not three axes.
+    Shapes: returns (x, y, z).
     """
     try:
         with np.errstate(all="ignore"):  # what is no finite number is refused

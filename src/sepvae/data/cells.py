@@ -50,19 +50,7 @@ _WHOLE = re.compile(r"[+-]?\d+")
 
 @dataclass(frozen=True)
 class CellRules:  # numpydoc ignore=PR02
-    """
-    Which cells of a table count as missing, and how its bytes become text.
-
-    Parameters
-    ----------
-    missing : sequence of str, default=()
-        Words and codes that are missing besides `MISSING_WORDS`, such as "-9999"; a number counts in any
-        writing ("-9999.0").
-    not_missing : sequence of str, default=()
-        Words that are values although they look like a missing one, such as "NA".
-    encoding : str or None, default=None
-        Such as "cp1252"; None for UTF-8, or what the mark in the first bytes says.
-    """
+    """Which cells of a table count as missing, and how its bytes become text."""
 
     missing: Sequence[str | float] = ()
     not_missing: Sequence[str | float] = ()
@@ -85,37 +73,13 @@ class CellRules:  # numpydoc ignore=PR02
                 ) from None
 
     def are_missing(self, cells: "pd.Series[str]") -> "pd.Series[bool]":
-        """
-        Tell which cells are missing.
-
-        Parameters
-        ----------
-        cells : Series of str
-            Of a table; one may be missing already.
-
-        Returns
-        -------
-        Series of bool
-            With the same index.
-        """
+        """Tell which cells are missing."""
         gone = cells.isna() | cells.str.casefold().isin(MISSING_WORDS) | (cells == NONE)
         gone |= _among(cells, self.missing)
         return (gone & ~_among(cells, self.not_missing)) | cells.isna()
 
     def keeps(self, word: str) -> bool:
-        """
-        Tell whether a word is a value because the user says so.
-
-        Parameters
-        ----------
-        word : str
-            As a cell holds it.
-
-        Returns
-        -------
-        bool
-            Whether `not_missing` names it.
-        """
+        """Tell whether a word is a value because the user says so."""
         return bool(_among(pd.Series([word], dtype=str), self.not_missing).iloc[0])
 
 
@@ -129,18 +93,7 @@ def _among(cells: "pd.Series[str]", words: Sequence[str | float]) -> "pd.Series[
 
 
 class TableNote(NamedTuple):  # numpydoc ignore=PR02
-    """
-    Something about a table that its user may not expect.
-
-    Parameters
-    ----------
-    level : {"warning", "note"}
-        As in `sepvae.inspection.Finding`.
-    code : str
-        Its name for programs.
-    message : str
-        One sentence.
-    """
+    """Something about a table that its user may not expect."""
 
     level: Literal["warning", "note"]
     code: str
@@ -148,67 +101,19 @@ class TableNote(NamedTuple):  # numpydoc ignore=PR02
 
 
 class CellTable(NamedTuple):  # numpydoc ignore=PR02
-    """
-    A table, and how it was read.
-
-    Parameters
-    ----------
-    cells : DataFrame of str
-        As `read_cells` gives it.
-    notes : list of TableNote
-        The number of rows and lines first; then cells that span lines, quotes and assumptions.
-    """
+    """A table, and how it was read."""
 
     cells: pd.DataFrame
     notes: list[TableNote]
 
 
 def read_cells(path: Path, rules: CellRules | None = None) -> pd.DataFrame:
-    """
-    Read a table without guessing what its cells mean.
-
-    Parameters
-    ----------
-    path : Path
-        A text table: tabs, commas or semicolons between the cells, names of columns in the first line. Rows
-        without a word in them are passed over. Between tabs quotes are no more than characters, but for a
-        cell that is wholly in quotes.
-    rules : CellRules or None, default=None
-        Its encoding; and whether "n/a" is a value.
-
-    Returns
-    -------
-    DataFrame of str
-        Cells without the blanks around them; an empty one or "n/a" is missing. The index is the line in which
-        a row begins.
-
-    Raises
-    ------
-    DataError
-        If it is no such table, a row has too many or too few cells, or there is none.
-    """
+    """Read a table without guessing what its cells mean."""
     return read_cell_table(path, rules).cells
 
 
 def read_cell_table(path: Path, rules: CellRules | None = None) -> CellTable:
-    """
-    Read a table, and say how it was read.
-
-    Parameters
-    ----------
-    path, rules : object
-        As in `read_cells`.
-
-    Returns
-    -------
-    CellTable
-        Cells and notes.
-
-    Raises
-    ------
-    DataError
-        As from `read_cells`.
-    """
+    """Read a table, and say how it was read."""
     rules = rules or CellRules()
     text, notes = _text(path, rules.encoding)
     rows, spans, delimiter = _rows(path, text)

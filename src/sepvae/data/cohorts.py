@@ -144,32 +144,7 @@ def list_volumes(
     assume_orientation: str | None = None,
     rules: CellRules | None = None,
 ) -> Listing:
-    """
-    List the volumes that a table names.
-
-    Parameters
-    ----------
-    path, images, label, root, subject : object
-        As in `read_volumes`; no label is needed to list.
-    id : str, default="participant_id"
-        Column of unique names; the file, where there is no such column, or it is that of groups.
-    attributes : mapping or sequence of str, default=()
-        As in `read_volumes`.
-    assume_orientation : str or None, default=None
-        As in `read_volumes`.
-    rules : CellRules or None, default=None
-        Which cells are missing, and the encoding.
-
-    Returns
-    -------
-    Listing
-        Its `unlisted` are volumes beside the others, or of the same pattern, that no row names.
-
-    Raises
-    ------
-    DataError
-        If a file is no NIfTI by its name, or as for `list_image_table`.
-    """
+    """List the volumes that a table names."""
     check_orientation(assume_orientation)
     id = id_column(read_cells(Path(path), rules), id, subject)  # noqa: A001
     columns: dict[str, Any] = {"label": label, "subject": subject, "id": id, "attributes": attributes}
@@ -190,23 +165,7 @@ def list_volumes(
 
 
 def name_volumes(path: Path, images: str, rules: CellRules | None = None) -> bool:
-    """
-    Tell tables of volumes from tables of images.
-
-    Parameters
-    ----------
-    path : Path
-        The table.
-    images : str
-        As in `read_volumes`.
-    rules : CellRules or None, default=None
-        The encoding.
-
-    Returns
-    -------
-    bool
-        Whether the template, or a cell of the column, ends as volumes do, such as in `.nii.gz`.
-    """
+    """Tell tables of volumes from tables of images."""
     cells = read_cells(path, rules)
     if images not in cells:
         return images.lower().endswith(SUFFIXES)
@@ -224,32 +183,7 @@ def read_volume_listing(
     memory: float = MEMORY,
     progress: Progress | None = None,
 ) -> tuple[ArraySource | StreamSource, pd.DataFrame]:
-    """
-    Read listed volumes, every one once, so that nothing unreadable is found later.
-
-    Parameters
-    ----------
-    listing : Listing
-        With `volumes`.
-    size, mask, mask_threshold, resample : object
-        As in `read_volumes`.
-    grid : Grid or None, default=None
-        That of a fitted model, with its window and mask, in the place of `size` and `mask`.
-    memory, progress : object
-        As in `read_volumes`. Volumes of a packed store are never kept in memory.
-
-    Returns
-    -------
-    source : ArraySource or StreamSource
-        The samples.
-    measures : DataFrame
-        What `measure_volume` says of each.
-
-    Raises
-    ------
-    DataError
-        As for `read_volumes`.
-    """
+    """Read listed volumes, every one once, so that nothing unreadable is found later."""
     volumes, n = settled(all_there(listing), grid), len(listing)
     if mask is None and mask_threshold is not None:
         raise DataError("mask_threshold has no meaning without a mask; name one (--mask), or leave it out")
@@ -302,24 +236,7 @@ def read_volume_listing(
 
 
 def all_there(listing: Listing) -> Volumes:
-    """
-    See that every volume that is listed can be found.
-
-    Parameters
-    ----------
-    listing : Listing
-        With `volumes`.
-
-    Returns
-    -------
-    Volumes
-        Them.
-
-    Raises
-    ------
-    DataError
-        If one is not there.
-    """
+    """See that every volume that is listed can be found."""
     if listing.volumes is None:
         raise DataError(f"{listing.data}: wanted volumes, found other samples")
     listing.refuse_missing("volumes")

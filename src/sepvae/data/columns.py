@@ -23,19 +23,7 @@ NUMBER, REGULAR = "number", "re:"  # how features are asked for, besides names a
 
 
 def takes_group(function: Callable[P, T]) -> Callable[P, T]:
-    """
-    Let a reader take `group`, as `subject` was called before.
-
-    Parameters
-    ----------
-    function : callable
-        With a keyword `subject`.
-
-    Returns
-    -------
-    callable
-        The same, which warns where `group` is given.
-    """
+    """Let a reader take `group`, as `subject` was called before."""
 
     @wraps(function)
     def reader(*args: P.args, **keywords: P.kwargs) -> T:  # numpydoc ignore=GL08
@@ -51,30 +39,7 @@ def takes_group(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def named_column(table: pd.DataFrame, where: object, role: str, name: Any) -> pd.Series:
-    """
-    Give a column, or one line on what there is instead.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Any.
-    where : object
-        The table's file, for the message.
-    role : str
-        What the column is wanted for, for the message.
-    name : str
-        Of the column.
-
-    Returns
-    -------
-    Series
-        The column.
-
-    Raises
-    ------
-    DataError
-        If there is none of this name, or more than one.
-    """
+    """Give a column, or one line on what there is instead."""
     if name not in table:
         names = [str(column) for column in table.columns]
         near = get_close_matches(str(name), names, 1)
@@ -97,21 +62,7 @@ def other_columns(
     id: str | None,  # noqa: A002  (the word of this library)
     attributes: Iterable[str],
 ) -> dict[Any, str]:
-    """
-    Say what columns are that are no features.
-
-    Parameters
-    ----------
-    label, subject, id : str or None
-        Names of columns; None where there is none.
-    attributes : iterable of str
-        Names of columns.
-
-    Returns
-    -------
-    dict of str to str
-        From each name to what it is, in words.
-    """
+    """Say what columns are that are no features."""
     roles = {"the label": label, "the subject": subject, "the id": id}
     named = {name: role for role, name in roles.items() if name is not None}
     return dict.fromkeys(attributes, "an attribute") | named
@@ -127,31 +78,6 @@ def choose_columns(
 ) -> list[Any]:
     """
     Choose the columns that are features.
-
-    Parameters
-    ----------
-    table : DataFrame
-        One row per sample.
-    features : sequence of str or None
-        Each the name of a column, a pattern ("lh_*" is a prefix), a regular expression that is searched in
-        names ("re:^(lh|rh)_"), or "number", which is every column of numbers, as is None. Only a name takes a
-        column of row numbers, or one of numbers that is called an id; a column without a name is never taken.
-    where : object
-        The table's file, for messages.
-    others : mapping of str to str
-        Columns that are no features, and what they are; patterns pass over them.
-    is_number : callable
-        Whether a column holds numbers, for "number".
-
-    Returns
-    -------
-    list of str
-        Names, in the table's order.
-
-    Raises
-    ------
-    DataError
-        If a name or pattern fits no column, a name is one of `others`, or a column stands twice.
 
     Examples
     --------
@@ -235,38 +161,12 @@ def _fitting(
 
 
 def is_nameless(name: Any) -> bool:
-    """
-    Tell whether a column has no name, such as an index that pandas wrote.
-
-    Parameters
-    ----------
-    name : object
-        Of the column.
-
-    Returns
-    -------
-    bool
-        Whether it is empty, or what pandas makes of that.
-    """
+    """Tell whether a column has no name, such as an index that pandas wrote."""
     return NAMELESS.fullmatch(str(name)) is not None
 
 
 def why_no_feature(column: pd.Series, name: Any) -> str:
-    """
-    Say why "number" leaves a column of numbers out.
-
-    Parameters
-    ----------
-    column : Series
-        Its cells.
-    name : object
-        Its name.
-
-    Returns
-    -------
-    str
-        In words; empty if it may be a feature.
-    """
+    """Say why "number" leaves a column of numbers out."""
     if is_nameless(name):
         return "no name"
     if _are_row_numbers(column):
@@ -286,23 +186,7 @@ def column_notes(
     others: Mapping[Any, str],
     is_number: Callable[[pd.Series], bool],
 ) -> list[TableNote]:
-    """
-    Say what "number" took, and what was left out and why.
-
-    Parameters
-    ----------
-    table, features : object
-        As in `choose_columns`.
-    names : sequence of str
-        What it chose.
-    others, is_number : object
-        As in `choose_columns`.
-
-    Returns
-    -------
-    list of TableNote
-        Empty where "number" was not asked for.
-    """
+    """Say what "number" took, and what was left out and why."""
     asked = [features] if isinstance(features, str) else [NUMBER] if features is None else list(features)
     if NUMBER not in asked:
         return []

@@ -39,28 +39,6 @@ def list_image_folder(
 
     Every subfolder that holds images, at any depth, is a label. Where all subfolders are parts of a split
     (train, val, test), those below them are the labels. Files come in the order of their paths.
-
-    Parameters
-    ----------
-    path : str or Path
-        The folder.
-    pattern : str or sequence of str, default=None
-        Regular expressions with named groups, searched in the file name; the first that is found counts. The
-        group named `subject` (or `group`) is the person, every other one becomes an attribute. A file
-        without a match is its own group and has no attributes.
-    labelled : bool, default=True
-        Whether there must be two labels or more. False lists any folder of images, for a model that needs no
-        labels: those of subfolders where there are some, "" for images that lie in the folder itself.
-
-    Returns
-    -------
-    Listing
-        Ids are paths relative to the folder.
-
-    Raises
-    ------
-    DataError
-        If the folder or a pattern is of no use.
     """
     root = Path(path)
     files, labels, parts = _list_parts(root) if labelled else _list_any(root)
@@ -81,21 +59,7 @@ def list_image_folder(
 
 
 def images_in(folder: Path, *, deep: bool = True) -> list[Path]:
-    """
-    Find images; hidden files, such as the ._ twins that macOS leaves in archives, are none.
-
-    Parameters
-    ----------
-    folder : Path
-        Where.
-    deep : bool, default=True
-        Whether to look into its subfolders.
-
-    Returns
-    -------
-    list of Path
-        In the order of their paths.
-    """
+    """Find images; hidden files, such as the ._ twins that macOS leaves in archives, are none."""
     files = sorted(_walk(folder, deep), key=lambda file: file.relative_to(folder).as_posix())
     for file in files:
         try:
@@ -158,16 +122,6 @@ def _kind(file: Path) -> str:
 def told_passed_over(passed_over: Mapping[str, Mapping[str, int]]) -> str:
     """
     Say which files are not read, and how to convert them.
-
-    Parameters
-    ----------
-    passed_over : dict of str to dict of str to int
-        As in `Listing`.
-
-    Returns
-    -------
-    str
-        One line; empty if there are none.
 
     Examples
     --------

@@ -23,27 +23,7 @@ def make_folds(
     """
     Split samples in folds, each the test of one split, stratified by label, with every group whole.
 
-    Parameters
-    ----------
-    labels, groups : array-like of shape (n,)
-        As for `split`.
-    n_folds : int
-        How many, 2 or more.
-    stratify : array-like of shape (n,), default=None
-        A second variable to keep in like shares, within each label, such as the site; it may have missing
-        values. Values with fewer groups than folds, within a label, are taken together.
-    random_state : int, default=0
-        Draws the folds.
-
-    Returns
-    -------
-    list of tuple of two ndarray of int
-        Positions for training and test, in order.
-
-    Raises
-    ------
-    DataError
-        If a label has fewer groups than there are folds, or a fold would lack one.
+    Shapes: labels, groups (n,); stratify (n,).
 
     Examples
     --------
@@ -77,24 +57,7 @@ def leave_out_folds(
     A value that lacks a label could not be scored: it is never left out, and stays in every training part.
     So do samples without a value.
 
-    Parameters
-    ----------
-    labels, groups : array-like of shape (n,)
-        As for `split`.
-    values : array-like of shape (n,)
-        The attribute; it may have missing values.
-
-    Returns
-    -------
-    folds : list of tuple of two ndarray of int
-        Positions for training and test, in order; the values sorted.
-    never : str
-        What is never left out and why, in words; "" where each sample is tested once.
-
-    Raises
-    ------
-    DataError
-        If a group has several values, or fewer than two values have samples of every label.
+    Shapes: labels, groups (n,); values (n,).
 
     Examples
     --------

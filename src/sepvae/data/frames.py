@@ -14,18 +14,6 @@ def as_frame(table: Any) -> pd.DataFrame | None:
     """
     Convert a table with named columns to pandas.
 
-    Parameters
-    ----------
-    table : object
-        A DataFrame of pandas or polars, a Table or RecordBatch of pyarrow, or any other with the dataframe
-        interchange protocol.
-
-    Returns
-    -------
-    DataFrame or None
-        Numbers and text as they were, nulls as missing, decimal numbers as float64; a DataFrame of pandas
-        itself. None for anything that has no named columns.
-
     Examples
     --------
     >>> as_frame(np.ones((2, 3))) is None
@@ -55,21 +43,6 @@ def as_frame(table: Any) -> pd.DataFrame | None:
 def numbers_of(frame: pd.DataFrame) -> pd.DataFrame:
     """
     Give a table as floats, whatever its columns hold.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        Of numbers of any type, or of what can be read as such; a gap may be NaN, None or NA.
-
-    Returns
-    -------
-    DataFrame
-        Of float64, with the same names.
-
-    Raises
-    ------
-    DataError
-        If two columns have one name, or one does not hold numbers.
 
     Examples
     --------

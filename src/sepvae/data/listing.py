@@ -27,47 +27,7 @@ OF_EVERY_SAMPLE = ["id", "group", "label", "split"]  # columns of `about`; all o
 
 @dataclass(frozen=True)
 class Listing:  # numpydoc ignore=PR02
-    """
-    Samples that lie on disk, as files or as rows of an array.
-
-    Parameters
-    ----------
-    data : Path
-        What the user named: a folder, a table, an array.
-    about : DataFrame of n rows
-        Columns id, group (the patient), label, split (the part that the data say, or missing), then
-        attributes, which are missing where one does not apply.
-    files : sequence of n Path or Slice
-        Where the images are, files or slices of volumes; empty for rows of an array.
-    array : MappedArray or None, default=None
-        Where the rows are.
-    volumes : Volumes or None, default=None
-        Where the volumes are.
-    features : DataFrame of n rows or None, default=None
-        Measures of regions, as float64, missing where there is a gap.
-    kinds : dict, default={}
-        "categorical" or "continuous" for attributes whose kind the user has named.
-    background : label or None, default=None
-        The background's, where the kind of data tells.
-    grouped : bool, default=False
-        Whether the data name patients; otherwise every sample is its own group.
-    label_name : str, default="kind"
-        What the labels are called where several of them are joined.
-    label_names : dict, default={}
-        From labels as they stand in the data to the names that a user gave them.
-    centre : float or None, default=None
-        Take only the central square of an image whose side is this share of the width.
-    missing : sequence of str, default=()
-        Samples that the table names and that are not there.
-    unlisted : sequence of str, default=()
-        Images beside those that the table does not name.
-    passed_over : dict of str to dict of str to int, default={}
-        Numbers of files in a folder that are not read, by label ("" outside of labels) and suffix.
-    notes : sequence of TableNote, default=()
-        How the table was read.
-    written : dict of str to sequence of str, default={}
-        How missing values are written in the table, by attribute; "" for all features.
-    """
+    """Samples that lie on disk, as files or as rows of an array."""
 
     data: Path
     about: pd.DataFrame
@@ -92,39 +52,18 @@ class Listing:  # numpydoc ignore=PR02
 
     @property
     def attributes(self) -> pd.DataFrame:
-        """
-        What else is known about each sample.
-
-        Returns
-        -------
-        DataFrame of n rows
-            One column an attribute.
-        """
+        """What else is known about each sample."""
         return self.about.drop(columns=OF_EVERY_SAMPLE)
 
     @property
     def described(self) -> dict[str, Any]:
-        """
-        What a source is told of its samples.
-
-        Returns
-        -------
-        dict
-            Keywords labels, groups and ids, all text, and attributes.
-        """
+        """What a source is told of its samples."""
         columns = {f"{name}s": self.about[name].to_numpy(dtype=str) for name in ("label", "group", "id")}
         return columns | {"attributes": self.attributes}
 
     @property
     def table_notes(self) -> list[TableNote]:
-        """
-        Say how the table was read, and how many values are missing in each column that is used.
-
-        Returns
-        -------
-        list of TableNote
-            Empty where there is no table.
-        """
+        """Say how the table was read, and how many values are missing in each column that is used."""
         notes, attributes = list(self.notes), self.attributes
         for name, words in self.written.items():
             if name == FEATURES_WRITTEN and self.features is not None:
@@ -139,14 +78,7 @@ class Listing:  # numpydoc ignore=PR02
         return notes
 
     def looked_for(self) -> str | None:
-        """
-        Give the whole path of the first file that is not there.
-
-        Returns
-        -------
-        str or None
-            The path; None where all are there.
-        """
+        """Give the whole path of the first file that is not there."""
         if not self.missing:
             return None
         i = self.about["id"].tolist().index(self.missing[0])
@@ -154,19 +86,7 @@ class Listing:  # numpydoc ignore=PR02
         return str(os.path.abspath(getattr(files[i], "volume", files[i])))  # noqa: PTH100  (links stay as they are)
 
     def refuse_missing(self, what: str) -> None:
-        """
-        See that every file that is named is there.
-
-        Parameters
-        ----------
-        what : str
-            What the files are, such as "images".
-
-        Raises
-        ------
-        DataError
-            If one is not there.
-        """
+        """See that every file that is named is there."""
         if not self.missing:
             return
         i = self.about["id"].tolist().index(self.missing[0])
@@ -181,15 +101,7 @@ class Listing:  # numpydoc ignore=PR02
         """
         Leave samples out.
 
-        Parameters
-        ----------
-        mask : ndarray of bool of shape (n,)
-            Which samples stay.
-
-        Returns
-        -------
-        Listing
-            Of those.
+        Shapes: mask (n,).
         """
         rows = np.flatnonzero(mask)
         about = self.about.iloc[rows].reset_index(drop=True)
@@ -206,27 +118,7 @@ class Listing:  # numpydoc ignore=PR02
         )
 
     def limited(self, limit: int | None, limit_by: str | None = None) -> Self:
-        """
-        Keep the first samples of each kind.
-
-        Parameters
-        ----------
-        limit : int or None
-            At most so many of each label, in order; where a split is given, so many for training (train and
-            val together) and so many for the test. None for all.
-        limit_by : str, default=None
-            Count them for each value of this attribute within a label instead.
-
-        Returns
-        -------
-        Listing
-            Of those.
-
-        Raises
-        ------
-        DataError
-            If the limit is no number or there is no such attribute.
-        """
+        """Keep the first samples of each kind."""
         if limit is None:
             if limit_by is not None:
                 raise DataError(f"limit_by={limit_by!r} needs limit, the number of samples of each kind")
@@ -241,14 +133,7 @@ class Listing:  # numpydoc ignore=PR02
         return self.keep(self.about.groupby(kind, dropna=False).cumcount().to_numpy() < limit)
 
     def roles(self) -> str:
-        """
-        Say which label is the background, which are targets, and how many samples each has.
-
-        Returns
-        -------
-        str
-            One line.
-        """
+        """Say which label is the background, which are targets, and how many samples each has."""
         counts = self.about["label"].value_counts().sort_index()
         n = {label: f"{label} ({count})" for label, count in counts.items()}
         targets = _few([said for label, said in n.items() if label != self.background])
@@ -256,31 +141,7 @@ class Listing:  # numpydoc ignore=PR02
         return f"background: {background}, target: {targets or 'none'}"
 
     def of_two_labels(self, background: Any = None, targets: Sequence[Any] = ()) -> Self:
-        """
-        Keep background and target; several targets become one.
-
-        Parameters
-        ----------
-        background : label or None, default=None
-            The background's; None takes that of the data, or the one that is a word for controls (HC,
-            control, normal, ..), or names the first in sorted order. "2=control" takes label 2 and calls it
-            control.
-        targets : sequence of labels, default=()
-            The target's, "1=autism" as above. Samples of any other label are left out. Several are joined:
-            they get one label, and an attribute of targets, named as the column of labels, tells them apart.
-            By default all that is not background, which must be one label.
-
-        Returns
-        -------
-        Listing
-            Of two labels.
-
-        Raises
-        ------
-        DataError
-            If a label is not there, there are more than two and no target is named, or labels are numbers or
-            booleans and no background is named.
-        """
+        """Keep background and target; several targets become one."""
         if _is_renaming(self, [background, *targets]):
             renamed, (background, *targets) = self._renamed([background, *targets])
             return renamed.of_two_labels(background, targets)
@@ -325,19 +186,7 @@ class Listing:  # numpydoc ignore=PR02
         return guess.background
 
     def named(self, names: Mapping[str, str]) -> Self:
-        """
-        Give labels other names.
-
-        Parameters
-        ----------
-        names : mapping of str to str
-            From labels as they stand in the data; those that are not there are passed over.
-
-        Returns
-        -------
-        Listing
-            With these names.
-        """
+        """Give labels other names."""
         if not names:
             return self
         about = self.about.assign(label=self.about["label"].replace(dict(names)))

@@ -28,21 +28,6 @@ class MappedArray:  # numpydoc ignore=PR02
     Some rows of an array in a `.npy` or `.npz` file.
 
     It holds the name of the file, not its content, so that worker processes open it themselves.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    shape : tuple of int
-        Of the whole array.
-    dtype : dtype
-        Of its values.
-    offset : int
-        Bytes before the first value.
-    order : {"C", "F"}
-        How it lies on disk.
-    rows : ndarray of int
-        Positions of the rows.
     """
 
     path: Path
@@ -57,66 +42,23 @@ class MappedArray:  # numpydoc ignore=PR02
         return as_tensors_take(np.ascontiguousarray(self.whole()[self.rows[positions]]))
 
     def whole(self) -> AnyArray:
-        """
-        Open the array.
-
-        Returns
-        -------
-        ndarray
-            All of it, mapped.
-        """
+        """Open the array."""
         mapped: AnyArray = np.memmap(
             self.path, dtype=self.dtype, mode="r", offset=self.offset, shape=self.shape, order=self.order
         )
         return mapped
 
     def grey(self) -> Self:
-        """
-        See grey images of shape (n, h, w) as images of one channel.
-
-        Returns
-        -------
-        MappedArray
-            Of shape (n, 1, h, w).
-        """
+        """See grey images of shape (n, h, w) as images of one channel."""
         return replace(self, shape=(self.shape[0], 1, *self.shape[1:]))
 
     def select(self, positions: IntArray) -> Self:
-        """
-        Part of these rows.
-
-        Parameters
-        ----------
-        positions : ndarray of int
-            Positions among them.
-
-        Returns
-        -------
-        MappedArray
-            Of those.
-        """
+        """Part of these rows."""
         return replace(self, rows=self.rows[positions])
 
 
 def map_array(path: Path) -> MappedArray:
-    """
-    Find the array of a file, without reading it.
-
-    Parameters
-    ----------
-    path : Path
-        A `.npy` file, or an uncompressed `.npz` file (`numpy.savez`) that holds one array, or one named `x`.
-
-    Returns
-    -------
-    MappedArray
-        All its rows.
-
-    Raises
-    ------
-    DataError
-        If there is no such array, it is compressed or empty, or its values are no numbers.
-    """
+    """Find the array of a file, without reading it."""
     if not path.is_file():
         raise DataError(f"{path}: wanted an array in a .npy or .npz file, found nothing")
     try:

@@ -34,27 +34,7 @@ def measure(pixels: npt.NDArray[np.float32], mode: str, content: bytes) -> dict[
     Sharpness and anisotropy are taken from the mean of the channels, averaged by area to 128 pixels on the
     long side (a smaller image stays as it is): images of one scene in several sizes get like values.
 
-    Parameters
-    ----------
-    pixels : ndarray of float32, of shape (channels, h, w)
-        The image at its own size, in 0..255.
-    mode : str
-        Pillow's name for what the file holds, such as "L" or "RGB".
-    content : bytes
-        Of the file.
-
-    Returns
-    -------
-    dict
-        Width, height (pixels); mode; low, high (least and greatest value, 0..255); brightness, contrast (mean
-        and standard deviation, as shares of 255); sharpness (log of the variance of the Laplacian over the
-        variance of the image); anisotropy (log of the mean squared step rightwards over that downwards: 0 for
-        like detail along both axes; squashing an image along one axis raises the steps along it);
-        digest (SHA-256 of `content`, hexadecimal); look (16 x 16 bytes: the grey image averaged by area, its
-        range stretched to 0..255).
-
-        An image of one value has neither sharpness nor anisotropy (NaN), one of less than 3 pixels a side
-        no sharpness; values that are not finite leave only size, mode and digest.
+    Shapes: pixels (channels, h, w).
 
     Examples
     --------
@@ -85,20 +65,7 @@ _NOTHING = dict.fromkeys(
 
 
 def measure_source(source: Source) -> pd.DataFrame:
-    """
-    Measure all samples of a source.
-
-    Parameters
-    ----------
-    source : Source
-        Images as uint8 or as floats in [0, 1], (n, channels, h, w), or samples of any other shape.
-
-    Returns
-    -------
-    DataFrame
-        One row per sample, in order: columns as `measure` names them, the digest being that of the row's
-        bytes. Samples that are no images have the digest only.
-    """
+    """Measure all samples of a source."""
     rows = []
     for part in chunks(len(source), at_once(source.sample_shape, 256)):
         for sample in np.ascontiguousarray(source.take(part).x):
@@ -116,24 +83,7 @@ def measure_volume(voxels: AnyArray, header: "Header", counts: AnyArray | None =
     """
     Measure one volume.
 
-    Parameters
-    ----------
-    voxels : ndarray of shape (x, y, z)
-        As they were read, turned to RAS.
-    header : Header
-        What the file says of them.
-    counts : ndarray of bool, of shape (x, y, z), or None, default=None
-        Those that numbers are taken of, the brain; None for all.
-
-    Returns
-    -------
-    dict
-        Grid (its `axes` are the orientation of the file); orientation (as in
-        `Header`); dtype; not_finite (number of voxels that are NaN or
-        infinite); low, high, mean, sd (of the others, NaN if there are none); digest (SHA-256 of the voxels
-        along R, A, S: files that differ in orientation or compression only have one); look (16 x 16 bytes:
-        the middle sagittal and axial slice side by side, 16 x 8 each, averaged by area, their range stretched
-        to 0..255; what is not finite is 0).
+    Shapes: voxels (x, y, z); counts (x, y, z).
 
     Examples
     --------
@@ -164,28 +114,7 @@ def measure_volume(voxels: AnyArray, header: "Header", counts: AnyArray | None =
 def measure_volumes(
     listing: "Listing", *, progress: Callable[[int, int], None] | None = None
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """
-    Measure listed volumes as they are, those that can be read.
-
-    Parameters
-    ----------
-    listing : Listing
-        With `volumes`.
-    progress : callable, default=None
-        Called as `progress(done, total)` after every volume.
-
-    Returns
-    -------
-    measures : DataFrame of n rows
-        What `measure_volume` says of each, missing where it cannot be read.
-    unreadable : dict of str to str
-        Why, by id.
-
-    Raises
-    ------
-    DataError
-        If it lists other samples.
-    """
+    """Measure listed volumes as they are, those that can be read."""
     if (volumes := listing.volumes) is None:
         raise DataError(f"{listing.data}: wanted volumes, found other samples")
 

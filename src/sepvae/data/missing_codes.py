@@ -24,20 +24,7 @@ MAX_CLASSES_GAP = 10  # ranges of all others, for a code among classes
 
 @dataclass(frozen=True)
 class MissingCode:  # numpydoc ignore=PR02
-    """
-    A number that looks like a code for a missing value.
-
-    Parameters
-    ----------
-    value : float
-        The number.
-    count : int
-        How often it stands there.
-    low, high : float
-        Least and largest of all other values; NaN if there are none.
-    sure : bool
-        Whether no other reading is likely: it is far out, and known, repeated or alone there.
-    """
+    """A number that looks like a code for a missing value."""
 
     value: float
     count: int
@@ -47,26 +34,12 @@ class MissingCode:  # numpydoc ignore=PR02
 
     @property
     def word(self) -> str:
-        """
-        Write the number as a table would.
-
-        Returns
-        -------
-        str
-            Such as "-9999".
-        """
+        """Write the number as a table would."""
         return repr(int(self.value)) if self.value == int(self.value) else f"{self.value:g}"
 
     @property
     def others(self) -> str:
-        """
-        Say where all other values lie.
-
-        Returns
-        -------
-        str
-            Such as "all others lie between 8 and 29.9".
-        """
+        """Say where all other values lie."""
         if np.isnan(self.low):
             return "all others are words or missing"
         return f"all others lie between {self.low:.4g} and {self.high:.4g}"
@@ -82,15 +55,7 @@ def find_codes(values: npt.ArrayLike) -> list[MissingCode]:
     and further away than their range, or further than five times the range. Numbers within the distribution,
     such as real ages of 77 and 99, do not count.
 
-    Parameters
-    ----------
-    values : array-like of shape (n,)
-        Numbers, NaN where one is missing.
-
-    Returns
-    -------
-    list of MissingCode
-        The most frequent first.
+    Shapes: values (n,).
 
     Examples
     --------
@@ -179,15 +144,7 @@ def find_class_codes(values: npt.ArrayLike) -> list[MissingCode]:
     """
     Find classes that look like codes for a missing value, such as sex -9 beside 1 and 2, or beside F and M.
 
-    Parameters
-    ----------
-    values : array-like of shape (n,)
-        Classes, as words or numbers; None or NaN where one is missing.
-
-    Returns
-    -------
-    list of MissingCode
-        The most frequent first.
+    Shapes: values (n,).
 
     Examples
     --------
@@ -219,17 +176,7 @@ def refuse_codes(name: str, values: npt.ArrayLike) -> None:
     """
     See that a covariate holds no numbers that would undo a regression on it.
 
-    Parameters
-    ----------
-    name : str
-        Of the covariate.
-    values : array-like of shape (n,)
-        Its numbers.
-
-    Raises
-    ------
-    DataError
-        If one is surely a code for a missing value, or so far out that it dominates the variance.
+    Shapes: values (n,).
     """
     values = np.asarray(values)
     if codes := [code for code in find_codes(values) if code.sure]:
@@ -246,17 +193,7 @@ def refuse_known_codes(name: str, values: npt.NDArray[np.float64], z: npt.NDArra
     """
     See that new samples have no known code of a missing value as a covariate.
 
-    Parameters
-    ----------
-    name : str
-        Of the covariate.
-    values, z : ndarray of shape (n,)
-        Its numbers, as they are and in standard deviations from the mean of those that were fitted.
-
-    Raises
-    ------
-    DataError
-        If a known code is more than 10 standard deviations out.
+    Shapes: values, z (n,).
     """
     codes = values[np.isin(values, list(KNOWN_CODES)) & (np.abs(z) > FAR)]
     if len(codes):

@@ -32,18 +32,7 @@ QUIET.addHandler(logging.NullHandler())
 
 @dataclass(frozen=True)
 class Header:  # numpydoc ignore=PR02
-    """
-    What a file says of its volume.
-
-    Parameters
-    ----------
-    grid : Grid
-        Of its voxels, turned to RAS; `axes` is the orientation of the file, such as "LAS".
-    dtype : str
-        Of its values on disk.
-    orientation : {"known", "none", "assumed", "disagree"}, default="known"
-        Whether the header has one; "disagree" where sform and qform do, of which the sform is taken.
-    """
+    """What a file says of its volume."""
 
     grid: Grid
     dtype: str
@@ -59,82 +48,26 @@ class Volumes(Protocol):
         """
         Read the voxels of one, turned to RAS.
 
-        Parameters
-        ----------
-        i : int
-            Which.
-
-        Returns
-        -------
-        ndarray of shape (x, y, z)
-            In the file's own type, unless its header scales the values: then float32.
+        Shapes: returns (x, y, z).
         """
         ...
 
     def header(self, i: int) -> Header:
-        """
-        Read what the file says of one, but not its voxels.
-
-        Parameters
-        ----------
-        i : int
-            Which.
-
-        Returns
-        -------
-        Header
-            Grid and type.
-        """
+        """Read what the file says of one, but not its voxels."""
         ...
 
     def name(self, i: int) -> str:
-        """
-        Name one for a message.
-
-        Parameters
-        ----------
-        i : int
-            Which.
-
-        Returns
-        -------
-        str
-            The file.
-        """
+        """Name one for a message."""
         ...
 
     def select(self, rows: IntArray) -> Self:
-        """
-        Take some.
-
-        Parameters
-        ----------
-        rows : ndarray of int
-            Which.
-
-        Returns
-        -------
-        Volumes
-            Those, in that order.
-        """
+        """Take some."""
         ...
 
 
 @dataclass(frozen=True)
 class NiftiFiles:  # numpydoc ignore=PR02
-    """
-    Volumes in files of their own.
-
-    Parameters
-    ----------
-    files : sequence of Path
-        NIfTI (`.nii`, `.nii.gz`, `.img` and `.hdr`), Analyze or FreeSurfer's `.mgz`, of three axes; further
-        axes have one volume.
-    assume : str or None, default=None
-        Orientation, such as "RAS", of files whose header has none.
-    like : Grid or None, default=None
-        Where those lie, if shape and voxel size are the same; None for centred at 0 mm.
-    """
+    """Volumes in files of their own."""
 
     files: Sequence[Path]
     assume: str | None = None
@@ -187,19 +120,7 @@ class NiftiFiles:  # numpydoc ignore=PR02
 
 
 def check_orientation(axes: str | None) -> None:
-    """
-    Refuse an orientation that is none.
-
-    Parameters
-    ----------
-    axes : str or None
-        Wanted: three letters such as "RAS"; None for none.
-
-    Raises
-    ------
-    DataError
-        If it is something else.
-    """
+    """Refuse an orientation that is none."""
     if axes is not None and axes not in ORIENTATIONS:
         raise DataError(
             f"assume_orientation: wanted three letters such as RAS or LAS, one of each of "
@@ -212,20 +133,7 @@ def _alike(grid: Grid, other: Grid) -> bool:
 
 
 def write_volume(file: Path, voxels: AnyArray, grid: Grid, axes: str | None = None) -> None:
-    """
-    Write a volume as NIfTI, whole or not at all.
-
-    Parameters
-    ----------
-    file : Path
-        Where; `.nii.gz`.
-    voxels : ndarray of shape `grid.shape`
-        Along R, A, S; written as float32.
-    grid : Grid
-        Where they are.
-    axes : str, default=grid.axes
-        Orientation of the file, such as "LAS".
-    """
+    """Write a volume as NIfTI, whole or not at all."""
     from nibabel.nifti1 import Nifti1Image
     from nibabel.orientations import inv_ornt_aff
 
@@ -237,38 +145,12 @@ def write_volume(file: Path, voxels: AnyArray, grid: Grid, axes: str | None = No
 
 
 def compressed(image: Any) -> bytes:
-    """
-    Give what a `.nii.gz` file of an image holds, the same at any time.
-
-    Parameters
-    ----------
-    image : Nifti1Image
-        Nibabel's.
-
-    Returns
-    -------
-    bytes
-        Compressed quickly rather than well, as nibabel does.
-    """
+    """Give what a `.nii.gz` file of an image holds, the same at any time."""
     return gzip.compress(image.to_bytes(), compresslevel=1, mtime=0)
 
 
 def turned(voxels: AnyArray, now: str, wanted: str) -> AnyArray:
-    """
-    Turn a volume from one orientation to another, without interpolation.
-
-    Parameters
-    ----------
-    voxels : ndarray of three axes
-        The volume.
-    now, wanted : str
-        Orientations, such as "LPS" and "RAS".
-
-    Returns
-    -------
-    ndarray
-        A view.
-    """
+    """Turn a volume from one orientation to another, without interpolation."""
     from nibabel.orientations import apply_orientation
 
     result: AnyArray = apply_orientation(voxels, _turn(now, wanted))
@@ -276,23 +158,7 @@ def turned(voxels: AnyArray, now: str, wanted: str) -> AnyArray:
 
 
 def refuse_more(file: Path, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
-    """
-    See that a file may hold what its header declares, before memory is taken.
-
-    Parameters
-    ----------
-    file : Path
-        `.nii` or `.nii.gz`.
-    shape : sequence of int
-        Voxels along each axis, 1 or more.
-    dtype : dtype
-        Of its values on disk.
-
-    Raises
-    ------
-    DataError
-        If it declares more than there can be, or than is read.
-    """
+    """See that a file may hold what its header declares, before memory is taken."""
     held = file.stat().st_size * (GZIP_AT_BEST if file.suffix.lower() in (".gz", ".mgz") else 1)
     voxels = math.prod(map(int, shape))
     if voxels > MOST_VOXELS or voxels * dtype.itemsize > held:

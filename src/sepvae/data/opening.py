@@ -26,19 +26,7 @@ ARRAYS = {".npy", ".npz"}
 
 
 def kind_of(path: Path) -> str:
-    """
-    Tell what a user names.
-
-    Parameters
-    ----------
-    path : Path
-        DATA.
-
-    Returns
-    -------
-    {"folder", "table", "array", "packed"}
-        By what it is, or by its suffix; a file of another suffix may be a table.
-    """
+    """Tell what a user names."""
     suffix = path.suffix.lower()
     if is_packed(path):
         return "packed"
@@ -75,57 +63,6 @@ def list_data(
 ) -> tuple[Listing, str]:
     """
     List the samples of a folder, a table, an array or a packed store.
-
-    Parameters
-    ----------
-    data : str or Path
-        A folder with one subfolder of images per label; a table (csv, tsv) of image files, of NIfTI volumes
-        or of regional measures; an array of images (npy, npz) with a table beside it; a packed store (zarr);
-        CelebA's, Kermany's or BraTS' folder as they are downloaded.
-    images : str, default=None
-        As in `list_image_table`, for a table of files.
-    features : sequence of str, default=None
-        As in `list_regions`, for a table of measures.
-    root : str or Path, default=None
-        As in `list_image_table`, for a table of files.
-    table : str or Path, default=None
-        For an array: its table; by default the one with the same name.
-    label, subject, id : str, default=None
-        Columns of the table.
-    attributes : mapping, default=None
-        Names of attributes and their kinds, "continuous", "categorical" or None to see from the values.
-    pattern : str or sequence of str, default=None
-        As in `list_image_folder`, for a folder.
-    modality : str, default=None
-        As in `list_brats`, for BraTS; by default flair.
-    assume_orientation : str, default=None
-        As in `read_volumes`, for a table of volumes.
-    background, targets : object
-        As in `Listing.of_two_labels`.
-    limit, limit_by : object
-        As in `Listing.limited`.
-    labelled : bool, default=True
-        Whether labels are needed. False lists any folder of images, and needs no column of labels.
-    two_labels : bool, default=True
-        Whether to insist on two labels. False leaves them as they are where no background or target is named
-        and there are more than two, or fewer, or they are numbers.
-    label_names : mapping, default=None
-        Names for labels of the data, such as {"2": "control"}; those that are not there are passed over.
-    missing, not_missing, encoding : object
-        As in `read_image_table`, for what has a table; codes of named groups of `pattern`, too.
-
-    Returns
-    -------
-    listing : Listing
-        Of two labels, unless `labelled` or `two_labels` is False.
-    reader : str
-        What was taken: "folder", "table", "volumes", "regions", "packed", "array", "celeba", "kermany" or
-        "brats".
-
-    Raises
-    ------
-    DataError
-        If there is nothing of these kinds, or a keyword does not fit what there is.
 
     Examples
     --------

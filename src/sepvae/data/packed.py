@@ -41,20 +41,7 @@ class PackedVolumes:  # numpydoc ignore=PR02
 
     It holds no open file: worker processes, forked or sent a copy, read with a thread of their own.
 
-    Parameters
-    ----------
-    path : Path
-        The store.
-    array : zarr array of shape (m, x, y, z)
-        Its voxels.
-    affine : ndarray of shape (4, 4)
-        Of the grid that all of them share.
-    files, axes : sequence of m str
-        What each was packed from, and the orientation of that file.
-    rows : ndarray of int
-        Which of them.
-    oriented : bool, default=True
-        False where no file had an orientation.
+    Shapes: array (m, x, y, z); affine (4, 4).
     """
 
     path: Path
@@ -100,19 +87,7 @@ class PackedVolumes:  # numpydoc ignore=PR02
 
 
 def is_packed(path: str | Path) -> bool:
-    """
-    Tell whether a path names a packed store, sound or not.
-
-    Parameters
-    ----------
-    path : str or Path
-        What a user names.
-
-    Returns
-    -------
-    bool
-        By its name, which ends in `.zarr`, or by what it holds.
-    """
+    """Tell whether a path names a packed store, sound or not."""
     return Path(path).suffix.lower() == ".zarr" or (Path(path) / "zarr.json").is_file()
 
 
@@ -126,34 +101,7 @@ def list_packed(
     attributes: Mapping[str, Kind | None] | Sequence[str] = (),
     rules: CellRules | None = None,
 ) -> Listing:
-    """
-    List the volumes of a packed store.
-
-    Parameters
-    ----------
-    path : str or Path
-        What `sepvae pack` wrote.
-    label : str or None
-        Column of labels in the table that was packed; None for a model that needs none.
-    subject : str, default=None
-        As in `list_image_table`.
-    id : str, default="participant_id"
-        Column of unique names; without such a column, or if someone stands there twice, the file.
-    attributes : mapping or sequence of str, default=()
-        As in `list_image_table`.
-    rules : CellRules or None, default=None
-        Which cells of the packed table are missing.
-
-    Returns
-    -------
-    Listing
-        Of its volumes, which are read when they are asked for.
-
-    Raises
-    ------
-    DataError
-        If it is no packed store, is damaged or written by a newer version, or a column or cell is of no use.
-    """
+    """List the volumes of a packed store."""
     store = open_packed(Path(path))
     rows = about_rows(
         store.cells,
@@ -178,26 +126,7 @@ def list_packed(
 
 
 def verify(path: str | Path, *, progress: Progress | None = None) -> list[str]:
-    """
-    Read every volume of a packed store, and compare it with what was packed (SHA-256).
-
-    Parameters
-    ----------
-    path : str or Path
-        The store.
-    progress : callable, default=None
-        Called as `progress(done, total)` after every volume.
-
-    Returns
-    -------
-    list of str
-        Those that are damaged or gone: participant_id, or the file.
-
-    Raises
-    ------
-    DataError
-        If the store as a whole cannot be read.
-    """
+    """Read every volume of a packed store, and compare it with what was packed (SHA-256)."""
     store = open_packed(Path(path))
     names = store.volumes.files if store.id_column is None else store.cells[store.id_column].tolist()
     damaged = []
@@ -211,19 +140,7 @@ def verify(path: str | Path, *, progress: Progress | None = None) -> list[str]:
 
 
 def digest(voxels: AnyArray) -> bytes:
-    """
-    Give the SHA-256 of a volume.
-
-    Parameters
-    ----------
-    voxels : ndarray
-        Of any type.
-
-    Returns
-    -------
-    bytes
-        Of its values, the last axis fastest, least significant byte first; the same on all machines.
-    """
+    """Give the SHA-256 of a volume."""
     ordered = np.ascontiguousarray(voxels, dtype=voxels.dtype.newbyteorder("<"))
     return hashlib.sha256(ordered.data).digest()
 
@@ -232,16 +149,7 @@ class Store(NamedTuple):  # numpydoc ignore=PR02
     """
     What a packed store holds.
 
-    Parameters
-    ----------
-    volumes : PackedVolumes
-        All of them.
-    cells : DataFrame of str
-        The table, as `read_cells` gave it.
-    sums : ndarray of uint8, of shape (n, 32)
-        SHA-256 of each volume.
-    id_column : str or None
-        Column that names the subjects; None if no column does.
+    Shapes: sums (n, 32).
     """
 
     volumes: PackedVolumes
@@ -251,24 +159,7 @@ class Store(NamedTuple):  # numpydoc ignore=PR02
 
 
 def open_packed(path: Path) -> Store:
-    """
-    Open a packed store; voxels are not read.
-
-    Parameters
-    ----------
-    path : Path
-        The store.
-
-    Returns
-    -------
-    Store
-        What it holds.
-
-    Raises
-    ------
-    DataError
-        If it is no such store, is damaged or written by a newer version.
-    """
+    """Open a packed store; voxels are not read."""
     import zarr
 
     if not path.is_dir():

@@ -38,27 +38,6 @@ def pack(
     cropping are choices of a fit. They keep their type: that of the files (float32 where a header scales
     the values, or where a volume is interpolated), and if there are several the one in which numpy holds
     them all.
-
-    Parameters
-    ----------
-    volumes : Volumes
-        What to pack.
-    cells : DataFrame of str, of n rows
-        All that the table says of them, as `read_cells` gives it.
-    out : str or Path
-        Store to make, such as `cohort.zarr`; must not exist.
-    files : sequence of n str
-        What to call each in messages: its file, relative to the folder of images.
-    resample : bool, default=False
-        Interpolate those that lie on another grid than most.
-    progress : callable, default=None
-        Called as `progress(done, total)` after every volume that is written, and every one that is checked.
-
-    Raises
-    ------
-    DataError
-        If there is something of that name, a volume cannot be read, is not of numbers or lies on another
-        grid, or what was written is not what is read back.
     """
     out = Path(out)
     if out.exists() or out.is_symlink():

@@ -22,27 +22,12 @@ AHEAD = 4  # parts that wait for each process, so that few results are in memory
 
 
 def n_cores() -> int:
-    """
-    Count the cores that this process may use, as a scheduler such as SLURM allots them.
-
-    Returns
-    -------
-    int
-        At least 1.
-    """
+    """Count the cores that this process may use, as a scheduler such as SLURM allots them."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def may_fork() -> bool:
-    """
-    Say whether this process may start others that begin as copies of it.
-
-    Returns
-    -------
-    bool
-        False where that is not safe (macOS, Windows), in a daemon, which may have none, and beside the main
-        thread: another one may hold a lock, which nobody would open in the copy.
-    """
+    """Say whether this process may start others that begin as copies of it."""
     main = threading.current_thread() is threading.main_thread()
     return sys.platform == "linux" and main and not multiprocessing.current_process().daemon
 
@@ -59,25 +44,6 @@ def in_order(function: Callable[[int], T], n: int, *, part: int = PART) -> Itera
     Call a function for 0, 1, .. n - 1 on all cores.
 
     Where processes cannot be forked safely (macOS, Windows), threads call it.
-
-    Parameters
-    ----------
-    function : callable
-        Reads only: a process sees what was there when the first result was asked for.
-    n : int
-        How many calls.
-    part : int, default=32
-        Calls that a process takes at once: few where results are large, for some parts wait.
-
-    Yields
-    ------
-    object
-        The results, in order.
-
-    Raises
-    ------
-    DataError
-        If a process dies.
     """
     workers = min(n_cores(), -(-n // part))
     if workers < 2 or (sys.platform == "linux" and not may_fork()):

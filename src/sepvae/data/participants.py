@@ -34,42 +34,7 @@ def list_image_table(
     attributes: Mapping[str, Kind | None] | Sequence[str] = (),
     rules: CellRules | None = None,
 ) -> Listing:
-    """
-    List the images that a table names, one in each row.
-
-    Parameters
-    ----------
-    path : str or Path
-        A text table: tabs, commas or semicolons between the cells, names of columns in the first line. Empty
-        cells, "n/a", "NA", "nan" and the like are missing values.
-    images : str
-        Column of image files, relative to `root`; or a template of columns, such as
-        "{participant_id}/anat/{participant_id}_slice.png".
-    label : str or None
-        Column of labels; None for a model that needs none.
-    root : str or Path, default=None
-        Folder that files are relative to and must lie in; by default that of the table.
-    subject : str, default=None
-        Column that names the person, who stays on one side of a split; by default every row is one.
-    id : str, default=None
-        Column of unique names; by default the file.
-    attributes : mapping or sequence of str, default=()
-        Columns of what else is known. A mapping names their kind: "continuous" (numbers), "categorical"
-        (words), or None to see from the values.
-    rules : CellRules or None, default=None
-        Which cells are missing, and the encoding.
-
-    Returns
-    -------
-    Listing
-        Rows whose file is not there are in its `missing`, images beside the others that no row names in its
-        `unlisted`.
-
-    Raises
-    ------
-    DataError
-        If the table, a column or a cell is of no use, a name stands twice, or a file lies outside of `root`.
-    """
+    """List the images that a table names, one in each row."""
     path = Path(path)
     folder = path.parent if root is None else Path(root)
     if not folder.is_dir():
@@ -116,35 +81,7 @@ def list_array(
     attributes: Mapping[str, Kind | None] | Sequence[str] = (),
     rules: CellRules | None = None,
 ) -> Listing:
-    """
-    List the rows of an array, with a table beside it that tells about them, in the same order.
-
-    Parameters
-    ----------
-    path : str or Path
-        A `.npy` file, or an uncompressed `.npz` file with one array or one named `x`: images of shape (n,
-        channels, h, w) or, if grey, (n, h, w), as uint8 or as floats in [0, 1]; or measures, (n, features).
-    table : str or Path
-        The table, of n rows.
-    label : str or None
-        Column of labels; None for a model that needs none.
-    subject, id : str, default=None
-        As in `list_image_table`; by default rows are numbered.
-    attributes : mapping or sequence of str, default=()
-        As in `list_image_table`.
-    rules : CellRules or None, default=None
-        As in `list_image_table`.
-
-    Returns
-    -------
-    Listing
-        Of the rows.
-
-    Raises
-    ------
-    DataError
-        If the array, the table, a column or a cell is of no use, or the lengths differ.
-    """
+    """List the rows of an array, with a table beside it that tells about them, in the same order."""
     path, beside = Path(path), Path(table)
     array = map_array(path)
     given = read_cell_table(beside, rules)
@@ -171,20 +108,7 @@ def list_array(
 
 
 class Rows(NamedTuple):  # numpydoc ignore=PR02
-    """
-    What a table tells about each of its rows.
-
-    Parameters
-    ----------
-    about : DataFrame
-        As in `Listing`. Attributes that are named as continuous are floats, whole numbers or not.
-    kinds : dict of str to str
-        The kinds that were named.
-    notes : list of TableNote
-        How the table was read.
-    written : dict of str to list of str
-        How missing values of each attribute are written, the most frequent first.
-    """
+    """What a table tells about each of its rows."""
 
     about: pd.DataFrame
     kinds: dict[str, Kind]
@@ -203,34 +127,7 @@ def about_rows(
     ids: Sequence[str],
     rules: CellRules | None = None,
 ) -> Rows:
-    """
-    Say what a table tells about each of its rows.
-
-    Parameters
-    ----------
-    given : CellTable or DataFrame of str
-        As `read_cell_table` or `read_cells` gives it.
-    path : Path
-        Its file, for messages.
-    label, subject, id : str or None
-        Columns, as in `list_image_table`.
-    attributes : mapping or sequence of str
-        As in `list_image_table`.
-    ids : sequence of str
-        Names of rows where there is no column of them.
-    rules : CellRules or None, default=None
-        Which cells are missing.
-
-    Returns
-    -------
-    Rows
-        About, kinds, notes.
-
-    Raises
-    ------
-    DataError
-        If a column or a cell is of no use, or a name stands twice.
-    """
+    """Say what a table tells about each of its rows."""
     rules = rules or CellRules()
     table, notes = (given.cells, [*given.notes]) if isinstance(given, CellTable) else (given, [])
     wanted = attributes if isinstance(attributes, Mapping) else dict.fromkeys(attributes)
@@ -267,18 +164,6 @@ def words_of_missing(cells: "pd.Series[str]", rules: CellRules) -> list[str]:
     """
     List how missing values are written.
 
-    Parameters
-    ----------
-    cells : Series of str
-        A column of what `read_cells` gives.
-    rules : CellRules
-        Which cells are missing.
-
-    Returns
-    -------
-    list of str
-        The most frequent first; "n/a or empty" for those that `read_cells` leaves out.
-
     Examples
     --------
     >>> words_of_missing(pd.Series(["1", "NA", None, "NA"], dtype=str), CellRules())
@@ -290,18 +175,6 @@ def words_of_missing(cells: "pd.Series[str]", rules: CellRules) -> list[str]:
 def id_column(table: pd.DataFrame, id: str | None, subject: str | None) -> str | None:  # noqa: A002
     """
     Say which column names people: participant_id, unless another is named or it names subjects.
-
-    Parameters
-    ----------
-    table : DataFrame of str
-        As `read_cells` gives it.
-    id, subject : str or None
-        Columns, as in `list_image_table`.
-
-    Returns
-    -------
-    str or None
-        The column; None if there is none.
 
     Examples
     --------
@@ -316,20 +189,6 @@ def numbers_in(
 ) -> tuple["pd.Series[float]", "pd.Series[bool]"]:
     """
     Read cells as numbers.
-
-    Parameters
-    ----------
-    cells : Series of str
-        A column of what `read_cells` gives.
-    rules : CellRules or None, default=None
-        Which cells are missing.
-
-    Returns
-    -------
-    numbers : Series of n numbers
-        Missing where a cell is, where it says so ("NA", "."), and where it holds text; perhaps infinite.
-    text : Series of n bool
-        Which cells hold text.
 
     Examples
     --------

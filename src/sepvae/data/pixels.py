@@ -27,21 +27,6 @@ def check_size(image_size: int | tuple[int, ...]) -> tuple[int, int]:
     """
     Read a size.
 
-    Parameters
-    ----------
-    image_size : int or (int, int)
-        A side, or height and width, in pixels.
-
-    Returns
-    -------
-    tuple of int
-        Height and width.
-
-    Raises
-    ------
-    DataError
-        If it is neither.
-
     Examples
     --------
     >>> check_size(64)
@@ -54,23 +39,7 @@ def check_size(image_size: int | tuple[int, ...]) -> tuple[int, int]:
 
 
 def check_look(channels: int, fit: str, centre: float | None) -> None:
-    """
-    Refuse keywords that have no meaning, before any file is opened.
-
-    Parameters
-    ----------
-    channels : int
-        Wanted: 1 (grey) or 3 (RGB).
-    fit : str
-        Wanted: "pad", "crop" or "squash".
-    centre : float or None
-        Wanted: above 0, at most 1.
-
-    Raises
-    ------
-    DataError
-        If one of them is something else.
-    """
+    """Refuse keywords that have no meaning, before any file is opened."""
     if channels not in (1, 3):
         raise DataError(f"channels: wanted 1 (grey) or 3 (RGB), got {channels}")
     check_choice("fit", fit, get_args(Fit))
@@ -79,26 +48,7 @@ def check_look(channels: int, fit: str, centre: float | None) -> None:
 
 
 def open_image(file: Path) -> tuple[Image.Image, bytes]:
-    """
-    Open an image, upright as its EXIF says.
-
-    Parameters
-    ----------
-    file : Path
-        PNG, JPEG, BMP, TIFF, GIF or WebP (the first page or frame).
-
-    Returns
-    -------
-    image : Image
-        Decoded; its `info["pages"]` is the number of pages or frames in the file.
-    content : bytes
-        Of the file.
-
-    Raises
-    ------
-    ValueError
-        If it is no image at all; a damaged one raises whatever Pillow stumbles on.
-    """
+    """Open an image, upright as its EXIF says."""
     content = file.read_bytes()
     try:
         with ignoring(""), Image.open(io.BytesIO(content), formats=FORMATS) as image:
@@ -148,22 +98,7 @@ def pixels_of(image: Image.Image, channels: int) -> Pixels:
     """
     Give an image of any mode as floats.
 
-    Parameters
-    ----------
-    image : Image
-        16 bits are scaled to 8 by their full range; transparent parts are laid on black.
-    channels : {1, 3}
-        1 for grey, 3 for RGB.
-
-    Returns
-    -------
-    ndarray of float32, of shape (channels, h, w)
-        In 0..255.
-
-    Raises
-    ------
-    ValueError
-        If the range of its pixels is not known.
+    Shapes: returns (channels, h, w).
     """
     if image.mode.startswith("I"):  # 16 bits; some files of them come as 32
         grey = np.asarray(image, dtype=np.float32)
@@ -190,21 +125,7 @@ def resized(pixels: Pixels, size: tuple[int, int], fit: Fit, centre: float | Non
     An axis that shrinks is averaged by area (a pixel counts by how much of it is covered), one that grows is
     interpolated linearly.
 
-    Parameters
-    ----------
-    pixels : ndarray of float32, of shape (channels, h, w)
-        The image.
-    size : (int, int)
-        Height and width that are wanted.
-    fit : {"pad", "crop", "squash"}
-        What to do where the shape differs: show all between black bars, show the centre, or distort.
-    centre : float or None, default=None
-        Take only the central square whose side is this share of the width.
-
-    Returns
-    -------
-    ndarray of float32, of shape (channels, *size)
-        The image.
+    Shapes: pixels (channels, h, w); returns (channels, *size).
     """
     if centre is not None:
         side = min(round(centre * pixels.shape[2]), pixels.shape[1])

@@ -23,19 +23,7 @@ MOST_OF_LINE = 10_000  # bytes; of 40 attributes it has some hundred
 
 
 def is_kermany(listing: Listing) -> bool:
-    """
-    Tell Kermany's chest X-rays by their folders and file names.
-
-    Parameters
-    ----------
-    listing : Listing
-        Of a folder, without a pattern.
-
-    Returns
-    -------
-    bool
-        Whether the labels are NORMAL and PNEUMONIA, and most files of each are named as Kermany named them.
-    """
+    """Tell Kermany's chest X-rays by their folders and file names."""
     label = listing.about["label"]
     if set(label) != set(_NAMED):
         return False
@@ -47,38 +35,12 @@ def is_kermany(listing: Listing) -> bool:
 
 
 def list_kermany(path: str | Path) -> Listing:
-    """
-    List Kermany's chest X-rays: patients and the subtype of the pneumonia come from file names.
-
-    Parameters
-    ----------
-    path : str or Path
-        Folder `chest_xray`, with train, val and test in it, or one of these.
-
-    Returns
-    -------
-    Listing
-        Labels NORMAL and PNEUMONIA, attribute `subtype` ("bacteria" or "virus", missing for NORMAL). Patient
-        numbers of one subtype may come again in the other for another patient: grouping by number is on the
-        safe side.
-    """
+    """List Kermany's chest X-rays: patients and the subtype of the pneumonia come from file names."""
     return list_image_folder(path, pattern=KERMANY)
 
 
 def is_celeba(path: Path) -> bool:
-    """
-    Tell CelebA by its list of attributes.
-
-    Parameters
-    ----------
-    path : Path
-        A folder.
-
-    Returns
-    -------
-    bool
-        Whether `list_attr_celeba.txt` or `.csv` lies in it.
-    """
+    """Tell CelebA by its list of attributes."""
     return any((path / f"list_attr_celeba.{suffix}").is_file() for suffix in ("txt", "csv"))
 
 
@@ -87,24 +49,6 @@ def list_celeba(path: str | Path, *, attributes: Sequence[str] = ()) -> Listing:
     List CelebA as the paper uses it: faces with neither hat nor glasses, with glasses only, with a hat only.
 
     Faces with both are left out. Only the central square of 108 of 178 pixels' width is taken.
-
-    Parameters
-    ----------
-    path : str or Path
-        Folder with `list_attr_celeba.txt` or `.csv`, and the images in `img_align_celeba`.
-    attributes : sequence of str, default=()
-        Which of CelebA's attributes to keep, such as "Male"; "yes" or "no".
-
-    Returns
-    -------
-    Listing
-        Labels "neither" and "glasses or hat", attribute `accessory` ("glasses" or "hat", missing for the
-        background). Ids are file names. Every image is its own group, for the list does not name people.
-
-    Raises
-    ------
-    DataError
-        If the list is not as CelebA has it, or there is no folder of images.
     """
     root = Path(path)
     table = _celeba_list(root)

@@ -45,34 +45,7 @@ def read_listing(
     memory: float = MEMORY,
     progress: Progress | None = None,
 ) -> tuple[ArraySource | StreamSource, pd.DataFrame | None]:
-    """
-    Read listed samples, every file once, so that nothing unreadable is found later.
-
-    Parameters
-    ----------
-    listing : Listing
-        Which.
-    image_size : int, tuple of int or None, default=None
-        Of images, as in `read_image_folder`; None for 64. Of volumes, the `size` of `read_volumes`.
-    channels, fit : object
-        Of images, as in `read_image_folder`.
-    mask, mask_threshold, resample, grid : object
-        Of volumes, as in `read_volume_listing`.
-    memory, progress : object
-        As in `read_image_folder`; of no meaning for arrays and tables.
-
-    Returns
-    -------
-    source : ArraySource or StreamSource
-        The samples.
-    measures : DataFrame or None
-        What `measure` says of each image, `measure_volume` of each volume; None for arrays and tables.
-
-    Raises
-    ------
-    DataError
-        If files are not there or cannot be read.
-    """
+    """Read listed samples, every file once, so that nothing unreadable is found later."""
     if listing.array is not None:
         return _read_array(listing, listing.array), None
     if listing.features is not None:
@@ -102,23 +75,7 @@ def read_listing(
 def measure_listing(
     listing: Listing, *, progress: Progress | None = None
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """
-    Measure listed images as they are, those that can be read.
-
-    Parameters
-    ----------
-    listing : Listing
-        Of images.
-    progress : callable, default=None
-        Called as `progress(done, total)` after every image.
-
-    Returns
-    -------
-    measures : DataFrame of n rows
-        What `measure` says of each file, missing where it cannot be read.
-    unreadable : dict of str to str
-        Why, by id.
-    """
+    """Measure listed images as they are, those that can be read."""
     return _read_files(listing, None, 0, progress)
 
 
@@ -127,18 +84,7 @@ class ImageReader:  # numpydoc ignore=PR02
     """
     Decodes images, but for those that are kept in memory.
 
-    Parameters
-    ----------
-    files : sequence of Path or Slice
-        All of them.
-    shape : tuple of int
-        Channels, height and width of what comes out.
-    fit : {"pad", "crop", "squash"}
-        What to do where the shape differs.
-    centre : float or None, default=None
-        As in `resized`.
-    kept : ndarray of uint8, of shape (k, *shape), default=empty
-        The first k images, decoded.
+    Shapes: kept (k, *shape).
     """
 
     files: Sequence[Path | Slice]
@@ -172,15 +118,7 @@ class ImageReader:  # numpydoc ignore=PR02
         """
         Bring decoded pixels to what comes out.
 
-        Parameters
-        ----------
-        pixels : ndarray of float32, of shape (channels, h, w)
-            Of one image, in 0..255.
-
-        Returns
-        -------
-        ndarray of uint8, of shape `shape`
-            The image.
+        Shapes: pixels (channels, h, w).
         """
         return np.rint(resized(pixels, self.shape[1:], self.fit, self.centre)).astype(np.uint8)
 

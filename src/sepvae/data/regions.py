@@ -29,37 +29,6 @@ def list_regions(
     """
     List the rows of a table of measures.
 
-    Parameters
-    ----------
-    path : str or Path
-        A text table: tabs, commas or semicolons between the cells, names of columns in the first line. An
-        empty cell, "n/a", "NA", "nan" and the like are missing values.
-    features : sequence of str
-        Columns of measures, each by its name, a pattern ("lh_*" is a prefix), a regular expression that is
-        searched in names ("re:^(lh|rh)_"), or "number": every column whose cells are numbers or missing.
-        Columns that are named as label, subject, id or attribute are never among them.
-    label : str or None
-        Column of labels; None for a model that needs none.
-    subject : str, default=None
-        Column that names the person, who stays on one side of a split; by default every row is one.
-    id : str, default="participant_id"
-        Column of unique names; rows are numbered where there is no such column, or it is that of groups.
-    attributes : mapping or sequence of str, default=()
-        Columns of what else is known: covariates, scores. A mapping names their kind: "continuous"
-        (numbers), "categorical" (words), or None to see from the values.
-    rules : CellRules or None, default=None
-        Which cells are missing, and the encoding.
-
-    Returns
-    -------
-    Listing
-        Its `features` are float64, in the table's order, NaN where there is a gap.
-
-    Raises
-    ------
-    DataError
-        If the table, a column or a cell is of no use, or a name or pattern fits no column.
-
     Examples
     --------
     >>> listing = list_regions(
@@ -101,19 +70,7 @@ def list_regions(
 
 
 def regions_source(listing: Listing) -> ArraySource:
-    """
-    Make a source of listed measures.
-
-    Parameters
-    ----------
-    listing : Listing
-        With `features`.
-
-    Returns
-    -------
-    ArraySource
-        `x` is float64 of shape (n, features), NaN where there is a gap.
-    """
+    """Make a source of listed measures."""
     features = pd.DataFrame() if listing.features is None else listing.features
     x, names = features.to_numpy(dtype=np.float64), list(features.columns)
     return ArraySource(x, **listing.described, feature_names=names)

@@ -180,30 +180,7 @@ def choose_split(
     """
     Split samples as a file says, or else as the data say, or else at random.
 
-    Parameters
-    ----------
-    about : DataFrame of n rows
-        Columns id, group, label, split, as in a listing.
-    file : str or Path, default=None
-        As for `read_split`.
-    test_size : float, default=0.2
-        Share of the samples for the test, where it is drawn.
-    stratify : ndarray of shape (n,), default=None
-        As for `split`, where it is drawn.
-    random_state : int, default=0
-        Draws the split.
-
-    Returns
-    -------
-    train, test : ndarray of int
-        Positions, in order.
-    how : str
-        What was done, in words.
-
-    Raises
-    ------
-    DataError
-        As for `read_split`, `given_split` and `split`.
+    Shapes: stratify (n,).
     """
     ids, groups, labels = (about[name].to_numpy(dtype=str) for name in ("id", "group", "label"))
     parts, how = about["split"].to_numpy(dtype=object), "as the folders say"

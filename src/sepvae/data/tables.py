@@ -263,17 +263,7 @@ def refuse_infinite(x: npt.NDArray[np.floating], names: Sequence[str] | None) ->
     """
     See that a table has no infinite values, which have no mean.
 
-    Parameters
-    ----------
-    x : ndarray of shape (n, features)
-        Measures.
-    names : sequence of str or None
-        Names of the columns; None numbers them.
-
-    Raises
-    ------
-    DataError
-        If a column holds some.
+    Shapes: x (n, features).
     """
     if (infinite := np.isinf(x)).any():
         told = _told(infinite, names)

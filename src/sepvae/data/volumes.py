@@ -25,16 +25,7 @@ class VolumeReader:  # numpydoc ignore=PR02
     """
     Reads volumes as the network takes them, but for those that are kept in memory.
 
-    Parameters
-    ----------
-    volumes : Volumes
-        All of them.
-    grid : Grid
-        Where their voxels are to be, and the window and mask that are taken.
-    resample : bool, default=False
-        Whether those on other grids are interpolated linearly.
-    kept : ndarray of float32, of shape (k, 1, *grid.size), default=empty
-        The first k, ready.
+    Shapes: kept (k, 1, *grid.size).
     """
 
     volumes: Volumes
@@ -53,28 +44,7 @@ class VolumeReader:  # numpydoc ignore=PR02
         return self.kept[i, 0] if i < len(self.kept) else self.normalised(i, self.volumes(i))[0]
 
     def normalised(self, i: int, voxels: AnyArray) -> tuple[npt.NDArray[np.float32], float, float]:
-        """
-        Bring a volume to what the network sees.
-
-        Parameters
-        ----------
-        i : int
-            Which.
-        voxels : ndarray
-            Of the volume as it was read.
-
-        Returns
-        -------
-        window : ndarray of float32, of shape `grid.size`
-            Of mean 0 and standard deviation 1 over the voxels that count (E.3); 0 elsewhere.
-        mean, sd : float
-            Of these voxels, in the units of the file.
-
-        Raises
-        ------
-        DataError
-            If voxels that count are no finite numbers, or all alike.
-        """
+        """Bring a volume to what the network sees."""
         name = self.volumes.name(i)
         if self.resample:
             voxels = on_grid(voxels, self.volumes.header(i).grid, self.grid)
@@ -97,21 +67,7 @@ class VolumeReader:  # numpydoc ignore=PR02
 
 
 def settled(volumes: Volumes, grid: Grid | None = None) -> Volumes:
-    """
-    Put files whose orientation is assumed where the others lie.
-
-    Parameters
-    ----------
-    volumes : Volumes
-        All of them.
-    grid : Grid or None, default=None
-        That of a fitted model; None takes that of most files that have an orientation.
-
-    Returns
-    -------
-    Volumes
-        The same, those without an orientation on that grid, if shape and voxel size agree.
-    """
+    """Put files whose orientation is assumed where the others lie."""
     if not isinstance(volumes, NiftiFiles) or volumes.assume is None:
         return volumes
     if grid is None:
@@ -157,30 +113,7 @@ def _refuse_mixed(headers: Sequence[Header], volumes: Volumes, grid: Grid | None
 def common_grid(
     headers: Sequence[Header], volumes: Volumes, *, resample: bool = False, grid: Grid | None = None
 ) -> Grid:
-    """
-    See that all volumes lie on one grid.
-
-    Parameters
-    ----------
-    headers : sequence of Header
-        Of all volumes.
-    volumes : Volumes
-        Them, for messages.
-    resample : bool, default=False
-        Whether other grids are allowed, since they will be interpolated.
-    grid : Grid or None, default=None
-        Where they are to be, such as that of a fitted model; None takes the grid of most.
-
-    Returns
-    -------
-    Grid
-        The one.
-
-    Raises
-    ------
-    DataError
-        If there are several, and `resample` is False; or some have an orientation and others do not.
-    """
+    """See that all volumes lie on one grid."""
     _refuse_mixed(headers, volumes, grid)
     as_what = "as the model was fitted on"
     if (wanted := grid) is None:
@@ -199,19 +132,7 @@ def common_grid(
 
 
 def kinds_of_grid(headers: Sequence[Header]) -> dict[int, list[int]]:
-    """
-    Sort volumes by their grids.
-
-    Parameters
-    ----------
-    headers : sequence of Header
-        Of all volumes.
-
-    Returns
-    -------
-    dict of int to list of int
-        Positions of all volumes on one grid, by the first of them.
-    """
+    """Sort volumes by their grids."""
     kinds: dict[int, list[int]] = {}
     # Scans as they came may have a grid each: only those whose first voxels lie close are compared.
     origins = np.array([header.grid.affine[:3, 3] for header in headers]).reshape(-1, 3)
@@ -226,23 +147,7 @@ def kinds_of_grid(headers: Sequence[Header]) -> dict[int, list[int]]:
 
 
 def on_grid(voxels: AnyArray, now: Grid, wanted: Grid, *, nearest: bool = False) -> AnyArray:
-    """
-    Interpolate a volume to another grid; nothing is done where it is there already.
-
-    Parameters
-    ----------
-    voxels : ndarray of shape `now.shape`
-        Of one volume or mask.
-    now, wanted : Grid
-        Where its voxels are, and where they are to be.
-    nearest : bool, default=False
-        Take the nearest voxel, as masks need, instead of a linear combination.
-
-    Returns
-    -------
-    ndarray of shape `wanted.shape`
-        By nilearn, as float32; 0 outside of what the volume showed.
-    """
+    """Interpolate a volume to another grid; nothing is done where it is there already."""
     if now.same_place(wanted):
         return voxels
     from nibabel.nifti1 import Nifti1Image
@@ -264,32 +169,7 @@ def read_mask(
     threshold: float | None = None,
     assume_orientation: str | None = None,
 ) -> npt.NDArray[np.bool_]:
-    """
-    Read a brain mask.
-
-    Parameters
-    ----------
-    file : str or Path
-        NIfTI of two values, of which 0 (or NaN) is outside.
-    grid : Grid
-        Of the volumes.
-    resample : bool, default=False
-        Whether a mask on another grid is brought to it.
-    threshold : float or None, default=None
-        Voxels above it count, for a map of probabilities.
-    assume_orientation : str or None, default=None
-        Orientation of a mask whose header has none.
-
-    Returns
-    -------
-    ndarray of bool, of shape `grid.shape`
-        Which voxels count.
-
-    Raises
-    ------
-    DataError
-        If it cannot be read, holds other values, lies on another grid, or is empty within the window.
-    """
+    """Read a brain mask."""
     one = NiftiFiles([Path(file)], assume_orientation, grid)
     if not Path(file).is_file():
         raise DataError(f"{file}: wanted a mask, found nothing; mend the path")
@@ -340,26 +220,7 @@ def _inside(file: str | Path, voxels: AnyArray, threshold: float | None) -> npt.
 
 
 def with_window(grid: Grid, size: int | Shape | None) -> Grid:
-    """
-    Choose what the network sees.
-
-    Parameters
-    ----------
-    grid : Grid
-        All voxels.
-    size : int, tuple of three int, or None
-        Sides of the window; None for all of the grid.
-
-    Returns
-    -------
-    Grid
-        The same voxels.
-
-    Raises
-    ------
-    DataError
-        If a side is no whole number of 1 or more.
-    """
+    """Choose what the network sees."""
     if size is None:
         return grid
     sides: list[Any] = list(size) if isinstance(size, Sequence) else [size] * 3

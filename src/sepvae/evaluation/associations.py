@@ -26,18 +26,6 @@ def clinical_scores(table: pd.DataFrame, kinds: Mapping[str, Kind] | None = None
     """
     Find the clinical scores: amounts that only targets have.
 
-    Parameters
-    ----------
-    table : DataFrame
-        Samples with a column y (0 background, 1 target) and attributes, such as a table of codes.
-    kinds : mapping, default=None
-        "categorical" or "continuous" for attributes; `attribute_kind` tells that of others.
-
-    Returns
-    -------
-    list of str
-        Their names.
-
     Examples
     --------
     >>> clinical_scores(pd.DataFrame({"y": [0, 1, 1], "age": [50.5, 61.0, 47.5], "ados": [np.nan, 8.5, 9]}))
@@ -55,18 +43,6 @@ def probe_predictions(table: pd.DataFrame, *, kinds: Mapping[str, Kind] | None =
     Predict each amount of the test targets from common and from salient codes.
 
     Ridge probes that learn from training targets, as in `score_codes`.
-
-    Parameters
-    ----------
-    table : DataFrame
-        A table of codes, as `sepvae.codes.codes_table` makes it.
-    kinds : mapping, default=None
-        "categorical" or "continuous" for attributes; `attribute_kind` tells that of others.
-
-    Returns
-    -------
-    DataFrame
-        Columns id, attribute, space, truth, predicted; no rows of an attribute that no probe could learn.
 
     Examples
     --------

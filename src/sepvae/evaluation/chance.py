@@ -17,18 +17,6 @@ def against_chance(row: Mapping[Any, Any]) -> str:
     """
     Say whether a score is told from chance by its 95 % interval and its p-value.
 
-    Parameters
-    ----------
-    row : mapping
-        A row of `scores.csv` or `removal.csv`: metric, low, high, chance, and p_value where there is one.
-
-    Returns
-    -------
-    str
-        "worse than chance" if the whole interval is worse; "≈ chance" if the interval includes chance or p is
-        above 0.05; "above chance", of errors too, where both speak for it; "" where there is no interval and
-        no p above 0.05.
-
     Examples
     --------
     >>> row = {"metric": "auc", "low": 0.6, "high": 0.8, "chance": 0.5}

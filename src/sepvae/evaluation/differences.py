@@ -20,18 +20,7 @@ MIN_SEEDS = 5  # fewer seeds than this say too little of their spread
 
 
 class Difference(NamedTuple):  # numpydoc ignore=PR02
-    """
-    A score of contender a minus that of contender b; of one contender, its mean score itself.
-
-    Parameters
-    ----------
-    difference : float
-        In the metric's unit.
-    low, high : float
-        A 95 % interval, NaN where there can be none.
-    kind : str
-        Where the interval comes from, in words.
-    """
+    """A score of contender a minus that of contender b; of one contender, its mean score itself."""
 
     difference: float
     low: float
@@ -56,35 +45,6 @@ def paired_bootstrap(
 
     The scores are those of `score_codes`. The interval tells how far the difference depends on who is in the
     test set; it knows nothing of other seeds.
-
-    Parameters
-    ----------
-    codes_a, codes_b : DataFrame
-        Tables of codes of the same test samples, as `sepvae.codes.codes_table` makes them.
-    attribute : str
-        Its name, or "label" for y.
-    population : {"all", "target"}
-        Among whom it is probed.
-    space : {"common", "salient", "both"}
-        Whose codes.
-    metric : {"balanced_accuracy", "accuracy", "auc", "mae", "r2"}
-        One that the attribute has.
-    kinds : mapping, default=None
-        As for `score_codes`.
-    n_bootstraps : int, default=1000
-        Resamples behind the interval; 0 for none.
-    random_state : int, default=0
-        Seed of the resamples.
-
-    Returns
-    -------
-    Difference
-        Score of a minus score of b, with a 95 % t interval from the resamples.
-
-    Raises
-    ------
-    DataError
-        If the test samples or their values differ, or there is no such probe or metric.
 
     Examples
     --------
@@ -119,16 +79,6 @@ def seed_interval(differences: Sequence[float] | FloatArray) -> Difference:
 
     The interval tells how far the difference depends on the seed; it knows nothing of other test samples.
 
-    Parameters
-    ----------
-    differences : sequence of float
-        One for each seed that both contenders ran with; NaN is left out.
-
-    Returns
-    -------
-    Difference
-        Low and high are NaN below 5 seeds.
-
     Examples
     --------
     >>> found = seed_interval([0.02, 0.04, 0.03, 0.05, 0.01])
@@ -147,23 +97,6 @@ def nadeau_bengio(differences: Sequence[float] | FloatArray, n_train: float, n_t
 
     Folds share training samples, so their scores are not independent: the variance of the mean is taken as
     (1/k + n_test/n_train) times that of k differences (Nadeau and Bengio, 2003, Machine Learning 52).
-
-    Parameters
-    ----------
-    differences : sequence of float
-        One for each fold that both contenders ran on; NaN is left out.
-    n_train, n_test : float
-        Samples in the training and test part of a fold, or their means.
-
-    Returns
-    -------
-    Difference
-        Low and high are NaN below 2 folds.
-
-    Raises
-    ------
-    DataError
-        If a part has no samples.
 
     Examples
     --------
@@ -184,18 +117,6 @@ def difference_over_runs(runs_a: pd.DataFrame, runs_b: pd.DataFrame) -> Differen
     """
     Compare one score of two contenders over the runs that both finished.
 
-    Parameters
-    ----------
-    runs_a, runs_b : DataFrame
-        Rows of the benchmark's results, one for each run: seed, fold (missing without folds), score,
-        n_train, n_test.
-
-    Returns
-    -------
-    Difference
-        By `nadeau_bengio` where there are folds, else by `seed_interval`. Folds of a score that no probe
-        learnt for have no n_train, and so no interval.
-
     Examples
     --------
     >>> a = pd.DataFrame({"seed": range(5), "fold": None, "score": 0.9, "n_train": 80, "n_test": 20})
@@ -211,17 +132,6 @@ def difference_over_runs(runs_a: pd.DataFrame, runs_b: pd.DataFrame) -> Differen
 def mean_over_runs(runs: pd.DataFrame) -> Difference:
     """
     Mean of one score over runs, with its interval.
-
-    Parameters
-    ----------
-    runs : DataFrame
-        One row for each run: seed, fold (missing without folds), score, n_train, n_test.
-
-    Returns
-    -------
-    Difference
-        The mean in the place of a difference; by `nadeau_bengio` where there are folds, else by
-        `seed_interval`. Folds of a score that no probe learnt for have no n_train, and so no interval.
 
     Examples
     --------

@@ -25,23 +25,7 @@ def mlp_probabilities(codes: pd.DataFrame, *, random_state: int = 0) -> FloatArr
     Its one hidden layer is as wide as the salient space, as in SepVAE's own classifier. It learns from the
     rows of split "train", as the linear probes do, scaled to mean 0 and standard deviation 1.
 
-    Parameters
-    ----------
-    codes : DataFrame
-        A table of codes, as `sepvae.codes.codes_table` makes it: split, y (0 background, 1 target),
-        salient0, ...
-    random_state : int, default=0
-        Seed of its weights and batches.
-
-    Returns
-    -------
-    ndarray of shape (n_test,)
-        In [0, 1], in the order of the test rows.
-
-    Raises
-    ------
-    DataError
-        If the table lacks a column, or the training or the test rows lack a label.
+    Shapes: returns (n_test,).
 
     Examples
     --------
@@ -76,31 +60,7 @@ def group_scores(
     """
     Score a probability of target, whoever gave it, on the test rows of a table of codes.
 
-    Parameters
-    ----------
-    codes : DataFrame
-        A table of codes: split, group, y (0 background, 1 target).
-    probability : ndarray of shape (n_test,)
-        Of target, in [0, 1], in the order of the test rows.
-    probe : str
-        Who gave it: "own classifier" or "mlp".
-    n_bootstraps : int, default=1000
-        Resamples of the test groups behind each interval; 0 for none.
-    random_state : int, default=0
-        Seed of the resamples.
-
-    Returns
-    -------
-    DataFrame
-        One row per metric (balanced_accuracy and accuracy of what is above 0.5, and auc), with the columns
-        of `score_codes` (space "salient", attribute "label", population "all", p_value NaN) and probe.
-        n_train counts the rows of split "train". low and high are NaN with one test group.
-
-    Raises
-    ------
-    DataError
-        If the table lacks a column, the training or the test rows lack a label, or `probability` has not one
-        number in [0, 1] for each test row.
+    Shapes: probability (n_test,).
 
     Examples
     --------

@@ -22,19 +22,7 @@ def resampling_weights(groups: AnyArray, n_bootstraps: int, rng: np.random.Gener
     """
     How often each sample appears in resamples that draw whole groups with replacement.
 
-    Parameters
-    ----------
-    groups : ndarray of shape (n,)
-        The group of each sample.
-    n_bootstraps : int
-        The number of resamples, at least 0.
-    rng : Generator
-        Where chance comes from.
-
-    Returns
-    -------
-    ndarray of shape (n_bootstraps, n)
-        Whole numbers, the same for all samples of a group.
+    Shapes: groups (n,); returns (n_bootstraps, n).
     """
     names, group_of = np.unique(groups, return_inverse=True)
     draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=n_bootstraps)
@@ -53,22 +41,7 @@ def interval(
     the scale of log(1 - R2), from the central 95 % of resamples, since few groups make some resampled
     R2 hugely negative.
 
-    Parameters
-    ----------
-    resampled : ndarray of shape (n_bootstraps,)
-        Scores, some of them NaN.
-    score : float
-        Of all samples once.
-    n_groups : int
-        Groups that were resampled.
-    scale : {"plain", "share", "r2"}, default="plain"
-        "share" for scores from 0 to 1, "r2" for R2, "plain" for all others.
-
-    Returns
-    -------
-    low, high : float
-        Bounds of the 95 % interval, with the score between them; NaN if no score is defined or there is one
-        group.
+    Shapes: resampled (n_bootstraps,).
 
     Examples
     --------
@@ -137,24 +110,7 @@ def _r2(truth: AnyArray, predicted: AnyArray, weights: FloatArray) -> FloatArray
 
 @dataclass(frozen=True)
 class Metric:  # numpydoc ignore=PR02
-    """
-    One way to score a probe.
-
-    Parameters
-    ----------
-    name : str
-        As in the table of scores.
-    function : callable
-        Takes truth (n,), output (n,) and weights (b, n) and returns scores (b,).
-    dummy : estimator
-        Knows the training values but no code; its score is chance.
-    reads : {"predict", "decision_function"}, default="predict"
-        The method of the probe whose output is scored.
-    better : {1, -1}, default=1
-        Whether higher or lower is better.
-    scale : {"plain", "share", "r2"}, default="plain"
-        As in `interval`.
-    """
+    """One way to score a probe."""
 
     name: str
     function: Callable[[AnyArray, AnyArray, FloatArray], FloatArray]

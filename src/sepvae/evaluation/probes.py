@@ -39,25 +39,7 @@ class Samples:  # numpydoc ignore=PR02
 def known_values(
     table: pd.DataFrame, kinds: Mapping[str, Kind] | None = None
 ) -> Iterator[tuple[str, Kind, pd.DataFrame]]:
-    """
-    Go through what a table of codes says of its samples: the label, then each attribute.
-
-    Parameters
-    ----------
-    table : DataFrame
-        A table of codes, with a column y (0 background, 1 target).
-    kinds : mapping, default=None
-        "categorical" or "continuous" for attributes; `attribute_kind` tells that of others.
-
-    Yields
-    ------
-    attribute : str
-        "label" for y, or its name.
-    kind : {"categorical", "continuous"}
-        What it is.
-    rows : DataFrame
-        Those of the table that have it, in a column `value`: text, or finite numbers.
-    """
+    """Go through what a table of codes says of its samples: the label, then each attribute."""
     yield "label", "categorical", table.assign(value=table["y"])
     for attribute in attribute_columns(table):
         kind = (kinds or {}).get(attribute) or attribute_kind(table[attribute])
@@ -99,17 +81,7 @@ def shuffle_by_group(values: AnyArray, groups: AnyArray, rng: np.random.Generato
     the first of them if it has fewer samples, all of them again if it has more. If each sample is its own
     group, both are a plain shuffle.
 
-    Parameters
-    ----------
-    values, groups : ndarray of shape (n,)
-        The attribute and the group of each sample.
-    rng : Generator
-        Where chance comes from.
-
-    Returns
-    -------
-    ndarray of shape (n,)
-        The shuffled values.
+    Shapes: values, groups (n,); returns (n,).
 
     Examples
     --------

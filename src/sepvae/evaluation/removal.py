@@ -37,14 +37,7 @@ class Question:  # numpydoc ignore=PR02
     """
     What an attribute classifier is asked of each sample.
 
-    Parameters
-    ----------
-    attribute : str
-        "label", or an attribute that only targets have.
-    names : list of str
-        Its classes; the first is the background, which stands for "nothing there".
-    classes : ndarray of int of shape (n,)
-        Class of each row of the table, 0 for background samples, -1 where it is not known or too rare.
+    Shapes: classes (n,).
     """
 
     attribute: str
@@ -57,16 +50,7 @@ class Readings:  # numpydoc ignore=PR02
     """
     Which class a classifier read, by number, for each of n test samples.
 
-    Parameters
-    ----------
-    real : ndarray of int of shape (n,)
-        In the sample as it is.
-    full : ndarray of int of shape (n,)
-        In its reconstruction, decoded from [c, s].
-    removed : ndarray of int of shape (n,)
-        In its reconstruction without salient part, decoded from [c, 0].
-    swapped : ndarray of int of shape (n,)
-        In what is decoded from its salient part and the common part of a sample of the other label.
+    Shapes: real (n,); full (n,); removed (n,); swapped (n,).
     """
 
     real: IntArray
@@ -84,20 +68,6 @@ def removal_questions(
     These are the label, and every categorical attribute that only targets have, its classes and the
     background as one more. Classes with fewer than 10 training samples are left out, and attributes that then
     have fewer than 2 classes among targets, or more than 20.
-
-    Parameters
-    ----------
-    table : DataFrame
-        A table of codes, as in `codes.csv`: columns split, label, y and attributes.
-    kinds : mapping, default=None
-        "categorical" or "continuous" by attribute, where that is known; `attribute_kind` says it of the rest.
-
-    Returns
-    -------
-    questions : list of Question
-        The label first. None at all if the background itself is too rare.
-    left_out : list of str
-        A sentence for each attribute or class that is left out.
 
     Examples
     --------
@@ -180,27 +150,6 @@ def removal_scores(
     reads as wanted; where one is wanted it is that share. Chance is what a guess among the classes of the
     classifier scores, 1 / classes. The interval is from a bootstrap over groups: of swapped images over those
     of the donors, each of which gave its salient part once.
-
-    Parameters
-    ----------
-    question : Question
-        The attribute, for all rows of `table`.
-    table : DataFrame
-        A table of codes: columns split and group.
-    readings : Readings
-        For the rows of split "test", in their order.
-    n_bootstraps : int, default=1000
-        Resamples behind each interval.
-    random_state : int, default=0
-        Seed of the resamples.
-
-    Returns
-    -------
-    DataFrame
-        Columns attribute, images, population (whose images; of swapped ones the donors of the salient part),
-        wanted, metric ("balanced_accuracy" or "share"), score, low and high (95 % interval; NaN
-        with fewer than two groups), chance, n_train (samples that the classifier learnt from), n_test,
-        n_test_groups. A row without test samples is left out.
     """
     test = (table["split"] == "test").to_numpy()
     groups, own = table.loc[test, "group"].astype(str).to_numpy(), question.classes[test]

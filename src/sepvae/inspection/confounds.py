@@ -52,21 +52,6 @@ def confounds(samples: Samples, kinds: Mapping[str, str]) -> tuple[list[Finding]
     Compare background and target in each attribute and in what their images are like.
 
     A group (patient) counts once: by the mean of its numbers, by its most frequent class.
-
-    Parameters
-    ----------
-    samples : Samples
-        All, of two labels or more; all that is not background is the target.
-    kinds : dict
-        "categorical" or "continuous", of each attribute.
-
-    Returns
-    -------
-    findings : list of Finding
-        The strongest first, then attributes that only one label has.
-    table : DataFrame
-        Each comparison: variable, of ("attribute", "image", "volume", or "missing" for whether an attribute
-        is known), kind, n_background, n_target, d, auc, cramers_v, p, p_corrected.
     """
     tests = [*_attribute_tests(samples, kinds), *_image_tests(samples)]
     corrected = holm([test.row["p"] for test in tests])
@@ -81,22 +66,7 @@ def confounds(samples: Samples, kinds: Mapping[str, str]) -> tuple[list[Finding]
 
 
 def describe_attributes(samples: Samples, kinds: Mapping[str, str]) -> pd.DataFrame:
-    """
-    Describe each attribute among the samples of each label.
-
-    Parameters
-    ----------
-    samples : Samples
-        All.
-    kinds : dict
-        "categorical" or "continuous", of each attribute.
-
-    Returns
-    -------
-    DataFrame
-        Columns attribute, kind, label, value, n, mean, sd, min, max, missing: a row per label for amounts, a
-        row per label and value for classes.
-    """
+    """Describe each attribute among the samples of each label."""
     rows: list[dict[str, Any]] = []
     for name in samples.attributes:
         values = _values(samples, name, kinds[name])

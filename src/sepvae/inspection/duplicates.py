@@ -62,23 +62,7 @@ WITHIN = _Place("within-groups", "note", "note", "in the same subject", "they co
 
 
 def duplicates(samples: Samples, measures: pd.DataFrame) -> tuple[list[Finding], pd.DataFrame]:
-    """
-    Find copies.
-
-    Parameters
-    ----------
-    samples : Samples
-        All.
-    measures : DataFrame of n rows
-        Of their images or volumes; of tables only column digest.
-
-    Returns
-    -------
-    findings : list of Finding
-        Copies under two labels, on both sides of the split, in different groups, within one.
-    table : DataFrame
-        One row for each copy: set (a number), kind ("identical" or "near"), id, label, group, split.
-    """
+    """Find copies."""
     identical = _identical(measures)
     findings = list(_findings(samples, identical, near=False))
     near: list[IntArray] = []

@@ -16,20 +16,7 @@ N_TABLES = 9999  # random tables for a p-value where counts are too small for th
 
 @dataclass(frozen=True)
 class NumbersEffect:  # numpydoc ignore=PR02
-    """
-    Two sets of numbers, compared.
-
-    Parameters
-    ----------
-    means, sds : (float, float)
-        Mean and standard deviation of background and target.
-    d : float
-        Cohen's d, target minus background over the pooled standard deviation; infinite where neither varies.
-    auc : float
-        How often a random target has the greater number; ties count half.
-    p : float
-        Of the Mann-Whitney U test, two-sided.
-    """
+    """Two sets of numbers, compared."""
 
     means: tuple[float, float]
     sds: tuple[float, float]
@@ -40,21 +27,7 @@ class NumbersEffect:  # numpydoc ignore=PR02
 
 @dataclass(frozen=True)
 class ClassesEffect:  # numpydoc ignore=PR02
-    """
-    Two sets of classes, compared.
-
-    Parameters
-    ----------
-    cramers_v : float
-        Cramer's V in [0, 1] between class and label, as if both labels were equally frequent, corrected for
-        its bias.
-    p : float
-        Of the chi-square test; by 9999 random tables with the same margins where a count below 5 is expected.
-    value : object
-        The class whose share differs most.
-    shares : (float, float)
-        Its share among background and target.
-    """
+    """Two sets of classes, compared."""
 
     cramers_v: float
     p: float
@@ -66,15 +39,7 @@ def compare_numbers(background: AnyArray, target: AnyArray) -> NumbersEffect:
     """
     Compare numbers of background and target.
 
-    Parameters
-    ----------
-    background, target : ndarray of shape (n,)
-        Finite, two or more of each.
-
-    Returns
-    -------
-    NumbersEffect
-        Means, deviations, d, AUC, p.
+    Shapes: background, target (n,).
 
     Examples
     --------
@@ -102,17 +67,7 @@ def compare_classes(background: AnyArray, target: AnyArray, random_state: int = 
     Cramer's V is corrected as by Bergsma (2013). With labels equally frequent, V between two classes that are
     equally frequent as well is the difference of their shares.
 
-    Parameters
-    ----------
-    background, target : ndarray of shape (n,)
-        Classes, none missing, two or more distinct ones in all.
-    random_state : int, default=0
-        Seed of the random tables.
-
-    Returns
-    -------
-    ClassesEffect
-        V, p, and the class that differs most.
+    Shapes: background, target (n,).
 
     Examples
     --------
@@ -150,15 +105,7 @@ def holm(p: Sequence[float]) -> FloatArray:
     """
     Correct p-values for their number, as Holm does.
 
-    Parameters
-    ----------
-    p : sequence of float
-        Of all tests.
-
-    Returns
-    -------
-    ndarray of shape (tests,)
-        Corrected: the chance of one or more of that size among all, if there is nothing to be found.
+    Shapes: returns (tests,).
 
     Examples
     --------

@@ -17,19 +17,7 @@ MIN_TO_LEARN = 2  # training samples of a class
 
 
 def count_samples(samples: Samples) -> pd.DataFrame:
-    """
-    Count samples and groups.
-
-    Parameters
-    ----------
-    samples : Samples
-        All.
-
-    Returns
-    -------
-    DataFrame
-        Columns label, split (missing where the data name no part), samples, groups; the background first.
-    """
+    """Count samples and groups."""
     by_part = samples.about.groupby(["label", "split"], dropna=False, sort=False)["group"]
     counts = by_part.agg(samples="size", groups="nunique").reset_index()
     return counts.sort_values(
@@ -38,19 +26,7 @@ def count_samples(samples: Samples) -> pd.DataFrame:
 
 
 def label_findings(samples: Samples) -> Iterator[Finding]:
-    """
-    See that there are two labels, neither much more frequent than the other.
-
-    Parameters
-    ----------
-    samples : Samples
-        All.
-
-    Yields
-    ------
-    Finding
-        What is not so.
-    """
+    """See that there are two labels, neither much more frequent than the other."""
     counts = samples.about["label"].value_counts().reindex(samples.labels)
     said = " : ".join(f"{n} {label}" for label, n in counts.items())
     if len(counts) == 1:
@@ -72,19 +48,7 @@ def label_findings(samples: Samples) -> Iterator[Finding]:
 
 
 def background_findings(samples: Samples) -> Iterator[Finding]:
-    """
-    See that labels tell which is the background, where nobody has named it.
-
-    Parameters
-    ----------
-    samples : Samples
-        All.
-
-    Yields
-    ------
-    Finding
-        If they are numbers or booleans.
-    """
+    """See that labels tell which is the background, where nobody has named it."""
     counts = samples.about["label"].value_counts().sort_index()
     if len(counts) < 2 or guess_background(counts.index).why != "number":
         return
@@ -94,19 +58,7 @@ def background_findings(samples: Samples) -> Iterator[Finding]:
 
 
 def group_findings(samples: Samples) -> Iterator[Finding]:
-    """
-    See that groups (patients) stand on one side of a split and have one label.
-
-    Parameters
-    ----------
-    samples : Samples
-        All.
-
-    Yields
-    ------
-    Finding
-        What is not so.
-    """
+    """See that groups (patients) stand on one side of a split and have one label."""
     if not samples.grouped:
         message = (
             "every sample counts as a subject of its own: if some are of one person, name that person "
@@ -142,23 +94,7 @@ def size_findings(
     validation_fraction: float,
     batch_size: int | Literal["auto"],
 ) -> Iterator[Finding]:
-    """
-    See that there are enough samples for the sizes asked.
-
-    Parameters
-    ----------
-    samples : Samples
-        All, of two labels or more.
-    kinds : dict
-        "categorical" or "continuous", of each attribute.
-    test_size, validation_fraction, batch_size : number
-        As in `inspect`.
-
-    Yields
-    ------
-    Finding
-        Where there are not.
-    """
+    """See that there are enough samples for the sizes asked."""
     if batch_size == "auto":
         pass
     elif batch_size < MIN_IN_BATCH:
@@ -211,21 +147,7 @@ def _few_steps(
 
 
 def expected_groups(samples: Samples, test_size: float, validation_fraction: float) -> pd.DataFrame:
-    """
-    Count the groups of each label on each side of the split: as given, or as one would be drawn.
-
-    Parameters
-    ----------
-    samples : Samples
-        All.
-    test_size, validation_fraction : float
-        Shares of all groups, and of those left for training.
-
-    Returns
-    -------
-    DataFrame
-        Columns train, validation, test; one row per label, the background first.
-    """
+    """Count the groups of each label on each side of the split: as given, or as one would be drawn."""
     about = samples.about.assign(side=samples.sides)
     if samples.sides.isna().all():
         groups = about.groupby("label")["group"].nunique()

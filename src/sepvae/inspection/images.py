@@ -19,35 +19,13 @@ def is_constant(measures: pd.DataFrame) -> npt.NDArray[np.bool_]:
     """
     Tell images or volumes of one value.
 
-    Parameters
-    ----------
-    measures : DataFrame of n rows
-        Of images or volumes.
-
-    Returns
-    -------
-    ndarray of bool of shape (n,)
-        True where all pixels or voxels are the same; False where nothing is known.
+    Shapes: returns (n,).
     """
     return (measures["low"] == measures["high"]).to_numpy(dtype=bool)
 
 
 def unreadable_finding(unreadable: Mapping[str, str], kind: str = "image") -> Iterator[Finding]:
-    """
-    Name files that are of no use.
-
-    Parameters
-    ----------
-    unreadable : dict of str to str
-        Reasons by id.
-    kind : str, default="image"
-        What they should be; reasons of volumes also say what to do.
-
-    Yields
-    ------
-    Finding
-        One for all, if there are any.
-    """
+    """Name files that are of no use."""
     if unreadable:
         reasons = list(dict.fromkeys(unreadable.values()))
         files = count(len(unreadable), "file")
@@ -60,21 +38,7 @@ def unreadable_finding(unreadable: Mapping[str, str], kind: str = "image") -> It
 
 
 def image_findings(samples: Samples, measures: pd.DataFrame) -> Iterator[Finding]:
-    """
-    See that images are not empty, use their range, and are of one shape and mode.
-
-    Parameters
-    ----------
-    samples : Samples
-        All.
-    measures : DataFrame of n rows
-        Of their images.
-
-    Yields
-    ------
-    Finding
-        What is not so.
-    """
+    """See that images are not empty, use their range, and are of one shape and mode."""
     known = measures.dropna(subset="width")
     if len(known) and (broken := int(known["low"].isna().sum())):
         message = f"{count(broken, 'image')} with NaN or infinite pixels: fill them in or leave them out"
@@ -113,19 +77,7 @@ def image_findings(samples: Samples, measures: pd.DataFrame) -> Iterator[Finding
 
 
 def told_pages(measures: pd.DataFrame) -> list[str]:
-    """
-    Say that the first page was taken of files of several.
-
-    Parameters
-    ----------
-    measures : DataFrame of n rows
-        Of images; column pages.
-
-    Returns
-    -------
-    list of str
-        One sentence, or none.
-    """
+    """Say that the first page was taken of files of several."""
     pages = measures["pages"].astype(float)
     if not (n := int((pages > 1).sum())):
         return []
@@ -136,21 +88,7 @@ def told_pages(measures: pd.DataFrame) -> list[str]:
 
 
 def image_tables(samples: Samples, measures: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """
-    Describe images.
-
-    Parameters
-    ----------
-    samples : Samples
-        All.
-    measures : DataFrame of n rows
-        Of their images.
-
-    Returns
-    -------
-    dict of str to DataFrame
-        Tables sizes, modes and images, as in `Inspection`.
-    """
+    """Describe images."""
     known = measures.dropna(subset="width").astype({"width": int, "height": int})
     sizes = known.value_counts(["width", "height"]).rename("images").reset_index()
     sizes.insert(2, "aspect", sizes["width"] / sizes["height"])
@@ -160,23 +98,7 @@ def image_tables(samples: Samples, measures: pd.DataFrame) -> dict[str, pd.DataF
 
 
 def describe_by_label(samples: Samples, measures: pd.DataFrame, statistics: tuple[str, ...]) -> pd.DataFrame:
-    """
-    Describe numbers among the samples of each label.
-
-    Parameters
-    ----------
-    samples : Samples
-        All.
-    measures : DataFrame of n rows
-        Of their images or volumes.
-    statistics : tuple of str
-        Its columns.
-
-    Returns
-    -------
-    DataFrame
-        Columns statistic, label, n, mean, sd, min, max.
-    """
+    """Describe numbers among the samples of each label."""
     numbers = measures[list(statistics)].astype(float)
     long = numbers.assign(label=samples.about["label"]).melt("label", var_name="statistic")
     by_label = long.groupby(["statistic", "label"], sort=False)["value"]

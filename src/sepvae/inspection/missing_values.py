@@ -16,23 +16,7 @@ from sepvae.inspection.samples import Samples, count, listed
 def missing_value_findings(
     samples: Samples, kinds: Mapping[str, str], not_missing: Sequence[str] = ()
 ) -> Iterator[Finding]:
-    """
-    Find codes for missing values, values far out and constants, in every column that is used.
-
-    Parameters
-    ----------
-    samples : Samples
-        All.
-    kinds : dict
-        "categorical" or "continuous", of each attribute.
-    not_missing : sequence of str, default=()
-        Words and codes that the user says are values.
-
-    Yields
-    ------
-    Finding
-        What is found.
-    """
+    """Find codes for missing values, values far out and constants, in every column that is used."""
     rules = CellRules(not_missing=tuple(not_missing))
     for name in samples.attributes:
         values = samples.about[name]

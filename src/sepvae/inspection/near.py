@@ -24,15 +24,7 @@ def near_pairs(looks: AnyArray) -> IntArray:
     Near is a correlation above 0.99 whose distance from 1 is less than a twentieth of what is ordinary among
     these images. Brightness and contrast do not matter, a mirrored or a shifted image is another one.
 
-    Parameters
-    ----------
-    looks : ndarray of uint8 of shape (n, pixels)
-        Grey thumbnails.
-
-    Returns
-    -------
-    ndarray of int of shape (pairs, 2)
-        Positions, the lower first, in order. Thumbnails of one value are in no pair.
+    Shapes: looks (n, pixels); returns (pairs, 2).
 
     Examples
     --------

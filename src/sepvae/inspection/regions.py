@@ -16,21 +16,7 @@ MAD_TO_SD = 1.4826  # of a normal distribution
 
 
 def region_findings(samples: Samples, features: pd.DataFrame) -> Iterator[Finding]:
-    """
-    See that features vary, have few gaps, and no value that is far from all others.
-
-    Parameters
-    ----------
-    samples : Samples
-        All.
-    features : DataFrame of n rows
-        Their measures, missing where there is a gap.
-
-    Yields
-    ------
-    Finding
-        What is not so.
-    """
+    """See that features vary, have few gaps, and no value that is far from all others."""
     table, n = region_table(features), features.shape[1]
     if names := table.loc[table["constant"], "feature"].tolist():
         message = f"{len(names)} of {n} features are constant or all missing: a fit drops them"
@@ -61,17 +47,6 @@ def region_table(features: pd.DataFrame) -> pd.DataFrame:
     """
     Describe each feature.
 
-    Parameters
-    ----------
-    features : DataFrame of n rows
-        Measures, missing where there is a gap.
-
-    Returns
-    -------
-    DataFrame
-        Columns feature, missing (a share), median, min, max, constant (or all missing), far_out (number of
-        values more than 10 robust standard deviations from the median).
-
     Examples
     --------
     >>> features = pd.DataFrame({"lh_v": [1.0, 2, 3, 4, 99], "rh_v": [5.0, 5, None, 5, 5]})
@@ -93,19 +68,7 @@ def region_table(features: pd.DataFrame) -> pd.DataFrame:
 
 
 def robust_z(features: pd.DataFrame) -> pd.DataFrame:
-    """
-    Return distances from the median in robust standard deviations.
-
-    Parameters
-    ----------
-    features : DataFrame of n rows
-        Numbers, missing where there is a gap.
-
-    Returns
-    -------
-    DataFrame of n rows
-        NaN in columns where half of the values or more are the same.
-    """
+    """Return distances from the median in robust standard deviations."""
     centred = features - features.median()
     return centred / (MAD_TO_SD * centred.abs().median().replace(0, np.nan))
 

@@ -18,20 +18,7 @@ OF_EVERY_SAMPLE = ("id", "group", "label", "split")
 
 @dataclass(frozen=True)
 class Samples:  # numpydoc ignore=PR02
-    """
-    Samples with their labels, and what was measured of them.
-
-    Parameters
-    ----------
-    about : DataFrame of n rows
-        Columns id, group, label, split, then attributes; no label is missing.
-    measures : DataFrame of n rows or None
-        As `sepvae.data.measures` gives it, missing where a file cannot be read.
-    background : label
-        The background's.
-    features : DataFrame of n rows or None, default=None
-        Measures of a table, missing where there is a gap.
-    """
+    """Samples with their labels, and what was measured of them."""
 
     about: pd.DataFrame
     measures: pd.DataFrame | None
@@ -77,19 +64,7 @@ class Samples:  # numpydoc ignore=PR02
         return [str(name) for name in self.about.columns if name not in OF_EVERY_SAMPLE]
 
     def ids(self, rows: Any) -> tuple[str, ...]:
-        """
-        Name some samples.
-
-        Parameters
-        ----------
-        rows : array-like of bool or int
-            Which.
-
-        Returns
-        -------
-        tuple of str
-            Their ids, in order.
-        """
+        """Name some samples."""
         return tuple(self.about["id"].to_numpy()[np.asarray(rows)].astype(str))
 
 
@@ -99,28 +74,7 @@ def read_samples(
     background: Any,
     features: pd.DataFrame | None = None,
 ) -> Samples:
-    """
-    Take in what is to be inspected.
-
-    Parameters
-    ----------
-    about, measures : DataFrame
-        As in `inspect`; samples without a label are left out.
-    background : label or None
-        None for the one that is a word for controls, else the first in order.
-    features : DataFrame or None, default=None
-        As in `inspect`.
-
-    Returns
-    -------
-    Samples
-        The rest.
-
-    Raises
-    ------
-    DataError
-        If the tables do not belong together, or there is no such label or no label at all.
-    """
+    """Take in what is to be inspected."""
     if missing := [name for name in OF_EVERY_SAMPLE if name not in about]:
         raise DataError(f"about: wanted columns {', '.join(OF_EVERY_SAMPLE)}, {missing[0]} not found")
     for name, table in (("measures", measures), ("features", features)):
@@ -145,18 +99,6 @@ def count(n: int, noun: str) -> str:
     """
     Say how many.
 
-    Parameters
-    ----------
-    n : int
-        The number.
-    noun : str
-        Of one; more get an s.
-
-    Returns
-    -------
-    str
-        Both.
-
     Examples
     --------
     >>> count(1, "image"), count(2, "pair")
@@ -168,18 +110,6 @@ def count(n: int, noun: str) -> str:
 def listed(names: Sequence[object], most: int = 3) -> str:
     """
     Name the first of many.
-
-    Parameters
-    ----------
-    names : sequence
-        All of them.
-    most : int, default=3
-        How many to name.
-
-    Returns
-    -------
-    str
-        With the number of the rest.
 
     Examples
     --------

@@ -18,21 +18,7 @@ OTHER_SCALE = 100  # times as large, or as small, as the usual standard deviatio
 
 
 def volume_findings(samples: Samples, measures: pd.DataFrame) -> Iterator[Finding]:
-    """
-    See that volumes hold numbers that vary, on one grid and in one unit.
-
-    Parameters
-    ----------
-    samples : Samples
-        All.
-    measures : DataFrame of n rows
-        Of their volumes.
-
-    Yields
-    ------
-    Finding
-        What is not so.
-    """
+    """See that volumes hold numbers that vary, on one grid and in one unit."""
     yield from _not_finite(samples, measures)
     constant = _is_constant(measures)
     if n := int(constant.sum()):
@@ -54,19 +40,7 @@ def volume_findings(samples: Samples, measures: pd.DataFrame) -> Iterator[Findin
 
 
 def told_orientations(measures: pd.DataFrame) -> list[tuple[Level, str, npt.NDArray[np.bool_]]]:
-    """
-    Say which headers have no orientation, or two that disagree.
-
-    Parameters
-    ----------
-    measures : DataFrame of n rows
-        Of volumes.
-
-    Returns
-    -------
-    list of tuple
-        Level, sentence, and which rows.
-    """
+    """Say which headers have no orientation, or two that disagree."""
     found = measures["orientation"]
     n = int(found.notna().sum())
     bare, assumed, differing = ((found == word).to_numpy(bool) for word in ("none", "assumed", "disagree"))
@@ -94,21 +68,7 @@ def told_orientations(measures: pd.DataFrame) -> list[tuple[Level, str, npt.NDAr
 
 
 def volume_tables(samples: Samples, measures: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """
-    Describe volumes.
-
-    Parameters
-    ----------
-    samples : Samples
-        All.
-    measures : DataFrame of n rows
-        Of their volumes.
-
-    Returns
-    -------
-    dict of str to DataFrame
-        Tables grids and volumes, as in `Inspection`.
-    """
+    """Describe volumes."""
     ids, axes = samples.about["id"].astype(str), _axes(measures)
     rows = []
     for number, members in enumerate(_grids(measures)):

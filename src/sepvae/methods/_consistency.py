@@ -36,27 +36,7 @@ def consistency_terms(
     """
     Decode targets without their salient part, and background samples with a target's; encode both again.
 
-    Parameters
-    ----------
-    model : ContrastiveAutoencoder
-        Encoders and decoder, all of which learn from it.
-    drawn : Drawn
-        The batch.
-    posterior : callable
-        From what the encoders say, and groups, to the posterior.
-    prior : GroupPrior or SeverityPrior
-        Salient prior.
-    wanted : collection of str, default=CONSISTENCY
-        Which terms; samples of which no term is wanted are not decoded again.
-
-    Returns
-    -------
-    dict of str to Tensor of shape (batch,)
-        Those wanted. For targets x, x0 = d([c, s']): `removal_common`, KL(q(c | x) || q(c | x0)), whose
-        gradient reaches both, so that c holds only what survives removal; `removal_salient`,
-        KL(q(s | x0) || p(s | y = 0)), whose gradient leaves the salient encoder as it is. For background
-        samples i, x1 = d([c_i, s_j]) with a target j: `swap_common`, KL(q(c | x_i) || q(c | x1));
-        `swap_salient`, KL(q(s | x_j) || q(s | x1)). 0 for the other group, and for samples that are left out.
+    Shapes: returns (batch,).
     """
     codes, processes = drawn.codes, drawn.noise.processes
     y = everyone(drawn.y, processes)

@@ -25,16 +25,7 @@ class ContrastiveAxes:  # numpydoc ignore=PR02
     """
     Orthonormal directions, and how much the background counted.
 
-    Parameters
-    ----------
-    common : ndarray of shape (common_dim, features)
-        Directions of most variance in all samples, once the salient ones are taken out.
-    salient : ndarray of shape (salient_dim, features)
-        Directions of most variance in targets, less alpha times that in the background.
-    alpha : float
-        Weight of the background's covariance.
-    alphas : ndarray of shape (proposed,)
-        Values among which it was chosen, ascending.
+    Shapes: common (common_dim, features); salient (salient_dim, features); alphas (proposed,).
     """
 
     common: Array
@@ -57,28 +48,7 @@ def contrastive_axes(
     Both lie in the span of the samples. Where that has more than 1000 dimensions, as many leading principal
     directions stand for it.
 
-    Parameters
-    ----------
-    x : ndarray of shape (n, features)
-        Samples as float32 or float64, less the background's mean.
-    target : ndarray of bool, of shape (n,)
-        Which are targets; the others are background, two or more of each.
-    common_dim, salient_dim : int
-        How many directions of each kind.
-    alpha : float or "auto", default="auto"
-        Weight of the background's covariance, 0 or more; "auto" is the choice of `propose_alphas`.
-    seed : int, default=0
-        Of the clustering, and of the approximate span of large data.
-
-    Returns
-    -------
-    ContrastiveAxes
-        In float64. The largest entry of each direction, in absolute value, is positive.
-
-    Raises
-    ------
-    DataError
-        If the samples span fewer directions than are asked for.
+    Shapes: x (n, features); target (n,).
 
     Examples
     --------
@@ -116,21 +86,7 @@ def propose_alphas(target: Matrix, background: Matrix, dim: int, seed: int = 0) 
     the eye; here it is the middle one, for the least is near to PCA of the targets, and the largest looks for
     whatever happens to vary least in the background.
 
-    Parameters
-    ----------
-    target, background : ndarray of shape (features, features)
-        Covariances.
-    dim : int
-        Dimension of a subspace.
-    seed : int, default=0
-        Of the clustering.
-
-    Returns
-    -------
-    alphas : ndarray of shape (3,)
-        Those proposed, ascending; fewer if a cluster stays empty.
-    alpha : float
-        The middle one; the larger of two.
+    Shapes: target, background (features, features); returns (3,).
 
     Examples
     --------

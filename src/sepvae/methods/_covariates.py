@@ -13,40 +13,13 @@ from sepvae.errors import DataError
 
 
 def is_source(X: Any) -> bool:
-    """
-    Say whether something is a source.
-
-    Parameters
-    ----------
-    X : object
-        Any.
-
-    Returns
-    -------
-    bool
-        Whether samples can be taken from it.
-    """
+    """Say whether something is a source."""
     return hasattr(X, "take") and hasattr(X, "sample_shape")
 
 
 def covariate_names(residualise: Any) -> list[str] | None:
     """
     Read the keyword `residualise`.
-
-    Parameters
-    ----------
-    residualise : sequence of str, str or None
-        Names; in one text with commas between them.
-
-    Returns
-    -------
-    list of str or None
-        The names.
-
-    Raises
-    ------
-    DataError
-        If it is something else, or a name stands twice.
 
     Examples
     --------
@@ -65,28 +38,7 @@ def covariate_names(residualise: Any) -> list[str] | None:
 
 
 def parted(X: Any, covariates: Sequence[str] | None) -> tuple[Any, pd.DataFrame | None]:
-    """
-    Tell features from covariates.
-
-    Parameters
-    ----------
-    X : array-like, DataFrame or ArraySource
-        As in `fit`.
-    covariates : sequence of str or None
-        Attributes of a source, or columns of a DataFrame; None where nothing is taken out.
-
-    Returns
-    -------
-    features : array-like or DataFrame
-        Without the covariates; a DataFrame if the features have names.
-    covariates : DataFrame of n rows or None
-        In these columns.
-
-    Raises
-    ------
-    DataError
-        If there is no such attribute or column, or `X` is no table.
-    """
+    """Tell features from covariates."""
     named = isinstance(X, ArraySource) and X.x.ndim == 2 and X.feature_names is not None
     features = pd.DataFrame(X.x, columns=np.array(X.feature_names, dtype=object)) if named else X
     if isinstance(X, ArraySource) and not named:
@@ -118,16 +70,6 @@ def parted(X: Any, covariates: Sequence[str] | None) -> tuple[Any, pd.DataFrame 
 def check_feature_names(names: Sequence[str] | None, fitted: Sequence[str] | None) -> None:
     """
     See that the features of a source are those that were fitted.
-
-    Parameters
-    ----------
-    names, fitted : sequence of str or None
-        Of the source, and of the fit; None where they are not known.
-
-    Raises
-    ------
-    DataError
-        If they are others, or in another order.
 
     Examples
     --------

@@ -26,27 +26,7 @@ def make_examples(
     """
     Take some test samples of each label, spread over the test part, and decode them in all ways.
 
-    Parameters
-    ----------
-    model : ContrastiveEstimator
-        Fitted.
-    salient : ndarray of shape (n, salient_dim)
-        Salient means of the targets that it was fitted on: they give directions and steps of traversals.
-    test : Source
-        Where samples are taken from.
-    per_label : int, default=24
-        Samples of each label with their reconstructions; of volumes no more than 6.
-
-    Returns
-    -------
-    dict of str to ndarray
-        What `examples.npz` holds: ids, labels, inputs, full and common_only, of shape (n, ...), those of
-        volumes as float16. For images also traversals of shape (targets, components, steps, channels, h, w),
-        decoded from the target's common code and a salient code that moves along a principal component of the
-        salient means of training targets, with traversal_ids, traversal_steps in standard deviations and
-        traversal_shares of the variance; and swaps of shape (pairs, 4, channels, h, w), each a background
-        sample a, a target b, a with the salient part of b, b with that of a, with swap_ids of shape (pairs,
-        2).
+    Shapes: salient (n, salient_dim).
     """
     background, target = members(model, test)
     volumes = len(test.sample_shape) == 4
@@ -73,27 +53,7 @@ def make_examples(
 def make_thumbnails(
     test: Source, *, limit: int = 1000, side: int = 48, random_state: int = 0
 ) -> dict[str, AnyArray] | None:
-    """
-    Shrink test images to what a page can show at a glance, and volumes to their middle axial slice.
-
-    Parameters
-    ----------
-    test : Source
-        The samples.
-    limit : int, default=1000
-        Make at most so many, drawn at random in the labels' proportions.
-    side : int, default=48
-        No thumbnail is higher or wider. Images are averaged by area to fit, never enlarged. Slices have the
-        front at the top and the left on the left, and grey levels from percentile 1 to 99 of what counts.
-    random_state : int, default=0
-        Seed of the draw.
-
-    Returns
-    -------
-    dict of str to ndarray or None
-        What `thumbnails.npz` holds: ids of shape (n,), images of shape (n, 1 or 3, h, w) as uint8; None for
-        tables.
-    """
+    """Shrink test images to what a page can show at a glance, and volumes to their middle axial slice."""
     if len(test.sample_shape) < 3:
         return None
     chosen = _in_proportion(np.asarray(test.labels), limit, random_state)

@@ -105,19 +105,7 @@ ATTRIBUTES = """\
 
 
 def with_keywords(docstring: str | None) -> str:
-    """
-    Put the shared keywords and attributes into a docstring, where its marks are.
-
-    Parameters
-    ----------
-    docstring : str or None
-        Of a method's class; None where Python left docstrings out.
-
-    Returns
-    -------
-    str
-        What `help` shows.
-    """
+    """Put the shared keywords and attributes into a docstring, where its marks are."""
     # Newer Pythons take the indentation away by themselves.
     text = cleandoc(docstring or "")
     return text.replace(MARK, cleandoc(KEYWORDS)).replace(ATTRIBUTES_MARK, cleandoc(ATTRIBUTES))

@@ -14,14 +14,7 @@ class Maps(NamedTuple):  # numpydoc ignore=PR02
     """
     Some samples, decoded without their salient part, and what it adds.
 
-    Parameters
-    ----------
-    without, added : ndarray of shape (n, *sample_shape)
-        In the units of the input: of volumes as their files have them, 0 where nothing counts; where
-        covariates are taken out, `without` is that of an average control.
-    strength : ndarray of shape (n,)
-        Mean absolute value of what is added, over pixels, voxels that count, or features; of tables in
-        standard deviations, since features have units of their own.
+    Shapes: without, added (n, *sample_shape); strength (n,).
     """
 
     without: AnyArray
@@ -34,20 +27,6 @@ class SalientMaps:
     Own salient minus salient removed, decoded alike for all samples of a source; labels are not looked at.
 
     Samples are encoded once; only those that are asked for are decoded.
-
-    Parameters
-    ----------
-    model : ContrastiveEstimator
-        Fitted.
-    source : Source
-        Samples.
-
-    Attributes
-    ----------
-    grid : Grid or None
-        Where the voxels of volumes are.
-    unit : ndarray
-        What one unit of the network is in those of the input; of volumes one number for each.
     """
 
     def __init__(self, model: ContrastiveEstimator, source: Source) -> None:
@@ -68,19 +47,7 @@ class SalientMaps:
         return len(self.source.sample_shape) == 3
 
     def decode(self, positions: IntArray) -> Maps:
-        """
-        Decode some samples with their salient part and without it.
-
-        Parameters
-        ----------
-        positions : ndarray of int
-            Which.
-
-        Returns
-        -------
-        Maps
-            Of these.
-        """
+        """Decode some samples with their salient part and without it."""
         common, salient = self._common[positions], self._salient[positions]
         with self.model._inference():
             added = self.model._decode(common, salient)
@@ -97,17 +64,7 @@ class SalientMaps:
         """
         Bring volumes to the units of their files, images as they are.
 
-        Parameters
-        ----------
-        x : ndarray of shape (n, *sample_shape)
-            As the network sees or gives them.
-        positions : ndarray of int
-            Whose they are.
-
-        Returns
-        -------
-        ndarray of shape (n, *sample_shape)
-            Volumes are 0 where nothing counts.
+        Shapes: x (n, *sample_shape); returns (n, *sample_shape).
         """
         native = self.source.native
         if self.grid is None or native is None:
@@ -135,21 +92,7 @@ class SalientMaps:
 
 
 def members(model: ContrastiveEstimator, source: Source) -> tuple[IntArray, IntArray]:
-    """
-    Tell the groups of a source.
-
-    Parameters
-    ----------
-    model : ContrastiveEstimator
-        Fitted.
-    source : Source
-        Samples; others may be among them.
-
-    Returns
-    -------
-    background, target : ndarray of int
-        Their positions.
-    """
+    """Tell the groups of a source."""
     labels = np.asarray(source.labels)
     background = labels == model.background_
     target = np.isin(labels, model.classes_) & ~background
@@ -159,18 +102,6 @@ def members(model: ContrastiveEstimator, source: Source) -> tuple[IntArray, IntA
 def spread(positions: IntArray, n: int) -> IntArray:
     """
     Take some, evenly over their order.
-
-    Parameters
-    ----------
-    positions : ndarray of int
-        Of all.
-    n : int
-        At most so many.
-
-    Returns
-    -------
-    ndarray of int
-        Theirs.
 
     Examples
     --------
@@ -187,17 +118,7 @@ def axial(volumes: AnyArray, level: int) -> AnyArray:
     """
     Cut volumes across, to be looked at from above: the front is at the top, the left on the left.
 
-    Parameters
-    ----------
-    volumes : ndarray of shape (.., x, y, z)
-        Along R, A, S.
-    level : int
-        Index along S.
-
-    Returns
-    -------
-    ndarray of shape (.., y, x)
-        A view.
+    Shapes: volumes (.., x, y, z); returns (.., y, x).
     """
     slices: AnyArray = volumes[..., ::-1, level].swapaxes(-1, -2)
     return slices
@@ -207,17 +128,7 @@ def grey_levels(slices: AnyArray, counts: AnyArray) -> AnyArray:
     """
     Scale slices of volumes to be looked at.
 
-    Parameters
-    ----------
-    slices : ndarray of shape (n, channels, h, w)
-        In any units.
-    counts : ndarray of bool, of shape (h, w)
-        Where they count.
-
-    Returns
-    -------
-    ndarray of float32, of shape (n, channels, h, w)
-        In [0, 1], from percentile 1 to 99 of each where it counts; 0 elsewhere.
+    Shapes: slices (n, channels, h, w); counts (h, w); returns (n, channels, h, w).
     """
     if not counts.any():
         return np.zeros(slices.shape, dtype=np.float32)

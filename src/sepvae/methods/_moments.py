@@ -16,13 +16,6 @@ class Moments:
     """
     Mean and standard deviation of arrays that come some at a time, and are not kept.
 
-    Attributes
-    ----------
-    n : int
-        How many came.
-    mean : ndarray
-        Of all, in float64.
-
     Examples
     --------
     >>> moments = Moments()
@@ -52,10 +45,7 @@ class Moments:
         """
         Take some more.
 
-        Parameters
-        ----------
-        some : ndarray of shape (n, ...)
-            All of one shape.
+        Shapes: some (n, ...).
         """
         if not len(some):
             return
@@ -69,22 +59,7 @@ class Moments:
 
 
 def effect_size(background: Moments, target: Moments, unit: Any) -> npt.NDArray[np.float64] | None:
-    """
-    Give Cohen's d of targets against the background, with the pooled standard deviation.
-
-    Parameters
-    ----------
-    background, target : Moments
-        Of their maps.
-    unit : float or ndarray
-        One unit of the network, in those of the maps.
-
-    Returns
-    -------
-    ndarray or None
-        0 where both groups have no spread, but for the rounding of a network; None where a group is empty
-        or nobody is left to show a spread.
-    """
+    """Give Cohen's d of targets against the background, with the pooled standard deviation."""
     free = background.n + target.n - 2
     if min(background.n, target.n) < 1 or free < 1:
         return None

@@ -35,16 +35,7 @@ class Drawn(NamedTuple):
 
 @dataclass(frozen=True)
 class ContrastiveObjective:  # numpydoc ignore=PR02
-    """
-    The terms that every method has; each adds its own.
-
-    Parameters
-    ----------
-    beta_common, beta_salient : float
-        Weights of the common and the salient prior.
-    reconstruction_var : float or "learnt"
-        Variance of p(x | c, s).
-    """
+    """The terms that every method has; each adds its own."""
 
     beta_common: float
     beta_salient: float
@@ -59,27 +50,12 @@ class ContrastiveObjective:  # numpydoc ignore=PR02
 
     @property
     def prior(self) -> GroupPrior | SeverityPrior:
-        """
-        Salient prior p(s | y).
-
-        Returns
-        -------
-        GroupPrior or SeverityPrior
-            N(0, I) for targets, and s' = 0 for what the decoder is given of the background. A method that
-            leaves the background's codes alone makes nothing of their prior.
-        """
+        """Salient prior p(s | y)."""
         return GroupPrior(background_var=1.0)
 
     @property
     def weights(self) -> dict[str, float]:
-        """
-        Weight of each term.
-
-        Returns
-        -------
-        dict of str to float
-            By the names of the terms; an ablation is a weight of 0.
-        """
+        """Weight of each term."""
         return {
             "reconstruction": 1.0,
             "common_kl": self.beta_common,
@@ -90,17 +66,7 @@ class ContrastiveObjective:  # numpydoc ignore=PR02
         """
         Say what codes are drawn from in training: what the encoders say.
 
-        Parameters
-        ----------
-        codes : Codes of Tensor
-            What the encoders say.
-        y : Tensor of shape (batch,)
-            Groups.
-
-        Returns
-        -------
-        Codes of Tensor
-            The same.
+        Shapes: y (batch,).
         """
         return codes
 
@@ -110,19 +76,7 @@ class ContrastiveObjective:  # numpydoc ignore=PR02
 
         Where a method has no use for its estimate, it is there to be watched.
 
-        Parameters
-        ----------
-        model : ContrastiveAutoencoder
-            Its critic is trained.
-        codes : Codes of Tensor
-            Posterior, detached.
-        noise : Noise
-            Of this step.
-
-        Returns
-        -------
-        Tensor of shape (batch,)
-            Cross-entropy.
+        Shapes: returns (batch,).
         """
         c, s = sample(codes, noise.critic)
         return critic_loss(model.critic(c, s), model.critic(c, everyone(s, noise.processes)[noise.partners]))
@@ -133,23 +87,7 @@ class ContrastiveObjective:  # numpydoc ignore=PR02
         """
         All terms: the evidence lower bound, and those of the method.
 
-        Parameters
-        ----------
-        model : ContrastiveAutoencoder
-            Decoder, critic and salient classifier.
-        x : Tensor of shape (batch, ...)
-            Samples.
-        y : Tensor of shape (batch,)
-            Groups, or severities.
-        codes : Codes of Tensor
-            Posterior.
-        noise : Noise
-            Of this step.
-
-        Returns
-        -------
-        Losses
-            Terms; the classifier's own loss; the squared error per pixel, and what else is worth a look.
+        Shapes: x (batch, ...); y (batch,).
         """
         c, s = sample(codes, noise.model)
         pixels = model.pixels(x)

@@ -44,38 +44,6 @@ def judge_run(
     They see training samples of split "train" only, and judge test samples, their reconstructions with and
     without salient part, and swaps. For the swaps each test sample gives its salient part once, to the common
     part of a sample of the other label, drawn at random.
-
-    Parameters
-    ----------
-    model : ContrastiveEstimator
-        Fitted.
-    train, test : Source
-        What it was fitted on, and what is scored.
-    codes : DataFrame
-        Their codes, as in `codes.csv`: a row for each sample, rows of `train` with split "train" or
-        "validation", those of `test` with split "test".
-    kinds : mapping, default=None
-        "categorical" or "continuous" by attribute, where that is known; `attribute_kind` says it of the rest.
-    random_state : int, default=0
-        Seed of classifiers, pairs and intervals.
-    budget : int or None, default=None
-        Samples of images that all classifiers together may go through in training, so that they take no
-        longer than the fit. None for no bound. Where it allows each fewer than 50 batches, none is trained.
-    say : callable, default=print
-        Told which attributes and classes are left out, and why.
-    progress : callable, default=None
-        Called as `progress(done, total)` after every batch that a classifier learns from or reads.
-
-    Returns
-    -------
-    DataFrame or None
-        What `removal.csv` holds, as `sepvae.evaluation.removal.removal_scores` says; None if there are too
-        few samples to learn from, or the budget is too small.
-
-    Raises
-    ------
-    DataError
-        If a sample of `codes` is in neither source.
     """
     if len(train.sample_shape) > 3:
         say("judging: left out for volumes, since a classifier of volumes takes as long as the fit")

@@ -40,29 +40,7 @@ MOST_TEXT = 2**26  # bytes of JSON: the names of a million features
 
 
 def save_model(estimator: "ContrastiveEstimator", folder: Path, *, overwrite: bool = False) -> Path:
-    """
-    Write a fitted estimator.
-
-    Parameters
-    ----------
-    estimator : ContrastiveEstimator
-        Fitted.
-    folder : Path
-        Where.
-    overwrite : bool, default=False
-        Whether to replace a model that is there.
-
-    Returns
-    -------
-    Path
-        The folder.
-
-    Raises
-    ------
-    ModelFileError
-        If the folder exists and is not to be replaced, or holds anything but a model; or if the class has the
-        name of another method.
-    """
+    """Write a fitted estimator."""
     if folder.exists() and not overwrite:
         raise ModelFileError(
             f"{folder}: wanted a new folder for the model, but it exists; choose another name, or give "

@@ -42,14 +42,7 @@ class AboutResiduals(Part):
 
     @property
     def n_amounts(self) -> int:
-        """
-        Count the covariates that are no classes.
-
-        Returns
-        -------
-        int
-            None or more.
-        """
+        """Count the covariates that are no classes."""
         return len(self.kinds) - len(self.levels)
 
     @model_validator(mode="after")
@@ -109,21 +102,7 @@ class About(Part):
 
 
 def check_keywords(keywords: Mapping[str, Any], known: Iterable[str]) -> None:
-    """
-    See that keywords are of this method, and of the types that a file can have.
-
-    Parameters
-    ----------
-    keywords : mapping of str to object
-        As the file has them.
-    known : iterable of str
-        Names that the method knows.
-
-    Raises
-    ------
-    ModelFileError
-        If one is not.
-    """
+    """See that keywords are of this method, and of the types that a file can have."""
     if unknown := sorted(set(keywords) - set(known)):
         raise ModelFileError(
             f"keywords: {unknown[0]!r} is none that this method has; a newer sepvae may know it"
@@ -135,21 +114,7 @@ def check_keywords(keywords: Mapping[str, Any], known: Iterable[str]) -> None:
 
 
 def check_values(estimator: "ContrastiveEstimator") -> None:
-    """
-    See that an estimator's keywords have values that `fit` would take.
-
-    Parameters
-    ----------
-    estimator : ContrastiveEstimator
-        Not fitted.
-
-    Raises
-    ------
-    DataError
-        If one does not.
-    ModelFileError
-        Likewise.
-    """
+    """See that an estimator's keywords have values that `fit` would take."""
     values = estimator.get_params(deep=False)
     if not isinstance(values.get("network"), str | tuple | None):
         raise ModelFileError("keywords: network is no name")
@@ -165,21 +130,7 @@ def check_values(estimator: "ContrastiveEstimator") -> None:
 
 
 def shapes_beside(about: About, names: Iterable[str]) -> Shapes:
-    """
-    Give the shapes of all arrays beside the weights: those of scaler, residualizer and grid.
-
-    Parameters
-    ----------
-    about : About
-        What `model.json` says.
-    names : iterable of str
-        Of all arrays that are there.
-
-    Returns
-    -------
-    dict of str to (tuple of int, str)
-        Shape, and kinds of dtype.
-    """
+    """Give the shapes of all arrays beside the weights: those of scaler, residualizer and grid."""
     shapes: dict[str, tuple[tuple[int, ...], str]] = {}
     names, n = set(names), about.sample_shape[0]
     if len(about.sample_shape) == 1 and any(name.startswith(("scaler.", "residuals.")) for name in names):
@@ -202,27 +153,6 @@ def shapes_learnt(
 ) -> Shapes:
     """
     Give the shapes of what the estimator would have learnt from such samples, without memory for a network.
-
-    Parameters
-    ----------
-    estimator : ContrastiveEstimator
-        With its keywords, the user's own modules and `classes_`, and no grid.
-    weights : mapping of str to ndarray
-        What the file has.
-    seen_shape : tuple of int
-        Of one sample, as the network sees it.
-
-    Returns
-    -------
-    dict of str to (tuple of int, str)
-        Shape, and kinds of dtype.
-
-    Raises
-    ------
-    DataError
-        If the network does not fit the samples.
-    ModelFileError
-        If the codes that were saved have other dimensions.
     """
     from sepvae.methods.contrastive_pca import ContrastivePCA
 
@@ -253,21 +183,7 @@ def shapes_learnt(
 
 
 def check_arrays(arrays: Mapping[str, AnyArray], wanted: Shapes) -> None:
-    """
-    See that arrays are those that are wanted, and finite where a number is due.
-
-    Parameters
-    ----------
-    arrays : mapping of str to ndarray
-        What the file has.
-    wanted : dict of str to (tuple of int, str)
-        Shape, and kinds of dtype, of each.
-
-    Raises
-    ------
-    ModelFileError
-        If one is missing, too many, of another shape or dtype, or not finite.
-    """
+    """See that arrays are those that are wanted, and finite where a number is due."""
     for name in sorted(set(arrays) ^ set(wanted)):
         raise ModelFileError(f"{name!r} " + ("is missing" if name in wanted else "does not belong there"))
     for name, (shape, kind) in wanted.items():

@@ -18,16 +18,7 @@ from sepvae.training.processes import everyone, everyone_with_gradient
 
 @dataclass(frozen=True)
 class ConVAEObjective(ContrastiveObjective):  # numpydoc ignore=PR02
-    """
-    Evidence lower bound of both groups, and the mutual information of c and s.
-
-    Parameters
-    ----------
-    kappa : float
-        Weight of the mutual information.
-    rectify_mi : bool
-        The ReLU of Eq. 3.
-    """
+    """Evidence lower bound of both groups, and the mutual information of c and s."""
 
     kappa: float
     rectify_mi: bool
@@ -39,14 +30,7 @@ class ConVAEObjective(ContrastiveObjective):  # numpydoc ignore=PR02
 
     @property
     def weights(self) -> dict[str, float]:
-        """
-        Weight of each term.
-
-        Returns
-        -------
-        dict of str to float
-            By the names of the terms.
-        """
+        """Weight of each term."""
         return super().weights | {"mutual_information": self.kappa}
 
     def _own_terms(self, model: ContrastiveAutoencoder, drawn: Drawn) -> tuple[Terms, Terms]:
@@ -68,14 +52,7 @@ class OriginalConVAEObjective(ConVAEObjective):
 
     @property
     def weights(self) -> dict[str, float]:
-        """
-        Weight of each term.
-
-        Returns
-        -------
-        dict of str to float
-            By the names of the terms; the critic's loss is one of them.
-        """
+        """Weight of each term."""
         return super().weights | {"critic": 1.0}
 
     def _own_terms(self, model: ContrastiveAutoencoder, drawn: Drawn) -> tuple[Terms, Terms]:

@@ -18,16 +18,7 @@ from sepvae.training.processes import everyone, everyone_with_gradient
 
 @dataclass(frozen=True)
 class MMcVAEObjective(ContrastiveObjective):  # numpydoc ignore=PR02
-    """
-    Evidence lower bound of both groups, and two discrepancies of the whole batch.
-
-    Parameters
-    ----------
-    common_mmd, background_mmd : float
-        Weights, as in `MMcVAE`.
-    original : bool
-        Weinberger's estimate instead of ours.
-    """
+    """Evidence lower bound of both groups, and two discrepancies of the whole batch."""
 
     common_mmd: float
     background_mmd: float
@@ -39,14 +30,7 @@ class MMcVAEObjective(ContrastiveObjective):  # numpydoc ignore=PR02
 
     @property
     def weights(self) -> dict[str, float]:
-        """
-        Weight of each term.
-
-        Returns
-        -------
-        dict of str to float
-            By the names of the terms.
-        """
+        """Weight of each term."""
         return super().weights | {
             "common_mmd": self.common_mmd,
             "salient_mmd_background": self.background_mmd,

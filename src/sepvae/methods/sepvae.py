@@ -28,24 +28,7 @@ NO_CONSISTENCY = dict.fromkeys(CONSISTENCY, 0.0)
 
 @dataclass(frozen=True)
 class SepVAEObjective(ContrastiveObjective):  # numpydoc ignore=PR02
-    """
-    The loss of Eq. 2: its terms, one value per sample, and their weights.
-
-    Parameters
-    ----------
-    kappa, gamma : float
-        Weights, as in `SepVAE`.
-    background_prior_var : float
-        Variance sigma_p.
-    background_posterior_var : float or "learnt"
-        Variance sigma_q.
-    rectify_mi : bool
-        The ReLU of Eq. 3.
-    removal_common, removal_salient, swap_common, swap_salient : float, default=0.0
-        Weights of the consistency terms, as in `SepVAE`.
-    severity : bool, default=False
-        Whether y is a severity in [0, 1] instead of a group (App. B).
-    """
+    """The loss of Eq. 2: its terms, one value per sample, and their weights."""
 
     kappa: float
     gamma: float
@@ -67,26 +50,12 @@ class SepVAEObjective(ContrastiveObjective):  # numpydoc ignore=PR02
 
     @property
     def prior(self) -> GroupPrior | SeverityPrior:
-        """
-        Salient prior p(s | y).
-
-        Returns
-        -------
-        GroupPrior or SeverityPrior
-            Narrow for the background, standard for targets, and what lies between for severities.
-        """
+        """Salient prior p(s | y)."""
         return (SeverityPrior if self.severity else GroupPrior)(self.background_prior_var)
 
     @property
     def weights(self) -> dict[str, float]:
-        """
-        Weight of each term.
-
-        Returns
-        -------
-        dict of str to float
-            By the names of the terms; an ablation is a weight of 0.
-        """
+        """Weight of each term."""
         return super().weights | {
             "salient_kl_background": self.beta_salient,
             "salient_classification": self.gamma,
@@ -98,17 +67,7 @@ class SepVAEObjective(ContrastiveObjective):  # numpydoc ignore=PR02
         """
         Freeze the salient variance of background samples at sigma_q (App. B), unless it is learnt.
 
-        Parameters
-        ----------
-        codes : Codes of Tensor
-            What the encoders say.
-        y : Tensor of shape (batch,)
-            Groups.
-
-        Returns
-        -------
-        Codes of Tensor
-            What codes are drawn from in training.
+        Shapes: y (batch,).
         """
         if self.background_posterior_var == "learnt":
             return codes

@@ -29,21 +29,6 @@ KINDS = {TABLES: "tables", IMAGES: "images", VOLUMES: "volumes"}
 class ContrastiveAutoencoder(nn.Module):
     """
     All that is learnt: encoders of c and s, decoder, salient classifier f_xi and critic D_lambda (Fig. 1).
-
-    Parameters
-    ----------
-    common_encoder, salient_encoder : Module
-        From samples to posterior mean and log-variance of c and of s.
-    decoder : Module
-        From [c, s] of shape (batch, common_dim + salient_dim) to samples.
-    salient_classifier : Module
-        From s to logits of shape (batch, groups - 1).
-    critic : Module
-        From c and s to logits of shape (batch,).
-    read_out : Module or None, default=None
-        From salient means to logits of shape (batch, groups - 1). None in models of formats 1 and 2.
-    counts : Tensor of bool, of the shape of a sample, or None, default=None
-        Where samples count, the brain: all else is decoded as 0. None for everywhere.
     """
 
     counts: Tensor | None
@@ -72,15 +57,7 @@ class ContrastiveAutoencoder(nn.Module):
         """
         Posterior of both codes; no label is needed.
 
-        Parameters
-        ----------
-        x : Tensor of shape (batch, ...)
-            Samples.
-
-        Returns
-        -------
-        Codes of Tensor
-            Means and log-variances.
+        Shapes: x (batch, ...).
         """
         return Codes(*self.common_encoder(x), *self.salient_encoder(x))
 
@@ -88,17 +65,7 @@ class ContrastiveAutoencoder(nn.Module):
         """
         Turn codes into samples.
 
-        Parameters
-        ----------
-        common : Tensor of shape (batch, common_dim)
-            The code c.
-        salient : Tensor of shape (batch, salient_dim)
-            The code s; zero for what has no salient part.
-
-        Returns
-        -------
-        Tensor of shape (batch, ...)
-            Mean of p(x | c, s).
+        Shapes: common (batch, common_dim); salient (batch, salient_dim); returns (batch, ...).
         """
         samples: Tensor = self.decoder(torch.cat([common, salient], dim=1))
         return samples if self.counts is None else samples * self.counts
@@ -107,15 +74,7 @@ class ContrastiveAutoencoder(nn.Module):
         """
         Say of how many values a sample consists: d, the dimension of p(x | c, s).
 
-        Parameters
-        ----------
-        x : Tensor of shape (batch, ...)
-            Samples.
-
-        Returns
-        -------
-        int
-            Pixels, features, or voxels that count.
+        Shapes: x (batch, ...).
         """
         return x[0].numel() if self.counts is None else self._n_counts
 
@@ -131,39 +90,7 @@ def build_autoencoder(
     counts: npt.NDArray[np.bool_] | None = None,
     stored: Collection[str] | None = None,
 ) -> ContrastiveAutoencoder:
-    """
-    Put the parts together.
-
-    Parameters
-    ----------
-    network : str or tuple of two Module
-        A name in NETWORKS, or "auto": residual-mlp for tables, cnn2d for images and cnn3d for volumes. A
-        tuple holds the user's own encoder, from samples to features of shape (batch, any width), and decoder,
-        from (batch, common_dim + salient_dim) to samples; both are copied, the encoder once for each space.
-    sample_shape : tuple of int
-        Shape of one sample.
-    common_dim, salient_dim : int
-        Dimensions of c and s.
-    n_groups : int
-        Background and targets together.
-    critic_layers : int, default=3
-        Linear layers of the critic.
-    counts : ndarray of bool, of the shape of a sample, or None, default=None
-        Where samples count; None for everywhere.
-    stored : collection of str or None, default=None
-        Names of the weights of a saved model. An older one had no read-out, a second linear layer in the
-        decoder of network "release", and mlp for tables where the network was "auto".
-
-    Returns
-    -------
-    ContrastiveAutoencoder
-        With weights drawn from torch's global generator.
-
-    Raises
-    ------
-    DataError
-        If the network does not fit the samples.
-    """
+    """Put the parts together."""
     latent_dim = common_dim + salient_dim
     pair = isinstance(network, tuple) and len(network) == 2
     if not isinstance(network, str) and not (pair and all(isinstance(part, nn.Module) for part in network)):

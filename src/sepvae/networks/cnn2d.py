@@ -14,16 +14,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Conv:  # numpydoc ignore=PR02
-    """
-    One convolution; the decoder holds its mirror image.
-
-    Parameters
-    ----------
-    channels : int
-        Output channels.
-    kernel, stride, padding : tuple of two int
-        Along height and width.
-    """
+    """One convolution; the decoder holds its mirror image."""
 
     channels: int
     kernel: Size = (4, 4)
@@ -31,19 +22,7 @@ class Conv:  # numpydoc ignore=PR02
     padding: Size = (1, 1)
 
     def out(self, size: Size) -> Size:
-        """
-        Size of the output.
-
-        Parameters
-        ----------
-        size : tuple of two int
-            Height and width of the input.
-
-        Returns
-        -------
-        tuple of two int
-            Height and width, less than 1 where the input is too small.
-        """
+        """Size of the output."""
         sides = zip(size, self.kernel, self.stride, self.padding, strict=True)
         h, w = ((n + 2 * p - k) // s + 1 for n, k, s, p in sides)
         return h, w
@@ -51,18 +30,7 @@ class Conv:  # numpydoc ignore=PR02
 
 @dataclass(frozen=True)
 class ConvNet:  # numpydoc ignore=PR02
-    """
-    What is left to choose once the image size is known.
-
-    Parameters
-    ----------
-    convs : sequence of Conv
-        From the image inwards.
-    hidden : int or None
-        Width of the layer between flattened features and posterior; None for twice the latent dimension.
-    decoder_hidden : bool, default=True
-        Whether the decoder has a layer of that width (of the latent dimension for None), too.
-    """
+    """What is left to choose once the image size is known."""
 
     convs: Sequence[Conv]
     hidden: int | None
@@ -83,21 +51,6 @@ RELEASE = ConvNet(
 def halving(size: Size) -> ConvNet:
     """
     Choose convolutions that halve each side until it is 4 pixels or fewer: the default network `cnn2d`.
-
-    Parameters
-    ----------
-    size : tuple of two int
-        Height and width, 16 or more each, equal or not.
-
-    Returns
-    -------
-    ConvNet
-        With 32, 64, 128, 256, 256, ... channels.
-
-    Raises
-    ------
-    DataError
-        If a side is below 16.
 
     Examples
     --------
@@ -120,28 +73,7 @@ def halving(size: Size) -> ConvNet:
 
 
 def conv_encoder(net: ConvNet, shape: tuple[int, ...], latent_dim: int) -> GaussianEncoder:
-    """
-    Encoder of an image: convolutions, one hidden layer, posterior.
-
-    Parameters
-    ----------
-    net : ConvNet
-        The layers.
-    shape : tuple of int
-        Shape of one image, (channels, h, w).
-    latent_dim : int
-        Dimension of the code.
-
-    Returns
-    -------
-    GaussianEncoder
-        From (batch, channels, h, w) to mean and log-variance.
-
-    Raises
-    ------
-    DataError
-        If the image is too small.
-    """
+    """Encoder of an image: convolutions, one hidden layer, posterior."""
     channels = [shape[0], *(conv.channels for conv in net.convs)]
     layers: list[nn.Module] = []
     for conv, (before, after) in zip(net.convs, pairwise(channels), strict=True):
@@ -153,28 +85,7 @@ def conv_encoder(net: ConvNet, shape: tuple[int, ...], latent_dim: int) -> Gauss
 
 
 def conv_decoder(net: ConvNet, shape: tuple[int, ...], latent_dim: int) -> nn.Module:
-    """
-    Mirror image of the encoder, with sigmoid output for images in [0, 1].
-
-    Parameters
-    ----------
-    net : ConvNet
-        The layers of the encoder.
-    shape : tuple of int
-        Shape of one image, (channels, h, w).
-    latent_dim : int
-        Dimension of [c, s].
-
-    Returns
-    -------
-    Module
-        From (batch, latent_dim) to (batch, channels, h, w).
-
-    Raises
-    ------
-    DataError
-        If the image is too small.
-    """
+    """Mirror image of the encoder, with sigmoid output for images in [0, 1]."""
     sizes, flat = _sizes(net, shape), _flat(net, shape)
     channels = [shape[0], *(conv.channels for conv in net.convs)]
     hidden = net.hidden or latent_dim

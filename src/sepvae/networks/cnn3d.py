@@ -22,29 +22,7 @@ KERNEL, STRIDE, PADDING = 3, 2, 1  # halve a side, rounding up
 
 
 def cnn3d_encoder(norm: Norm, shape: tuple[int, ...], latent_dim: int) -> GaussianEncoder:
-    """
-    Encoder of a volume: five convolutions that halve each side, one hidden layer, posterior.
-
-    Parameters
-    ----------
-    norm : {"batch", "group"}
-        What follows each convolution: batch norm as in E.3, or group norm, which does not look at the other
-        volumes of a batch.
-    shape : tuple of int
-        Shape of one volume, (channels, d, h, w).
-    latent_dim : int
-        Dimension of the code.
-
-    Returns
-    -------
-    GaussianEncoder
-        From (batch, channels, d, h, w) to mean and log-variance.
-
-    Raises
-    ------
-    DataError
-        If a side is below 32.
-    """
+    """Encoder of a volume: five convolutions that halve each side, one hidden layer, posterior."""
     layers: list[nn.Module] = []
     for before, after in pairwise([shape[0], *CHANNELS]):
         layers += [
@@ -58,28 +36,7 @@ def cnn3d_encoder(norm: Norm, shape: tuple[int, ...], latent_dim: int) -> Gaussi
 
 
 def cnn3d_decoder(norm: Norm, shape: tuple[int, ...], latent_dim: int) -> nn.Module:
-    """
-    Decoder to a volume: a linear layer, and four transposed convolutions that double each side.
-
-    Parameters
-    ----------
-    norm : {"batch", "group"}
-        What follows each transposed convolution but the last.
-    shape : tuple of int
-        Shape of one volume, (channels, d, h, w).
-    latent_dim : int
-        Dimension of [c, s].
-
-    Returns
-    -------
-    Module
-        From (batch, latent_dim) to (batch, channels, d, h, w): any number, as normalised voxels are.
-
-    Raises
-    ------
-    DataError
-        If a side is below 32.
-    """
+    """Decoder to a volume: a linear layer, and four transposed convolutions that double each side."""
     sizes = _sizes(shape)[: len(DECODED) + 1]
     a, b, c = sizes[-1]
     layers: list[nn.Module] = [

@@ -12,18 +12,7 @@ READ_OUT_WIDTH = 16  # or more: with 2 hidden units one of three fits had all of
 
 
 class GaussianEncoder(nn.Module):
-    """
-    Backbone, then a linear map each to posterior mean and log-variance.
-
-    Parameters
-    ----------
-    backbone : Module
-        From samples to features of shape (batch, features).
-    features : int
-        Width of those.
-    latent_dim : int
-        Dimension of the code.
-    """
+    """Backbone, then a linear map each to posterior mean and log-variance."""
 
     def __init__(self, backbone: nn.Module, features: int, latent_dim: int) -> None:
         super().__init__()
@@ -35,31 +24,14 @@ class GaussianEncoder(nn.Module):
         """
         Give the posterior of samples.
 
-        Parameters
-        ----------
-        x : Tensor of shape (batch, ...)
-            Samples.
-
-        Returns
-        -------
-        mean, logvar : Tensor of shape (batch, latent_dim)
-            The posterior.
+        Shapes: x (batch, ...); returns (batch, latent_dim).
         """
         features = self.backbone(x)
         return self.mean(features), self.logvar(features)
 
 
 class SalientClassifier(nn.Sequential):
-    """
-    Two-layer network f_xi, from salient codes to logits of the targets against the background (Sec. 3).
-
-    Parameters
-    ----------
-    salient_dim : int
-        Dimension of s.
-    n_groups : int
-        Background and targets together; 2 gives one logit.
-    """
+    """Two-layer network f_xi, from salient codes to logits of the targets against the background (Sec. 3)."""
 
     def __init__(self, salient_dim: int, n_groups: int) -> None:
         super().__init__(nn.Linear(salient_dim, salient_dim), nn.ReLU(), nn.Linear(salient_dim, n_groups - 1))
@@ -71,13 +43,6 @@ class ReadOut(nn.Sequential):
 
     The salient classifier is fed sampled codes, whose noise is of another width for each group (App. B); on
     means, which have no noise, it may be at chance.
-
-    Parameters
-    ----------
-    salient_dim : int
-        Dimension of s.
-    n_groups : int
-        Background and targets together; 2 gives one logit.
     """
 
     def __init__(self, salient_dim: int, n_groups: int) -> None:
@@ -86,16 +51,7 @@ class ReadOut(nn.Sequential):
 
 
 class Critic(nn.Module):
-    """
-    Network D_lambda, which tells [c, s] of one image from [c, s] of two (App. F), as a logit.
-
-    Parameters
-    ----------
-    common_dim, salient_dim : int
-        Dimensions of c and s; every layer is as wide as both together.
-    layers : int, default=3
-        Linear layers: three are the paper's, one is Abid and Zou's.
-    """
+    """Network D_lambda, which tells [c, s] of one image from [c, s] of two (App. F), as a logit."""
 
     def __init__(self, common_dim: int, salient_dim: int, layers: int = 3) -> None:
         super().__init__()
@@ -107,58 +63,20 @@ class Critic(nn.Module):
         """
         Compare pairs of codes.
 
-        Parameters
-        ----------
-        common : Tensor of shape (batch, common_dim)
-            The code c.
-        salient : Tensor of shape (batch, salient_dim)
-            The code s, of the same image or of another.
-
-        Returns
-        -------
-        Tensor of shape (batch,)
-            Logits: the log-odds that both codes are of one image.
+        Shapes: common (batch, common_dim); salient (batch, salient_dim); returns (batch,).
         """
         logits: Tensor = self.layers(torch.cat([common, salient], dim=1))
         return logits.squeeze(1)
 
 
 def frozen(module: nn.Module, *inputs: Tensor) -> Any:
-    """
-    Run a module so that gradients pass to its inputs, but not to its parameters.
-
-    Parameters
-    ----------
-    module : Module
-        A head, or an encoder.
-    *inputs : Tensor
-        What it takes.
-
-    Returns
-    -------
-    Tensor or tuple of Tensor
-        What it gives.
-    """
+    """Run a module so that gradients pass to its inputs, but not to its parameters."""
     parameters = {name: parameter.detach() for name, parameter in module.named_parameters()}
     return functional_call(module, parameters, inputs)
 
 
 def sample(codes: Codes[Tensor], noise: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """
-    Draw codes from the posterior, differentiably (the reparameterization trick).
-
-    Parameters
-    ----------
-    codes : Codes of Tensor
-        The posterior.
-    noise : tuple of two Tensor
-        Standard normal, of the shapes of c and s.
-
-    Returns
-    -------
-    c, s : Tensor of shapes (batch, common_dim) and (batch, salient_dim)
-        One draw each.
-    """
+    """Draw codes from the posterior, differentiably (the reparameterization trick)."""
     c = codes.common_mean + (0.5 * codes.common_logvar).exp() * noise[0]
     s = codes.salient_mean + (0.5 * codes.salient_logvar).exp() * noise[1]
     return c, s

@@ -8,42 +8,14 @@ WIDTH = 128
 
 
 def mlp_encoder(shape: tuple[int, ...], latent_dim: int) -> GaussianEncoder:
-    """
-    Encoder of a table row: two hidden layers.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Shape of one sample, (features,).
-    latent_dim : int
-        Dimension of the code.
-
-    Returns
-    -------
-    GaussianEncoder
-        From (batch, features) to mean and log-variance.
-    """
+    """Encoder of a table row: two hidden layers."""
     (features,) = shape
     backbone = nn.Sequential(nn.Linear(features, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU())
     return GaussianEncoder(backbone, WIDTH, latent_dim)
 
 
 def mlp_decoder(shape: tuple[int, ...], latent_dim: int) -> nn.Sequential:
-    """
-    Mirror image of the encoder, with identity output for standardised features.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Shape of one sample, (features,).
-    latent_dim : int
-        Dimension of [c, s].
-
-    Returns
-    -------
-    Sequential
-        From (batch, latent_dim) to (batch, features).
-    """
+    """Mirror image of the encoder, with identity output for standardised features."""
     (features,) = shape
     hidden = nn.Linear(latent_dim, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU()
     return nn.Sequential(*hidden, nn.Linear(WIDTH, features))
@@ -55,13 +27,6 @@ class ResidualDecoder(nn.Module):
 
     Every code then has a gradient from all features from the first step on, so that few codes collapse, and
     the network learns only what a linear map of the codes leaves over.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Shape of one sample, (features,).
-    latent_dim : int
-        Dimension of [c, s].
     """
 
     def __init__(self, shape: tuple[int, ...], latent_dim: int) -> None:
@@ -76,15 +41,7 @@ class ResidualDecoder(nn.Module):
         """
         Decode codes.
 
-        Parameters
-        ----------
-        z : Tensor of shape (batch, latent_dim)
-            [c, s].
-
-        Returns
-        -------
-        Tensor of shape (batch, features)
-            Mean of p(x | c, s).
+        Shapes: z (batch, latent_dim); returns (batch, features).
         """
         decoded: Tensor = self.linear(z) + self.network(z)
         return decoded

@@ -58,29 +58,6 @@ def salient_scatters(
     has its own limits, and the same scale on both axes. Codes of one dimension are drawn as they are,
     scattered at random in height.
 
-    Parameters
-    ----------
-    tables : mapping of str to DataFrame
-        Test rows of each contender's table of codes: y (0 background, else a target), salient0, .., and the
-        column to colour by.
-    color : str
-        The column to colour targets by. More than ten distinct numbers get a colour bar, anything else a
-        legend; targets without a value are empty circles.
-    ratios : mapping of str to float or None, default=None
-        Variance of salient means, target over background, to write below a contender's name; NaN, or no
-        entry, writes nothing.
-
-    Returns
-    -------
-    Figure
-        The figure, not attached to any window.
-
-    Raises
-    ------
-    DataError
-        If there is no table, one lacks a column, its codes are not finite, or there are not two rows and
-        a target among them.
-
     Examples
     --------
     >>> import numpy as np, pandas as pd
@@ -126,28 +103,6 @@ def reconstruction_columns(
     One row is one sample, the background above the target. The first column is the input; each contender
     has three more: its reconstruction, that from the common code alone, and what the salient code adds (red)
     or takes away (blue), on one symmetric scale for all. After four contenders the next ones come below.
-
-    Parameters
-    ----------
-    examples : mapping of str to mapping of str to ndarray
-        For each contender what `examples.npz` holds: inputs, full and common_only of shape
-        (m, channels, h, w) in [0, 1], labels and ids of shape (m,). Three channels are colours,
-        averaged in the difference; of any other number the first is shown.
-    background : str
-        The background's label.
-    n : int, default=4
-        How many samples of each label to show, the first ones.
-
-    Returns
-    -------
-    Figure
-        The figure, not attached to any window.
-
-    Raises
-    ------
-    DataError
-        If there are no examples, shapes or ids do not agree, there are not two labels, or the background is
-        not one of them.
 
     Examples
     --------

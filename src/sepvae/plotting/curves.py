@@ -72,16 +72,6 @@ def panel_title(term: str) -> str:
     """
     Name a term of the loss in words, as its panel does.
 
-    Parameters
-    ----------
-    term : str
-        A column of `metrics.csv` without the part before it.
-
-    Returns
-    -------
-    str
-        Words.
-
     Examples
     --------
     >>> panel_title("loss_without_mi")

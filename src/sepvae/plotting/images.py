@@ -104,27 +104,7 @@ def sample_columns(
     """
     Draw one column for each sample: its images, and below them a difference on one scale for all.
 
-    Parameters
-    ----------
-    images : sequence of ndarray of shape (n, channels, h, w)
-        One for each row but the last, in [0, 1].
-    difference : ndarray of shape (n, h, w)
-        The last row: more is red, less is blue.
-    limit : float
-        Where the symmetric scale of the last row ends.
-    blocks : sequence of two ndarray
-        Which samples to draw, of the background and of the target; one may be empty.
-    labels : sequence of two
-        What the background and the target are called.
-    ids : sequence of n names or None
-        What to write above each sample.
-    rows : sequence of str
-        What to write beside the rows.
-
-    Returns
-    -------
-    Figure
-        The figure, not attached to any window.
+    Shapes: images (n, channels, h, w); difference (n, h, w).
     """
     shown = np.concatenate([*blocks])
     names = _names([""] * len(difference) if ids is None else ids)

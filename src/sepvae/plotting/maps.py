@@ -44,29 +44,7 @@ def map_people(
     One column is one person, the background on the left and the target on the right. What is added is red and
     what is taken away blue, on one symmetric scale for all.
 
-    Parameters
-    ----------
-    images, without : ndarray of shape (n, channels, h, w)
-        In [0, 1]; of volumes a slice of each. Three channels are colours; of any other number the first is
-        shown.
-    added : ndarray of shape (n, channels, h, w)
-        In the units of the input; colours are averaged.
-    y : ndarray of shape (n,)
-        0 background, 1 target.
-    labels : sequence of two str
-        What the background and the target are called.
-    ids : sequence of n names
-        Of the people.
-
-    Returns
-    -------
-    Figure
-        The figure, not attached to any window.
-
-    Raises
-    ------
-    DataError
-        If the shapes do not agree, or there is nobody.
+    Shapes: images, without (n, channels, h, w); added (n, channels, h, w); y (n,).
 
     Examples
     --------
@@ -96,19 +74,7 @@ def map_groups(means: Sequence[AnyArray], d: AnyArray | None, labels: Sequence[A
     """
     Draw what the salient part adds to images on average, and how far the groups differ in it.
 
-    Parameters
-    ----------
-    means : sequence of two ndarray of shape (channels, h, w)
-        Of the background and of the target; drawn on one symmetric scale. Colours are averaged.
-    d : ndarray of shape (channels, h, w) or None
-        Cohen's d of targets against the background, on a scale of its own.
-    labels : sequence of two str
-        What the background and the target are called.
-
-    Returns
-    -------
-    Figure
-        The figure, not attached to any window.
+    Shapes: means (channels, h, w); d (channels, h, w).
 
     Examples
     --------
@@ -131,17 +97,7 @@ def map_picture(values: AnyArray, limit: float | None = None) -> Figure:
     """
     Draw one map with its colour bar.
 
-    Parameters
-    ----------
-    values : ndarray of shape (channels, h, w)
-        What is added (red) or taken away (blue); colours are averaged.
-    limit : float, default=None
-        Where the symmetric scale ends; by default at the largest absolute value.
-
-    Returns
-    -------
-    Figure
-        The figure, not attached to any window.
+    Shapes: values (channels, h, w).
 
     Examples
     --------
@@ -156,23 +112,6 @@ def map_picture(values: AnyArray, limit: float | None = None) -> Figure:
 def map_regions(regions: pd.DataFrame, n: int = 20) -> Figure:
     """
     Draw the regions in which groups differ most in what the salient part adds.
-
-    Parameters
-    ----------
-    regions : DataFrame
-        Columns feature and d, the largest |d| first, as in `regions.csv`.
-    n : int, default=20
-        How many.
-
-    Returns
-    -------
-    Figure
-        The figure, not attached to any window.
-
-    Raises
-    ------
-    DataError
-        If there is no region.
 
     Examples
     --------
@@ -204,19 +143,7 @@ def map_regions(regions: pd.DataFrame, n: int = 20) -> Figure:
 
 
 def limit_of(values: AnyArray) -> float:
-    """
-    Say where the symmetric scale of maps ends.
-
-    Parameters
-    ----------
-    values : ndarray
-        All that share it.
-
-    Returns
-    -------
-    float
-        Their largest absolute value; 1 where all are 0, so that they are white.
-    """
+    """Say where the symmetric scale of maps ends."""
     return float(np.abs(values).max(initial=0)) or 1.0
 
 

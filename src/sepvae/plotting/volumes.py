@@ -37,24 +37,6 @@ def volume_maps(
 
     The left is on the left. Colours fade where values are small, and the mean image shows through.
 
-    Parameters
-    ----------
-    means : sequence of two ndarray of shape `grid.shape`
-        Of the background and of the target; drawn on one symmetric scale.
-    d : ndarray of shape `grid.shape` or None
-        Cohen's d of targets against the background, on a scale of its own.
-    image : ndarray of shape `grid.shape`
-        What lies below, in grey.
-    grid : Grid
-        Where the voxels are, along R, A, S.
-    labels : sequence of two str
-        What the background and the target are called.
-
-    Returns
-    -------
-    Figure
-        The figure, not attached to any window.
-
     Examples
     --------
     >>> figure = volume_maps([mean_of_controls, mean_of_patients], d, image, grid, ["control", "patient"])
@@ -87,23 +69,6 @@ def volume_maps(
 def map_viewer(values: AnyArray, image: AnyArray, grid: Grid, *, most: int = SIZE) -> str:
     """
     Make an interactive viewer of a map: three slices through a point, which is moved with the mouse.
-
-    Parameters
-    ----------
-    values : ndarray of shape `grid.shape`
-        The map; it starts at the largest absolute value. Values within a fifth of the scale are left out, and
-        what lies below is seen.
-    image : ndarray of shape `grid.shape`
-        What lies below, in grey.
-    grid : Grid
-        Where the voxels are, along R, A, S.
-    most : int, default=2000000
-        Characters that it may have; voxels are made as large as it takes.
-
-    Returns
-    -------
-    str
-        An HTML page that asks for nothing else; the same for the same map.
 
     Examples
     --------

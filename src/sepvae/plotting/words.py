@@ -10,37 +10,13 @@ UNSEEN = "\N{REPLACEMENT CHARACTER}"  # for line breaks, and marks that turn a l
 
 
 def printable(name: object) -> str:
-    """
-    Make a name one line of characters that are seen.
-
-    Parameters
-    ----------
-    name : object
-        An id, a label, a value, an attribute.
-
-    Returns
-    -------
-    str
-        As long as it was.
-    """
+    """Make a name one line of characters that are seen."""
     return "".join(c if c.isprintable() else UNSEEN for c in str(name))
 
 
 def shortened(name: object, length: int = LENGTH) -> str:
     """
     Make a name one line that leaves room for the figure: its start and its end.
-
-    Parameters
-    ----------
-    name : object
-        As for `printable`.
-    length : int, default=40
-        Characters, at most.
-
-    Returns
-    -------
-    str
-        The name.
 
     Examples
     --------

@@ -9,16 +9,6 @@ def plain_value(value: Any) -> Any:
     """
     Value of a keyword as Python has it: YAML takes 1e-10 and None for words.
 
-    Parameters
-    ----------
-    value : object
-        As YAML read it.
-
-    Returns
-    -------
-    object
-        A number for a word that is one, None for "None"; others as they are.
-
     Examples
     --------
     >>> plain_value("1e-10"), plain_value("None"), plain_value("e2")
@@ -35,18 +25,6 @@ def plain_value(value: Any) -> Any:
 def nearest(word: str, known: Sequence[str]) -> str:
     """
     Help with a name that is not known.
-
-    Parameters
-    ----------
-    word : str
-        What was written.
-    known : sequence of str
-        What there is.
-
-    Returns
-    -------
-    str
-        The likeliest, or all.
 
     Examples
     --------

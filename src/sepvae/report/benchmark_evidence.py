@@ -37,19 +37,7 @@ class ScoreInterval:
 
 
 def interval_table(found: Sequence[ScoreInterval]) -> str:
-    """
-    Write means with their intervals in Markdown.
-
-    Parameters
-    ----------
-    found : sequence of ScoreInterval
-        The rows.
-
-    Returns
-    -------
-    str
-        Score, contender, mean, 95 % interval, chance, and what kind of interval it is; a footnote below.
-    """
+    """Write means with their intervals in Markdown."""
     names = ["score", "contender", "mean", "95 % interval", "chance", "kind"]
     lines = [_pipes(names), _rule(len(names))]
     for row in found:
@@ -64,43 +52,14 @@ def interval_table(found: Sequence[ScoreInterval]) -> str:
 
 
 def association_table(associations: "pd.DataFrame", adjust_for: Sequence[str]) -> str:
-    """
-    Write associations with clinical scores in Markdown, summed up over seeds.
-
-    Parameters
-    ----------
-    associations : DataFrame
-        As `sepvae.evaluation.associations.clinical_associations` makes them.
-    adjust_for : sequence of str
-        Covariates of the partial correlation.
-
-    Returns
-    -------
-    str
-        A row per contender, score and space: mean ± standard deviation of the correlations, and in how many
-        seeds they are positive with an adjusted p below 0.05; a footnote below.
-    """
+    """Write associations with clinical scores in Markdown, summed up over seeds."""
     names, rows = _rows(associations, adjust_for)
     lines = [_pipes(names), _rule(len(names)), *(_pipes(row) for row in rows)]
     return "\n".join([*lines, "", _note(adjust_for)])
 
 
 def association_latex(associations: "pd.DataFrame", adjust_for: Sequence[str]) -> str:
-    """
-    Write associations with clinical scores in LaTeX, for a document that uses the package booktabs.
-
-    Parameters
-    ----------
-    associations : DataFrame
-        As for `association_table`.
-    adjust_for : sequence of str
-        Covariates of the partial correlation.
-
-    Returns
-    -------
-    str
-        A tabular, and a footnote below.
-    """
+    """Write associations with clinical scores in LaTeX, for a document that uses the package booktabs."""
     names, rows = _rows(associations, adjust_for)
     escaped = [[text.translate(LATEX).replace("-", "$-$") for text in row[3:]] for row in rows]
     first = [[text.translate(LATEX) for text in row[:3]] for row in rows]

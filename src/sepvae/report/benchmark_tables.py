@@ -38,18 +38,7 @@ LATEX = str.maketrans(
 
 @dataclass(frozen=True)
 class ScoreColumn:  # numpydoc ignore=PR02
-    """
-    One score that a table shows.
-
-    Parameters
-    ----------
-    title : str
-        What stands above it; an arrow follows.
-    attribute, population, space, metric, probe : str
-        As in the results; "" where they are empty, such as attribute and probe of a variance ratio.
-    better : {"high", "low"}
-        What is wanted here: an attribute that is common should read low from the salient space.
-    """
+    """One score that a table shows."""
 
     title: str
     attribute: str
@@ -97,22 +86,6 @@ def benchmark_table(
     """
     Sum up the runs of each contender, and rank the contenders in each column.
 
-    Parameters
-    ----------
-    results : DataFrame
-        Of one recipe, as in the benchmark's `results.csv`.
-    columns : sequence of ScoreColumn
-        The wanted scores.
-    left_out : str, default=None
-        The attribute by whose values folds are made: it has no score.
-
-    Returns
-    -------
-    BenchmarkTable
-        Contenders in the order in which they first appear, also those whose runs all failed. Means are ranked
-        as they are, not rounded; ties share a rank, and neither chance nor pixels has one. The row of pixels
-        has the same value whatever the space of a column; it is None if the results have no pixels.
-
     Examples
     --------
     >>> import pandas as pd
@@ -147,21 +120,7 @@ def benchmark_table(
 
 
 def score_rows(results: "pd.DataFrame", column: ScoreColumn) -> "pd.DataFrame":
-    """
-    Find the rows of a column, one for each run.
-
-    Parameters
-    ----------
-    results : DataFrame
-        As for `benchmark_table`.
-    column : ScoreColumn
-        The wanted score.
-
-    Returns
-    -------
-    DataFrame
-        Rows with a score; those of pixels whatever the space.
-    """
+    """Find the rows of a column, one for each run."""
     chosen = results["score"].notna()
     for name in ("attribute", "population", "metric", "probe"):
         chosen &= _reads(results[name], getattr(column, name))
@@ -170,19 +129,7 @@ def score_rows(results: "pd.DataFrame", column: ScoreColumn) -> "pd.DataFrame":
 
 
 def to_markdown(table: BenchmarkTable) -> str:
-    """
-    Write a table in Markdown.
-
-    Parameters
-    ----------
-    table : BenchmarkTable
-        As `benchmark_table` makes it.
-
-    Returns
-    -------
-    str
-        Best in bold, second underlined; a footnote below.
-    """
+    """Write a table in Markdown."""
     forms = {"": "{}", "best": "**{}**", "second": "<u>{}</u>"}
     lines = [_pipes(["", *map(_header, table.columns)]), _rule(len(table.columns) + 1)]
     for name, cells in _all_rows(table):
@@ -195,19 +142,7 @@ def to_markdown(table: BenchmarkTable) -> str:
 
 
 def to_latex(table: BenchmarkTable) -> str:
-    r"""
-    Write a table in LaTeX, for a document that uses the package booktabs.
-
-    Parameters
-    ----------
-    table : BenchmarkTable
-        As `benchmark_table` makes it.
-
-    Returns
-    -------
-    str
-        A tabular, best in \textbf and second in \underline, and a footnote below.
-    """
+    r"""Write a table in LaTeX, for a document that uses the package booktabs."""
     lines = [
         rf"\begin{{tabular}}{{l{'c' * len(table.columns)}}}",
         r"\toprule",
@@ -222,19 +157,7 @@ def to_latex(table: BenchmarkTable) -> str:
 
 
 def difference_table(pairs: Sequence[ComparedPair]) -> str:
-    """
-    Write differences between contenders in Markdown.
-
-    Parameters
-    ----------
-    pairs : sequence of ComparedPair
-        The rows.
-
-    Returns
-    -------
-    str
-        Score, contenders, difference, 95 % interval, and what kind of interval it is; a footnote below.
-    """
+    """Write differences between contenders in Markdown."""
     names = ["score", "contenders", "difference", "95 % interval", "kind"]
     lines = [_pipes(names), _rule(len(names))]
     for pair in pairs:

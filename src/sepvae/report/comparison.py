@@ -93,19 +93,7 @@ def _names(runs: list[Contents]) -> list[str]:
 
 
 def obstacles(runs: list[Contents]) -> list[str]:
-    """
-    Say why the numbers of runs may not be compared.
-
-    Parameters
-    ----------
-    runs : list of Contents
-        Run folders.
-
-    Returns
-    -------
-    list of str
-        Sentences; none for runs on the same data and split.
-    """
+    """Say why the numbers of runs may not be compared."""
     found = []
     prints = [settings(run.recipe).get("data.fingerprint") for run in runs]
     if len({value for value in prints if value}) > 1:
@@ -127,19 +115,7 @@ def _test_part(split: "pd.DataFrame") -> set[tuple[Any, ...]]:
 
 
 def differing_settings(runs: list[Contents]) -> list[tuple[str, list[Any]]]:
-    """
-    List the settings in which runs differ.
-
-    Parameters
-    ----------
-    runs : list of Contents
-        Run folders.
-
-    Returns
-    -------
-    list of (str, list)
-        Name, and the value of each run.
-    """
+    """List the settings in which runs differ."""
     known = [settings(run.recipe) for run in runs]
     names = dict.fromkeys(name for found in known for name in found if name not in NOT_COMPARED)
     rows = [(name, [found.get(name, NO_VALUE) for found in known]) for name in names]
@@ -147,19 +123,7 @@ def differing_settings(runs: list[Contents]) -> list[tuple[str, list[Any]]]:
 
 
 def compared_scores(tables: "list[pd.DataFrame | None]") -> list[tuple[str, list[ComparedRow]]]:
-    """
-    Put the scores of several runs into one table.
-
-    Parameters
-    ----------
-    tables : list of DataFrame or None
-        As in `scores.csv`, one for each run.
-
-    Returns
-    -------
-    list of (str, list of ComparedRow)
-        A question and its rows, the label first; last, what needs no probe.
-    """
+    """Put the scores of several runs into one table."""
     import pandas as pd
 
     parts = [table.assign(run=i) for i, table in enumerate(tables) if table is not None]

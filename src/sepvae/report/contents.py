@@ -64,30 +64,11 @@ class Contents:
     thumbnails: "dict[str, AnyArray] | None"
 
     def figure(self, name: str) -> Picture | None:
-        """
-        Read a figure.
-
-        Parameters
-        ----------
-        name : str
-            Of the file in `figures`, without .png.
-
-        Returns
-        -------
-        Picture or None
-            None where there is none.
-        """
+        """Read a figure."""
         return read_file(self.path / "figures" / f"{name}.png", _picture)
 
     def scatters(self) -> list[Picture]:
-        """
-        Read the figures of codes, the one coloured by label first.
-
-        Returns
-        -------
-        list of Picture
-            All that are there, about the columns of `codes.csv` that colour them.
-        """
+        """Read the figures of codes, the one coloured by label first."""
         from sepvae.codes import attribute_columns
 
         columns = [] if self.codes is None else attribute_columns(self.codes)
@@ -100,24 +81,7 @@ class Contents:
 
 
 def read_contents(run: Path) -> Contents:
-    """
-    Read a run folder.
-
-    Parameters
-    ----------
-    run : Path
-        The folder.
-
-    Returns
-    -------
-    Contents
-        All that a page shows.
-
-    Raises
-    ------
-    RunFolderError
-        If it is no run folder, or one of its files cannot be read.
-    """
+    """Read a run folder."""
     recipe = read_file(run / "recipe.yaml", _yaml)
     if recipe is None:
         raise RunFolderError(

@@ -22,19 +22,7 @@ SAMPLES = {"one": "sample", "many": "samples", "value": "value"}
 
 
 def words(contents: Contents) -> dict[str, str]:
-    """
-    Say what the samples of a run are called: images, volumes, or rows of a table.
-
-    Parameters
-    ----------
-    contents : Contents
-        The run folder.
-
-    Returns
-    -------
-    dict of str to str
-        Of one, of many, and of one of its values.
-    """
+    """Say what the samples of a run are called: images, volumes, or rows of a table."""
     known = contents.examples
     return SAMPLES if known is None else WORDS.get(known["inputs"].ndim, SAMPLES)
 
@@ -42,16 +30,6 @@ def words(contents: Contents) -> dict[str, str]:
 def title(recipe: dict[str, Any]) -> str:
     """
     Name a run by its method and data.
-
-    Parameters
-    ----------
-    recipe : dict
-        As in `recipe.yaml`.
-
-    Returns
-    -------
-    str
-        The words.
 
     Examples
     --------
@@ -65,19 +43,7 @@ def title(recipe: dict[str, Any]) -> str:
 
 
 def facts(contents: Contents) -> dict[str, Any]:
-    """
-    Collect the few facts at the top of the page.
-
-    Parameters
-    ----------
-    contents : Contents
-        The run folder.
-
-    Returns
-    -------
-    dict
-        Name and value of those that are known.
-    """
+    """Collect the few facts at the top of the page."""
     known = settings(contents.recipe)
     found = {
         "samples": None if contents.split is None else len(contents.split),
@@ -100,52 +66,18 @@ def _batch_size(known: Mapping[str, Any]) -> str | None:
 
 
 def settings(recipe: dict[str, Any]) -> dict[str, Any]:
-    """
-    Name every value of a recipe, as in keywords.kappa.
-
-    Parameters
-    ----------
-    recipe : dict
-        As in `recipe.yaml`.
-
-    Returns
-    -------
-    dict
-        Name and value, lists as text.
-    """
+    """Name every value of a recipe, as in keywords.kappa."""
     return dict(_flat({name: value for name, value in recipe.items() if name not in NOT_A_SETTING}))
 
 
 def settings_by_part(recipe: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """
-    Name every value of a recipe, one part after the other.
-
-    Parameters
-    ----------
-    recipe : dict
-        As in `recipe.yaml`.
-
-    Returns
-    -------
-    dict of dict
-        Part, then name and value.
-    """
+    """Name every value of a recipe, one part after the other."""
     return {str(part): dict(_flat(value)) for part, value in recipe.items() if part not in NOT_A_SETTING}
 
 
 def command(recipe: dict[str, Any]) -> str:
     """
     Say what to type to do a run again with the same split.
-
-    Parameters
-    ----------
-    recipe : dict
-        As in `recipe.yaml`.
-
-    Returns
-    -------
-    str
-        What was typed, and --split where `sepvae fit` was; nothing if it is not known.
 
     Examples
     --------
@@ -162,37 +94,13 @@ def command(recipe: dict[str, Any]) -> str:
 
 
 def has_epochs(recipe: dict[str, Any]) -> bool:
-    """
-    Say whether a method was trained, or found its codes at once.
-
-    Parameters
-    ----------
-    recipe : dict
-        As in `recipe.yaml`.
-
-    Returns
-    -------
-    bool
-        True where nothing is known.
-    """
+    """Say whether a method was trained, or found its codes at once."""
     keywords = recipe.get("keywords")
     return not isinstance(keywords, dict) or "max_epochs" in keywords
 
 
 def samples(contents: Contents) -> dict[str, Any] | None:
-    """
-    Count the samples of each split and label, and their groups where these hold more than one.
-
-    Parameters
-    ----------
-    contents : Contents
-        The run folder.
-
-    Returns
-    -------
-    dict or None
-        Columns, rows, and how many groups are divided; None without `split.csv`.
-    """
+    """Count the samples of each split and label, and their groups where these hold more than one."""
     split = contents.split
     if split is None:
         return None

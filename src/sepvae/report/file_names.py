@@ -12,16 +12,6 @@ def names_apart(words: Iterable[str]) -> list[str]:
     """
     Make parts of names of files; those that would be one file, on any disk, are numbered.
 
-    Parameters
-    ----------
-    words : iterable of str
-        Ids, labels or attributes; "sub-" in front is taken off.
-
-    Returns
-    -------
-    list of str
-        Unlike each other; letters, digits, - and _.
-
     Examples
     --------
     >>> names_apart(["sub-1", "a b", "A_b", "../b"])
@@ -44,16 +34,6 @@ def names_apart(words: Iterable[str]) -> list[str]:
 def scatter_files(columns: Iterable[str]) -> dict[str, str]:
     """
     Name the figures of codes, without an ending.
-
-    Parameters
-    ----------
-    columns : iterable of str
-        What they are coloured by, apart from the label.
-
-    Returns
-    -------
-    dict of str to str
-        From a column to its file, the label first.
 
     Examples
     --------

@@ -23,25 +23,7 @@ def render(
     scripts: list[str] | None = None,
     inner_scripts: list[str] | None = None,
 ) -> str:
-    """
-    Fill a template of this room.
-
-    Parameters
-    ----------
-    template : str
-        Its name.
-    contents : dict
-        What it shows; all text is escaped, and characters that nobody sees are written as their numbers.
-    scripts : list of str or None, default=None
-        Scripts of the page. No other ones run, for the page's policy names these by their hash.
-    inner_scripts : list of str or None, default=None
-        Other scripts that its policy allows: those of frames within the page, and packed ones.
-
-    Returns
-    -------
-    str
-        The page.
-    """
+    """Fill a template of this room."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -65,26 +47,7 @@ def render(
 
 
 def write_page(path: Path, page: str) -> Path:
-    """
-    Write a page whole.
-
-    Parameters
-    ----------
-    path : Path
-        Where; an older page stays until the new one is whole.
-    page : str
-        Its HTML.
-
-    Returns
-    -------
-    Path
-        Where it is.
-
-    Raises
-    ------
-    RunFolderError
-        If there is no such folder, or a folder of that name.
-    """
+    """Write a page whole."""
     if path.is_dir():
         raise RunFolderError(f"{path}: wanted the name of a page, got a folder; add a name such as page.html")
     if not path.parent.is_dir():
@@ -96,16 +59,6 @@ def write_page(path: Path, page: str) -> Path:
 def as_json(value: Any) -> Any:
     """
     Write data for a script element, so that no text in it can end the element.
-
-    Parameters
-    ----------
-    value : object
-        What JSON can hold; no NaN.
-
-    Returns
-    -------
-    Markup
-        ASCII only, without <, > and &.
 
     Examples
     --------
@@ -121,33 +74,14 @@ def as_json(value: Any) -> Any:
 
 
 def scatter_scripts() -> tuple[str, str]:
-    """
-    Read the scripts of the interactive scatter: plotly, then ours.
-
-    Returns
-    -------
-    library, own : str
-        Their text.
-    """
+    """Read the scripts of the interactive scatter: plotly, then ours."""
     from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
     return get_plotlyjs(), files("sepvae.report").joinpath("scatter.js").read_text("utf-8")
 
 
 def packed(script: str) -> str:
-    """
-    Compress a script, so that a page that holds it is small; another script of the page unpacks it.
-
-    Parameters
-    ----------
-    script : str
-        Its text.
-
-    Returns
-    -------
-    str
-        Base64 of gzip; the same for the same text.
-    """
+    """Compress a script, so that a page that holds it is small; another script of the page unpacks it."""
     return base64.b64encode(gzip.compress(script.encode(), mtime=0)).decode()
 
 

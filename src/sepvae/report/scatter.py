@@ -24,22 +24,7 @@ MIN_GROUPS = 5  # without single samples, a class of fewer groups than this is n
 
 
 def scatter_data(contents: Contents, *, images: bool = True) -> dict[str, Any] | None:
-    """
-    Lay out the codes of the test samples for the page's script.
-
-    Parameters
-    ----------
-    contents : Contents
-        The run folder.
-    images : bool, default=True
-        Whether ids, groups and thumbnails may be shown.
-
-    Returns
-    -------
-    dict or None
-        What JSON can hold: count, total, spaces, columns, ids, groups, thumbnails. None where the folder has
-        fewer than two test samples with codes.
-    """
+    """Lay out the codes of the test samples for the page's script."""
     import numpy as np
 
     from sepvae.codes import code_columns

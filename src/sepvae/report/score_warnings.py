@@ -43,23 +43,7 @@ class ReportWarning:
 def of_spaces(
     scores: "pd.DataFrame | None", codes: "pd.DataFrame | None", keywords: Collection[str] = KEYWORDS
 ) -> Iterator[ReportWarning]:
-    """
-    See whether a space has collapsed, and whether background samples spread in the salient space.
-
-    Parameters
-    ----------
-    scores : DataFrame or None
-        As in `scores.csv`; what it lacks is computed from the codes.
-    codes : DataFrame or None
-        As in `codes.csv`; it tells how many dimensions there are, too.
-    keywords : collection of str, default=KEYWORDS
-        Those of the method, for advice.
-
-    Yields
-    ------
-    ReportWarning
-        At most one for each space, and one for the spread.
-    """
+    """See whether a space has collapsed, and whether background samples spread in the salient space."""
     plain = _from_codes(codes)
     if scores is not None:
         plain |= {(row["metric"], row["space"]): row["score"] for row in scores.to_dict("records")}
@@ -133,21 +117,7 @@ def _dimensions(codes: "pd.DataFrame | None", space: str) -> int:
 
 
 def of_leaks(scores: "pd.DataFrame", keywords: Collection[str] = KEYWORDS) -> Iterator[ReportWarning]:
-    """
-    See whether a space knows what belongs into the other: shown above chance by interval and p-value.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        As in `scores.csv`.
-    keywords : collection of str, default=KEYWORDS
-        Those of the method, for advice.
-
-    Yields
-    ------
-    ReportWarning
-        At most two.
-    """
+    """See whether a space knows what belongs into the other: shown above chance by interval and p-value."""
     rows = _main_rows(scores)
     everyone = {
         row["attribute"] for row in rows if row["population"] == "all" and row["attribute"] != "label"
@@ -192,19 +162,7 @@ def of_leaks(scores: "pd.DataFrame", keywords: Collection[str] = KEYWORDS) -> It
 
 
 def of_evidence(scores: "pd.DataFrame") -> Iterator[ReportWarning]:
-    """
-    See whether what the salient space should know can be told from chance, and on how many subjects.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        As in `scores.csv`.
-
-    Yields
-    ------
-    ReportWarning
-        At most one.
-    """
+    """See whether what the salient space should know can be told from chance, and on how many subjects."""
     rows = _main_rows(scores)
     everyone = {
         row["attribute"] for row in rows if row["population"] == "all" and row["attribute"] != "label"
@@ -255,17 +213,5 @@ def _gain(row: Score) -> float:
 
 
 def some(seen: list[str]) -> list[str]:
-    """
-    Keep a list short.
-
-    Parameters
-    ----------
-    seen : list of str
-        Any number of them.
-
-    Returns
-    -------
-    list of str
-        The first few, and how many more there are.
-    """
+    """Keep a list short."""
     return seen if len(seen) <= MOST + 1 else [*seen[:MOST], f"and {len(seen) - MOST} more."]

@@ -69,21 +69,7 @@ class Section:
 
 
 def sections(scores: "pd.DataFrame", value: str = "value") -> list[Section]:
-    """
-    Put the scores of the three spaces side by side.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        As in `scores.csv`.
-    value : str, default="value"
-        What one number of a sample is: a pixel, a voxel, a feature.
-
-    Returns
-    -------
-    list of Section
-        One for each attribute and population, the label first; last, what needs no probe.
-    """
+    """Put the scores of the three spaces side by side."""
     probed = scores.dropna(subset=["attribute"])
     probed = probed.sort_values("attribute", key=lambda names: names != "label", kind="stable")
     found = [
@@ -108,36 +94,12 @@ def sections(scores: "pd.DataFrame", value: str = "value") -> list[Section]:
 
 
 def main_metrics(attribute: str) -> tuple[str, ...]:
-    """
-    Name the metrics that speak for an attribute.
-
-    Parameters
-    ----------
-    attribute : str
-        As in `scores.csv`; nothing for what needs no probe.
-
-    Returns
-    -------
-    tuple of str
-        Of which a question has one.
-    """
+    """Name the metrics that speak for an attribute."""
     return {"label": ("auc",), "": ()}.get(attribute, MAIN_METRICS)
 
 
 def main_scores(found: list[Section]) -> list[Section]:
-    """
-    Keep the one metric of each question that speaks for it.
-
-    Parameters
-    ----------
-    found : list of Section
-        All.
-
-    Returns
-    -------
-    list of Section
-        Those that a probe was asked for, with a row each.
-    """
+    """Keep the one metric of each question that speaks for it."""
     kept = [
         replace(part, rows=[row for row in part.rows if row.metric in main_metrics(part.attribute)])
         for part in found
@@ -148,16 +110,6 @@ def main_scores(found: list[Section]) -> list[Section]:
 def question(attribute: str, population: str) -> str:
     """
     Name an attribute of a population in words.
-
-    Parameters
-    ----------
-    attribute, population : str
-        As in `scores.csv`.
-
-    Returns
-    -------
-    str
-        The words.
 
     Examples
     --------
@@ -171,18 +123,6 @@ def question(attribute: str, population: str) -> str:
 def number(value: float, metric: str) -> str:
     """
     Write a score in as many digits as a reader wants.
-
-    Parameters
-    ----------
-    value : float
-        Any number, also NaN or infinite.
-    metric : str
-        What it measures: a score that is at best 1 gets two decimals, a count none, others three digits.
-
-    Returns
-    -------
-    str
-        The text; a dash for NaN.
 
     Examples
     --------
@@ -199,55 +139,19 @@ def number(value: float, metric: str) -> str:
 
 
 def words_of(metric: str) -> str:
-    """
-    Name a metric in words.
-
-    Parameters
-    ----------
-    metric : str
-        As in `scores.csv`.
-
-    Returns
-    -------
-    str
-        The words.
-    """
+    """Name a metric in words."""
     return WORDS.get(metric, metric.replace("_", " "))
 
 
 def flags(found: list[Section]) -> list[tuple[str, str]]:
-    """
-    Explain the marks of scores that occur, and no others.
-
-    Parameters
-    ----------
-    found : list of Section
-        What is shown.
-
-    Returns
-    -------
-    list of (str, str)
-        Mark and meaning.
-    """
+    """Explain the marks of scores that occur, and no others."""
     cells = [one for part in found for row in part.rows for one in row.cells.values() if one]
     seen = {one.verdict for one in cells}
     return [(mark, meaning) for mark, meaning in FLAGS if mark in seen]
 
 
 def p_values(scores: "pd.DataFrame") -> str:
-    """
-    Say once how small the p-values are of all scores that are shown to be better than chance.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        As in `scores.csv`.
-
-    Returns
-    -------
-    str
-        A sentence; nothing where no attribute was shuffled.
-    """
+    """Say once how small the p-values are of all scores that are shown to be better than chance."""
     known = scores.dropna(subset=["p_value"])
     if known.empty:
         return ""
@@ -282,21 +186,7 @@ def _rows(part: "pd.DataFrame") -> Iterator[Row]:
 
 
 def scale(metric: str, scores: "pd.DataFrame") -> tuple[float, float]:
-    """
-    Find the ends of the line that all cells of a row share.
-
-    Parameters
-    ----------
-    metric : str
-        Of the row.
-    scores : DataFrame
-        Columns score, low, high, chance.
-
-    Returns
-    -------
-    low, high : float
-        The ends; the same number where nothing can be drawn.
-    """
+    """Find the ends of the line that all cells of a row share."""
     if metric in FROM_0_TO_1:
         return 0.0, 1.0
     values = scores[["score", "low", "high", "chance"]].to_numpy(float)
@@ -306,21 +196,7 @@ def scale(metric: str, scores: "pd.DataFrame") -> tuple[float, float]:
 
 
 def cell(row: Score, low: float, high: float) -> Cell:
-    """
-    Write a score.
-
-    Parameters
-    ----------
-    row : dict
-        A row of `scores.csv`.
-    low, high : float
-        Ends of the line, as `scale` finds them.
-
-    Returns
-    -------
-    Cell
-        Its text and marks.
-    """
+    """Write a score."""
     marks = {}
     if high > low and not math.isnan(row["chance"]):
         places = {name: 100 * (row[name] - low) / (high - low) for name in ("score", "low", "high", "chance")}
@@ -335,53 +211,17 @@ def cell(row: Score, low: float, high: float) -> Cell:
 
 
 def verdict(row: Score) -> str:
-    """
-    Say whether a score can be told from chance.
-
-    Parameters
-    ----------
-    row : dict
-        A row of `scores.csv`.
-
-    Returns
-    -------
-    str
-        "≈ chance" if the interval includes chance or p is above 0.05, "worse than chance", or nothing.
-    """
+    """Say whether a score can be told from chance."""
     found = against_chance(row)
     return "" if found == ABOVE_CHANCE else found
 
 
 def is_known(row: Score) -> bool:
-    """
-    Say whether a score is shown to be above chance: without an interval nothing is shown.
-
-    Parameters
-    ----------
-    row : dict
-        A row of `scores.csv`, of a metric for which more is better.
-
-    Returns
-    -------
-    bool
-        Whether its interval lies above chance and p is not above 0.05.
-    """
+    """Say whether a score is shown to be above chance: without an interval nothing is shown."""
     return against_chance(row) == ABOVE_CHANCE
 
 
 def reading(row: Score) -> str:
-    """
-    Write a score with its interval, where it has one.
-
-    Parameters
-    ----------
-    row : dict
-        A row of `scores.csv`.
-
-    Returns
-    -------
-    str
-        The text.
-    """
+    """Write a score with its interval, where it has one."""
     score, low, high = (number(row[name], row["metric"]) for name in ("score", "low", "high"))
     return score if math.isnan(row["low"]) else f"{score} (95 % interval {low} to {high})"

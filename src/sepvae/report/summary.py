@@ -10,19 +10,7 @@ if TYPE_CHECKING:
 
 
 def summary(scores: "pd.DataFrame") -> list[str]:
-    """
-    Say what both spaces know of an attribute of targets, and of background against target.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        As in `scores.csv`.
-
-    Returns
-    -------
-    list of str
-        Sentences; none where nothing was probed.
-    """
+    """Say what both spaces know of an attribute of targets, and of background against target."""
     rows = scores.dropna(subset=["attribute", "score", "chance"]).to_dict("records")
     return [*_attribute(rows), *_label(rows)]
 

@@ -66,21 +66,7 @@ class CorrelationRow:
 
 
 def removal_sections(removal: "pd.DataFrame", many: str = "samples") -> list[RemovalSection]:
-    """
-    Put what each classifier makes of real, reconstructed, emptied and swapped images below each other.
-
-    Parameters
-    ----------
-    removal : DataFrame
-        As in `removal.csv`.
-    many : str, default="samples"
-        What the samples are: images, volumes, rows.
-
-    Returns
-    -------
-    list of RemovalSection
-        One for each attribute, the label first; its rows from real images to swapped ones.
-    """
+    """Put what each classifier makes of real, reconstructed, emptied and swapped images below each other."""
     attributes = sorted(removal["attribute"].unique(), key=lambda name: name != "label")
     found = []
     for attribute in attributes:
@@ -129,21 +115,7 @@ def _learnt_on(row: dict[Any, Any], many: str) -> str:
 
 
 def correlation_rows(correlations: "pd.DataFrame") -> tuple[list[str], list[CorrelationRow]]:
-    """
-    Lay out the correlations, one row an attribute and one column an axis.
-
-    Parameters
-    ----------
-    correlations : DataFrame
-        As in `correlations.csv`.
-
-    Returns
-    -------
-    axes : list of str
-        The columns.
-    rows : list of CorrelationRow
-        In the order of the table.
-    """
+    """Lay out the correlations, one row an attribute and one column an axis."""
     axes = correlations["axis"].unique().tolist()
     rows = []
     for (attribute, measure, population), part in correlations.groupby(

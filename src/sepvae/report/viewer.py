@@ -15,24 +15,7 @@ EFFECT, IMAGE = "desc-salient_stat-d_map", "desc-input_stat-mean_map"  # files, 
 
 
 def effect_viewer(run: Path) -> str | None:
-    """
-    Make the viewer of Cohen's d from the maps of a run folder.
-
-    Parameters
-    ----------
-    run : Path
-        The run folder.
-
-    Returns
-    -------
-    str or None
-        An HTML page for an inner frame; None where there are no such maps of volumes.
-
-    Raises
-    ------
-    RunFolderError
-        If a map is damaged, or they do not fit each other.
-    """
+    """Make the viewer of Cohen's d from the maps of a run folder."""
     effect, image = (read_file(run / "maps" / f"{name}.nii.gz", _volume) for name in (EFFECT, IMAGE))
     if effect is None or image is None or effect[0].shape != image[0].shape:
         return None
@@ -44,16 +27,6 @@ def effect_viewer(run: Path) -> str | None:
 def scripts_within(page: str | None) -> list[str]:
     """
     Take the scripts out of a page that this program made, for the policy of the page around it to allow.
-
-    Parameters
-    ----------
-    page : str or None
-        The page; its scripts are nilearn's, and numbers.
-
-    Returns
-    -------
-    list of str
-        As they stand there.
 
     Examples
     --------

@@ -22,19 +22,7 @@ NOTHING_LEARNT = 0.9  # of the error of drawing the mean each time: from here on
 
 
 def find_warnings(contents: Contents) -> list[ReportWarning]:
-    """
-    Find all reasons for doubt that a run folder gives.
-
-    Parameters
-    ----------
-    contents : Contents
-        The run folder.
-
-    Returns
-    -------
-    list of ReportWarning
-        The gravest first; none for a run that crosses no threshold.
-    """
+    """Find all reasons for doubt that a run folder gives."""
     found: list[ReportWarning] = []
     if contents.findings is not None:
         found += of_data(contents.findings)
@@ -55,19 +43,7 @@ def find_warnings(contents: Contents) -> list[ReportWarning]:
 
 
 def of_data(findings: list[dict[str, Any]]) -> Iterator[ReportWarning]:
-    """
-    Pass on what check found in the data.
-
-    Parameters
-    ----------
-    findings : list of dict
-        As in `check.json`: level and message.
-
-    Yields
-    ------
-    ReportWarning
-        One for errors, one for warnings.
-    """
+    """Pass on what check found in the data."""
     for level, plural in (("error", "errors"), ("warning", "warnings")):
         messages = [finding["message"] for finding in findings if finding["level"] == level]
         if messages:
@@ -80,19 +56,7 @@ def of_data(findings: list[dict[str, Any]]) -> Iterator[ReportWarning]:
 
 
 def of_split(split: "pd.DataFrame") -> Iterator[ReportWarning]:
-    """
-    See whether subjects stand on both sides of a split.
-
-    Parameters
-    ----------
-    split : DataFrame
-        As in `split.csv`.
-
-    Yields
-    ------
-    ReportWarning
-        At most one.
-    """
+    """See whether subjects stand on both sides of a split."""
     divided = divided_groups(split)
     if divided:
         yield ReportWarning(
@@ -104,19 +68,7 @@ def of_split(split: "pd.DataFrame") -> Iterator[ReportWarning]:
 
 
 def divided_groups(split: "pd.DataFrame") -> int:
-    """
-    Count the groups that have samples in more than one split.
-
-    Parameters
-    ----------
-    split : DataFrame
-        As in `split.csv`.
-
-    Returns
-    -------
-    int
-        How many.
-    """
+    """Count the groups that have samples in more than one split."""
     return int(split[["group", "split"]].drop_duplicates()["group"].value_counts().gt(1).sum())
 
 
@@ -124,15 +76,7 @@ def of_reconstructions(inputs: "AnyArray", full: "AnyArray") -> Iterator[ReportW
     """
     See whether reconstructions are better than the mean of the examples.
 
-    Parameters
-    ----------
-    inputs, full : ndarray of shape (n, ...)
-        Examples and their reconstructions.
-
-    Yields
-    ------
-    ReportWarning
-        At most one.
+    Shapes: inputs, full (n, ...).
     """
     import numpy as np
 
@@ -153,21 +97,7 @@ def of_reconstructions(inputs: "AnyArray", full: "AnyArray") -> Iterator[ReportW
 
 
 def of_training(metrics: "pd.DataFrame", *, critic_counts: bool = True) -> Iterator[ReportWarning]:
-    """
-    See whether the critic never learnt, and whether training stopped too early.
-
-    Parameters
-    ----------
-    metrics : DataFrame
-        As in `metrics.csv`.
-    critic_counts : bool, default=True
-        Whether the objective has a mutual information (kappa is not 0).
-
-    Yields
-    ------
-    ReportWarning
-        At most two.
-    """
+    """See whether the critic never learnt, and whether training stopped too early."""
     critic = metrics.get("train_critic_loss")
     information = metrics.get("train_mutual_information")
     if critic_counts and len(metrics) >= MIN_EPOCHS_OF_CRITIC:

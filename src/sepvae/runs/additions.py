@@ -86,16 +86,7 @@ def complete_run(
 
 
 def write_thumbnails(run: Path, test: Source) -> None:
-    """
-    Write small test images for the page, where samples are images or volumes.
-
-    Parameters
-    ----------
-    run : Path
-        The run folder.
-    test : Source
-        What is scored.
-    """
+    """Write small test images for the page, where samples are images or volumes."""
     if (thumbnails := make_thumbnails(test)) is not None:
         write_arrays(run / THUMBNAILS, thumbnails)
 
@@ -109,23 +100,6 @@ def write_removal(
     kinds: Mapping[str, Any],
     **how: Any,
 ) -> None:
-    """
-    Write scores of removal and swaps, where there is enough to train classifiers on.
-
-    Parameters
-    ----------
-    run : Path
-        The run folder.
-    model : ContrastiveEstimator
-        Fitted on `train`.
-    train, test : Source
-        What was fitted on, and what is scored.
-    codes : DataFrame
-        As in `codes.csv`.
-    kinds : mapping
-        "categorical" or "continuous" for each attribute.
-    **how : object
-        As in `judge_run`.
-    """
+    """Write scores of removal and swaps, where there is enough to train classifiers on."""
     if (removal := judge_run(model, train, test, codes, kinds=kinds, **how)) is not None:
         write_table(run / REMOVAL, removal)

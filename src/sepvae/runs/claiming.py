@@ -20,24 +20,7 @@ SAME = ("method", "keywords", "data", "attributes", "protocol")
 
 @contextmanager
 def claimed(run: Path) -> Iterator[None]:
-    """
-    Make a run folder if there is none, and keep other fits out of it; the lock ends with its process.
-
-    Parameters
-    ----------
-    run : Path
-        The folder.
-
-    Yields
-    ------
-    None
-        While it is this process's.
-
-    Raises
-    ------
-    RunFolderError
-        If another fit is at work in it.
-    """
+    """Make a run folder if there is none, and keep other fits out of it; the lock ends with its process."""
     lock, made = FileLock(run / LOCK), not run.exists()
     try:
         run.mkdir(parents=True, exist_ok=True)
@@ -58,24 +41,7 @@ def claimed(run: Path) -> Iterator[None]:
 
 
 def is_begun(run: Path) -> bool:
-    """
-    Say whether there is an earlier start of a fit, finished or not.
-
-    Parameters
-    ----------
-    run : Path
-        The folder.
-
-    Returns
-    -------
-    bool
-        False for a folder that is not there, or holds next to nothing.
-
-    Raises
-    ------
-    RunFolderError
-        If it holds anything else.
-    """
+    """Say whether there is an earlier start of a fit, finished or not."""
     if (run / "recipe.yaml").is_file():
         return True
     others = [path.name for path in run.iterdir()] if run.exists() else []
@@ -87,38 +53,12 @@ def is_begun(run: Path) -> bool:
 
 
 def is_finished(run: Path) -> bool:
-    """
-    Say whether a fit has come to its end.
-
-    Parameters
-    ----------
-    run : Path
-        The run folder.
-
-    Returns
-    -------
-    bool
-        True if its page, the last file, is there.
-    """
+    """Say whether a fit has come to its end."""
     return "seconds" in read_recipe(run) and (run / "report.html").is_file()
 
 
 def wants_more_epochs(run: Path, keywords: Mapping[str, Any]) -> bool:
-    """
-    Say whether a fit is to be longer than the one in a run folder.
-
-    Parameters
-    ----------
-    run : Path
-        The run folder.
-    keywords : mapping
-        Of the method, as they are asked for now.
-
-    Returns
-    -------
-    bool
-        True if `max_epochs` is larger; False for methods without epochs.
-    """
+    """Say whether a fit is to be longer than the one in a run folder."""
     recipe = read_recipe(run)
     was, now = recipe.get("keywords", {}).get("max_epochs"), keywords.get("max_epochs")
     if was == "auto":
@@ -127,21 +67,7 @@ def wants_more_epochs(run: Path, keywords: Mapping[str, Any]) -> bool:
 
 
 def check_same_fit(run: Path, recipe: dict[str, Any]) -> None:
-    """
-    See that a run folder was begun with the same data and keywords, but for more epochs.
-
-    Parameters
-    ----------
-    run : Path
-        The run folder.
-    recipe : dict
-        What is asked for now.
-
-    Raises
-    ------
-    RunFolderError
-        If it was not; it says in what. If more epochs are asked of a fit that has left no state.
-    """
+    """See that a run folder was begun with the same data and keywords, but for more epochs."""
     old, now = read_recipe(run), plain(recipe)
     if wants_more_epochs(run, now["keywords"]):
         if is_finished(run) and not (run / STATE).is_file():
@@ -167,19 +93,7 @@ def check_same_fit(run: Path, recipe: dict[str, Any]) -> None:
 
 @contextmanager
 def nothing_useless(run: Path) -> Iterator[None]:
-    """
-    Remove a run folder if what goes on in it fails before there is anything to go on from.
-
-    Parameters
-    ----------
-    run : Path
-        The run folder.
-
-    Yields
-    ------
-    None
-        While the fit goes on.
-    """
+    """Remove a run folder if what goes on in it fails before there is anything to go on from."""
     try:
         yield
     except BaseException:

@@ -25,19 +25,7 @@ Reader = Callable[[Path], Arrays]
 
 
 class Gap(NamedTuple):  # numpydoc ignore=PR02
-    """
-    How far apart two things are.
-
-    Parameters
-    ----------
-    identical : bool
-        Whether they are the same, bit for bit.
-    absolute, relative : float, default=0
-        The largest difference, and the largest share that one is of its number; infinite where words differ,
-        or one of them is missing.
-    where : str, default=""
-        Where the largest is.
-    """
+    """How far apart two things are."""
 
     identical: bool
     absolute: float = 0.0

@@ -54,16 +54,7 @@ def draw(run: Path) -> None:
 
 
 def draw_maps(folder: Path, maps: Path) -> None:
-    """
-    Draw the figures of maps: of groups, of a few people, of regions.
-
-    Parameters
-    ----------
-    folder : Path
-        Where `figures/` is, or is to be.
-    maps : Path
-        What `write_maps` left.
-    """
+    """Draw the figures of maps: of groups, of a few people, of regions."""
     if (maps / "regions.csv").is_file():
         regions = read_table(maps / "regions.csv", ["feature"]).dropna(subset="d")
         if len(regions):
@@ -99,18 +90,7 @@ def _draw_volumes(folder: Path, maps: Path, labels: list[str]) -> None:
 
 
 def save_figure(folder: Path, name: str, figure: Figure) -> None:
-    """
-    Write a figure to `figures/`.
-
-    Parameters
-    ----------
-    folder : Path
-        Where `figures/` is, or is to be.
-    name : str
-        Of the files, without an ending.
-    figure : Figure
-        What to write.
-    """
+    """Write a figure to `figures/`."""
     (folder / "figures").mkdir(exist_ok=True)
     for kind in ("png", "svg"):
         buffer = io.BytesIO()

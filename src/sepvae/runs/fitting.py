@@ -340,16 +340,6 @@ def fingerprint(*sources: Source) -> str:
     """
     Name data by their content: samples, ids, groups and labels, in order.
 
-    Parameters
-    ----------
-    *sources : Source
-        Train, test.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits of SHA-256.
-
     Examples
     --------
     >>> from sepvae.data import ArraySource

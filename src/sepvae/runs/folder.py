@@ -45,24 +45,7 @@ def check_new_run(run: Path) -> None:
 
 
 def read_split_of_run(run: Path) -> pd.DataFrame | None:
-    """
-    Read which samples a run has, and on which side of its split.
-
-    Parameters
-    ----------
-    run : Path
-        The run folder.
-
-    Returns
-    -------
-    DataFrame or None
-        Columns id, group, label and split, as text; None where there is no `split.csv`.
-
-    Raises
-    ------
-    RunFolderError
-        If it is damaged.
-    """
+    """Read which samples a run has, and on which side of its split."""
     words = ["id", "group", "label", "split"]
     return read_file(run / "split.csv", lambda path: read_table(path, words)[words])
 
@@ -134,93 +117,31 @@ def read_recipe(run: str | Path) -> dict[str, Any]:
 
 
 def write_recipe(run: Path, recipe: dict[str, Any]) -> None:
-    """
-    Write `recipe.yaml`.
-
-    Parameters
-    ----------
-    run : Path
-        The run folder.
-    recipe : dict
-        Its parts; what YAML has no words for is written as text.
-    """
+    """Write `recipe.yaml`."""
     recipe = {"format": FORMAT, **recipe}
     write_whole(run / "recipe.yaml", yaml.safe_dump(plain(recipe), sort_keys=False))
 
 
 def write_versions(run: Path) -> None:
-    """
-    Write `versions.json`: of Python and of what the numbers depend on.
-
-    Parameters
-    ----------
-    run : Path
-        The run folder.
-    """
+    """Write `versions.json`: of Python and of what the numbers depend on."""
     write_whole(run / "versions.json", json.dumps(_versions(), indent=2) + "\n")
 
 
 def read_versions(run: str | Path) -> dict[str, Any]:
-    """
-    Read `versions.json`.
-
-    Parameters
-    ----------
-    run : str or Path
-        The run folder.
-
-    Returns
-    -------
-    dict of str to str
-        By package; empty where there is no such file.
-
-    Raises
-    ------
-    RunFolderError
-        If it is damaged.
-    """
+    """Read `versions.json`."""
     path = Path(run) / "versions.json"
     return read_file(path, lambda file: dict(json.loads(file.read_text(encoding="utf-8")))) or {}
 
 
 def differing_versions(run: Path) -> str:
-    """
-    Say which versions are no longer those of `versions.json`.
-
-    Parameters
-    ----------
-    run : Path
-        The run folder.
-
-    Returns
-    -------
-    str
-        Such as "torch 2.12.0 (now 2.13.0)"; empty where all are the same, or nothing is known.
-    """
+    """Say which versions are no longer those of `versions.json`."""
     old, now = read_versions(run), _versions()
     pairs = [(name, was, now[name]) for name, was in (old or now).items() if was != now.get(name, was)]
     return ", ".join(f"{name} {was} (now {is_now})" for name, was, is_now in pairs)
 
 
 def read_scores(run: Path) -> pd.DataFrame:
-    """
-    Read the scores of a run folder.
-
-    Parameters
-    ----------
-    run : Path
-        The run folder.
-
-    Returns
-    -------
-    DataFrame
-        As in `scores.csv`.
-
-    Raises
-    ------
-    RunFolderError
-        If there are none, or they are damaged.
-    """
+    """Read the scores of a run folder."""
     words = ["space", "attribute", "population", "metric"]
     scores = read_file(run / "scores.csv", lambda path: read_table(path, words))
     if scores is None:
@@ -229,16 +150,7 @@ def read_scores(run: Path) -> pd.DataFrame:
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """
-    Write a table as CSV.
-
-    Parameters
-    ----------
-    path : Path
-        Where.
-    table : DataFrame
-        What, but for its index.
-    """
+    """Write a table as CSV."""
     text = table.to_csv(index=False, lineterminator="\n")
     if "\r" in text:  # which Python writes bare, and readers take for the end of a row
         text = table.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
@@ -246,35 +158,14 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 
 def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
-    """
-    Write arrays as `.npz`.
-
-    Parameters
-    ----------
-    path : Path
-        Where.
-    arrays : dict of str to ndarray
-        What.
-    """
+    """Write arrays as `.npz`."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     write_whole(path, buffer.getvalue())
 
 
 def plain(value: Any) -> Any:
-    """
-    Put a value as YAML has words for it: no arrays' own numbers, no modules.
-
-    Parameters
-    ----------
-    value : object
-        Of a recipe.
-
-    Returns
-    -------
-    object
-        As `read_recipe` gives it again.
-    """
+    """Put a value as YAML has words for it: no arrays' own numbers, no modules."""
     if isinstance(value, dict):
         return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -23,18 +23,7 @@ GROUPS = ("background", "target")
 
 
 class Statistics(NamedTuple):  # numpydoc ignore=PR02
-    """
-    What there is of the maps of both groups, the background first.
-
-    Parameters
-    ----------
-    labels : tuple of two str
-        What they are called.
-    moments : tuple of two Moments
-        Of their maps.
-    effect : ndarray or None
-        Cohen's d.
-    """
+    """What there is of the maps of both groups, the background first."""
 
     labels: tuple[str, str]
     moments: tuple[Moments, Moments]
@@ -45,18 +34,6 @@ def group_files(labels: Sequence[str], statistic: str) -> list[str]:
     """
     Name the files of groups, without an ending.
 
-    Parameters
-    ----------
-    labels : sequence of str
-        What groups are called.
-    statistic : str
-        Such as "mean".
-
-    Returns
-    -------
-    list of str
-        Unlike each other.
-
     Examples
     --------
     >>> group_files(["control", "ill"], "mean")
@@ -66,36 +43,12 @@ def group_files(labels: Sequence[str], statistic: str) -> list[str]:
 
 
 def write_window(file: Path, window: AnyArray, grid: Grid, axes: str) -> None:
-    """
-    Write what a network gave of a volume, in its place on the whole grid.
-
-    Parameters
-    ----------
-    file : Path
-        Where, without an ending.
-    window : ndarray of shape `grid.size`
-        The map.
-    grid : Grid
-        Where its voxels are.
-    axes : str
-        Orientation of the file, such as "LAS".
-    """
+    """Write what a network gave of a volume, in its place on the whole grid."""
     write_volume(file.with_name(f"{file.name}.nii.gz"), grid.back(window), grid, axes)
 
 
 def write_group_volumes(folder: Path, statistics: Statistics, grid: Grid) -> None:
-    """
-    Write means and standard deviations of groups, and Cohen's d, as NIfTI.
-
-    Parameters
-    ----------
-    folder : Path
-        Where.
-    statistics : Statistics
-        Of both groups.
-    grid : Grid
-        Where voxels are.
-    """
+    """Write means and standard deviations of groups, and Cohen's d, as NIfTI."""
     values = {"mean": [m.mean for m in statistics.moments], "sd": [m.sd for m in statistics.moments]}
     for statistic, of_groups in values.items():
         files = group_files(statistics.labels, statistic)
@@ -107,18 +60,7 @@ def write_group_volumes(folder: Path, statistics: Statistics, grid: Grid) -> Non
 
 
 def write_pictures(folder: Path, statistics: Statistics, people: Mapping[str, AnyArray]) -> None:
-    """
-    Draw maps of people on one scale, group means and deviations on another, and Cohen's d on its own.
-
-    Parameters
-    ----------
-    folder : Path
-        Where.
-    statistics : Statistics
-        Of both groups.
-    people : mapping of str to ndarray
-        Names of files, without an ending, and maps.
-    """
+    """Draw maps of people on one scale, group means and deviations on another, and Cohen's d on its own."""
     limit = limit_of(np.stack([*people.values()])) if people else 1.0
     for name, added in people.items():
         _write_picture(folder / f"{name}.png", map_picture(added, limit))
@@ -138,21 +80,7 @@ def write_pictures(folder: Path, statistics: Statistics, people: Mapping[str, An
 
 
 def regions(statistics: Statistics, features: Sequence[str]) -> pd.DataFrame:
-    """
-    Tabulate what is added to each feature of a table.
-
-    Parameters
-    ----------
-    statistics : Statistics
-        Of both groups.
-    features : sequence of str
-        Their names.
-
-    Returns
-    -------
-    DataFrame
-        Columns feature, mean and sd of either group and d, the largest |d| first.
-    """
+    """Tabulate what is added to each feature of a table."""
     table = pd.DataFrame({"feature": features})
     for group, moments in zip(GROUPS, statistics.moments, strict=True):
         table[f"{group}_mean"], table[f"{group}_sd"] = (

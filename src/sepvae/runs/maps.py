@@ -82,32 +82,6 @@ def write_maps(
 
     A map is the sample decoded with its own salient code minus the same without one, alike for all, in the
     units of the input. The folder appears when all is in it.
-
-    Parameters
-    ----------
-    model : ContrastiveEstimator
-        Fitted.
-    source : Source
-        Samples that it was not fitted on.
-    folder : Path
-        To be made. It gets `dataset_description.json` and `maps.csv` (id, label, file, mean_absolute); of
-        volumes a NIfTI file for each person, in that person's orientation, and group means, standard
-        deviations and Cohen's d; of images pictures of these and of 24 people at most, and numbers in
-        `maps.npz`; of tables `regions.csv`.
-    progress : callable, default=None
-        Called as `progress(done, total)` after samples are mapped.
-
-    Returns
-    -------
-    Path
-        The folder.
-
-    Raises
-    ------
-    RunFolderError
-        If it exists.
-    DataError
-        If volumes do not say where their voxels are.
     """
     _check_new(folder)
     if not can_map(source):
@@ -120,19 +94,7 @@ def write_maps(
 
 
 def can_map(source: Source) -> bool:
-    """
-    Say whether maps of these samples can be written.
-
-    Parameters
-    ----------
-    source : Source
-        Samples.
-
-    Returns
-    -------
-    bool
-        False for volumes of which nothing says where their voxels are.
-    """
+    """Say whether maps of these samples can be written."""
     return len(source.sample_shape) < 4 or source.grid is not None
 
 

@@ -131,23 +131,7 @@ def rerun(
 
 
 def check_same_data(run: str | Path, train: Source, test: Source) -> None:
-    """
-    See that samples are those of a run, with all that is known of them.
-
-    Parameters
-    ----------
-    run : str or Path
-        The run folder.
-    train, test : Source
-        The samples.
-
-    Raises
-    ------
-    DataError
-        If they differ; it says in what, as far as that can be told.
-    RunFolderError
-        If the folder has no codes, or they are damaged.
-    """
+    """See that samples are those of a run, with all that is known of them."""
     about = pd.concat([described(train, "train"), described(test, "test")], ignore_index=True)
     now = _cells(StringIO(about.to_csv(index=False, quoting=csv.QUOTE_ALL, lineterminator="\n")))
     then = read_file(Path(run) / "codes.csv", _cells)

@@ -164,26 +164,7 @@ def keep_scores(run: str | Path, scores: pd.DataFrame, *, n_permutations: int) -
 def encoded(
     model: ContrastiveEstimator, source: Source, split: str, codes: Codes[AnyArray] | None = None
 ) -> pd.DataFrame:
-    """
-    Encode samples, with all that is known of them.
-
-    Parameters
-    ----------
-    model : ContrastiveEstimator
-        Fitted.
-    source : Source
-        The samples.
-    split : str
-        What to call this part.
-    codes : Codes of ndarray or None, default=None
-        What `fit_encode` gave of samples that were learnt from, of which those for validation are called so;
-        by default the model encodes the samples.
-
-    Returns
-    -------
-    DataFrame
-        As in `codes.csv`; y is missing for a label that was not fitted on.
-    """
+    """Encode samples, with all that is known of them."""
     about = described(source, split)
     about[["id", "group"]] = about[["id", "group"]].astype(str)  # as they are read again
     known = about["label"].isin(model.classes_)  # new data may come without labels
@@ -194,41 +175,13 @@ def encoded(
 
 
 def described(source: Source, split: str) -> pd.DataFrame:
-    """
-    Say what is known of samples.
-
-    Parameters
-    ----------
-    source : Source
-        The samples.
-    split : str
-        What to call this part.
-
-    Returns
-    -------
-    DataFrame
-        Columns id, group, label, split, then attributes.
-    """
+    """Say what is known of samples."""
     table = split_table(source, {split: np.arange(len(source))})
     return pd.concat([table, source.attributes.reset_index(drop=True)], axis=1)
 
 
 def reconstruction_errors(model: ContrastiveEstimator, source: Source) -> pd.DataFrame:
-    """
-    Measure how far reconstructions are from samples, with their salient part and without.
-
-    Parameters
-    ----------
-    model : ContrastiveEstimator
-        Fitted.
-    source : Source
-        The samples.
-
-    Returns
-    -------
-    DataFrame
-        Columns id, full, common_only.
-    """
+    """Measure how far reconstructions are from samples, with their salient part and without."""
     errors = {name: model.reconstruction_error(source, salient) for name, salient in RECONSTRUCTIONS.items()}
     return pd.DataFrame({"id": source.ids, **errors})
 

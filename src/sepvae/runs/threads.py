@@ -11,16 +11,6 @@ from threadpoolctl import threadpool_limits
 def use_threads(n: int | None) -> Iterator[None]:
     """
     Compute with this number of threads for a while: sums have another order, and last digit, with another.
-
-    Parameters
-    ----------
-    n : int or None
-        How many; None leaves it as it is.
-
-    Yields
-    ------
-    None
-        Afterwards all is as it was found.
     """
     if n is None:
         yield

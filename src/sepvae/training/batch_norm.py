@@ -18,19 +18,7 @@ class SyncBatchNorm(TorchSyncBatchNorm):
     """What Lightning asks to bring batch norms together, in a fit on several processes only."""
 
     def apply(self, model: nn.Module) -> nn.Module:
-        """
-        Let all batch norms of a model see the whole batch.
-
-        Parameters
-        ----------
-        model : Module
-            On its device.
-
-        Returns
-        -------
-        Module
-            The same.
-        """
+        """Let all batch norms of a model see the whole batch."""
         if next(model.parameters()).is_cuda:
             return super().apply(model)
         for module in _batch_norms(model):
@@ -38,19 +26,7 @@ class SyncBatchNorm(TorchSyncBatchNorm):
         return model
 
     def revert(self, model: nn.Module) -> nn.Module:
-        """
-        Let them see their own samples again.
-
-        Parameters
-        ----------
-        model : Module
-            After the fit.
-
-        Returns
-        -------
-        Module
-            The same.
-        """
+        """Let them see their own samples again."""
         for module in _batch_norms(model):
             module.__dict__.pop("forward", None)
         return super().revert(model)
@@ -60,16 +36,6 @@ class SyncBatchNorm(TorchSyncBatchNorm):
 def running_statistics(model: nn.Module) -> Iterator[None]:
     """
     Let batch norms use what they have learnt of samples, and learn nothing: for images that are none of them.
-
-    Parameters
-    ----------
-    model : Module
-        In training or not.
-
-    Yields
-    ------
-    None
-        While it does; no process waits for another.
     """
     # All kinds: on GPUs that share a fit they are torch's own, which wait for each other while they learn.
     norms = (m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm))

@@ -27,29 +27,13 @@ from sepvae.training.module import AlternatingTraining
 
 
 class MetricsFile(Checkpoint):
-    """
-    Write the metrics of all epochs so far to a CSV file, after each epoch.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    """
+    """Write the metrics of all epochs so far to a CSV file, after each epoch."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """
-        Write what is known.
-
-        Parameters
-        ----------
-        trainer : Trainer
-            Knows which process writes.
-        pl_module : AlternatingTraining
-            Its history is written.
-        """
+        """Write what is known."""
         if trainer.is_global_zero and isinstance(pl_module, AlternatingTraining):
             write_whole(self.path, pd.DataFrame(pl_module.history).to_csv(index=False))
 
@@ -61,16 +45,7 @@ class CollapseWatch(Checkpoint):
         self.warned: set[str] = set()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """
-        Look at the last epochs.
-
-        Parameters
-        ----------
-        trainer : Trainer
-            Knows which process warns.
-        pl_module : AlternatingTraining
-            Its history is looked at.
-        """
+        """Look at the last epochs."""
         if not (trainer.is_global_zero and isinstance(pl_module, AlternatingTraining)):
             return
         for what, message in collapses(pl_module.history, pl_module.objective.weights).items():
@@ -79,25 +54,11 @@ class CollapseWatch(Checkpoint):
                 warnings.warn(message, CollapseWarning, stacklevel=2)
 
     def state_dict(self) -> dict[str, Any]:
-        """
-        Say what has been warned of.
-
-        Returns
-        -------
-        dict
-            Plain values.
-        """
+        """Say what has been warned of."""
         return {"warned": sorted(self.warned)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """
-        Take it back.
-
-        Parameters
-        ----------
-        state_dict : dict
-            What `state_dict` gave.
-        """
+        """Take it back."""
         self.warned = set(state_dict["warned"])
 
 
@@ -116,61 +77,23 @@ class FitProgress(ProgressBar):
         )
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """
-        Open the bar.
-
-        Parameters
-        ----------
-        trainer : Trainer
-            Knows how many epochs there are.
-        pl_module : LightningModule
-            Not used.
-        """
+        """Open the bar."""
         super().on_train_start(trainer, pl_module)
         self.bar.start()
         self.task = self.bar.add_task("", total=trainer.max_epochs)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """
-        Show the epochs that are done.
-
-        Parameters
-        ----------
-        trainer : Trainer
-            Not used.
-        pl_module : AlternatingTraining
-            Its history is shown.
-        """
+        """Show the epochs that are done."""
         if isinstance(pl_module, AlternatingTraining) and pl_module.history:
             done, last = len(pl_module.history), pl_module.history[-1]
             self.bar.update(self.task, completed=done, description=_terms(last))
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """
-        Show the last epoch.
-
-        Parameters
-        ----------
-        trainer : Trainer
-            Not used.
-        pl_module : AlternatingTraining
-            Its history is shown.
-        """
+        """Show the last epoch."""
         self.on_train_epoch_start(trainer, pl_module)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
-        """
-        Close the bar.
-
-        Parameters
-        ----------
-        trainer : Trainer
-            Not used.
-        pl_module : LightningModule
-            Not used.
-        stage : str
-            Not used.
-        """
+        """Close the bar."""
         self.bar.stop()
 
     def on_exception(
@@ -179,18 +102,7 @@ class FitProgress(ProgressBar):
         pl_module: pl.LightningModule,  # noqa: ARG002
         exception: BaseException,  # noqa: ARG002
     ) -> None:
-        """
-        Close the bar, for Lightning tears nothing down after an error.
-
-        Parameters
-        ----------
-        trainer : Trainer
-            Not used.
-        pl_module : LightningModule
-            Not used.
-        exception : BaseException
-            Not used.
-        """
+        """Close the bar, for Lightning tears nothing down after an error."""
         self.bar.stop()
 
     def disable(self) -> None:

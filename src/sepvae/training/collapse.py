@@ -16,18 +16,6 @@ def collapses(history: Sequence[Mapping[str, float]], weights: Mapping[str, floa
     """
     Say what has collapsed: what has been so in each of the last 5 epochs.
 
-    Parameters
-    ----------
-    history : sequence of mapping
-        Means of each epoch, by their names in `metrics.csv`.
-    weights : mapping
-        Weight of each term; one that counts for nothing is not warned of.
-
-    Returns
-    -------
-    dict of str to str
-        "common", "salient" and "critic", as far as they have, and a line on each.
-
     Examples
     --------
     >>> epoch = {"train_common_kl": 0.001, "train_salient_kl_target": 3.0}

@@ -11,24 +11,7 @@ R = TypeVar("R")
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
-    """
-    Have torch compile a function when it is first called; where it cannot, the function runs as it is.
-
-    Parameters
-    ----------
-    function : callable
-        Of tensors; a call leaves nothing changed.
-
-    Returns
-    -------
-    callable
-        Computes the same.
-
-    Warns
-    -----
-    UserWarning
-        With the compiler's reason, if it gives up: no C++ compiler, a module that it does not take.
-    """
+    """Have torch compile a function when it is first called; where it cannot, the function runs as it is."""
     return _Compiled(function)
 
 

@@ -32,30 +32,7 @@ def gradient_norms(
     All terms are seen with the same noise. The model is copied: its weights, gradients, batch norm statistics
     and mode stay as they are, and so do the global generators.
 
-    Parameters
-    ----------
-    objective : Objective
-        Terms and their weights.
-    model : ContrastiveAutoencoder
-        Trained or not.
-    x : Tensor or array-like of shape (batch, ...)
-        Samples as the network takes them: images as uint8 or in [0, 1], tables standardised; two or more.
-    y : Tensor or array-like of shape (batch,)
-        Groups, 0 the background, or severities.
-    random_state : int, default=0
-        Seed of the noise.
-
-    Returns
-    -------
-    DataFrame
-        One row per term, in the order of the weights: term, weight, value (mean of the unweighted term over
-        the batch), and common_encoder and salient_encoder, the Euclidean norm of the gradient of weight *
-        mean with respect to all parameters of that encoder, 0 where none arrives.
-
-    Raises
-    ------
-    DataError
-        If there are fewer than two samples, or not as many groups.
+    Shapes: x (batch, ...); y (batch,).
 
     Examples
     --------

@@ -15,18 +15,7 @@ SHOWN = 3  # samples in the message itself
 
 
 class DivergenceError(ArithmeticError):
-    """
-    A term, or a weight, is no longer a finite number.
-
-    Parameters
-    ----------
-    terms : sequence of str
-        What is not finite.
-    epoch : int
-        When, from 0.
-    step : int or None, default=None
-        The first step of that epoch in which it was not, where that is known.
-    """
+    """A term, or a weight, is no longer a finite number."""
 
     def __init__(self, terms: Sequence[str], epoch: int, step: int | None = None) -> None:
         super().__init__(terms, epoch, step)
@@ -37,15 +26,7 @@ def first_astray(sums: Iterable[tuple[int, Tensor]]) -> tuple[int, list[int]] | 
     """
     Find the first step that made a sum not finite.
 
-    Parameters
-    ----------
-    sums : iterable of tuple of int and Tensor of shape (terms, groups)
-        Steps, and the sums of all terms up to each of them.
-
-    Returns
-    -------
-    tuple of int and list of int, or None
-        The step and the terms, by their numbers; None if all are finite.
+    Shapes: sums (terms, groups).
 
     Examples
     --------
@@ -70,23 +51,7 @@ def training_error(
     """
     Say where training went astray, and what to do.
 
-    Parameters
-    ----------
-    diverged : DivergenceError
-        What was seen.
-    order : sequence of ndarray of int
-        Positions of the samples in each batch of that epoch.
-    ids : ndarray of shape (n,)
-        Of all samples.
-    learning_rate : float
-        As it was.
-    checkpoint : Path or None
-        Where the state after the last finished epoch is kept, if it is.
-
-    Returns
-    -------
-    TrainingError
-        One line, and the ids of the last steps.
+    Shapes: ids (n,).
     """
     last = len(order) - 1 if diverged.step is None else diverged.step
     steps = range(max(last - LAST + 1, 0), last + 1)

@@ -12,11 +12,6 @@ class Drawing(TorchDispatchMode):
 
     Numbers are those of torch's generator after `torch.manual_seed(seed)`.
 
-    Parameters
-    ----------
-    seed : int
-        Of the generator.
-
     Examples
     --------
     >>> with Drawing(0):

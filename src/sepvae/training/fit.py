@@ -74,48 +74,7 @@ def train(
     """
     Build a network and train it.
 
-    Parameters
-    ----------
-    objective : Objective
-        The method's loss.
-    build : callable
-        Makes the networks, with weights drawn from torch's global generator.
-    source : Source
-        Samples, as the network takes them but for their type.
-    y : ndarray of shape (len(source),)
-        Groups as integers, or severities in [0, 1] as floats; 0 is the background.
-    parts : tuple of two ndarray of int
-        Positions for training and for validation; the latter may be empty.
-    seed : int
-        Of weights, order and noise.
-    learning_rate, reset_optimizer, gradient_clip_val, batch_size, balanced, num_workers, compile : object
-        As in the estimator.
-    max_epochs, early_stopping, keep : object
-        As in the estimator.
-    checkpoint : Path or None
-        File of the state after the last epoch; if there is one, the fit goes on from it.
-    about : dict of str to object
-        What the state in `checkpoint` must be of.
-    progress_bar : bool
-        As in the estimator.
-    accelerator, devices, num_nodes, strategy, precision, logger, callbacks : object
-        Lightning's own.
-
-    Returns
-    -------
-    model : ContrastiveAutoencoder
-        On the CPU, in evaluation mode.
-    history : DataFrame
-        One row per epoch.
-
-    Raises
-    ------
-    DataError
-        If a keyword does not fit the data.
-    ModelFileError
-        If `checkpoint` is damaged, or another fit's.
-    TrainingError
-        If a loss term is no longer finite.
+    Shapes: y (len(source),).
     """
     if (early_stopping is not None or keep == "best") and not len(parts[1]):
         raise DataError("early_stopping and keep='best' need validation samples: raise validation_fraction")

@@ -33,16 +33,7 @@ INFERENCE_BATCH = 512
 
 @dataclass(frozen=True)
 class Judge:  # numpydoc ignore=PR02
-    """
-    A classifier that has learnt from real samples.
-
-    Parameters
-    ----------
-    network : Module
-        From samples to logits of shape (batch, classes).
-    device : torch.device
-        Where it is.
-    """
+    """A classifier that has learnt from real samples."""
 
     network: nn.Module
     device: torch.device
@@ -51,15 +42,7 @@ class Judge:  # numpydoc ignore=PR02
         """
         Say which class each sample looks like most.
 
-        Parameters
-        ----------
-        x : ndarray of shape (n, ...)
-            Samples of the shape that it learnt from: images as uint8 or in [0, 1], tables standardised.
-
-        Returns
-        -------
-        ndarray of int of shape (n,)
-            Class numbers.
+        Shapes: x (n, ...); returns (n,).
         """
         chosen = [np.zeros(0, dtype=np.int64)]
         with torch.inference_mode(), kept_memory():
@@ -88,32 +71,7 @@ def train_judge(
     by up to a sixteenth of their side. The number of steps is fixed: it bounds the time whatever the data,
     and no sample is kept back to choose it. Few samples are gone through 100 times at most.
 
-    Parameters
-    ----------
-    source : Source
-        Training samples only: images as uint8 or in [0, 1], tables standardised and without gaps.
-    classes : ndarray of int of shape (len(source),)
-        Class of each sample, 0, 1, ..; -1 for samples to do without.
-    random_state : int, default=0
-        Seed of weights, order and shifts; global generators are left as found.
-    n_steps : int, default=600
-        Batches of 64 samples (more for more than 16 classes) to learn from, at most.
-    progress : callable, default=None
-        Called as `progress(done, total)` after every batch.
-    num_workers : int or "auto", default="auto"
-        Processes that read ahead, as in `ordered_batches`.
-    accelerator : str, default="auto"
-        As in `lightning.pytorch.Trainer`.
-
-    Returns
-    -------
-    Judge
-        The trained classifier.
-
-    Raises
-    ------
-    DataError
-        If there are not two classes, or a number below the highest has no sample.
+    Shapes: classes (len(source),).
 
     Examples
     --------
@@ -163,19 +121,7 @@ def train_judge(
 
 
 def batch_size(n_classes: int) -> int:
-    """
-    Return the number of samples in a batch: 64, or more for more than 16 classes.
-
-    Parameters
-    ----------
-    n_classes : int
-        Classes that every batch holds in equal numbers.
-
-    Returns
-    -------
-    int
-        At least 4 for each class.
-    """
+    """Return the number of samples in a batch: 64, or more for more than 16 classes."""
     return max(BATCH, 4 * n_classes)
 
 

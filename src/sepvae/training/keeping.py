@@ -17,42 +17,17 @@ from sepvae.files import naming, settle
 
 
 class LastState(Checkpoint):
-    """
-    Keep all that a fit needs to go on after its last finished epoch, as if it had never stopped.
-
-    Parameters
-    ----------
-    path : Path
-        The file; each epoch's takes the place of the one before, whole.
-    about : dict
-        What the fit is, for another not to go on from it.
-    """
+    """Keep all that a fit needs to go on after its last finished epoch, as if it had never stopped."""
 
     def __init__(self, path: Path, about: dict[str, Any]) -> None:
         self.path, self.about = path, about
 
     def state_dict(self) -> dict[str, Any]:
-        """
-        Say whose state it is.
-
-        Returns
-        -------
-        dict
-            Plain values.
-        """
+        """Say whose state it is."""
         return self.about
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """
-        Write the state.
-
-        Parameters
-        ----------
-        trainer : Trainer
-            Has the state.
-        pl_module : LightningModule
-            Not used.
-        """
+        """Write the state."""
         aside = self.path.with_name(f".{self.path.name}")
         try:
             with naming(self.path):
@@ -65,19 +40,7 @@ class LastState(Checkpoint):
         trainer.strategy.barrier()
 
     def check(self, max_epochs: int) -> None:
-        """
-        See that the file is whole, and of this fit; nothing in it is executed.
-
-        Parameters
-        ----------
-        max_epochs : int
-            Epochs after which the fit ends: as many as the state has behind it, or more.
-
-        Raises
-        ------
-        ModelFileError
-            If it is neither.
-        """
+        """See that the file is whole, and of this fit; nothing in it is executed."""
         again = "remove it to start again"
         try:
             with zipfile.ZipFile(self.path) as whole:
@@ -115,14 +78,7 @@ class LastState(Checkpoint):
 
 
 class BestWeights(Checkpoint):
-    """
-    Remember the weights of the epoch with the least of a metric.
-
-    Parameters
-    ----------
-    monitor : str
-        Which; it is known after each validation.
-    """
+    """Remember the weights of the epoch with the least of a metric."""
 
     def __init__(self, monitor: str) -> None:
         self.monitor = monitor
@@ -130,16 +86,7 @@ class BestWeights(Checkpoint):
         self.weights: dict[str, Tensor] = {}
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """
-        Compare.
-
-        Parameters
-        ----------
-        trainer : Trainer
-            Has the metric, the same in all processes.
-        pl_module : LightningModule
-            Has the weights.
-        """
+        """Compare."""
         if (now := float(trainer.callback_metrics[self.monitor])) < self.least:
             self.least = now
             self.weights = {
@@ -147,23 +94,9 @@ class BestWeights(Checkpoint):
             }
 
     def state_dict(self) -> dict[str, Any]:
-        """
-        Give what is remembered.
-
-        Returns
-        -------
-        dict
-            Numbers and tensors.
-        """
+        """Give what is remembered."""
         return {"least": self.least, "weights": self.weights}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """
-        Take it back.
-
-        Parameters
-        ----------
-        state_dict : dict
-            What `state_dict` gave.
-        """
+        """Take it back."""
         self.least, self.weights = state_dict["least"], state_dict["weights"]

@@ -57,12 +57,7 @@ class Samples(Dataset[tuple[Tensor, Tensor]]):  # numpydoc ignore=PR02
     """
     What training reads: samples and their groups, by positions.
 
-    Parameters
-    ----------
-    source : Source
-        Where samples come from.
-    y : ndarray of shape (len(source),)
-        Groups, 0 the background, or severities.
+    Shapes: y (len(source),).
     """
 
     source: Source
@@ -82,20 +77,7 @@ class GroupBatches(Sampler[npt.NDArray[np.intp]]):
     Groups come in the data's proportions, or in equal numbers. What does not fill a batch is left out,
     another part in each epoch; a group that is too rare for its share is gone through more than once.
 
-    Parameters
-    ----------
-    y : ndarray of shape (n,)
-        Group of each sample, or its severity.
-    positions : ndarray of int
-        The samples to draw from.
-    batch_size : int
-        Samples a batch, over all processes, the same number in each; the whole data if it has fewer.
-    balanced : bool
-        Equal numbers instead of the data's proportions.
-    random_state : int
-        Seed; the order depends on it and on the epoch.
-    rank, world_size : int
-        Which share of each batch this process gets.
+    Shapes: y (n,).
     """
 
     def __init__(
@@ -124,14 +106,7 @@ class GroupBatches(Sampler[npt.NDArray[np.intp]]):
         self.counts = _counts(shares, batch_size, self.n_batches, MIN_PER_GROUP)
 
     def set_epoch(self, epoch: int) -> None:
-        """
-        Choose the order; Lightning calls this before each epoch.
-
-        Parameters
-        ----------
-        epoch : int
-            From 0.
-        """
+        """Choose the order; Lightning calls this before each epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -178,34 +153,7 @@ def training_batches(
     """
     Shuffled batches for training.
 
-    Parameters
-    ----------
-    source : Source
-        Where samples come from.
-    y : ndarray of shape (len(source),)
-        Groups, 0 the background, or severities.
-    positions : ndarray of int
-        The samples of this part.
-    batch_size : int
-        Samples a batch.
-    balanced : bool
-        Groups in equal numbers instead of the data's proportions.
-    random_state : int
-        Seed of the order.
-    rank, world_size : int
-        Which share of each batch this process gets.
-    num_workers : int or "auto", default="auto"
-        As in `ordered_batches`.
-
-    Returns
-    -------
-    DataLoader
-        Of pairs x, y.
-
-    Raises
-    ------
-    DataError
-        If `batch_size` cannot hold two samples of every group.
+    Shapes: y (len(source),).
     """
     sampler = GroupBatches(
         y,
@@ -235,26 +183,7 @@ def ordered_batches(
     Several processes get as many each: where they cannot share the last batch evenly, its first samples come
     again.
 
-    Parameters
-    ----------
-    source : Source
-        Where samples come from.
-    y : ndarray of shape (len(source),)
-        Groups, 0 the background, or severities.
-    positions : ndarray of int
-        The samples of this part.
-    batch_size : int
-        Samples a batch, over all processes.
-    rank, world_size : int
-        Which share of each batch this process gets.
-    num_workers : int or "auto", default="auto"
-        Processes that read ahead. "auto" is none for a source in memory, which is indexed faster than it
-        could be sent, and else one for each core that this process may use, at most 8.
-
-    Returns
-    -------
-    DataLoader
-        Of pairs x, y.
+    Shapes: y (len(source),).
     """
     batches = []
     for part in chunks(len(positions), max(batch_size // world_size, 1) * world_size):
@@ -264,28 +193,14 @@ def ordered_batches(
 
 
 class Batches(pl.LightningDataModule):
-    """
-    What training asks for batches, once it knows which of how many processes it is.
-
-    Parameters
-    ----------
-    train, validation : callable
-        From rank and number of processes to that share of batches, such as `training_batches` of all else.
-    """
+    """What training asks for batches, once it knows which of how many processes it is."""
 
     def __init__(self, train: Callable[..., Loader], validation: Callable[..., Loader]) -> None:
         super().__init__()
         self.train, self.validation = train, validation
 
     def train_dataloader(self) -> Loader:
-        """
-        Give this process its share of the training batches.
-
-        Returns
-        -------
-        DataLoader
-            Of pairs x, y.
-        """
+        """Give this process its share of the training batches."""
         loader = self.train(**self._share())
         # Workers read ahead at once, before Lightning tells the epoch to a fit that goes on.
         progress: Any = cast(pl.Trainer, self.trainer).fit_loop.epoch_progress
@@ -293,14 +208,7 @@ class Batches(pl.LightningDataModule):
         return loader
 
     def val_dataloader(self) -> Loader:
-        """
-        Give this process its share of the validation batches.
-
-        Returns
-        -------
-        DataLoader
-            Of pairs x, y.
-        """
+        """Give this process its share of the validation batches."""
         return self.validation(**self._share())
 
     def _share(self) -> dict[str, int]:

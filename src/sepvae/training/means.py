@@ -8,14 +8,7 @@ from sepvae.training.processes import total
 
 
 class GroupMeans:
-    """
-    Means of per-sample values over an epoch, in all and by group, kept on the device until asked for.
-
-    Parameters
-    ----------
-    n_groups : int
-        Background and targets together.
-    """
+    """Means of per-sample values over an epoch, in all and by group, kept on the device until asked for."""
 
     def __init__(self, n_groups: int) -> None:
         self.n_groups = n_groups
@@ -28,12 +21,7 @@ class GroupMeans:
         """
         Take in a batch.
 
-        Parameters
-        ----------
-        values : dict of str to Tensor of shape (batch,) or ()
-            The same names each time; a quantity of the whole batch has no samples of its own.
-        y : Tensor of shape (batch,)
-            Groups, or severities.
+        Shapes: values (batch,) or (); y (batch,).
         """
         members = one_hot(y.ceil().long(), self.n_groups).float()
         self.names = list(values)
@@ -43,20 +31,7 @@ class GroupMeans:
         self.counts = self.counts + members.sum(0)
 
     def means(self, processes: int = 1) -> dict[str, float]:
-        """
-        Give the means so far.
-
-        Parameters
-        ----------
-        processes : int, default=1
-            How many share the fit; each gets the means over all.
-
-        Returns
-        -------
-        dict of str to float
-            Each name over all samples, and followed by _background and _target (_target1, .. for several)
-            over the samples of that group.
-        """
+        """Give the means so far."""
         if isinstance(self.sums, float) or isinstance(self.counts, float):
             return {}
         sums, counts = (total(part, processes).cpu() for part in (self.sums, self.counts))

@@ -22,17 +22,7 @@ def as_input(x: Tensor, dtype: torch.dtype) -> Tensor:
     """
     Bring samples to what the networks take: 8-bit images in [0, 1], channels last in memory.
 
-    Parameters
-    ----------
-    x : Tensor of shape (batch, ...)
-        As the source holds them.
-    dtype : torch.dtype
-        Of the network.
-
-    Returns
-    -------
-    Tensor of shape (batch, ...)
-        The same samples.
+    Shapes: x (batch, ...); returns (batch, ...).
     """
     x = x.to(dtype) / 255 if x.dtype == torch.uint8 else x.to(dtype)
     channels_last = {4: torch.channels_last, 5: torch.channels_last_3d}
@@ -45,28 +35,7 @@ CHECK_EVERY = 50  # steps from one look at the terms to the next: each look wait
 
 
 class AlternatingTraining(pl.LightningModule):
-    """
-    Algorithm 1 of the paper, for any objective.
-
-    Parameters
-    ----------
-    model : ContrastiveAutoencoder
-        What is trained.
-    objective : Objective
-        What it is trained on.
-    n_groups : int
-        Background and targets together.
-    learning_rate : float
-        Of both Adam optimizers.
-    reset_optimizer : {"never", "epoch"}
-        "epoch" forgets Adam's moments before each epoch (App. E.1, E.2).
-    gradient_clip_val : float or None
-        Largest Euclidean norm of each optimizer's gradient.
-    random_state : int
-        Seed of the noise, which depends on it, the epoch and the step only.
-    compile : bool, default=False
-        Have torch compile what a training step computes.
-    """
+    """Algorithm 1 of the paper, for any objective."""
 
     def __init__(
         self,
@@ -98,14 +67,7 @@ class AlternatingTraining(pl.LightningModule):
         self._fast_losses = compiled(self._losses) if compile else self._losses
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """
-        Adam for encoders, decoder and salient classifier, and one Adam each for critic and read-out.
-
-        Returns
-        -------
-        list of Optimizer
-            The model's, the critic's, and the read-out's if there is one.
-        """
+        """Adam for encoders, decoder and salient classifier, and one Adam each for critic and read-out."""
         heads = [
             list(head.parameters()) for head in (self.model.critic, self.model.read_out) if head is not None
         ]
@@ -117,16 +79,7 @@ class AlternatingTraining(pl.LightningModule):
         return [torch.optim.Adam(parameters, rate, fused=fused) for parameters, rate in parts]
 
     def training_step(self, batch: tuple[Tensor, Tensor], step: int) -> None:
-        """
-        Update the critic, then all the rest (Algorithm 1).
-
-        Parameters
-        ----------
-        batch : tuple of Tensor
-            Samples x and groups y.
-        step : int
-            Number of the batch in its epoch.
-        """
+        """Update the critic, then all the rest (Algorithm 1)."""
         x, y = self._input(batch[0]), batch[1]
         seed = self._seed_step(step)
         optimizers = cast(list[LightningOptimizer], self.optimizers())
@@ -159,16 +112,7 @@ class AlternatingTraining(pl.LightningModule):
             self._stop_if_astray([self.epoch_means["train"].means(self.trainer.world_size)])
 
     def validation_step(self, batch: tuple[Tensor, Tensor], step: int) -> None:
-        """
-        Take note of all terms, with labels as in training.
-
-        Parameters
-        ----------
-        batch : tuple of Tensor
-            Samples x and groups y.
-        step : int
-            Number of the batch.
-        """
+        """Take note of all terms, with labels as in training."""
         x, y = self._input(batch[0]), batch[1]
         seed = self._seed_step(step, validation=True)
         codes = self._posterior(x, y)
@@ -189,14 +133,7 @@ class AlternatingTraining(pl.LightningModule):
                 optimizer.state.clear()
 
     def on_train_epoch_end(self) -> None:
-        """
-        Log the epoch's means.
-
-        Raises
-        ------
-        DivergenceError
-            If one of them, or a weight, is not finite.
-        """
+        """Log the epoch's means."""
         metrics = self._log("train")
         # The training means come before the last steps' weights, those of the validation part after them.
         self._stop_if_astray([_of_stage("train", metrics), _of_stage("validation", self._validation_metrics)])
@@ -209,25 +146,11 @@ class AlternatingTraining(pl.LightningModule):
         self._validation_metrics = self._log("validation")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """
-        Keep what has been logged, and whether the fit is at its end before its last epoch.
-
-        Parameters
-        ----------
-        checkpoint : dict
-            What is kept.
-        """
+        """Keep what has been logged, and whether the fit is at its end before its last epoch."""
         checkpoint["history"], checkpoint["stopped_early"] = self.history, bool(self.trainer.should_stop)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """
-        Take it back.
-
-        Parameters
-        ----------
-        checkpoint : dict
-            What was kept.
-        """
+        """Take it back."""
         self.history, self.stopped_early = checkpoint["history"], checkpoint["stopped_early"]
 
     def _posterior(self, x: Tensor, y: Tensor) -> Codes[Tensor]:

@@ -13,16 +13,7 @@ class Losses(NamedTuple):  # numpydoc ignore=PR02
     """
     What an objective says of a batch, one value per sample.
 
-    Parameters
-    ----------
-    terms : dict of str to Tensor of shape (batch,) or ()
-        Unweighted terms, zero where one does not apply to a sample; a scalar is a quantity of the whole
-        batch, over all processes. No gradient of them reaches the classifiers, nor the critic where that is
-        independent.
-    classifiers : Tensor of shape (batch,)
-        Sum of the losses of the salient classifier and of the read-out, on detached codes.
-    shown : dict of str to Tensor of shape (batch,)
-        Logged, but not learnt from.
+    Shapes: terms (batch,) or (); classifiers (batch,); shown (batch,).
     """
 
     terms: dict[str, Tensor]
@@ -35,55 +26,24 @@ class Objective(Protocol):
 
     @property
     def critic_layers(self) -> int:
-        """
-        Linear layers of the critic.
-
-        Returns
-        -------
-        int
-            1 or more.
-        """
+        """Linear layers of the critic."""
         ...
 
     @property
     def independent_critic(self) -> bool:
-        """
-        Whether the critic has a step of its own before the others.
-
-        Returns
-        -------
-        bool
-            False if it learns from `losses` too, in the same step.
-        """
+        """Whether the critic has a step of its own before the others."""
         ...
 
     @property
     def weights(self) -> dict[str, float]:
-        """
-        Weight of each term.
-
-        Returns
-        -------
-        dict of str to float
-            By the names of the terms.
-        """
+        """Weight of each term."""
         ...
 
     def posterior(self, codes: Codes[Tensor], y: Tensor) -> Codes[Tensor]:
         """
         Say what codes are drawn from in training, where labels are known.
 
-        Parameters
-        ----------
-        codes : Codes of Tensor
-            What the encoders say.
-        y : Tensor of shape (batch,)
-            Groups.
-
-        Returns
-        -------
-        Codes of Tensor
-            Means and log-variances.
+        Shapes: y (batch,).
         """
         ...
 
@@ -91,19 +51,7 @@ class Objective(Protocol):
         """
         Say what the critic learns from.
 
-        Parameters
-        ----------
-        model : ContrastiveAutoencoder
-            Its critic is trained.
-        codes : Codes of Tensor
-            Posterior, detached.
-        noise : Noise
-            Of this step.
-
-        Returns
-        -------
-        Tensor of shape (batch,)
-            Its loss.
+        Shapes: returns (batch,).
         """
         ...
 
@@ -118,22 +66,6 @@ class Objective(Protocol):
         """
         Say what all the rest learns from.
 
-        Parameters
-        ----------
-        model : ContrastiveAutoencoder
-            All but its critic is trained.
-        x : Tensor of shape (batch, ...)
-            Samples.
-        y : Tensor of shape (batch,)
-            Groups.
-        codes : Codes of Tensor
-            Posterior.
-        noise : Noise
-            Of this step.
-
-        Returns
-        -------
-        Losses
-            One value per sample.
+        Shapes: x (batch, ...); y (batch,).
         """
         ...

@@ -12,21 +12,7 @@ SLOWER = 1.5  # times, from where on it is no accident of the clock
 
 
 def check_precision(precision: object, device: torch.device) -> None:
-    """
-    Refuse a half precision that only costs time: few CPUs multiply it in hardware, the others convert.
-
-    Parameters
-    ----------
-    precision : object
-        As `lightning.pytorch.Trainer` has it.
-    device : torch.device
-        Where training takes place; nothing but a CPU is measured.
-
-    Raises
-    ------
-    DataError
-        If products in it take longer than in single precision.
-    """
+    """Refuse a half precision that only costs time: few CPUs multiply it in hardware, the others convert."""
     dtype = HALF.get(str(precision).split("-")[0])
     if dtype is None or device.type != "cpu":
         return

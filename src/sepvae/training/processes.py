@@ -22,73 +22,25 @@ from sepvae.shared import Shared
 
 @cache
 def one_device(accelerator: str) -> torch.device:
-    """
-    Find the device for work on one, whatever a scheduler's variables say of processes beside this.
-
-    Parameters
-    ----------
-    accelerator : str
-        As in `lightning.pytorch.Trainer`.
-
-    Returns
-    -------
-    torch.device
-        The first of its kind.
-    """
+    """Find the device for work on one, whatever a scheduler's variables say of processes beside this."""
     with first_of_one():
         return Fabric(accelerator=accelerator, devices=1, plugins=[LightningEnvironment()]).device
 
 
 def is_alone(devices: Any, num_nodes: int) -> bool:
-    """
-    Say whether a fit is one process, whatever a scheduler's variables say of others beside it.
-
-    Parameters
-    ----------
-    devices, num_nodes : object
-        As in `lightning.pytorch.Trainer`.
-
-    Returns
-    -------
-    bool
-        True for one device on one node.
-    """
+    """Say whether a fit is one process, whatever a scheduler's variables say of others beside it."""
     single = devices in (1, "1") or (isinstance(devices, list) and len(devices) == 1)
     return single and num_nodes == 1
 
 
 def is_first(devices: Any, num_nodes: int) -> bool:
-    """
-    Say whether this process writes files, prints and goes on after the fit.
-
-    Parameters
-    ----------
-    devices, num_nodes : object
-        As in `lightning.pytorch.Trainer`.
-
-    Returns
-    -------
-    bool
-        True in one process of a fit.
-    """
+    """Say whether this process writes files, prints and goes on after the fit."""
     on_first_node = int(os.environ.get("NODE_RANK", 0)) == 0
     return is_alone(devices, num_nodes) or (on_first_node and rank_zero_only.rank == 0)  # type: ignore[attr-defined]
 
 
 def check_launch(devices: Any, num_nodes: int) -> None:
-    """
-    Refuse processes that torchrun started to share a fit, if the fit is told of one only.
-
-    Parameters
-    ----------
-    devices, num_nodes : object
-        As in `lightning.pytorch.Trainer`.
-
-    Raises
-    ------
-    DataError
-        If each of the processes would fit alone, into the same folder.
-    """
+    """Refuse processes that torchrun started to share a fit, if the fit is told of one only."""
     started = int(os.environ.get("WORLD_SIZE", 1)) if "TORCHELASTIC_RUN_ID" in os.environ else 1
     if started > 1 and is_alone(devices, num_nodes):
         raise DataError(
@@ -121,17 +73,7 @@ def everyone(x: Tensor, processes: int) -> Tensor:
     """
     Gather the rows of all processes, in the order of the whole batch.
 
-    Parameters
-    ----------
-    x : Tensor of shape (rows, ...)
-        Of this process; as many rows in each.
-    processes : int
-        How many share the fit.
-
-    Returns
-    -------
-    Tensor of shape (rows * processes, ...)
-        Detached where there are several processes; `x` itself where there is one.
+    Shapes: x (rows, ...); returns (rows * processes, ...).
     """
     if processes == 1:
         return x
@@ -144,17 +86,7 @@ def everyone_with_gradient(x: Tensor, processes: int) -> Tensor:
     """
     Gather the rows of all processes as `everyone` does, for quantities of the whole batch.
 
-    Parameters
-    ----------
-    x : Tensor of shape (rows, ...)
-        Of this process; as many rows in each.
-    processes : int
-        How many share the fit.
-
-    Returns
-    -------
-    Tensor of shape (rows * processes, ...)
-        What any process computes from it sends its gradient to the process that a row came from.
+    Shapes: x (rows, ...); returns (rows * processes, ...).
     """
     return x if processes == 1 else cast(Tensor, _Gather.apply(x, processes))  # type: ignore[no-untyped-call]
 
@@ -173,21 +105,7 @@ class _Gather(torch.autograd.Function):
 
 
 def total(x: Tensor, processes: int) -> Tensor:
-    """
-    Add up what each process has counted.
-
-    Parameters
-    ----------
-    x : Tensor
-        Of this process.
-    processes : int
-        How many share the fit.
-
-    Returns
-    -------
-    Tensor
-        The sum, the same in every process.
-    """
+    """Add up what each process has counted."""
     if processes == 1:
         return x
     x = x.clone()
