@@ -1,4 +1,4 @@
-"""How a recipe is read: by its name, or from a user's own file."""
+"""Read recipes: packaged ones by name, a user's own by path."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -11,29 +11,30 @@ from sepvae.errors import DataError
 from sepvae.recipes.recipe import Recipe
 from sepvae.recipes.words import nearest
 
-MOST_LETTERS, MOST_VALUES, MOST_DEPTH = 10**6, 10_000, 50  # of a recipe
-# What yaml raises for a day that there is not, for !!bool x, !!int '', !!timestamp x, values within values.
+MOST_LETTERS, MOST_VALUES, MOST_DEPTH = 10**6, 10_000, 50  # limits on the YAML of a recipe
+# Raised by yaml, besides YAMLError, for a date that does not exist, !!bool x, !!int '', !!timestamp x or deep
+# nesting, and by `_check_size`.
 STUMBLES = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 
 
 def load_recipe(name_or_path: str | Path) -> Recipe:
     """
-    Read a packaged recipe by its name, or a file.
+    Read a packaged recipe by its name, or a recipe file by its path.
 
     Parameters
     ----------
     name_or_path : str or Path
-        One of `recipe_names`, or a YAML file.
+        One of `recipe_names`, or the path of a YAML file.
 
     Returns
     -------
     Recipe
-        Checked, but for the keywords of the methods, which those check.
+        Validated, except for the keywords of the methods: each method validates its own.
 
     Raises
     ------
     DataError
-        If there is no such recipe, or something in it is not as it must be.
+        If the recipe does not exist, or its content is not valid.
 
     Examples
     --------
@@ -55,12 +56,12 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
 
 def recipe_names() -> list[str]:
     """
-    List the packaged recipes by name.
+    Return the names of the packaged recipes.
 
     Returns
     -------
     list of str
-        Sorted.
+        Names in alphabetical order.
 
     Examples
     --------
@@ -73,7 +74,7 @@ def recipe_names() -> list[str]:
 
 def recipe_text(name: str) -> str:
     """
-    Read the YAML of a packaged recipe, comments and all.
+    Return the YAML text of a packaged recipe, including its comments.
 
     Parameters
     ----------
@@ -83,12 +84,12 @@ def recipe_text(name: str) -> str:
     Returns
     -------
     str
-        To be printed, saved and edited.
+        Text to print, or to save and edit.
 
     Raises
     ------
     DataError
-        If there is no such recipe.
+        If the recipe does not exist.
     """
     if name not in (known := recipe_names()):
         raise DataError(f"recipe: there is no {name!r}; {nearest(name, known)}")
@@ -96,7 +97,7 @@ def recipe_text(name: str) -> str:
 
 
 def _checked(text: str, file: str, name: str) -> Recipe:
-    """A recipe from YAML; mistakes in it are named with their place."""
+    """Parse and validate YAML; errors name the file and the line or key."""
     try:
         _check_size(text)
         recipe = Recipe.model_validate(yaml.safe_load(text))
@@ -115,7 +116,7 @@ def _checked(text: str, file: str, name: str) -> Recipe:
 
 
 def _check_size(text: str) -> None:
-    """Refuse what would take more time or memory than a recipe is worth."""
+    """Raise ValueError for YAML that would take too much time or memory, e.g. through nested aliases."""
     if len(text) > MOST_LETTERS:
         raise ValueError(f"more than {MOST_LETTERS} letters")
     depth = values = 0
@@ -131,19 +132,19 @@ def _check_size(text: str) -> None:
 
 
 def _size(node: yaml.Node, sizes: dict[int, int]) -> int:
-    """Count values, those behind aliases each time."""
+    """Count the values of a node; a value behind an alias counts each time."""
     if id(node) not in sizes:
-        sizes[id(node)] = MOST_VALUES + 1  # of one that holds itself
+        sizes[id(node)] = MOST_VALUES + 1  # placeholder: a node that contains itself exceeds the limit
         inner = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else []
         inner = node.value if isinstance(node, yaml.SequenceNode) else inner
         if isinstance(node, yaml.ScalarNode):
-            node.value.encode()  # fails where "\ud800" makes half of a letter
+            node.value.encode()  # raises for an unpaired surrogate such as "\ud800"
         sizes[id(node)] = 1 + sum(_size(part, sizes) for part in inner)
     return sizes[id(node)]
 
 
 def _told(errors: list[ErrorDetails]) -> str:
-    """The first mistake in one line: where, what was wanted, what came."""
+    """Format the first error in one line: place, expected value, given value, number of other errors."""
     error = errors[0]
     context, came = error.get("ctx", {}), error["input"]
     words = [*error["loc"], *([context["key"]] if "key" in context else [])]
@@ -153,7 +154,7 @@ def _told(errors: list[ErrorDetails]) -> str:
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     if error["type"] == "missing":
         return f"{prefix}wanted a value, found no such key{more}"
-    if error["type"] in ("unknown", "one_of_both"):
+    if error["type"] in ("unknown", "one_of_both", "own"):
         return f"{prefix}{message}{more}"
     if error["type"].startswith(("model_", "dict_")):
         message = "wanted keys with values"
@@ -161,6 +162,6 @@ def _told(errors: list[ErrorDetails]) -> str:
         message = "wanted text" + " (put it in quotes)" * isinstance(came, bool)
     try:
         got = "nothing" if came is None else repr(came)
-    except ValueError:  # as hexadecimal or octal digits it may be read, but Python does not write it
+    except ValueError:  # Python reads huge hexadecimal or octal integers, but limits the digits of repr
         got = "a number of thousands of digits"
     return f"{prefix}{message}, got {got if len(got) <= 60 else got[:57] + '...'}{more}"
