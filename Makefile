@@ -18,7 +18,6 @@ check: .venv/.installed
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	git ls-files 'src/*.py' ':!src/sepvae/cli' | xargs $(BIN)/numpydoc lint
 
 format: .venv/.installed
 	$(BIN)/ruff format

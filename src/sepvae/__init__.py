@@ -1,9 +1,9 @@
 """
-Contrastive analysis for medical imaging: separate what patients share with controls from what only they have.
+Contrastive analysis for medical imaging: separate variation that patients share with controls from their own.
 
-`SepVAE` is a scikit-learn estimator that learns a common and a salient code for every image or table row, and
-so are the methods that it is compared with: `ConVAE`, `MMcVAE`, `ContrastivePCA`; `load` reads a saved one;
-`sepvae.data` reads images and tables; `sepvae.evaluation` scores codes, whoever made them.
+`SepVAE`, `ConVAE`, `MMcVAE` and `ContrastivePCA` are scikit-learn estimators that learn a common and a
+salient code of every image or table row; `load` reads a saved one. `sepvae.data` reads images and tables;
+`sepvae.evaluation` scores codes of any program.
 """
 
 from importlib import import_module
@@ -33,7 +33,7 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
-    """Import public names when they are first used, so that `import sepvae` does not wait for torch."""
+    """Import public names on first use, so that `import sepvae` does not wait for torch."""
     if name in _ROOMS:
         return import_module(f"sepvae.{name}")
     if name in __all__:

@@ -1,4 +1,4 @@
-"""`python -m sepvae`: the command line where the script is not on the path."""
+"""Run the command line as `python -m sepvae`, where the script is not on the path."""
 
 from sepvae.cli import main
 

@@ -1,4 +1,4 @@
-"""`Batch`, some samples at once, and `Source`, where they come from: the two shapes that data has here."""
+"""`Batch` and `Source`, the interfaces of all data, with batch sizes and chunks of rows."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,63 +15,61 @@ AnyArray = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Batch:  # numpydoc ignore=PR02
+class Batch:
     """
-    Some samples, as numpy arrays with one row each.
+    Samples as numpy arrays with one row each.
 
-    Shapes: x (n, features); y (n,); id (n,); group (n,).
+    `x` has shape (n, features), (n, channels, h, w) or (n, channels, d, h, w): images as uint8 or as floats
+    in [0, 1], volumes as floats of any range, tables as floats that may be NaN.
     """
 
     x: AnyArray
-    y: AnyArray
-    id: AnyArray
-    group: AnyArray
-    covariates: pd.DataFrame | None = None
+    y: AnyArray  # (n,), labels as the user wrote them
+    id: AnyArray  # (n,), unique within the source
+    group: AnyArray  # (n,), patient or animal, which must not be split; equal to `id` if unknown
+    covariates: pd.DataFrame | None = None  # n rows, the attributes of the source
 
 
 class Source(Protocol):
     """
-    Where samples come from: arrays in memory, image files, a packed store all look like this.
+    Protocol of all sources of samples: arrays in memory, image files, a packed store.
 
-    `ids`, `groups` and `labels` are as in `Batch`, of all samples; `sample_shape` is the shape of one,
-    `attributes` a table of whatever else is known about each (an empty cell where one does not apply).
-    `in_memory` says whether samples are at hand; those that are not are taken by worker processes.
-    Volumes have a `grid`, and `native` says what each was before it was normalised: columns mean, sd (of the
-    voxels that count, in the units of the input) and axes (its orientation). Tables may have `feature_names`.
+    `ids`, `groups` and `labels` are those of `Batch`, for all samples; `sample_shape` is the shape of one. An
+    empty cell of `attributes` marks one that does not apply. Worker processes load samples unless
+    `in_memory`. Only volumes have a `grid`, and `native`: their mean, sd (of valid voxels, in input units)
+    and axes (orientation) before normalisation. Only tables may have `feature_names`.
     """
 
     @property
-    def ids(self) -> AnyArray: ...  # numpydoc ignore=GL08
+    def ids(self) -> AnyArray: ...  # noqa: D102
     @property
-    def groups(self) -> AnyArray: ...  # numpydoc ignore=GL08
+    def groups(self) -> AnyArray: ...  # noqa: D102
     @property
-    def labels(self) -> AnyArray: ...  # numpydoc ignore=GL08
+    def labels(self) -> AnyArray: ...  # noqa: D102
     @property
-    def attributes(self) -> pd.DataFrame: ...  # numpydoc ignore=GL08
+    def attributes(self) -> pd.DataFrame: ...  # noqa: D102
     @property
-    def sample_shape(self) -> tuple[int, ...]: ...  # numpydoc ignore=GL08
+    def sample_shape(self) -> tuple[int, ...]: ...  # noqa: D102
     @property
-    def in_memory(self) -> bool: ...  # numpydoc ignore=GL08
+    def in_memory(self) -> bool: ...  # noqa: D102
     @property
-    def grid(self) -> Grid | None: ...  # numpydoc ignore=GL08
+    def grid(self) -> Grid | None: ...  # noqa: D102
     @property
-    def native(self) -> pd.DataFrame | None: ...  # numpydoc ignore=GL08
+    def native(self) -> pd.DataFrame | None: ...  # noqa: D102
     @property
-    def feature_names(self) -> Sequence[str] | None: ...  # numpydoc ignore=GL08
+    def feature_names(self) -> Sequence[str] | None: ...  # noqa: D102
 
     def __len__(self) -> int: ...
 
     def take(self, indices: IntArray) -> Batch:
-        """Give the samples at these positions."""
+        """Return the samples at these positions, in that order."""
         ...
 
 
 def chunks(n: int, size: int) -> Iterator[IntArray]:
     """
-    Go through positions some at a time, so that no more samples than these are at hand at once.
+    Yield the positions 0 .. n - 1 in order, at most `size` at a time.
 
-    Examples
-    --------
     >>> [part.tolist() for part in chunks(5, 2)]
     [[0, 1], [2, 3], [4]]
     """
@@ -79,17 +77,17 @@ def chunks(n: int, size: int) -> Iterator[IntArray]:
         yield np.arange(start, min(start + size, n))
 
 
-MIN_STEPS = 20  # an epoch, where the data allow
-EPOCHS, FIT_STEPS = 100, 1500  # of a fit, at least
+MIN_STEPS = 20  # per epoch, if the data allow
+EPOCHS, FIT_STEPS = 100, 1500  # minima of a fit
 BATCH_SIZES = 128, 64, 32, 16
 
 
 def auto_batch_size(n: int) -> int:
     """
-    Choose a batch size for training: the largest of 128, 64, 32 and 16 that gives 20 steps an epoch or more.
+    Return the largest of 128, 64, 32 and 16 that gives 20 steps per epoch or more, else min(n, 16).
 
-    Examples
-    --------
+    `n` counts training samples, without those for validation.
+
     >>> [auto_batch_size(n) for n in (2586, 2559, 384, 48, 10)]
     [128, 64, 16, 16, 10]
     """
@@ -98,10 +96,8 @@ def auto_batch_size(n: int) -> int:
 
 def auto_max_epochs(n: int, batch_size: int) -> int:
     """
-    Choose the epochs of a fit: 100, or as many as give 1500 steps where an epoch has few.
+    Return 100 epochs, or as many as 1500 steps take if n training samples give few steps per epoch.
 
-    Examples
-    --------
     >>> [auto_max_epochs(n, auto_batch_size(n)) for n in (2586, 384, 240, 48, 10)]
     [100, 100, 100, 500, 1500]
     """
@@ -110,10 +106,8 @@ def auto_max_epochs(n: int, batch_size: int) -> int:
 
 def at_once(sample_shape: Sequence[int], most: int = 512) -> int:
     """
-    Say how many samples to hold together, so that memory does not grow with their size.
+    Return the number of rows per chunk: at most `most`, and at most 64 MB of float32 unless it is 1.
 
-    Examples
-    --------
     >>> at_once((3, 64, 64)), at_once((1, 128, 128, 128))
     (512, 7)
     """
@@ -122,12 +116,11 @@ def at_once(sample_shape: Sequence[int], most: int = 512) -> int:
 
 def gather(n: int, parts: Iterable[Sequence[AnyArray]]) -> list[AnyArray]:
     """
-    Put parts of a result together as they come, in arrays that are made once.
+    Concatenate the rows of several results, as they arrive, into arrays of n rows that are allocated once.
 
-    What is kept of each part then never lies between the large blocks that come and go with the next ones.
+    Kept rows then never lie between the large temporary blocks of the next parts, which would fragment
+    memory.
 
-    Examples
-    --------
     >>> gather(3, [(np.array([1, 2]),), (np.array([3]),)])
     [array([1, 2, 3])]
     """
@@ -142,9 +135,5 @@ def gather(n: int, parts: Iterable[Sequence[AnyArray]]) -> list[AnyArray]:
 
 
 def in_unit_range(x: AnyArray) -> AnyArray:
-    """
-    Give samples in the units of the networks: 8-bit images in [0, 1], all else as it is.
-
-    Shapes: x (n, ...); returns (n, ...).
-    """
+    """Return 8-bit images scaled to [0, 1], and all other samples unchanged."""
     return x / 255 if x.dtype == np.uint8 else x

@@ -1,4 +1,4 @@
-"""Checks of what a user gives, shared by all rooms."""
+"""Validation of user input: labels, attribute names, arrays and keywords."""
 
 import re
 import warnings
@@ -12,10 +12,10 @@ import numpy.typing as npt
 from sepvae.batch import AnyArray
 from sepvae.errors import BackgroundWarning, DataError
 
-MOST = 1e9  # of a voxel: sums of squares of larger ones would leave float32
+MOST = 1e9  # largest voxel value: sums of squares of larger ones overflow float32
 
 
-# What studies call their controls, in small letters, without signs and the s of the plural.
+# Words for controls in studies: lower case, without punctuation and the plural s.
 CONTROLS = {
     *("control", "healthycontrol", "normalcontrol", "typicalcontrol", "ctrl", "ctl", "con", "hc", "cn", "nc"),
     *("tdc", "td", "typical", "typicallydeveloping", "typicaldevelopment", "neurotypical", "hv", "healthy"),
@@ -31,8 +31,13 @@ CONTROLS = {
 }
 
 
-class Guess(NamedTuple):  # numpydoc ignore=PR02
-    """Which of several labels is the background, where nobody has named it."""
+class Guess(NamedTuple):
+    """
+    Guessed background label, and the reason for the guess.
+
+    `why` is "number" if all labels are numbers or booleans, "word" if only this label names controls, else
+    "alphabet".
+    """
 
     background: Any
     why: Literal["word", "number", "alphabet"]
@@ -40,10 +45,8 @@ class Guess(NamedTuple):  # numpydoc ignore=PR02
 
 def guess_background(labels: Iterable[Any]) -> Guess:
     """
-    Guess which label is the background.
+    Guess the background: the only label that names controls, else the first in sorted order.
 
-    Examples
-    --------
     >>> guess_background(["ASD", "HC"])
     Guess(background='HC', why='word')
     >>> guess_background(["1", "2"])
@@ -59,10 +62,8 @@ def guess_background(labels: Iterable[Any]) -> Guess:
 
 def ask_for_background(counts: Mapping[Any, int], keyword: str) -> str:
     """
-    Say that labels do not tell which one is the background, and how to name it.
+    Return a message that asks for the background by `keyword`, such as "--background " or "background=".
 
-    Examples
-    --------
     >>> print(ask_for_background({"0": 6, "1": 4}, "--background "))  # doctest: +ELLIPSIS
     labels 0 (6 samples) and 1 (4) do not tell which is ... (controls); did you mean --background 0?
     """
@@ -81,10 +82,8 @@ def ask_for_background(counts: Mapping[Any, int], keyword: str) -> str:
 
 def names_controls(label: Any) -> bool:
     """
-    Whether studies call their controls so; 0 and False are the first class by convention.
+    Return whether studies use a label for controls (HC, normal, ..); 0 and False count by convention.
 
-    Examples
-    --------
     >>> names_controls("Healthy Controls"), names_controls("HC_patient")
     (True, False)
     """
@@ -95,7 +94,7 @@ def names_controls(label: Any) -> bool:
 
 
 def _is_number(label: Any) -> bool:
-    """Whether a label is a number or a boolean, perhaps as text."""
+    """Return whether a label is a number or a boolean, also as text."""
     try:
         return bool(np.isfinite(float(label)))
     except (TypeError, ValueError):
@@ -104,12 +103,10 @@ def _is_number(label: Any) -> bool:
 
 def order_labels(labels: AnyArray, background: Any = None) -> tuple[AnyArray, npt.NDArray[np.int64]]:
     """
-    Sort the labels, and number each sample's group with the background as 0.
+    Return the sorted labels, and the position in them of each group's label, the background first.
 
-    Shapes: labels (n,); returns (groups,); returns (groups,).
+    A background of None is guessed, with a `BackgroundWarning` unless a single word names controls.
 
-    Examples
-    --------
     >>> order_labels(np.array(["ill", "well", "ill"]), background="well")
     (array(['ill', 'well'], dtype='<U4'), array([1, 0]))
     """
@@ -160,7 +157,7 @@ def order_labels(labels: AnyArray, background: Any = None) -> tuple[AnyArray, np
 
 
 def _is_same(label: Any, background: Any) -> bool:
-    """Whether this is the label that is named; 1 names no True and "1" no 1."""
+    """Return whether a label is the named background; 1 does not name True, and "1" does not name 1."""
     if isinstance(background, np.generic):
         background = background.item()
     kinds = [isinstance(value, bool) for value in (label, background)]
@@ -168,21 +165,19 @@ def _is_same(label: Any, background: Any) -> bool:
 
 
 def _is_label(label: Any) -> bool:
-    """Files can hold it, and it is no amount."""
+    """Return whether a label is text, a boolean or a whole number; other numbers are amounts."""
     whole = isinstance(label, Real) and float(label).is_integer()
     return whole or isinstance(label, str | bool | np.bool_)
 
 
-# Columns of split.csv and codes.csv.
+# Column names of split.csv and codes.csv.
 _TAKEN = re.compile(r"id|group|label|split|y|(common|salient)\d+")
 
 
 def check_attribute_names(names: Iterable[Any]) -> None:
     """
-    See that no attribute has a name that tables of samples use for something else.
+    Raise if an attribute has the name of another column of sample tables.
 
-    Examples
-    --------
     >>> check_attribute_names(["age", "split"])
     Traceback (most recent call last):
     sepvae.errors.DataError: attributes: 'split' is a column of its own in every table; rename it
@@ -191,11 +186,11 @@ def check_attribute_names(names: Iterable[Any]) -> None:
         raise DataError(f"attributes: {taken[0]!r} is a column of its own in every table; rename it")
 
 
-ROUNDING = 1e-6  # floats of images may lie so far out of [0, 1]
+ROUNDING = 1e-6  # distance from [0, 1] that is accepted in float images
 
 
 def check_images(x: AnyArray) -> None:
-    """See that an array holds images that can be used as they are."""
+    """Raise unless `x` is (n, channels, h, w), as uint8 or as floats in [0, 1] up to rounding."""
     if x.ndim != 4:
         shape = ", ".join(map(str, x.shape))
         raise DataError(
@@ -226,7 +221,7 @@ def check_images(x: AnyArray) -> None:
 
 
 def check_volumes(x: AnyArray) -> None:
-    """See that an array holds volumes that can be used as they are."""
+    """Raise unless `x` is (n, channels, d, h, w), as finite floats of magnitude `MOST` or less."""
     if x.ndim != 5:
         raise DataError(f"X: wanted volumes (n, channels, d, h, w), got shape {x.shape}")
     if 0 in x.shape:
@@ -259,10 +254,10 @@ def check_number(
     or_else: str = "",
 ) -> None:
     """
-    See that a keyword is a number in its range.
+    Raise unless a keyword is a finite number in its range: `least` is allowed, `above` and `below` are not.
 
-    Examples
-    --------
+    `or_else` names another allowed value in the message.
+
     >>> check_number("kappa", -1, least=0)
     Traceback (most recent call last):
     sepvae.errors.DataError: kappa: wanted a number of 0 or more, got -1
@@ -284,12 +279,12 @@ def check_number(
 
 
 def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
-    """See that a keyword is one of its words."""
+    """Raise unless a keyword is one of the allowed words."""
     if value not in allowed:
         raise DataError(f"{name}: wanted one of {', '.join(allowed)}, got {value!r}")
 
 
 def check_flag(name: str, value: object) -> None:
-    """See that a keyword is True or False."""
+    """Raise unless a keyword is True or False."""
     if not isinstance(value, bool | np.bool_):
         raise DataError(f"{name}: wanted True or False, got {value!r}")

@@ -1,4 +1,4 @@
-"""`Codes`: what the two encoders say about a batch, the one record that training, files and scores share."""
+"""`Codes`, the posterior that training, files and scores share, and the columns of `codes.csv`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,12 +16,8 @@ OtherT = TypeVar("OtherT")
 
 
 @dataclass(frozen=True)
-class Codes(Generic[ArrayT]):  # numpydoc ignore=PR02
-    """
-    Posterior means and log-variances of the common code c and the salient code s.
-
-    Shapes: common_mean, common_logvar (n, common_dim); salient_mean, salient_logvar (n, salient_dim).
-    """
+class Codes(Generic[ArrayT]):
+    """Means and log-variances of q(c | x), (n, common_dim), and of q(s | x), (n, salient_dim)."""
 
     common_mean: ArrayT
     common_logvar: ArrayT
@@ -29,7 +25,7 @@ class Codes(Generic[ArrayT]):  # numpydoc ignore=PR02
     salient_logvar: ArrayT
 
     def map(self, function: Callable[[ArrayT], OtherT]) -> "Codes[OtherT]":
-        """Make the same change to all four parts."""
+        """Apply a function to each of the four arrays."""
         return Codes(
             function(self.common_mean),
             function(self.common_logvar),
@@ -40,21 +36,21 @@ class Codes(Generic[ArrayT]):  # numpydoc ignore=PR02
 
 def attribute_kind(values: pd.Series) -> Kind:
     """
-    Whether an attribute is a choice among classes or an amount.
+    Return whether an attribute is a choice among classes or an amount.
 
     Text, booleans, categories and integers with at most 20 distinct values are classes; other numbers are
-    amounts. Whole floats in a column with gaps count as integers, since that is what a CSV file makes of
-    integers with empty cells. A column of str is always classes.
+    amounts. Whole floats in a column with gaps count as integers, since pandas reads integers with empty
+    cells of a CSV file as floats. A column of str always holds classes.
 
     Parameters
     ----------
     values : Series
-        The attribute of all samples, missing values included.
+        Values of all samples, missing values included.
 
     Returns
     -------
     {"categorical", "continuous"}
-        How a probe treats it.
+        How probes treat the attribute.
 
     Examples
     --------
@@ -73,10 +69,8 @@ def attribute_kind(values: pd.Series) -> Kind:
 
 def code_names(common_dim: int, salient_dim: int, space: Space = "both") -> list[str]:
     """
-    Column names of codes: common0, common1, .., salient0, salient1, ...
+    Return the column names of codes: common0, common1, .., salient0, salient1, ..
 
-    Examples
-    --------
     >>> code_names(1, 2)
     ['common0', 'salient0', 'salient1']
     """
@@ -86,7 +80,7 @@ def code_names(common_dim: int, salient_dim: int, space: Space = "both") -> list
 
 
 def code_columns(table: pd.DataFrame, space: Space) -> list[str]:
-    """Find the columns of a table of codes (`codes.csv`) that belong to a space."""
+    """Return the columns of `codes.csv` that hold codes of a space: common first, ordered by number."""
     found = {
         name: sorted(
             (c for c in table.columns if c.startswith(name) and c[len(name) :].isdigit()),
@@ -98,15 +92,13 @@ def code_columns(table: pd.DataFrame, space: Space) -> list[str]:
 
 
 def attribute_columns(table: pd.DataFrame) -> list[str]:
-    """
-    Find the columns of a table of codes that hold attributes: all but codes, id, split, group, label, y.
-    """
+    """Return the attributes in `codes.csv`: all columns but codes, id, split, group, label and y."""
     known = {"id", "split", "group", "label", "y", *code_columns(table, "both")}
     return [column for column in table.columns if column not in known]
 
 
 def codes_table(codes: Codes[npt.NDArray[Any]], about: pd.DataFrame) -> pd.DataFrame:
-    """One row per sample: what is known about it, then the posterior means."""
+    """Return the table of `codes.csv`: one row per sample, the columns of `about`, then posterior means."""
     names = code_names(codes.common_mean.shape[1], codes.salient_mean.shape[1])
     means = np.concatenate([codes.common_mean, codes.salient_mean], axis=1)
     return pd.concat([about.reset_index(drop=True), pd.DataFrame(means, columns=names)], axis=1)

@@ -1,36 +1,41 @@
-"""What can go wrong because of what a user gave: each error is one line that says what to do.
+"""Errors that the user can fix, each with one line that says what to do, and warnings.
 
-The command line prints the line and exits with status 2; in Python all of them are `SepVAEError`.
+The command line prints the line and exits with status 2; in Python all errors are `SepVAEError`.
 """
 
 import re
 from collections.abc import Mapping
 
-LONG = re.compile(r"(\S{200})\S{200,}(\S{100})")  # no word and no path, but a cell gone wrong
+LONG = re.compile(r"(\S{200})\S{200,}(\S{100})")  # longer than any word or path: a damaged cell
 
 
 class SepVAEError(Exception):
-    """Something that the user can mend; the message says what was wanted, what came and what to do."""
+    """Error that the user can fix; the message says what was wanted, what came and what to do."""
 
     def __str__(self) -> str:
-        """Give one line, whatever stands in the data."""
+        """Return one line, with line breaks and very long words of the data shortened."""
         return LONG.sub(r"\1...\2", " ".join(super().__str__().splitlines()))
 
 
 class DataError(SepVAEError, ValueError):
-    """The data, or a keyword about it, cannot be used as it is."""
+    """Data, or a keyword about them, that cannot be used."""
 
 
 class RunFolderError(SepVAEError, OSError):
-    """A run folder exists where none should, or is not one where one should be."""
+    """Run folder or output path that already exists, is missing, is damaged or is of another kind."""
 
 
 class ModelFileError(SepVAEError, ValueError):
-    """A model file is damaged, of another version, or of another class than the program knows."""
+    """Model file that is damaged, of another version or of an unknown class."""
 
 
 class TrainingError(SepVAEError, ArithmeticError):
-    """Training went astray: a loss term is no longer a finite number."""
+    """
+    Training stopped because a loss term is no longer a finite number.
+
+    `batches` maps the number of each of the last steps in its epoch to the ids of its samples; the last one
+    failed, if the failing step is known.
+    """
 
     def __init__(self, message: str, batches: Mapping[int, list[str]] | None = None) -> None:
         super().__init__(message)
@@ -38,12 +43,12 @@ class TrainingError(SepVAEError, ArithmeticError):
 
 
 class CollapseWarning(UserWarning):
-    """While training goes on: a space holds nothing, or the critic says nothing."""
+    """Warning during training: a latent space holds no information, or the critic gives none."""
 
 
 class PassedOverWarning(UserWarning):
-    """A folder holds files that are not read."""
+    """Warning about a folder that holds files that are not read."""
 
 
 class BackgroundWarning(UserWarning):
-    """The labels do not tell which is the background, and nobody has named it: a guess was taken."""
+    """Warning that the background is a guess: no keyword names it, and the labels do not show it."""

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all, and damaged ones are named."""
+"""Atomic writes of files and folders, and readers that report damaged files."""
 
 import os
 import re
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 T = TypeVar("T")
-ASIDE = re.compile(r"\..+\.[a-z0-9_]{8}")  # as `tempfile` names what is not yet whole
+ASIDE = re.compile(r"\..+\.[a-z0-9_]{8}")  # names of `tempfile`, for what is not yet complete
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file aside, then move it into place, so that nobody ever reads half of it."""
+    """Write a file atomically; text is written as UTF-8, and an older file is replaced."""
     data = content.encode() if isinstance(content, str) else content
     with naming(path):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -37,24 +37,24 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Name a file in what the system says, when the disk is full or may not be written."""
+    """Put `path` into an `OSError` of the operating system, such as a full disk or a missing permission."""
     try:
         yield
     except OSError as error:
-        if error.errno is None:  # one of ours
+        if error.errno is None:  # raised by this package
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def settle(aside: Path, path: Path) -> None:
-    """Move a file that was written aside into its place, once all of it is on the disk."""
+    """Flush a temporary file to the disk, then move it to `path`, in the same folder."""
     _to_disk(aside)
     aside.replace(path)
     _to_disk(path.parent)
 
 
 def remove_asides(folder: Path) -> None:
-    """Remove what a process that was killed had written aside."""
+    """Delete temporary files of killed processes; no other process may be writing to `folder`."""
     for path in folder.rglob(".*"):
         if not ASIDE.fullmatch(path.name):
             continue
@@ -66,7 +66,11 @@ def remove_asides(folder: Path) -> None:
 
 @contextmanager
 def whole_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
-    """Make a folder aside, and move it into place when all is in it."""
+    """
+    Yield a temporary folder, and move it to `folder` at the end; on error, nothing is left of it.
+
+    `folder` must not exist, unless `replace` is True.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with naming(folder), tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
         whole = Path(beside) / folder.name
@@ -85,7 +89,7 @@ def whole_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
 
 
 def read_file(path: Path, reader: Callable[[Path], T]) -> T | None:
-    """Read a file of a run folder."""
+    """Return what `reader` makes of a file of a run folder, None if it is absent; raise if it is damaged."""
     from zipfile import BadZipFile
 
     from yaml import YAMLError
@@ -103,9 +107,7 @@ def read_file(path: Path, reader: Callable[[Path], T]) -> T | None:
 
 
 def read_table(path: Path, words: Iterable[str]) -> "pd.DataFrame":
-    """
-    Read a table of a run folder, in which only an empty cell is missing: a label may be called NA or None.
-    """
+    """Read a CSV file, with `words` as text; only empty cells are missing, as a label may be NA or None."""
     import pandas as pd
 
     return pd.read_csv(path, dtype=dict.fromkeys(words, str), keep_default_na=False, na_values=[""])
@@ -113,10 +115,8 @@ def read_table(path: Path, words: Iterable[str]) -> "pd.DataFrame":
 
 def plain_name(name: str) -> str:
     """
-    Turn a name into part of a file's name.
+    Return a name for use in file names: all but letters, digits, - and _ become _.
 
-    Examples
-    --------
     >>> plain_name("age at scan")
     'age_at_scan'
     """
@@ -124,9 +124,9 @@ def plain_name(name: str) -> str:
 
 
 def _to_disk(path: Path) -> None:
-    """Wait until a file, or the names in a folder, would outlast a loss of power."""
+    """Flush a file, or the names in a folder, so that they survive a loss of power."""
     if os.name == "nt" and path.is_dir():
-        return  # Windows opens no folders
+        return  # Windows cannot open folders
     handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -134,7 +134,7 @@ def _to_disk(path: Path) -> None:
         os.close(handle)
 
 
-_UMASK_LOCK = threading.Lock()  # it can only be read by setting it, for all threads at once
+_UMASK_LOCK = threading.Lock()  # reading the umask sets it, for all threads
 
 
 def _umask() -> int:

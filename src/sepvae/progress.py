@@ -1,4 +1,4 @@
-"""Stages of long work: a progress bar on a terminal, and one line with the seconds once a stage is over."""
+"""Progress of long stages: a bar on a terminal, and one line with the seconds at the end."""
 
 import sys
 import time
@@ -14,7 +14,7 @@ Progress = Callable[[int, int], None]
 
 @contextmanager
 def progress_bar(name: str, *, show: bool = True) -> Iterator[Progress]:
-    """Show the progress of one stage, and its time, on the terminal; nothing where there is no terminal."""
+    """Yield `progress(done, total)` of a bar on stderr, which is shown only on a terminal."""
     console = Console(stderr=True)
     columns = (
         *(TextColumn("{task.description}"), BarColumn(20), TaskProgressColumn()),
@@ -25,7 +25,7 @@ def progress_bar(name: str, *, show: bool = True) -> Iterator[Progress]:
         console=console,
         transient=True,
         disable=not (show and console.is_terminal),
-        redirect_stdout=sys.stdout.isatty(),  # else lines for a file would go to the terminal
+        redirect_stdout=sys.stdout.isatty(),  # else output redirected to a file would go to the terminal
     ) as bars:
         task = bars.add_task(name, total=None)
         yield lambda done, total: bars.update(task, completed=done, total=total)
@@ -34,10 +34,8 @@ def progress_bar(name: str, *, show: bool = True) -> Iterator[Progress]:
 @contextmanager
 def stage(name: str, say: Callable[[str], None] | None, *, show: bool = True) -> Iterator[Progress]:
     """
-    Show the progress of one stage, then print its name and how long it took.
+    Show the progress of one stage, then print its name and duration by `say`; None prints and shows nothing.
 
-    Examples
-    --------
     >>> with stage("scoring", lambda line: print(line.split(":")[0])) as progress:
     ...     progress(1, 2)
     scoring

@@ -1,4 +1,4 @@
-"""What all threads of a process share, where several of them work at once."""
+"""Process-wide contexts that several threads use at the same time."""
 
 import threading
 import warnings
@@ -9,10 +9,8 @@ from typing import Any
 
 class Shared:
     """
-    A setting of the whole process: the first of several users at once sets it up, the last one undoes it.
+    Process-wide context: the first of several concurrent users enters it, the last one exits it.
 
-    Examples
-    --------
     >>> from contextlib import chdir
     >>> elsewhere = Shared(lambda: chdir("/"))
     >>> with elsewhere():
@@ -23,11 +21,11 @@ class Shared:
     def __init__(self, setting: Callable[[], AbstractContextManager[Any]]) -> None:
         self.setting = setting
         self.changed = threading.Condition()
-        self.users: list[tuple[int, bool]] = []  # thread, and whether it is to be the only one
+        self.users: list[tuple[int, bool]] = []  # thread, and whether it excludes others
 
     @contextmanager
     def __call__(self, *, alone: bool = False) -> Iterator[None]:
-        """Have it set up for a while."""
+        """Hold the context; with `alone`, wait for all other threads, and let them wait meanwhile."""
         user = threading.get_ident(), alone
         with self.changed:
             self.changed.wait_for(lambda: all(self._agree(user, other) for other in self.users))
@@ -54,10 +52,10 @@ class Shared:
 @contextmanager
 def ignoring(*messages: str, category: type[Warning] = Warning) -> Iterator[None]:
     """
-    Leave out some warnings for a while, in all threads, for Python has one list of them.
+    Ignore warnings that begin with one of these regular expressions, in all threads.
 
-    Examples
-    --------
+    Python has one list of filters per process; it is restored when the last of several threads is done.
+
     >>> with ignoring("it is late"):
     ...     warnings.warn("it is late, and cold", stacklevel=2)
     """

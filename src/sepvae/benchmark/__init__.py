@@ -1,4 +1,4 @@
-"""Benchmarks: methods beside each other, over seeds or folds, in cells that run in parallel."""
+"""Benchmarks: methods compared over seeds or folds, in cells that run in parallel."""
 
 from sepvae.benchmark.contenders import Contender, parse_contender
 from sepvae.benchmark.outputs import write_outputs

@@ -1,4 +1,4 @@
-"""One cell of a benchmark: fit, encode, score; what is finished stays, and a second start goes on from it."""
+"""One cell of a benchmark: fit, encode, score. Finished files stay, so that a restart continues from them."""
 
 import time
 from collections.abc import Mapping
@@ -22,15 +22,15 @@ from sepvae.runs.folder import write_arrays, write_recipe, write_table
 from sepvae.runs.scoring import described, encoded, reconstruction_errors
 
 SCORES, CODES, LEARNT = "scores.csv", "codes.csv", "codes-train.csv"
-STATE = "last.ckpt"  # of a fit that was stopped
+STATE = "last.ckpt"  # state of an interrupted fit
 ERRORS, CLASSIFIED, PREDICTIONS = "reconstruction.csv", "classified.csv", "predictions.csv"
-PAPER = "paper"  # the preset whose amounts are predicted by least squares too
-WITHOUT_EFFECT = ("num_workers",)  # on what is learnt
+PAPER = "paper"  # preset whose continuous attributes are also predicted by least squares
+WITHOUT_EFFECT = ("num_workers",)  # keywords that do not change the result
 
 
 @dataclass(frozen=True)
-class Cell:  # numpydoc ignore=PR02
-    """One fit of a contender."""
+class Cell:
+    """One fit of a contender: one seed, scored on one fold (None: all cells share one split)."""
 
     contender: Contender
     seed: int
@@ -38,7 +38,7 @@ class Cell:  # numpydoc ignore=PR02
 
     @property
     def name(self) -> str:
-        """Name of its folder."""
+        """Name of the cell's folder: letters, digits, - and _ only."""
         c = self.contender
         fold = "" if self.fold is None else f"fold{self.fold}"
         parts = [c.method, c.preset, c.ablation, f"seed{self.seed}", fold]
@@ -46,7 +46,7 @@ class Cell:  # numpydoc ignore=PR02
 
     @property
     def about(self) -> dict[str, Any]:
-        """The columns that all its rows share."""
+        """Columns with one value for all rows of the cell."""
         c = self.contender
         return {
             "contender": c.name,
@@ -59,7 +59,7 @@ class Cell:  # numpydoc ignore=PR02
 
     @property
     def keywords(self) -> dict[str, Any]:
-        """All keywords that its result depends on."""
+        """All keywords that the result depends on, as in the cell's `recipe.yaml`."""
         model = self.contender.estimator(self.seed)
         without = (*model.not_saved, *WITHOUT_EFFECT)
         return {name: value for name, value in model.get_params().items() if name not in without}
@@ -73,22 +73,22 @@ class Cell:  # numpydoc ignore=PR02
         kinds: Mapping[str, Kind],
         n_permutations: int,
     ) -> None:
-        """Fit and score, or go on where an earlier start was stopped: the last file is `scores.csv`."""
+        """Fit and score, or continue an interrupted run; `scores.csv` is written last."""
         if not (folder / CODES).is_file():
             fit_cell(self, train, test, folder)
-        (folder / PREDICTIONS).unlink(missing_ok=True)  # of codes that are no more
+        (folder / PREDICTIONS).unlink(missing_ok=True)  # may belong to earlier codes
         read_predictions(folder, kinds)
         scores = score_cell(self, folder, kinds=kinds, n_permutations=n_permutations)
         write_table(folder / SCORES, scores)
 
 
 def fit_cell(cell: Cell, train: Source, test: Source, folder: Path) -> None:
-    """Fit, encode, and leave the model, its codes and its pictures in the folder, the codes last."""
+    """Fit, encode, and write model, codes and examples to the folder, the codes last."""
     if not (folder / "model").is_dir():
         folder.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
         model = cell.contender.estimator(cell.seed)
-        if "checkpoint" in model.get_params():  # all but linear methods
+        if "checkpoint" in model.get_params():  # linear methods have none
             model.set_params(checkpoint=folder / STATE)
         learnt = model.fit_encode(train)
         seconds = round(time.monotonic() - started, 1)
@@ -115,9 +115,9 @@ def fit_cell(cell: Cell, train: Source, test: Source, folder: Path) -> None:
 
 def score_cell(cell: Cell, folder: Path, *, kinds: Mapping[str, Kind], n_permutations: int) -> pd.DataFrame:
     """
-    Score the codes of a fitted cell: linear probes for all, and App. D's classifier of the groups.
+    Score the codes of a fitted cell by linear probes, and the groups by the classifier of App. D.
 
-    With preset "paper" amounts are predicted by plain least squares, too, as the paper did.
+    With preset "paper", continuous attributes are also predicted by least squares, as in the paper.
     """
     codes = read_cell_codes(folder, kinds)
     errors = read_table(folder / ERRORS, ["id"])
@@ -136,14 +136,14 @@ def score_cell(cell: Cell, folder: Path, *, kinds: Mapping[str, Kind], n_permuta
 
 
 def read_predictions(folder: Path, kinds: Mapping[str, Kind]) -> pd.DataFrame:
-    """Read the predictions of a cell; where it has none yet, make and keep them."""
+    """Read the probes' predictions of a cell; compute and store them if they are missing."""
     if not (folder / PREDICTIONS).is_file():
         write_table(folder / PREDICTIONS, probe_predictions(read_cell_codes(folder, kinds), kinds=kinds))
     return read_table(folder / PREDICTIONS, ["id", "attribute", "space"])
 
 
 def read_cell_codes(folder: Path, kinds: Mapping[str, Kind]) -> pd.DataFrame:
-    """Read the codes of a cell."""
+    """Read the codes of a cell; ids, groups, labels and categorical attributes are text."""
     words = ["id", "group", "label", "split"]
     words += [name for name, kind in kinds.items() if kind == "categorical"]
-    return read_table(folder / CODES, words).copy()  # in one piece: pandas warns of hundreds of columns apart
+    return read_table(folder / CODES, words).copy()  # in one block: pandas warns of hundreds

@@ -1,4 +1,4 @@
-"""What a benchmark compares: a method with a preset, or with one of its terms left out."""
+"""Contenders of a benchmark: a method with a preset, optionally without one of its loss terms."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,20 +11,20 @@ from sepvae.methods._estimator import ContrastiveEstimator
 
 
 @dataclass(frozen=True)
-class Contender:  # numpydoc ignore=PR02
+class Contender:
     """
-    One row of a comparison.
+    Method with its keywords, as a benchmark compares it with others.
 
     Parameters
     ----------
     method : str
-        Name of a class of `sepvae.methods`.
+        Name of a class in `sepvae.methods`.
     preset : str
-        Which of its named sets of keywords.
+        Named set of keywords of the method.
     ablation : str, default=""
-        Which of its terms to leave out; "" for none.
+        Loss term to leave out, as named in the method's `ablations`; "" for none.
     keywords : mapping, default={}
-        Others than the preset's: a recipe's, and what a user sets.
+        Keywords from a recipe or the user, which override the preset's.
     """
 
     method: str
@@ -35,34 +35,34 @@ class Contender:  # numpydoc ignore=PR02
     @property
     def name(self) -> str:
         """
-        What tables and folders call it.
+        Name of the contender in tables.
 
         Returns
         -------
         str
-            Such as "SepVAE (paper, no MI)".
+            Name such as "SepVAE (paper, no MI)".
         """
         return f"{self.method} ({self.preset}{', ' * bool(self.ablation)}{self.ablation})"
 
     def estimator(self, random_state: int) -> ContrastiveEstimator:
         """
-        Make the estimator of one cell.
+        Create the estimator of one cell.
 
         Parameters
         ----------
         random_state : int
-            Its seed.
+            Seed of the estimator.
 
         Returns
         -------
         ContrastiveEstimator
-            Not fitted. All training data are learnt from: nothing is chosen by a validation part, unless a
-            keyword says so.
+            Estimator that is not fitted. It learns from all training data: no validation part is set aside,
+            unless a keyword sets one.
 
         Raises
         ------
         DataError
-            If there is no such preset, or the network is not named.
+            If the preset does not exist and no keywords are given, or the network is not given by name.
         """
         method = getattr(methods, self.method)
         if self.preset not in method.presets and not self.keywords:
@@ -73,7 +73,7 @@ class Contender:  # numpydoc ignore=PR02
         if isinstance(self.keywords.get("network"), tuple):
             raise DataError(f"{self.name}: a benchmark takes networks by their names, not modules")
         taken = method().get_params()
-        # Cells share the cores: none has readers of its own.
+        # Cells share the cores, so none starts worker processes to read data.
         quiet = {"progress_bar": False, "validation_fraction": 0.0, "num_workers": 0}
         keywords = {name: value for name, value in quiet.items() if name in taken}
         keywords |= method.presets.get(self.preset, {}) | dict(self.keywords)
@@ -85,22 +85,22 @@ class Contender:  # numpydoc ignore=PR02
 
 def parse_contender(text: str) -> Contender:
     """
-    Read METHOD, METHOD:PRESET or METHOD:PRESET:ABLATION.
+    Parse METHOD, METHOD:PRESET or METHOD:PRESET:ABLATION.
 
     Parameters
     ----------
     text : str
-        As on the command line.
+        Contender as given on the command line.
 
     Returns
     -------
     Contender
-        Without keywords of a recipe.
+        Contender without the keywords of a recipe.
 
     Raises
     ------
     DataError
-        If there is no such method or ablation.
+        If the method or the ablation does not exist.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How far a benchmark's means can be trusted, and what its predictions have to do with clinical scores."""
+"""Intervals of a benchmark's means, and associations of its predictions with clinical scores."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,9 +23,9 @@ from sepvae.runs.folder import write_table
 
 def write_intervals(results: pd.DataFrame, columns: Sequence[ScoreColumn], out: Path) -> None:
     """
-    Write `intervals.csv` and `intervals.md`: each mean of the table with a 95 % interval, beside chance.
+    Write `intervals.csv` and `intervals.md`: each mean of the table with its 95 % interval and chance.
 
-    Over folds; without folds over test groups, its bounds averaged over the seeds.
+    The interval is over folds. Without folds it is over test groups, with bounds averaged over the seeds.
     """
     names = results["contender"].unique().tolist()
     found = []
@@ -54,7 +54,11 @@ def write_associations(
     adjust_for: Sequence[str],
     kinds: Mapping[str, Kind],
 ) -> None:
-    """Write `associations.csv`, `.md` and `.tex`, where there are clinical scores."""
+    """
+    Write `associations.csv`, `.md` and `.tex` if the data have clinical scores; skip cells without codes.
+
+    `about` has id, group, y and attributes of all samples, such as the codes of any cell.
+    """
     scores = clinical_scores(about, kinds)
     tables = []
     for cell in cells if scores else ():
@@ -69,7 +73,7 @@ def write_associations(
         associations = clinical_associations(
             pd.concat(told, ignore_index=True), about, scores=scores, adjust_for=adjust_for, kinds=kinds
         )
-    except DataError as error:  # no reason to lose all other tables
+    except DataError as error:  # the other tables are still written
         write_whole(out / "associations.md", f"No associations with clinical scores: {error}\n")
         return
     if len(associations):
@@ -80,7 +84,7 @@ def write_associations(
 
 def _mean_with_interval(runs: pd.DataFrame) -> Difference:
     found, bounds = mean_over_runs(runs), runs[["low", "high"]].mean()
-    # Seeds share one test part: how far they differ tells nothing of whether its people are luck.
+    # Seeds share one test part: their spread does not measure how much the choice of test groups matters.
     if runs["fold"].notna().any() or bounds.isna().any():
         return found
     kind = "bootstrap over test groups" + f", mean of {len(runs)} seeds" * (len(runs) > 1)

@@ -1,4 +1,4 @@
-"""What lies in a benchmark's folder: whose it is, how far each cell is, and all scores in one table."""
+"""Files of a benchmark's folder: its data and settings, the state of each cell, and all scores."""
 
 import hashlib
 import re
@@ -25,7 +25,7 @@ COLUMNS = [
     *("probe", "space", "attribute", "population", "metric", "score", "low", "high", "chance", "p_value"),
     *("n_train", "n_test", "n_test_groups", "seconds", "error"),
 ]
-# From a root to the last part of a path; names of folders may hold blanks.
+# Path from its root up to the file name; folder names may contain spaces.
 FOLDERS = re.compile(r"(?<![\w.:/\\])(?:[A-Za-z]:)?[/\\](?:[^/\\\s:'\"<>|][^/\\\n:'\"<>|]*[/\\])+")
 Cells = Sequence[Cell | Pixels]
 Parts = Sequence[tuple[Source, Source]]
@@ -35,7 +35,7 @@ States = dict[str, str]
 def claim(
     out: Path, *, recipe: str, parts: Parts, threads: int, permutations: int, kinds: Mapping[str, Kind]
 ) -> None:
-    """Note what the folder is a benchmark of; refuse another's."""
+    """Record data and settings in `benchmark.yaml`; raise RunFolderError for a folder with other content."""
     digest = hashlib.sha256("".join(fingerprint(*part) for part in parts).encode()).hexdigest()
     about: dict[str, Any] = {"recipe": recipe, "data": digest, "threads": threads}
     about |= {"permutations": permutations, "attributes": dict(kinds)}
@@ -54,7 +54,7 @@ def claim(
 
 
 def check_old(cells: Sequence[Cell], out: Path) -> None:
-    """Refuse to mix fits with other keywords under one name."""
+    """Raise RunFolderError if a cell was fitted with other keywords under the same name."""
     for cell in cells:
         folder = out / "cells" / cell.name
         if not (folder / "recipe.yaml").is_file():
@@ -69,12 +69,12 @@ def check_old(cells: Sequence[Cell], out: Path) -> None:
 
 
 def states(cells: Cells, out: Path) -> States:
-    """See how far each cell is, by its files."""
+    """Return the state of each cell by name, from its files: waiting, running, finished or failed."""
     return {cell.name: _state(out / "cells" / cell.name) for cell in cells}
 
 
 def collect(cells: Cells, out: Path, recipe: str) -> pd.DataFrame:
-    """Gather what is finished of these cells into `results.csv`."""
+    """Write `results.csv`: one row per cell and score, and one row with its error for each failed cell."""
     tables = []
     for cell in cells:
         folder = out / "cells" / cell.name
@@ -91,16 +91,16 @@ def collect(cells: Cells, out: Path, recipe: str) -> pd.DataFrame:
         return pd.DataFrame(columns=COLUMNS)
     results = pd.concat([table.dropna(axis=1, how="all") for table in tables], ignore_index=True)
     results = results.assign(recipe=recipe).reindex(columns=COLUMNS)
-    write_table(out / RESULTS, results.astype({"seed": "Int64", "fold": "Int64"}))  # without .0
+    write_table(out / RESULTS, results.astype({"seed": "Int64", "fold": "Int64"}))  # no .0 in integers
     return results
 
 
 def without_folders(text: str) -> str:
     """
-    Take folders out of what an error says: a benchmark that is passed on tells nothing of a disk or its user.
+    Remove folders from an error, so that a benchmark that is passed on does not reveal paths or users.
 
-    Examples
-    --------
+    File names stay, and the paths of modules within their package.
+
     >>> without_folders("DataError: /home/jane doe/study/p1.png: is empty; wanted 3/4 of it")
     'DataError: p1.png: is empty; wanted 3/4 of it'
     """

@@ -1,4 +1,4 @@
-"""What a benchmark leaves to read: tables in Markdown and LaTeX, differences, and contenders side by side."""
+"""Readable results of a benchmark: tables in Markdown and LaTeX, differences, and figures."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,9 +27,9 @@ from sepvae.report.benchmark_tables import (
 from sepvae.runs.drawing import save_figure
 from sepvae.runs.folder import write_table
 
-OWN = "own"  # App. D: SepVAE's own classifier, an independent network for the others
+OWN = "own"  # App. D: SepVAE's own classifier, a separate network for other methods
 Kinds = Mapping[str, Kind]
-Codes = Mapping[str, pd.DataFrame]  # of each contender, from its first cell
+Codes = Mapping[str, pd.DataFrame]  # by contender, from its first cell
 
 
 def write_outputs(
@@ -44,34 +44,34 @@ def write_outputs(
     left_out: str | None = None,
 ) -> str:
     """
-    Write tables and `figures/` beside `results.csv`.
+    Write tables and `figures/` next to `results.csv`.
 
-    The tables are `table.md` and `.tex`, `intervals.csv` and `.md`, `differences.csv` and `.md` and, where
-    there are clinical scores, `associations.csv`, `.md` and `.tex`.
+    The tables are `table.md` and `.tex`, `intervals.csv` and `.md`, and `differences.csv` and `.md`. Data
+    with clinical scores also have `associations.csv`, `.md` and `.tex`.
 
     Parameters
     ----------
     results : DataFrame
-        As `run_benchmark` gives them.
+        Scores as `run_benchmark` returns them.
     cells : sequence of Cell
-        All of the benchmark.
+        All cells of the benchmark.
     out : Path
-        Its folder.
+        Folder of the benchmark.
     columns : sequence of ScoreColumn
-        Of the table; a probe "own" is App. D's.
+        Columns of the table; probe "own" is the classifier of App. D.
     background : str
-        Its label.
+        Label of the background.
     kinds : mapping
         "categorical" or "continuous" for each attribute.
     adjust_for : sequence of str, default=()
         Covariates of the partial correlation with clinical scores.
     left_out : str, default=None
-        The attribute by whose values folds are made, if they are.
+        Attribute whose values define the folds, if any.
 
     Returns
     -------
     str
-        The table in Markdown.
+        Table in Markdown.
     """
     by_classifier = results["probe"].isin(["own classifier", "mlp"])
     results = results.assign(probe=results["probe"].where(~by_classifier, OWN))
@@ -100,7 +100,7 @@ def _differences(
     columns: Sequence[ScoreColumn],
     kinds: Kinds,
 ) -> list[ComparedPair]:
-    """The first contender beside each other one: over seeds or folds, and over test groups within one fit."""
+    """Compare the first contender with each other, over seeds or folds and over test groups of one fit."""
     first, *others = dict.fromkeys(cell.contender.name for cell in cells)
     pairs = []
     for column in columns:
@@ -118,13 +118,13 @@ def _differences(
 def _within_one_fit(
     codes: Codes, column: ScoreColumn, first: str, other: str, kinds: Kinds
 ) -> list[ComparedPair]:
-    """Of linear probes: their difference on resampled test groups, in the first seed (and fold) of both."""
+    """Compare linear probes of the first seed and fold of both contenders on resampled test groups."""
     if column.probe != "linear" or first not in codes or other not in codes:
         return []
     question = column.attribute, column.population, cast(Space, column.space), column.metric
     try:
         difference = paired_bootstrap(codes[first], codes[other], *question, kinds=kinds)
-    except DataError:  # too few of one class in this part of the data: the table has no score of it either
+    except DataError:  # too few samples of a class: the table has no score either
         return []
     return [ComparedPair(column, first, other, difference)]
 
@@ -132,7 +132,7 @@ def _within_one_fit(
 def _draw(
     out: Path, firsts: dict[str, Path], codes: Codes, columns: Sequence[ScoreColumn], background: str
 ) -> None:
-    """The paper's Fig. 4 and Fig. 3, contender beside contender, each with its first seed."""
+    """Draw Fig. 4 and Fig. 3 of the paper for all contenders, each with its first seed."""
     attributes = [column.attribute for column in columns if column.attribute not in ("", "label")]
     color = attributes[0] if attributes else "label"
     tests = {name: table[table["split"] == "test"] for name, table in codes.items()}
@@ -147,7 +147,7 @@ def _draw(
 
 
 def _firsts(cells: Sequence[Cell], out: Path) -> dict[str, Path]:
-    """Folder of the first cell of each contender, if it has codes: the same seed and fold for all."""
+    """Return the folder of each contender's first cell, if it has codes: the same seed and fold for all."""
     seed, fold = cells[0].seed, cells[0].fold
     folders = {
         cell.contender.name: out / "cells" / cell.name

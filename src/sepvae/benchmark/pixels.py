@@ -1,4 +1,4 @@
-"""What the same probes read from the raw input: principal components, fitted on the training part."""
+"""Baseline: the same probes on principal components of the raw input, fitted on the training part."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,8 +25,13 @@ CHUNK = 512
 
 
 @dataclass(frozen=True)
-class Pixels:  # numpydoc ignore=PR02
-    """A cell without a method: components are scored as if they were codes."""
+class Pixels:
+    """
+    Baseline cell without a method: at most `n_components` principal components are scored like codes.
+
+    A fair number is a method's number of codes in both spaces. `residualise` names the covariates that the
+    contenders remove from tables.
+    """
 
     n_components: int
     background: str
@@ -35,12 +40,12 @@ class Pixels:  # numpydoc ignore=PR02
 
     @property
     def name(self) -> str:
-        """Name of its folder."""
+        """Name of the cell's folder, which differs for other numbers of components."""
         return f"{NAME}-{self.n_components}" + ("" if self.fold is None else f"-fold{self.fold}")
 
     @property
     def about(self) -> dict[str, Any]:
-        """The columns that all its rows share."""
+        """Columns with one value for all rows of the cell."""
         return {"contender": NAME, "method": NAME, "fold": self.fold}
 
     def run(
@@ -52,7 +57,7 @@ class Pixels:  # numpydoc ignore=PR02
         kinds: Mapping[str, Kind],
         n_permutations: int,
     ) -> None:
-        """Find components, score them, and leave `scores.csv`."""
+        """Compute and score the components, and write `scores.csv`."""
         codes = self.components(train, test)
         scores = score_codes(codes, kinds=kinds, n_permutations=n_permutations)
         probed = scores[(scores["space"] == "salient") & scores["chance"].notna()].assign(probe="linear")
@@ -61,7 +66,7 @@ class Pixels:  # numpydoc ignore=PR02
         write_table(folder / SCORES, both)
 
     def components(self, train: Source, test: Source) -> pd.DataFrame:
-        """Find components, and put them in the place of salient codes."""
+        """Return the components as salient codes, in a table such as `codes.csv`."""
         x_train, x_test = _flat(train), _flat(test)
         if len(train.sample_shape) == 1:
             names = covariate_names(self.residualise)
@@ -73,7 +78,7 @@ class Pixels:  # numpydoc ignore=PR02
                 x_test = residualizer.transform(x_test, of_test)
             scaler = TableScaler().fit(x_train)
             x_train, x_test = scaler.transform(x_train), scaler.transform(x_test)
-        # n samples span n - 1 directions about their mean; one more is rounding, which a scaler enlarges.
+        # n centred samples have rank n - 1; one more component is rounding error, which a scaler amplifies.
         most = min(self.n_components, len(x_train) - 1, x_train.shape[1])
         pca = PCA(most, random_state=0).fit(x_train)
         tables = []
@@ -87,6 +92,6 @@ class Pixels:  # numpydoc ignore=PR02
 
 
 def _flat(source: Source) -> AnyArray:
-    """All samples as rows of numbers; images in [0, 1]."""
+    """Return all samples as rows of numbers; 8-bit images are scaled to [0, 1]."""
     parts = ([in_unit_range(source.take(part).x)] for part in chunks(len(source), CHUNK))
     return gather(len(source), parts)[0].reshape(len(source), -1)

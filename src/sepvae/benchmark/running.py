@@ -1,4 +1,4 @@
-"""All cells of a benchmark, in parallel, each kept when it is finished; a killed benchmark goes on."""
+"""Run all cells of a benchmark in parallel. Finished cells are kept, so that a killed benchmark continues."""
 
 import threading
 import traceback
@@ -37,21 +37,21 @@ LOOK_EVERY = 2.0  # seconds
 
 def make_cells(contenders: Sequence[Contender], seeds: Sequence[int], n_folds: int) -> list[Cell]:
     """
-    Lay out the cells, seed by seed, so that a benchmark that is stopped early has some of each contender.
+    Create the cells, seed by seed, so that a benchmark that is stopped early has some of each contender.
 
     Parameters
     ----------
     contenders : sequence of Contender
-        What to compare.
+        Contenders to compare.
     seeds : sequence of int
-        Of weights, order and noise.
+        Seeds of weights, order and noise.
     n_folds : int
-        Parts of the data in turn; 1 for one split that all cells share.
+        Number of folds; 1 for one split that all cells share.
 
     Returns
     -------
     list of Cell
-        All of them.
+        Cells of all seeds, folds and contenders.
     """
     folds: list[int | None] = list(range(n_folds)) if n_folds > 1 else [None]
     return [Cell(c, seed, fold) for seed in seeds for fold in folds for c in contenders]
@@ -71,45 +71,46 @@ def run_benchmark(
     watch: Callable[[States], None] | None = None,
 ) -> pd.DataFrame:
     """
-    Run what is missing of a benchmark, and gather all scores.
+    Run the missing cells of a benchmark, and collect all scores.
 
-    Cells run in parallel by joblib: `joblib.parallel_config` chooses where, on a dask cluster for instance,
-    whose workers must see the folder `out`. A cell that fails leaves its error there, and the others go on.
+    Cells run in parallel by joblib. `joblib.parallel_config` chooses the backend, such as a dask cluster,
+    whose workers must see the folder `out`. A cell that fails writes its error there, and the others
+    continue.
 
     Parameters
     ----------
     cells : sequence of Cell
-        As `make_cells` lays them out.
+        Cells as `make_cells` creates them.
     parts : sequence of tuple of two Source
-        Train and test: of each fold, or of the one split.
+        Training and test samples of each fold, or of the one split.
     out : str or Path
-        Folder of the benchmark; one of an earlier start goes on.
+        Folder of the benchmark; an interrupted benchmark continues.
     recipe : str
-        Name, for the tables.
+        Name of the recipe, for the tables.
     background : str
-        Its label.
+        Label of the background.
     kinds : mapping
         "categorical" or "continuous" for each attribute.
     n_permutations : int, default=0
-        Shuffles behind each p-value; 0 for none.
+        Number of permutations for each p-value; 0 for none.
     jobs : int or None, default=None
-        Cells at once; None leaves it to `joblib.parallel_config`, or takes one.
+        Number of cells that run at once; None uses `joblib.parallel_config`, or one.
     threads : int, default=1
-        Of each cell; numbers depend on it in their last digits, so it stays what it was.
+        Threads of each cell. The last digits of results depend on it, so it must stay the same on a restart.
     watch : callable, default=None
-        Told the state of each cell ("waiting", "running", "finished", "failed") every other second.
+        Called every two seconds with the state of each cell: "waiting", "running", "finished" or "failed".
 
     Returns
     -------
     DataFrame
-        What `results.csv` holds.
+        Content of `results.csv`.
 
     Raises
     ------
     RunFolderError
         If the folder holds a benchmark of other data, or cells with other keywords.
     DataError
-        If two cells have one name: contenders that differ in keywords only need a folder each.
+        If two cells have the same name: contenders that differ only in keywords need a folder each.
     """
     out = Path(out)
     if len({cell.name for cell in cells}) < len(cells):
@@ -121,7 +122,7 @@ def run_benchmark(
     everything: Cells = [*_pixels(cells, background), *cells]
     how = {"kinds": dict(kinds), "n_permutations": n_permutations, "threads": threads}
     for name, state in states(everything, out).items():
-        if state != "finished":  # what an earlier start has left of it
+        if state != "finished":  # so that cells that failed or stopped run again
             for file in (STARTED, ERROR):
                 (out / "cells" / name / file).unlink(missing_ok=True)
     with _watched(everything, out, recipe, watch):
@@ -142,7 +143,7 @@ def _waiting(cells: Cells, out: Path) -> Cells:
 
 
 def _pixels(cells: Sequence[Cell], background: str) -> list[Pixels]:
-    """The raw input, once for each fold, with as many components as the first contender has codes."""
+    """Return a baseline cell for each fold, with as many components as the first contender has codes."""
     first = cells[0].contender.estimator(0)
     n = first.common_dim + first.salient_dim
     residualise = first.get_params().get("residualise")
@@ -152,7 +153,7 @@ def _pixels(cells: Sequence[Cell], background: str) -> list[Pixels]:
 def _attempt(
     cell: Cell | Pixels, train: Source, test: Source, folder: Path, *, threads: int, **how: Any
 ) -> None:
-    """Run a cell; what goes wrong with it is written down, and stops no other."""
+    """Run a cell; write its error to a file, so that the other cells continue."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / STARTED).touch()
     try:
@@ -165,7 +166,7 @@ def _attempt(
 
 
 def _blame(cells: Cells, out: Path) -> None:
-    """Say of the cells that were running that their process has died, so that the others can go on."""
+    """Mark the running cells as failed when their process died, so that the other cells can continue."""
     running = [name for name, state in states(cells, out).items() if state == "running"]
     if not running:
         raise RuntimeError("a process of the benchmark died before it began; is there enough memory?")
@@ -175,13 +176,13 @@ def _blame(cells: Cells, out: Path) -> None:
 
 @contextmanager
 def _watched(cells: Cells, out: Path, recipe: str, watch: Callable[[States], None] | None) -> Iterator[None]:
-    """Look at the cells' files every other second, tell of them, and keep `results.csv` up to date."""
+    """Every two seconds, pass the states of the cells to `watch`; update `results.csv` when one ends."""
     done, trouble = threading.Event(), list[Exception]()
 
     def look() -> None:
         finished = -1
         while True:
-            last = done.is_set()  # one more look after the end
+            last = done.is_set()  # one more pass after the end
             seen = states(cells, out)
             if (n := sum(state in ("finished", "failed") for state in seen.values())) != finished:
                 finished = n

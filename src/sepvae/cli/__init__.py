@@ -1,4 +1,4 @@
-"""The command line: parse, call, print."""
+"""Entry point of the command line: expected errors print one line and exit with status 2."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from sepvae.errors import SepVAEError
 
 
 def main() -> None:
-    """Run a command; a user's mistake is one line and status 2."""
+    """Run a command; print an expected error as one line and exit with status 2."""
     from sepvae.cli.app import app
 
     _end_by_sigterm()
@@ -17,14 +17,14 @@ def main() -> None:
         app(prog_name="sepvae")
     except SepVAEError as error:
         _fail(str(error))
-    except OSError as error:  # a folder that is not there or may not be written, a full disk
+    except OSError as error:  # missing or read-only folder, full disk
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
 
 
 def _end_by_sigterm() -> None:
-    """End as by Ctrl-C when a scheduler asks for it: what is half written is removed, what is whole stays."""
+    """Turn SIGTERM, as schedulers send it, into SystemExit, so that incomplete files are removed."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    if hasattr(os, "register_at_fork"):  # processes that read have nothing to tidy up
+    if hasattr(os, "register_at_fork"):  # data-loading processes have nothing to clean up
         os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
 
 

@@ -1,4 +1,4 @@
-"""Commands; what they need is imported inside them, so that `--help` answers at once."""
+"""Typer commands; each imports its dependencies inside its function, so that `--help` starts quickly."""
 
 from pathlib import Path
 from typing import Annotated, Any

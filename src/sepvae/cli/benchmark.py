@@ -1,4 +1,4 @@
-"""`sepvae benchmark`: contenders of a recipe, side by side, behind a live table."""
+"""`sepvae benchmark`: run the contenders of a recipe with a live progress table."""
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sepvae.recipes import Recipe
 
 SIGNS = {"waiting": "[dim]·[/]", "running": "[yellow]▶[/]", "finished": "[green]✓[/]", "failed": "[red]✗[/]"}
-# Of the options by which `fit` reads data, those that a benchmark leaves to its recipe.
+# Defaults of the data options of `fit` that a benchmark takes from its recipe.
 DEFAULTS: dict[str, Any] = {
     **dict.fromkeys(
         (
@@ -67,7 +67,7 @@ def benchmark_as_told(
     scheduler: str | None,
     permutations: int,
 ) -> None:
-    """Run what is missing of a benchmark, then write its tables and figures."""
+    """Run the missing cells of a benchmark, write its tables and figures, and exit with 1 if any failed."""
     import pandas as pd
 
     from sepvae.benchmark import make_cells, run_benchmark, write_outputs
@@ -129,7 +129,7 @@ def benchmark_as_told(
 def choose_contenders(
     recipe: "Recipe", texts: list[str] | None, pairs: list[str] | None
 ) -> "list[Contender]":
-    """Contenders as they were typed, else the recipe's, with the recipe's keywords and KEY=VALUE pairs."""
+    """Return the contenders, typed or else the recipe's; KEY=VALUE pairs override the recipe's keywords."""
     from sepvae.benchmark import parse_contender
     from sepvae.cli.keywords import recipe_keywords, shared_keywords
 
@@ -143,7 +143,7 @@ def choose_contenders(
 
 
 def _check_attributes(recipe: "Recipe", key: str, names: Iterable[str], known: Collection[str]) -> None:
-    """What a protocol names is there."""
+    """Raise DataError if the protocol names an attribute that the data lack."""
     if missing := [name for name in names if name not in known]:
         there = ", ".join(name for name in known if name != "label") or "none"
         raise DataError(
@@ -153,7 +153,7 @@ def _check_attributes(recipe: "Recipe", key: str, names: Iterable[str], known: C
 
 @contextmanager
 def _scheduler(address: str | None) -> Iterator[None]:
-    """Send cells to a dask cluster, if there is one."""
+    """Run joblib tasks on the dask cluster at `address`; None leaves the backend unchanged."""
     if address is None:
         yield
         return
@@ -166,7 +166,7 @@ def _scheduler(address: str | None) -> Iterator[None]:
     file = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
     try:
         client = Client(**file, timeout="30s")
-    except Exception as error:  # dask's own have no class in common
+    except Exception as error:  # dask's errors share no base class
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
             f"--scheduler {address}: wanted an address, such as tcp://node1:8786, or a scheduler's file: "
@@ -178,12 +178,12 @@ def _scheduler(address: str | None) -> Iterator[None]:
 
 @contextmanager
 def _live(cells: "Sequence[Cell]") -> Iterator[Callable[[dict[str, str]], None]]:
-    """A table of cells that fills up; where nobody watches, a line for each one that is finished."""
+    """Yield a callback for cell states: it updates a live table, or prints finished cells off a terminal."""
     from rich.console import Console
     from rich.live import Live
 
     console, started = Console(stderr=True), time.monotonic()
-    before: set[str] = set()  # what an earlier start has left
+    before: set[str] = set()  # cells done before this start
     told: set[str] = set()
 
     def newly_done(states: dict[str, str]) -> list[str]:
@@ -215,7 +215,7 @@ def _live(cells: "Sequence[Cell]") -> Iterator[Callable[[dict[str, str]], None]]
 
 
 def table_of(cells: "Sequence[Cell]", states: dict[str, str], seconds: float, *, own: int) -> "Group":
-    """A row a contender, a sign a cell; the time left, if it goes on like the `own` cells of this start."""
+    """Return the cell states, one row per contender, and the time left; `own` cells took `seconds`."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text

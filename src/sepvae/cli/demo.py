@@ -1,4 +1,4 @@
-"""What `sepvae demo` fits."""
+"""Keywords and run folder of `sepvae demo`."""
 
 from pathlib import Path
 from typing import Any
@@ -8,10 +8,8 @@ DEMO: dict[str, Any] = {"max_epochs": 40}
 
 def free_folder(wanted: Path) -> Path:
     """
-    Find a name that is not taken: the wanted one, or that with -2, -3, ...
+    Return `wanted` if no such path exists, else the first free name with -2, -3, ..
 
-    Examples
-    --------
     >>> free_folder(Path("no-such-folder"))
     PosixPath('no-such-folder')
     """

@@ -1,4 +1,4 @@
-"""An inspection on a terminal."""
+"""Print the findings of an inspection on the terminal."""
 
 import textwrap
 from collections import Counter
@@ -14,13 +14,13 @@ from sepvae.cli.plain import plain
 from sepvae.inspection import Finding, Inspection
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan"}
-MARGIN = 9  # sentences stand beside the marks, in one column
+MARGIN = 9  # characters of the level column, to the left of the messages
 MOST_EXAMPLES = 3
 MOST_ROWS = 15
 
 
 def print_inspection(inspection: Inspection) -> None:
-    """Print the verdict, then what was found, then the tables behind it."""
+    """Print the verdict, the findings, and their tables."""
     console = Console(highlight=False)
     console.print(_verdict(inspection))
     for finding in inspection.findings:
@@ -47,12 +47,12 @@ def _count(n: int, noun: str) -> str:
 
 
 def _text(data: object, style: str = "") -> Text:
-    """Text from data: never markup, and no character that a terminal would obey."""
+    """Return data as Text, without markup and with control characters escaped."""
     return Text(plain(data), style)
 
 
 def _lines(finding: Finding, width: int) -> Iterator[Text]:
-    """The mark and the sentence, wrapped beside it, then some examples."""
+    """Yield the level and the wrapped message of a finding, then its first examples."""
     mark = Text(finding.level.ljust(MARGIN), STYLES[finding.level])
     for line in _wrapped(finding.message, width):
         yield Text.assemble(mark, _text(line))
@@ -113,7 +113,7 @@ def _cell(value: Any) -> str:
 
 
 def _attributes(table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
-    """One row per attribute and label; of classes the most frequent values."""
+    """Yield one row per attribute and label; categorical ones list their most frequent values."""
     for (name, label), of_label in table.groupby(["attribute", "label"], sort=False):
         first = of_label.iloc[0]
         if first["kind"] == "continuous":
@@ -127,7 +127,7 @@ def _attributes(table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
 
 
 def _images(table: pd.DataFrame) -> Table:
-    """One row per statistic, one column per label."""
+    """Return a table with one row per statistic, one column per label, and the overall range."""
     rows = []
     for statistic, of_statistic in table.groupby("statistic", sort=False):
         said = [f"{_cell(row['mean'])} ± {_cell(row['sd'])}" for _, row in of_statistic.iterrows()]
@@ -138,7 +138,7 @@ def _images(table: pd.DataFrame) -> Table:
 
 
 def _features(table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
-    """Those with something to see."""
+    """Yield the features with missing values, values far out, or a single value."""
     shown = table[(table["missing"] > 0) | table["constant"] | (table["far_out"] > 0)]
     for _, row in shown.iterrows():
         span = "" if pd.isna(row["min"]) else f"{_cell(row['min'])} to {_cell(row['max'])}"
@@ -146,7 +146,7 @@ def _features(table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
 
 
 def _confounds(table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
-    """The strongest first, whether chance would do as well or not."""
+    """Yield the confounds, strongest effect first, whether significant or not."""
     strength = (table["auc"] - 0.5).abs().fillna(table["cramers_v"] / 2)
     of = {"attribute": "attribute", "image": "image", "volume": "volume", "missing": "known or not"}
     for _, row in table.loc[strength.sort_values(ascending=False, kind="stable").index].iterrows():

@@ -1,4 +1,4 @@
-"""`sepvae fit`: read the data, fit on one part, score the other, write the run folder."""
+"""`sepvae fit`: read the data, fit on the training part, score the test part, write the run folder."""
 
 import os
 import shlex
@@ -37,21 +37,22 @@ if TYPE_CHECKING:
 
 
 def typed_options(context: typer.Context) -> set[str]:
-    """Names of the options that were typed, not left at their defaults."""
-    # Options whose names are Python's own have an underscore at the end.
+    """Return the names of the options given on the command line."""
+    # Parameters whose names are taken in Python end in an underscore, such as `id_`.
     typed = {name.rstrip("_") for name in _sources(context)}
     return typed | ({"subject"} if "group" in typed else set())
 
 
 def with_options_of_run(context: typer.Context, run: Path) -> typer.Context | None:
     """
-    Return a context with the options that a run was begun with, below those typed now.
+    Return a context with the options of a run's command, overridden by those typed now.
 
-    Its `obj` is the command in full. None where nothing is added: no run is there, or it holds no command.
+    Its `obj` is the full command; new `--set` pairs are appended. None if nothing is added: the run or its
+    command does not exist, or all its options are typed again.
     """
     from sepvae.runs import read_recipe
 
-    usage_error: Any = typer.BadParameter.__base__  # click's, or the one that Typer brings
+    usage_error: Any = typer.BadParameter.__base__  # UsageError of click, or of Typer's copy of it
     if context.obj is not None or not (run / "recipe.yaml").is_file():
         return None
     words = [str(word) for word in read_recipe(run).get("command") or []]
@@ -59,7 +60,7 @@ def with_options_of_run(context: typer.Context, run: Path) -> typer.Context | No
         return None
     try:
         whole = cast("typer.Context", context.command.make_context("fit", words[2:], parent=context.parent))
-    except usage_error:  # options of another version
+    except usage_error:  # the recorded options are those of another version
         return None
     typed, begun = _sources(context), _sources(whole)
     for name in typed:
@@ -77,7 +78,7 @@ def with_options_of_run(context: typer.Context, run: Path) -> typer.Context | No
 
 
 def _sources(context: typer.Context) -> dict[str, Any]:
-    """Where options came from that were typed."""
+    """Return the parameter source of each option given on the command line."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     return {name: source for name, source in sources.items() if source and source.name == "COMMANDLINE"}
 
@@ -96,7 +97,7 @@ def fit_as_told(
     resume: bool,
     command: list[str] | None = None,
 ) -> None:
-    """Fit on DATA as a recipe and options say; the first of several processes writes and prints."""
+    """Fit on DATA as a recipe and options say; of several processes, only rank 0 writes and prints."""
     from sepvae.cli.keywords import make_model
     from sepvae.runs import check_new_run, fit_run
     from sepvae.training.processes import check_launch
@@ -109,7 +110,7 @@ def fit_as_told(
         check_data(data, chosen)
         options = with_recipe(data, options, chosen, typed)
     model = make_model(method, preset, chosen, pairs, background=options["background"])
-    check_launch(getattr(model, "devices", 1), getattr(model, "num_nodes", 1))  # a linear method has one
+    check_launch(getattr(model, "devices", 1), getattr(model, "num_nodes", 1))  # linear methods use one
     first = model.is_first_process()
     say = tell if first else _silence
     if command is not None:
@@ -141,7 +142,7 @@ def fit_as_told(
 
 @contextmanager
 def stoppable(run: Path, say: "Say", go_on: str = "--resume goes on with it") -> Iterator[None]:
-    """Show what training warns of as a line; once stopped by Ctrl-C or a signal, say what there is."""
+    """Print CollapseWarnings as lines; on Ctrl-C or SystemExit, print what is left of the run and exit."""
     from sepvae.errors import CollapseWarning
 
     with warnings.catch_warnings():
@@ -165,7 +166,7 @@ def stoppable(run: Path, say: "Say", go_on: str = "--resume goes on with it") ->
 
 
 def show(scores: Any, run: Path) -> None:
-    """Print the scores and where the page is, in the process that has them."""
+    """Print the scores, the warnings and the path of the page; do nothing on ranks above 0."""
     from sepvae.cli.table import print_scores, print_warnings
 
     if scores is None:
@@ -177,7 +178,7 @@ def show(scores: Any, run: Path) -> None:
 
 @dataclass(frozen=True)
 class Parts:
-    """What is fitted on and what is scored, once or fold by fold, and what is known of them."""
+    """Training and test sources, one pair or one per fold, with the recipe's description of the data."""
 
     pairs: "list[tuple[Source, Source]]"
     about: dict[str, Any]
@@ -190,7 +191,7 @@ class Parts:
 def read_parts(
     data: Path, options: dict[str, Any], recipe: "Recipe | None", *, in_folds: bool = False
 ) -> Parts:
-    """Read what DATA names, and split it: in two, or in the recipe's folds."""
+    """Read DATA, and split it into training and test or into the recipe's folds."""
     import numpy as np
 
     from sepvae.cli.splitting import split_listing
@@ -212,17 +213,17 @@ def read_parts(
     notes += notes_after(source, measures)
     about: dict[str, Any] = {"reader": reader, "name": data.resolve().name, **look, "centre": listing.centre}
     if look.get("mask") is not None:
-        about["mask"] = Path(look["mask"]).name  # the mask itself is in the model's file
+        about["mask"] = Path(look["mask"]).name  # the model file holds the mask itself
     about |= {name: told[name] for name in (*KEPT, *TABLE_RULES, "modality", "assume_orientation")}
     if (images := told["images"]) is not None and Path(images).is_absolute():
         root = os.path.abspath(told["root"] or data.parent)  # noqa: PTH100  (links stay as they are)
         about["images"] = Path(os.path.relpath(images, root)).as_posix()
-    # By the names that a user gave them.
+    # Targets by the names that the user gave them.
     about |= {"targets": [_name_of(target, listing) for target in told["targets"]]}
     about |= {"labels": dict(listing.label_names)} if listing.label_names else {}
     about |= {name: options[name] for name in ("limit", "limit_by")} | {"split": how}
     return Parts(
-        # Copies: the memory of all samples is free for the fit.
+        # Copies, so that the memory of all samples is free for the fit.
         [(source.select(train), source.select(test)) for train, test in positions],
         about,
         notes,
@@ -233,13 +234,13 @@ def read_parts(
 
 
 def _name_of(target: str, listing: "Listing") -> str:
-    """A target that is called as in 1=autism, by its name."""
+    """Return the name of a target given as LABEL=NAME, such as autism of 1=autism, else the target."""
     raw, equals, name = (part.strip() for part in target.partition("="))
     return name if equals and listing.label_names.get(raw) == name else target
 
 
 def _digits(seed: int) -> Parts:
-    """The data of the demo."""
+    """Return the bundled data of the demo, drawn with `seed`."""
     from sepvae.data.bundled import load_digits_on_photos
 
     train, test = load_digits_on_photos(seed)
@@ -247,23 +248,23 @@ def _digits(seed: int) -> Parts:
 
 
 def _kinds(source: "Source") -> "dict[str, Kind]":
-    """What the values of attributes tell of them."""
+    """Return the kind of each attribute, inferred from its values."""
     from sepvae.codes import attribute_kind
 
     return {str(name): attribute_kind(values) for name, values in source.attributes.items()}
 
 
 def _silence(message: str) -> None:
-    """What all processes of a distributed fit but the first have to say."""
+    """Discard the message; no-op logger for ranks above 0."""
 
 
 def _typed() -> list[str]:
-    """What was typed; of absolute paths the last part, for a forwarded page tells nothing of a disk."""
+    """Return the typed command without --resume; absolute paths are cut, since pages may be forwarded."""
     return ["sepvae", *(_without_folders(word) for word in sys.argv[1:] if word != "--resume")]
 
 
 def _without_folders(word: str) -> str:
-    """A path, alone or behind one equals sign or more."""
+    """Return the last part of an absolute path, alone or after `=`; other words are unchanged."""
     if Path(word).is_absolute():
         return Path(word).name
     head, equals, tail = word.partition("=")

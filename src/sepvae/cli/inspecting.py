@@ -1,4 +1,4 @@
-"""What `sepvae check` looks at: files as they are, or the rows of an array or a table."""
+"""`sepvae check`: measure the samples, files or rows, and inspect them before a fit."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +18,7 @@ from sepvae.inspection import Finding, Inspection, inspect
 from sepvae.inspection.samples import count
 from sepvae.progress import progress_bar
 
-# Of how a table was read: no findings, for they hold for every table.
+# Notes on how a table was read: no findings, since every table has them.
 BEFORE_FINDINGS = ("rows-read", "features-taken")
 
 
@@ -33,7 +33,7 @@ def inspect_listing(
     resample: bool = False,
     not_missing: Sequence[str] = (),
 ) -> Inspection:
-    """Measure every sample, and look for what would spoil a fit."""
+    """Measure every sample, and return the inspection: findings on problems that would spoil a fit."""
     if listing.volumes is not None:
         listing = replace(listing, volumes=settled(listing.volumes))
     about, unreadable = listing.about, dict[str, str]()
@@ -69,7 +69,7 @@ def inspect_listing(
 
 
 def _see_mask(listing: Listing, mask: Path, resample: bool, threshold: float | None) -> Finding:
-    """Refuse a mask that a fit would refuse; say how many voxels it holds."""
+    """Return a note with the mask's number of voxels; raise DataError if a fit would reject the mask."""
     if listing.volumes is None:
         raise DataError("--mask has no meaning for what is no volume; leave it out")
     first = next(i for i, id_ in enumerate(listing.about["id"]) if id_ not in set(listing.missing))
@@ -82,7 +82,7 @@ def _see_mask(listing: Listing, mask: Path, resample: bool, threshold: float | N
 
 
 def _problems(listing: Listing) -> list[Finding]:
-    """What the listing itself shows: rows without a file, files without a row."""
+    """Return findings on the listing: rows without file, files without row, skipped files, table notes."""
     found, what = [], "image" if listing.volumes is None else "volume"
     if n := len(listing.missing):
         remedy = f"copy the {what}s, or take those rows out"

@@ -1,4 +1,4 @@
-"""Methods and their keywords, from the command line and from a recipe."""
+"""Method keywords from the command line and from recipes."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def make_model(
     method: str, preset: str, recipe: "Recipe | None", pairs: list[str] | None, *, background: str | None
 ) -> Any:
-    """Make a method: its preset, on top of it the recipe's keywords, on top of them KEY=VALUE pairs."""
+    """Return a method with the keywords of its preset, overridden by the recipe, then by KEY=VALUE pairs."""
     check_choice("--method", method, methods.METHODS)
     cls = getattr(methods, method)
     keywords = {"background": background} | parse_keywords(pairs or [], method)
@@ -27,30 +27,28 @@ def make_model(
 
 
 def recipe_keywords(recipe: "Recipe", method: str, preset: str) -> dict[str, Any]:
-    """Keywords that a recipe gives a method, if the method has them."""
+    """Return the keywords that a recipe sets for a method; raise DataError if the method lacks one."""
     given = recipe.keywords(method, preset)
     _check_names(given, method, f"{recipe.file}: methods.{method}.{preset}")
     return given
 
 
 def shared_keywords(pairs: list[str], chosen: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """KEY=VALUE pairs for several methods: each gets those that it knows, and one of them must know each."""
+    """Return the KEY=VALUE pairs that each method knows; raise DataError for a pair that none knows."""
     chosen = list(chosen)
     found: dict[str, dict[str, Any]] = {method: {} for method in chosen}
     for pair in pairs:
         key = pair.partition("=")[0]
         takers = [method for method in chosen if key in getattr(methods, method)().get_params()]
-        for method in takers or chosen[:1]:  # where none knows it, the first one's complaint is told
+        for method in takers or chosen[:1]:  # if none knows it, the first one raises
             found[method] |= parse_keywords([pair], method)
     return found
 
 
 def parse_keywords(pairs: list[str], method: str = "SepVAE") -> dict[str, Any]:
     """
-    Turn KEY=VALUE pairs into keywords of a method; values are read as YAML.
+    Parse KEY=VALUE pairs into keywords of a method; values are YAML.
 
-    Examples
-    --------
     >>> parse_keywords(["kappa=2", "gamma=1e-10", "network=e2", "random_state=None"])
     {'kappa': 2, 'gamma': 1e-10, 'network': 'e2', 'random_state': None}
     """
@@ -67,7 +65,7 @@ def parse_keywords(pairs: list[str], method: str = "SepVAE") -> dict[str, Any]:
 
 
 def _check_names(names: Iterable[str], method: str, where: str) -> None:
-    # Callbacks and loggers are objects, which cannot be written down.
+    # Callbacks and loggers are objects, which have no form as text.
     known = [name for name in getattr(methods, method)().get_params() if name not in ("callbacks", "logger")]
     if unknown := [name for name in names if name not in known]:
         raise DataError(f"{where}: {method} has no keyword {unknown[0]!r}; {nearest(unknown[0], known)}")

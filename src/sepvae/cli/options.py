@@ -1,4 +1,4 @@
-"""Options of several commands, but for those that name data."""
+"""Options of several commands, except those that name data."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -16,7 +16,7 @@ def _enough(permutations: int | None) -> int | None:
 
 
 def size_of_batch(typed: str) -> int | Literal["auto"]:
-    """Parse the value of --batch-size."""
+    """Parse --batch-size: a positive integer or auto."""
     if typed == "auto":
         return "auto"
     if not (typed.isascii() and typed.isdigit() and int(typed) > 0):
@@ -92,10 +92,8 @@ def scoring_options(
     *, permutations: int, removal: bool | None, quick: bool, typed: Collection[str]
 ) -> dict[str, Any]:
     """
-    Return keywords of `fit_run` that say what is done after the fit; typed options precede --quick.
+    Return the scoring keywords of `fit_run`; options that were typed override --quick.
 
-    Examples
-    --------
     >>> scoring_options(permutations=100, removal=None, quick=True, typed=["quick"])
     {'n_permutations': 19, 'removal': False, 'thumbnails': False}
     """
@@ -112,10 +110,8 @@ def scoring_options(
 
 def permutations_again(typed: int | None, recorded: int, *, complete: bool) -> int:
     """
-    Return the number of permutations of `evaluate`: as typed, else as recorded; --complete ends --quick.
+    Return the permutations of `evaluate`: typed, else recorded, but 100 for --complete of a quick run.
 
-    Examples
-    --------
     >>> permutations_again(None, 19, complete=False), permutations_again(None, 19, complete=True)
     (19, 100)
     """

@@ -1,4 +1,4 @@
-"""What `sepvae pack` does: the volumes of a table into one store."""
+"""`sepvae pack`: write the volumes of a table into one store."""
 
 from pathlib import Path
 
@@ -21,10 +21,10 @@ def pack_table(
     assume: str | None = None,
     encoding: str | None = None,
 ) -> list[str]:
-    """Pack the volumes that a table names; lines to print about it."""
+    """Pack the volumes of a table into a store, and return the lines to print."""
     rules = CellRules(encoding=encoding)
     cells, folder = read_cells(table, rules), table.parent if root is None else root
-    # Someone may have several scans: they are told apart by their files.
+    # A subject may have several scans; their files distinguish them.
     person = PERSON if PERSON in cells else None
     listing = list_volumes(
         table, images=images, root=root, label=None, subject=person, assume_orientation=assume, rules=rules

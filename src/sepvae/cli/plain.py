@@ -1,14 +1,12 @@
-"""Text from data on a terminal: one line stays one line, and no character is obeyed."""
+"""Safe terminal output of text from data: control characters are escaped."""
 
 import typer
 
 
 def plain(data: object) -> str:
     """
-    Write characters that nobody sees as their numbers: a terminal would obey some of them.
+    Escape non-printable characters, which a terminal could interpret as commands.
 
-    Examples
-    --------
     >>> print(plain("p1\\n\\x1b[31m"))
     p1\\n\\x1b[31m
     """
@@ -16,5 +14,5 @@ def plain(data: object) -> str:
 
 
 def tell(message: object) -> None:
-    """Print one line."""
+    """Print one line, with non-printable characters escaped."""
     typer.echo(plain(message))

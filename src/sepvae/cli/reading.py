@@ -1,4 +1,4 @@
-"""Options that name data, and the reading of it behind a progress bar."""
+"""Data options, and functions that list and read DATA."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -49,7 +49,7 @@ Attribute = Annotated[
 ]
 Label = Annotated[str | None, typer.Option(help="Column of labels.", rich_help_panel=_TABLE)]
 Subject = Annotated[str | None, typer.Option(help="Column that names the person.", rich_help_panel=_TABLE)]
-Group = Annotated[str | None, typer.Option(hidden=True)]  # the name of --subject before
+Group = Annotated[str | None, typer.Option(hidden=True)]  # former name of --subject
 Id = Annotated[
     str | None,
     typer.Option(
@@ -186,20 +186,20 @@ Split = Annotated[
 ]
 TestSize = Annotated[float, typer.Option(help="Share of the samples to score on, whole patients.")]
 MEMORY = 4.0
-# What a recipe keeps to read other data alike, and how images are to look.
-TABLE_RULES = ("missing", "not_missing", "encoding")  # kept, too, but not by older versions
+# Options that a recipe records to read new data in the same way, and those of preprocessing.
+TABLE_RULES = ("missing", "not_missing", "encoding")  # recorded, too, but not by older versions
 KEPT = ("label", "subject", "id", "images", "features", "pattern", "attributes")
 LOOK = ("image_size", "channels", "fit", "mask", "resample")
 OF_VOLUMES = ("volumes", "packed")
 
 
 def data_options(*, target: list[str] | None, attribute: list[str] | None, **others: Any) -> dict[str, Any]:
-    """What `list_data` is told of DATA."""
+    """Return the keywords of `list_data`."""
     return {**others, "targets": target or (), "attributes": parse_attributes(attribute)}
 
 
 def subject_of(subject: str | None, group: str | None) -> str | None:
-    """The column of persons; --group is its old name."""
+    """Return the subject column; --group is its deprecated name."""
     from sepvae.errors import DataError
 
     if group is None:
@@ -219,7 +219,7 @@ def look_of(
     resample: bool,
     mask_threshold: float | None = None,
 ) -> dict[str, Any]:
-    """How images or volumes are to look; faces are in colour."""
+    """Return the preprocessing keywords for a reader; raise DataError for options that it does not have."""
     from sepvae.errors import DataError
 
     if reader in OF_VOLUMES:
@@ -247,7 +247,7 @@ READ_AS = {
 
 
 def notes_on(listing: "Listing", reader: str) -> list[str]:
-    """What a user may not expect of how the data were read."""
+    """Return notes on how the data were listed that users may not expect."""
     notes = list(READ_AS.get(reader, []))
     if not listing.grouped:
         how = "--pattern" if reader == "folder" else "--subject"
@@ -263,14 +263,14 @@ def notes_on(listing: "Listing", reader: str) -> list[str]:
 
 
 def passed_notes(listing: "Listing") -> list[str]:
-    """Files that were not read."""
+    """Return a note on the files that were skipped, if any."""
     from sepvae.data.folders import told_passed_over
 
     return [told_passed_over(listing.passed_over)] if listing.passed_over else []
 
 
 def notes_after(source: Any, measures: "pd.DataFrame | None") -> list[str]:
-    """What reading itself shows: files of several pages, orientations, the mask."""
+    """Return notes known after reading: files of several pages, orientations, the mask."""
     from sepvae.inspection.images import told_pages
     from sepvae.inspection.volumes import told_orientations
 
@@ -284,7 +284,7 @@ def notes_after(source: Any, measures: "pd.DataFrame | None") -> list[str]:
 
 
 def roles_of(listing: "Listing", *, named: bool) -> str:
-    """Which label is the background, with the counts, and how that is known."""
+    """Return a line with the background, the target, their counts, and how the background was chosen."""
     from sepvae.checks import guess_background
 
     if named or listing.background is None:
@@ -297,7 +297,7 @@ def roles_of(listing: "Listing", *, named: bool) -> str:
 def read_samples(
     listing: "Listing", look: dict[str, Any], memory: float
 ) -> "tuple[ArraySource | StreamSource, pd.DataFrame | None]":
-    """Read listed samples behind a progress bar."""
+    """Read listed samples, and quality metrics of images and volumes, with a progress bar."""
     from sepvae.data.reading import read_listing
     from sepvae.progress import progress_bar
 
@@ -306,7 +306,7 @@ def read_samples(
 
 
 def read_like(run: Path, data: Path, root: Path | None = None, *, labelled: bool = True) -> Any:
-    """Read all samples of other data as the recipe of a run says."""
+    """Read all samples of new data as the recipe of a run says, and print notes on them."""
     from sepvae.cli.plain import tell
 
     listing, look = list_like(run, data, root, labelled=labelled)
@@ -320,7 +320,7 @@ def read_like(run: Path, data: Path, root: Path | None = None, *, labelled: bool
 def list_like(
     run: Path, data: Path, root: Path | None = None, table: Path | None = None, *, labelled: bool = True
 ) -> "tuple[Listing, dict[str, Any]]":
-    """List all samples of other data as the recipe of a run says, and tell how they are to look."""
+    """List new data as the recipe of a run says; return the listing and the preprocessing keywords."""
     from sepvae.data.cells import CellRules, read_cells
     from sepvae.data.opening import kind_of, list_data
     from sepvae.errors import DataError
@@ -335,7 +335,7 @@ def list_like(
     alike = kind_of(data)
     if alike == "table" and about["reader"] in ("volumes", "regions"):
         alike = about["reader"]
-    if alike == "packed" and about["reader"] == "volumes":  # a store may hold what lay in files
+    if alike == "packed" and about["reader"] == "volumes":  # a store may replace the files
         about = about | {"reader": "packed", "images": None, "assume_orientation": None}
     options: dict[str, Any] = {"root": root, "table": table}
     if alike == about["reader"] or (alike == "folder" and about["reader"] in READ_AS):
@@ -350,16 +350,16 @@ def list_like(
     if not labelled:
         from sepvae.methods._covariates import covariate_names
 
-        # What the model takes out it must know of new people, too.
+        # Covariates that the model residualises are needed for new samples, too.
         taken_out = covariate_names(recipe["keywords"].get("residualise")) or []
         known = (about.get("attributes") or {}).items()
         options |= {"label": None, "attributes": {name: kind for name, kind in known if name in taken_out}}
         if alike == "regions":
             from sepvae.methods import load
 
-            # By name: a pattern could take covariates for features where they are not asked for.
+            # By name: a pattern could match covariates that have no role here.
             options["features"] = load(run).feature_names_in_.tolist()
-        # New data may say less of their samples: their label and subject are read where they are.
+        # New data may lack label and subject: these columns are read only if they are complete.
         is_table = alike in ("table", "volumes", "regions")
         cells: Any = read_cells(data, CellRules(encoding=about.get("encoding"))) if is_table else {}
         known_of_all = [name for name in cells if cells[name].notna().all()]
@@ -373,7 +373,7 @@ def list_like(
         from sepvae.methods import load
 
         fitted = getattr(load(run), "feature_names_in_", [])
-        if set(fitted) == set(listing.features):  # columns of new data may stand in another order
+        if set(fitted) == set(listing.features):  # new data may have their columns in another order
             listing = replace(listing, features=listing.features[[*fitted]])
     look = {name: about[name] for name in LOOK if name in about}
     if about["reader"] in OF_VOLUMES:
@@ -382,12 +382,12 @@ def list_like(
         look = {
             "grid": load(run).grid_,
             "resample": about.get("resample", False),
-        }  # with the window and the mask
+        }  # the grid includes the window and the mask
     return listing, look
 
 
 def _as_fitted(run: Path, data: Path, recipe: dict[str, Any], *, labelled: bool) -> dict[str, Any]:
-    """How to read DATA for a run whose recipe does not say it: as what they are, in the model's shape."""
+    """Return reading options that a recipe lacks, from the kind of DATA and the model's sample shape."""
     from sepvae.data.opening import kind_of
     from sepvae.errors import DataError
     from sepvae.methods import load
@@ -423,10 +423,8 @@ def _as_fitted(run: Path, data: Path, recipe: dict[str, Any], *, labelled: bool)
 
 def parse_attributes(given: list[str] | None) -> dict[str, str | None]:
     """
-    Read NAME or NAME:KIND.
+    Parse NAME or NAME:KIND.
 
-    Examples
-    --------
     >>> parse_attributes(["age:continuous", "sex"])
     {'age': 'continuous', 'sex': None}
     """
@@ -443,10 +441,8 @@ def parse_attributes(given: list[str] | None) -> dict[str, str | None]:
 
 def parse_size(text: str) -> int | tuple[int, ...]:
     """
-    Read 64, 48x64 or 48x56x48.
+    Parse 64, 48x64 or 48x56x48.
 
-    Examples
-    --------
     >>> parse_size("64"), parse_size("48x64"), parse_size("48x56x48")
     (64, (48, 64), (48, 56, 48))
     """

@@ -1,4 +1,4 @@
-"""The `recipes` command, and what a recipe tells `fit`."""
+"""`sepvae recipes`, and the options that a recipe sets for `fit`."""
 
 import warnings
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ WORDS = {
 
 
 def print_recipes(name: str | None) -> None:
-    """Print a recipe as it is packaged, or list all."""
+    """Print the text of a packaged recipe; without a name, list all recipes."""
     if name is not None:
         typer.echo(recipe_text(name), nl=False)
         return
@@ -37,7 +37,7 @@ def print_recipes(name: str | None) -> None:
 
 
 def load_told(name: str) -> Recipe:
-    """Load a recipe; what it warns of, such as an old name of an option, is printed as a note."""
+    """Load a recipe, and print its FutureWarnings, such as old option names, as notes."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", FutureWarning)
         recipe = load_recipe(name)
@@ -47,7 +47,7 @@ def load_told(name: str) -> Recipe:
 
 
 def with_recipe(data: Path, options: dict[str, Any], recipe: Recipe, typed: Iterable[str]) -> dict[str, Any]:
-    """Options as they were typed, else as the recipe says, else as they were."""
+    """Return the options, replaced by the recipe's values except where they were typed."""
     from sepvae.data.opening import kind_of
 
     protocol = {"test_size": recipe.protocol.test_share, "split_seed": recipe.protocol.split_seed}
@@ -55,12 +55,12 @@ def with_recipe(data: Path, options: dict[str, Any], recipe: Recipe, typed: Iter
     if recipe.reader == "digits-on-photos":
         _refuse_options(recipe, [*recipe.data.model_fields_set, *(n for n in typed if n in options)])
     elif data.exists() and kind_of(data) == "packed":
-        told.pop("images", None)  # tells where volumes lie, and a store has them
+        told.pop("images", None)  # paths of volumes, which a store does not need
     return options | {name: value for name, value in told.items() if name not in typed}
 
 
 def check_data(data: Path, recipe: Recipe) -> None:
-    """See that DATA is what the recipe reads, for its options fit nothing else."""
+    """Raise DataError if DATA is not of the kind that the recipe reads."""
     if recipe.reader == "digits-on-photos":
         if str(data) != recipe.reader:
             raise DataError(f"{data}: recipe {recipe.name} brings its data; write {recipe.reader} instead")
@@ -79,19 +79,19 @@ def _reader_of(data: Path, wanted: str) -> str:
     if (kind := kind_of(data)) == "packed":
         return "volumes"
     if kind == "table" and wanted in ("volumes", "regions"):
-        return wanted  # all are tables: what is in them shows when they are read
+        return wanted  # both are tables; their content is known only after reading
     if kind != "folder":
         return kind
     if is_celeba(data):
         return "celeba"
     if is_brats(data):
         return "brats"
-    # Kermany's images are known by their names, which takes a look at all of them.
+    # Kermany's images are recognised by their file names, so all of them are listed.
     return "kermany" if wanted == "kermany" and is_kermany(list_image_folder(data)) else "folder"
 
 
 def _refuse_options(recipe: Recipe, names: list[str]) -> None:
-    """The digits come as they are; only the draw of them has a seed."""
+    """Raise DataError if an option other than --split-seed and --out is set for the digits."""
     if wrong := [name for name in names if name not in ("split_seed", "out")]:
         option = wrong[0].replace("_", "-")
         raise DataError(f"--{option} has no meaning for recipe {recipe.name}, whose data come as they are")

@@ -1,4 +1,4 @@
-"""`sepvae rerun`: fit again as a run was fitted, and say whether all numbers are the same."""
+"""`sepvae rerun`: repeat the fit of a run, and compare all numbers."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,7 +19,7 @@ DIGITS = "digits-on-photos"
 
 
 class Samples(NamedTuple):
-    """What a run was fitted and scored on, read again."""
+    """Training and test samples of a run, read again."""
 
     train: "Source"
     test: "Source"
@@ -29,14 +29,14 @@ class Samples(NamedTuple):
 def rerun_as_told(
     run: Path, data: Path | None, out: Path | None, root: Path | None, table: Path | None
 ) -> bool:
-    """Fit again into another folder, print what differs; whether nothing does."""
+    """Repeat a run in another folder, print the differences, and return whether all numbers are identical."""
     from sepvae.cli.demo import free_folder
     from sepvae.cli.fitting import stoppable
     from sepvae.runs import check_new_run, compare_conditions, compare_runs, model_of, rerun
     from sepvae.training.processes import check_launch
 
     model = model_of(run)
-    check_launch(getattr(model, "devices", 1), getattr(model, "num_nodes", 1))  # a linear method has one
+    check_launch(getattr(model, "devices", 1), getattr(model, "num_nodes", 1))  # linear methods use one
     first = model.is_first_process()
     say = tell if first else _silence
     named = run if run.name not in ("", "..") else run.resolve()
@@ -56,7 +56,7 @@ def rerun_as_told(
 
 
 def complete_as_told(run: Path, data: Path | None, root: Path | None) -> None:
-    """Add what the fit left out, from the data that it was fitted on."""
+    """Add the files that a quick fit left out, after checking that DATA is that of the fit."""
     from sepvae.runs import complete_run, left_out_of
     from sepvae.runs.rerunning import check_same_data
 
@@ -77,7 +77,7 @@ def read_again(
     say: Any,
     again: str = "rerun RUN DATA",
 ) -> Samples:
-    """Read the samples of a run, train and test in its order."""
+    """Read the samples of a run in its order; errors name the command `again`."""
     import numpy as np
 
     from sepvae.cli.splitting import samples_of_run
@@ -109,7 +109,7 @@ def read_again(
 
 
 def print_differences(differences: "pd.DataFrame", conditions: "pd.DataFrame") -> None:
-    """Print a line for each kind of numbers, and what else was not as before."""
+    """Print one row per kind of numbers, then the versions and threads that differ."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.markup import escape
@@ -131,4 +131,4 @@ def print_differences(differences: "pd.DataFrame", conditions: "pd.DataFrame") -
 
 
 def _silence(message: str) -> None:
-    """What all processes of a distributed fit but the first have to say."""
+    """Discard the message; no-op logger for ranks above 0."""

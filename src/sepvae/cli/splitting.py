@@ -1,4 +1,4 @@
-"""How samples are split for `fit`, `benchmark` and `rerun`: in two, in folds, as they were in a run."""
+"""Splits for `fit`, `benchmark` and `rerun`: training and test, folds, or the split of a run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def split_listing(
     listing: "Listing", options: dict[str, Any], recipe: "Recipe | None", *, in_folds: bool
 ) -> "tuple[list[tuple[IntArray, IntArray]], str]":
-    """Positions of train and test, once or for each of the recipe's folds, and what was done in words."""
+    """Return positions of training and test, one pair or one per fold, and the split in words."""
     from sepvae.data.folds import leave_out_folds, make_folds
     from sepvae.data.splits import choose_split
 
@@ -49,16 +49,16 @@ def split_listing(
 
 @dataclass(frozen=True)
 class SamplesOfRun:
-    """The samples that a run was fitted and scored on, and their positions in its order."""
+    """Samples of a run in a listing, with their training and test positions in the run's order."""
 
     listing: "Listing"
     train: "IntArray"
     test: "IntArray"
-    others: list[str]  # ids of what the data have besides
+    others: list[str]  # ids of listed samples that are not in the run
 
 
 def samples_of_run(run: Path, listing: "Listing") -> SamplesOfRun:
-    """Find the samples of a run among those that are listed; all must be there."""
+    """Find the samples of a run in a listing; raise DataError if one is missing."""
     import numpy as np
     import pandas as pd
 
@@ -88,7 +88,7 @@ def samples_of_run(run: Path, listing: "Listing") -> SamplesOfRun:
 
 
 def _attribute(listing: "Listing", recipe: "Recipe", key: str, name: str) -> "AnyArray":
-    """Values of an attribute that a recipe names, which must be a choice among classes."""
+    """Return the values of an attribute that a recipe names; raise DataError unless it is categorical."""
     from sepvae.codes import attribute_kind
 
     table = listing.attributes

@@ -1,4 +1,4 @@
-"""Scores on a terminal."""
+"""Print scores and warnings of a run on the terminal."""
 
 import re
 from pathlib import Path
@@ -14,16 +14,16 @@ from rich.text import Text
 from sepvae.cli.plain import plain
 from sepvae.evaluation.chance import AT_CHANCE, BELOW_CHANCE, against_chance
 
-# One metric for each attribute, among all samples if it applies to them; the page shows the rest.
+# One metric per attribute, over all samples if the attribute applies to them; the page has the rest.
 SHOWN = {"label": ["auc"]}
 SHOWN_ELSE = ["balanced_accuracy", "r2"]
-MOST = 40  # characters of an attribute
+MOST = 40  # maximum characters of an attribute
 MARK = "~"
 SHORT = {"auc": "AUC", "balanced_accuracy": "bal. acc.", "r2": "R2"}
 
 
 def print_scores(scores: pd.DataFrame) -> None:
-    """Print a line for each attribute: what each space knows of it, and what chance would."""
+    """Print one row per attribute: scores from the salient and the common space, and chance."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("attribute", no_wrap=True, max_width=MOST)
     for heading in ("metric", "salient", "common", "chance"):
@@ -52,7 +52,7 @@ def print_scores(scores: pd.DataFrame) -> None:
 
 
 def print_warnings(run: Path) -> None:
-    """Print how many warnings stand on the page of a run, and their titles."""
+    """Print the number of warnings on the page of a run, and their titles."""
     from sepvae.report.contents import read_contents
     from sepvae.report.warnings import find_warnings
 
@@ -62,7 +62,7 @@ def print_warnings(run: Path) -> None:
 
 
 def _score(row: dict[Any, Any]) -> str:
-    """Score, interval, and a mark where it cannot be told from chance, or is worse."""
+    """Format a score with its interval, and a mark if it is at or below chance."""
     mark = MARK * (against_chance(row) in (AT_CHANCE, BELOW_CHANCE))
     return f"{row['score']:.2f} \\[{_short(row['low'])}, {_short(row['high'])}]{mark}"
 

@@ -1,4 +1,4 @@
-"""Where samples come from: volumes, images, arrays, tables; how they are split; data for a first run."""
+"""Data sources (volumes, images, arrays, tables), splits, and bundled data for a first run."""
 
 from sepvae.data.arrays import ArraySource, StreamSource
 from sepvae.data.bundled import load_digits_on_photos

@@ -1,4 +1,4 @@
-"""Sources: samples that fit in memory, and samples that are read when they are taken."""
+"""Sources of samples: in memory (`ArraySource`), or read on demand (`StreamSource`)."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from sepvae.grid import Grid
 
 
 class _Described:
-    """Names, groups, labels and attributes of n samples, one of each."""
+    """Base class of the sources: labels, groups, ids and attributes of n samples, one of each per sample."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class _Described:
 
     def take(self, indices: IntArray) -> Batch:
         """
-        Give the samples at these positions.
+        Return the samples at these positions.
 
         Parameters
         ----------
@@ -67,17 +67,17 @@ class _Described:
         Returns
         -------
         Batch
-            The samples, in that order.
+            Samples in the order of the positions.
         """
         about = self.labels[indices], self.ids[indices], self.groups[indices]
         return Batch(self._read(indices), *about, self.attributes.iloc[indices])
 
     def _read(self, indices: IntArray) -> AnyArray:
-        """The samples themselves."""
+        """Return `x` of the samples at these positions."""
         raise NotImplementedError
 
     def _about(self, indices: IntArray) -> dict[str, Any]:
-        """The same of some of the samples."""
+        """Return the keyword arguments of a source that holds only these samples."""
         return {
             "labels": self.labels[indices],
             "groups": self.groups[indices],
@@ -91,32 +91,32 @@ class _Described:
 
 class ArraySource(_Described):
     """
-    A source whose samples are one array in memory.
+    Source whose samples are one array in memory.
 
     Parameters
     ----------
     x : array-like of shape (n, features), (n, channels, h, w) or (n, channels, d, h, w), or DataFrame
-        The samples. A DataFrame (of pandas, polars, pyarrow, ..) brings the names of its columns.
+        Samples. The columns of a DataFrame (pandas, polars, pyarrow, ..) name the features.
     labels : array-like of shape (n,)
-        The label of each.
+        Label of each sample.
     groups : array-like of shape (n,), default=None
-        What must stay on one side of a split; by default every sample is its own group.
+        Group of each sample, which a split keeps on one side; by default every sample is its own group.
     ids : array-like of shape (n,), default=None
         Unique names; by default "0", "1", ...
     attributes : DataFrame of n rows, default=None
-        What else is known.
+        Further variables of each sample.
     feature_names : sequence of str, default=None
         Names of the columns of a table.
     grid : Grid or None, default=None
-        Where the voxels of volumes are; x then has its `size`.
+        Voxel grid of volumes, whose `size` is the spatial shape of x.
     native : DataFrame of n rows, default=None
-        What volumes were before they were normalised, as in `sepvae.batch.Source`.
+        Properties of the volumes before normalisation, as in `sepvae.batch.Source`.
 
     Raises
     ------
     DataError
-        If the samples are no array, the lengths differ, an id stands twice, or an attribute has a name that
-        tables of samples use.
+        If the samples are not an array, the lengths differ, an id is duplicated, or an attribute has a name
+        that is reserved in tables of samples.
 
     Examples
     --------
@@ -159,7 +159,7 @@ class ArraySource(_Described):
         Returns
         -------
         tuple of int
-            Without the axis of samples.
+            Shape without the sample axis.
         """
         return tuple(self.x.shape[1:])
 
@@ -168,7 +168,7 @@ class ArraySource(_Described):
 
     def select(self, indices: IntArray) -> "ArraySource":
         """
-        Part of this source, as a source.
+        Return a source that holds only the samples at these positions.
 
         Parameters
         ----------
@@ -178,27 +178,27 @@ class ArraySource(_Described):
         Returns
         -------
         ArraySource
-            With the samples at these positions, in that order.
+            Source with the samples in the order of the positions.
         """
         return ArraySource(self.x[indices], **self._about(indices))
 
 
 class StreamSource(_Described):
     """
-    A source whose samples are read from disk whenever they are taken.
+    Source whose samples are read from disk each time they are taken.
 
     Parameters
     ----------
     read : callable
-        From an array of positions to the samples there. Worker processes get a copy.
+        Function from an array of positions to the samples there. Worker processes get a copy of it.
     sample_shape : tuple of int
-        Of one sample.
+        Shape of one sample.
     labels : array-like of shape (n,)
-        The label of each.
+        Label of each sample.
     groups, ids, attributes, feature_names, grid, native : object, default=None
         As in `ArraySource`.
     positions : ndarray of int of shape (n,), default=None
-        Where `read` finds each; by default at 0 .. n - 1.
+        Position of each sample for `read`; by default 0 .. n - 1.
 
     Raises
     ------
@@ -239,11 +239,11 @@ class StreamSource(_Described):
             raise DataError(
                 f"read: wanted {(len(rows), *self.sample_shape)}, the samples asked for, got {x.shape}"
             )
-        return np.require(x, requirements=["C", "W"])  # a copy where it is a view that tensors cannot share
+        return np.require(x, requirements=["C", "W"])  # copies views that tensors cannot share
 
     def select(self, indices: IntArray) -> "StreamSource":
         """
-        Part of this source, as a source.
+        Return a source that holds only the samples at these positions.
 
         Parameters
         ----------
@@ -253,7 +253,7 @@ class StreamSource(_Described):
         Returns
         -------
         StreamSource
-            With the samples at these positions, in that order.
+            Source with the samples in the order of the positions.
         """
         about = self._about(indices)
         return StreamSource(self.read, self.sample_shape, **about, positions=self.positions[indices])
@@ -261,10 +261,10 @@ class StreamSource(_Described):
 
 def as_array(x: Any) -> AnyArray:
     """
-    Make an array of samples, however they are held: lists, another library's array, a tensor.
+    Convert samples (lists, an array of another library, a tensor) to a dense array.
 
-    Examples
-    --------
+    An array that needs no conversion is returned itself, not a copy.
+
     >>> as_array([[1, 2], [3]])
     Traceback (most recent call last):
     sepvae.errors.DataError: X: wanted samples of one shape, got several; bring them to one size first
@@ -283,15 +283,15 @@ def as_array(x: Any) -> AnyArray:
         raise DataError("X: wanted a dense array, got a sparse matrix; give X.toarray()")
     if isinstance(x, np.ma.MaskedArray):
         raise DataError("X: wanted an array without a mask; give X.astype(float).filled(np.nan)")
-    if hasattr(x, "detach"):  # a tensor of torch
+    if hasattr(x, "detach"):  # torch tensor
         x = x.detach().cpu()
-        x = x.float() if str(x.dtype) == "torch.bfloat16" else x  # which numpy does not have
+        x = x.float() if str(x.dtype) == "torch.bfloat16" else x  # numpy has no bfloat16
     try:
         array = np.asarray(x)
     except (
         TypeError,
         RuntimeError,
-    ) as error:  # torch's: a tensor that is sparse, a list of such with gradients
+    ) as error:  # from torch: sparse tensors, lists of tensors with gradients
         reason = " ".join(str(error).split())
         raise DataError(
             f"X: wanted what numpy makes an array of, got {type(x).__name__}: {reason}"
@@ -309,13 +309,13 @@ def as_array(x: Any) -> AnyArray:
 
 
 def _names_file_or_volume(one: Any) -> bool:
-    """Whether a sample is a path or an image of nibabel."""
+    """Return whether a sample is a file path or a nibabel image."""
     is_path = isinstance(one, Path) or (isinstance(one, str) and bool(Path(one).suffix[1:2].isalpha()))
     return is_path or hasattr(one, "get_fdata")
 
 
 def as_tensors_take(x: AnyArray) -> AnyArray:
-    """Give numbers as tensors take them: in the byte order of this machine, of 64 bits at most."""
+    """Convert to a dtype that torch accepts: native byte order, floats of at most 64 bits."""
     if x.dtype.kind == "f" and x.dtype.itemsize > 8:
         return x.astype(np.float64)
     return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
@@ -323,22 +323,20 @@ def as_tensors_take(x: AnyArray) -> AnyArray:
 
 def as_column(name: str, values: Any) -> AnyArray:
     """
-    Make an array of one value a sample, in which missing ones stay so.
+    Convert values of shape (n,) or (n, 1) to an array of that shape, in which missing values stay missing.
 
-    Shapes: values (n,) or (n, 1).
+    numpy alone would convert NaN in a list of strings to the word "nan".
 
-    Examples
-    --------
     >>> as_column("labels", ["ill", float("nan")])
     array(['ill', nan], dtype=object)
     """
     if hasattr(values, "to_pylist") and hasattr(values, "to_pandas"):
-        values = values.to_pandas()  # numpy's way takes the gaps of pyarrow's dictionary arrays for words
+        values = values.to_pandas()  # numpy turns nulls of pyarrow dictionary arrays into words
     if (frame := as_frame(values)) is not None:
         values = frame
     try:
         column = np.asarray(values)
-    except (ValueError, TypeError, RuntimeError) as error:  # of several lengths; the others are torch's
+    except (ValueError, TypeError, RuntimeError) as error:  # ragged lists; the last two come from torch
         raise DataError(f"{name}: wanted one for each sample: {' '.join(str(error).split())}") from error
     if column.ndim != 1 and column.shape[1:] != (1,):
         raise DataError(f"{name}: wanted one for each sample, (n,), got shape {column.shape}")

@@ -1,4 +1,4 @@
-"""BraTS: brain volumes of one modality, cut into axial slices with and without tumour."""
+"""BraTS: axial slices with and without tumour, from brain volumes of one modality."""
 
 import glob
 import logging
@@ -21,25 +21,25 @@ from sepvae.data.nifti import refuse_more
 from sepvae.data.parallel import in_order
 from sepvae.errors import DataError
 
-# Names until 2021, and from 2023 on.
+# Names in files until 2021, and since 2023.
 MODALITIES = (("flair", "t2f"), ("t1", "t1n"), ("t1ce", "t1c"), ("t2", "t2w"))
-GRADES = ("HGG", "LGG")  # folders of some editions: high and low grade gliomas
-# Slices with less brain lie at the ends of the head, where there is no tumour: as healthy ones they would let
-# a model tell the label by the size of the brain.
-LEAST_BRAIN = 0.1  # share of the slice
+GRADES = ("HGG", "LGG")  # folders of some editions: high- and low-grade gliomas
+# Slices with less brain are at the ends of the head and show no tumour. As healthy samples they would let a
+# model predict the label from the size of the brain.
+LEAST_BRAIN = 0.1  # share of the slice's area
 AMOUNTS = ("slice_position", "tumour_voxels")
-SCALED_BY = (0.5, 99.5)  # percentiles within the brain that become 0 and 1
-LARGEST = 1e38  # of a voxel, for float32
-logging.getLogger("nibabel").addHandler(logging.NullHandler())  # what is wrong with a header is said by us
+SCALED_BY = (0.5, 99.5)  # percentiles within the brain that are scaled to 0 and 1
+LARGEST = 1e38  # limit of voxel values, for float32
+logging.getLogger("nibabel").addHandler(logging.NullHandler())  # this module reports invalid headers
 _KINDS = "|".join([*(name for names in MODALITIES for name in names), "seg"])
 _VOLUME = re.compile(rf"(?P<scan>.+)[_-](?P<kind>{_KINDS})\.nii(\.gz)?")
 
-Volumes = dict[str, dict[str, Path]]  # file by kind, by scan
+Volumes = dict[str, dict[str, Path]]  # scan -> kind -> file
 
 
 @dataclass(frozen=True)
-class Slice:  # numpydoc ignore=PR02
-    """An axial slice of a volume, read when it is needed."""
+class Slice:
+    """Axial slice z (from 0 at the bottom) of a volume, read on demand; low and high become 0 and 255."""
 
     volume: Path
     z: int
@@ -50,8 +50,8 @@ class Slice:  # numpydoc ignore=PR02
         return f"{self.volume} slice {self.z}"
 
     def open(self) -> tuple[Image.Image, bytes]:
-        """Read it, the front of the head at the top, the patient's right on the left."""
-        with np.errstate(over="ignore"):  # a voxel far above the others is white
+        """Return the 8-bit image and its bytes: anterior at the top, the patient's right on the left."""
+        with np.errstate(over="ignore"):  # voxels that overflow are clipped to white
             voxels = np.asarray(read_volume(self.volume)[:, :, self.z], dtype=np.float32)
         scaled = np.clip((voxels - self.low) / (self.high - self.low), 0, 1) * (voxels != 0)
         pixels = np.ascontiguousarray(np.rint(255 * scaled).astype(np.uint8).T)
@@ -59,7 +59,7 @@ class Slice:  # numpydoc ignore=PR02
 
 
 def is_brats(path: Path) -> bool:
-    """Tell BraTS by the names of volumes."""
+    """Return whether a file below the folder has a name of BraTS, such as BraTS20_Training_001_flair.nii."""
     return any(_VOLUME.fullmatch(file.name) for file in _volumes_below(path))
 
 
@@ -72,14 +72,10 @@ def list_brats(
     labelled: bool = True,
 ) -> Listing:
     """
-    List axial slices of BraTS. Every volume is read once, to see where brain and tumour are.
+    List axial slices of BraTS, with options as in `read_brats`; `labelled=False` needs no segmentation.
 
-    Only slices with brain on at least a tenth of their area are taken: those at the ends of the head show
-    little brain and no tumour. A slice is "tumour" from `min_tumour` voxels of the segmentation on, "healthy"
-    without any, and left out in between.
+    Every volume is read once, to locate brain and tumour.
 
-    Examples
-    --------
     >>> listing = list_brats("BraTS2020_TrainingData", modality="t1ce")  # doctest: +SKIP
     """
     check_number("step", step, least=1, whole=True)
@@ -102,16 +98,16 @@ def list_brats(
 
 def read_volume(file: Path) -> AnyArray:
     """
-    Read a NIfTI volume, of which the last one is kept, for slices of one come together.
+    Read a NIfTI volume of shape (x, y, z), with its axes turned to LPS as in BraTS.
 
-    Shapes: returns (x, y, z).
+    The last volume is cached, since slices of a volume are read in a row. An uncompressed .nii is mapped.
     """
     try:
-        with np.errstate(all="ignore"):  # what is no finite number is refused
+        with np.errstate(all="ignore"):  # _slices raises on non-finite voxels
             return _turned(file, file.stat().st_mtime_ns)
     except DataError:
         raise
-    except Exception as error:  # decoders raise whatever they stumble on
+    except Exception as error:  # decoders raise errors of any type
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise DataError(
             f"{file}: cannot be read as a volume ({reason}); copy or download it again"
@@ -132,24 +128,24 @@ def _turned(file: Path, changed: int) -> AnyArray:  # noqa: ARG001  (a file that
     if dtype.kind not in "iuf":
         raise ValueError(f"wanted a number in each voxel, found {dtype}")
     refuse_more(file, image.shape, dtype)
-    tools: Any = orientations  # whose functions have no types
+    tools: Any = orientations  # its functions are not typed
     turn = tools.ornt_transform(tools.io_orientation(image.affine), tools.axcodes2ornt("LPS"))
     voxels: AnyArray = tools.apply_orientation(np.asanyarray(image.dataobj), turn)
     return voxels
 
 
 def _volumes_below(root: Path) -> Iterator[Path]:
-    """Files that may be volumes; links to folders are followed, which Path.rglob does not do."""
+    """Iterate over files named like volumes; unlike Path.rglob, follow links to folders."""
     return (root / name for name in glob.iglob("**/*.nii*", root_dir=root, recursive=True))  # noqa: PTH207
 
 
 def _scans(root: Path) -> Volumes:
-    """All volumes with names of BraTS."""
+    """Return all volumes with names of BraTS; raise if there are none."""
     scans: Volumes = {}
     for file in sorted(_volumes_below(root)):
         if (match := _VOLUME.fullmatch(file.name)) and file.is_file():
             other = scans.setdefault(match["scan"], {}).setdefault(match["kind"], file)
-            if other.parent != file.parent:  # beside each other lie .nii and .nii.gz of one volume
+            if other.parent != file.parent:  # a folder may hold .nii and .nii.gz of one volume
                 raise DataError(
                     f"{root}: {file.name} lies in both {other.parent.relative_to(root)} and "
                     f"{file.parent.relative_to(root)}; take one away"
@@ -163,7 +159,7 @@ def _scans(root: Path) -> Volumes:
 
 
 def _names_of(modality: str, root: Path, scans: Volumes) -> Sequence[str]:
-    """How files name a modality."""
+    """Return both names of a modality in files; raise if no scan has it."""
     there = {kind for files in scans.values() for kind in files}
     names = next((names for names in MODALITIES if modality in names), ())
     if not there & set(names):
@@ -175,7 +171,7 @@ def _names_of(modality: str, root: Path, scans: Volumes) -> Sequence[str]:
 def _pair(
     root: Path, scan: str, files: dict[str, Path], names: Sequence[str], labelled: bool
 ) -> tuple[Path, Path | None]:
-    """The volume of a scan, and its segmentation if it is needed."""
+    """Return the volume of a scan, and its segmentation if labels are needed."""
     there = ", ".join(file.name for file in files.values())
     volume, segmentation = next((files[name] for name in names if name in files), None), files.get("seg")
     if volume is None:
@@ -195,7 +191,7 @@ def _pair(
 
 
 def _slices(file: Path, segmentation: Path | None) -> pd.DataFrame:
-    """Where brain and tumour are, one row per slice from the bottom, and how to scale them."""
+    """Return one row per slice, from the bottom: share of brain, tumour voxels and intensity range."""
     voxels = read_volume(file)
     brain = voxels != 0
     if not np.isfinite(voxels).all():
@@ -226,8 +222,8 @@ def _slices(file: Path, segmentation: Path | None) -> pd.DataFrame:
 
 
 def _about(table: pd.DataFrame, root: Path, labelled: bool) -> pd.DataFrame:
-    """What a listing says of each slice."""
-    # As of 2023 names end in the number of the scan: BraTS-GLI-00000-000.
+    """Return `Listing.about` of the slices."""
+    # Since 2023 names end in the scan number (BraTS-GLI-00000-000); scans of a patient form one group.
     patient = table["scan"].str.replace(r"(-\d{5})-\d{3}$", r"\1", regex=True)
     about = pd.DataFrame({"id": table["scan"] + table["z"].map("#{:03d}".format), "group": patient})
     about["label"] = np.where(table["tumour"] > 0, "tumour", "healthy") if labelled else ""

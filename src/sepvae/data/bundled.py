@@ -1,4 +1,4 @@
-"""Data that scikit-learn ships: what a first run, a demo and a test can use without a download."""
+"""Data for first runs, demos and tests without a download, built from data sets of scikit-learn."""
 
 import numpy as np
 import numpy.typing as npt
@@ -14,35 +14,35 @@ FloatImages = npt.NDArray[np.float32]
 
 N_TEST = 360
 PATCH = 32
-ENLARGED = 24  # side of a digit, 8 as it comes
-SHIFT = 2  # a digit lies up to so many pixels off the centre, each way
-# Photos are cut into tiles, and a patch lies within one. Every fifth tile, a knight's move apart, is for the
-# test: its regions are disjoint from those for training, and spread like them.
+ENLARGED = 24  # side of a resized digit in pixels; the original has 8
+SHIFT = 2  # largest shift of a digit off the centre, in pixels along each axis
+# Photos are divided into tiles, and a patch lies within one tile. Every fifth tile, in a knight's-move
+# pattern, is for the test: test regions are disjoint from training regions and spread like them.
 TILE = 40
 
 
 def load_digits_on_photos(random_state: int = 0) -> tuple[ArraySource, ArraySource]:
     """
-    Handwritten digits on patches of photographs: the salient part is the digit, the common part the patch.
+    Create images of digits on photo patches: the digit is the salient part, the patch the common part.
 
-    A background image is half a photo patch; a target image is half a photo patch plus half a digit. The
-    digits are scikit-learn's (8x8, enlarged to 24x24, shifted by up to 2 pixels), the photos its "china" and
-    "flower" (grey). Every digit serves once. Test digits and test regions of the
-    photos are disjoint from those for training.
+    A background image is a photo patch times 0.5; a target image adds a handwritten digit times 0.5. The
+    digits are scikit-learn's (8x8, resized to 24x24, shifted by up to 2 pixels), the photos its "china" and
+    "flower" in grey. Every digit is used once. Test digits and test regions of the photos are disjoint from
+    those for training.
 
     Parameters
     ----------
     random_state : int, default=0
-        Draws the digits for the test, the patches and the shifts.
+        Seed of the choice of test digits, the patches and the shifts.
 
     Returns
     -------
     train : ArraySource
         1437 images of each label, "background" and "target"; `x` is float32 in [0, 1], (n, 1, 32, 32).
     test : ArraySource
-        360 of each. The attributes of both are `digit` ("0" to "9", missing for background), `photo` ("china"
-        or "flower"), `position_row` and `position_col` (the patch's corner in the photo, in pixels)
-        and `brightness` (mean of the photo patch, in [0, 1]).
+        360 images of each label. The attributes of both sources are `digit` ("0" to "9", missing for
+        background), `photo` ("china" or "flower"), `position_row` and `position_col` (the patch's corner in
+        the photo, in pixels) and `brightness` (mean of the photo patch, in [0, 1]).
 
     Examples
     --------
@@ -71,10 +71,10 @@ def _compose(
     photos: dict[str, FloatImages],
     rng: np.random.Generator,
 ) -> ArraySource:
-    """All of one part, the background first: a patch for each image, a digit on those of the target."""
+    """Return the source of one part (train or test): n backgrounds, then n targets with a digit each."""
     n = len(digits)
     patches, attributes = _patches(2 * n, part, photos, rng)
-    # The brightness is the patch's own, taken before the digit comes.
+    # Brightness is that of the patch alone, before a digit is added.
     attributes["brightness"] = patches.mean(axis=(1, 2)).astype(float)
     attributes.insert(0, "digit", [None] * n + names.tolist())
     x = patches / 2
@@ -90,7 +90,7 @@ def _compose(
 def _patches(
     n: int, part: str, photos: dict[str, FloatImages], rng: np.random.Generator
 ) -> tuple[FloatImages, pd.DataFrame]:
-    """`n` patches from the tiles of one part, and where each comes from."""
+    """Return n random patches from the tiles of one part, with the photo and position of each."""
     height, width = next(iter(photos.values())).shape
     tiles = np.array([(i, j) for i in range(height // TILE) for j in range(width // TILE)])
     for_test = (tiles[:, 0] + 2 * tiles[:, 1]) % 5 == 0
@@ -107,7 +107,7 @@ def _patches(
 
 
 def _grey_photos() -> dict[str, FloatImages]:
-    """Both photos in grey, (427, 640), in [0, 1]."""
+    """Return both photos in grey, of shape (427, 640), in [0, 1]."""
     photos: dict[str, FloatImages] = {}
     for name, image in zip(("china", "flower"), load_sample_images().images, strict=True):
         photos[name] = np.asarray(Image.fromarray(image).convert("L"), dtype=np.float32) / np.float32(255)
@@ -115,7 +115,7 @@ def _grey_photos() -> dict[str, FloatImages]:
 
 
 def _enlarged(digits: npt.NDArray[np.float64]) -> FloatImages:
-    """Digits of 8x8 in 0..16 as 24x24 in [0, 1]; bicubic overshoots, hence the clip."""
+    """Resize 8x8 digits in 0..16 to 24x24 in [0, 1]; bicubic resampling overshoots, hence the clip."""
     side = (ENLARGED, ENLARGED)
     large = [
         Image.fromarray((d / 16).astype(np.float32)).resize(side, Image.Resampling.BICUBIC) for d in digits
@@ -124,7 +124,7 @@ def _enlarged(digits: npt.NDArray[np.float64]) -> FloatImages:
 
 
 def _shifted(digit: FloatImages, rng: np.random.Generator) -> FloatImages:
-    """A digit near the centre of an empty patch."""
+    """Place a digit on an empty patch, at a random shift from the centre."""
     free = PATCH - ENLARGED
     top, left = free // 2 + rng.integers(-SHIFT, SHIFT + 1, size=2)
     return np.pad(digit, ((top, free - top), (left, free - left)))

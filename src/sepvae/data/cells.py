@@ -1,4 +1,4 @@
-"""Text tables as they lie on disk: every cell a word, every row with its line in the file."""
+"""Text tables as strings: every cell is text, every row keeps its line number in the file."""
 
 import codecs
 import csv
@@ -13,8 +13,8 @@ import pandas as pd
 
 from sepvae.errors import DataError
 
-GAP = "n/a"  # what BIDS writes where a value is missing
-# What is missing, in capitals or not: pandas' words, and the point of SAS and SPSS.
+GAP = "n/a"  # word of BIDS for a missing value
+# Words for a missing value, in any case: those of pandas, and the point of SAS and SPSS.
 MISSING_WORDS = frozenset(
     (
         "",
@@ -34,7 +34,7 @@ MISSING_WORDS = frozenset(
         "-1.#qnan",
     )
 )
-NONE = "None"  # missing as Python writes it; "none" may be a class, such as no medication
+NONE = "None"  # word of Python, case-sensitive: "none" may be a class, such as no medication
 MOST_COLUMNS = 100_000
 BYTE_ORDER_MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -49,8 +49,13 @@ _WHOLE = re.compile(r"[+-]?\d+")
 
 
 @dataclass(frozen=True)
-class CellRules:  # numpydoc ignore=PR02
-    """Which cells of a table count as missing, and how its bytes become text."""
+class CellRules:
+    """
+    Rules for missing cells, and the encoding of a table.
+
+    `missing` extends `MISSING_WORDS`, `not_missing` overrides both; a number matches in any notation, such as
+    "-9999.0". A byte-order mark takes precedence over `encoding`; the default is UTF-8.
+    """
 
     missing: Sequence[str | float] = ()
     not_missing: Sequence[str | float] = ()
@@ -73,18 +78,18 @@ class CellRules:  # numpydoc ignore=PR02
                 ) from None
 
     def are_missing(self, cells: "pd.Series[str]") -> "pd.Series[bool]":
-        """Tell which cells are missing."""
+        """Return a mask of the missing cells, with the same index."""
         gone = cells.isna() | cells.str.casefold().isin(MISSING_WORDS) | (cells == NONE)
         gone |= _among(cells, self.missing)
         return (gone & ~_among(cells, self.not_missing)) | cells.isna()
 
     def keeps(self, word: str) -> bool:
-        """Tell whether a word is a value because the user says so."""
+        """Return whether `not_missing` names a word."""
         return bool(_among(pd.Series([word], dtype=str), self.not_missing).iloc[0])
 
 
 def _among(cells: "pd.Series[str]", words: Sequence[str | float]) -> "pd.Series[bool]":
-    """Which cells are one of some words, or the same number in another writing."""
+    """Return which cells equal one of the words, or the same number in another notation."""
     found = cells.isin(words)
     numbers = pd.to_numeric(pd.Series(words, dtype=str), errors="coerce").dropna()
     if len(numbers):
@@ -92,28 +97,33 @@ def _among(cells: "pd.Series[str]", words: Sequence[str | float]) -> "pd.Series[
     return found
 
 
-class TableNote(NamedTuple):  # numpydoc ignore=PR02
-    """Something about a table that its user may not expect."""
+class TableNote(NamedTuple):
+    """Note or warning on how a table was read: a code for programs and a message of one sentence."""
 
     level: Literal["warning", "note"]
     code: str
     message: str
 
 
-class CellTable(NamedTuple):  # numpydoc ignore=PR02
-    """A table, and how it was read."""
+class CellTable(NamedTuple):
+    """Cells of a table, with notes on how it was read; the first note counts rows and lines."""
 
     cells: pd.DataFrame
     notes: list[TableNote]
 
 
 def read_cells(path: Path, rules: CellRules | None = None) -> pd.DataFrame:
-    """Read a table without guessing what its cells mean."""
+    """
+    Read a text table (tabs, commas or semicolons) as strings, indexed by the line in which a row begins.
+
+    Cells are stripped; an empty one or "n/a" is missing. Rows of empty cells are skipped. Between tabs, only
+    quotes around a whole cell are removed.
+    """
     return read_cell_table(path, rules).cells
 
 
 def read_cell_table(path: Path, rules: CellRules | None = None) -> CellTable:
-    """Read a table, and say how it was read."""
+    """Read a table as `read_cells` does, with notes on how it was read."""
     rules = rules or CellRules()
     text, notes = _text(path, rules.encoding)
     rows, spans, delimiter = _rows(path, text)
@@ -155,7 +165,7 @@ def read_cell_table(path: Path, rules: CellRules | None = None) -> CellTable:
 
 
 def _text(path: Path, encoding: str | None) -> tuple[str, list[TableNote]]:
-    """Text of a file, and from what encoding it came if that is not UTF-8."""
+    """Return the text of a file, with a note on its encoding if that is not UTF-8."""
     if not path.is_file():
         raise DataError(f"{path}: wanted a table, found {'a folder' if path.is_dir() else 'nothing'}")
     content = path.read_bytes()
@@ -179,26 +189,26 @@ def _text(path: Path, encoding: str | None) -> tuple[str, list[TableNote]]:
 
 
 class _Span(NamedTuple):
-    """Lines that a row of several lines takes, and how many of them look like rows of their own."""
+    """Row that spans several lines, with the words of its first cell of several lines."""
 
     first: int
     last: int
-    separators: list[int]  # in each line but the first
+    separators: list[int]  # count in each line but the first
     words: str
 
 
 def _rows(path: Path, text: str) -> tuple[dict[int, list[str]], list[_Span], str]:
-    """Rows by the line in which they begin; those of several lines; what stands between cells."""
+    """Return the rows by the line in which they begin, the rows of several lines, and the delimiter."""
     lines = _LINE_END.split(text)
     first = next((i for i, line in enumerate(lines) if line.strip()), 0)
-    named = re.fullmatch(r'"?sep=(.)"?[\s,;]*', lines[first].strip(" "), re.IGNORECASE)  # Excel's first line
+    named = re.fullmatch(r'"?sep=(.)"?[\s,;]*', lines[first].strip(" "), re.IGNORECASE)  # written by Excel
     if named:
         delimiter, start = named[1], first + 1
     else:
         outside = re.sub(r'"[^"]*"', "", lines[first])
         tabs = path.suffix.lower() in (".tsv", ".tab") and "\t" in outside
         delimiter, start = "\t" if tabs else max("\t,;", key=outside.count), 0
-    if delimiter == "\t":  # BIDS: no quotes, one row in each line
+    if delimiter == "\t":  # BIDS: no quoting, one row per line
         rows = {
             number: cells
             for number, line in enumerate(lines[start:], start + 1)
@@ -229,7 +239,7 @@ def _rows(path: Path, text: str) -> tuple[dict[int, list[str]], list[_Span], str
 
 
 def _count(path: Path, n_rows: int, n_lines: int, spans: list[_Span]) -> TableNote:
-    """Rows against lines, and where the other lines are."""
+    """Return a note with the numbers of rows and lines, and the kinds of the other lines."""
     within = sum(span.last - span.first for span in spans)
     others = {
         "of names": 1,
@@ -241,7 +251,7 @@ def _count(path: Path, n_rows: int, n_lines: int, spans: list[_Span]) -> TableNo
 
 
 def _span_notes(path: Path, spans: list[_Span], n_columns: int) -> list[TableNote]:
-    """Cells that span lines: whole rows may lie in them, between quotes that were never meant."""
+    """Return notes on cells that span lines; a stray quote may hide whole rows in such a cell."""
     notes = []
     for span in spans:
         swallowed = sum(n >= n_columns - 1 for n in span.separators) if n_columns > 1 else 0
@@ -266,7 +276,7 @@ def _span_notes(path: Path, spans: list[_Span], n_columns: int) -> list[TableNot
 def _with_decimal_points(
     table: pd.DataFrame, path: Path, rules: CellRules
 ) -> tuple[pd.DataFrame, list[TableNote]]:
-    """Columns of decimal commas, as a European Excel writes between semicolons, with points."""
+    """Replace decimal commas, as European Excel writes between semicolons, with points."""
     columns = []
     for i in range(table.shape[1]):
         cells = table.iloc[:, i]
@@ -296,7 +306,7 @@ def _unquoted(cell: str) -> str:
 
 
 def _without_empty_ends(cells: list[str], least: int) -> list[str]:
-    """Spreadsheets leave separators at the end of rows."""
+    """Drop empty cells beyond the first `least`; spreadsheets leave separators at the end of rows."""
     while len(cells) > least and not cells[-1]:
         cells = cells[:-1]
     return cells

@@ -1,4 +1,4 @@
-"""Volumes of many people: listed by a table, brought to one grid, read in parallel."""
+"""Sources of NIfTI volumes: listed in a table, brought to one grid, read in parallel."""
 
 import glob
 import re
@@ -26,7 +26,7 @@ from sepvae.errors import DataError
 from sepvae.grid import Grid, Shape
 
 Progress = Callable[[int, int], None]
-MEMORY = 4.0  # GB of volumes
+MEMORY = 4.0  # GB of cached volumes
 SUFFIXES = (".nii", ".nii.gz", *OTHER_FORMATS)
 
 
@@ -54,9 +54,9 @@ def read_volumes(
     """
     Read the NIfTI volumes that a table names, such as a participants.tsv.
 
-    Volumes of any orientation are brought to RAS; all must then lie on one grid. Each is cropped or padded to
-    the size that the network sees, and brought to mean 0 and standard deviation 1 over the voxels of the mask
-    (App. E.3); what lies outside of it is 0.
+    Volumes of any orientation are turned to RAS; all must then lie on one grid. Each is cropped or padded to
+    `size` and normalised to mean 0 and standard deviation 1 over the voxels of the mask (App. E.3). Voxels
+    outside the mask are 0.
 
     Parameters
     ----------
@@ -64,25 +64,25 @@ def read_volumes(
         A text table, as in `read_image_table`.
     images : str
         Column of volumes, relative to `root`; or a template of columns, such as
-        "{participant_id}/anat/{participant_id}_GM.nii.gz". Each has three axes, or four of which the last has
-        one volume.
+        "{participant_id}/anat/{participant_id}_GM.nii.gz". A volume has three axes, or four with a last axis
+        of length 1.
     label : str
         Column of labels.
     root, subject, id, attributes : object
         As in `read_image_table`.
     size : int, tuple of three int or None, default=None
-        What the network sees, in voxels along R, A, S: the centre, cropped or padded. None for all.
+        Input size of the network in voxels along R, A, S, cropped or padded about the centre. None for all.
     mask : str, Path or None, default=None
-        A volume on the same grid of two values: 0 (or NaN) outside, another inside. None for all voxels.
+        A volume of two values on the same grid: 0 (or NaN) outside, another inside. None for all voxels.
     mask_threshold : float or None, default=None
-        Voxels of the mask above it count, for a map of probabilities.
+        Threshold for a mask of probabilities; voxels above it are inside.
     resample : bool, default=False
-        Interpolate volumes on other grids to the one that most have, instead of refusing them.
+        Interpolate volumes on other grids to the most frequent grid, instead of raising.
     assume_orientation : str or None, default=None
-        Orientation, such as "RAS", of files whose header has none (sform_code = qform_code = 0). They lie
-        where the others do, if shape and voxel size agree. None refuses them beside files that have one.
+        Orientation, such as "RAS", of files whose header has none (sform_code = qform_code = 0). They get the
+        position of the other files if shape and voxel size agree. None raises if other files have one.
     memory : float, default=4.0
-        Gigabytes that volumes may take, as float32. What is beyond is read again whenever it is needed, by
+        Gigabytes of volumes, as float32, to cache. Volumes beyond are read each time they are taken, by
         worker processes while a model is fitted.
     progress : callable, default=None
         Called as `progress(done, total)` after every volume.
@@ -92,14 +92,14 @@ def read_volumes(
     Returns
     -------
     ArraySource or StreamSource
-        Volumes as float32 of shape (1, *size), all of them in memory or not, with their `grid`, and in
-        `native` the mean, sd and orientation that each came with.
+        Volumes as float32 of shape (1, *size), all of them in memory or not, with their `grid`; `native` has
+        the mean, sd and orientation of each before normalisation.
 
     Raises
     ------
     DataError
-        If the table or a cell is of no use, grids differ, or a volume cannot be read, holds NaN where it
-        counts, or one value.
+        If the table or a cell is invalid, grids differ, or a volume cannot be read, has NaN inside the mask,
+        or has one value only.
 
     Examples
     --------
@@ -144,7 +144,7 @@ def list_volumes(
     assume_orientation: str | None = None,
     rules: CellRules | None = None,
 ) -> Listing:
-    """List the volumes that a table names."""
+    """List the volumes that a table names, and as `unlisted` similar files that no row names."""
     check_orientation(assume_orientation)
     id = id_column(read_cells(Path(path), rules), id, subject)  # noqa: A001
     columns: dict[str, Any] = {"label": label, "subject": subject, "id": id, "attributes": attributes}
@@ -157,7 +157,7 @@ def list_volumes(
         )
     folder = Path(path).parent if root is None else Path(root)
     unlisted = [file.relative_to(folder).as_posix() for file in _like(files, images, folder)]
-    # One row a participant: each is a person.
+    # If PERSON is the id, every row is one person.
     grouped = listing.grouped or id == PERSON
     return replace(
         listing, files=(), volumes=NiftiFiles(files, assume_orientation), unlisted=unlisted, grouped=grouped
@@ -165,7 +165,7 @@ def list_volumes(
 
 
 def name_volumes(path: Path, images: str, rules: CellRules | None = None) -> bool:
-    """Tell tables of volumes from tables of images."""
+    """Return whether the template, or a cell of the column, ends as volume files do, such as .nii.gz."""
     cells = read_cells(path, rules)
     if images not in cells:
         return images.lower().endswith(SUFFIXES)
@@ -183,7 +183,11 @@ def read_volume_listing(
     memory: float = MEMORY,
     progress: Progress | None = None,
 ) -> tuple[ArraySource | StreamSource, pd.DataFrame]:
-    """Read listed volumes, every one once, so that nothing unreadable is found later."""
+    """
+    Read every listed volume once, so that unreadable ones raise here; return the source and quality metrics.
+
+    The `grid` of a fitted model replaces `size` and `mask`. Packed volumes are never cached.
+    """
     volumes, n = settled(all_there(listing), grid), len(listing)
     if mask is None and mask_threshold is not None:
         raise DataError("mask_threshold has no meaning without a mask; name one (--mask), or leave it out")
@@ -202,8 +206,8 @@ def read_volume_listing(
 
     def read(
         i: int,
-    ) -> tuple[dict[str, Any], Any, float, float] | DataError:  # numpydoc ignore=PR01,RT01
-        """Measures, the volume if it is kept, its mean and sd; or why there are none."""
+    ) -> tuple[dict[str, Any], Any, float, float] | DataError:
+        """Return quality metrics, the volume if it is cached, its mean and sd; or the error."""
         try:
             voxels = volumes(i)
             window, mean, sd = reader.normalised(i, voxels)
@@ -217,7 +221,7 @@ def read_volume_listing(
         return measure_volume(voxels, headers[i], counts), window if i < kept else None, mean, sd
 
     measures, native = [], []
-    # Parts wait with the volumes that are to be kept: on many cores they would be gigabytes.
+    # Workers return results in parts; parts of several cached volumes would take gigabytes on many cores.
     for i, found in enumerate(in_order(read, n, part=1 if kept else PART)):
         if isinstance(found, DataError):
             raise found
@@ -236,7 +240,7 @@ def read_volume_listing(
 
 
 def all_there(listing: Listing) -> Volumes:
-    """See that every volume that is listed can be found."""
+    """Return the listed volumes; raise if a file does not exist."""
     if listing.volumes is None:
         raise DataError(f"{listing.data}: wanted volumes, found other samples")
     listing.refuse_missing("volumes")
@@ -244,7 +248,7 @@ def all_there(listing: Listing) -> Volumes:
 
 
 def _like(files: Sequence[Path], images: str, folder: Path) -> list[Path]:
-    """Volumes that no row names: of the same pattern, or beside the others of a folder of several."""
+    """Return volumes that no row names: of the same template, or in a folder with several of the others."""
     if re.search(r"\{[^{}]+\}", images):
         words = re.split(r"\{[^{}]+\}", images)
         found = [folder / name for name in glob.glob("*".join(map(glob.escape, words)), root_dir=folder)]  # noqa: PTH207

@@ -1,4 +1,4 @@
-"""Columns of a table: one that is named, and those that are taken as features."""
+"""Columns of a table: lookup by name, and choice of the features."""
 
 import re
 import warnings
@@ -16,17 +16,17 @@ from sepvae.errors import DataError
 
 P = ParamSpec("P")
 T = TypeVar("T")
-NAMELESS = re.compile(r"\s*|Unnamed: \d+(_level_\d+)?|nan|None")  # pandas' index, written as a column
+NAMELESS = re.compile(r"\s*|Unnamed: \d+(_level_\d+)?|nan|None")  # a pandas index written as a column
 ID = re.compile(r"(^|.*[_ .-])(id|ids|idx|index|subject|participant|subj|rid|ptid)|index|rownames", re.I)
-MIN_ROWS = 5  # fewer values may count up by chance
-NUMBER, REGULAR = "number", "re:"  # how features are asked for, besides names and patterns
+MIN_ROWS = 5  # fewer values may be consecutive by chance
+NUMBER, REGULAR = "number", "re:"  # ways to choose features besides names and patterns
 
 
 def takes_group(function: Callable[P, T]) -> Callable[P, T]:
-    """Let a reader take `group`, as `subject` was called before."""
+    """Let a reader accept `group`, the former name of `subject`, with a FutureWarning."""
 
     @wraps(function)
-    def reader(*args: P.args, **keywords: P.kwargs) -> T:  # numpydoc ignore=GL08
+    def reader(*args: P.args, **keywords: P.kwargs) -> T:
         if "group" in keywords:
             if keywords.get("subject") is not None:
                 raise DataError("group: is called subject now; give one of both")
@@ -39,7 +39,7 @@ def takes_group(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def named_column(table: pd.DataFrame, where: object, role: str, name: Any) -> pd.Series:
-    """Give a column, or one line on what there is instead."""
+    """Return a column; raise if no column or several columns have the name."""
     if name not in table:
         names = [str(column) for column in table.columns]
         near = get_close_matches(str(name), names, 1)
@@ -62,7 +62,7 @@ def other_columns(
     id: str | None,  # noqa: A002  (the word of this library)
     attributes: Iterable[str],
 ) -> dict[Any, str]:
-    """Say what columns are that are no features."""
+    """Return the role, in words, of each column that is not a feature."""
     roles = {"the label": label, "the subject": subject, "the id": id}
     named = {name: role for role, name in roles.items() if name is not None}
     return dict.fromkeys(attributes, "an attribute") | named
@@ -77,10 +77,12 @@ def choose_columns(
     is_number: Callable[[pd.Series], bool],
 ) -> list[Any]:
     """
-    Choose the columns that are features.
+    Return the names of the feature columns, in the order of the table.
 
-    Examples
-    --------
+    A feature is a name, a pattern ("lh_*"), a regular expression ("re:^(lh|rh)_") or "number", the default.
+    Patterns and "number" skip row numbers; "number" also skips numeric ids. Columns without a name
+    cannot be features.
+
     >>> table = pd.DataFrame(columns=["age", "lh_area", "rh_area", "lh_volume"])
     >>> choose_columns(table, ["lh_*", "rh_area"], where="table", others={}, is_number=lambda _: False)
     ['lh_area', 'rh_area', 'lh_volume']
@@ -100,7 +102,7 @@ def choose_columns(
         chosen |= _fitting(table, feature, where, others, is_number)
     names = [name for name in table.columns if name in chosen]
     for name in names:
-        named_column(table, where, "features", name)  # refuses one that stands twice
+        named_column(table, where, "features", name)  # raises if the name is not unique
     return names
 
 
@@ -111,7 +113,7 @@ def _fitting(
     others: Mapping[Any, str],
     is_number: Callable[[pd.Series], bool],
 ) -> set[Any]:
-    """The columns that one name or pattern asks for."""
+    """Return the columns that one name or pattern selects."""
     fits = _rule(feature)
     if feature != NUMBER and (feature in table or fits is None):
         if feature in table and is_nameless(feature):
@@ -161,12 +163,12 @@ def _fitting(
 
 
 def is_nameless(name: Any) -> bool:
-    """Tell whether a column has no name, such as an index that pandas wrote."""
+    """Return whether a column has no name, such as an index that pandas wrote."""
     return NAMELESS.fullmatch(str(name)) is not None
 
 
 def why_no_feature(column: pd.Series, name: Any) -> str:
-    """Say why "number" leaves a column of numbers out."""
+    """Return why "number" skips a column of numbers; empty if it may be a feature."""
     if is_nameless(name):
         return "no name"
     if _are_row_numbers(column):
@@ -186,7 +188,7 @@ def column_notes(
     others: Mapping[Any, str],
     is_number: Callable[[pd.Series], bool],
 ) -> list[TableNote]:
-    """Say what "number" took, and what was left out and why."""
+    """Return notes on the columns that "number" selected and skipped; empty if it was not used."""
     asked = [features] if isinstance(features, str) else [NUMBER] if features is None else list(features)
     if NUMBER not in asked:
         return []
@@ -213,7 +215,7 @@ def column_notes(
 
 
 def _are_row_numbers(column: pd.Series) -> bool:
-    """Whether a column counts its rows, from 0 or 1 on."""
+    """Return whether a column counts its rows, from 0 or 1."""
     if len(column) < MIN_ROWS or str(column.iloc[0]).partition(".")[0] not in ("0", "1"):
         return False
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=float("nan"))
@@ -221,7 +223,7 @@ def _are_row_numbers(column: pd.Series) -> bool:
 
 
 def _rule(feature: Any) -> Callable[[str], bool] | None:
-    """What names a pattern fits; None for what is no pattern."""
+    """Return the test of names for a pattern or regular expression; None for a plain name."""
     if not isinstance(feature, str):
         return None
     if feature.startswith(REGULAR):

@@ -1,4 +1,4 @@
-"""Class-per-folder trees: one subfolder per label, and what file names say by a pattern."""
+"""Image folders: one subfolder per label, subject and attributes from patterns on file names."""
 
 import os
 import re
@@ -35,10 +35,11 @@ def list_image_folder(
     path: str | Path, *, pattern: str | Sequence[str] | None = None, labelled: bool = True
 ) -> Listing:
     """
-    List the images of a folder that has one subfolder per label.
+    List the images of a folder that has one subfolder per label, sorted by path.
 
-    Every subfolder that holds images, at any depth, is a label. Where all subfolders are parts of a split
-    (train, val, test), those below them are the labels. Files come in the order of their paths.
+    A subfolder that holds images, at any depth, is a label. If all subfolders are parts of a split (train,
+    val, test), the subfolders below them are the labels. If not `labelled`, images in the folder itself have
+    the label "".
     """
     root = Path(path)
     files, labels, parts = _list_parts(root) if labelled else _list_any(root)
@@ -46,7 +47,7 @@ def list_image_folder(
     about.insert(0, "id", [file.relative_to(root).as_posix() for file in files])
     groups, attributes = _described([file.name for file in files], pattern, must_match=labelled)
     check_attribute_names(attributes.columns)
-    # What the pattern does not name a patient for stands alone, under its own name.
+    # A file without a subject in its name is its own group.
     about.insert(1, "group", pd.Series(groups, dtype=object).fillna(about["id"]))
     grouped = any(group is not None for group in groups)
     return Listing(
@@ -59,7 +60,7 @@ def list_image_folder(
 
 
 def images_in(folder: Path, *, deep: bool = True) -> list[Path]:
-    """Find images; hidden files, such as the ._ twins that macOS leaves in archives, are none."""
+    """Return images sorted by path, without hidden files such as the ._ copies in archives of macOS."""
     files = sorted(_walk(folder, deep), key=lambda file: file.relative_to(folder).as_posix())
     for file in files:
         try:
@@ -70,7 +71,7 @@ def images_in(folder: Path, *, deep: bool = True) -> list[Path]:
 
 
 def _walk(folder: Path, deep: bool) -> Iterator[Path]:
-    """Images of a folder and of those below it."""
+    """Iterate over the images of a folder and, if `deep`, of its subfolders."""
     return (file for file in _files(folder, deep) if _is_image(file))
 
 
@@ -79,7 +80,7 @@ def _is_image(file: Path) -> bool:
 
 
 def _files(folder: Path, deep: bool) -> Iterator[Path]:
-    """Files that are not hidden; each folder is entered once, since links may run in rings."""
+    """Iterate over files that are not hidden; enter each folder once, since links may form cycles."""
     seen = set()
     for parent, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
         is_new = (place := os.path.realpath(parent)) not in seen
@@ -87,13 +88,13 @@ def _files(folder: Path, deep: bool) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if name[0] != ".") if deep and is_new else []
         for name in names if is_new else ():
             file = Path(parent, name)
-            # A link that leads nowhere is taken: to read it will tell. One to a pipe would never end.
+            # Broken links are kept, so that reading them raises. Reading a pipe would block forever.
             if name[0] != "." and name.lower() not in LITTER and (file.is_file() or not file.exists()):
                 yield file
 
 
 def _passed_over(root: Path, *, labelled: bool) -> dict[str, dict[str, int]]:
-    """Numbers of files that are not read, by label ("" outside of all labels) and suffix."""
+    """Count the files that are not read, by label ("" outside of all labels) and suffix."""
     found: dict[str, Counter[str]] = {}
     depth = 1 if _parts(root) else 0
     for file in sorted(_files(root, deep=True)):
@@ -105,7 +106,7 @@ def _passed_over(root: Path, *, labelled: bool) -> dict[str, dict[str, int]]:
 
 
 def _kind(file: Path) -> str:
-    """Suffix of a file, or what its first bytes are: DICOM files are often named by numbers."""
+    """Return the suffix of a file, or detect DICOM by content, since its names are often numbers."""
     suffix = (
         "".join(file.suffixes[-2:]).lower() if file.name.lower().endswith(".nii.gz") else file.suffix.lower()
     )
@@ -121,10 +122,8 @@ def _kind(file: Path) -> str:
 
 def told_passed_over(passed_over: Mapping[str, Mapping[str, int]]) -> str:
     """
-    Say which files are not read, and how to convert them.
+    Format the numbers of files that are not read, and how to convert them.
 
-    Examples
-    --------
     >>> told_passed_over({"covid": {".dcm": 6, ".txt": 1}})
     'passed over: covid: 6 .dcm, 1 .txt; DICOM is not read: convert it (dcm2niix, dcm2img)'
     """
@@ -148,7 +147,7 @@ def _refuse(error: OSError) -> None:
 
 
 def _list_parts(root: Path) -> tuple[list[Path], list[str], list[str | None]]:
-    """All images, their labels, and the parts of a split that they lie in."""
+    """Return all images, their labels and their parts of a split; raise for fewer than two labels."""
     if not root.is_dir():
         found = "a file" if root.is_file() else "nothing"
         raise DataError(f"{root}: wanted a folder with one subfolder of images per label, found {found}")
@@ -173,7 +172,7 @@ def _list_parts(root: Path) -> tuple[list[Path], list[str], list[str | None]]:
 
 
 def _list_any(root: Path) -> tuple[list[Path], list[str], list[None]]:
-    """All images, each with the name of the subfolder that it lies in, if any."""
+    """Return all images with the subfolder of each, or "", and no parts of a split."""
     if not root.is_dir() or not (files := images_in(root)):
         raise DataError(f"{root}: wanted a folder with images, found none")
     depth = 1 if _parts(root) else 0
@@ -182,7 +181,7 @@ def _list_any(root: Path) -> tuple[list[Path], list[str], list[None]]:
 
 
 def _parts(root: Path) -> list[Path]:
-    """The parts of a split, where all subfolders with images are such; none where they are labels."""
+    """Return the subfolders with images if all are parts of a split, else none, since they are labels."""
     folders = [folder for folder in _subfolders(root) if any(_walk(folder, deep=True))]
     parts = [folder for folder in folders if folder.name.lower() in SIDES]
     others = ", ".join(folder.name for folder in folders if folder not in parts)
@@ -206,7 +205,7 @@ def _subfolders(root: Path) -> list[Path]:
 def _described(
     names: list[str], pattern: str | Sequence[str] | None, *, must_match: bool
 ) -> tuple[list[str | None], pd.DataFrame]:
-    """Group and attributes of each file, as far as its name says them."""
+    """Return the group and attributes of each file, from the first pattern that its name matches."""
     patterns = [pattern] if isinstance(pattern, str) else list(pattern or ())
     compiled = [_compiled(text, names, must_match) for text in patterns]
     columns = [name for regex in compiled for name in regex.groupindex]
@@ -218,7 +217,7 @@ def _described(
 
 
 def _compiled(pattern: str, names: list[str], must_match: bool) -> re.Pattern[str]:
-    """A regular expression that says something about these names."""
+    """Compile a pattern; raise if it has no named group, or matches no name though it must."""
     example = f"file names look like {names[0]!r}"
     try:
         regex = re.compile(pattern)

@@ -1,4 +1,4 @@
-"""Folds: each is the test once, no patient on both sides; drawn, or a value of an attribute each."""
+"""Cross-validation folds with whole groups: drawn at random, or one per value of an attribute."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,12 +21,11 @@ def make_folds(
     random_state: int = 0,
 ) -> list[tuple[IntArray, IntArray]]:
     """
-    Split samples in folds, each the test of one split, stratified by label, with every group whole.
+    Return (train, test) positions of folds that are stratified by label and keep groups whole.
 
-    Shapes: labels, groups (n,); stratify (n,).
+    `stratify`, such as the site, may have missing values. Within a label, its values with fewer groups than
+    folds are pooled.
 
-    Examples
-    --------
     >>> folds = make_folds(["ill"] * 6 + ["well"] * 4, range(10), 2)
     >>> [len(test) for _, test in folds]
     [5, 5]
@@ -52,15 +51,11 @@ def leave_out_folds(
     labels: AnyArray | Sequence[Any], groups: AnyArray | Sequence[Any], values: AnyArray | Sequence[Any]
 ) -> tuple[list[tuple[IntArray, IntArray]], str]:
     """
-    Split samples in folds by an attribute, such as the site: each of its values is the test once.
+    Return (train, test) positions of one fold per value of an attribute, and a text on values never left out.
 
-    A value that lacks a label could not be scored: it is never left out, and stays in every training part.
-    So do samples without a value.
+    A value that lacks a label cannot be scored, so it stays in every training part. So do samples without a
+    value.
 
-    Shapes: labels, groups (n,); values (n,).
-
-    Examples
-    --------
     >>> labels, sites = ["ill", "well"] * 2 + ["ill"], ["Bonn", "Bonn", "Lyon", "Lyon", "Rome"]
     >>> folds, never = leave_out_folds(labels, range(5), sites)
     >>> [test.tolist() for _, test in folds]
@@ -78,7 +73,7 @@ def leave_out_folds(
             f"folds: {len(several)} groups have several values of what is left out, such as "
             f"{names[several[0]]}; leave those groups out, or take folds"
         )
-    value = value.groupby(numbers).transform("first")  # a gap beside a known one of the same group
+    value = value.groupby(numbers).transform("first")  # fills missing values from the same group
     tests = {name: np.flatnonzero(value == name) for name in sorted(value.dropna().unique())}
     lacking = {name: _lacking(label, test) for name, test in tests.items()}
     kept = [test for name, test in tests.items() if not lacking[name]]
@@ -96,19 +91,19 @@ def leave_out_folds(
 
 
 def _lacking(label: AnyArray, rows: IntArray) -> list[Any]:
-    """Labels of which these rows have no sample."""
+    """Return the labels of which these rows have no sample."""
     return sorted(set(label.tolist()) - set(label[rows].tolist()), key=str)
 
 
 def _strata(label: AnyArray, group: AnyArray, extra: AnyArray, n_folds: int) -> IntArray:
-    """Number the pairs of label and extra; within a label, those of few groups share a number."""
-    table = pd.DataFrame({"label": label, "extra": pd.factorize(extra)[0], "group": group})  # -1 for missing
+    """Number the pairs of label and extra; within a label, values with few groups share a number."""
+    table = pd.DataFrame({"label": label, "extra": pd.factorize(extra)[0], "group": group})  # -1: missing
     strata = np.empty(len(table), dtype=np.intp)
     for number, (_, rows) in enumerate(table.groupby("label", sort=False)):
         n_groups = rows.groupby("extra")["group"].nunique().sort_values(ascending=False, kind="stable")
         rare = set(n_groups.index[n_groups < n_folds])
         pooled = rows.loc[rows["extra"].isin(rare), "group"].nunique()
-        home = n_groups.index[0] if pooled < n_folds else -2  # too few even together: with the largest
+        home = n_groups.index[0] if pooled < n_folds else -2  # too few even if pooled: join the largest
         chosen = rows["extra"].where(~rows["extra"].isin(rare), home)
         strata[rows.index] = number * (len(table) + 2) + chosen + 2
     return strata

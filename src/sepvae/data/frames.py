@@ -1,4 +1,4 @@
-"""Tables of other libraries (polars, pyarrow, ..) as pandas, and the numbers in them."""
+"""Conversion of tables of other libraries (polars, pyarrow, ..) to pandas, and of columns to floats."""
 
 import sys
 from typing import Any
@@ -12,17 +12,15 @@ from sepvae.errors import DataError
 
 def as_frame(table: Any) -> pd.DataFrame | None:
     """
-    Convert a table with named columns to pandas.
+    Convert a table with named columns to pandas; return None for any other object.
 
-    Examples
-    --------
     >>> as_frame(np.ones((2, 3))) is None
     True
     """
     if isinstance(table, pd.DataFrame):
         return table
     polars = sys.modules.get("polars")
-    if polars is not None and isinstance(table, polars.DataFrame):  # its to_pandas() wants pyarrow
+    if polars is not None and isinstance(table, polars.DataFrame):  # its to_pandas() needs pyarrow
         columns = {
             column.name: column.to_numpy() if column.dtype.is_numeric() else column.to_list()
             for column in table
@@ -42,10 +40,8 @@ def as_frame(table: Any) -> pd.DataFrame | None:
 
 def numbers_of(frame: pd.DataFrame) -> pd.DataFrame:
     """
-    Give a table as floats, whatever its columns hold.
+    Convert all columns to float64; raise if one does not hold numbers.
 
-    Examples
-    --------
     >>> numbers_of(pd.DataFrame({"age": [61, 58], "sex": ["f", "m"]}))
     Traceback (most recent call last):
     sepvae.errors.DataError: X: wanted numbers in column 'sex', got 'f'; convert it, or leave it out
@@ -66,7 +62,7 @@ def numbers_of(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _floats(column: pd.Series) -> npt.NDArray[np.float64]:
     try:
-        if column.dtype.kind in "cmM":  # complex numbers and times, of which numpy would make something
+        if column.dtype.kind in "cmM":  # numpy would convert complex numbers and times
             raise TypeError
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
     except (ValueError, TypeError, OverflowError):

@@ -1,4 +1,4 @@
-"""Images as a source: folders, tables of files, CelebA, BraTS, arrays on disk."""
+"""Sources of images: folders, tables of files, CelebA, BraTS, arrays on disk."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -34,38 +34,37 @@ def read_image_folder(
     r"""
     Read the images of a folder that has one subfolder per label.
 
-    Every subfolder that holds images, at any depth, is a label; files come in the order of their paths.
-    Pillow reads PNG, JPEG, BMP, TIFF, GIF and WebP (the first page or frame), turns them as their EXIF says
-    and gives any mode in the channels that are asked for. 16 bits are scaled to 8 by their full
-    range (rescale images that use only 12 of them first), transparent parts are laid on black.
-    An axis that shrinks is averaged by area (a pixel counts by how much of it is covered), one that grows is
-    interpolated linearly.
+    A subfolder that holds images, at any depth, is a label; files are sorted by path. Pillow reads PNG, JPEG,
+    BMP, TIFF, GIF and WebP (the first page or frame), applies the EXIF orientation and converts any mode to
+    `channels`. 16 bits are scaled to 8 by their full range; rescale images that use only 12 of them first.
+    Transparent parts are shown on black. A shrinking axis is averaged by area, with each pixel weighted by
+    its covered share; a growing axis is interpolated linearly.
 
     Parameters
     ----------
     path : str or Path
-        The folder.
+        Folder with one subfolder per label.
     image_size : int or (int, int), default=64
-        Side, or height and width, of the images that come out.
+        Side, or height and width, of the images in the source.
     channels : {1, 3}, default=1
         1 for grey, 3 for RGB.
     fit : {"pad", "crop", "squash"}, default="pad"
-        What to do where the shape differs: "pad" shows the whole image between black bars, "crop" its centre,
-        "squash" distorts it. Bars and distortion can betray a label whose images have another shape.
+        Method for images of another shape: "pad" adds black bars, "crop" cuts out the centre, "squash"
+        distorts. Bars and distortion can reveal a label whose images have another shape.
     pattern : str or sequence of str, default=None
-        Regular expressions with named groups, searched in the file name; the first that is found counts. The
-        group named `subject` (or `group`) is the person, every other one becomes a column of
-        `attributes`. A file without a match is its own group and has no attributes.
+        Regular expressions with named groups, searched in the file name; the first match counts. The named
+        group `subject` (or `group`) is the person, every other one becomes a column of `attributes`. A file
+        without a match is its own group and has no attributes.
     limit : int, default=None
-        Read at most so many images of each label, the first by path.
+        Maximum number of images per label, the first by path.
     limit_by : str, default=None
-        Count them for each value of this attribute within a label instead.
+        Attribute; `limit` then holds for each of its values within a label.
     labelled : bool, default=True
-        Whether there must be two labels or more. False reads any folder of images, for a model that needs no
-        labels: those of subfolders where there are some, "" for images that lie in the folder itself.
+        Whether two labels or more are required. False reads any folder of images, for a model that needs no
+        labels: the label is then the name of the subfolder, or "" for images in the folder itself.
     memory : float, default=4.0
-        Gigabytes that decoded images may take. What is beyond is decoded again whenever it is needed, by
-        worker processes while a model is fitted.
+        Gigabytes of decoded images to cache. Images beyond are decoded each time they are taken, by worker
+        processes while a model is fitted.
     progress : callable, default=None
         Called as `progress(done, total)` after every image.
 
@@ -78,12 +77,12 @@ def read_image_folder(
     Raises
     ------
     DataError
-        If the folder or a pattern is of no use, or a file cannot be read as an image.
+        If the folder or a pattern is invalid, or a file cannot be read as an image.
 
     Warns
     -----
     PassedOverWarning
-        If there are files that are not read, with their number by label and suffix.
+        If the folder has files that are not read, with their number by label and suffix.
 
     Examples
     --------
@@ -127,7 +126,7 @@ def read_image_table(
     Parameters
     ----------
     path : str or Path
-        A text table: tabs, commas or semicolons between the cells, names of columns in the first line. Empty
+        A text table with tabs, commas or semicolons between cells and column names in the first line. Empty
         cells, "n/a", "NA", "nan" and the like are missing values.
     images : str
         Column of image files, relative to `root`; or a template of columns, such as
@@ -135,32 +134,32 @@ def read_image_table(
     label : str
         Column of labels.
     root : str or Path, default=None
-        Folder that files are relative to and must lie in; by default that of the table.
+        Folder that files are relative to and must lie in; by default the folder of the table.
     subject : str, default=None
-        Column that names the person, who stays on one side of a split; by default every row is one.
+        Column of persons; a split keeps each on one side. By default every row is one person.
     id : str, default=None
         Column of unique names; by default the file.
     attributes : mapping or sequence of str, default=()
-        Columns of what else is known. A mapping names their kind: "continuous" (numbers), "categorical"
-        (words), or None to see from the values.
+        Columns of further variables. A mapping gives their kind: "continuous" (numbers), "categorical"
+        (words), or None to infer it from the values.
     image_size, channels, fit, memory, progress : object
         As in `read_image_folder`.
     missing, not_missing : sequence of str, default=()
-        Words and codes that count as missing besides "NA", "n/a", "nan" and the like, such as -9999; and
-        words that do not, such as a site named "NA". Labels and ids stay words.
+        Words and codes that are missing besides "NA", "n/a", "nan" and the like, such as -9999; and words
+        that are not, such as a site named "NA". Labels and ids stay words.
     encoding : str or None, default=None
-        Such as "cp1252"; None for UTF-8, or what the mark in the first bytes of the table says.
+        Encoding of the table, such as "cp1252"; None for UTF-8, or the encoding of its byte-order mark.
 
     Returns
     -------
     ArraySource or StreamSource
-        As from `read_image_folder`.
+        Images as from `read_image_folder`.
 
     Raises
     ------
     DataError
-        If the table, a column or a cell is of no use, a name stands twice, or a file is not there, lies
-        outside of `root` or cannot be read as an image.
+        If the table, a column or a cell is invalid, a name is duplicated, or a file is missing, lies outside
+        of `root` or cannot be read as an image.
 
     Examples
     --------
@@ -195,27 +194,27 @@ def read_celeba(
     progress: Progress | None = None,
 ) -> ArraySource | StreamSource:
     """
-    Read CelebA as the paper uses it: faces with neither hat nor glasses, with glasses only, with a hat only.
+    Read CelebA as in the paper: faces with neither hat nor glasses, with glasses only, with a hat only.
 
     Parameters
     ----------
     path : str or Path
         Folder with `list_attr_celeba.txt` or `.csv`, and the images in `img_align_celeba`.
     attributes : sequence of str, default=()
-        Which of CelebA's attributes to keep, such as "Male"; "yes" or "no".
+        Attributes of CelebA to keep, such as "Male", with the values "yes" and "no".
     image_size, memory, progress : object
         As in `read_image_folder`.
 
     Returns
     -------
     ArraySource or StreamSource
-        Images in colour, the central square of 108 of 178 pixels' width; labels "neither" and "glasses or
-        hat", attribute `accessory` ("glasses" or "hat", missing for the background).
+        Colour images of the central square, 108 of 178 pixels wide; labels "neither" and "glasses or hat",
+        attribute `accessory` ("glasses" or "hat", missing for the background).
 
     Raises
     ------
     DataError
-        If the list is not as CelebA has it, or images are not there or cannot be read.
+        If the list does not have the format of CelebA, or images are missing or cannot be read.
 
     Examples
     --------
@@ -240,12 +239,17 @@ def read_brats(
     """
     Read axial slices of BraTS with and without tumour.
 
+    Slices with brain on less than a tenth of their area, at the ends of the head, are left out.
+
     Parameters
     ----------
     path : str or Path
-        Folder with one folder of volumes per patient.
+        Folder with one folder of volumes per patient, such as `BraTS20_Training_001_flair.nii.gz` (2017 to
+        2021) or `BraTS-GLI-00000-000-t2f.nii.gz` (2023), compressed or not, each with its segmentation.
     modality, step, min_tumour : object
-        As in `list_brats`.
+        The modality is flair (t2f), t1 (t1n), t1ce (t1c) or t2 (t2w), by the name of either edition. One of
+        every `step` slices is read, since neighbours are almost copies. A slice is "tumour" from `min_tumour`
+        voxels of the segmentation on, "healthy" without any, and left out in between.
     image_size, memory, progress : object
         As in `read_image_folder`.
 
@@ -253,12 +257,14 @@ def read_brats(
     -------
     ArraySource or StreamSource
         Grey images, scaled per volume so that the percentiles 0.5 and 99.5 within the brain are black and
-        white; labels "healthy" and "tumour", patients as groups, attributes as in `list_brats`.
+        white; labels "healthy" and "tumour", patients as groups. The attributes are `slice_position` (0 at
+        the bottom of the volume, 1 at the top) and, for slices with a tumour, `tumour_voxels` and `grade`
+        ("HGG" or "LGG", if folders have these names).
 
     Raises
     ------
     DataError
-        If there are no such volumes, one has no segmentation or one of another shape, or cannot be read.
+        If the folder has no such volumes, or one cannot be read or lacks a segmentation of its shape.
 
     Examples
     --------
@@ -282,32 +288,32 @@ def read_array(
     encoding: str | None = None,
 ) -> ArraySource | StreamSource:
     """
-    Read the rows of a `.npy` or `.npz` file when they are needed, with a table that tells about them.
+    Read the rows of a `.npy` or `.npz` file on demand, with a table that describes them.
 
     Parameters
     ----------
     path : str or Path
         A `.npy` file, or an uncompressed `.npz` file with one array or one named `x`: images of shape (n,
-        channels, h, w) or, if grey, (n, h, w), as uint8 or as floats in [0, 1]; or measures, (n, features),
-        which are read into memory.
+        channels, h, w) or, if grey, (n, h, w), as uint8 or as floats in [0, 1]; or features of shape (n,
+        features), which are read into memory.
     table : str or Path
-        Text table as in `read_image_table`, of n rows in the same order.
+        Text table as in `read_image_table`, with n rows in the same order.
     label : str
         Column of labels.
     subject, id, attributes : object
-        As in `read_image_table`; by default rows are numbered.
+        As in `read_image_table`; by default ids are row numbers.
     missing, not_missing, encoding : object
-        As in `read_image_table`, of the table.
+        As in `read_image_table`.
 
     Returns
     -------
     ArraySource or StreamSource
-        The samples.
+        Images, streamed, or features, in memory.
 
     Raises
     ------
     DataError
-        If the array, the table, a column or a cell is of no use, or the lengths differ.
+        If the array, the table, a column or a cell is invalid, or the lengths differ.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""`Listing`: which samples there are and what is known about each, before any of them is read."""
+"""`Listing`: the samples of a data set and the variables of each, before any sample is read."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,30 +21,32 @@ if TYPE_CHECKING:
     from sepvae.data.brats import Slice
     from sepvae.data.nifti import Volumes
 
-FEATURES_WRITTEN = ""  # no attribute has this name
+FEATURES_WRITTEN = ""  # key of all features in `Listing.written`; no attribute has this name
 OF_EVERY_SAMPLE = ["id", "group", "label", "split"]  # columns of `about`; all others are attributes
 
 
 @dataclass(frozen=True)
-class Listing:  # numpydoc ignore=PR02
-    """Samples that lie on disk, as files or as rows of an array."""
+class Listing:
+    """Samples on disk that are not read yet: images, volumes, or rows of an array or a table."""
 
-    data: Path
-    about: pd.DataFrame
+    data: Path  # what the user named: a folder, a table or an array
+    about: pd.DataFrame  # n rows: id, group, label, split (that of the data, or missing), attributes
     files: "Sequence[Path | Slice]" = ()
     array: MappedArray | None = None
     volumes: "Volumes | None" = None
-    features: pd.DataFrame | None = None
-    kinds: Mapping[str, Kind] = field(default_factory=dict)
-    background: str | None = None
-    grouped: bool = False
-    label_name: str = "kind"
-    label_names: Mapping[str, str] = field(default_factory=dict)
-    centre: float | None = None
-    missing: Sequence[str] = ()
-    unlisted: Sequence[str] = ()
+    features: pd.DataFrame | None = None  # n rows of float64, NaN where missing
+    kinds: Mapping[str, Kind] = field(default_factory=dict)  # of attributes whose kind the user named
+    background: str | None = None  # label, if the kind of data determines it
+    grouped: bool = False  # whether the data name patients; otherwise every sample is its own group
+    label_name: str = "kind"  # attribute that tells joined targets apart
+    label_names: Mapping[str, str] = field(default_factory=dict)  # label in the data -> name from the user
+    centre: float | None = None  # side of the central square to cut out, as a share of the width
+    missing: Sequence[str] = ()  # ids of samples whose files do not exist
+    unlisted: Sequence[str] = ()  # files beside the others that the table does not name
+    # Numbers of files that are not read, by label ("" outside of labels) and suffix.
     passed_over: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    notes: Sequence[TableNote] = ()
+    notes: Sequence[TableNote] = ()  # how the table was read
+    # Words for missing values in the table, by attribute.
     written: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -52,18 +54,18 @@ class Listing:  # numpydoc ignore=PR02
 
     @property
     def attributes(self) -> pd.DataFrame:
-        """What else is known about each sample."""
+        """Further variables of each sample, one column per attribute."""
         return self.about.drop(columns=OF_EVERY_SAMPLE)
 
     @property
     def described(self) -> dict[str, Any]:
-        """What a source is told of its samples."""
+        """Keyword arguments of a source: labels, groups and ids as text, and attributes."""
         columns = {f"{name}s": self.about[name].to_numpy(dtype=str) for name in ("label", "group", "id")}
         return columns | {"attributes": self.attributes}
 
     @property
     def table_notes(self) -> list[TableNote]:
-        """Say how the table was read, and how many values are missing in each column that is used."""
+        """Notes on how the table was read, and on missing values in each column that is used."""
         notes, attributes = list(self.notes), self.attributes
         for name, words in self.written.items():
             if name == FEATURES_WRITTEN and self.features is not None:
@@ -78,7 +80,7 @@ class Listing:  # numpydoc ignore=PR02
         return notes
 
     def looked_for(self) -> str | None:
-        """Give the whole path of the first file that is not there."""
+        """Return the absolute path of the first file that does not exist, or None."""
         if not self.missing:
             return None
         i = self.about["id"].tolist().index(self.missing[0])
@@ -86,7 +88,7 @@ class Listing:  # numpydoc ignore=PR02
         return str(os.path.abspath(getattr(files[i], "volume", files[i])))  # noqa: PTH100  (links stay as they are)
 
     def refuse_missing(self, what: str) -> None:
-        """See that every file that is named is there."""
+        """Raise if a listed file does not exist; `what` names the files, such as "images"."""
         if not self.missing:
             return
         i = self.about["id"].tolist().index(self.missing[0])
@@ -98,11 +100,7 @@ class Listing:  # numpydoc ignore=PR02
         )
 
     def keep(self, mask: AnyArray) -> Self:
-        """
-        Leave samples out.
-
-        Shapes: mask (n,).
-        """
+        """Keep the samples of a boolean mask of shape (n,)."""
         rows = np.flatnonzero(mask)
         about = self.about.iloc[rows].reset_index(drop=True)
         files = [self.files[i] for i in rows.tolist()] if len(self.files) else ()
@@ -118,7 +116,11 @@ class Listing:  # numpydoc ignore=PR02
         )
 
     def limited(self, limit: int | None, limit_by: str | None = None) -> Self:
-        """Keep the first samples of each kind."""
+        """
+        Keep the first `limit` samples per label and value of `limit_by`.
+
+        In a given split the limit holds on each side; train and val are one side.
+        """
         if limit is None:
             if limit_by is not None:
                 raise DataError(f"limit_by={limit_by!r} needs limit, the number of samples of each kind")
@@ -133,7 +135,7 @@ class Listing:  # numpydoc ignore=PR02
         return self.keep(self.about.groupby(kind, dropna=False).cumcount().to_numpy() < limit)
 
     def roles(self) -> str:
-        """Say which label is the background, which are targets, and how many samples each has."""
+        """Format which label is the background and which are targets, with their counts."""
         counts = self.about["label"].value_counts().sort_index()
         n = {label: f"{label} ({count})" for label, count in counts.items()}
         targets = _few([said for label, said in n.items() if label != self.background])
@@ -141,7 +143,12 @@ class Listing:  # numpydoc ignore=PR02
         return f"background: {background}, target: {targets or 'none'}"
 
     def of_two_labels(self, background: Any = None, targets: Sequence[Any] = ()) -> Self:
-        """Keep background and target; several targets become one."""
+        """
+        Keep background and target; join several targets to one, with an attribute of their original labels.
+
+        "2=control" takes label 2 and names it control. The default background is that of the data, else a
+        word for controls (HC, normal, ..), else the first label in sorted order; numbers and booleans raise.
+        """
         if _is_renaming(self, [background, *targets]):
             renamed, (background, *targets) = self._renamed([background, *targets])
             return renamed.of_two_labels(background, targets)
@@ -173,7 +180,7 @@ class Listing:  # numpydoc ignore=PR02
         return kept if len(targets) == 1 else kept._joined(targets)
 
     def _guess(self, counts: "pd.Series[int]", targets: Sequence[Any]) -> Any:
-        """The background where none is named: what is no target, by its word or the alphabet."""
+        """Return the default background: the only label that is not a target, or a guess."""
         others = counts.drop(targets)
         if len(others) == 1 and targets:
             return others.index[0]
@@ -186,14 +193,14 @@ class Listing:  # numpydoc ignore=PR02
         return guess.background
 
     def named(self, names: Mapping[str, str]) -> Self:
-        """Give labels other names."""
+        """Rename labels; ignore labels that are not in the data."""
         if not names:
             return self
         about = self.about.assign(label=self.about["label"].replace(dict(names)))
         return replace(self, about=about, label_names={**self.label_names, **names})
 
     def _renamed(self, given: Sequence[Any]) -> tuple[Self, list[Any]]:
-        """Labels under the names that are given to them, and those names."""
+        """Rename labels as in "2=control"; return also the new names."""
         there = set(self.about["label"])
         names: dict[str, str] = {}
         called: list[Any] = []
@@ -214,7 +221,7 @@ class Listing:  # numpydoc ignore=PR02
         return self.named(names), called
 
     def _joined(self, targets: Sequence[Any]) -> Self:
-        """Several targets as one."""
+        """Join several targets to one label; keep their original labels as an attribute."""
         label = self.about["label"]
         is_target = label.isin(targets)
         about = self.about.assign(label=label.mask(is_target, " + ".join(targets)))
@@ -223,12 +230,12 @@ class Listing:  # numpydoc ignore=PR02
 
 
 def _is_renaming(listing: Listing, given: Iterable[Any]) -> bool:
-    """Whether any label is given a name, as in 2=control."""
+    """Return whether any label is renamed, as in "2=control"."""
     there = set(listing.about["label"])
     return any(isinstance(text, str) and "=" in text and text not in there for text in given)
 
 
 def _few(names: Iterable[str]) -> str:
-    """The first of them: a column of ages has no end."""
+    """Format the first ten names, since a column such as age may have hundreds."""
     names = list(names)
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

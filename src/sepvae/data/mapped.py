@@ -1,4 +1,4 @@
-"""Arrays on disk, mapped into memory: only what is asked for is read."""
+"""Memory-mapped arrays: only the requested rows are read."""
 
 import math
 import struct
@@ -15,55 +15,55 @@ from sepvae.data.arrays import as_tensors_take
 from sepvae.errors import DataError
 from sepvae.shared import ignoring
 
-MOST_OF_HEADER, MOST_AXES = 10_000, 64  # bytes and axes, as numpy has it
-UNREADABLE = (  # what numpy and zipfile raise: the header is Python's text of a dict
+MOST_OF_HEADER, MOST_AXES = 10_000, 64  # bytes and axes; the limits of numpy
+UNREADABLE = (  # errors of numpy and zipfile; the header is the Python literal of a dict
     *(ValueError, OSError, SyntaxError, TokenError, TypeError, RecursionError, MemoryError, OverflowError),
     *(zipfile.BadZipFile, NotImplementedError, struct.error, EOFError),
 )
 
 
 @dataclass(frozen=True)
-class MappedArray:  # numpydoc ignore=PR02
+class MappedArray:
     """
     Some rows of an array in a `.npy` or `.npz` file.
 
-    It holds the name of the file, not its content, so that worker processes open it themselves.
+    It holds the path, not the content, so that worker processes open the file themselves.
     """
 
     path: Path
-    shape: tuple[int, ...]
+    shape: tuple[int, ...]  # of the whole array
     dtype: np.dtype[Any]
-    offset: int
+    offset: int  # bytes before the first value
     order: Literal["C", "F"]
-    rows: IntArray
+    rows: IntArray  # positions in the whole array
 
     def __call__(self, positions: IntArray) -> AnyArray:
-        """Read some rows."""
+        """Read the rows at these positions."""
         return as_tensors_take(np.ascontiguousarray(self.whole()[self.rows[positions]]))
 
     def whole(self) -> AnyArray:
-        """Open the array."""
+        """Return the whole array, memory-mapped."""
         mapped: AnyArray = np.memmap(
             self.path, dtype=self.dtype, mode="r", offset=self.offset, shape=self.shape, order=self.order
         )
         return mapped
 
     def grey(self) -> Self:
-        """See grey images of shape (n, h, w) as images of one channel."""
+        """Return grey images of shape (n, h, w) as (n, 1, h, w)."""
         return replace(self, shape=(self.shape[0], 1, *self.shape[1:]))
 
     def select(self, positions: IntArray) -> Self:
-        """Part of these rows."""
+        """Return the rows at these positions, without reading them."""
         return replace(self, rows=self.rows[positions])
 
 
 def map_array(path: Path) -> MappedArray:
-    """Find the array of a file, without reading it."""
+    """Map the array of a .npy file, or of an uncompressed .npz file with one array or one named x."""
     if not path.is_file():
         raise DataError(f"{path}: wanted an array in a .npy or .npz file, found nothing")
     try:
         start = _member(path) if path.suffix.lower() == ".npz" else 0
-        with path.open("rb") as file, ignoring(""):  # what Python and numpy say of a header
+        with path.open("rb") as file, ignoring(""):  # warnings of Python and numpy on a header
             file.seek(start)
             shape, fortran, dtype = _header(file)
             offset = file.tell()
@@ -90,7 +90,7 @@ def map_array(path: Path) -> MappedArray:
 
 
 def _member(path: Path) -> int:
-    """Where the array of a zip file begins."""
+    """Return the offset, in bytes, of the array in a zip file."""
     with zipfile.ZipFile(path) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         name = next(iter(members)) if len(members) == 1 else "x"
@@ -111,12 +111,12 @@ def _member(path: Path) -> int:
 
 
 def _header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, order and type of an array, as its file says."""
+    """Read the shape, order (True for Fortran) and dtype in the header of an array."""
     version = np.lib.format.read_magic(file)
     start, size = file.tell(), 2 if version == (1, 0) else 4
-    if int.from_bytes(file.read(size), "little") > MOST_OF_HEADER:  # numpy would make room for it first
+    if int.from_bytes(file.read(size), "little") > MOST_OF_HEADER:  # numpy would allocate it first
         raise ValueError("its header is too long")
     file.seek(start)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = read(file)
-    return tuple(map(int, shape)), fortran, dtype  # for True may stand there
+    return tuple(map(int, shape)), fortran, dtype  # the header may hold True for 1

@@ -1,4 +1,4 @@
-"""What images and volumes tell before anyone looks: size, light, sharpness, and what tells copies apart."""
+"""Quality metrics of images and volumes: size, intensity, sharpness, and digests that find duplicates."""
 
 import hashlib
 from collections.abc import Callable
@@ -18,26 +18,20 @@ if TYPE_CHECKING:
     from sepvae.data.listing import Listing
     from sepvae.data.nifti import Header, Volumes
 
-LOOK_SIDE = 16  # pixels a side of the thumbnail by which near copies are found
-COMMON_SIDE = (
-    128  # sharpness and anisotropy are those of the image shrunk to 128..255 pixels on its long side
-)
-MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # Pillow's names for images that come as arrays
+LOOK_SIDE = 16  # side in pixels of the thumbnail that finds near-duplicates
+COMMON_SIDE = 128  # limit of the long side, in pixels, for sharpness and anisotropy
+MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # Pillow's names of modes, for images from arrays
 
 Grey = npt.NDArray[np.float64]
 
 
 def measure(pixels: npt.NDArray[np.float32], mode: str, content: bytes) -> dict[str, Any]:
     """
-    Measure one image.
+    Return the quality metrics of an image of shape (channels, h, w) in 0..255; `content` is for the digest.
 
-    Sharpness and anisotropy are taken from the mean of the channels, averaged by area to 128 pixels on the
-    long side (a smaller image stays as it is): images of one scene in several sizes get like values.
+    Sharpness and anisotropy are those of the mean of the channels, averaged by area to at most 128 pixels on
+    the long side, so that images of one scene in several sizes get similar values.
 
-    Shapes: pixels (channels, h, w).
-
-    Examples
-    --------
     >>> stripes = np.tile(np.float32([0, 255]), (1, 32, 16))
     >>> found = measure(stripes, "L", b"")
     >>> found["width"], found["height"], found["brightness"], found["contrast"]
@@ -65,7 +59,7 @@ _NOTHING = dict.fromkeys(
 
 
 def measure_source(source: Source) -> pd.DataFrame:
-    """Measure all samples of a source."""
+    """Return the quality metrics of all samples; samples that are not images have the digest only."""
     rows = []
     for part in chunks(len(source), at_once(source.sample_shape, 256)):
         for sample in np.ascontiguousarray(source.take(part).x):
@@ -81,12 +75,11 @@ def measure_source(source: Source) -> pd.DataFrame:
 
 def measure_volume(voxels: AnyArray, header: "Header", counts: AnyArray | None = None) -> dict[str, Any]:
     """
-    Measure one volume.
+    Return the quality metrics of a volume in RAS; low, high, mean and sd are over the mask `counts`.
 
-    Shapes: voxels (x, y, z); counts (x, y, z).
+    Files that differ only in orientation or compression have one digest. The thumbnail shows the middle
+    sagittal and axial slices side by side.
 
-    Examples
-    --------
     >>> from sepvae.data.nifti import Header
     >>> from sepvae.grid import Grid
     >>> voxels = np.arange(24.0).reshape(2, 3, 4)
@@ -100,7 +93,7 @@ def measure_volume(voxels: AnyArray, header: "Header", counts: AnyArray | None =
     found |= {"not_finite": inside.size - finite.size, **dict.fromkeys(("low", "high", "mean", "sd"), np.nan)}
     if finite.size:
         found |= {"low": float(finite.min()), "high": float(finite.max())}
-        with np.errstate(over="ignore", invalid="ignore"):  # values near the end of float64
+        with np.errstate(over="ignore", invalid="ignore"):  # values near the limit of float64
             found |= {"mean": float(finite.mean(dtype=np.float64)), "sd": float(finite.std(dtype=np.float64))}
     x, _, z = (n // 2 for n in voxels.shape)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -114,7 +107,7 @@ def measure_volume(voxels: AnyArray, header: "Header", counts: AnyArray | None =
 def measure_volumes(
     listing: "Listing", *, progress: Callable[[int, int], None] | None = None
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Measure listed volumes as they are, those that can be read."""
+    """Return the quality metrics of listed volumes, and by id why a volume cannot be read."""
     if (volumes := listing.volumes) is None:
         raise DataError(f"{listing.data}: wanted volumes, found other samples")
 
@@ -131,7 +124,7 @@ def measure_volumes(
 
 
 def _measured(volumes: "Volumes", i: int) -> dict[str, Any] | str:
-    """Measures of one, or why there are none."""
+    """Return the quality metrics of one volume, or why it cannot be read."""
     try:
         return measure_volume(volumes(i), volumes.header(i))
     except DataError as error:
@@ -142,8 +135,8 @@ OF_VOLUMES = ["grid", "orientation", "dtype", "not_finite", "low", "high", "mean
 
 
 def _shrunk(grey: npt.NDArray[np.float32]) -> Grey:
-    """An image with at most 128 pixels on the long side."""
-    # Whole blocks first, which is quick, down to 256 or more.
+    """Average an image by area to at most 128 pixels on the long side."""
+    # Average whole blocks first, which is fast, down to 256 pixels or more.
     step = max(1, min(max(grey.shape) // (2 * COMMON_SIDE), *grey.shape))
     height, width = (n // step for n in grey.shape)
     blocks = grey[: height * step, : width * step].reshape(height, step, width, step)
@@ -153,14 +146,16 @@ def _shrunk(grey: npt.NDArray[np.float32]) -> Grey:
 
 
 def _sharpness(grey: Grey) -> float:
+    """Return the log of the variance of the Laplacian over the variance of the image."""
     if min(grey.shape) < 3 or not grey.var():
         return float("nan")
     around = grey[1:-1, :-2] + grey[1:-1, 2:] + grey[:-2, 1:-1] + grey[2:, 1:-1]
-    # The small number keeps a plain slope, which has no Laplacian, finite.
+    # 1e-6 keeps the value of a linear slope, whose Laplacian is 0, finite.
     return float(np.log((around - 4 * grey[1:-1, 1:-1]).var() / grey.var() + 1e-6))
 
 
 def _anisotropy(grey: Grey) -> float:
+    """Return the log of the mean squared step rightwards over that downwards; 0 for equal detail."""
     if min(grey.shape) < 2 or not grey.var():
         return float("nan")
     right, down = (np.square(np.diff(grey, axis=axis)).mean() for axis in (1, 0))
@@ -169,6 +164,7 @@ def _anisotropy(grey: Grey) -> float:
 
 
 def _look(grey: Grey) -> bytes:
+    """Return the thumbnail, with its range stretched to 0..255."""
     small = _averaged(grey, LOOK_SIDE, LOOK_SIDE)
     low, high = small.min(), small.max()
     scale = 255 / (high - low) if high > low else 0
@@ -176,7 +172,7 @@ def _look(grey: Grey) -> bytes:
 
 
 def _averaged(grey: Grey, rows: int, columns: int) -> Grey:
-    """Another number of rows and columns: means by area, from running sums at the edges of the new ones."""
+    """Resize to rows x columns by means over area, from running sums at the new edges."""
     for size in (columns, rows):
         grey = grey.T
         old = len(grey)

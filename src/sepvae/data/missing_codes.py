@@ -1,4 +1,4 @@
-"""Numbers that stand for a missing value, such as -9999, found by how far they are from all others."""
+"""Numeric codes for a missing value, such as -9999, found by their distance from all other values."""
 
 from dataclasses import dataclass
 
@@ -8,38 +8,38 @@ import pandas as pd
 
 from sepvae.errors import DataError
 
-# What questionnaires, scanners' logs and statistics programs write where a number is missing.
+# Codes for a missing number in questionnaires, scanner logs and statistics programs.
 _NINES = [float("9" * digits) for digits in range(2, 7)]
 _REPEATED = [float(digit * times) for digit in "78" for times in range(2, 5)]
 KNOWN_CODES = frozenset(
     [*_NINES, *_REPEATED, *(-code for code in _NINES + _REPEATED), *map(float, range(-9, -2)), -32768.0]
 )
 FAR = 10  # robust standard deviations from the median
-MAD_TO_SD = 1.4826  # of a normal distribution
-LEAST_GAP = 0.1  # share of the range of all others, for a known code that is far out
-ALONE_GAP = 5  # ranges of all others, for a single value that is no known code
-LEAST_DISTINCT = 10  # other values, below which a number is no code unless it is a known one
-MAX_CLASSES_GAP = 10  # ranges of all others, for a code among classes
+MAD_TO_SD = 1.4826  # for a normal distribution
+LEAST_GAP = 0.1  # least gap of a known code that is far out, as a share of the range of the others
+ALONE_GAP = 5  # least gap of a single value that is not a known code, in ranges of all others
+LEAST_DISTINCT = 10  # with fewer other values, only known codes count
+MAX_CLASSES_GAP = 10  # least gap of a code above all classes, in ranges of the classes
 
 
 @dataclass(frozen=True)
-class MissingCode:  # numpydoc ignore=PR02
-    """A number that looks like a code for a missing value."""
+class MissingCode:
+    """Number that looks like a code for a missing value."""
 
     value: float
     count: int
-    low: float
+    low: float  # range of all other values; NaN if there are none
     high: float
-    sure: bool
+    sure: bool  # no other meaning is likely: far out, and known, repeated or alone there
 
     @property
     def word(self) -> str:
-        """Write the number as a table would."""
+        """Number as in a table, such as "-9999"."""
         return repr(int(self.value)) if self.value == int(self.value) else f"{self.value:g}"
 
     @property
     def others(self) -> str:
-        """Say where all other values lie."""
+        """Text on the range of all other values, for messages."""
         if np.isnan(self.low):
             return "all others are words or missing"
         return f"all others lie between {self.low:.4g} and {self.high:.4g}"
@@ -47,18 +47,13 @@ class MissingCode:  # numpydoc ignore=PR02
 
 def find_codes(values: npt.ArrayLike) -> list[MissingCode]:
     """
-    Find numbers in a column that look like codes for a missing value.
+    Return the numbers that look like codes for a missing value, the most frequent first.
 
-    A known code (-9999, -999, -99, -9, 99, 777, 999, ..) counts if it is isolated from all other values: more
-    than 10 robust standard deviations from their median, or negative where no other is, or repeated and
-    further from the nearest than their range. Any other number that is as far out counts if it is repeated
-    and further away than their range, or further than five times the range. Numbers within the distribution,
-    such as real ages of 77 and 99, do not count.
+    A known code (-9999, -99, 99, 777, ..) counts if it is isolated: more than 10 robust standard deviations
+    from the median of all other values, or negative where no other is, or repeated at a distance of more than
+    their range. Any other number that is as far out counts if it is repeated at such a distance, or more than
+    five ranges away. Numbers within the distribution, such as real ages of 77 and 99, do not count.
 
-    Shapes: values (n,).
-
-    Examples
-    --------
     >>> ages = [9.5, 12.1, 15.0, 17.2, 20.8, 22.3, 25.7, 28.4]
     >>> [(code.word, code.count) for code in find_codes([*ages, -9999, -9999, None])]
     [('-9999', 2)]
@@ -96,7 +91,7 @@ def _others(
     distinct: npt.NDArray[np.float64],
     known: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.float64]:
-    """Values that are no candidates: neither known codes nor far from the median of these."""
+    """Return the values that are not candidates: neither known codes nor far from the median."""
     others = numbers[~np.isin(numbers, distinct[known])]
     if len(others) < 3:
         return others
@@ -105,7 +100,7 @@ def _others(
     if sd == 0:
         return others
     near: npt.NDArray[np.float64] = others[np.abs(others - median) <= FAR * sd]
-    # A long tail is no isolated value: all that a gap does not part from the rest stays.
+    # Values of a long tail are not isolated: keep all that no gap separates from the rest.
     low, high = near.min(), near.max()
     reach = max(high - low, sd)
     for value in np.sort(others[others > high]):
@@ -123,10 +118,10 @@ def _others(
 def _isolated(
     value: float, n: int, gap: float, known: bool, others: npt.NDArray[np.float64], width_of_all: float
 ) -> bool | None:
-    """Whether a value is surely a code; None if nothing speaks for it."""
+    """Return True for a sure code, False for a possible one, None for a value that is not isolated."""
     median, width = float(np.median(others)), float(np.ptp(others))
     apart = np.abs(others - median)
-    varied = bool(np.median(apart) > 0)  # else half of the values or more are the same
+    varied = bool(np.median(apart) > 0)  # False: half of the values or more are equal
     sd = MAD_TO_SD * float(np.median(apart) if varied else apart.mean())
     far = len(others) > 2 and abs(value - median) > FAR * sd
     if known:
@@ -142,12 +137,8 @@ def _isolated(
 
 def find_class_codes(values: npt.ArrayLike) -> list[MissingCode]:
     """
-    Find classes that look like codes for a missing value, such as sex -9 beside 1 and 2, or beside F and M.
+    Return the classes that look like codes for a missing value, the most frequent first.
 
-    Shapes: values (n,).
-
-    Examples
-    --------
     >>> [code.word for code in find_class_codes(["F", "M", "-9", "M", "F"])]
     ['-9']
     >>> find_class_codes([1, 2, 3, 20, 99])
@@ -173,11 +164,7 @@ def find_class_codes(values: npt.ArrayLike) -> list[MissingCode]:
 
 
 def refuse_codes(name: str, values: npt.ArrayLike) -> None:
-    """
-    See that a covariate holds no numbers that would undo a regression on it.
-
-    Shapes: values (n,).
-    """
+    """Raise if a covariate has sure codes for a missing value, which would undo a regression on it."""
     values = np.asarray(values)
     if codes := [code for code in find_codes(values) if code.sure]:
         first, n = codes[0], sum(code.count for code in codes)
@@ -190,11 +177,7 @@ def refuse_codes(name: str, values: npt.ArrayLike) -> None:
 
 
 def refuse_known_codes(name: str, values: npt.NDArray[np.float64], z: npt.NDArray[np.float64]) -> None:
-    """
-    See that new samples have no known code of a missing value as a covariate.
-
-    Shapes: values, z (n,).
-    """
+    """Raise if new samples have a known code more than `FAR` standard deviations (z) from the fitted mean."""
     codes = values[np.isin(values, list(KNOWN_CODES)) & (np.abs(z) > FAR)]
     if len(codes):
         raise DataError(

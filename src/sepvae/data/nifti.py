@@ -1,4 +1,4 @@
-"""NIfTI files: read as voxels turned to RAS, written back in any orientation."""
+"""Volumes in NIfTI, Analyze and FreeSurfer files: read in RAS, written as NIfTI in any orientation."""
 
 import gzip
 import logging
@@ -19,65 +19,61 @@ from sepvae.grid import Grid, told
 
 Affine = npt.NDArray[np.float64]
 ORIENTATIONS = {"".join(letters) for three in permutations(("LR", "PA", "IS")) for letters in product(*three)}
-OTHER_FORMATS = (".mgz", ".img", ".hdr")  # FreeSurfer, and pairs of NIfTI or Analyze
-NIFTI2 = 540  # the first number of its header
-MOST_VOXELS = 2**28  # of one volume: 645 x 645 x 645
-GZIP_AT_BEST = 1100  # bytes from one; deflate makes 1032
-MOST_AFTER, PIECE = 2**26, 2**20  # bytes after the voxels, and those that are read at once
-APART = 0.01  # of a voxel, by which sform and qform may differ
-FLAT = 1e-6  # volume of a voxel, as a share of what it would be if its edges were at right angles
-QUIET = logging.Logger("nibabel")  # what it says of a header is said by us, or of no use
+OTHER_FORMATS = (".mgz", ".img", ".hdr")  # FreeSurfer, and pairs of files of NIfTI or Analyze
+NIFTI2 = 540  # first number in the header of a NIfTI-2 file
+MOST_VOXELS = 2**28  # per volume: 645 x 645 x 645
+GZIP_AT_BEST = 1100  # highest compression ratio; deflate reaches 1032
+MOST_AFTER, PIECE = 2**26, 2**20  # bytes accepted after the voxels, and bytes per read
+APART = 0.01  # voxels by which sform and qform may differ
+FLAT = 1e-6  # least volume of a voxel, as a share of its volume with edges at right angles
+QUIET = logging.Logger("nibabel")  # its messages on headers repeat ours, or are of no use
 QUIET.addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True)
-class Header:  # numpydoc ignore=PR02
-    """What a file says of its volume."""
+class Header:
+    """Grid, type and orientation of a volume, as its header describes them."""
 
-    grid: Grid
-    dtype: str
-    orientation: str = "known"
+    grid: Grid  # turned to RAS; `axes` is the orientation of the file, such as "LAS"
+    dtype: str  # of the values on disk
+    orientation: str = "known"  # or "none", "assumed", "disagree": sform and qform do, the sform is used
 
 
 class Volumes(Protocol):
-    """Where volumes come from: NIfTI files, or a packed store. Worker processes get a copy."""
+    """Protocol of sources of volumes: NIfTI files or a packed store; worker processes get a copy."""
 
     def __len__(self) -> int: ...
 
     def __call__(self, i: int) -> AnyArray:
-        """
-        Read the voxels of one, turned to RAS.
-
-        Shapes: returns (x, y, z).
-        """
+        """Read one volume (x, y, z) in RAS and its own type, or float32 if its header scales the values."""
         ...
 
     def header(self, i: int) -> Header:
-        """Read what the file says of one, but not its voxels."""
+        """Read the header of one volume, without its voxels."""
         ...
 
     def name(self, i: int) -> str:
-        """Name one for a message."""
+        """Return the name of one volume for messages."""
         ...
 
     def select(self, rows: IntArray) -> Self:
-        """Take some."""
+        """Return these volumes, in that order."""
         ...
 
 
 @dataclass(frozen=True)
-class NiftiFiles:  # numpydoc ignore=PR02
-    """Volumes in files of their own."""
+class NiftiFiles:
+    """Volumes in one file each: NIfTI, Analyze or FreeSurfer's `.mgz`."""
 
-    files: Sequence[Path]
-    assume: str | None = None
-    like: Grid | None = None
+    files: Sequence[Path]  # of three axes; further axes have length 1
+    assume: str | None = None  # orientation, such as "RAS", of files whose header has none
+    like: Grid | None = None  # where these lie, if shape and voxel size agree; None centres them at 0 mm
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __call__(self, i: int) -> AnyArray:
-        """Read the voxels of one, turned to RAS."""
+        """Read the voxels of one volume, turned to RAS."""
         from nibabel.arrayproxy import ArrayProxy
         from nibabel.openers import ImageOpener
 
@@ -86,18 +82,18 @@ class NiftiFiles:  # numpydoc ignore=PR02
         if file.name.lower().endswith(OTHER_FORMATS):
             return turned(_voxels_by_nibabel(file), _axes(affine), "RAS")
         try:
-            # Values that a scale makes too large are infinite.
+            # Scaled values that overflow become infinite.
             with ImageOpener(str(file)) as opened, np.errstate(over="ignore", invalid="ignore"):
                 proxy = ArrayProxy(opened, header)
                 scaled = proxy.slope != 1 or proxy.inter != 0
                 voxels = np.asarray(proxy, dtype=np.float32) if scaled else np.asanyarray(proxy)
-                _read_to_end(opened)  # where gzip compares the checksum
-        except Exception as error:  # decoders raise whatever they stumble on
+                _read_to_end(opened)  # gzip compares the checksum there
+        except Exception as error:  # decoders raise errors of any type
             raise _unreadable(file, error) from error
         return turned(voxels.reshape(voxels.shape[:3]), _axes(affine), "RAS")
 
-    def header(self, i: int) -> Header:  # numpydoc ignore=PR01,RT01
-        """Read what the file says of one, but not its voxels."""
+    def header(self, i: int) -> Header:
+        """Read the header of one volume, without its voxels."""
         from nibabel.orientations import inv_ornt_aff
 
         header, affine, orientation = _described(self.files[i], self.assume)
@@ -110,17 +106,17 @@ class NiftiFiles:  # numpydoc ignore=PR02
             grid = replace(grid, affine=self.like.affine)
         return Header(grid, header.get_data_dtype().name, orientation)
 
-    def name(self, i: int) -> str:  # numpydoc ignore=PR01,RT01
-        """Name the file of one."""
+    def name(self, i: int) -> str:
+        """Return the path of one file."""
         return str(self.files[i])
 
-    def select(self, rows: IntArray) -> "NiftiFiles":  # numpydoc ignore=PR01,RT01
-        """Take some."""
+    def select(self, rows: IntArray) -> "NiftiFiles":
+        """Return these volumes, in that order."""
         return replace(self, files=[self.files[i] for i in rows.tolist()])
 
 
 def check_orientation(axes: str | None) -> None:
-    """Refuse an orientation that is none."""
+    """Raise unless `axes` is None or an orientation of three letters such as "RAS"."""
     if axes is not None and axes not in ORIENTATIONS:
         raise DataError(
             f"assume_orientation: wanted three letters such as RAS or LAS, one of each of "
@@ -133,7 +129,7 @@ def _alike(grid: Grid, other: Grid) -> bool:
 
 
 def write_volume(file: Path, voxels: AnyArray, grid: Grid, axes: str | None = None) -> None:
-    """Write a volume as NIfTI, whole or not at all."""
+    """Write voxels along R, A, S atomically as float32 NIfTI, in orientation `axes` (default: the grid's)."""
     from nibabel.nifti1 import Nifti1Image
     from nibabel.orientations import inv_ornt_aff
 
@@ -145,12 +141,12 @@ def write_volume(file: Path, voxels: AnyArray, grid: Grid, axes: str | None = No
 
 
 def compressed(image: Any) -> bytes:
-    """Give what a `.nii.gz` file of an image holds, the same at any time."""
+    """Return the content of a `.nii.gz` file, the same at any time; compressed fast, as by nibabel."""
     return gzip.compress(image.to_bytes(), compresslevel=1, mtime=0)
 
 
 def turned(voxels: AnyArray, now: str, wanted: str) -> AnyArray:
-    """Turn a volume from one orientation to another, without interpolation."""
+    """Return a view of a volume turned from one orientation, such as "LPS", to another, not interpolated."""
     from nibabel.orientations import apply_orientation
 
     result: AnyArray = apply_orientation(voxels, _turn(now, wanted))
@@ -158,7 +154,7 @@ def turned(voxels: AnyArray, now: str, wanted: str) -> AnyArray:
 
 
 def refuse_more(file: Path, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
-    """See that a file may hold what its header declares, before memory is taken."""
+    """Raise if a header declares more than is read or its file can hold, before memory is allocated."""
     held = file.stat().st_size * (GZIP_AT_BEST if file.suffix.lower() in (".gz", ".mgz") else 1)
     voxels = math.prod(map(int, shape))
     if voxels > MOST_VOXELS or voxels * dtype.itemsize > held:
@@ -167,7 +163,11 @@ def refuse_more(file: Path, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
 
 
 def _read_to_end(opened: Any) -> None:
-    """What comes after the voxels is little; a few bytes of gzip may stand for more than memory holds."""
+    """
+    Read the rest of a file; raise if it is longer than `MOST_AFTER`.
+
+    A few bytes of gzip may expand to more than memory holds.
+    """
     for _ in range(MOST_AFTER // PIECE):
         if not opened.read(PIECE):
             return
@@ -175,7 +175,7 @@ def _read_to_end(opened: Any) -> None:
 
 
 def _described(file: Path, assume: str | None) -> tuple[Any, Affine, str]:
-    """Header, affine and orientation (as in `Header`) of a NIfTI file of one volume, which makes sense."""
+    """Return header, affine and orientation (as in `Header`) of a NIfTI file of one volume, validated."""
     from nibabel.filebasedimages import ImageFileError
     from nibabel.nifti1 import Nifti1Header, Nifti1Image
     from nibabel.nifti2 import Nifti2Header
@@ -184,14 +184,14 @@ def _described(file: Path, assume: str | None) -> tuple[Any, Affine, str]:
     if file.name.lower().endswith(OTHER_FORMATS):
         return _described_by_nibabel(file, assume)
     try:
-        Nifti1Image.filespec_to_file_map(file)  # knows the ending
+        Nifti1Image.filespec_to_file_map(file)  # raises if the suffix is unknown
         with ImageOpener(str(file)) as opened:
             start = opened.read(Nifti1Header.sizeof_hdr)
             is_second = NIFTI2 in (int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big"))
             kind: Any = Nifti2Header if is_second else Nifti1Header
             header = kind(start + opened.read(kind.sizeof_hdr - len(start)), check=False)
         edges = np.abs(header["pixdim"][1:4].astype(np.float64))
-        header.check_fix(logger=QUIET)  # makes 1 mm of an edge of 0
+        header.check_fix(logger=QUIET)  # replaces an edge of 0 by 1 mm
         affine, orientation = np.full((4, 4), np.nan), "known"
         if np.isfinite(edges).all():
             affine = np.asarray(header.get_best_affine(), dtype=np.float64)
@@ -203,21 +203,21 @@ def _described(file: Path, assume: str | None) -> tuple[Any, Affine, str]:
         raise DataError(
             f"{file}: is no NIfTI volume ({_reason(error)}); convert or download it again"
         ) from error
-    except Exception as error:  # decoders raise whatever they stumble on
+    except Exception as error:  # decoders raise errors of any type
         raise _unreadable(file, error) from error
     _check(file, header, affine, edges)
     return header, affine, orientation
 
 
 def _voxels_by_nibabel(file: Path) -> AnyArray:
-    """Voxels of a FreeSurfer volume or a pair of files."""
+    """Read the voxels of a FreeSurfer volume or a pair of files."""
     import nibabel
 
     try:
         image: Any = nibabel.load(file, mmap=False)
         with np.errstate(over="ignore", invalid="ignore"):
             voxels = np.asanyarray(image.dataobj)
-    except Exception as error:  # decoders raise whatever they stumble on
+    except Exception as error:  # decoders raise errors of any type
         raise _unreadable(file, error) from error
     scaled = voxels.dtype != image.get_data_dtype()
     voxels = voxels.astype(np.float32) if scaled else voxels
@@ -226,7 +226,7 @@ def _voxels_by_nibabel(file: Path) -> AnyArray:
 
 
 def _described_by_nibabel(file: Path, assume: str | None) -> tuple[Any, Affine, str]:
-    """As `_described`, of a FreeSurfer volume or a pair of files."""
+    """Do as `_described`, for a FreeSurfer volume or a pair of files."""
     import nibabel
     from nibabel.openers import ImageOpener
 
@@ -234,15 +234,15 @@ def _described_by_nibabel(file: Path, assume: str | None) -> tuple[Any, Affine, 
         image: Any = nibabel.load(file)
         header, affine = image.header, np.asarray(image.affine, dtype=np.float64)
         edges = np.abs(np.array(header.get_zooms()[:3], dtype=np.float64))
-        with ImageOpener(str(file)) as opened:  # nibabel sets the flag where it is 0
+        with ImageOpener(str(file)) as opened:  # nibabel itself replaces a flag of 0
             flag = opened.read(30)[28:30]
-    except Exception as error:  # decoders raise whatever they stumble on
+    except Exception as error:  # decoders raise errors of any type
         raise _unreadable(file, error) from error
     if "goodRASFlag" in header:
         orientation = "known" if any(flag) else "none"
     elif "sform_code" in header:
         orientation = _orientation(header)
-    else:  # Analyze has one in a file beside it at most
+    else:  # Analyze has an orientation only in a .mat file, if at all
         orientation = "known" if file.with_suffix(".mat").is_file() else "none"
     if orientation == "none" and assume is not None:
         orientation, affine = "assumed", _centred(header, assume)
@@ -251,7 +251,7 @@ def _described_by_nibabel(file: Path, assume: str | None) -> tuple[Any, Affine, 
 
 
 def _orientation(header: Any) -> str:
-    """Whether sform or qform say where a volume lies, and agree to a hundredth of a voxel."""
+    """Return "known", "none", or "disagree" if sform and qform differ by over a hundredth of a voxel."""
     codes = int(header["sform_code"]), int(header["qform_code"])
     if not any(code > 0 for code in codes):
         return "none"
@@ -259,7 +259,7 @@ def _orientation(header: Any) -> str:
         return "known"
     try:
         moved = np.abs(header.get_sform() - header.get_qform())
-    except Exception:  # a quaternion that is none
+    except Exception:  # an invalid quaternion
         return "disagree"
     far = moved[:3, :3] @ np.array(header.get_data_shape()[:3], dtype=float) + moved[:3, 3]
     edges = np.abs(header["pixdim"][1:4].astype(np.float64))
@@ -267,7 +267,7 @@ def _orientation(header: Any) -> str:
 
 
 def _centred(header: Any, axes: str) -> Affine:
-    """Affine of an orientation, with the centre of the volume at 0 mm."""
+    """Return the affine of an orientation, with the centre of the volume at 0 mm."""
     from nibabel.orientations import axcodes2ornt
 
     shape = np.array((*header.get_data_shape(), 1, 1, 1)[:3])
@@ -280,7 +280,7 @@ def _centred(header: Any, axes: str) -> Affine:
 
 
 def _check(file: Path, header: Any, affine: Affine, edges: Affine) -> None:
-    """One volume of numbers, of which the file may hold as many, whose voxels have a size."""
+    """Raise unless the header describes one volume of numbers that fits in the file; voxels have a size."""
     from nibabel.orientations import aff2axcodes
 
     shape, dtype = header.get_data_shape(), header.get_data_dtype()

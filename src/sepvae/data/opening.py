@@ -1,4 +1,4 @@
-"""`list_data`: look at what a user names, and list its samples with the reader that it needs."""
+"""`list_data`: detect the format of DATA and list its samples."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -26,7 +26,7 @@ ARRAYS = {".npy", ".npz"}
 
 
 def kind_of(path: Path) -> str:
-    """Tell what a user names."""
+    """Return "packed", "folder", "array" or "table"; a file of any other suffix may be a table."""
     suffix = path.suffix.lower()
     if is_packed(path):
         return "packed"
@@ -62,10 +62,13 @@ def list_data(
     encoding: str | None = None,
 ) -> tuple[Listing, str]:
     """
-    List the samples of a folder, a table, an array or a packed store.
+    Detect the format of DATA, and list its samples; return the listing and the name of its reader.
 
-    Examples
-    --------
+    DATA is an image folder, the downloaded folder of CelebA, Kermany or BraTS, a table (csv, tsv), an array
+    (npy, npz) with its table, or a packed store (zarr). `labelled=False` lists data without labels.
+    `two_labels=False` keeps the labels as they are if no background or target is named and the labels do not
+    show the background. Keys of `label_names` that do not occur are ignored.
+
     >>> listing, reader = list_data("celeba", attributes={"Male": None})  # doctest: +SKIP
     """
     path, wanted = Path(data), dict(attributes or {})
@@ -118,7 +121,7 @@ def list_data(
 
 
 def _tells_background(listing: Listing) -> bool:
-    """Whether there are two labels, and they are words."""
+    """Return whether there are two labels, and the background is known or guessed from words."""
     labels = listing.about["label"].unique()
     told = listing.background is not None or (len(labels) and guess_background(labels).why != "number")
     return len(labels) == 2 and bool(told)
@@ -132,7 +135,7 @@ def _list_table(
     columns: dict[str, Any],
     assume_orientation: str | None,
 ) -> tuple[Listing, str]:
-    """A table of images or of volumes, or one of measures."""
+    """List a table of images, volumes or features."""
     if (images is None) == (features is None):
         raise DataError(
             f"{path}: name the column of image files or volumes (--images path), or the columns of measures "
@@ -156,7 +159,7 @@ def _list_folder(
     labelled: bool,
     rules: CellRules,
 ) -> tuple[Listing, str]:
-    """A folder of images, of one of the paper's data sets perhaps."""
+    """List a folder of images, or one of the paper's data sets."""
     if is_celeba(path):
         _refuse(path, "CelebA", pattern=pattern, modality=modality)
         if "continuous" in attributes.values():
@@ -177,7 +180,7 @@ def _list_folder(
 
 
 def _with_kinds(listing: Listing, attributes: Mapping[str, Kind | None], rules: CellRules) -> Listing:
-    """Missing values, and numbers for attributes that are said to be continuous: file names give text."""
+    """Mark missing values, and convert continuous attributes to numbers, since file names give text."""
     about, written = listing.about.copy(), {}
     for name, kind in attributes.items():
         if name not in listing.attributes:
@@ -205,7 +208,7 @@ def _with_kinds(listing: Listing, attributes: Mapping[str, Kind | None], rules: 
 
 
 def _table_beside(path: Path) -> Path:
-    """The table with the name of an array."""
+    """Return the table with the same name as an array."""
     found = [beside for suffix in sorted(TABLES) if (beside := path.with_suffix(suffix)).is_file()]
     if not found:
         raise DataError(
@@ -221,6 +224,6 @@ def _need_label(path: Path, label: str | None, labelled: bool) -> None:
 
 
 def _refuse(path: Path, what: str, **options: Any) -> None:
-    """Options that mean nothing for this kind of data are a mistake, not noise."""
+    """Raise if an option is given that has no meaning for this kind of data."""
     if given := [name for name, value in options.items() if value is not None]:
         raise DataError(f"{path} is {what}, for which --{given[0]} has no meaning; leave it out")

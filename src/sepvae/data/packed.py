@@ -1,4 +1,4 @@
-"""A packed store: the volumes of a table in one zarr folder, one compressed chunk each, and the table."""
+"""Packed stores: the volumes of a table in one zarr folder, one compressed chunk each, and the table."""
 
 import hashlib
 import json
@@ -30,36 +30,34 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 FORMAT, VERSION = "sepvae volumes", 1
-FARTHEST = 1e38  # mm, as float32 can tell
+FARTHEST = 1e38  # mm, within the range of float32
 ZSTD = b"\x28\xb5\x2f\xfd"
 
 
 @dataclass(frozen=True, eq=False)
-class PackedVolumes:  # numpydoc ignore=PR02
+class PackedVolumes:
     """
     Volumes of a packed store.
 
-    It holds no open file: worker processes, forked or sent a copy, read with a thread of their own.
-
-    Shapes: array (m, x, y, z); affine (4, 4).
+    No file stays open: worker processes read their forked or pickled copy with their own thread.
     """
 
     path: Path
-    array: "zarr.Array[Any]"
-    affine: npt.NDArray[np.float64]
-    files: Sequence[str]
-    axes: Sequence[str]
-    rows: IntArray
-    oriented: bool = True
+    array: "zarr.Array[Any]"  # (m, x, y, z)
+    affine: npt.NDArray[np.float64]  # (4, 4), of the common grid
+    files: Sequence[str]  # packed file of each of the m volumes
+    axes: Sequence[str]  # orientation of each file
+    rows: IntArray  # the volumes that are selected
+    oriented: bool = True  # False if no file had an orientation
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __call__(self, i: int) -> AnyArray:
-        """Read the voxels of one; its checksum is compared."""
+        """Read the voxels of one volume, and compare its checksum."""
         row = int(self.rows[i])
         chunk = self.path / self.array.path / self.array.metadata.encode_chunk_key((row, 0, 0, 0))
-        if not chunk.is_file():  # zarr would take it for zeros
+        if not chunk.is_file():  # zarr would return zeros
             raise DataError(
                 f"{self.name(i)}: its voxels are not in the store any more; copy or pack it again"
             )
@@ -67,27 +65,27 @@ class PackedVolumes:  # numpydoc ignore=PR02
             with chunk.open("rb") as file:
                 _refuse_more(file.read(8)[4:], math.prod(self.array.shape[1:]) * self.array.dtype.itemsize)
             return np.asarray(self.array[row])
-        except Exception as error:  # decoders raise whatever they stumble on
+        except Exception as error:  # decoders raise errors of any type
             raise _damaged(self.name(i), error) from error
 
-    def header(self, i: int) -> Header:  # numpydoc ignore=PR01,RT01
-        """Tell the grid and type of one."""
+    def header(self, i: int) -> Header:
+        """Return the header of one volume."""
         _, x, y, z = self.array.shape
         axes = self.axes[self.rows[i]]
         grid = Grid((x, y, z), self.affine, axes=axes, oriented=self.oriented)
         return Header(grid, str(self.array.dtype), "known" if self.oriented else "none")
 
-    def name(self, i: int) -> str:  # numpydoc ignore=PR01,RT01
-        """Name the store, and the file that was packed."""
+    def name(self, i: int) -> str:
+        """Return the names of the store and of the packed file."""
         return f"{self.path}: {self.files[self.rows[i]]}"
 
-    def select(self, rows: IntArray) -> "PackedVolumes":  # numpydoc ignore=PR01,RT01
-        """Take some."""
+    def select(self, rows: IntArray) -> "PackedVolumes":
+        """Return these volumes, in that order."""
         return replace(self, rows=self.rows[rows])
 
 
 def is_packed(path: str | Path) -> bool:
-    """Tell whether a path names a packed store, sound or not."""
+    """Return whether a path names a packed store, valid or damaged."""
     return Path(path).suffix.lower() == ".zarr" or (Path(path) / "zarr.json").is_file()
 
 
@@ -101,7 +99,7 @@ def list_packed(
     attributes: Mapping[str, Kind | None] | Sequence[str] = (),
     rules: CellRules | None = None,
 ) -> Listing:
-    """List the volumes of a packed store."""
+    """List the volumes of a packed store; ids are `id`, else participant_id if unique, else file names."""
     store = open_packed(Path(path))
     rows = about_rows(
         store.cells,
@@ -120,13 +118,13 @@ def list_packed(
         kinds=rows.kinds,
         notes=rows.notes,
         written=rows.written,
-        grouped=subject is not None or (id or store.id_column) == PERSON,  # one row a participant
+        grouped=subject is not None or (id or store.id_column) == PERSON,  # one row per participant
         label_name=label or "kind",
     )
 
 
 def verify(path: str | Path, *, progress: Progress | None = None) -> list[str]:
-    """Read every volume of a packed store, and compare it with what was packed (SHA-256)."""
+    """Return the ids of volumes that are missing or differ from what was packed (SHA-256)."""
     store = open_packed(Path(path))
     names = store.volumes.files if store.id_column is None else store.cells[store.id_column].tolist()
     damaged = []
@@ -140,26 +138,22 @@ def verify(path: str | Path, *, progress: Progress | None = None) -> list[str]:
 
 
 def digest(voxels: AnyArray) -> bytes:
-    """Give the SHA-256 of a volume."""
+    """Return the SHA-256 of values in C order, least significant byte first: the same on all machines."""
     ordered = np.ascontiguousarray(voxels, dtype=voxels.dtype.newbyteorder("<"))
     return hashlib.sha256(ordered.data).digest()
 
 
-class Store(NamedTuple):  # numpydoc ignore=PR02
-    """
-    What a packed store holds.
-
-    Shapes: sums (n, 32).
-    """
+class Store(NamedTuple):
+    """Content of a packed store."""
 
     volumes: PackedVolumes
-    cells: pd.DataFrame
-    sums: npt.NDArray[np.uint8]
-    id_column: str | None
+    cells: pd.DataFrame  # table of str, as from `read_cells`
+    sums: npt.NDArray[np.uint8]  # (n, 32), SHA-256 of each volume
+    id_column: str | None  # column of unique ids; None if there is none
 
 
 def open_packed(path: Path) -> Store:
-    """Open a packed store; voxels are not read."""
+    """Open and validate a packed store, without reading its voxels."""
     import zarr
 
     if not path.is_dir():
@@ -189,13 +183,13 @@ def _contents(path: Path, group: "zarr.Group", attributes: Mapping[str, Any]) ->
     sums, table = _small(path, group, "sha256"), _small(path, group, "table")
     about = json.loads(table.tobytes())
     words = [*about["columns"], *about["files"], *(cell for row in about["rows"] for cell in row if cell)]
-    "".join(words).encode()  # fails where one is no text, or half of a letter
+    "".join(words).encode()  # raises if one is no text, or has a lone surrogate
     lines = [int(line) for line in about["lines"]]
     cells = pd.DataFrame(about["rows"], index=lines, columns=about["columns"], dtype=str)
     affine = np.array(attributes["affine"], dtype=np.float64)
     files, axes = ([str(word) for word in about[name]] for name in ("files", "axes"))
     n = array.shape[0]
-    # A table, sums or an affine of another size would be found much later, or never.
+    # Sizes that do not match would otherwise be found much later, or never.
     if {len(cells), len(files), len(axes), len(sums)} != {n} or affine.shape != (4, 4) or array.ndim != 4:
         raise ValueError(f"its parts are not of {n} volumes")
     if not ((np.abs(affine) < FARTHEST).all() and np.linalg.det(affine[:3, :3])):
@@ -210,11 +204,11 @@ def _contents(path: Path, group: "zarr.Group", attributes: Mapping[str, Any]) ->
 
 
 def _small(path: Path, group: "zarr.Group", name: str) -> npt.NDArray[np.uint8]:
-    """Bytes that lie in one chunk."""
+    """Read an array of bytes that lies in one chunk."""
     part: Any = group[name]
     _refuse_other(part, part.shape, "u", "zstd")
     with (path / part.path / part.metadata.encode_chunk_key((0,) * part.ndim)).open("rb") as file:
-        about = file.read(18)  # RFC 8878: magic, how and where the size is written, the size
+        about = file.read(18)  # RFC 8878: magic number, descriptor, optional fields, content size
     how, alone = about[4] >> 6, about[4] >> 5 & 1
     start, width = 6 - alone + (0, 1, 2, 4)[about[4] & 3], (alone, 2, 4, 8)[how]
     declared = about[start : start + width] if about.startswith(ZSTD) else b""
@@ -223,7 +217,11 @@ def _small(path: Path, group: "zarr.Group", name: str) -> npt.NDArray[np.uint8]:
 
 
 def _refuse_other(part: Any, chunks: tuple[int, ...], kinds: str, compressor: str) -> None:
-    """Chunks as `sepvae pack` writes them; others may be many, or stand for more than memory holds."""
+    """
+    Raise unless an array has the chunks, type and codecs that `sepvae pack` writes.
+
+    Other chunks may be many, or expand to more than memory holds.
+    """
     codecs = [codec.to_dict()["name"] for codec in part.metadata.codecs]
     if part.chunks != chunks or part.dtype.kind not in kinds or codecs != ["bytes", compressor, "crc32c"]:
         raise ValueError(f"{part.path} is not laid out as sepvae pack does it")
@@ -232,7 +230,7 @@ def _refuse_other(part: Any, chunks: tuple[int, ...], kinds: str, compressor: st
 
 
 def _refuse_more(declared: bytes, wanted: int) -> None:
-    """What is compressed tells its size, for which the decoder makes room."""
+    """Raise unless compressed data declare the expected size, which the decoder allocates."""
     if int.from_bytes(declared, "little") != wanted:
         raise ValueError(f"a chunk is not of the {wanted} bytes that it must be")
 

@@ -1,4 +1,4 @@
-"""`pack`: put the volumes of a table into one store, for fits of any number of them in little memory."""
+"""`pack`: write the volumes of a table to one store, so that fits of any size need little memory."""
 
 import json
 from collections.abc import Sequence
@@ -32,12 +32,11 @@ def pack(
     progress: Progress | None = None,
 ) -> None:
     """
-    Write volumes and their table to one store, whole or not at all, and read all of it back.
+    Write volumes and their table to one store atomically, and read all of it back to verify it.
 
-    Voxels are kept as the files have them, turned to RAS, on the grid of most; normalising, masking and
-    cropping are choices of a fit. They keep their type: that of the files (float32 where a header scales
-    the values, or where a volume is interpolated), and if there are several the one in which numpy holds
-    them all.
+    Voxels are stored in RAS on the most common grid; normalising, masking and cropping are choices of a fit.
+    They keep the type of the files, or float32 where a header scales the values or a volume is interpolated.
+    Several types are stored as the numpy type that holds them all. `files` are the names for messages.
     """
     out = Path(out)
     if out.exists() or out.is_symlink():
@@ -60,7 +59,7 @@ def pack(
 def _write(
     whole: Path, volumes: Volumes, headers: Sequence[Header], grid: Grid, progress: Progress | None
 ) -> None:
-    """All voxels. A guess at the type is made from the headers, since only reading tells for sure."""
+    """Write all voxels; headers only suggest the type, so all are written again if reading finds another."""
     import zarr
 
     group = zarr.open_group(whole, mode="w", zarr_format=3)
@@ -73,7 +72,7 @@ def _write(
             "oriented": grid.oriented,
         }
     )
-    first = headers[0].dtype  # a scale in one header mostly means one in all of them
+    first = headers[0].dtype  # if one header scales the values, mostly all do
     others = {header.dtype for header in headers} - {first}
     dtype = _common_type([_voxels(volumes, headers, grid, 0).dtype, *map(np.dtype, others)])
     while True:
@@ -91,7 +90,7 @@ def _write_as(
     grid: Grid,
     progress: Progress | None,
 ) -> tuple[list[bytes], set[np.dtype[Any]]]:
-    """Sums of what was written, and the types that the volumes have."""
+    """Write the voxels as `dtype`; return the SHA-256 of each volume, and the types found."""
     from zarr.codecs import BloscCodec, Crc32cCodec
 
     array = group.create_array(
@@ -100,8 +99,8 @@ def _write_as(
         chunks=(1, *grid.shape),
         dtype=dtype,
         compressors=[BloscCodec(cname="zstd", clevel=5, shuffle="shuffle"), Crc32cCodec()],
-        chunk_key_encoding={"name": "default", "separator": "."},  # a file each, without folders of its own
-        config={"write_empty_chunks": True},  # so that one which is not there was lost
+        chunk_key_encoding={"name": "default", "separator": "."},  # one file per volume, without subfolders
+        config={"write_empty_chunks": True},  # so that a missing chunk means a lost one
         dimension_names=("subject", "R", "A", "S"),
         overwrite=True,
     )
@@ -109,7 +108,7 @@ def _write_as(
     def write(i: int) -> tuple[bytes, np.dtype[Any]]:
         voxels = _voxels(volumes, headers, grid, i)
         if not np.can_cast(voxels.dtype, dtype):
-            return b"", voxels.dtype  # all will be written once more
+            return b"", voxels.dtype  # all volumes are written again
         array[i] = (kept := voxels.astype(dtype))
         return digest(kept), voxels.dtype
 
@@ -135,7 +134,7 @@ def _common_type(found: Sequence[np.dtype[Any]] | set[np.dtype[Any]]) -> np.dtyp
 
 
 def _write_table(whole: Path, cells: pd.DataFrame, files: Sequence[str], axes: Sequence[str]) -> None:
-    """JSON in an array, for zarr reads metadata in every process, and has no checksum for it."""
+    """Write the table as JSON in an array: zarr reads metadata in every process, without a checksum."""
     import zarr
 
     rows = cells.astype(object).where(cells.notna(), None)
@@ -159,5 +158,5 @@ def _small(group: "zarr.Group", name: str, values: AnyArray) -> None:
 
 
 def _later(progress: Progress | None) -> Progress | None:
-    """Checking is the second half of the work."""
+    """Return the progress of the second half of the work, the verification."""
     return None if progress is None else lambda done, total: progress(total + done, 2 * total)

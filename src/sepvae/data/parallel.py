@@ -1,4 +1,4 @@
-"""Work on many files with all cores: by forked processes, for decoders hold Python's lock for too long."""
+"""Parallel work on many files, by forked processes because decoders hold Python's lock for long."""
 
 import multiprocessing
 import os
@@ -17,33 +17,38 @@ from sepvae.errors import DataError
 from sepvae.shared import ignoring
 
 T = TypeVar("T")
-PART = 32  # calls that a process takes at once
-AHEAD = 4  # parts that wait for each process, so that few results are in memory
+PART = 32  # calls per task of a process
+AHEAD = 4  # tasks queued per process, so that few results are in memory
 
 
 def n_cores() -> int:
-    """Count the cores that this process may use, as a scheduler such as SLURM allots them."""
+    """Return the number of cores that this process may use, as allotted by a scheduler such as SLURM."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def may_fork() -> bool:
-    """Say whether this process may start others that begin as copies of it."""
+    """
+    Return whether this process can fork safely: on Linux, in the main thread, not in a daemon.
+
+    A daemon may have no children. In other threads, the copy may wait forever for a lock that was held.
+    """
     main = threading.current_thread() is threading.main_thread()
     return sys.platform == "linux" and main and not multiprocessing.current_process().daemon
 
 
 @contextmanager
 def forking() -> Iterator[None]:
-    """Fork without Python's warning: processes that only read wait for no lock that a thread held."""
+    """Suppress Python's warning on forks: processes that only read wait for no lock of another thread."""
     with ignoring(r".*multi-threaded, use of fork\(\)", category=DeprecationWarning):
         yield
 
 
 def in_order(function: Callable[[int], T], n: int, *, part: int = PART) -> Iterator[T]:
     """
-    Call a function for 0, 1, .. n - 1 on all cores.
+    Yield `function(0)`, .., `function(n - 1)` in order, computed on all cores.
 
-    Where processes cannot be forked safely (macOS, Windows), threads call it.
+    Threads call it where processes cannot be forked safely (macOS, Windows). `function` must only read: a
+    process sees the state at the first result. `part` calls form one task: choose few if results are large.
     """
     workers = min(n_cores(), -(-n // part))
     if workers < 2 or (sys.platform == "linux" and not may_fork()):
@@ -73,23 +78,23 @@ def _by_processes(function: Callable[[int], T], n: int, workers: int, part: int)
 
 
 def _submit(pool: ProcessPoolExecutor, part: IntArray) -> Future[list[Any]]:
-    """Hand a part over; the processes are forked when the first ones are."""
+    """Submit a part; the processes are forked with the first ones."""
     with forking():
         return pool.submit(_call, part)
 
 
-_function: Callable[[int], Any]  # in a forked process: what it calls, which need not be pickled
+_function: Callable[[int], Any]  # function of a forked process, which inherits it without pickling
 
 
 def _begin(function: Callable[[int], Any]) -> None:
     global _function
     _function = function
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process handles Ctrl-C
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """Wait for no more work from a process that was killed."""
+    """Exit when the parent process ends, so that none waits for work of a killed parent."""
     if parent := multiprocessing.parent_process():
         parent.join()
     os._exit(1)

@@ -1,4 +1,4 @@
-"""Tables that tell about samples: a participants.tsv, a list of image files, a table beside an array."""
+"""Tables that describe samples: participants.tsv, lists of image files, tables of arrays."""
 
 import os
 import re
@@ -18,8 +18,8 @@ from sepvae.data.listing import Listing
 from sepvae.data.mapped import map_array
 from sepvae.errors import DataError
 
-PERSON = "participant_id"  # what BIDS calls the column of unique names
-MIXED = 0.5  # share of numbers, from which words among them are named
+PERSON = "participant_id"  # BIDS name of the column of unique names
+MIXED = 0.5  # least share of numbers for a note on the words among them
 
 
 @takes_group
@@ -34,7 +34,12 @@ def list_image_table(
     attributes: Mapping[str, Kind | None] | Sequence[str] = (),
     rules: CellRules | None = None,
 ) -> Listing:
-    """List the images that a table names, one in each row."""
+    """
+    List the images that a table names, one per row.
+
+    `images` is a column of paths relative to `root` (default: the folder of the table), in which they must
+    lie, or a template of columns such as "{participant_id}/anat/{participant_id}_slice.png".
+    """
     path = Path(path)
     folder = path.parent if root is None else Path(root)
     if not folder.is_dir():
@@ -46,7 +51,7 @@ def list_image_table(
     rows = about_rows(
         table, path, label=label, subject=subject, id=id, attributes=attributes, ids=relative, rules=rules
     )
-    # os.path takes words that cannot be a file's name for what they are: not there.
+    # os.path returns False for words that cannot be the name of a file.
     there = [os.path.isfile(file) for file in files]  # noqa: PTH113
     known = set(files)
     unlisted = [
@@ -81,7 +86,11 @@ def list_array(
     attributes: Mapping[str, Kind | None] | Sequence[str] = (),
     rules: CellRules | None = None,
 ) -> Listing:
-    """List the rows of an array, with a table beside it that tells about them, in the same order."""
+    """
+    List the rows of an array, with the table of its samples in the same order.
+
+    The array holds images (n, channels, h, w), grey images (n, h, w) or features (n, features).
+    """
     path, beside = Path(path), Path(table)
     array = map_array(path)
     given = read_cell_table(beside, rules)
@@ -107,13 +116,13 @@ def list_array(
     )
 
 
-class Rows(NamedTuple):  # numpydoc ignore=PR02
-    """What a table tells about each of its rows."""
+class Rows(NamedTuple):
+    """Labels, attributes and notes of the rows of a table."""
 
-    about: pd.DataFrame
-    kinds: dict[str, Kind]
-    notes: list[TableNote]
-    written: dict[str, list[str]]
+    about: pd.DataFrame  # as in `Listing`; attributes named as continuous are floats
+    kinds: dict[str, Kind]  # those that were named
+    notes: list[TableNote]  # how the table was read
+    written: dict[str, list[str]]  # words for missing values of each attribute, the most frequent first
 
 
 def about_rows(
@@ -127,7 +136,7 @@ def about_rows(
     ids: Sequence[str],
     rules: CellRules | None = None,
 ) -> Rows:
-    """Say what a table tells about each of its rows."""
+    """Return id, group, label and attributes of each row of a table; `ids` is used if `id` is None."""
     rules = rules or CellRules()
     table, notes = (given.cells, [*given.notes]) if isinstance(given, CellTable) else (given, [])
     wanted = attributes if isinstance(attributes, Mapping) else dict.fromkeys(attributes)
@@ -162,10 +171,8 @@ def about_rows(
 
 def words_of_missing(cells: "pd.Series[str]", rules: CellRules) -> list[str]:
     """
-    List how missing values are written.
+    Return the words for missing values, the most frequent first; "n/a or empty" if `read_cells` drops it.
 
-    Examples
-    --------
     >>> words_of_missing(pd.Series(["1", "NA", None, "NA"], dtype=str), CellRules())
     ['NA', 'n/a or empty']
     """
@@ -174,10 +181,8 @@ def words_of_missing(cells: "pd.Series[str]", rules: CellRules) -> list[str]:
 
 def id_column(table: pd.DataFrame, id: str | None, subject: str | None) -> str | None:  # noqa: A002
     """
-    Say which column names people: participant_id, unless another is named or it names subjects.
+    Return the column of ids: `id`, else participant_id if the table has it and it does not name subjects.
 
-    Examples
-    --------
     >>> id_column(pd.DataFrame({"participant_id": ["sub-1"]}), None, None)
     'participant_id'
     """
@@ -188,10 +193,8 @@ def numbers_in(
     cells: "pd.Series[str]", rules: CellRules | None = None
 ) -> tuple["pd.Series[float]", "pd.Series[bool]"]:
     """
-    Read cells as numbers.
+    Return cells as numbers (NaN if missing or text, perhaps infinite), and which of them hold text.
 
-    Examples
-    --------
     >>> numbers, text = numbers_in(pd.Series(["1.5", "NA", "left"]))
     >>> numbers.tolist(), text.tolist()
     ([1.5, nan, nan], [False, False, True])
@@ -202,7 +205,7 @@ def numbers_in(
 
 
 def _whole(table: pd.DataFrame, path: Path, role: str, name: str) -> pd.Series:
-    """A column without gaps."""
+    """Return a column; raise if it has gaps."""
     cells = named_column(table, path, role, name)
     if gaps := cells.index[cells.isna()].tolist():
         raise DataError(
@@ -215,7 +218,7 @@ def _whole(table: pd.DataFrame, path: Path, role: str, name: str) -> pd.Series:
 def _typed(
     cells: "pd.Series[str]", path: Path, kind: Kind | None, rules: CellRules
 ) -> "tuple[pd.Series[Any], TableNote | None]":
-    """An attribute as words or as numbers; a kind that is not named shows in the values."""
+    """Return an attribute as words or numbers, and a note on mixed cells; the kind None is detected."""
     words = cells.mask(rules.are_missing(cells))
     if kind == "categorical":
         return words, None
@@ -238,7 +241,7 @@ def _typed(
 
 
 def _mixed(words: "pd.Series[str]", numbers: "pd.Series[float]", text: "pd.Series[bool]") -> TableNote | None:
-    """Say that a few words make classes of a column of amounts."""
+    """Return a warning if a few words turn a column of numbers into classes."""
     n_numbers, n_known = int(numbers.notna().sum()), int(words.notna().sum())
     if n_numbers < MIXED * n_known or numbers.nunique() <= MAX_LEVELS:
         return None
@@ -251,7 +254,7 @@ def _mixed(words: "pd.Series[str]", numbers: "pd.Series[float]", text: "pd.Serie
 
 
 def _names(table: pd.DataFrame, path: Path, images: str) -> pd.Series:
-    """The file of each row, as the table or the template gives it."""
+    """Return the file name of each row, from a column or a template."""
     columns = re.findall(r"\{([^{}]+)\}", images)
     if not columns:
         return _whole(table, path, "images", images)
@@ -262,9 +265,9 @@ def _names(table: pd.DataFrame, path: Path, images: str) -> pd.Series:
 
 
 def _inside(path: Path, line: object, folder: Path, name: str) -> Path:
-    """Where a file lies: below the folder, by the letter; links may lead wherever they lead."""
+    """Return the path of a file; raise if its name leads out of `folder`. Symbolic links are not resolved."""
     root = os.path.normpath(Path.cwd() / folder)
-    file = Path(os.path.normpath(root / Path(name.replace("\\", "/"))))  # tables come from Windows, too
+    file = Path(os.path.normpath(root / Path(name.replace("\\", "/"))))  # tables may come from Windows
     if not file.is_relative_to(root):
         raise DataError(
             f"{path} line {line}: {name!r} leads out of {folder}; mend it, or name a folder that all images "

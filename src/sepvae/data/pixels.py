@@ -1,4 +1,4 @@
-"""From an image file to pixels of the size that is wanted."""
+"""Decoding of image files, and resizing to the requested size."""
 
 import io
 import logging
@@ -14,10 +14,10 @@ from sepvae.checks import check_choice, check_number
 from sepvae.errors import DataError
 from sepvae.shared import ignoring
 
-MOST_PIXELS, MOST_SIDE = 2**25, 2**16  # of one image: 5792 x 5792; shrinking takes memory by the side
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # what is wrong with a file is said once, by us
+MOST_PIXELS, MOST_SIDE = 2**25, 2**16  # per image: 5792 x 5792; memory to shrink it grows with its side
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # errors of a file are reported once, by us
 PHOTOMETRIC, WHITE_IS_ZERO, BITS_PER_SAMPLE, SAMPLE_FORMAT, ORIENTATION = 262, 0, 258, 339, 274  # TIFF tags
-FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP")  # for others Pillow may run a program
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP")  # for others Pillow may run a program of the system
 
 Fit = Literal["pad", "crop", "squash"]
 Pixels = npt.NDArray[np.float32]
@@ -25,10 +25,8 @@ Pixels = npt.NDArray[np.float32]
 
 def check_size(image_size: int | tuple[int, ...]) -> tuple[int, int]:
     """
-    Read a size.
+    Return an image size as (height, width) in pixels; raise if it is invalid.
 
-    Examples
-    --------
     >>> check_size(64)
     (64, 64)
     """
@@ -39,7 +37,7 @@ def check_size(image_size: int | tuple[int, ...]) -> tuple[int, int]:
 
 
 def check_look(channels: int, fit: str, centre: float | None) -> None:
-    """Refuse keywords that have no meaning, before any file is opened."""
+    """Raise if `channels`, `fit` or `centre` is invalid, before any file is opened."""
     if channels not in (1, 3):
         raise DataError(f"channels: wanted 1 (grey) or 3 (RGB), got {channels}")
     check_choice("fit", fit, get_args(Fit))
@@ -48,12 +46,16 @@ def check_look(channels: int, fit: str, centre: float | None) -> None:
 
 
 def open_image(file: Path) -> tuple[Image.Image, bytes]:
-    """Open an image, upright as its EXIF says."""
+    """
+    Return the first page or frame of an image, upright by its EXIF, and the bytes of the file.
+
+    `info["pages"]` is the number of pages or frames. Damaged files raise errors of any type.
+    """
     content = file.read_bytes()
     try:
         with ignoring(""), Image.open(io.BytesIO(content), formats=FORMATS) as image:
             width, height = image.size
-            if width * height > MOST_PIXELS:  # a few bytes may stand for more than memory holds
+            if width * height > MOST_PIXELS:  # a few bytes may expand to more than memory holds
                 raise ValueError(f"{width} x {height} pixels are more than {MOST_PIXELS}")
             if max(width, height) > MOST_SIDE:
                 raise ValueError(f"a side of {max(width, height)} pixels is more than {MOST_SIDE}")
@@ -69,17 +71,17 @@ def open_image(file: Path) -> tuple[Image.Image, bytes]:
 
 
 def _pages(image: Image.Image) -> int:
-    """Pages or frames; 1 where those after the first are damaged."""
+    """Return the number of pages or frames; 1 if those after the first are damaged."""
     try:
         return int(getattr(image, "n_frames", 1))
-    except Exception:  # decoders raise whatever they stumble on
+    except Exception:  # decoders raise errors of any type
         return 1
     finally:
         image.seek(0)
 
 
 def _black_is_zero(image: Image.Image) -> Image.Image:
-    """Invert 16-bit pixels of a TIFF file whose 0 is white; Pillow does so up to 8 bits."""
+    """Invert 16-bit pixels of a TIFF file whose 0 is white; Pillow inverts only up to 8 bits."""
     tags = getattr(image, "tag_v2", {})
     if tags.get(PHOTOMETRIC) != WHITE_IS_ZERO or not image.mode.startswith(("I", "F")):
         return image
@@ -96,11 +98,11 @@ def _black_is_zero(image: Image.Image) -> Image.Image:
 
 def pixels_of(image: Image.Image, channels: int) -> Pixels:
     """
-    Give an image of any mode as floats.
+    Return an image of any mode as floats in 0..255, of shape (channels, h, w).
 
-    Shapes: returns (channels, h, w).
+    16 bits are scaled by their full range; transparent parts are laid on black.
     """
-    if image.mode.startswith("I"):  # 16 bits; some files of them come as 32
+    if image.mode.startswith("I"):  # 16 bits, which Pillow reads from some files as 32
         grey = np.asarray(image, dtype=np.float32)
         if grey.min() < 0 or grey.max() > 65535:
             raise ValueError("32-bit pixels beyond 16 bits have no known range, save as 8 or 16 bits")
@@ -120,12 +122,10 @@ def pixels_of(image: Image.Image, channels: int) -> Pixels:
 
 def resized(pixels: Pixels, size: tuple[int, int], fit: Fit, centre: float | None = None) -> Pixels:
     """
-    Bring pixels to a size; what does not divide evenly goes to the bottom and to the right.
+    Resize pixels (channels, h, w) to (channels, *size); an odd remainder goes to the bottom and the right.
 
-    An axis that shrinks is averaged by area (a pixel counts by how much of it is covered), one that grows is
-    interpolated linearly.
-
-    Shapes: pixels (channels, h, w); returns (channels, *size).
+    An axis that shrinks is averaged by area (each pixel weighted by its covered part); one that grows is
+    interpolated linearly. `centre` first takes the central square whose side is this share of the width.
     """
     if centre is not None:
         side = min(round(centre * pixels.shape[2]), pixels.shape[1])
@@ -150,7 +150,6 @@ def _central(pixels: Pixels, height: int, width: int) -> Pixels:
 
 
 def _scaled(pixels: Pixels, height: int, width: int) -> Pixels:
-    """Rows, then columns."""
     rows, columns = _weights(pixels.shape[1], height), _weights(pixels.shape[2], width)
     return np.asarray(rows @ pixels @ columns.T)
 
@@ -158,9 +157,9 @@ def _scaled(pixels: Pixels, height: int, width: int) -> Pixels:
 @lru_cache(16)
 def _weights(old: int, new: int) -> Pixels:
     """
-    How much each of `old` pixels gives to each of `new`, (new, old): by area to shrink, linearly to grow.
+    Return the weight of each of `old` pixels in each of `new`, (new, old): by area to shrink, linear to grow.
 
-    Pillow's box filter counts pixels in whole: from 96 to 64 it averages two pixels, takes one, averages two.
+    Pillow's box filter counts whole pixels: from 96 to 64 it averages two pixels, takes one, averages two.
     """
     pixels = np.arange(old)
     if new <= old:

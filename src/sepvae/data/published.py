@@ -1,4 +1,4 @@
-"""The paper's image data, as people download them: Kermany's chest X-rays and CelebA."""
+"""Public image data of the paper, as downloaded: Kermany's chest X-rays and CelebA."""
 
 import re
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ KERMANY = (
     r"(?P<group>(?:NORMAL2-)?IM-\d+)",
 )
 _NAMED = {"PNEUMONIA": KERMANY[0], "NORMAL": KERMANY[1]}
-# The paper takes the central 108 x 108 of images that are 178 wide.
+# The paper crops the central 108 x 108 pixels of images that are 178 wide.
 CELEBA_CENTRE = 108 / 178
-MOST_OF_LINE = 10_000  # bytes; of 40 attributes it has some hundred
+MOST_OF_LINE = 10_000  # bytes; lines of 40 attributes have a few hundred
 
 
 def is_kermany(listing: Listing) -> bool:
-    """Tell Kermany's chest X-rays by their folders and file names."""
+    """Return whether labels are NORMAL and PNEUMONIA, and most files of each have Kermany's names."""
     label = listing.about["label"]
     if set(label) != set(_NAMED):
         return False
@@ -35,12 +35,16 @@ def is_kermany(listing: Listing) -> bool:
 
 
 def list_kermany(path: str | Path) -> Listing:
-    """List Kermany's chest X-rays: patients and the subtype of the pneumonia come from file names."""
+    """
+    List Kermany's chest X-rays, with patients and subtypes of pneumonia from the file names.
+
+    Two patients of different subtypes may share a number: groups by number can only be too large.
+    """
     return list_image_folder(path, pattern=KERMANY)
 
 
 def is_celeba(path: Path) -> bool:
-    """Tell CelebA by its list of attributes."""
+    """Return whether a folder holds CelebA's list of attributes."""
     return any((path / f"list_attr_celeba.{suffix}").is_file() for suffix in ("txt", "csv"))
 
 
@@ -48,7 +52,8 @@ def list_celeba(path: str | Path, *, attributes: Sequence[str] = ()) -> Listing:
     """
     List CelebA as the paper uses it: faces with neither hat nor glasses, with glasses only, with a hat only.
 
-    Faces with both are left out. Only the central square of 108 of 178 pixels' width is taken.
+    Faces with both are left out. Only the central square of 108 of 178 pixels' width is used. Every image is
+    its own group, since the list does not name people.
     """
     root = Path(path)
     table = _celeba_list(root)
@@ -86,7 +91,7 @@ def _has(folder: Path) -> bool:
 
 
 def _celeba_list(root: Path) -> pd.DataFrame:
-    """Attributes of each image, 1 or -1, by file name."""
+    """Return the attributes of each image, 1 or -1, by file name."""
     text, comma = root / "list_attr_celeba.txt", root / "list_attr_celeba.csv"
     path = text if text.is_file() else comma
     if not path.is_file():

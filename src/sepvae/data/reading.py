@@ -1,4 +1,4 @@
-"""Listed samples as a source: kept in memory as far as they may be, else read when they are needed."""
+"""Listed samples as a source: cached up to `memory` GB, streamed beyond."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -27,8 +27,8 @@ from sepvae.grid import Grid, Shape
 
 Progress = Callable[[int, int], None]
 MEMORY = 4.0  # GB of decoded images
-MEASURES = [*measure(np.zeros((1, 1, 1), dtype=np.float32), "L", b""), "pages"]  # their names
-CHUNK = 256  # rows of an array that are looked at together
+MEASURES = [*measure(np.zeros((1, 1, 1), dtype=np.float32), "L", b""), "pages"]  # column names
+CHUNK = 256  # rows of an array that are checked at once
 GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B")
 
 
@@ -45,7 +45,11 @@ def read_listing(
     memory: float = MEMORY,
     progress: Progress | None = None,
 ) -> tuple[ArraySource | StreamSource, pd.DataFrame | None]:
-    """Read listed samples, every file once, so that nothing unreadable is found later."""
+    """
+    Return listed samples as a source, and quality metrics of images or volumes (None for other data).
+
+    Every file is read once, so that no unreadable file is found later.
+    """
     if listing.array is not None:
         return _read_array(listing, listing.array), None
     if listing.features is not None:
@@ -75,32 +79,28 @@ def read_listing(
 def measure_listing(
     listing: Listing, *, progress: Progress | None = None
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Measure listed images as they are, those that can be read."""
+    """Return quality metrics of listed images, missing if unreadable, and the reasons for that by id."""
     return _read_files(listing, None, 0, progress)
 
 
 @dataclass
-class ImageReader:  # numpydoc ignore=PR02
-    """
-    Decodes images, but for those that are kept in memory.
-
-    Shapes: kept (k, *shape).
-    """
+class ImageReader:
+    """Decoder of images; the first k are cached in `kept`, (k, *shape)."""
 
     files: Sequence[Path | Slice]
-    shape: tuple[int, int, int]
+    shape: tuple[int, int, int]  # channels, height and width of the output
     fit: Fit
     centre: float | None = None
     kept: npt.NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, dtype=np.uint8))
 
     def __call__(self, positions: IntArray) -> npt.NDArray[np.uint8]:
-        """Give the images at these positions."""
+        """Return the images at these positions."""
         x = np.empty((len(positions), *self.shape), dtype=np.uint8)
         in_memory = positions < len(self.kept)
         if in_memory.any():
             x[in_memory] = self.kept[positions[in_memory]]
         if not in_memory.all():
-            with threadpool_limits(1, "blas"):  # a worker has one core; and so sums have one order, always
+            with threadpool_limits(1, "blas"):  # a worker has one core; this also fixes the order of sums
                 for i in np.flatnonzero(~in_memory):
                     x[i] = self._decoded(self.files[positions[i]])
         return x
@@ -115,36 +115,32 @@ class ImageReader:  # numpydoc ignore=PR02
             ) from error
 
     def shown(self, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-        """
-        Bring decoded pixels to what comes out.
-
-        Shapes: pixels (channels, h, w).
-        """
+        """Resize decoded pixels (channels, h, w) in 0..255, and round them to uint8."""
         return np.rint(resized(pixels, self.shape[1:], self.fit, self.centre)).astype(np.uint8)
 
 
 def _read_files(
     listing: Listing, reader: ImageReader | None, kept: int, progress: Progress | None
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Decode every file once: measure it, and keep the first."""
+    """Decode every file once: compute its metrics, and cache the first `kept`."""
     n = len(listing)
     if reader is not None:
         reader.kept = np.empty((kept, *reader.shape), dtype=np.uint8)
 
     def read(i: int) -> tuple[dict[str, Any] | str, npt.NDArray[np.uint8] | None]:
-        """Measures, or why there are none, and the image, if it is kept."""
+        """Return the metrics, or why there are none, and the image if it is cached."""
         try:
             image, content = _opened(listing.files[i])
             channels = reader.shape[0] if reader else 1 if image.mode in GREY else 3
             pixels = pixels_of(image, channels)
             shown = reader.shown(pixels) if reader is not None and i < kept else None
             return measure(pixels, image.mode, content) | {"pages": image.info.get("pages", 1)}, shown
-        except Exception as error:  # decoders raise whatever they stumble on
+        except Exception as error:  # decoders raise errors of any type
             return _reason(error), None
 
     measures: list[dict[str, Any]] = []
     bad: dict[str, str] = {}
-    # The processes have the cores already: matrix products with threads of their own would only slow them.
+    # The processes use all cores already: threads of matrix products would only slow them down.
     with threadpool_limits(1, "blas"):
         for i, (id_, (found, shown)) in enumerate(zip(listing.about["id"], in_order(read, n), strict=True)):
             measures.append({} if isinstance(found, str) else found)
@@ -158,7 +154,7 @@ def _read_files(
 
 
 def _three(size: int | tuple[int, ...] | None) -> int | Shape | None:
-    """Sides of volumes."""
+    """Return the size of volumes as one side or three; raise for two."""
     if size is None or isinstance(size, int):
         return size
     if len(size) != 3:
@@ -167,7 +163,7 @@ def _three(size: int | tuple[int, ...] | None) -> int | Shape | None:
 
 
 def _opened(file: Path | Slice) -> tuple[Image.Image, bytes]:
-    """An image, and the bytes that tell it from others."""
+    """Return an image, and the bytes that distinguish it from others."""
     return file.open() if isinstance(file, Slice) else open_image(file)
 
 
@@ -176,11 +172,11 @@ def _reason(error: Exception) -> str:
 
 
 def _read_array(listing: Listing, array: MappedArray) -> ArraySource | StreamSource:
-    """Rows of an array, images mapped, measures in memory."""
-    if len(array.shape) == 3:  # grey images, without an axis of channels
+    """Return rows of an array as a source: images memory-mapped, features in memory."""
+    if len(array.shape) == 3:  # grey images without a channel axis
         array = array.grey()
     if len(array.shape) == 2:
-        with np.errstate(invalid="ignore"):  # some NaN are signals to the processor
+        with np.errstate(invalid="ignore"):  # signalling NaN would warn
             measures = array(np.arange(len(listing))).astype(np.float64)
         return ArraySource(measures, **listing.described)
     try:
@@ -193,7 +189,7 @@ def _read_array(listing: Listing, array: MappedArray) -> ArraySource | StreamSou
 
 
 def _check_values(listing: Listing, array: MappedArray) -> None:
-    """Floats lie in [0, 1] but for rounding, in all rows that are listed."""
+    """Raise unless the floats of all listed rows lie in [0, 1], up to rounding."""
     for rows in chunks(len(listing), CHUNK):
         x = array(rows).reshape(len(rows), -1)
         low, high = x.min(axis=1), x.max(axis=1)

@@ -1,4 +1,4 @@
-"""Tables of regions, such as FreeSurfer's: measures, labels and covariates of one person in each row."""
+"""Tables of regional features, such as FreeSurfer's, with labels and covariates: one person per row."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,10 +27,8 @@ def list_regions(
     rules: CellRules | None = None,
 ) -> Listing:
     """
-    List the rows of a table of measures.
+    List the rows of a table of features; columns are named as in `read_regions`.
 
-    Examples
-    --------
     >>> listing = list_regions(
     ...     "aparc_aseg.csv",
     ...     features=["lh_*", "rh_*", "aseg_*"],
@@ -49,8 +47,8 @@ def list_regions(
         given, path, label=label, subject=subject, id=id, attributes=attributes, ids=ids, rules=rules
     )
 
-    def is_number(cells: "pd.Series[str]") -> bool:  # numpydoc ignore=PR01,RT01
-        """Whether all cells are numbers or missing."""
+    def is_number(cells: "pd.Series[str]") -> bool:
+        """Return whether all cells are numbers or missing."""
         return not numbers_in(cells, rules)[1].any()
 
     names = choose_columns(table, features, where=path, others=others, is_number=is_number)
@@ -62,7 +60,7 @@ def list_regions(
         rows.about,
         features=measures,
         kinds=rows.kinds,
-        grouped=subject is not None or id == PERSON,  # one row a participant
+        grouped=subject is not None or id == PERSON,  # one row per participant
         label_name=label or "kind",
         notes=[*rows.notes, *told],
         written={**rows.written, FEATURES_WRITTEN: words_of_missing(words, rules)},
@@ -70,7 +68,7 @@ def list_regions(
 
 
 def regions_source(listing: Listing) -> ArraySource:
-    """Make a source of listed measures."""
+    """Return listed features as a source; `x` is float64 of shape (n, features), NaN for gaps."""
     features = pd.DataFrame() if listing.features is None else listing.features
     x, names = features.to_numpy(dtype=np.float64), list(features.columns)
     return ArraySource(x, **listing.described, feature_names=names)
@@ -90,24 +88,31 @@ def read_regions(
     encoding: str | None = None,
 ) -> ArraySource:
     """
-    Read a table of measures, one person in each row.
+    Read a table of features, one person per row.
 
     Parameters
     ----------
     path, features, label, subject, id, attributes : object
-        As in `list_regions`.
+        A text table (tabs, commas or semicolons between the cells, names of columns in the first line) and
+        its columns. `features` are names, patterns ("lh_*" is a prefix), regular expressions that are
+        searched in names ("re:^(lh|rh)_"), or "number": every column whose cells are numbers or missing.
+        Columns with another role are never features. `subject` names the person, who stays on one side of a
+        split; by default every row is one person. `id` holds unique names. By default it is "participant_id",
+        or the row number if that column does not exist or names the subjects. `attributes` are covariates and
+        scores. A mapping gives their kind: "continuous" (numbers), "categorical" (words), or None to detect
+        it from the values.
     missing, not_missing, encoding : object
-        As in `read_image_table`; codes of features, too.
+        As in `read_image_table`; codes for missing values apply to features, too.
 
     Returns
     -------
     ArraySource
-        `x` is float64 of shape (n, features), NaN where there is a gap; `feature_names` names its columns.
+        `x` is float64 of shape (n, features), NaN for gaps; `feature_names` names its columns.
 
     Raises
     ------
     DataError
-        As from `list_regions`.
+        If the table, a column or a cell cannot be used, or a name or pattern matches no column.
 
     Examples
     --------
@@ -122,7 +127,7 @@ def read_regions(
 
 
 def _measures(cells: pd.DataFrame, path: Path, rules: CellRules) -> pd.DataFrame:
-    """Columns of finite numbers and gaps, all at once, for pandas is slow at each of many."""
+    """Return columns of finite numbers, NaN for gaps; converted at once, since pandas is slow per column."""
     words = pd.Series(cells.to_numpy().ravel("F"), dtype=str)
     numbers, text = numbers_in(words, rules)
     if wrong := np.flatnonzero(text | np.isinf(numbers)).tolist():

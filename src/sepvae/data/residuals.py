@@ -1,4 +1,4 @@
-"""What is left of measures when covariates are taken out, as controls show their effects: w-scores."""
+"""Features without the effects of covariates that controls show: w-scores."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
@@ -14,22 +14,22 @@ from sepvae.data.tables import refuse_infinite
 from sepvae.errors import DataError
 
 FloatTable = npt.NDArray[np.float64]
-ROUNDING = 1e-12  # what is left or spread by less than this share of the largest value is nothing
-ALONE = 1e-9  # a control whose leverage is 1 but for this is the only one that shows some effect
+ROUNDING = 1e-12  # residuals and spreads below this share of the largest value are 0
+ALONE = 1e-9  # a control with a leverage this close to 1 is the only one that shows some effect
 
 
 class Residualizer:
     """
-    Takes covariates out of measures, and says how unlike a control of the same age, sex and site each is.
+    Removal of covariate effects from features, relative to controls of the same age, sex and site.
 
-    For each feature, a regression is fitted on controls: measure ~ 1 + amounts + classes. The w-score of a
-    person is the measure less what it predicts, in deviations of the controls' residuals (n - k degrees of
-    freedom). Gaps stay gaps, and take no part. A feature of which nothing is left among controls keeps its
-    unit.
+    For each feature, a regression is fitted on controls: feature ~ 1 + amounts + classes. The w-score of a
+    person is the feature minus its prediction, divided by the standard deviation of the controls' residuals
+    (n - k degrees of freedom). Gaps stay gaps, and are not fitted on. A feature without residuals among
+    controls keeps its unit.
 
-    `fit(..).transform` and `fit_transform` differ, as in scikit-learn's `TargetEncoder`: residuals of the
-    controls that were fitted on are too small, which alone tells them from everybody else. `fit_transform`
-    gives these controls the residual that a regression without them leaves.
+    `fit(..).transform` and `fit_transform` differ, as in scikit-learn's `TargetEncoder`: residuals of fitted
+    controls are too small, which alone distinguishes them from all other samples. `fit_transform` gives these
+    controls the residuals of a regression without them.
 
     Parameters
     ----------
@@ -39,14 +39,14 @@ class Residualizer:
     Attributes
     ----------
     kinds_ : dict of str to str
-        Covariates, each "continuous" or "categorical": words are classes, and so are whole numbers with at
-        most 20 values unless they are floats.
+        Kind of each covariate, "continuous" or "categorical". Words are classes, and so are whole numbers
+        with at most 20 values unless they are floats.
     levels_ : dict of str to list of str
-        Classes among the controls of each categorical covariate.
+        Classes of each categorical covariate among the controls.
     coefficients_ : ndarray of shape (k, features)
-        Of 1, standardised amounts and each class but the first, NaN where all is missing.
+        Coefficients of 1, standardised amounts and each class but the first, NaN if all values are missing.
     scale_ : ndarray of shape (features,)
-        Deviation of the controls' residuals.
+        Standard deviation of the controls' residuals.
 
     Examples
     --------
@@ -67,16 +67,16 @@ class Residualizer:
 
     def fit(self, x: npt.ArrayLike, covariates: pd.DataFrame, is_control: npt.ArrayLike) -> Self:
         """
-        Learn the effects of covariates from controls.
+        Fit the effects of covariates on controls.
 
         Parameters
         ----------
         x : array-like of shape (n, features)
-            Measures, NaN where there is a gap.
+            Features, NaN for gaps.
         covariates : DataFrame of n rows
-            One column a covariate, without gaps.
+            One column per covariate, without gaps.
         is_control : array-like of bool, of shape (n,)
-            Whom to learn from.
+            Samples to fit on.
 
         Returns
         -------
@@ -86,8 +86,8 @@ class Residualizer:
         Raises
         ------
         DataError
-            If a covariate has gaps, infinite values or codes for a missing value such as -9999, or there are
-            too few controls.
+            If a covariate has gaps, infinite values or codes for a missing value such as -9999, or if there
+            are too few controls.
         """
         is_control = np.asarray(is_control, dtype=bool)
         x = self._table(x)
@@ -107,10 +107,10 @@ class Residualizer:
         self, x: npt.ArrayLike, covariates: pd.DataFrame, is_control: npt.ArrayLike
     ) -> FloatTable:
         """
-        Learn the effects of covariates, and give w-scores in which no control was fitted on.
+        Fit the effects of covariates, and return w-scores, which are leave-one-out for controls.
 
-        A fitted control's residual e becomes e / (1 - h), where h is its leverage: the measure less what the
-        regression on all other controls predicts.
+        The residual e of a fitted control becomes e / (1 - h), where h is its leverage: the feature minus the
+        prediction of a regression on all other controls.
 
         Parameters
         ----------
@@ -120,8 +120,8 @@ class Residualizer:
         Returns
         -------
         ndarray of shape (n, features)
-            Of controls leave-one-out, of all others as `transform` gives them. NaN where there is a gap, and
-            for a control who is the only one of a class, of whom no other control tells anything.
+            Leave-one-out w-scores of controls, and those of `transform` for all others. NaN for gaps, and for
+            a control who is the only one of a class, whose effect no other control shows.
 
         Raises
         ------
@@ -148,46 +148,47 @@ class Residualizer:
 
     def transform(self, x: npt.ArrayLike, covariates: pd.DataFrame) -> FloatTable:
         """
-        Give measures as w-scores.
+        Return features as w-scores.
 
         Parameters
         ----------
         x : array-like of shape (n, features)
-            Measures, NaN where there is a gap.
+            Features, NaN for gaps.
         covariates : DataFrame of n rows
-            With the columns that were fitted.
+            Covariates, with the columns that were fitted.
 
         Returns
         -------
         ndarray of shape (n, features)
-            NaN where there is a gap.
+            W-scores, NaN for gaps.
 
         Raises
         ------
         DataError
-            If a covariate is missing, a code for a missing value, or a class that no fitted control had.
+            If a covariate is missing, has a code for a missing value, or a class that no fitted control had.
         """
         left = self._table(x) - self._design(covariates) @ self.coefficients_
         left[np.abs(left) <= self._rounding] = 0
-        with np.errstate(over="ignore"):  # the scaler refuses what is too far from all that fit saw
+        with np.errstate(over="ignore"):  # the scaler refuses values too far from the fitted ones
             w: FloatTable = left / self.scale_
         return w
 
     def inverse_transform(self, w: npt.ArrayLike, covariates: pd.DataFrame | None = None) -> FloatTable:
         """
-        Back to the units of the input.
+        Transform w-scores back to the units of the input.
 
         Parameters
         ----------
         w : array-like of shape (n, features)
-            What `transform` gives.
+            W-scores, as from `transform`.
         covariates : DataFrame of n rows or None, default=None
-            Of whom; None is an average control: amounts at their mean, classes at their shares.
+            Covariates of the samples; None is an average control: amounts at their mean, classes at their
+            shares.
 
         Returns
         -------
         ndarray of shape (n, features)
-            Measures.
+            Features.
 
         Raises
         ------
@@ -200,14 +201,14 @@ class Residualizer:
 
     def state(self) -> tuple[dict[str, AnyArray], dict[str, Any]]:
         """
-        Give all that was learnt, to be kept in files.
+        Return the fitted parameters for storage.
 
         Returns
         -------
         arrays : dict of str to ndarray
-            Coefficients, scale and the like.
+            Coefficients, scale and similar arrays.
         about : dict
-            Kinds of covariates and their levels, as JSON takes them.
+            Kinds of covariates and their levels, as JSON accepts them.
         """
         arrays: dict[str, AnyArray] = {
             "coefficients": self.coefficients_,
@@ -224,19 +225,19 @@ class Residualizer:
         cls, arrays: Mapping[str, AnyArray], about: Mapping[str, Any], names: Sequence[str] | None = None
     ) -> Self:
         """
-        Make it again.
+        Restore a fitted object from its state.
 
         Parameters
         ----------
         arrays, about : mapping
-            What `state` gave.
+            Results of `state`.
         names : sequence of str, default=None
             Names of the features, for error messages.
 
         Returns
         -------
         Residualizer
-            Fitted.
+            Fitted object.
         """
         made = cls(names)
         made.kinds_, made.levels_ = dict(about["kinds"]), dict(about["levels"])
@@ -251,18 +252,18 @@ class Residualizer:
         return table
 
     def _learn_covariates(self, controls: pd.DataFrame) -> None:
-        """Levels of classes; mean and deviation of amounts."""
+        """Fit the levels of classes, and mean and standard deviation of amounts."""
         classes = [name for name, kind in self.kinds_.items() if kind == "categorical"]
         self.levels_ = {name: sorted(set(_words(controls, name))) for name in classes}
         amounts = [_amounts(controls, name) for name in self.kinds_ if name not in classes]
         self._middle = np.array([values.mean() for values in amounts])
-        # In deviations, so that cubic millimetres weigh no more than years.
+        # Standardised, so that cubic millimetres weigh no more than years.
         self._spread = np.array([values.std() for values in amounts])
         largest = np.array([np.abs(values).max(initial=0) for values in amounts])
         self._spread[self._spread <= ROUNDING * largest] = 1
 
     def _design(self, covariates: pd.DataFrame) -> FloatTable:
-        """1, standardised amounts, then 0 or 1 for each class but the first; of shape (n, k)."""
+        """Return the design matrix (n, k): 1, standardised amounts, 0 or 1 for each class but the first."""
         if absent := [name for name in self.kinds_ if name not in covariates]:
             raise DataError(f"residualise: wanted a covariate {absent[0]!r} of these samples, found none")
         columns: list[FloatTable] = [np.ones(len(covariates))]
@@ -283,7 +284,7 @@ class Residualizer:
         return np.column_stack(columns)
 
     def _learn_effects(self, x: FloatTable, design: FloatTable, known: npt.NDArray[np.bool_]) -> None:
-        """Least squares, once for all features that miss the same controls."""
+        """Fit least squares, once for all features that the same controls lack."""
         unit = np.abs(np.nan_to_num(x)).max(axis=0, initial=0)
         unit[unit == 0] = 1
         shape = design.shape[1], x.shape[1]
@@ -302,7 +303,7 @@ class Residualizer:
         self._rounding = ROUNDING * unit
 
     def _check_enough(self, design: FloatTable, rows: npt.NDArray[np.bool_], feature: int) -> None:
-        """Controls must be more than columns, and of every class, among those who have the feature."""
+        """Raise unless k + 2 or more controls have the feature, some of them in every class."""
         whose = (
             "" if rows.all() else f" with feature {feature if self.names is None else self.names[feature]!r}"
         )
@@ -324,14 +325,14 @@ class Residualizer:
 
 
 def _alike(x: FloatTable) -> Iterator[tuple[npt.NDArray[np.bool_], npt.NDArray[np.intp]]]:
-    """Rows that have a value, and all the features that have one in just these rows."""
+    """Yield rows that have a value, and all features that have one in exactly these rows."""
     patterns, which = np.unique(~np.isnan(x), axis=1, return_inverse=True)
     for i, rows in enumerate(patterns.T):
         yield rows, np.flatnonzero(which.ravel() == i)
 
 
 def _amounts(covariates: pd.DataFrame, name: str) -> FloatTable:
-    """A covariate as numbers."""
+    """Return a covariate as finite numbers."""
     values = _complete(covariates, name)
     numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     if wrong := np.flatnonzero(~np.isfinite(numbers)).tolist():
@@ -342,7 +343,7 @@ def _amounts(covariates: pd.DataFrame, name: str) -> FloatTable:
 
 
 def _words(covariates: pd.DataFrame, name: str) -> pd.Series:
-    """A covariate as classes; 1, 1.0 and "1" are one class, wherever they come from."""
+    """Return a covariate as class names; 1, 1.0 and "1" are one class, whatever their source."""
     values = _complete(covariates, name).infer_objects()
     if pd.api.types.is_float_dtype(values) and (values == values.round()).all():
         values = values.astype(np.int64)

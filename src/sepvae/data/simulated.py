@@ -1,4 +1,4 @@
-"""A simulated cohort: grey-matter maps that age, sex, site and a disease change, the truth written beside."""
+"""Simulated cohort: grey-matter maps with effects of age, sex, site and a disease, and its ground truth."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -18,25 +18,25 @@ from sepvae.files import whole_folder
 FloatArray = npt.NDArray[np.float64]
 Foci = Sequence[tuple[float, float, float, float]]  # x, y, z in MNI space and standard deviation, all in mm
 
-# Where each subtype loses grey matter: medial temporal on both sides; both insulae and medial frontal.
+# Loss of grey matter by subtype: medial temporal on both sides; both insulae and medial frontal.
 SUBTYPES: dict[str, Foci] = {
     "A": [(-26, -16, -20, 14), (26, -16, -20, 14)],
     "B": [(-38, 14, 0, 13), (38, 14, 0, 13), (0, 44, 16, 16)],
 }
-LOSS = 0.4  # share of the template's grey matter that severity 1 takes at a focus
+LOSS = 0.4  # share of the template's grey matter that is lost at a focus at severity 1
 SEXES = ("female", "male")
 SITES = ("site1", "site2", "site3")
 AGES = (20, 80)  # years
 
-# All else acts on the logarithm of grey matter. Ageing: frontal, temporal, and around the ventricles.
+# All other effects act on log grey matter. Ageing: frontal, temporal, and around the ventricles.
 AGEING: Foci = [(-36, 40, 12, 20), (36, 40, 12, 20), (-52, -10, -20, 18), (52, -10, -20, 18), (0, -8, 12, 16)]
 AGE_EVERYWHERE, AGE_AT_FOCI = 0.04, 0.10  # lost from 50 to 80 years
 SEX_FOCI: Foci = [(0, -74, 20, 25)]
-SEX_EVERYWHERE, SEX_AT_FOCI = 0.03, 0.05  # what men have more
+SEX_EVERYWHERE, SEX_AT_FOCI = 0.03, 0.05  # surplus of men
 SITE_GAINS, SITE_BIAS, SITE_SMOOTH = (-0.08, 0.0, 0.08), 0.04, 40  # bias: SD over the brain; smoothness: mm
 N_VARIATIONS, VARIATION, VARIATION_SMOOTH = 8, 0.04, 16  # SD of each over people and brain; mm
 
-BRAIN = 0.1  # the template's grey matter from which a voxel belongs to the brain
+BRAIN = 0.1  # grey matter of the template above which a voxel belongs to the brain
 TABLE = "participants.tsv"
 _README = """\
 Truth of a simulated cohort (sepvae.data.simulate_vbm_cohort).
@@ -58,38 +58,39 @@ def simulate_vbm_cohort(
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     r"""
-    Write grey-matter maps of controls and patients, and beside them what the disease did.
+    Write grey-matter maps of controls and patients, and the ground truth of the disease effects.
 
-    Everybody is the MNI152 grey-matter template, changed by a mixture of eight smooth variations, by age, by
+    Every map is the MNI152 grey-matter template, changed by a mixture of eight smooth variations, by age, by
     sex and by one of three sites. Patients of subtype A lose grey matter in the medial temporal lobes, those
-    of subtype B in the insulae and the medial frontal lobe: up to 40 % of the template at severity 1, less
-    the milder they are. Ages, sexes and sites are spread alike over controls and either subtype. The same
-    keywords give the same files, byte for byte, with the same versions of the libraries.
+    of subtype B in the insulae and the medial frontal lobe: up to 40 % of the template at severity 1, and
+    less at lower severity. Controls and both subtypes have the same distribution of ages, sexes and sites.
+    The same keywords give the same files, byte for byte, with the same versions of the libraries.
 
     Parameters
     ----------
     folder : str or Path
-        Where; must not exist.
+        Folder to create; it must not exist.
     n_subjects : int, default=200
-        Controls and patients, 4 or more.
+        Number of controls and patients, 4 or more.
     side : int, default=48
-        Voxels along each edge of the cube, 16 or more; it holds the whole brain, so they are the smaller the
-        more there are (4 mm at 48).
+        Voxels along each edge of the cube, 16 or more. The cube holds the whole brain, so more voxels are
+        smaller ones (4 mm at 48).
     share_of_targets : float, default=0.5
-        Share of patients, above 0 and below 1, rounded so that either group has two people or more; half of
-        the patients are of either subtype.
+        Share of patients, above 0 and below 1, rounded so that each group has two people or more. Half of the
+        patients have each subtype.
     noise : float, default=0.02
-        Standard deviation of what is drawn for each voxel of the brain; the template goes from 0 to 1.
+        Standard deviation of the noise in each voxel of the brain; the template goes from 0 to 1.
     random_state : int, default=0
-        Draws the people, and the smooth maps of variation and of sites: another one is another population.
+        Seed of the people, and of the smooth maps of variation and of sites: another seed is another
+        population.
     progress : callable or None, default=None
         Called as `progress(done, total)` after each subject.
 
     Returns
     -------
     Path
-        Of participants.tsv: participant_id, group ("control", "patient"), age (years), sex, site, and of
-        patients severity (above 0.2, to 1) and subtype ("A", "B"). Beside it are
+        Path of participants.tsv: participant_id, group ("control", "patient"), age (years), sex, site, and
+        for patients severity (above 0.2, up to 1) and subtype ("A", "B"). The same folder holds
         `sub-001/anat/sub-001_GM.nii.gz`, .. and the folder `truth`: the loss at severity 1
         (`subtype-A_map.nii.gz`, `subtype-B_map.nii.gz`), `brain_mask.nii.gz` and a README.
 
@@ -125,25 +126,25 @@ def simulate_vbm_cohort(
 
 def true_map(folder: str | Path, participant_id: str) -> npt.NDArray[np.float32]:
     """
-    Give what the disease added to someone of a simulated cohort.
+    Return the effect of the disease on one participant of a simulated cohort.
 
     Parameters
     ----------
     folder : str or Path
-        Of the cohort.
+        Folder of the cohort.
     participant_id : str
-        As in its participants.tsv.
+        Name in its participants.tsv.
 
     Returns
     -------
     ndarray of shape (side, side, side)
-        Minus severity times the map of the subtype, in the units of the images, so 0 or less; 0 everywhere
-        for controls. Exact but where an image would be below 0.
+        Minus severity times the map of the subtype, in the units of the images: 0 or less, and 0 everywhere
+        for controls. Exact except where an image would be below 0.
 
     Raises
     ------
     DataError
-        If the folder holds no such cohort, or nobody of that name.
+        If the folder holds no such cohort, or no participant of that name.
 
     Examples
     --------
@@ -202,7 +203,7 @@ def _write_cohort(
 
 @lru_cache(maxsize=2)
 def _anatomy(side: int) -> _Anatomy:
-    """The template in a cube that leaves about a voxel free around the brain."""
+    """Return the template in a cube that leaves about one voxel free around the brain."""
     from nilearn.datasets import load_mni152_gm_template
     from nilearn.image import resample_img, smooth_img
 
@@ -212,7 +213,7 @@ def _anatomy(side: int) -> _Anatomy:
     voxel = np.ceil(10 * np.ptp(corners, axis=0).max() / (side - 2)) / 10  # mm
     affine = np.diag([voxel, voxel, voxel, 1.0])
     affine[:3, 3] = corners.mean(axis=0) - voxel * (side - 1) / 2
-    # Smoothed first, else a voxel would show one point of the finer template.
+    # Smoothed first, else a voxel would sample one point of the finer template.
     smooth = smooth_img(template, fwhm=voxel)
     grey = resample_img(smooth, affine, (side,) * 3, interpolation="linear").get_fdata()
     mask = grey > BRAIN
@@ -223,7 +224,7 @@ def _anatomy(side: int) -> _Anatomy:
 
 
 def _people(n: int, share_of_targets: float, rng: np.random.Generator) -> pd.DataFrame:
-    """Participants in mixed order; groups and subtypes have the same ages, sexes and sites."""
+    """Return participants in random order; groups and subtypes have the same ages, sexes and sites."""
     n_patients = min(max(round(share_of_targets * n), 2), n - 2)
     sizes = {None: n - n_patients, "A": (n_patients + 1) // 2, "B": n_patients // 2}
     parts = []
@@ -240,13 +241,13 @@ def _people(n: int, share_of_targets: float, rng: np.random.Generator) -> pd.Dat
 
 
 def _dealt(levels: Sequence[str], n: int, rng: np.random.Generator) -> npt.NDArray[np.str_]:
-    """Every level as often as the others, as far as n allows."""
+    """Return n levels in random order, each as often as the others as far as n allows."""
     rounds = [rng.permutation(np.array(levels)) for _ in range(-(-n // len(levels)))]
     return np.concatenate(rounds)[:n]
 
 
 def _maps(anatomy: _Anatomy, rng: np.random.Generator) -> FloatArray:
-    """What acts on the logarithm of grey matter, (k, side, side, side): age, sex, each site, variations."""
+    """Return the maps of log grey matter, (k, side, side, side): age, sex, each site, variations."""
     age = -(AGE_EVERYWHERE + AGE_AT_FOCI * _bumps(AGEING, anatomy))
     sex = SEX_EVERYWHERE + SEX_AT_FOCI * _bumps(SEX_FOCI, anatomy)
     sites = [gain + SITE_BIAS * _smooth_map(anatomy, SITE_SMOOTH, rng) for gain in SITE_GAINS]
@@ -255,7 +256,7 @@ def _maps(anatomy: _Anatomy, rng: np.random.Generator) -> FloatArray:
 
 
 def _amounts(people: pd.DataFrame, rng: np.random.Generator) -> FloatArray:
-    """How much of each map everyone has, (n, k)."""
+    """Return the weight of each map for each person, (n, k)."""
     age = (people["age"].to_numpy(float) - 50) / 30
     sex = (people["sex"] == SEXES[1]).to_numpy(float) - 0.5
     sites = [(people["site"] == site).to_numpy(float) for site in SITES]
@@ -263,7 +264,7 @@ def _amounts(people: pd.DataFrame, rng: np.random.Generator) -> FloatArray:
 
 
 def _bumps(foci: Foci, anatomy: _Anatomy) -> FloatArray:
-    """Gaussian bumps around the foci, 1 at their tops; where two meet, the higher one."""
+    """Return Gaussian bumps of height 1 around the foci; where two meet, the higher one."""
     axes = np.indices(anatomy.grey.shape, dtype=float)
     mm = np.tensordot(anatomy.affine[:3, :3], axes, axes=1) + anatomy.affine[:3, 3, None, None, None]
     top: FloatArray = np.zeros(anatomy.grey.shape)
@@ -274,7 +275,7 @@ def _bumps(foci: Foci, anatomy: _Anatomy) -> FloatArray:
 
 
 def _smooth_map(anatomy: _Anatomy, smooth_mm: float, rng: np.random.Generator) -> FloatArray:
-    """Smoothed noise of mean 0 and variance 1 in the brain."""
+    """Return smoothed noise of mean 0 and variance 1 in the brain."""
     drawn = rng.normal(size=anatomy.grey.shape)
     field: FloatArray = gaussian_filter(drawn, smooth_mm / anatomy.affine[0, 0], mode="nearest")
     inside = field[anatomy.mask]
@@ -296,10 +297,10 @@ def _write_truth(folder: Path, losses: dict[str, FloatArray], anatomy: _Anatomy)
 
 
 def _nifti(values: npt.NDArray[Any], affine: FloatArray) -> bytes:
-    """A compressed NIfTI file in the space of the template."""
+    """Return a compressed NIfTI file in the space of the template."""
     from nibabel import nifti1
 
-    tools: Any = nifti1  # whose functions have no types
+    tools: Any = nifti1  # its functions have no types
     image = tools.Nifti1Image(values, affine)
     image.header.set_xyzt_units("mm")
     image.set_sform(affine, code="mni")

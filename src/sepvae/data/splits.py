@@ -1,4 +1,4 @@
-"""Train and test: labels in like shares on both sides, no patient on both."""
+"""Splits into train and test: similar shares of labels on both sides, no patient on both."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from sepvae.errors import DataError
 
 SIDES = dict.fromkeys(["train", "training", "val", "valid", "validation"], "train")
 SIDES |= dict.fromkeys(["test", "testing"], "test")
-N_DRAWS = 200  # grouped splits to choose from
+N_DRAWS = 200  # number of grouped splits to choose from
 
 
 def split(
@@ -27,29 +27,29 @@ def split(
     random_state: int = 0,
 ) -> tuple[IntArray, IntArray]:
     """
-    Split samples in two, stratified by label, with every group whole on one side.
+    Split samples in two, stratified by label, with every group on one side.
 
-    Where every sample is its own group, the shares are exact to one sample. Otherwise groups come whole and
-    the shares cannot be exact: of 200 random grouped splits that one is taken in which the test's share of
-    each label is nearest to `test_size` on average (within 0.005 for a thousand small groups, 0.1 for tens).
+    If every sample is its own group, the shares are exact to one sample. Otherwise groups stay whole, and the
+    shares cannot be exact: of 200 random grouped splits, the one is taken in which the test share of each
+    label is nearest to `test_size` on average (within 0.005 for a thousand small groups, 0.1 for tens).
 
     Parameters
     ----------
     labels : array-like of shape (n,)
-        The label of each sample.
+        Label of each sample.
     groups : array-like of shape (n,)
-        What must stay on one side: the patient, the mouse.
+        Patient or animal of each sample, which must stay on one side.
     test_size : float, default=0.2
-        Share of the samples for the test, in (0, 1).
+        Share of the samples in the test set, in (0, 1).
     stratify : array-like of shape (n,), default=None
-        A second variable to keep in like shares, within each label; it may have missing values.
+        Second variable with similar shares on both sides within each label; it may have missing values.
     random_state : int, default=0
-        Draws the split.
+        Seed of the split.
 
     Returns
     -------
     train, test : ndarray of int
-        Positions, in order.
+        Positions, in ascending order.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def split(
     """
     label, group = np.asarray(labels), np.asarray(groups)
     _check(label, group, stratify, test_size)
-    # Numbers for names: they also serve where strings stand beside missing values.
+    # Numbers of strata, which also work if strings are mixed with missing values.
     table = pd.DataFrame({"label": label, "extra": 0 if stratify is None else np.asarray(stratify)})
     strata = np.asarray(table.groupby(["label", "extra"], dropna=False, sort=False).ngroup(), dtype=np.intp)
     group_codes, kinds = pd.factorize(group)
@@ -80,27 +80,27 @@ def split(
 
 def given_split(parts: AnyArray, groups: AnyArray, labels: AnyArray) -> tuple[IntArray, IntArray]:
     """
-    Split samples as their parts say.
+    Split samples by their given parts.
 
     Parameters
     ----------
     parts : ndarray of shape (n,)
-        Names of parts: train (or training) and val (valid, validation) are for training, test (testing) for
-        the test, in any case of letters. Samples without one are left out.
+        Names of parts, in upper or lower case: train (training) and val (valid, validation) belong to the
+        training set, test (testing) to the test set. Samples without a part are left out.
     groups : ndarray of shape (n,)
-        What must stay on one side.
+        Patient or animal of each sample, which must stay on one side.
     labels : ndarray of shape (n,)
-        The label of each sample.
+        Label of each sample.
 
     Returns
     -------
     train, test : ndarray of int
-        Positions, in order. A model takes its validation samples from those for training.
+        Positions, in ascending order. A model takes its validation samples from the training set.
 
     Raises
     ------
     DataError
-        If a part has another name, a group stands on both sides, or a label is missing on one.
+        If a part has another name, a group is on both sides, or a label is missing on one.
 
     Examples
     --------
@@ -124,24 +124,24 @@ def given_split(parts: AnyArray, groups: AnyArray, labels: AnyArray) -> tuple[In
 
 def read_split(path: str | Path, ids: AnyArray) -> AnyArray:
     """
-    Read which sample belongs to which part, as in the `split.csv` of a run folder.
+    Read the part of each sample from a file such as the `split.csv` of a run folder.
 
     Parameters
     ----------
     path : str or Path
-        A text table with columns id and split (train, validation or test; or an empty cell).
+        Text table with columns id and split (train, validation, test or an empty cell).
     ids : ndarray of str, of shape (n,)
-        The samples.
+        Ids of the samples.
 
     Returns
     -------
     ndarray of shape (n,)
-        The part of each; None for a sample that the file does not name. Others that it names are passed over.
+        Part of each sample; None for a sample that the file does not name. Other ids in the file are ignored.
 
     Raises
     ------
     DataError
-        If the file is of no use or names none of the samples.
+        If the file cannot be used or names none of the samples.
     """
     path = Path(path)
     table = read_cells(path)
@@ -177,11 +177,7 @@ def choose_split(
     stratify: AnyArray | None = None,
     random_state: int = 0,
 ) -> tuple[IntArray, IntArray, str]:
-    """
-    Split samples as a file says, or else as the data say, or else at random.
-
-    Shapes: stratify (n,).
-    """
+    """Return train, test and a description: split by `file`, else by parts in the data, else at random."""
     ids, groups, labels = (about[name].to_numpy(dtype=str) for name in ("id", "group", "label"))
     parts, how = about["split"].to_numpy(dtype=object), "as the folders say"
     if file is not None:
@@ -197,24 +193,24 @@ def choose_split(
 
 def split_table(source: Source, parts: Mapping[str, npt.ArrayLike]) -> pd.DataFrame:
     """
-    Which sample went where: what `split.csv` holds.
+    Return the part of each sample, as `split.csv` holds it.
 
     Parameters
     ----------
     source : Source
-        The samples.
+        Source of the samples.
     parts : dict of str to array-like of int
         Positions of the samples of each part, such as {"train": .., "test": ..}.
 
     Returns
     -------
     DataFrame
-        Columns id, group, label, split, in the order of the source; samples of no part are left out.
+        Columns id, group, label and split, in the order of the source; samples without a part are left out.
 
     Raises
     ------
     DataError
-        If a sample stands in two parts.
+        If a sample is in two parts.
     """
     name = np.full(len(source), None, dtype=object)
     for part, rows in parts.items():
@@ -230,14 +226,14 @@ def split_table(source: Source, parts: Mapping[str, npt.ArrayLike]) -> pd.DataFr
 
 
 def _check_sides(train: IntArray, test: IntArray, label: AnyArray, remedy: str) -> None:
-    """Every label is on both sides."""
+    """Raise unless every label is on both sides."""
     for side, rows in (("training", train), ("test", test)):
         if lacking := sorted(set(label.tolist()) - set(label[rows].tolist()), key=str):
             raise DataError(f"split: the {side} side gets no sample of label {lacking[0]!r}; {remedy}")
 
 
 def _check(label: AnyArray, group: AnyArray, stratify: Any, test_size: float) -> None:
-    """Refuse what cannot be split, with the reason that a user can see in the data."""
+    """Raise if the samples cannot be split, with a reason that the user can see in the data."""
     if not 0 < test_size < 1:
         raise DataError(f"test_size: wanted a share between 0 and 1, got {test_size}")
     _check_arrays(label, group, stratify)
@@ -250,7 +246,7 @@ def _check(label: AnyArray, group: AnyArray, stratify: Any, test_size: float) ->
 
 
 def _check_arrays(label: AnyArray, group: AnyArray, stratify: Any) -> None:
-    """Refuse gaps and other lengths; only what is stratified by may have gaps."""
+    """Raise for gaps and unequal lengths; only `stratify` may have gaps."""
     for name, values in (("groups", group), ("stratify", stratify)):
         if values is not None and len(values) != len(label):
             raise DataError(f"{name}: wanted one per sample ({len(label)}), got {len(values)}")
@@ -262,7 +258,7 @@ def _check_arrays(label: AnyArray, group: AnyArray, stratify: Any) -> None:
 
 
 def _split_samples(strata: IntArray, test_size: float, seed: int) -> tuple[IntArray, IntArray]:
-    """Every sample is its own group."""
+    """Split samples that are each their own group."""
     try:
         train, test = train_test_split(
             np.arange(len(strata)), test_size=test_size, stratify=strata, random_state=seed
@@ -278,7 +274,7 @@ def _split_samples(strata: IntArray, test_size: float, seed: int) -> tuple[IntAr
 def _split_groups(
     label: IntArray, strata: IntArray, group: IntArray, test_size: float, seed: int
 ) -> tuple[IntArray, IntArray]:
-    """Best of many grouped splits: each side has every label, then the mean distance of shares is least."""
+    """Return the best of many grouped splits: labels on both sides, then least mean distance of shares."""
     n_label, n_strata = np.bincount(label), np.bincount(strata)
 
     def distance(sides: tuple[IntArray, IntArray]) -> tuple[bool, float]:

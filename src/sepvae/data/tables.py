@@ -1,4 +1,4 @@
-"""Tables of measures: from a DataFrame to a source, and the scaling that a fit learns."""
+"""Tables of features: from a DataFrame to a source, and their scaling, which is fitted."""
 
 from collections.abc import Mapping, Sequence
 from typing import Self
@@ -14,7 +14,7 @@ from sepvae.data.columns import choose_columns, named_column, other_columns, tak
 from sepvae.data.frames import as_frame
 from sepvae.errors import DataError
 
-LEAST_SD = 1e-12  # of values in units of the largest: a column that varies less is constant
+LEAST_SD = 1e-12  # in units of the largest value: a column that varies less is constant
 
 
 @takes_group
@@ -30,37 +30,38 @@ def frame_source(
     not_missing: Sequence[str | float] = (),
 ) -> ArraySource:
     """
-    Make a source of the rows of a table.
+    Return a source of the rows of a table.
 
     Parameters
     ----------
     frame : DataFrame
-        One row per sample; of pandas, polars, pyarrow or another with the dataframe interchange protocol.
+        One row per sample, from pandas, polars, pyarrow or another library with the dataframe interchange
+        protocol.
     label : str
         Column of labels, kept as they are.
     features : sequence of str, default=None
-        Columns of measures, which may have gaps, each by its name, a pattern ("lh_*"), a regular expression
-        ("re:^(lh|rh)_"), or "number": all numeric columns that are not named otherwise. By default those.
+        Columns of features, which may have gaps: names, patterns ("lh_*"), regular expressions
+        ("re:^(lh|rh)_"), or "number", the default: all numeric columns that are not named otherwise.
     subject : str, default=None
         Column that names the person, who stays on one side of a split; by default every row is one.
     id : str, default=None
         Column of unique names; by default rows are numbered.
     attributes : sequence of str, default=()
-        Columns of what else is known.
+        Columns of further attributes.
     missing, not_missing : sequence of str or float, default=()
-        Words and codes of attributes and features that are missing besides "NA", "n/a", "nan" and the like,
-        such as -9999; and words that are not, such as a site named "NA". Labels and ids stay words.
+        Words and codes for missing attributes and features besides "NA", "n/a", "nan" and similar ones, such
+        as -9999; and words that are not missing, such as a site named "NA". Labels and ids stay words.
 
     Returns
     -------
     ArraySource
-        `x` is float64 of shape (n, features), NaN where there is a gap.
+        `x` is float64 of shape (n, features), NaN for gaps.
 
     Raises
     ------
     DataError
-        If a column is not there, of no use (not numeric, infinite, a label, subject or id that is missing) or
-        named as feature and as something else.
+        If a column does not exist, cannot be used (not numeric, infinite, a label, subject or id with gaps)
+        or is named as feature and as something else.
 
     Examples
     --------
@@ -98,10 +99,10 @@ def frame_source(
 
 class TableScaler:
     """
-    Standardises the columns of a table, fills gaps with the mean and drops columns that say nothing.
+    Scaler that standardises columns, fills gaps with the mean and drops columns without information.
 
-    Mean and (population) standard deviation are those of the values that are there; the mean becomes 0, and
-    so does a gap. A column that is constant or all missing is dropped.
+    Mean and (population) standard deviation are those of the values that are not missing; the mean and gaps
+    become 0. A column that is constant or all missing is dropped.
 
     Parameters
     ----------
@@ -111,9 +112,9 @@ class TableScaler:
     Attributes
     ----------
     mean_, scale_ : ndarray of shape (features,)
-        Mean and standard deviation of each column, NaN where all is missing.
+        Mean and standard deviation of each column, NaN if all values are missing.
     kept_ : ndarray of bool, of shape (features,)
-        Which columns `transform` gives.
+        Whether `transform` returns each column.
 
     Examples
     --------
@@ -136,12 +137,12 @@ class TableScaler:
 
     def fit(self, x: npt.ArrayLike) -> Self:
         """
-        Learn mean, scale and which columns to keep.
+        Fit the mean, the scale and the columns to keep.
 
         Parameters
         ----------
         x : array-like of shape (n, features)
-            Measures, NaN where there is a gap.
+            Features, NaN for gaps.
 
         Returns
         -------
@@ -154,7 +155,7 @@ class TableScaler:
             If a value is infinite or no column varies.
         """
         frame = pd.DataFrame(self._table(x))
-        # In units of the largest value, squares of large values stay finite, and rounding noise has one size.
+        # In units of the largest value, squares stay finite, and rounding noise has the same size everywhere.
         unit = frame.abs().max().replace(0, 1)
         frame = frame / unit
         self.mean_ = (frame.mean() * unit).to_numpy()
@@ -169,27 +170,27 @@ class TableScaler:
 
     def transform(self, x: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """
-        What the network sees.
+        Return the standardised features that the network sees.
 
         Parameters
         ----------
         x : array-like of shape (n, features)
-            Measures, NaN where there is a gap.
+            Features, NaN for gaps.
 
         Returns
         -------
         ndarray of float32, of shape (n, kept)
-            Standardised, without gaps.
+            Standardised features, without gaps.
 
         Raises
         ------
         DataError
-            If a value is infinite, before or after scaling, or the columns are not as many as in `fit`.
+            If a value is infinite, before or after scaling, or the number of columns differs from `fit`.
         """
         table = self._table(x)
         if table.shape[1] != len(self.kept_):
             raise DataError(f"x: wanted {len(self.kept_)} columns as in fit, got {table.shape[1]}")
-        with np.errstate(over="ignore"):  # a value too far from all that fit saw is refused below
+        with np.errstate(over="ignore"):  # values too far from the fitted ones are refused below
             z = ((table - self.mean_) / np.where(self.kept_, self.scale_, 1)).astype(np.float32)
         if (far := np.isinf(z) & self.kept_).any():
             told = _told(far, self.names)
@@ -201,17 +202,17 @@ class TableScaler:
 
     def inverse_transform(self, z: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """
-        Back to the units of the input.
+        Transform standardised features back to the units of the input.
 
         Parameters
         ----------
         z : array-like of shape (n, kept)
-            Standardised measures.
+            Standardised features.
 
         Returns
         -------
         ndarray of shape (n, features)
-            All columns of the input; those that were dropped at their constant, NaN where all was missing.
+            All columns of the input; dropped ones are constant, or NaN if all values were missing.
         """
         z = np.asarray(z, dtype=np.float64)
         x = np.tile(self.mean_, (len(z), 1))
@@ -220,38 +221,38 @@ class TableScaler:
 
     def state(self) -> dict[str, AnyArray]:
         """
-        What `fit` learnt, as arrays.
+        Return the fitted parameters as arrays.
 
         Returns
         -------
         dict of str to ndarray
-            Under the names mean, scale and kept.
+            Arrays with the names mean, scale and kept.
         """
         return {"mean": self.mean_, "scale": self.scale_, "kept": self.kept_}
 
     @classmethod
     def from_state(cls, state: Mapping[str, AnyArray], names: Sequence[str] | None = None) -> Self:
         """
-        Make a fitted scaler of its state.
+        Restore a fitted scaler from its state.
 
         Parameters
         ----------
         state : mapping of str to ndarray
-            What `state` gave.
+            Result of `state`.
         names : sequence of str, default=None
             Names of the columns, for error messages.
 
         Returns
         -------
         TableScaler
-            Fitted.
+            Fitted scaler.
         """
         scaler = cls(names)
         scaler.mean_, scaler.scale_, scaler.kept_ = state["mean"], state["scale"], state["kept"]
         return scaler
 
     def _table(self, x: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """A finite table of floats, gaps aside."""
+        """Return a table of floats; raise if a value is infinite, while gaps are allowed."""
         table = np.asarray(x, dtype=np.float64)
         if table.ndim != 2:
             raise DataError(f"x: wanted a table of shape (n, features), got shape {table.shape}")
@@ -260,24 +261,20 @@ class TableScaler:
 
 
 def refuse_infinite(x: npt.NDArray[np.floating], names: Sequence[str] | None) -> None:
-    """
-    See that a table has no infinite values, which have no mean.
-
-    Shapes: x (n, features).
-    """
+    """Raise if a table (n, features) has infinite values, which have no mean."""
     if (infinite := np.isinf(x)).any():
         told = _told(infinite, names)
         raise DataError(f"x: infinite values in column {told}; correct them, or make them missing (NaN)")
 
 
 def _told(odd: npt.NDArray[np.bool_], names: Sequence[str] | None) -> str:
-    """Name the columns in which something is odd."""
+    """Return the names of the columns in which any value is odd."""
     columns = np.flatnonzero(odd.any(axis=0)).tolist()
     return ", ".join(str(i) if names is None else repr(names[i]) for i in columns)
 
 
 def _without_missing(column: pd.Series, rules: CellRules) -> pd.Series:
-    """A column in which words and codes of missing values are missing."""
+    """Return a column in which words and codes for missing values are missing."""
     if pd.api.types.is_numeric_dtype(column):
         codes = pd.to_numeric(pd.Series(rules.missing, dtype=object), errors="coerce").dropna()
         return column.mask(column.isin(codes)) if len(codes) else column

@@ -1,4 +1,4 @@
-"""Volumes as the network takes them: on one grid, masked, cropped and normalised."""
+"""Volumes as the network sees them: on one grid, masked, cropped and normalised."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -17,24 +17,20 @@ from sepvae.errors import DataError
 from sepvae.grid import Grid, Shape, told
 from sepvae.shared import ignoring
 
-LEAST_SD = 1e-12  # times the largest value, or 1 if that is less: what varies less is constant
+LEAST_SD = 1e-12  # times the largest value, at least 1: a volume that varies less is constant
 
 
 @dataclass
-class VolumeReader:  # numpydoc ignore=PR02
-    """
-    Reads volumes as the network takes them, but for those that are kept in memory.
-
-    Shapes: kept (k, 1, *grid.size).
-    """
+class VolumeReader:
+    """Reader of volumes as the network sees them; the first k are cached in `kept`, (k, 1, *grid.size)."""
 
     volumes: Volumes
     grid: Grid
-    resample: bool = False
+    resample: bool = False  # whether volumes on other grids are interpolated linearly
     kept: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty(0, dtype=np.float32))
 
     def __call__(self, positions: IntArray) -> npt.NDArray[np.float32]:
-        """Give the volumes at these positions."""
+        """Return the volumes at these positions."""
         x = np.empty((len(positions), 1, *self.grid.size), dtype=np.float32)
         for i, position in enumerate(positions.tolist()):
             x[i, 0] = self._one(position)
@@ -44,11 +40,15 @@ class VolumeReader:  # numpydoc ignore=PR02
         return self.kept[i, 0] if i < len(self.kept) else self.normalised(i, self.volumes(i))[0]
 
     def normalised(self, i: int, voxels: AnyArray) -> tuple[npt.NDArray[np.float32], float, float]:
-        """Bring a volume to what the network sees."""
+        """
+        Return the window of a volume, and mean and sd of its valid voxels in the units of the file.
+
+        Valid voxels of the window have mean 0 and standard deviation 1 (App. E.3), all others are 0.
+        """
         name = self.volumes.name(i)
         if self.resample:
             voxels = on_grid(voxels, self.volumes.header(i).grid, self.grid)
-        with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold is refused below
+        with np.errstate(over="ignore", invalid="ignore"):  # overflow of float32 is refused below
             window = self.grid.window(voxels).astype(np.float32)
             counts = self.grid.counts
             inside = window[counts].astype(np.float64)
@@ -67,7 +67,7 @@ class VolumeReader:  # numpydoc ignore=PR02
 
 
 def settled(volumes: Volumes, grid: Grid | None = None) -> Volumes:
-    """Put files whose orientation is assumed where the others lie."""
+    """Return the volumes, those of assumed orientation placed on `grid`, or on the most common known grid."""
     if not isinstance(volumes, NiftiFiles) or volumes.assume is None:
         return volumes
     if grid is None:
@@ -83,7 +83,7 @@ def settled(volumes: Volumes, grid: Grid | None = None) -> Volumes:
 
 
 def _header(volumes: Volumes, i: int) -> Header | None:
-    """The header of one; None where it cannot be read, which reading will say."""
+    """Return the header of one volume; None if it cannot be read, since reading will report that."""
     try:
         return volumes.header(i)
     except DataError:
@@ -91,7 +91,7 @@ def _header(volumes: Volumes, i: int) -> Header | None:
 
 
 def _refuse_mixed(headers: Sequence[Header], volumes: Volumes, grid: Grid | None) -> None:
-    """All volumes have an orientation, or none has."""
+    """Raise unless all volumes have an orientation, or none has."""
     bare = [i for i, header in enumerate(headers) if not header.grid.oriented]
     oriented = len(bare) < len(headers) if grid is None else grid.oriented
     wrong = bare if oriented else [i for i, header in enumerate(headers) if header.grid.oriented]
@@ -113,7 +113,7 @@ def _refuse_mixed(headers: Sequence[Header], volumes: Volumes, grid: Grid | None
 def common_grid(
     headers: Sequence[Header], volumes: Volumes, *, resample: bool = False, grid: Grid | None = None
 ) -> Grid:
-    """See that all volumes lie on one grid."""
+    """Return `grid`, or else the most common one; raise if a volume is on another, unless `resample`."""
     _refuse_mixed(headers, volumes, grid)
     as_what = "as the model was fitted on"
     if (wanted := grid) is None:
@@ -132,9 +132,9 @@ def common_grid(
 
 
 def kinds_of_grid(headers: Sequence[Header]) -> dict[int, list[int]]:
-    """Sort volumes by their grids."""
+    """Return the positions of all volumes on each grid, by the position of the first one."""
     kinds: dict[int, list[int]] = {}
-    # Scans as they came may have a grid each: only those whose first voxels lie close are compared.
+    # Raw scans may have a grid each: only those whose first voxels are close are compared.
     origins = np.array([header.grid.affine[:3, 3] for header in headers]).reshape(-1, 3)
     firsts = np.empty(0, dtype=np.intp)
     for i, header in enumerate(headers):
@@ -147,7 +147,7 @@ def kinds_of_grid(headers: Sequence[Header]) -> dict[int, list[int]]:
 
 
 def on_grid(voxels: AnyArray, now: Grid, wanted: Grid, *, nearest: bool = False) -> AnyArray:
-    """Interpolate a volume to another grid; nothing is done where it is there already."""
+    """Interpolate a volume to another grid as float32, 0 outside of it; the same grid changes nothing."""
     if now.same_place(wanted):
         return voxels
     from nibabel.nifti1 import Nifti1Image
@@ -155,7 +155,7 @@ def on_grid(voxels: AnyArray, now: Grid, wanted: Grid, *, nearest: bool = False)
 
     how = {"target_affine": wanted.affine, "target_shape": wanted.shape, "copy_header": True}
     how |= {"interpolation": "nearest" if nearest else "linear", "force_resample": True}
-    # Voxels that are no finite numbers stay so, and are refused where they count.
+    # Non-finite voxels stay non-finite, and are refused if they are valid.
     with ignoring("NaNs or infinite values", category=RuntimeWarning), np.errstate(all="ignore"):
         moved = resample_img(Nifti1Image(voxels.astype(np.float32), now.affine), **how)
     return np.asarray(moved.dataobj, dtype=np.float32)
@@ -169,7 +169,7 @@ def read_mask(
     threshold: float | None = None,
     assume_orientation: str | None = None,
 ) -> npt.NDArray[np.bool_]:
-    """Read a brain mask."""
+    """Read a brain mask on `grid`; voxels neither 0 nor NaN, or those above `threshold`, are inside."""
     one = NiftiFiles([Path(file)], assume_orientation, grid)
     if not Path(file).is_file():
         raise DataError(f"{file}: wanted a mask, found nothing; mend the path")
@@ -196,7 +196,7 @@ def read_mask(
 
 
 def _inside(file: str | Path, voxels: AnyArray, threshold: float | None) -> npt.NDArray[np.bool_]:
-    """Voxels of a mask that count; what is no mask is refused."""
+    """Return which voxels are inside a mask; raise if the values are not those of a mask."""
     values = np.where(np.isnan(voxels), 0, voxels)
     if threshold is not None:
         check_number("mask_threshold", threshold)
@@ -220,7 +220,7 @@ def _inside(file: str | Path, voxels: AnyArray, threshold: float | None) -> npt.
 
 
 def with_window(grid: Grid, size: int | Shape | None) -> Grid:
-    """Choose what the network sees."""
+    """Return the grid with a window of one side or three; None keeps the grid."""
     if size is None:
         return grid
     sides: list[Any] = list(size) if isinstance(size, Sequence) else [size] * 3
@@ -230,7 +230,7 @@ def with_window(grid: Grid, size: int | Shape | None) -> Grid:
 
 
 def _moved(grid: Grid, wanted: Grid) -> str:
-    """How far apart two grids of one shape and voxel size are."""
+    """Return the distance between two grids of the same shape and voxel size, as text for a message."""
     if grid.shape != wanted.shape or not np.allclose(grid.voxel_size, wanted.voxel_size):
         return ""
     apart = np.abs(grid.affine[:3, 3] - wanted.affine[:3, 3])

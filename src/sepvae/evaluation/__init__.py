@@ -1,4 +1,4 @@
-"""What frozen codes know: probes, separation of the two spaces, and one table of scores."""
+"""Evaluation of frozen codes: probes, separation of the two spaces, correlations, scores."""
 
 from sepvae.codes import attribute_kind
 from sepvae.evaluation.associations import clinical_associations, partial_spearman

@@ -1,4 +1,4 @@
-"""Predictions for people whom no model has seen, beside their clinical scores: rank correlations."""
+"""Rank correlations between predicted and true clinical scores of held-out subjects."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -14,20 +14,18 @@ from sepvae.evaluation.metrics import AnyArray, FloatArray
 from sepvae.evaluation.probes import known_values, make_probe
 from sepvae.evaluation.scores import _questions
 
-RUN = ["contender", "seed", "attribute", "space"]  # what names a row of associations
+RUN = ["contender", "seed", "attribute", "space"]  # key columns of an association
 FOUND = ["n", "spearman", "p", "partial", "n_partial", "p_partial"]
 PREDICTED = ["id", "attribute", "space", "truth", "predicted"]
 SPACES: tuple[Space, ...] = ("common", "salient")
 Alternative = Literal["two-sided", "greater"]
-ALIKE = 1e-8  # a residual this small beside what it is left of is rounding
+ALIKE = 1e-8  # residuals below this share of the norm of the ranks are rounding errors
 
 
 def clinical_scores(table: pd.DataFrame, kinds: Mapping[str, Kind] | None = None) -> list[str]:
     """
-    Find the clinical scores: amounts that only targets have.
+    Return the names of the continuous attributes that only targets have: the clinical scores.
 
-    Examples
-    --------
     >>> clinical_scores(pd.DataFrame({"y": [0, 1, 1], "age": [50.5, 61.0, 47.5], "ados": [np.nan, 8.5, 9]}))
     ['ados']
     """
@@ -40,12 +38,11 @@ def clinical_scores(table: pd.DataFrame, kinds: Mapping[str, Kind] | None = None
 
 def probe_predictions(table: pd.DataFrame, *, kinds: Mapping[str, Kind] | None = None) -> pd.DataFrame:
     """
-    Predict each amount of the test targets from common and from salient codes.
+    Predict each continuous attribute of the test targets from common and from salient codes.
 
-    Ridge probes that learn from training targets, as in `score_codes`.
+    Ridge probes learn from training targets, as in `score_codes`. An attribute that no probe can learn has no
+    rows.
 
-    Examples
-    --------
     >>> table = pd.DataFrame({"id": range(40), "split": ["train", "test"] * 20, "group": range(40), "y": 1})
     >>> table["common0"], table["salient0"] = np.sin(table["id"]), np.cos(table["id"])
     >>> table["ados"] = 3 * table["salient0"] + 0.5
@@ -77,27 +74,28 @@ def partial_spearman(
     alternative: Alternative = "two-sided",
 ) -> tuple[float, float]:
     """
-    Rank correlation of two amounts, with what covariates explain of their ranks taken out of both.
+    Return the rank correlation of two variables, adjusted for covariates.
 
-    The correlation of what is left of the ranks of x and y after least squares on the covariates: ranks of
-    numbers, and an indicator of each class of others. Without covariates it is Spearman's rho.
+    The ranks of x and y are regressed on the covariates by least squares, and the residuals are correlated.
+    Numeric covariates enter as ranks, all others as an indicator of each class. Without covariates the result
+    is Spearman's rho.
 
     Parameters
     ----------
     x, y : ndarray of shape (n,)
-        Two amounts, finite.
+        Two numeric variables, finite.
     covariates : DataFrame of n rows, default=None
-        Numbers or classes (text, booleans, categories), without gaps.
+        Numbers or classes (text, booleans, categories), without missing values.
     alternative : {"two-sided", "greater"}, default="two-sided"
-        What p speaks for: a correlation, or a positive one.
+        Alternative hypothesis of p: any correlation, or a positive one.
 
     Returns
     -------
     rho : float
-        In [-1, 1]; NaN where nothing is left of x or y.
+        In [-1, 1]; NaN if no variance of x or y is left.
     p : float
-        By Student's t with n - 2 - k degrees of freedom, where k is the rank of the covariates;
-        NaN where there are none.
+        By Student's t with n - 2 - k degrees of freedom, where k is the rank of the covariates; NaN without
+        degrees of freedom.
 
     Examples
     --------
@@ -130,41 +128,41 @@ def clinical_associations(
     kinds: Mapping[str, Kind] | None = None,
 ) -> pd.DataFrame:
     """
-    Correlate predicted clinical scores of people whom no model has seen with their true ones.
+    Correlate predicted clinical scores of held-out subjects with the true scores.
 
-    Each fold has a model of its own, whose axes are not those of another fold's: codes of different folds
-    are never mixed. What is pooled over the folds is predictions, each in the unit of the score. Where there
-    is nothing to find, a prediction is the mean of its training part, which is low where the test part is
-    high, so that the rho of chance lies somewhat below 0: only a positive one speaks for an association, and
-    p-values are one-sided. Two-sided ones would be small for negative rows, and loosen the false discovery
-    rate for positive ones.
+    Each fold has its own model, whose axes do not match those of other folds: codes of different folds are
+    never mixed. Predictions, in the unit of the score, are pooled over the folds. Without any association, a
+    prediction is the mean of its training part, which is low where the test part is high, so the expected rho
+    lies somewhat below 0. Only a positive rho is evidence of an association, and p-values are one-sided.
+    Two-sided p-values would be small for negative rows, and would loosen the false discovery rate of positive
+    rows.
 
     Parameters
     ----------
     predictions : DataFrame
-        Columns contender, seed, then as `probe_predictions` makes them: those of all folds.
+        Columns contender and seed, then those of `probe_predictions`; rows of all folds.
     about : DataFrame
-        One row per sample: id, group (the person), and the covariates.
+        One row per sample: id, group (the subject), and the covariates.
     scores : sequence of str
-        Which attributes are clinical scores.
+        Attributes that are clinical scores.
     adjust_for : sequence of str, default=()
-        Covariates of the partial correlation, such as age, sex, site. Who lacks one is left out of the
-        partial correlation alone.
+        Covariates of the partial correlation, such as age, sex, site. Subjects without a value are excluded
+        from the partial correlation only.
     kinds : mapping, default=None
-        "categorical" or "continuous" for covariates; numbers are amounts unless it says otherwise.
+        "categorical" or "continuous" by covariate; numbers are continuous by default.
 
     Returns
     -------
     DataFrame
         One row per contender, seed, attribute and space: n, spearman, p, partial, n_partial, p_partial
         (missing without covariates), p_adjusted and p_partial_adjusted, which control the false discovery
-        rate over all rows (Benjamini and Hochberg). All p are one-sided, for a positive correlation. NaN
-        where too few people or no differences are left.
+        rate over all rows (Benjamini and Hochberg). All p are one-sided, for a positive correlation. NaN if
+        too few subjects or no variance are left.
 
     Raises
     ------
     DataError
-        If a covariate is not there, or a person was predicted twice.
+        If a covariate is missing from `about`, or a subject was predicted twice.
 
     Examples
     --------
@@ -201,7 +199,7 @@ def clinical_associations(
 
 
 def _association(rows: pd.DataFrame, covariates: pd.DataFrame) -> tuple[float | int | None, ...]:
-    """What `FOUND` names."""
+    """Return the columns `FOUND` of one row."""
     truth, predicted = rows["truth"].to_numpy(float), rows["predicted"].to_numpy(float)
     plain = (len(rows), *partial_spearman(predicted, truth, alternative="greater"))
     if not len(covariates.columns):
@@ -212,7 +210,7 @@ def _association(rows: pd.DataFrame, covariates: pd.DataFrame) -> tuple[float | 
 
 
 def _as_kinds(covariates: pd.DataFrame, kinds: Mapping[str, Kind]) -> pd.DataFrame:
-    """Classes as text, whatever they look like, and amounts as numbers, a gap for what is not finite."""
+    """Return categorical covariates as text, even numeric ones, and others as floats, NaN if not finite."""
     columns: dict[object, pd.Series] = {}
     for name, values in covariates.items():
         classes = not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values)
@@ -225,12 +223,12 @@ def _as_kinds(covariates: pd.DataFrame, kinds: Mapping[str, Kind]) -> pd.DataFra
 
 
 def _columns(covariates: pd.DataFrame | None) -> list[FloatArray]:
-    """Columns of a design: ranks of numbers, an indicator of each class but the first."""
+    """Return design columns of shape (n,): ranks of numbers, indicators of all classes but the first."""
     columns: list[FloatArray] = []
     for _, values in () if covariates is None else covariates.items():
         if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
             ranks = stats.rankdata(values.to_numpy(float))
-            columns.append((ranks - ranks.mean()) / len(ranks))  # of the size of an indicator
+            columns.append((ranks - ranks.mean()) / len(ranks))  # the magnitude of an indicator
         else:
             columns += [(values == name).to_numpy(float) for name in sorted(values.unique(), key=str)[1:]]
     return columns

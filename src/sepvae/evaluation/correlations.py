@@ -1,4 +1,4 @@
-"""How each salient axis goes with each attribute: a first look at what the axes mean."""
+"""Correlations of salient axes with attributes: a first indication of the meaning of each axis."""
 
 from collections.abc import Mapping
 
@@ -12,34 +12,35 @@ from sepvae.evaluation.metrics import AnyArray, FloatArray
 from sepvae.evaluation.probes import known_values
 
 COLUMNS = ["attribute", "kind", "population", "axis", "measure", "value", "p_value", "n", "p_adjusted"]
-MIN_SAMPLES = 4  # fewer samples than this go with anything
+MIN_SAMPLES = 4  # with fewer samples, strong correlations are common by chance
 
 
 def salient_correlations(table: pd.DataFrame, *, kinds: Mapping[str, Kind] | None = None) -> pd.DataFrame:
     """
     Correlate each salient axis with each attribute and with the label, over the test samples.
 
-    An attribute that only targets have is looked at among targets, any other among all samples. The p-values
-    take samples as independent: where a group has several of them they are too small. A probe and its
-    interval over groups (`score_codes`) is the stronger evidence.
+    An attribute that only targets have is correlated among targets, any other among all samples. The p-values
+    assume independent samples: they are too small if groups have several samples. A probe with its interval
+    over groups (`score_codes`) is stronger evidence.
 
     Parameters
     ----------
     table : DataFrame
-        A table of codes, as `sepvae.codes.codes_table` makes it: split, y (0 background, 1 target),
+        Table of codes, as returned by `sepvae.codes.codes_table`: split, y (0 background, 1 target),
         attributes, salient0, ...
     kinds : mapping, default=None
-        "categorical" or "continuous" for attributes; `attribute_kind` tells that of others.
+        "categorical" or "continuous" by attribute; `attribute_kind` decides for all others.
 
     Returns
     -------
     DataFrame
         One row per attribute ("label" for y) and axis: attribute, kind (categorical or continuous),
-        population (all or target), axis, measure, value, p_value, n, p_adjusted. The measure of an amount is
-        Spearman's rho ("spearman", -1 to 1), that of classes the correlation ratio ("eta", 0 to 1, the root
-        of the share of the axis' variance that lies between classes) with the p-value of the F-test. The
-        adjusted p-values control the false discovery rate over all rows (Benjamini and Hochberg). Value and
-        p-values are NaN where an axis or an attribute does not vary, or there are fewer than 4 samples.
+        population (all or target), axis, measure, value, p_value, n, p_adjusted. The measure of a continuous
+        attribute is Spearman's rho ("spearman", -1 to 1). The measure of a categorical attribute is the
+        correlation ratio ("eta", 0 to 1, the root of the between-class share of the variance of the axis)
+        with the p-value of the F-test. Adjusted p-values control the false discovery rate over all rows
+        (Benjamini and Hochberg). Value and p-values are NaN if an axis or an attribute does not vary, or with
+        fewer than 4 samples.
 
     Raises
     ------
@@ -85,7 +86,7 @@ def _spearman(axis: FloatArray, values: AnyArray) -> tuple[float, float]:
 
 
 def _eta(axis: FloatArray, values: AnyArray) -> tuple[float, float]:
-    """Root of the variance between classes over all variance, and p of the F-test."""
+    """Return the root of the between-class share of the variance, and the p-value of the F-test."""
     classes, class_of, sizes = np.unique(values, return_inverse=True, return_counts=True)
     within_freedom, between_freedom = len(axis) - len(classes), len(classes) - 1
     if len(axis) < MIN_SAMPLES or np.ptp(axis) == 0 or min(within_freedom, between_freedom) < 1:

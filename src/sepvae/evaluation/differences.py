@@ -1,4 +1,4 @@
-"""How sure are scores and differences of contenders? Intervals over test groups, seeds and folds."""
+"""Intervals of scores, and of differences between contenders, over test groups, seeds and folds."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,11 +16,16 @@ from sepvae.evaluation.metrics import METRICS, AnyArray, FloatArray, Metric, int
 from sepvae.evaluation.probes import make_probe
 from sepvae.evaluation.scores import _Question, _questions
 
-MIN_SEEDS = 5  # fewer seeds than this say too little of their spread
+MIN_SEEDS = 5  # fewer seeds give a poor estimate of their spread
 
 
-class Difference(NamedTuple):  # numpydoc ignore=PR02
-    """A score of contender a minus that of contender b; of one contender, its mean score itself."""
+class Difference(NamedTuple):
+    """
+    Difference between the scores of contenders a and b, or the mean score of one contender.
+
+    `difference`, `low` and `high` have the unit of the metric; the 95 % interval is NaN if there is none.
+    `kind` names the source of the interval.
+    """
 
     difference: float
     low: float
@@ -41,13 +46,11 @@ def paired_bootstrap(
     random_state: int = 0,
 ) -> Difference:
     """
-    Compare one score of two tables of codes on resamples of the test groups that both share.
+    Compare one score of two tables of codes by a bootstrap over their shared test groups.
 
-    The scores are those of `score_codes`. The interval tells how far the difference depends on who is in the
-    test set; it knows nothing of other seeds.
+    The scores are those of `score_codes`. The interval accounts for the choice of the test groups, not for
+    that of the seed.
 
-    Examples
-    --------
     >>> rng = np.random.default_rng(0)
     >>> table = pd.DataFrame({"id": range(80), "split": ["train", "test"] * 40, "group": range(80)})
     >>> table["y"] = rng.integers(0, 2, 80)
@@ -62,7 +65,7 @@ def paired_bootstrap(
     ids = a.test["id"].astype(str).to_numpy(str)
     groups = a.test["group"].astype(str).to_numpy(str)
     weights = resampling_weights(groups, n_bootstraps, np.random.default_rng(random_state))
-    weights = np.concatenate([np.ones((1, len(groups))), weights])  # the first row is of all samples once
+    weights = np.concatenate([np.ones((1, len(groups))), weights])  # the first row holds each sample once
     with threadpool_limits(1):
         scores_a, scores_b = (
             chosen.function(*_truth_and_output(question, space, chosen, ids), weights) for question in (a, b)
@@ -75,12 +78,10 @@ def paired_bootstrap(
 
 def seed_interval(differences: Sequence[float] | FloatArray) -> Difference:
     """
-    Mean difference over seeds, with a t interval from 5 seeds up.
+    Return the mean difference over seeds, with a t interval from 5 seeds up.
 
-    The interval tells how far the difference depends on the seed; it knows nothing of other test samples.
+    NaN is ignored. The interval accounts for the choice of the seed, not for that of the test samples.
 
-    Examples
-    --------
     >>> found = seed_interval([0.02, 0.04, 0.03, 0.05, 0.01])
     >>> round(found.difference, 3), round(found.low, 3), round(found.high, 3), found.kind
     (0.03, 0.01, 0.05, 't interval over 5 seeds')
@@ -93,13 +94,12 @@ def seed_interval(differences: Sequence[float] | FloatArray) -> Difference:
 
 def nadeau_bengio(differences: Sequence[float] | FloatArray, n_train: float, n_test: float) -> Difference:
     """
-    Mean difference over folds, with the corrected resampled t interval.
+    Return the mean difference over folds, with the corrected resampled t interval.
 
-    Folds share training samples, so their scores are not independent: the variance of the mean is taken as
-    (1/k + n_test/n_train) times that of k differences (Nadeau and Bengio, 2003, Machine Learning 52).
+    Folds share training samples, so their scores are not independent: the variance of the mean is estimated
+    as (1/k + n_test/n_train) times that of k differences (Nadeau and Bengio, 2003, Machine Learning 52). NaN
+    is ignored.
 
-    Examples
-    --------
     >>> found = nadeau_bengio([0.02, 0.04, 0.03, 0.05, 0.01], n_train=80, n_test=20)
     >>> round(found.low, 3), round(found.high, 3), found.kind
     (0.001, 0.059, 'corrected t interval over 5 folds')
@@ -117,8 +117,6 @@ def difference_over_runs(runs_a: pd.DataFrame, runs_b: pd.DataFrame) -> Differen
     """
     Compare one score of two contenders over the runs that both finished.
 
-    Examples
-    --------
     >>> a = pd.DataFrame({"seed": range(5), "fold": None, "score": 0.9, "n_train": 80, "n_test": 20})
     >>> found = difference_over_runs(a, a.assign(score=[0.8, 0.7, 0.8, 0.7, 0.8]))
     >>> round(found.difference, 2), found.kind
@@ -131,10 +129,10 @@ def difference_over_runs(runs_a: pd.DataFrame, runs_b: pd.DataFrame) -> Differen
 
 def mean_over_runs(runs: pd.DataFrame) -> Difference:
     """
-    Mean of one score over runs, with its interval.
+    Return the mean of one score over runs: by `nadeau_bengio` with folds, else by `seed_interval`.
 
-    Examples
-    --------
+    Scores of folds without n_train, which no probe learnt, have no interval.
+
     >>> runs = pd.DataFrame({"seed": 0, "fold": range(3), "score": [7.5, 8, 8.5]})
     >>> runs = runs.assign(n_train=80, n_test=40)
     >>> found = mean_over_runs(runs)
@@ -143,7 +141,7 @@ def mean_over_runs(runs: pd.DataFrame) -> Difference:
     """
     if runs["fold"].isna().all():
         return seed_interval(runs["score"].to_numpy(float))
-    of_folds = runs.groupby("fold")["score"].mean().to_numpy(float)  # seeds of a fold share its data
+    of_folds = runs.groupby("fold")["score"].mean().to_numpy(float)  # seeds of one fold are not independent
     sizes = runs[["n_train", "n_test"]].dropna().to_numpy(float)
     if not len(sizes):
         return _without_interval(of_folds, f"{len(of_folds)} folds, no interval without n_train")
@@ -185,7 +183,7 @@ def _metric(question: _Question, name: str) -> Metric:
 def _truth_and_output(
     question: _Question, space: Space, metric: Metric, ids: AnyArray
 ) -> tuple[AnyArray, AnyArray]:
-    """What is true of the test samples with these ids, and what a probe says; classes as 0, 1, ..."""
+    """Return true values and probe outputs of the test samples `ids`; classes are coded as 0, 1, .."""
     train = question.train
     test = question.test.set_index(question.test["id"].astype(str)).loc[ids]
     values, truth = train["value"].to_numpy(), test["value"].to_numpy()
@@ -208,8 +206,8 @@ def _without_interval(differences: FloatArray, kind: str) -> Difference:
 
 
 def _t_interval(differences: FloatArray, factor: float, kind: str) -> Difference:
-    """The variance of the mean is `factor` times that of the differences."""
-    with np.errstate(invalid="ignore"):  # an infinite difference has no spread
+    """Return the mean and its interval; the variance of the mean is `factor` times that of differences."""
+    with np.errstate(invalid="ignore"):  # the variance of infinite differences is NaN
         mean, variance = differences.mean(), differences.var(ddof=1)
     half = stats.t.ppf(0.975, len(differences) - 1) * np.sqrt(factor * variance)
     return Difference(float(mean), float(mean - half), float(mean + half), kind)

@@ -1,4 +1,4 @@
-"""Background against target as in App. D of the paper: scores of a probability of target."""
+"""Scores of a target probability, background against target, as in App. D of the paper."""
 
 import numpy as np
 import pandas as pd
@@ -15,20 +15,16 @@ from sepvae.evaluation.metrics import METRICS, FloatArray, interval, resampling_
 from sepvae.evaluation.scores import COLUMNS
 from sepvae.shared import ignoring
 
-MAX_ITER = 500  # passes over the samples; most fits stop by themselves long before
+MAX_ITER = 500  # epochs; most fits converge long before
 
 
 def mlp_probabilities(codes: pd.DataFrame, *, random_state: int = 0) -> FloatArray:
     """
-    Probability of target by a two-layer network that learns from frozen salient codes.
+    Return target probabilities of the test rows, of shape (n_test,), by an MLP on frozen salient codes.
 
     Its one hidden layer is as wide as the salient space, as in SepVAE's own classifier. It learns from the
     rows of split "train", as the linear probes do, scaled to mean 0 and standard deviation 1.
 
-    Shapes: returns (n_test,).
-
-    Examples
-    --------
     >>> table = pd.DataFrame({"split": ["train", "test"] * 40, "y": np.arange(80) // 2 % 2})
     >>> table["salient0"] = 3.0 * table["y"] + np.linspace(0, 1, 80)
     >>> probability = mlp_probabilities(table)
@@ -43,7 +39,7 @@ def mlp_probabilities(codes: pd.DataFrame, *, random_state: int = 0) -> FloatArr
         StandardScaler(),
         MLPClassifier((len(columns),), max_iter=MAX_ITER, random_state=random_state),
     )
-    # Where it has not converged its score is a fair one all the same.
+    # The score of a fit that has not converged is still a valid score.
     with threadpool_limits(1), ignoring("", category=ConvergenceWarning):
         model.fit(train[columns].to_numpy(float), train["y"].to_numpy())
     return np.asarray(model.predict_proba(test[columns].to_numpy(float))[:, 1])
@@ -58,12 +54,11 @@ def group_scores(
     random_state: int = 0,
 ) -> pd.DataFrame:
     """
-    Score a probability of target, whoever gave it, on the test rows of a table of codes.
+    Score target probabilities of shape (n_test,), in the order of the test rows of a table of codes.
 
-    Shapes: probability (n_test,).
+    `probe` names their source: "own classifier" or "mlp". The columns are those of `score_codes`, and probe.
+    The p-value is NaN, and so is the interval with one test group.
 
-    Examples
-    --------
     >>> table = pd.DataFrame({"split": ["train"] * 2 + ["test"] * 4, "group": range(6), "y": [0, 1] * 3})
     >>> scores = group_scores(table, np.array([0.1, 0.9, 0.6, 0.7]), "mlp", n_bootstraps=0)
     >>> dict(zip(scores["metric"], scores["score"]))
@@ -89,7 +84,7 @@ def group_scores(
 
 
 def _parts(codes: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows to learn from, and test rows; both labels in each."""
+    """Return the training rows and the test rows; raise unless each part has both labels."""
     missing = [name for name in ("split", "y") if name not in codes]
     if missing:
         raise DataError(f"a table of codes needs columns split, y; it lacks {', '.join(missing)}")

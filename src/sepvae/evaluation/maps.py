@@ -1,4 +1,4 @@
-"""How near an estimated map of the pathology comes to the true one, where that is known."""
+"""Agreement of an estimated map of the pathology with the true map."""
 
 from typing import Any, NamedTuple
 
@@ -10,16 +10,16 @@ from sepvae.errors import DataError
 FloatArray = npt.NDArray[np.float64]
 
 
-class MapScores(NamedTuple):  # numpydoc ignore=PR02
+class MapScores(NamedTuple):
     """
-    An estimated map against the true one.
+    Agreement of an estimated map with the true one.
 
     Parameters
     ----------
     correlation : float
-        Pearson's, over voxels; NaN where either map is constant.
+        Pearson correlation over voxels; NaN if either map is constant.
     dice : float
-        Overlap of the strongest voxels, 0 to 1; NaN where the true map is 0 everywhere.
+        Overlap of the strongest voxels, 0 to 1; NaN if the true map is 0 everywhere.
     """
 
     correlation: float
@@ -30,30 +30,30 @@ def map_scores(
     estimate: npt.NDArray[Any], truth: npt.NDArray[Any], mask: npt.NDArray[Any] | None = None
 ) -> MapScores:
     """
-    Compare an estimated map with the true one: by correlation, and by the overlap of their strongest voxels.
+    Compare an estimated map with the true one by correlation and by the overlap of their strongest voxels.
 
-    The true map's strongest voxels are those beyond half of its largest absolute value, k of them; the
-    estimate's are the k of largest absolute value, so its scale does not matter. A voxel is in both only if
-    the sign is right, and never where the estimate is 0. Of estimates that tie for the last places each
-    counts by the share of them that has a place.
+    The strongest voxels of the true map are those above half of its largest absolute value; k is their
+    number. The strongest voxels of the estimate are the k of largest absolute value, so its scale does not
+    matter. A voxel is in both sets only if its sign is right, and never if the estimate is 0. Voxels of the
+    estimate that tie for the last places share these places equally.
 
     Parameters
     ----------
     estimate, truth : ndarray of one shape
         Maps, such as volumes (x, y, z) or effects of regions (n,).
     mask : ndarray of that shape or None, default=None
-        Voxels that count, those other than 0; None for all. Zeros around a brain raise the correlation.
+        Voxels other than 0 are compared; None for all. Zeros around a brain raise the correlation.
 
     Returns
     -------
     MapScores
-        Correlation and Dice. An estimate of 0 everywhere has Dice 0 and no correlation (NaN); a true map of
-        0 everywhere, that of a control, has neither.
+        Correlation and Dice. An estimate of 0 everywhere has Dice 0 and correlation NaN; a true map of 0
+        everywhere, as of a control, has NaN for both.
 
     Raises
     ------
     DataError
-        If the shapes differ, no voxel counts, or one that does is no finite number.
+        If the shapes differ, the mask is empty, or a compared voxel is not finite.
 
     Examples
     --------
@@ -87,14 +87,14 @@ def _correlation(found: FloatArray, true: FloatArray) -> float:
 
 
 def _dice(found: FloatArray, true: FloatArray) -> float:
-    """Both sets have k voxels, so it is what they share, by k."""
+    """Return the Dice overlap; both sets have k voxels, so it is the number of shared voxels over k."""
     if not true.any():
         return float("nan")
     strength = np.abs(found)
     wanted = np.abs(true) > np.abs(true).max() / 2
     right = wanted & (found * np.sign(true) > 0)
     k = int(wanted.sum())
-    last = np.partition(strength, -k)[-k]  # the weakest that has a place
+    last = np.partition(strength, -k)[-k]  # the k-th largest
     above, tied = strength > last, strength == last
     share = (k - above.sum()) / tied.sum()
     return float(((above & right).sum() + share * (tied & right).sum()) / k)

@@ -1,4 +1,4 @@
-"""Metrics of a probe for many weightings of the test samples at once, which is what a bootstrap needs."""
+"""Metrics of a probe for many weightings of the test samples at once, as a bootstrap needs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,15 +15,11 @@ from sepvae.codes import Kind
 AnyArray = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
 Scale = Literal["plain", "share", "r2"]
-LEAST_ERROR = 1e-12  # 1 - R2 of a probe that is never wrong
+LEAST_ERROR = 1e-12  # lower bound of 1 - R2, whose logarithm must be finite
 
 
 def resampling_weights(groups: AnyArray, n_bootstraps: int, rng: np.random.Generator) -> FloatArray:
-    """
-    How often each sample appears in resamples that draw whole groups with replacement.
-
-    Shapes: groups (n,); returns (n_bootstraps, n).
-    """
+    """Return sample counts in resamples of whole groups with replacement, (n_bootstraps, n)."""
     names, group_of = np.unique(groups, return_inverse=True)
     draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=n_bootstraps)
     return draws[:, group_of].astype(float)
@@ -33,18 +29,14 @@ def interval(
     resampled: FloatArray, score: float, n_groups: int, *, scale: Scale = "plain"
 ) -> tuple[float, float]:
     """
-    Interval of a score by Student's t, with the variance of resampled scores.
+    Return a 95 % interval of a score by Student's t, from resampled scores of shape (n_bootstraps,).
 
-    Symmetric intervals and percentiles of resamples are far too narrow near the end of a scale, and
-    vanish at it. Scores from 0 to 1 get their interval on the scale of logits, with half a group added
-    on both sides and a variance of at least half of that of a share of so many groups; R2 gets it on
-    the scale of log(1 - R2), from the central 95 % of resamples, since few groups make some resampled
-    R2 hugely negative.
+    Symmetric intervals and percentiles of resamples are far too narrow near the end of a scale, and vanish at
+    it. Scores from 0 to 1 therefore get their interval on the logit scale, with half a group added on both
+    sides and at least half the variance of a share of so many groups. R2 gets it on the scale of log(1 - R2),
+    from the central 95 % of resamples, since few groups make some resampled R2 hugely negative. The interval
+    contains the score; it is NaN if no score is defined or with one group.
 
-    Shapes: resampled (n_bootstraps,).
-
-    Examples
-    --------
     >>> low, high = interval(np.ones(100), 1.0, 20, scale="share")
     >>> round(low, 2), high
     (0.82, 1.0)
@@ -68,9 +60,9 @@ def interval(
     return float(min(low, score)), float(max(high, score))
 
 
-# The metrics are scikit-learn's, but for many weightings of the samples at once: weights are (b, n),
-# scores (b,). A thousand resamples take milliseconds where a thousand calls take a second. A score that a
-# resample leaves undefined, since it drew no sample of a class, is NaN.
+# The metrics are those of scikit-learn, vectorized over weights of shape (b, n); scores have shape (b,).
+# A thousand resamples take milliseconds, a thousand calls of scikit-learn a second. A score that is undefined
+# in a resample, such as the AUC without samples of one class, is NaN.
 
 
 def _share(part: FloatArray, whole: FloatArray) -> FloatArray:
@@ -88,7 +80,7 @@ def _balanced_accuracy(truth: AnyArray, predicted: AnyArray, weights: FloatArray
 
 
 def _auc(truth: AnyArray, decision: AnyArray, weights: FloatArray) -> FloatArray:
-    """Share of pairs that the decision puts in order, ties counting half, by sums over sorted samples."""
+    """Return the share of pairs that the decision orders correctly, with ties as half, by cumulative sums."""
     order = np.argsort(decision, kind="stable")
     decision, weights, positive = decision[order], weights[:, order], truth[order] == 1
     below = np.pad(np.cumsum(weights * ~positive, axis=1), ((0, 0), (1, 0)))
@@ -109,8 +101,13 @@ def _r2(truth: AnyArray, predicted: AnyArray, weights: FloatArray) -> FloatArray
 
 
 @dataclass(frozen=True)
-class Metric:  # numpydoc ignore=PR02
-    """One way to score a probe."""
+class Metric:
+    """
+    Metric of a probe, with the dummy estimator whose score is chance.
+
+    `function` takes truth (n,), output (n,) and weights (b, n), and returns scores (b,). `reads` is the
+    method of the probe whose output is scored. `better` is 1 if higher is better, else -1.
+    """
 
     name: str
     function: Callable[[AnyArray, AnyArray, FloatArray], FloatArray]

@@ -1,4 +1,4 @@
-"""Probes: linear models that predict one attribute from frozen codes, and how far to trust what they find."""
+"""Probes: linear models that predict one attribute from frozen codes, with intervals and p-values."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ RIDGE_ALPHAS = (0.1, 1.0, 10.0, 100.0, 1000.0)
 
 
 @dataclass(frozen=True)
-class Samples:  # numpydoc ignore=PR02
+class Samples:
     """
-    What a probe sees of n samples.
+    Codes, attribute values and groups of n samples, the data of a probe.
 
     Parameters
     ----------
     codes : ndarray of shape (n, dimensions)
         Posterior means of one space, finite.
     values : ndarray of shape (n,)
-        The attribute: classes of any type, or finite numbers.
+        Values of the attribute: classes of any type, or finite numbers.
     groups : ndarray of shape (n,)
-        Whom each sample comes from: the patient, the mouse.
+        Subject of each sample, such as a patient or a mouse.
     """
 
     codes: FloatArray
@@ -39,7 +39,11 @@ class Samples:  # numpydoc ignore=PR02
 def known_values(
     table: pd.DataFrame, kinds: Mapping[str, Kind] | None = None
 ) -> Iterator[tuple[str, Kind, pd.DataFrame]]:
-    """Go through what a table of codes says of its samples: the label, then each attribute."""
+    """
+    Yield name, kind and known rows of the label, then of each attribute, with a column `value`.
+
+    Values of attributes are text if categorical, else finite numbers.
+    """
     yield "label", "categorical", table.assign(value=table["y"])
     for attribute in attribute_columns(table):
         kind = (kinds or {}).get(attribute) or attribute_kind(table[attribute])
@@ -57,34 +61,32 @@ def make_probe(kind: Kind, *, least_squares: bool = False) -> Pipeline:
     Parameters
     ----------
     kind : {"categorical", "continuous"}
-        Logistic regression for classes; ridge regression, its penalty chosen by leave-one-out, for amounts.
+        Logistic regression for "categorical"; ridge regression, with its penalty chosen by leave-one-out, for
+        "continuous".
     least_squares : bool, default=False
-        Amounts without a penalty, as in the paper: with about as many codes as samples this is no good guess.
+        Fit continuous attributes without a penalty, as in the paper. With about as many code dimensions as
+        samples the predictions are poor.
 
     Returns
     -------
     Pipeline
-        Not fitted.
+        The probe, not fitted.
     """
     if kind == "continuous":
         model = LinearRegression() if least_squares else RidgeCV(RIDGE_ALPHAS, alpha_per_target=True)
         return make_pipeline(StandardScaler(), model)
-    # A tolerance ten times the default halves the time and moves a score by a sample or two.
+    # Ten times the default tolerance halves the run time, and changes scores by a sample or two.
     return make_pipeline(StandardScaler(), LogisticRegression(tol=1e-3, max_iter=1000))
 
 
 def shuffle_by_group(values: AnyArray, groups: AnyArray, rng: np.random.Generator) -> AnyArray:
     """
-    Shuffle an attribute so that what belongs to a group stays together.
+    Shuffle an attribute of shape (n,) so that the values of a group stay together.
 
-    Where each group has one value, groups swap values. Elsewhere each group takes the values of one donor:
-    the first of them if it has fewer samples, all of them again if it has more. If each sample is its own
-    group, both are a plain shuffle.
+    If each group has one value, groups swap values. Otherwise each group takes the values of one donor group:
+    the first of them if it has fewer samples, all of them repeatedly if it has more. If each sample is its
+    own group, both are a plain shuffle.
 
-    Shapes: values, groups (n,); returns (n,).
-
-    Examples
-    --------
     >>> rng = np.random.default_rng(0)
     >>> shuffle_by_group(np.array([1, 1, 2, 3, 3]), np.array(["a", "a", "b", "c", "c"]), rng).tolist()
     [3, 3, 1, 2, 2]
@@ -119,9 +121,10 @@ def score_probe(
     Parameters
     ----------
     train, test : Samples
-        Each with at least two distinct values; no group in both.
+        Samples with at least two distinct values in each set, and no group in both.
     kind : {"categorical", "continuous"}
-        Balanced accuracy, accuracy and, for two classes, AUC; or mean absolute error (mae) and R2.
+        Balanced accuracy, accuracy and, for two classes, AUC for "categorical"; mean absolute error (mae) and
+        R2 for "continuous".
     least_squares : bool, default=False
         As for `make_probe`.
     n_permutations : int, default=100
@@ -130,15 +133,15 @@ def score_probe(
     n_bootstraps : int, default=1000
         Resamples of the test groups, for the interval; 0 for none.
     random_state : int, default=0
-        Seed of shuffles and resamples. Two spaces scored with one seed meet the same ones.
+        Seed of shuffles and resamples, which are the same for two spaces scored with one seed.
 
     Returns
     -------
     DataFrame
-        One row per metric: metric, score, low and high (95 % interval; NaN with fewer than two test
-        groups), chance (test score of the most frequent class of train, for mae of the median, for r2 of
-        the mean), p_value ((b + 1) / (n_permutations + 1), where b shuffled probes do at least as well; NaN
-        without permutations), n_train, n_test, n_test_groups.
+        One row per metric: metric, score, low and high (95 % interval; NaN with fewer than two test groups),
+        chance (test score of the most frequent class of train, for mae of the median, for r2 of the mean),
+        p_value ((b + 1) / (n_permutations + 1), where b shuffled probes do at least as well; NaN without
+        permutations), n_train, n_test, n_test_groups.
 
     Examples
     --------
@@ -151,8 +154,8 @@ def score_probe(
     """
     values, truth = _as_numbers(train, test, kind)
     shuffling, resampling = map(np.random.default_rng, np.random.SeedSequence(random_state).spawn(2))
-    # Test values are shuffled too. Against the true ones, a shuffled probe on one strong dimension would be
-    # right about all samples half of the time, by luck of its sign, and no leak could be told from that.
+    # Test values are shuffled too. Scored on true test values, a shuffled probe on one strong dimension would
+    # be right for all samples half of the time, when its sign is right by chance, and would hide any leak.
     targets, truths = (
         np.stack([true, *(shuffle_by_group(true, samples.groups, shuffling) for _ in range(n_permutations))])
         for true, samples in ((values, train), (truth, test))
@@ -165,7 +168,7 @@ def score_probe(
     for metric in METRICS[kind]:
         if metric.reads not in outputs:
             continue
-        # The first row is of the true values, the others of shuffled ones.
+        # The first row holds the true values, the others shuffled values.
         score, *null = (
             metric.function(*row, once)[0] for row in zip(truths, outputs[metric.reads], strict=True)
         )
@@ -173,7 +176,7 @@ def score_probe(
         low, high = interval(resampled, score, n_groups, scale=metric.scale)
         constant = clone(metric.dummy).fit(train.codes, values).predict(test.codes)
         chance = metric.function(truth, constant, once)[0]
-        # Rounding must not turn a tie into a defeat, nor a shuffle without a score.
+        # Ties count in b despite rounding errors, and so do shuffles whose score is NaN.
         b = np.sum(~(metric.better * np.array(null) < metric.better * score - 1e-12))
         p_value = (b + 1) / (n_permutations + 1) if n_permutations else np.nan
         rows.append((metric.name, score, low, high, chance, p_value, len(values), len(truth), n_groups))
@@ -182,7 +185,7 @@ def score_probe(
 
 
 def _as_numbers(train: Samples, test: Samples, kind: Kind) -> tuple[AnyArray, AnyArray]:
-    """Values of both as numbers: classes of train as 0, 1, .. in sorted order, others in test as -1."""
+    """Return both sets of values as numbers: sorted classes of train as 0, 1, .., others in test as -1."""
     if kind == "continuous":
         return np.asarray(train.values, float), np.asarray(test.values, float)
     numbers, classes = pd.factorize(train.values, sort=True)
@@ -192,16 +195,16 @@ def _as_numbers(train: Samples, test: Samples, kind: Kind) -> tuple[AnyArray, An
 def _outputs(
     probe: Pipeline, train_codes: FloatArray, targets: AnyArray, test_codes: FloatArray, kind: Kind
 ) -> dict[str, AnyArray]:
-    """Fit the probe on each row of targets and return, by method name, a row of test outputs for each."""
+    """Fit the probe on each row of `targets`; return test outputs by method name, a row for each."""
     scaler, model = probe
-    X = scaler.fit_transform(train_codes)  # the same for all rows: scaling sees no values
+    X = scaler.fit_transform(train_codes)  # the same for all rows: scaling ignores the targets
     X_test = scaler.transform(test_codes)
-    if kind == "continuous":  # solves all rows at once, a ridge each with its own penalty
+    if kind == "continuous":  # one fit for all rows; the ridge penalty is chosen for each
         return {"predict": model.fit(X, targets.T).predict(X_test).reshape(len(X_test), -1).T}
     predicted, decision = [], []
     binary = len(np.unique(targets[0])) == 2
     for target in targets:
-        if (target == target[0]).all():  # a shuffle that lost a class: nothing to learn
+        if (target == target[0]).all():  # the shuffle left a single class, which cannot be fitted
             predicted.append(np.full(len(X_test), target[0]))
             decision.append(np.zeros(len(X_test)))
             continue

@@ -1,4 +1,4 @@
-"""Removal and swap scores: what an attribute classifier reads in images whose salient part was changed."""
+"""Removal and swap scores: classes predicted in images whose salient part was changed."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -26,18 +26,19 @@ COLUMNS = [
     "n_test",
     "n_test_groups",
 ]
-MIN_TRAIN = 10  # a class with fewer training samples teaches a classifier little
-MAX_CLASSES = 20  # more classes than this are names, not an attribute
+MIN_TRAIN = 10  # training samples of a class, below which it is left out
+MAX_CLASSES = 20  # attributes with more classes are taken for names
 NOT_USED = -1
 IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Question:  # numpydoc ignore=PR02
+class Question:
     """
-    What an attribute classifier is asked of each sample.
+    Attribute that a classifier predicts: the label, or one that only targets have.
 
-    Shapes: classes (n,).
+    `names` lists its classes, the background first. `classes` of shape (n,) holds their indices for all rows
+    of the table: 0 for background samples, -1 for unknown or too rare classes.
     """
 
     attribute: str
@@ -46,11 +47,12 @@ class Question:  # numpydoc ignore=PR02
 
 
 @dataclass(frozen=True)
-class Readings:  # numpydoc ignore=PR02
+class Readings:
     """
-    Which class a classifier read, by number, for each of n test samples.
+    Predicted classes for n test samples and the images decoded from their codes, each of shape (n,).
 
-    Shapes: real (n,); full (n,); removed (n,); swapped (n,).
+    `full` is decoded from [c, s], `removed` from [c, 0], and `swapped` from the salient part of the sample
+    and the common part of a sample of the other label.
     """
 
     real: IntArray
@@ -63,14 +65,13 @@ def removal_questions(
     table: pd.DataFrame, *, kinds: Mapping[str, Kind] | None = None
 ) -> tuple[list[Question], list[str]]:
     """
-    Choose the attributes that tell whether a salient part was removed or swapped.
+    Choose the attributes that show whether a salient part was removed or swapped.
 
-    These are the label, and every categorical attribute that only targets have, its classes and the
-    background as one more. Classes with fewer than 10 training samples are left out, and attributes that then
-    have fewer than 2 classes among targets, or more than 20.
+    These are the label and each categorical attribute that only targets have, with the background as one more
+    class. Classes with fewer than 10 training samples are left out, then attributes with fewer than 2
+    remaining classes among targets (1 for the label) or more than 20. The second list has one sentence per
+    omission. No attribute is chosen if the background itself is too rare.
 
-    Examples
-    --------
     >>> table = pd.DataFrame({"split": "train", "y": [0] * 20 + [1] * 20})
     >>> table["label"] = table["y"].map({0: "well", 1: "ill"})
     >>> table["subtype"] = [None] * 20 + ["mild"] * 10 + ["severe"] * 10
@@ -103,7 +104,7 @@ def removal_questions(
 
 
 def _classes(table: pd.DataFrame, attribute: str) -> tuple[list[str], list[str]]:
-    """Classes among targets with samples enough, in order; none if they are too few or too many; and why."""
+    """Return the sorted target classes to use, none if too few or too many, and sentences on the others."""
     values = table.loc[(table["y"] == 1) & table[attribute].notna(), ["split", attribute]]
     names = values[attribute].astype(str)
     counts = names[values["split"] == "train"].value_counts().reindex(names.unique(), fill_value=0)
@@ -114,7 +115,7 @@ def _classes(table: pd.DataFrame, attribute: str) -> tuple[list[str], list[str]]
         sentences = [
             f"{attribute}: {len(rare)} classes left out, fewer than {MIN_TRAIN} training samples: {some}"
         ]
-    least = 1 if attribute == "label" else 2  # one class says no more than the label
+    least = 1 if attribute == "label" else 2  # a single class only repeats the label
     if not least <= len(kept) <= MAX_CLASSES:
         return [], [*sentences, f"{attribute}: left out, {len(kept)} classes, not {least} to {MAX_CLASSES}"]
     return kept, sentences
@@ -129,27 +130,27 @@ def removal_scores(
     random_state: int = 0,
 ) -> pd.DataFrame:
     """
-    Score what a classifier read in test images, against what should be read there.
+    Score the classes predicted in real, reconstructed and changed test images against the wanted classes.
 
-    Eight rows:
+    Meaning of the eight rows:
 
     ================  ==========  ==========  ====================================================
-    images            population  wanted      what it says
+    images            population  wanted      meaning
     ================  ==========  ==========  ====================================================
     real              all         own         test accuracy of the classifier itself
-    full              all         own         what reconstruction costs
-    full              target      own         upper mark of what a swap can carry over
-    full              target      background  reference of removal: lost without removing anything
+    full              all         own         accuracy that is left after reconstruction
+    full              target      own         upper limit of what a swap can transfer
+    full              target      background  reference of removal: loss by reconstruction alone
     salient removed   target      background  removal
     salient removed   background  background  should change nothing
     swapped           target      donor's     background with the salient part of a target
     swapped           background  background  target with the salient part of a background sample
     ================  ==========  ==========  ====================================================
 
-    The score is balanced accuracy where several classes are wanted, the mean over them of the share that
-    reads as wanted; where one is wanted it is that share. Chance is what a guess among the classes of the
-    classifier scores, 1 / classes. The interval is from a bootstrap over groups: of swapped images over those
-    of the donors, each of which gave its salient part once.
+    The score is balanced accuracy if several classes are wanted, else the share of images that are predicted
+    as the one wanted class. Chance is 1 / number of classes. The population of swapped images, and the groups
+    of their bootstrap, are those of the donors, each of which gives its salient part once. Rows without test
+    samples are left out.
     """
     test = (table["split"] == "test").to_numpy()
     groups, own = table.loc[test, "group"].astype(str).to_numpy(), question.classes[test]
@@ -178,7 +179,7 @@ class _Sheet(NamedTuple):
 
 
 def _sheets(own: IntArray, readings: Readings) -> Iterator[_Sheet]:
-    """What is asked of whom, what is wanted, and what was read."""
+    """Yield images, population, wanted class, used samples, and wanted and predicted classes of each row."""
     known, target, background, nothing = own >= 0, own > 0, own == 0, np.zeros_like(own)
     yield _Sheet("real", "all", "own", known, own, readings.real)
     yield _Sheet("full", "all", "own", known, own, readings.full)
@@ -193,7 +194,7 @@ def _sheets(own: IntArray, readings: Readings) -> Iterator[_Sheet]:
 def _score(
     truth: AnyArray, read: AnyArray, weights: npt.NDArray[np.float64], n_groups: int
 ) -> tuple[float, float, float]:
-    """Balanced accuracy and its interval; of one class it is the share that reads as wanted."""
+    """Return balanced accuracy with its interval; for one class it is the share predicted as wanted."""
     metric = METRICS["categorical"][0]
     score = float(metric.function(truth, read, np.ones((1, len(truth))))[0])
     return score, *interval(metric.function(truth, read, weights), score, n_groups, scale=metric.scale)

@@ -1,4 +1,4 @@
-"""`score_codes`: everything that a table of codes can be asked, as one tidy table of scores."""
+"""`score_codes`: all scores of a table of codes, as one tidy table."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -30,8 +30,8 @@ COLUMNS = [
     "n_test_groups",
 ]
 SPACES: tuple[Space, ...] = ("common", "salient", "both")
-MIN_TRAIN = 10  # fewer training samples than this teach a probe nothing
-MAX_CLASSES = 100  # more classes than this are names, not an attribute
+MIN_TRAIN = 10  # a probe needs at least this number of training samples
+MAX_CLASSES = 100  # attributes with more classes are taken for names
 
 
 def score_codes(
@@ -47,34 +47,34 @@ def score_codes(
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
     """
-    Score a table of codes: what each space knows of each attribute, and how well the spaces part the labels.
+    Score a table of codes: probes of each attribute in each space, and the separation of the labels.
 
     Probes are fitted on the rows of split "train" and scored on those of split "test". Rows of split
-    "validation" serve neither: the model did not learn from them, so they are no training samples, but they
-    chose when its training stopped, so they are no fresh ones. An attribute that only targets have is probed
-    among targets, any other among all samples and among targets; the label is probed among all. `left_out`
-    tells what has no probe.
+    "validation" serve neither purpose: the model was not fitted on them, so they are no training samples, but
+    they decided when training stopped, so they are not held out. An attribute that only targets have is
+    probed among targets, any other among all samples and among targets; the label is probed among all
+    samples. `left_out` lists what has no probe.
 
     Parameters
     ----------
     table : DataFrame
-        A table of codes, as `sepvae.codes.codes_table` makes it: id, split, group, y (0 background, 1
+        Table of codes, as returned by `sepvae.codes.codes_table`: id, split, group, y (0 background, 1
         target), attributes, common0, .., salient0, ...
     reconstruction_error : DataFrame or None, default=None
         Columns id, full, common_only: mean squared error per pixel of test samples.
     kinds : mapping, default=None
-        "categorical" or "continuous" for attributes; `attribute_kind` tells that of others.
+        "categorical" or "continuous" by attribute; `attribute_kind` decides for all others.
     least_squares : bool, default=False
-        Score nothing but amounts, by probes without a penalty, as in the paper. With about as many codes as
-        training samples they are far off.
+        Score only continuous attributes, by probes without a penalty, as in the paper. With about as many
+        code dimensions as training samples the predictions are poor.
     n_permutations : int, default=100
-        Shuffles behind each p-value; 0 for none.
+        Shuffles for each p-value; 0 for none.
     n_bootstraps : int, default=1000
-        Resamples behind each interval; 0 for none.
+        Resamples for each interval; 0 for none.
     random_state : int, default=0
-        Seed. Every probe starts from it, so no score depends on which other attributes the table has.
+        Seed of each probe, so that no score depends on which other attributes the table has.
     n_jobs : int, default=1
-        Processes that share the probes, as in joblib.
+        Processes that fit probes in parallel, as in joblib.
     progress : callable or None, default=None
         Called as `progress(done, total)` after each probe.
 
@@ -83,8 +83,8 @@ def score_codes(
     DataFrame
         Columns space (common, salient, both), attribute ("label" for y), population (all, background,
         target), metric (balanced_accuracy, accuracy, auc, mae, r2, variance_ratio, active_units,
-        reconstruction_error), score, low, high, chance, p_value, n_train, n_test, n_test_groups; missing
-        where one does not apply. `score_probe` and `separation_scores` say what they mean.
+        reconstruction_error), score, low, high, chance, p_value, n_train, n_test, n_test_groups. Columns that
+        do not apply to a row are missing. `score_probe` and `separation_scores` define the scores.
 
     Raises
     ------
@@ -122,31 +122,31 @@ def score_codes(
         for question, space in cells
     )
     parts: list[pd.DataFrame] = []
-    with threadpool_limits(1):  # products this small only wait for each other on several threads
+    with threadpool_limits(1):  # matrix products this small are slower on several threads
         for answer in answers:
             parts.append(answer)
             if progress is not None:
                 progress(len(parts), len(cells))
     nothing = pd.DataFrame(columns=COLUMNS)
     scores: pd.DataFrame = pd.concat([*parts, *last] or [nothing], ignore_index=True)[COLUMNS]
-    return scores.astype({"n_train": "Int64"})  # integers with gaps
+    return scores.astype({"n_train": "Int64"})  # integers with missing values
 
 
 def left_out(table: pd.DataFrame, *, kinds: Mapping[str, Kind] | None = None) -> pd.DataFrame:
     """
-    List the attributes that get no probe, and the classes that a probe does without.
+    List the attributes that get no probe, and the classes that a probe leaves out.
 
     Parameters
     ----------
     table : DataFrame
-        A table of codes, as for `score_codes`.
+        Table of codes, as for `score_codes`.
     kinds : mapping, default=None
         As for `score_codes`.
 
     Returns
     -------
     DataFrame
-        Columns attribute, population and reason, a sentence; no rows if nothing is left out.
+        Columns attribute, population and reason (a sentence); no rows if nothing is left out.
 
     Raises
     ------
@@ -165,25 +165,25 @@ def left_out(table: pd.DataFrame, *, kinds: Mapping[str, Kind] | None = None) ->
 
 @dataclass(frozen=True)
 class _Question:
-    """One attribute of one population: the rows a probe learns from and is scored on, in a column `value`."""
+    """Attribute of one population, with its training and test rows; column `value` holds the attribute."""
 
     attribute: str
     population: str
     kind: Kind
     train: pd.DataFrame
     test: pd.DataFrame
-    rare: str = ""  # which classes are left out, and why
+    rare: str = ""  # classes that are left out, and the reason
 
     @property
     def obstacle(self) -> str:
-        """Why there can be no score, or nothing."""
+        """Reason why no score is possible; empty if one is."""
         if not self.unlearnable and self.test["value"].nunique() < 2:
             return "no probe: fewer than two distinct values in split 'test'"
         return self.unlearnable
 
     @property
     def unlearnable(self) -> str:
-        """Why there can be no probe, or nothing."""
+        """Reason why no probe can be fitted; empty if one can."""
         if len(self.train) < MIN_TRAIN:
             return f"no probe: {len(self.train)} training samples, at least {MIN_TRAIN} are needed"
         classes = self.train["value"].nunique()
@@ -195,7 +195,7 @@ class _Question:
 
 
 def _questions(table: pd.DataFrame, kinds: Mapping[str, Kind]) -> Iterator[_Question]:
-    """Ask for the label, then for each attribute among all, unless only targets have it, and targets."""
+    """Yield the label among all, then each attribute among all (unless only targets have it) and targets."""
     for attribute, kind, known in known_values(table, kinds):
         if attribute == "label" or (known["y"] == 0).any():
             yield _question(known, attribute, "all", kind)

@@ -1,4 +1,4 @@
-"""How far the two spaces part targets from background, told from the codes alone."""
+"""Separation of targets from background in the two spaces, measured on the codes alone."""
 
 import numpy as np
 import pandas as pd
@@ -6,27 +6,27 @@ import pandas as pd
 from sepvae.codes import Space, code_columns
 from sepvae.errors import DataError
 
-ACTIVE_VARIANCE = 0.01  # a dimension whose posterior means vary less than this has been switched off
+ACTIVE_VARIANCE = 0.01  # a dimension whose posterior means vary less is inactive
 
 
 def variance_ratio(table: pd.DataFrame, space: Space) -> float:
     """
-    Variance of the codes of targets over that of background samples.
+    Return the variance of the codes of targets over that of background samples.
 
-    Variance is the trace of the covariance of posterior means. In a salient space that does its work the
-    ratio is far above 1; in a common space it is near 1.
+    Variance is the trace of the covariance of posterior means. The ratio is far above 1 in a salient space
+    that separates the labels, and near 1 in a common space.
 
     Parameters
     ----------
     table : DataFrame
-        A table of codes, at least two samples of each label.
+        Table of codes, with at least two samples of each label.
     space : {"common", "salient", "both"}
-        Whose codes.
+        Space of the codes.
 
     Returns
     -------
     float
-        At least 0. Infinite where background codes do not vary; NaN where none do, or a label has one sample.
+        At least 0. Infinite if background codes do not vary; NaN if no codes vary, or a label has one sample.
 
     Examples
     --------
@@ -42,19 +42,19 @@ def variance_ratio(table: pd.DataFrame, space: Space) -> float:
 
 def active_units(table: pd.DataFrame, space: Space) -> int:
     """
-    Count the dimensions that are in use among targets.
+    Count the dimensions that are active among targets.
 
     Parameters
     ----------
     table : DataFrame
-        A table of codes, at least two targets.
+        Table of codes, with at least two targets.
     space : {"common", "salient", "both"}
-        Whose dimensions.
+        Space of the dimensions.
 
     Returns
     -------
     int
-        How many have a variance of posterior means above 0.01 over the targets.
+        Number of dimensions whose posterior means have a variance above 0.01 over the targets.
 
     Examples
     --------
@@ -67,27 +67,28 @@ def active_units(table: pd.DataFrame, space: Space) -> int:
 
 def separation_scores(table: pd.DataFrame, reconstruction_error: pd.DataFrame | None = None) -> pd.DataFrame:
     """
-    Score what needs no probe: variance ratio, active units and, if given, reconstruction error.
+    Compute the scores without a probe: variance ratio, active units and, if given, reconstruction error.
 
     Parameters
     ----------
     table : DataFrame
-        A table of codes, the test samples only.
+        Table of codes of the test samples only.
     reconstruction_error : DataFrame or None, default=None
         Columns id, full, common_only: mean squared error per pixel of each sample, decoded from both codes
-        and from the common one alone. It may cover only some of the samples.
+        and from the common code alone. It may cover only some of the samples.
 
     Returns
     -------
     DataFrame
-        Columns space, population, metric, score, n_test, n_test_groups. Common and salient space each have
-        a variance_ratio (population all) and active_units (population target). reconstruction_error is a mean
-        over samples (populations background and target; space both for full, common for common_only).
+        Columns space, population, metric, score, n_test, n_test_groups. Each of the two spaces has a
+        variance_ratio (population all) and active_units (population target). reconstruction_error is a mean
+        over samples, with populations background and target, and with space both for full and common for
+        common_only.
 
     Raises
     ------
     DataError
-        If `reconstruction_error` lacks a column, names an id twice, or names one that is no test sample.
+        If `reconstruction_error` lacks a column, repeats an id, or has one that is no test sample.
     """
     target = table[table["y"] == 1]
     rows: list[tuple[str, str, str, float, int, int]] = []
@@ -108,7 +109,7 @@ def _reconstruction_rows(
     missing = [name for name in ("id", "full", "common_only") if name not in errors.columns]
     if missing:
         raise DataError(f"the reconstruction errors need columns id, full, common_only; {missing} not found")
-    # A CSV file may have turned ids to numbers on one side only.
+    # Reading a CSV file may have converted the ids of only one table to numbers.
     samples = table.assign(id=table["id"].astype(str))
     errors = errors.assign(id=errors["id"].astype(str))
     unknown = errors.loc[~errors["id"].isin(samples["id"]) | errors["id"].duplicated(), "id"]

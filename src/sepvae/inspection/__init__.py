@@ -1,4 +1,4 @@
-"""What would spoil a fit, found before it: too few samples, copies, confounds, patients on both sides."""
+"""Checks of data before a fit: sample sizes, duplicates, confounds, groups on both sides of a split."""
 
 from sepvae.inspection.all_checks import inspect
 from sepvae.inspection.record import Finding, Inspection

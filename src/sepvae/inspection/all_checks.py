@@ -1,4 +1,4 @@
-"""`inspect`: all checks, one after the other."""
+"""`inspect`: all checks of the data, in order."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -38,36 +38,36 @@ def inspect(
     not_missing: Sequence[str] = (),
 ) -> Inspection:
     """
-    Find what would spoil a fit, or mislead whoever reads its result.
+    Find problems in data that would spoil a fit, or mislead readers of its result.
 
     Parameters
     ----------
     about : DataFrame of n rows
-        Columns id, group (the patient; the id where none is known), label, split (the name of a part, such as
-        "train" or "test", or missing), then attributes.
+        Columns id, group (the patient; the id if unknown), label, split (the name of a part, such as "train"
+        or "test", or missing), then attributes.
     measures : DataFrame of n rows or None, default=None
-        What `sepvae.data.measures` says of each sample; without, nothing is said about images, volumes or
-        copies.
+        Image or volume statistics of each sample, by `sepvae.data.measures`; None skips the checks of images,
+        volumes and duplicates.
     features : DataFrame of n rows or None, default=None
-        Measures of a table, such as those of brain regions, missing where there is a gap.
+        Features of a table, such as those of brain regions, with NaN for missing values.
     kinds : dict, default=None
-        "categorical" or "continuous", by attribute. Attributes not named are amounts if they are floats.
+        "categorical" or "continuous" by attribute. Attributes not named are continuous if they are floats.
     background : label or None, default=None
-        The background's; None takes the one that is a word for controls, else the first in order; labels that
-        are numbers or booleans need it. With more than two labels all others together are
+        Label of the background. None takes the label that is a word for controls, else the first in order;
+        labels that are numbers or booleans need it. With more than two labels, all others together are
         compared with it.
     unreadable : dict of str to str, default=None
-        Why a file cannot be read, by id.
+        Reason why a file cannot be read, by id.
     test_size : float, default=0.2
-        Share of the groups for the test, where no split is given.
+        Share of the groups for the test, if no split is given.
     validation_fraction : float, default=0.1
-        Share of the rest for validation.
+        Share of the remaining groups for validation.
     batch_size : int or "auto", default="auto"
-        Samples a batch; "auto" suits any number of samples.
+        Samples per batch; "auto" suits any number of samples.
     problems : sequence of Finding, default=()
-        What was found while reading, to stand among the rest.
+        Findings from reading the data, to include in the result.
     not_missing : sequence of str, default=()
-        Words and numbers that are values, though they look like a missing one ("NA", "-9999").
+        Words and numbers that are values, although they look like a missing one ("NA", "-9999").
 
     Returns
     -------
@@ -77,7 +77,7 @@ def inspect(
     Raises
     ------
     DataError
-        If a column is missing, no sample has a label, or none has that of the background.
+        If a column is missing, no sample has a label, or none has the label of the background.
 
     Examples
     --------

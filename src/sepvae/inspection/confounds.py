@@ -1,4 +1,4 @@
-"""Confounds: what differs between background and target besides what the labels mean."""
+"""Confounds: differences between background and target other than the meaning of the labels."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,14 +11,14 @@ from sepvae.inspection.effects import compare_classes, compare_numbers, holm
 from sepvae.inspection.record import Finding
 from sepvae.inspection.samples import Samples
 
-ALPHA = 0.05  # for p-values corrected by Holm over all tests of the inspection
-# Distance of the AUC from 0.5, and what Cramer's V of two equally frequent classes is at that AUC.
+ALPHA = 0.05  # level of p-values, corrected by Holm over all tests of the inspection
+# Distance of the AUC from 0.5, and Cramer's V of two equally frequent classes at that AUC.
 MODERATE_AUC, MODERATE_V = 0.1, 0.2
 STRONG = 3  # times a moderate effect: AUC 0.8 or 0.2, V 0.6
-MIN_KNOWN = 3  # groups of each label with a value, below which nothing is compared
-MAX_SHARE_OF_VALUES = 0.5  # classes with more distinct values than this share of the samples are names
+MIN_KNOWN = 3  # a comparison needs this number of groups with a value per label
+MAX_SHARE_OF_VALUES = 0.5  # an attribute with more classes than this share of the groups holds names
 
-# What a difference in a statistic of images or volumes may come from.
+# Possible causes of a difference in a statistic of images or volumes.
 CAUSES = {
     "aspect": "images of one label have another shape",
     "side": "images of one label have more pixels",
@@ -37,21 +37,23 @@ CAUSES = {
 
 @dataclass(frozen=True)
 class _Test:
-    """One variable against the label."""
+    """Test of one variable against the label."""
 
     variable: str
-    of: str  # attribute, image, volume, or missing
-    strength: float  # the effect over what counts as moderate
+    of: str  # "attribute", "image", "volume", or "missing"
+    strength: float  # effect in units of a moderate one
     verb: str
-    differs: str  # how, in words and numbers
+    differs: str  # part of the message, with the effect
     row: dict[str, Any] = field(default_factory=dict)
 
 
 def confounds(samples: Samples, kinds: Mapping[str, str]) -> tuple[list[Finding], pd.DataFrame]:
     """
-    Compare background and target in each attribute and in what their images are like.
+    Compare background and target in each attribute and in statistics of their images or volumes.
 
-    A group (patient) counts once: by the mean of its numbers, by its most frequent class.
+    A group (patient) counts once: by the mean of its numbers, or by its most frequent class. Whether an
+    attribute is missing is tested too. Findings are sorted by effect, the strongest first, then attributes of
+    only one label.
     """
     tests = [*_attribute_tests(samples, kinds), *_image_tests(samples)]
     corrected = holm([test.row["p"] for test in tests])
@@ -66,7 +68,7 @@ def confounds(samples: Samples, kinds: Mapping[str, str]) -> tuple[list[Finding]
 
 
 def describe_attributes(samples: Samples, kinds: Mapping[str, str]) -> pd.DataFrame:
-    """Describe each attribute among the samples of each label."""
+    """Describe each attribute per label: one row if continuous, else one row per class."""
     rows: list[dict[str, Any]] = []
     for name in samples.attributes:
         values = _values(samples, name, kinds[name])
@@ -150,7 +152,7 @@ def _of_numbers(samples: Samples, name: str, of: str, values: "pd.Series[Any]") 
 
 def _of_classes(samples: Samples, name: str, of: str, values: "pd.Series[Any]") -> Iterator[_Test]:
     table = _known(samples, values)
-    # The most frequent class of each group; of ties the first in order.
+    # The most frequent class of each group; a tie takes the first in order.
     counts = table.value_counts(["target", "group", "value"]).rename("n").reset_index()
     counts = counts.sort_values(["n", "value"], ascending=[False, True])
     once = counts.drop_duplicates(["target", "group"])
@@ -171,13 +173,13 @@ def _of_classes(samples: Samples, name: str, of: str, values: "pd.Series[Any]") 
 
 
 def _known(samples: Samples, values: "pd.Series[Any]") -> pd.DataFrame:
-    """Group, side and value of the samples that have one."""
+    """Return group, side and value of the samples that have a value."""
     columns = {"group": samples.about["group"], "target": samples.is_target, "value": values.to_numpy()}
     return pd.DataFrame(columns).dropna()
 
 
 def _digits(sds: tuple[float, float]) -> int:
-    """Decimals that give the smaller deviation two digits."""
+    """Return the number of decimals that gives the smaller nonzero deviation two digits."""
     least = min((sd for sd in sds if sd > 0), default=1)
     return int(np.clip(1 - np.floor(np.log10(least)), 0, 6))
 
@@ -204,7 +206,7 @@ def _finding(test: _Test, p_corrected: float) -> Finding:
 
 
 def _of_one_label(samples: Samples) -> Iterator[Finding]:
-    """Attributes that one label alone has."""
+    """Yield a finding for each attribute that is known of only one label."""
     for name in samples.attributes:
         known = samples.about[name].notna().to_numpy()
         has = [bool(known[samples.is_target == side].any()) for side in (False, True)]
@@ -218,7 +220,7 @@ def _of_one_label(samples: Samples) -> Iterator[Finding]:
 
 
 def _of_background(samples: Samples, name: str) -> Finding:
-    """Clinical scores are known of patients: these labels look inverted."""
+    """Return the finding on an attribute of the background only: the labels are probably inverted."""
     background, target = samples.names
     other = f" {target}" * (len(samples.labels) == 2)
     message = (

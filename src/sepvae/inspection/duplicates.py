@@ -1,4 +1,4 @@
-"""Copies: the same image or volume twice, byte by byte or nearly so, and whom that deceives."""
+"""Duplicates: the same image or volume twice, byte by byte or nearly so."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ COLUMNS = ["set", "kind", "id", "label", "group", "split"]
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the copies of a set may stand, and what that means."""
+    """Relation between the copies of a set, with its levels, code and consequence."""
 
     code: str
     identical: Level
@@ -62,7 +62,7 @@ WITHIN = _Place("within-groups", "note", "note", "in the same subject", "they co
 
 
 def duplicates(samples: Samples, measures: pd.DataFrame) -> tuple[list[Finding], pd.DataFrame]:
-    """Find copies."""
+    """Find identical and near copies; return the findings, and a table with one row per copy."""
     identical = _identical(measures)
     findings = list(_findings(samples, identical, near=False))
     near: list[IntArray] = []
@@ -82,14 +82,14 @@ def duplicates(samples: Samples, measures: pd.DataFrame) -> tuple[list[Finding],
 
 
 def _identical(measures: pd.DataFrame) -> list[IntArray]:
-    """Sets of rows with one digest."""
+    """Return the sets of rows with one digest."""
     digest = measures["digest"].dropna()
     copied = digest[digest.duplicated(keep=False)]
     return [np.asarray(rows, dtype=np.intp) for rows in copied.groupby(copied, sort=False).groups.values()]
 
 
 def _near(measures: pd.DataFrame) -> list[IntArray]:
-    """Sets of rows that look alike and have one shape, one row for each digest."""
+    """Return sets of rows with similar thumbnails and the same shape, from one row per digest."""
     use = measures["look"].notna() & ~is_constant(measures) & ~measures["digest"].duplicated()
     rows = np.flatnonzero(use)[:MAX_COMPARED]
     if len(rows) < 2:
@@ -100,7 +100,7 @@ def _near(measures: pd.DataFrame) -> list[IntArray]:
     shape = np.full((len(measures), sides.shape[1] - 1), np.nan)
     shape[rows] = sides[:, :-1] - sides[:, -1:]
     pairs = pairs[np.ptp(shape[pairs], axis=1).max(axis=1) < np.log(SAME_SHAPE)]
-    # Pairs that share an image make one set.
+    # Pairs that share an image are joined into one set.
     graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(measures),) * 2)
     paired = np.unique(pairs)
     member_of = pd.Series(connected_components(graph, directed=False)[1][paired], index=paired)
@@ -110,14 +110,14 @@ def _near(measures: pd.DataFrame) -> list[IntArray]:
 
 
 def _sides(measures: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """Width and height of images in pixels, sides of volumes in millimetres; n x 2 or n x 3."""
+    """Return image sides in pixels, of shape (n, 2), or volume sides in millimetres, of shape (n, 3)."""
     if "grid" in measures:
         return np.array([np.multiply(grid.shape, grid.voxel_size) for grid in measures["grid"]])
     return measures[["width", "height"]].to_numpy(dtype=float)
 
 
 def _findings(samples: Samples, sets: list[IntArray], *, near: bool) -> Iterator[Finding]:
-    """One finding for each kind of place that copies stand in, in the order of the sets."""
+    """Yield one finding per kind of place of the copies, in the order of the sets."""
     found: dict[str, tuple[_Place, list[IntArray]]] = {}
     for rows in sets:
         for place in _places(samples, rows):

@@ -1,4 +1,4 @@
-"""How far two labels differ in one variable, and whether chance would do as well."""
+"""Effect sizes and p-values of the difference between two labels in one variable."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +11,18 @@ from scipy.stats import chi2_contingency, mannwhitneyu, random_table
 from sepvae.batch import AnyArray
 
 FloatArray = npt.NDArray[np.float64]
-N_TABLES = 9999  # random tables for a p-value where counts are too small for the chi-square distribution
+N_TABLES = 9999  # random tables for a p-value if counts are too small for the chi-square distribution
 
 
 @dataclass(frozen=True)
-class NumbersEffect:  # numpydoc ignore=PR02
-    """Two sets of numbers, compared."""
+class NumbersEffect:
+    """
+    Comparison of numbers between background and target; pairs are in this order.
+
+    `d` is Cohen's d, target minus background over the pooled standard deviation, infinite if only the means
+    differ. `auc` is the probability that a random target has the greater number, with ties as half. `p` is
+    that of the two-sided Mann-Whitney U test.
+    """
 
     means: tuple[float, float]
     sds: tuple[float, float]
@@ -26,8 +32,14 @@ class NumbersEffect:  # numpydoc ignore=PR02
 
 
 @dataclass(frozen=True)
-class ClassesEffect:  # numpydoc ignore=PR02
-    """Two sets of classes, compared."""
+class ClassesEffect:
+    """
+    Comparison of classes between background and target.
+
+    `cramers_v` takes both labels as equally frequent, and is corrected for bias. `p` is that of the
+    chi-square test, or of random tables if an expected count is below 5. `value` is the class whose share
+    differs most, and `shares` are its shares among background and target.
+    """
 
     cramers_v: float
     p: float
@@ -37,12 +49,8 @@ class ClassesEffect:  # numpydoc ignore=PR02
 
 def compare_numbers(background: AnyArray, target: AnyArray) -> NumbersEffect:
     """
-    Compare numbers of background and target.
+    Compare finite numbers of background and target, two or more each, of shape (n,).
 
-    Shapes: background, target (n,).
-
-    Examples
-    --------
     >>> effect = compare_numbers(np.array([1.0, 2.0, 3.0]), np.array([2.0, 3.0, 4.0]))
     >>> round(effect.d, 3), round(effect.auc, 3)
     (1.0, 0.778)
@@ -62,15 +70,11 @@ def compare_numbers(background: AnyArray, target: AnyArray) -> NumbersEffect:
 
 def compare_classes(background: AnyArray, target: AnyArray, random_state: int = 0) -> ClassesEffect:
     """
-    Compare classes of background and target.
+    Compare classes of background and target, without missing values, of shape (n,).
 
-    Cramer's V is corrected as by Bergsma (2013). With labels equally frequent, V between two classes that are
-    equally frequent as well is the difference of their shares.
+    The bias of Cramer's V is corrected as by Bergsma (2013). With equally frequent labels, V of two equally
+    frequent classes is the difference of their shares.
 
-    Shapes: background, target (n,).
-
-    Examples
-    --------
     >>> compare_classes(np.array(["F", "M"] * 50), np.array(["F"] * 100)).shares
     (0.5, 1.0)
     """
@@ -79,7 +83,7 @@ def compare_classes(background: AnyArray, target: AnyArray, random_state: int = 
     table = np.stack([np.bincount(part, minlength=len(values)) for part in (code[: n[0]], code[n[0] :])])
     shares = table / table.sum(axis=1, keepdims=True)
     phi2 = float((np.diff(shares, axis=0)[0] ** 2 / (2 * shares.sum(axis=0))).sum())
-    size = 4 / (1 / n[0] + 1 / n[1])  # so many samples of equally frequent labels weigh as much as these
+    size = 4 / (1 / n[0] + 1 / n[1])  # equivalent number of samples with equally frequent labels
     unbiased = max(0.0, phi2 - (len(values) - 1) / (size - 1))
     v = min(1.0, float(np.sqrt(unbiased / (1 - 1 / (size - 1)))))
     differs = int(np.abs(np.diff(shares, axis=0)[0]).argmax())
@@ -103,12 +107,8 @@ def _p_of_table(table: npt.NDArray[np.int64], seed: int) -> float:
 
 def holm(p: Sequence[float]) -> FloatArray:
     """
-    Correct p-values for their number, as Holm does.
+    Return p-values of shape (tests,), corrected for their number by Holm's method.
 
-    Shapes: returns (tests,).
-
-    Examples
-    --------
     >>> holm([0.01, 0.04, 0.03]).tolist()
     [0.03, 0.06, 0.06]
     """

@@ -1,4 +1,4 @@
-"""Labels, groups and parts: are there enough of each, and are they kept apart."""
+"""Checks of labels, groups and splits: sample sizes, and groups on both sides of a split."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
@@ -10,14 +10,14 @@ from sepvae.checks import ask_for_background, guess_background
 from sepvae.inspection.record import Finding, Level
 from sepvae.inspection.samples import Samples, count, listed
 
-MAX_RATIO = 5  # of the most frequent label to the rarest, beyond which equal numbers are advised
-MIN_TEST = 20  # groups of each label in the test, below which intervals are wide
+MAX_RATIO = 5  # most frequent label over the rarest, above which balanced batches are advised
+MIN_TEST = 20  # test groups of each label, below which intervals are wide
 MIN_IN_BATCH = 4  # two samples of each of two labels
-MIN_TO_LEARN = 2  # training samples of a class
+MIN_TO_LEARN = 2  # training samples of a class, for a probe
 
 
 def count_samples(samples: Samples) -> pd.DataFrame:
-    """Count samples and groups."""
+    """Count samples and groups per label and split (missing if none is given), the background first."""
     by_part = samples.about.groupby(["label", "split"], dropna=False, sort=False)["group"]
     counts = by_part.agg(samples="size", groups="nunique").reset_index()
     return counts.sort_values(
@@ -26,7 +26,7 @@ def count_samples(samples: Samples) -> pd.DataFrame:
 
 
 def label_findings(samples: Samples) -> Iterator[Finding]:
-    """See that there are two labels, neither much more frequent than the other."""
+    """Check that the data have two labels, neither of them much more frequent than the other."""
     counts = samples.about["label"].value_counts().reindex(samples.labels)
     said = " : ".join(f"{n} {label}" for label, n in counts.items())
     if len(counts) == 1:
@@ -48,7 +48,7 @@ def label_findings(samples: Samples) -> Iterator[Finding]:
 
 
 def background_findings(samples: Samples) -> Iterator[Finding]:
-    """See that labels tell which is the background, where nobody has named it."""
+    """Yield an error if labels are numbers or booleans, which do not tell the background."""
     counts = samples.about["label"].value_counts().sort_index()
     if len(counts) < 2 or guess_background(counts.index).why != "number":
         return
@@ -58,7 +58,7 @@ def background_findings(samples: Samples) -> Iterator[Finding]:
 
 
 def group_findings(samples: Samples) -> Iterator[Finding]:
-    """See that groups (patients) stand on one side of a split and have one label."""
+    """Check that each group (patient) is on one side of the split and has one label."""
     if not samples.grouped:
         message = (
             "every sample counts as a subject of its own: if some are of one person, name that person "
@@ -82,7 +82,7 @@ def group_findings(samples: Samples) -> Iterator[Finding]:
 
 
 def _of_several(values: "pd.Series[Any]", group: "pd.Series[Any]") -> tuple[str, ...]:
-    """Groups that have more than one of these values."""
+    """Return the groups that have more than one of these values."""
     several = values.groupby(group, sort=False).nunique().gt(1)
     return tuple(several.index[several].astype(str))
 
@@ -94,7 +94,7 @@ def size_findings(
     validation_fraction: float,
     batch_size: int | Literal["auto"],
 ) -> Iterator[Finding]:
-    """See that there are enough samples for the sizes asked."""
+    """Check that splits, batches and classes of the requested sizes have enough samples."""
     if batch_size == "auto":
         pass
     elif batch_size < MIN_IN_BATCH:
@@ -133,7 +133,7 @@ def size_findings(
 def _few_steps(
     samples: Samples, test_size: float, validation_fraction: float, batch_size: int
 ) -> Iterator[Finding]:
-    """Batches so large that an epoch has few steps, where smaller ones have more."""
+    """Yield a warning if an epoch has few steps and a smaller batch size gives more."""
     is_drawn = bool(samples.sides.isna().all())
     n = len(samples.about) * (1 - test_size) if is_drawn else (samples.sides == "train").sum()
     n = round(n * (1 - validation_fraction))
@@ -147,7 +147,7 @@ def _few_steps(
 
 
 def expected_groups(samples: Samples, test_size: float, validation_fraction: float) -> pd.DataFrame:
-    """Count the groups of each label on each side of the split: as given, or as one would be drawn."""
+    """Count the groups of each label in train, validation and test: as given, or as a split would draw."""
     about = samples.about.assign(side=samples.sides)
     if samples.sides.isna().all():
         groups = about.groupby("label")["group"].nunique()
@@ -164,7 +164,7 @@ def expected_groups(samples: Samples, test_size: float, validation_fraction: flo
 
 
 def _rare_classes(samples: Samples, name: str, share: float) -> Iterator[Finding]:
-    """Classes of an attribute that a probe could not learn; one note for all of them."""
+    """Yield one note if an attribute has classes too rare for a probe, or too many classes."""
     known = samples.about.loc[samples.sides.isna() | (samples.sides == "train"), name].dropna()
     n = known.value_counts()
     if len(n) > 10 and len(n) > len(known) / 2:
@@ -178,5 +178,5 @@ def _rare_classes(samples: Samples, name: str, share: float) -> Iterator[Finding
             f"{count(len(rare), 'value')} of {name} with fewer than {MIN_TO_LEARN} samples to train on: "
             "no probe can learn them; join them with others"
         )
-        # The values stand apart: they may be names, and a page without single samples leaves examples out.
+        # Values are examples, not part of the message: they may be names, and pages can omit examples.
         yield Finding("note", "rare-values", message, tuple(map(str, rare.index)), {"values": len(rare)})

@@ -1,4 +1,4 @@
-"""Images: which cannot be used, and what they are like."""
+"""Checks and descriptions of images."""
 
 from collections.abc import Iterator, Mapping
 
@@ -10,22 +10,18 @@ from sepvae.inspection.record import Finding, Level
 from sepvae.inspection.samples import Samples, count, listed
 
 STATISTICS = ("low", "high", "brightness", "contrast", "sharpness", "anisotropy")
-MANY_CONSTANT = 0.1  # share of constant images beyond which they were read wrongly, rather than scanned badly
-DIM = 32  # of 255: images that never get brighter than this use an eighth of their range
-SAME_SHAPE = 1.05  # ratio of aspects
+MANY_CONSTANT = 0.1  # share of constant images above which the cause is reading or saving, not the scans
+DIM = 32  # of 255: images without brighter pixels use an eighth of their range
+SAME_SHAPE = 1.05  # images below this ratio of their aspects have the same shape
 
 
 def is_constant(measures: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """
-    Tell images or volumes of one value.
-
-    Shapes: returns (n,).
-    """
+    """Return a mask of the images or volumes with a single value; False if unknown."""
     return (measures["low"] == measures["high"]).to_numpy(dtype=bool)
 
 
 def unreadable_finding(unreadable: Mapping[str, str], kind: str = "image") -> Iterator[Finding]:
-    """Name files that are of no use."""
+    """Yield one error for all unreadable files, given their reasons by id."""
     if unreadable:
         reasons = list(dict.fromkeys(unreadable.values()))
         files = count(len(unreadable), "file")
@@ -38,7 +34,7 @@ def unreadable_finding(unreadable: Mapping[str, str], kind: str = "image") -> It
 
 
 def image_findings(samples: Samples, measures: pd.DataFrame) -> Iterator[Finding]:
-    """See that images are not empty, use their range, and are of one shape and mode."""
+    """Check that images are finite, not constant, use their range, and have one shape and mode."""
     known = measures.dropna(subset="width")
     if len(known) and (broken := int(known["low"].isna().sum())):
         message = f"{count(broken, 'image')} with NaN or infinite pixels: fill them in or leave them out"
@@ -77,7 +73,7 @@ def image_findings(samples: Samples, measures: pd.DataFrame) -> Iterator[Finding
 
 
 def told_pages(measures: pd.DataFrame) -> list[str]:
-    """Say that the first page was taken of files of several."""
+    """Return one sentence, in a list, if files have several pages, of which the first was taken."""
     pages = measures["pages"].astype(float)
     if not (n := int((pages > 1).sum())):
         return []
@@ -88,7 +84,7 @@ def told_pages(measures: pd.DataFrame) -> list[str]:
 
 
 def image_tables(samples: Samples, measures: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Describe images."""
+    """Return the tables sizes, modes and images of `Inspection`."""
     known = measures.dropna(subset="width").astype({"width": int, "height": int})
     sizes = known.value_counts(["width", "height"]).rename("images").reset_index()
     sizes.insert(2, "aspect", sizes["width"] / sizes["height"])
@@ -98,7 +94,7 @@ def image_tables(samples: Samples, measures: pd.DataFrame) -> dict[str, pd.DataF
 
 
 def describe_by_label(samples: Samples, measures: pd.DataFrame, statistics: tuple[str, ...]) -> pd.DataFrame:
-    """Describe numbers among the samples of each label."""
+    """Describe each statistic per label: n, mean, sd, min and max."""
     numbers = measures[list(statistics)].astype(float)
     long = numbers.assign(label=samples.about["label"]).melt("label", var_name="statistic")
     by_label = long.groupby(["statistic", "label"], sort=False)["value"]

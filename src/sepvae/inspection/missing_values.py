@@ -1,4 +1,4 @@
-"""Values that are missing or stand for a missing one, in attributes, features, labels and ids."""
+"""Checks for codes of missing values in attributes, features, labels and ids."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -16,7 +16,11 @@ from sepvae.inspection.samples import Samples, count, listed
 def missing_value_findings(
     samples: Samples, kinds: Mapping[str, str], not_missing: Sequence[str] = ()
 ) -> Iterator[Finding]:
-    """Find codes for missing values, values far out and constants, in every column that is used."""
+    """
+    Find codes for missing values, outliers and constant attributes, in all columns that are used.
+
+    `not_missing` are words and codes that the user declares to be values.
+    """
     rules = CellRules(not_missing=tuple(not_missing))
     for name in samples.attributes:
         values = samples.about[name]
@@ -47,7 +51,7 @@ def _wanted(codes: list[MissingCode], rules: CellRules) -> list[MissingCode]:
 
 
 def _code_finding(samples: Samples, name: str, code: MissingCode, mine: "pd.Series[Any]") -> Finding:
-    """A code in an attribute, with the label that it replaces the values of, if it does."""
+    """Return the finding on a code in an attribute; it names a label whose samples all have the code."""
     has = mine.fillna(False).to_numpy(dtype=bool)
     labels = samples.about["label"]
     whole = [label for label in samples.labels if has[(labels == label).to_numpy()].all()]
@@ -82,7 +86,7 @@ def _far_out(samples: Samples, name: str, numbers: "pd.Series[Any]") -> Iterator
 
 
 def _of_features(features: pd.DataFrame, rules: CellRules) -> Iterator[Finding]:
-    """One finding for each code, whatever the number of features that hold it."""
+    """Yield one finding per code, for any number of features that hold it."""
     x = features.to_numpy(dtype=np.float64)
     suspect = np.isin(x, list(KNOWN_CODES)).any(axis=0) | (robust_z(features).abs() > FAR).any().to_numpy()
     found: dict[str, list[tuple[str, MissingCode]]] = {}
@@ -101,7 +105,7 @@ def _of_features(features: pd.DataFrame, rules: CellRules) -> Iterator[Finding]:
 
 
 def _of_names(samples: Samples, rules: CellRules) -> Iterator[Finding]:
-    """Labels and ids are words, whatever they look like; those that look like a missing value are named."""
+    """Yield warnings on labels, ids and groups that look like a missing value, but are read as words."""
     labels = samples.about["label"].astype(str)
     codes = {code.word for code in _wanted(find_class_codes(labels), rules)}
     odd = rules.are_missing(labels) | labels.isin(codes)
@@ -119,4 +123,4 @@ def _of_names(samples: Samples, rules: CellRules) -> Iterator[Finding]:
                 "missing value; give each a name of its own"
             )
             yield Finding("warning", "name-looks-missing", message, numbers={"samples": int(odd.sum())})
-            return  # without a column of groups these are the ids
+            return  # without a column of groups, they are the ids

@@ -1,14 +1,14 @@
-"""Near copies: images that are the same but for size or compression."""
+"""Near duplicates: images that are equal except for size or compression."""
 
 import numpy as np
 import numpy.typing as npt
 
 from sepvae.batch import AnyArray, IntArray
 
-MAX_COMPARED = 100_000  # images beyond this are not compared: the time grows with the square
-MAX_DISTANCE = 0.01  # one minus the correlation of two thumbnails
-# Pairs must also lie this much closer than images of these data ordinarily do: chest X-rays look more alike
-# than faces. Ordinary is the median distance to the tenth nearest, so that nine copies would not move it.
+MAX_COMPARED = 100_000  # further images are not compared: the time grows with the square of the number
+MAX_DISTANCE = 0.01  # 1 minus the correlation of two thumbnails
+# The distance of a pair must also be below this share of the ordinary distance in the data: chest X-rays
+# are more alike than faces. Ordinary is the median distance to the tenth nearest; nine copies leave it as is.
 SHARE_OF_ORDINARY = 0.05
 NEIGHBOUR = 10
 N_REFERENCES = 500
@@ -19,15 +19,12 @@ FloatArray = npt.NDArray[np.float32]
 
 def near_pairs(looks: AnyArray) -> IntArray:
     """
-    Find pairs of thumbnails that are nearly the same.
+    Find pairs of nearly equal thumbnails of shape (n, pixels); return their rows, of shape (pairs, 2).
 
-    Near is a correlation above 0.99 whose distance from 1 is less than a twentieth of what is ordinary among
-    these images. Brightness and contrast do not matter, a mirrored or a shifted image is another one.
+    Near pairs have a correlation above 0.99, and its distance from 1 is less than a twentieth of the ordinary
+    distance in these images. Brightness and contrast do not matter; a mirrored or shifted image is another
+    image. Constant thumbnails are in no pair.
 
-    Shapes: looks (n, pixels); returns (pairs, 2).
-
-    Examples
-    --------
     >>> looks = np.random.default_rng(0).integers(0, 255, size=(20, 256), dtype=np.uint8)
     >>> looks[7] = looks[3] // 2
     >>> near_pairs(looks).tolist()
@@ -41,8 +38,8 @@ def near_pairs(looks: AnyArray) -> IntArray:
         return np.empty((0, 2), dtype=np.intp)
     unit = pixels[rows] / norm[rows, None]
     limit = min(MAX_DISTANCE, SHARE_OF_ORDINARY * _ordinary_distance(unit))
-    # Two unit vectors of that correlation are at most this far apart, so along any one direction too:
-    # sorted along the direction in which they differ most, each needs a look at its neighbours only.
+    # Two unit vectors of that correlation are at most this far apart, also along any single direction. Sorted
+    # along the direction of largest variance, each vector is compared with its neighbours only.
     reach = np.sqrt(2 * limit)
     centred = unit - unit.mean(axis=0)
     position = unit @ np.linalg.eigh(centred.T @ centred)[1][:, -1]
@@ -59,9 +56,9 @@ def near_pairs(looks: AnyArray) -> IntArray:
 
 
 def _ordinary_distance(unit: FloatArray) -> float:
-    """Median distance of an image to its tenth nearest, over some of them."""
+    """Return the median distance of an image to its tenth nearest, over a random subset."""
     some = np.random.default_rng(0).permutation(len(unit))[:N_REFERENCES]
     nearest = min(NEIGHBOUR, len(unit) - 1)
-    # The nearest of all is the image itself.
+    # The smallest distance is that to the image itself.
     distances = [np.partition(1 - unit @ unit[i], nearest)[nearest] for i in some]
     return float(np.median(distances))

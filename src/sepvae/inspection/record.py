@@ -1,4 +1,4 @@
-"""What an inspection leaves: findings and tables."""
+"""Result of an inspection: findings and tables."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,22 +12,22 @@ LEVELS: tuple[Level, ...] = ("error", "warning", "note")
 
 
 @dataclass(frozen=True)
-class Finding:  # numpydoc ignore=PR02
+class Finding:
     """
-    One thing that was found.
+    One finding of an inspection.
 
     Parameters
     ----------
     level : {"error", "warning", "note"}
-        It spoils a fit; it may mislead whoever reads the result; it is good to know.
+        An error spoils a fit; a warning may mislead readers of the result; a note is for information.
     code : str
-        Its name for programs, such as "duplicates-across-labels".
+        Name for programs, such as "duplicates-across-labels".
     message : str
-        One sentence: what, how much, what to do.
+        One sentence: what was found, how much, what to do.
     examples : tuple of str, default=()
-        Ids of all samples (or groups) that it is about.
+        Ids of all samples (or names of groups, features or values) that it concerns.
     numbers : dict, default={}
-        The numbers of the message, by name.
+        Numbers of the message, by name.
     """
 
     level: Level
@@ -38,53 +38,53 @@ class Finding:  # numpydoc ignore=PR02
 
 
 @dataclass(frozen=True)
-class Inspection:  # numpydoc ignore=PR02
+class Inspection:
     """
-    All that was found, and the tables behind it.
+    All findings of an inspection, and the tables behind them.
 
     Parameters
     ----------
     findings : tuple of Finding
         Errors first, then warnings, then notes.
     tables : dict of str to DataFrame
-        Counts (label, split, samples, groups); attributes (for each attribute and label: amounts with n,
-        mean, sd, min, max, missing; classes with n of each value); confounds (each attribute and statistic
-        of images or volumes against the label: d, auc or cramers_v, p, p_corrected, counts); duplicates (set,
-        kind, id, label, group, split). Of images: sizes (width, height, aspect, images), modes (mode,
-        images), images (statistic, label, n, mean, sd, min, max). Of volumes: grids (grid, a number; shape;
-        voxel_size and origin, in mm; orientation of the files; volumes; example), volumes (as images). Of
-        tables of measures: features (feature, missing, median, min, max, constant, far_out).
+        Counts (label, split, samples, groups); attributes (for each attribute and label: n, mean, sd, min,
+        max and missing if continuous, n of each value if categorical); confounds (each attribute and
+        statistic of images or volumes against the label: d, auc or cramers_v, p, p_corrected, counts);
+        duplicates (set, kind, id, label, group, split). Of images: sizes (width, height, aspect, images),
+        modes (mode, images), images (statistic, label, n, mean, sd, min, max). Of volumes: grids (grid, a
+        number; shape; voxel_size and origin, in mm; orientation of the files; volumes; example), volumes (as
+        images). Of table features: features (feature, missing, median, min, max, constant, far_out).
     """
 
     findings: tuple[Finding, ...]
     tables: Mapping[str, pd.DataFrame]
 
     @property
-    def spoils(self) -> bool:  # numpydoc ignore=RT01
-        """Whether any finding would spoil a fit."""
+    def spoils(self) -> bool:
+        """Whether any finding is an error, and would spoil a fit."""
         return any(finding.level == "error" for finding in self.findings)
 
     def on_one_grid(self) -> "Inspection":
         """
-        Leave out that volumes lie on several grids, for a fit that resamples them.
+        Leave out the finding on several grids, for a fit that resamples volumes.
 
         Returns
         -------
         Inspection
-            All else.
+            All other findings, with the same tables.
         """
         others = tuple(finding for finding in self.findings if finding.code != "several-grids")
         return Inspection(others, self.tables)
 
     def to_dict(self) -> dict[str, Any]:
         """
-        Give all of it as JSON knows it.
+        Return all findings and tables as a dictionary for JSON.
 
         Returns
         -------
         dict
             `spoils`, `findings` (a list of level, code, message, examples, numbers) and each table by its
-            name, as a list of rows. What is missing or infinite is None.
+            name, as a list of rows. Missing and infinite values are None.
         """
         findings = [
             {
@@ -104,7 +104,7 @@ class Inspection:  # numpydoc ignore=PR02
 
 
 def _plain(value: Any) -> Any:
-    """A value of numpy or pandas as one of Python; None for what JSON has no word for."""
+    """Return a value of numpy or pandas as one of Python; None if missing or infinite."""
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or value is pd.NaT or value is pd.NA:

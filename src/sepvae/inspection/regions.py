@@ -1,4 +1,4 @@
-"""Tables of measures: columns that say nothing, gaps, and values too far out to be true."""
+"""Checks of table features: constants, missing values, outliers, and features that reveal the label."""
 
 from collections.abc import Iterator
 
@@ -9,14 +9,14 @@ from sepvae.data.tables import LEAST_SD
 from sepvae.inspection.record import Finding, Level
 from sepvae.inspection.samples import Samples, count, listed
 
-MANY_GAPS = 0.2  # share of the values of a feature, or of a sample
-TELLING = 0.9  # twice what the AUC is beyond 0.5
+MANY_GAPS = 0.2  # share of missing values of a feature or a sample
+TELLING = 0.9  # twice the distance of the AUC from 0.5
 FAR = 10  # robust standard deviations from the median
-MAD_TO_SD = 1.4826  # of a normal distribution
+MAD_TO_SD = 1.4826  # for a normal distribution
 
 
 def region_findings(samples: Samples, features: pd.DataFrame) -> Iterator[Finding]:
-    """See that features vary, have few gaps, and no value that is far from all others."""
+    """Check features for constants, missing values, outliers, and values that reveal the label."""
     table, n = region_table(features), features.shape[1]
     if names := table.loc[table["constant"], "feature"].tolist():
         message = f"{len(names)} of {n} features are constant or all missing: a fit drops them"
@@ -45,10 +45,11 @@ def region_findings(samples: Samples, features: pd.DataFrame) -> Iterator[Findin
 
 def region_table(features: pd.DataFrame) -> pd.DataFrame:
     """
-    Describe each feature.
+    Describe each feature: missing values, median, range, whether it is constant, and outliers.
 
-    Examples
-    --------
+    `missing` is a share, `far_out` the number of values more than 10 robust standard deviations from the
+    median.
+
     >>> features = pd.DataFrame({"lh_v": [1.0, 2, 3, 4, 99], "rh_v": [5.0, 5, None, 5, 5]})
     >>> region_table(features)[["feature", "missing", "constant", "far_out"]].to_numpy().tolist()
     [['lh_v', 0.0, False, 1], ['rh_v', 0.2, True, 0]]
@@ -68,7 +69,11 @@ def region_table(features: pd.DataFrame) -> pd.DataFrame:
 
 
 def robust_z(features: pd.DataFrame) -> pd.DataFrame:
-    """Return distances from the median in robust standard deviations."""
+    """
+    Return distances from the median in robust standard deviations.
+
+    Columns in which half of the values or more are the same are NaN.
+    """
     centred = features - features.median()
     return centred / (MAD_TO_SD * centred.abs().median().replace(0, np.nan))
 
@@ -91,12 +96,12 @@ def _far_out(samples: Samples, features: pd.DataFrame) -> Iterator[Finding]:
 
 
 def _telling(samples: Samples, features: pd.DataFrame) -> Iterator[Finding]:
-    """Features that tell the label alone, by their values or by whom they are known of."""
+    """Yield a warning on features that alone reveal the label, by their values or by being missing."""
     if len(samples.labels) < 2:
         return
     target, known = samples.is_target, features.notna()
     n_target, n_others = known[target].sum(), known[~target].sum()
-    above = features.rank()[target].sum() - n_target * (n_target + 1) / 2  # Mann and Whitney's U
+    above = features.rank()[target].sum() - n_target * (n_target + 1) / 2  # Mann-Whitney U
     auc = (above / (n_target * n_others)).fillna(0.5)
     of_one_only = (n_target == 0) != (n_others == 0)
     if names := features.columns[(2 * (auc - 0.5).abs() > TELLING) | of_one_only].tolist():

@@ -1,4 +1,4 @@
-"""The samples under inspection, and what they are called."""
+"""Samples under inspection, and their names in messages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +17,13 @@ OF_EVERY_SAMPLE = ("id", "group", "label", "split")
 
 
 @dataclass(frozen=True)
-class Samples:  # numpydoc ignore=PR02
-    """Samples with their labels, and what was measured of them."""
+class Samples:
+    """
+    Labelled samples under inspection, with one row each in `about`, `measures` and `features`.
+
+    `about` has columns id, group, label, split, then attributes. `measures` are image or volume statistics,
+    missing for unreadable files.
+    """
 
     about: pd.DataFrame
     measures: pd.DataFrame | None
@@ -26,45 +31,45 @@ class Samples:  # numpydoc ignore=PR02
     features: pd.DataFrame | None = None
 
     @cached_property
-    def labels(self) -> list[Any]:  # numpydoc ignore=RT01,SS05
-        """List all labels, the background first."""
+    def labels(self) -> list[Any]:
+        """All labels, the background first."""
         return sorted(self.about["label"].unique(), key=lambda label: (label != self.background, label))
 
     @cached_property
-    def names(self) -> tuple[str, str]:  # numpydoc ignore=RT01,SS05
-        """Say what background and target are called in a sentence."""
+    def names(self) -> tuple[str, str]:
+        """Names of background and target in messages."""
         return str(self.background), str(self.labels[-1]) if len(self.labels) == 2 else "all others"
 
     @cached_property
-    def is_target(self) -> npt.NDArray[np.bool_]:  # numpydoc ignore=RT01,SS05
-        """Which samples are not background."""
+    def is_target(self) -> npt.NDArray[np.bool_]:
+        """Mask of the samples that are not background."""
         return np.asarray(self.about["label"] != self.background, dtype=bool)
 
     @cached_property
-    def sides(self) -> "pd.Series[Any]":  # numpydoc ignore=RT01,SS05
-        """The side of each ("train" or "test") in a split that has both; else missing."""
+    def sides(self) -> "pd.Series[Any]":
+        """Side of each sample ("train" or "test") in a split that has both; else missing."""
         sides = self.about["split"].astype(object).map(lambda part: SIDES.get(str(part).lower()))
         return sides if {"train", "test"} <= set(sides) else sides.map(lambda _: None)
 
     @property
-    def kind(self) -> str:  # numpydoc ignore=RT01,SS05
-        """What one sample is: a row of a table, a volume or an image."""
+    def kind(self) -> str:
+        """Kind of the samples: "row" of a table, "volume" or "image"."""
         if self.measures is None or not {"width", "grid"}.intersection(self.measures):
             return "row"
         return "volume" if "grid" in self.measures else "image"
 
     @cached_property
-    def grouped(self) -> bool:  # numpydoc ignore=RT01,SS05
-        """Whether any two samples share a group, or groups have names of their own."""
+    def grouped(self) -> bool:
+        """Whether groups are given: they differ from the ids."""
         return bool((self.about["group"].astype(str) != self.about["id"].astype(str)).any())
 
     @property
-    def attributes(self) -> list[str]:  # numpydoc ignore=RT01,SS05
-        """Name the attributes."""
+    def attributes(self) -> list[str]:
+        """Names of the attributes."""
         return [str(name) for name in self.about.columns if name not in OF_EVERY_SAMPLE]
 
     def ids(self, rows: Any) -> tuple[str, ...]:
-        """Name some samples."""
+        """Return the ids of some samples, given by a mask or by indices."""
         return tuple(self.about["id"].to_numpy()[np.asarray(rows)].astype(str))
 
 
@@ -74,7 +79,7 @@ def read_samples(
     background: Any,
     features: pd.DataFrame | None = None,
 ) -> Samples:
-    """Take in what is to be inspected."""
+    """Validate the tables of `inspect` and return the labelled samples; guess a background of None."""
     if missing := [name for name in OF_EVERY_SAMPLE if name not in about]:
         raise DataError(f"about: wanted columns {', '.join(OF_EVERY_SAMPLE)}, {missing[0]} not found")
     for name, table in (("measures", measures), ("features", features)):
@@ -97,10 +102,8 @@ def read_samples(
 
 def count(n: int, noun: str) -> str:
     """
-    Say how many.
+    Return a number with its noun, in the plural unless it is 1.
 
-    Examples
-    --------
     >>> count(1, "image"), count(2, "pair")
     ('1 image', '2 pairs')
     """
@@ -109,10 +112,8 @@ def count(n: int, noun: str) -> str:
 
 def listed(names: Sequence[object], most: int = 3) -> str:
     """
-    Name the first of many.
+    Return the first names as text, with the number of further ones.
 
-    Examples
-    --------
     >>> listed(["a", "b", "c", "d", "e"])
     'a, b, c and 2 more'
     """

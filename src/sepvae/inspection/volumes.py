@@ -1,4 +1,4 @@
-"""Volumes: which a fit would refuse, and whether all are of one space and scale."""
+"""Checks and descriptions of volumes: voxel values, grids, orientations and scale."""
 
 from collections.abc import Iterator
 
@@ -14,11 +14,11 @@ from sepvae.inspection.record import Finding, Level
 from sepvae.inspection.samples import Samples, count, listed
 
 STATISTICS = ("low", "high", "mean", "sd")
-OTHER_SCALE = 100  # times as large, or as small, as the usual standard deviation
+OTHER_SCALE = 100  # factor above or below the usual standard deviation
 
 
 def volume_findings(samples: Samples, measures: pd.DataFrame) -> Iterator[Finding]:
-    """See that volumes hold numbers that vary, on one grid and in one unit."""
+    """Check that volumes are finite and not constant, and have one grid, orientation and scale."""
     yield from _not_finite(samples, measures)
     constant = _is_constant(measures)
     if n := int(constant.sum()):
@@ -40,7 +40,7 @@ def volume_findings(samples: Samples, measures: pd.DataFrame) -> Iterator[Findin
 
 
 def told_orientations(measures: pd.DataFrame) -> list[tuple[Level, str, npt.NDArray[np.bool_]]]:
-    """Say which headers have no orientation, or two that disagree."""
+    """Return level, message and mask for headers with no orientation, or two that disagree."""
     found = measures["orientation"]
     n = int(found.notna().sum())
     bare, assumed, differing = ((found == word).to_numpy(bool) for word in ("none", "assumed", "disagree"))
@@ -68,7 +68,7 @@ def told_orientations(measures: pd.DataFrame) -> list[tuple[Level, str, npt.NDAr
 
 
 def volume_tables(samples: Samples, measures: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Describe volumes."""
+    """Return the tables grids and volumes of `Inspection`."""
     ids, axes = samples.about["id"].astype(str), _axes(measures)
     rows = []
     for number, members in enumerate(_grids(measures)):
@@ -86,19 +86,19 @@ def volume_tables(samples: Samples, measures: pd.DataFrame) -> dict[str, pd.Data
 
 
 def _axes(measures: pd.DataFrame) -> "pd.Series[str]":
-    """Orientations of the files, missing where one cannot be read."""
+    """Return the orientations of the files, missing for those that cannot be read."""
     return measures["grid"].map(lambda grid: grid.axes, na_action="ignore")
 
 
 def _grids(measures: pd.DataFrame) -> list[npt.NDArray[np.intp]]:
-    """Rows of the volumes on each grid, that of most first."""
+    """Return the rows of the volumes on each grid, the most frequent grid first."""
     rows = np.flatnonzero(measures["grid"].notna())
     kinds = kinds_of_grid([Header(grid, "") for grid in measures["grid"].iloc[rows]])
     return sorted((rows[members] for members in kinds.values()), key=len, reverse=True)
 
 
 def _is_constant(measures: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """As `VolumeReader` judges it."""
+    """Return a mask of the constant volumes, by the rule of `VolumeReader`."""
     values = measures[["low", "high", "sd"]].astype(float)
     largest = values[["low", "high"]].abs().max(axis=1).clip(lower=1)
     return (values["sd"] <= LEAST_SD * largest).to_numpy(dtype=bool)
@@ -135,10 +135,10 @@ def _several_grids(samples: Samples, measures: pd.DataFrame) -> Iterator[Finding
 
 
 def _other_scale(samples: Samples, sd: "pd.Series[float]") -> Iterator[Finding]:
-    """Volumes whose values spread far more, or far less, than those of most."""
+    """Yield a warning on volumes whose standard deviation is far above or below the usual one."""
     if not sd.notna().any():
         return
-    usual = sd.quantile(0.5, interpolation="lower")  # that of a volume: between two scales there is none
+    usual = sd.quantile(0.5, interpolation="lower")  # observed, so never between two scales
     other = ((sd > OTHER_SCALE * usual) | (sd < usual / OTHER_SCALE)).to_numpy(dtype=bool)
     if n := int(other.sum()):
         found = listed([f"{value:.3g}" for value in sd[other]])

@@ -1,4 +1,4 @@
-"""Telling groups apart in the salient space."""
+"""Classification of groups in the salient space."""
 
 from torch import Tensor, stack
 from torch.nn.functional import cross_entropy, pad
@@ -6,7 +6,7 @@ from torch.nn.functional import cross_entropy, pad
 
 def group_logits(logits: Tensor) -> Tensor:
     """
-    Put the logit of the background, the reference 0, before those of the targets.
+    Prepend the logit of the background, the reference 0, to those of the targets.
 
     Parameters
     ----------
@@ -16,22 +16,22 @@ def group_logits(logits: Tensor) -> Tensor:
     Returns
     -------
     Tensor of shape (batch, groups)
-        What softmax turns into p(y | s).
+        Logits whose softmax is p(y | s).
     """
     return pad(logits, (1, 0))
 
 
 def group_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     """
-    Cross-entropy -log p(y | s): the salient classification of Eq. 2 (term d), binary for two groups.
+    Return the cross-entropy -log p(y | s): the salient classification of Eq. 2 (term d).
 
     Parameters
     ----------
     logits : Tensor of shape (batch, groups - 1)
-        Output of the salient classifier.
+        Output of the salient classifier; for two groups the cross-entropy is binary.
     y : Tensor of shape (batch,)
-        Groups, 0 the background, as integers; or severities in [0, 1], as floats, which are what the
-        probability of the target should be (App. B).
+        Groups as integers, 0 for the background; or severities in [0, 1] as floats, which are soft labels
+        of the target (App. B).
 
     Returns
     -------

@@ -7,9 +7,9 @@ from torch.nn.functional import relu, softplus
 
 def derangement(n: int, generator: torch.Generator) -> Tensor:
     """
-    Random permutation that leaves no element in its place: pairs codes of different images, for q(c)q(s).
+    Return a random permutation without fixed points, to pair codes of different images for q(c)q(s).
 
-    One cycle through a random order of all elements, so every other one is equally likely to be a partner.
+    It is one cycle through a random order, so that all other elements are equally likely to be a partner.
 
     Parameters
     ----------
@@ -36,19 +36,19 @@ def derangement(n: int, generator: torch.Generator) -> Tensor:
 
 def critic_loss(joint: Tensor, shuffled: Tensor) -> Tensor:
     """
-    Cross-entropy of the critic D, -log D(z) - log(1 - D(z')), from its logits (Algorithm 1, line 6).
+    Return the critic's cross-entropy -log D(z) - log(1 - D(z')) from its logits (Algorithm 1, line 6).
 
     Parameters
     ----------
     joint : Tensor of shape (batch,)
-        Logits of [c, s] of the same image.
+        Logits for [c, s] of the same image.
     shuffled : Tensor of shape (batch,)
-        Logits of [c, s] of different images.
+        Logits for [c, s] of different images.
 
     Returns
     -------
     Tensor of shape (batch,)
-        Nats; 2 log 2 for a critic that cannot tell.
+        Nats; 2 log 2 for a critic at chance.
 
     Examples
     --------
@@ -60,14 +60,14 @@ def critic_loss(joint: Tensor, shuffled: Tensor) -> Tensor:
 
 def mutual_information(joint: Tensor, *, rectified: bool = True) -> Tensor:
     """
-    Estimate of log q(c, s) / q(c)q(s) = log D / (1 - D), which is the critic's logit itself (Eq. 3).
+    Estimate log q(c, s) / q(c)q(s) = log D / (1 - D), which is the critic's logit itself (Eq. 3).
 
     Parameters
     ----------
     joint : Tensor of shape (batch,)
-        The critic's logits of [c, s] of the same image.
+        Logits of the critic for [c, s] of the same image.
     rectified : bool, default=True
-        Replace negative values by 0 sample by sample, as Eq. 3 does.
+        Replace negative values by 0 per sample, as in Eq. 3.
 
     Returns
     -------

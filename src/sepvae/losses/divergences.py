@@ -5,17 +5,17 @@ from torch import Tensor
 
 def gaussian_kl(mean: Tensor, logvar: Tensor, prior_mean: Tensor, prior_var: Tensor) -> Tensor:
     """
-    KL divergence of a diagonal Gaussian posterior from a diagonal Gaussian prior, in closed form.
+    Return the KL divergence of a diagonal Gaussian posterior from a diagonal Gaussian prior.
 
-    KL(N(m, v) || N(m0, v0)) = 1/2 sum_j [ v_j / v0_j + (m_j - m0_j)^2 / v0_j - 1 - log(v_j / v0_j) ],
-    the common prior and the salient prior of Eq. 2 (terms b and c).
+    KL(N(m, v) || N(m0, v0)) = 1/2 sum_j [ v_j / v0_j + (m_j - m0_j)^2 / v0_j - 1 - log(v_j / v0_j) ].
+    It serves the common prior and the salient prior of Eq. 2 (terms b and c).
 
     Parameters
     ----------
     mean, logvar : Tensor of shape (batch, dim)
-        The posterior.
+        Mean and log-variance of the posterior.
     prior_mean, prior_var : Tensor broadcastable to (batch, dim)
-        The prior; variances above 0.
+        Mean and variance of the prior; variances are above 0.
 
     Returns
     -------
@@ -35,12 +35,12 @@ def gaussian_kl(mean: Tensor, logvar: Tensor, prior_mean: Tensor, prior_var: Ten
 
 def standard_kl(mean: Tensor, logvar: Tensor) -> Tensor:
     """
-    KL divergence of a diagonal Gaussian posterior from N(0, I).
+    Return the KL divergence of a diagonal Gaussian posterior from N(0, I).
 
     Parameters
     ----------
     mean, logvar : Tensor of shape (batch, dim)
-        The posterior.
+        Mean and log-variance of the posterior.
 
     Returns
     -------

@@ -1,31 +1,31 @@
-"""Maximum mean discrepancy: how far apart two samples lie, by their kernel means (Gretton et al. 2012)."""
+"""Maximum mean discrepancy (MMD): the distance of two samples by kernel means (Gretton et al., 2012)."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-# 10^-6 .. 10^6, the 13 kernels of Weinberger, Beebe-Wang and Lee (AISTATS 2022).
+# 10^-6 to 10^6, the 13 kernels of Weinberger, Beebe-Wang and Lee (AISTATS 2022).
 ORIGINAL_GAMMAS = tuple(10.0**power for power in range(-6, 7))
-# Length scales a dimension of the default: from a tenth of a target's prior deviation up to all of it.
+# Default length scales per dimension, in standard deviations of a target's prior.
 SCALES = (0.1, 0.3, 1.0)
 
 
 def mmd(x: Tensor, y: Tensor, gammas: Sequence[float] | Tensor, *, unbiased: bool = True) -> Tensor:
     """
-    Squared maximum mean discrepancy of two samples: E k(x, x') + E k(y, y') - 2 E k(x, y).
+    Return the squared MMD of two samples: E k(x, x') + E k(y, y') - 2 E k(x, y).
 
-    The kernel is a sum of Gaussians, k(a, b) = sum_g exp(-g ||a - b||^2). A quantity of the whole batch.
+    The kernel is a sum of Gaussians, k(a, b) = sum_g exp(-g ||a - b||^2). The MMD is of the whole batch.
 
     Parameters
     ----------
     x, y : Tensor of shape (n, dim) and (m, dim)
-        The samples, of two members or more each.
+        The samples, each of two members or more.
     gammas : sequence of float or Tensor of shape (kernels,)
-        One Gaussian each, above 0.
+        One per Gaussian, above 0.
     unbiased : bool, default=True
-        Leave out pairs of a member with itself (U-statistic): 0 on average where both samples come from one
-        distribution, and below 0 half of the time. Otherwise the V-statistic, 0 or more.
+        Leave out pairs of a member with itself (U-statistic). It is 0 on average if both samples come from
+        one distribution, and below 0 half of the time. Otherwise return the V-statistic, 0 or more.
 
     Returns
     -------
@@ -45,16 +45,16 @@ def mmd(x: Tensor, y: Tensor, gammas: Sequence[float] | Tensor, *, unbiased: boo
 
 def mmd_to_zero(x: Tensor, gammas: Sequence[float] | Tensor, *, unbiased: bool = True) -> Tensor:
     """
-    Squared maximum mean discrepancy of a sample and the point s' = 0: E k(x, x') + k(0, 0) - 2 E k(x, 0).
+    Return the squared MMD of a sample and the point s' = 0: E k(x, x') + k(0, 0) - 2 E k(x, 0).
 
-    A quantity of the whole batch; the kernel is that of `mmd`.
+    The MMD is of the whole batch; the kernel is that of `mmd`.
 
     Parameters
     ----------
     x : Tensor of shape (n, dim)
         The sample, of two members or more.
     gammas : sequence of float or Tensor of shape (kernels,)
-        One Gaussian each, above 0.
+        One per Gaussian, above 0.
     unbiased : bool, default=True
         As in `mmd`.
 
@@ -75,7 +75,7 @@ def mmd_to_zero(x: Tensor, gammas: Sequence[float] | Tensor, *, unbiased: bool =
 
 def median_gamma(x: Tensor, y: Tensor) -> Tensor:
     """
-    Find the bandwidth that suits two samples: one over the median squared distance of all their members.
+    Return the bandwidth for two samples: one over the median squared distance of all their members.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def median_gamma(x: Tensor, y: Tensor) -> Tensor:
     Returns
     -------
     Tensor of shape (1,)
-        Detached, so that samples cannot change their distance by changing its unit; above 0.
+        Above 0. Detached, so that samples cannot change their distance by changing its unit.
 
     Examples
     --------
@@ -98,9 +98,9 @@ def median_gamma(x: Tensor, y: Tensor) -> Tensor:
 
 def fixed_gammas(dim: int) -> tuple[float, ...]:
     """
-    Give bandwidths of fixed length scales: 1 / (2 dim l^2) for l = 0.1, 0.3 and 1 a dimension.
+    Return bandwidths of fixed length scales: 1 / (2 dim l^2) for l = 0.1, 0.3 and 1 per dimension.
 
-    A median bandwidth is blind to scale: s, s / 10 and s / 1000 would be as far from 0.
+    A median bandwidth ignores scale: s, s / 10 and s / 1000 would have the same distance from 0.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def fixed_gammas(dim: int) -> tuple[float, ...]:
     Returns
     -------
     tuple of float
-        One for each scale.
+        One per length scale.
 
     Examples
     --------
@@ -121,13 +121,13 @@ def fixed_gammas(dim: int) -> tuple[float, ...]:
 
 
 def _wide(x: Tensor) -> Tensor:
-    """In single precision at least: distances are differences of what is nearly the same."""
+    """Convert half precision to float32: distances are differences of nearly equal numbers."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def _mean_kernel(x: Tensor, y: Tensor, gammas: Sequence[float] | Tensor, *, itself: bool = True) -> Tensor:
-    """Mean of k over all pairs; over those of two different members, if `itself` is False and y is x."""
-    # Not by products of matrices: a member's distance from itself must be 0, for gammas of 10^6 to see it so.
+    """Return the mean of k over all pairs; `itself` False, for y = x, omits pairs of a member with itself."""
+    # Without matrix products: a member's distance from itself must be exactly 0 for gammas of 10^6.
     distances = torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist").square()
     kernel = sum((-gamma * distances).exp() for gamma in gammas)
     total = kernel.sum()  # type: ignore[union-attr]

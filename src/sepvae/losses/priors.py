@@ -1,4 +1,4 @@
-"""The salient prior p(s | y): of groups, or of severities."""
+"""Salient prior p(s | y) of groups or severities."""
 
 from dataclasses import dataclass
 
@@ -7,23 +7,23 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class GroupPrior:  # numpydoc ignore=PR02
+class GroupPrior:
     """
     Salient prior of groups: N(s' = 0, sigma_p I) for the background, N(0, I) for every target (Sec. 3).
 
-    Written for any number of groups: y = 0 is the background, y = 1, 2, .. are targets.
+    The number of groups is arbitrary: y = 0 is the background, y = 1, 2, .. are targets.
 
     Parameters
     ----------
     background_var : float
-        Variance sigma_p, between 0 and 1: how far salient codes of the background may stray from s'.
+        Variance sigma_p of the salient codes of the background around s', between 0 and 1.
     """
 
     background_var: float
 
     def mean(self, y: Tensor) -> Tensor:
         """
-        Prior mean: s' = 0 for the background, 0 for targets.
+        Return the prior mean: s' = 0 for the background, 0 for targets.
 
         Parameters
         ----------
@@ -33,13 +33,13 @@ class GroupPrior:  # numpydoc ignore=PR02
         Returns
         -------
         Tensor of shape (batch, 1)
-            The same in every salient dimension.
+            One value for all salient dimensions.
         """
         return torch.zeros(len(y), 1, device=y.device)
 
     def variance(self, y: Tensor) -> Tensor:
         """
-        Prior variance: sigma_p for the background, 1 for targets.
+        Return the prior variance: sigma_p for the background, 1 for targets.
 
         Parameters
         ----------
@@ -49,13 +49,13 @@ class GroupPrior:  # numpydoc ignore=PR02
         Returns
         -------
         Tensor of shape (batch, 1)
-            The same in every salient dimension.
+            One value for all salient dimensions.
         """
         return torch.where(y == 0, self.background_var, 1.0)[:, None]
 
     def presence(self, y: Tensor) -> Tensor:
         """
-        What the salient code is multiplied with before decoding: 0 gives s' = 0 to the background.
+        Return the factor of the salient code before decoding: 0 for the background (s' = 0), 1 for targets.
 
         Parameters
         ----------
@@ -71,23 +71,23 @@ class GroupPrior:  # numpydoc ignore=PR02
 
 
 @dataclass(frozen=True)
-class SeverityPrior:  # numpydoc ignore=PR02
+class SeverityPrior:
     """
     Salient prior of severities y in [0, 1] (App. B): N(s' = 0, [v0 + (1 - v0) sigma(y)^2] I), sigma(y) = y.
 
-    At y = 0 it is the background's narrow prior, at y = 1 the target's N(0, I).
+    It is the narrow prior of the background at y = 0, and the N(0, I) of targets at y = 1.
 
     Parameters
     ----------
     background_var : float
-        Variance v0 at y = 0, between 0 and 1, where sigma(0) = 0 alone would leave a point.
+        Variance v0 at y = 0, between 0 and 1. With sigma(0) = 0 alone, the prior would be a point.
     """
 
     background_var: float
 
     def mean(self, y: Tensor) -> Tensor:
         """
-        Prior mean: s' = 0, however severe.
+        Return the prior mean: s' = 0 for every severity.
 
         Parameters
         ----------
@@ -97,13 +97,13 @@ class SeverityPrior:  # numpydoc ignore=PR02
         Returns
         -------
         Tensor of shape (batch, 1)
-            The same in every salient dimension.
+            One value for all salient dimensions.
         """
         return torch.zeros_like(y)[:, None]
 
     def variance(self, y: Tensor) -> Tensor:
         """
-        Prior variance: from v0 to 1.
+        Return the prior variance, from v0 to 1.
 
         Parameters
         ----------
@@ -113,13 +113,13 @@ class SeverityPrior:  # numpydoc ignore=PR02
         Returns
         -------
         Tensor of shape (batch, 1)
-            The same in every salient dimension.
+            One value for all salient dimensions.
         """
         return (self.background_var + (1 - self.background_var) * y.square())[:, None]
 
     def presence(self, y: Tensor) -> Tensor:
         """
-        What the salient code is multiplied with before decoding: the severity.
+        Return the factor of the salient code before decoding: the severity.
 
         Parameters
         ----------

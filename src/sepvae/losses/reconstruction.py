@@ -1,4 +1,4 @@
-"""How far a reconstruction is from the input."""
+"""Reconstruction error and likelihood of a Gaussian decoder."""
 
 import torch
 from torch import Tensor
@@ -6,7 +6,7 @@ from torch import Tensor
 
 def squared_error(x: Tensor, reconstruction: Tensor) -> Tensor:
     """
-    Squared error, summed over pixels or features, without a factor 1/2 (L_rec of Sec. 3).
+    Return the squared error, summed over pixels or features, without a factor 1/2 (L_rec of Sec. 3).
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def squared_error(x: Tensor, reconstruction: Tensor) -> Tensor:
 
 def gaussian_nll(error: Tensor, pixels: int, variance: Tensor | float) -> Tensor:
     """
-    Negative log-likelihood of a Gaussian decoder with one variance for all pixels, but for a constant.
+    Return the negative log-likelihood of a Gaussian decoder with one variance, up to a constant.
 
     -log N(x; x', v I) - (d / 2) log(pi) = ||x - x'||^2 / (2 v) + (d / 2) log(2 v).
     With the constant left out, v = 1/2 gives exactly the paper's squared error.
@@ -38,9 +38,9 @@ def gaussian_nll(error: Tensor, pixels: int, variance: Tensor | float) -> Tensor
     error : Tensor of shape (batch,)
         Squared errors, summed over pixels.
     pixels : int
-        Pixels or features a sample, d.
+        Number d of pixels or features per sample.
     variance : Tensor of shape () or float
-        The variance v, above 0.
+        Variance v of all pixels, above 0.
 
     Returns
     -------
@@ -58,17 +58,17 @@ def gaussian_nll(error: Tensor, pixels: int, variance: Tensor | float) -> Tensor
 
 def optimal_variance(error: Tensor, pixels: int) -> Tensor:
     """
-    Variance under which a batch of squared errors is likeliest: the mean squared error per pixel.
+    Return the variance of maximum likelihood for a batch of squared errors: their mean per pixel.
 
-    With it the reconstruction term finds its own weight against the others, whatever the size and noise of
-    the data (sigma-VAE of Rybkin, Daniilidis and Levine, ICML 2021, Sec. 4).
+    It sets the weight of the reconstruction term against the others, whatever the size and noise of the data
+    (sigma-VAE of Rybkin, Daniilidis and Levine, ICML 2021, Sec. 4).
 
     Parameters
     ----------
     error : Tensor of shape (batch,)
         Squared errors, summed over pixels.
     pixels : int
-        Pixels or features a sample.
+        Number of pixels or features per sample.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Methods: each its loss terms, on the same networks, training, data and evaluation."""
+"""Estimators that separate common from salient codes, one class per method, and `load` for saved ones."""
 
 from sepvae.methods._saving import load
 from sepvae.methods.contrastive_pca import ContrastivePCA

@@ -1,11 +1,8 @@
 """
-Consistency under interventions on s: what is decoded must be encoded to the codes that it was made from.
+Removal and swap consistency: a decoded sample must be encoded to the codes that it was decoded from.
 
-The self-consistency of the autoencoding VAE (Cemgil et al., NeurIPS 2020), asked of an image without its
-salient part, and of one with the salient part of another. Images are decoded from posterior means: from drawn
-codes even a perfect encoder would pay half a nat a dimension, and weak factors would leave the code. What is
-left of the salient part in an image without it is read by an encoder that does not learn from that image: one
-that did would learn to overlook it. Every second sample of a group is enough, since batches come shuffled.
+The terms extend the self-consistency of the autoencoding VAE (Cemgil et al., NeurIPS 2020) to samples that
+are decoded without their salient part, or with the salient part of another sample.
 """
 
 from collections.abc import Callable, Collection
@@ -22,8 +19,8 @@ from sepvae.networks.heads import frozen
 from sepvae.training.batch_norm import running_statistics
 from sepvae.training.processes import everyone, everyone_with_gradient
 
-CONSISTENCY = ("removal_common", "removal_salient", "swap_common", "swap_salient")  # terms, and their weights
-EVERY = 2  # the samples of a group that are decoded and encoded again: the first, third, ..
+CONSISTENCY = ("removal_common", "removal_salient", "swap_common", "swap_salient")  # terms and weights
+EVERY = 2  # every second sample of a group is decoded and encoded again, since batches come shuffled
 
 
 def consistency_terms(
@@ -34,9 +31,12 @@ def consistency_terms(
     wanted: Collection[str] = CONSISTENCY,
 ) -> Terms:
     """
-    Decode targets without their salient part, and background samples with a target's; encode both again.
+    Return the terms in `wanted`, each of shape (batch,): 0 for the other group and for samples left out.
 
-    Shapes: returns (batch,).
+    For a target x and x0 = d([c, s']): removal_common = KL(q(c|x) || q(c|x0)), whose gradient reaches both
+    posteriors; removal_salient = KL(q(s|x0) || p(s|y=0)), whose gradient does not reach the parameters of the
+    salient encoder. For a background sample i, a target j and x1 = d([c_i, s_j]): swap_common =
+    KL(q(c|x_i) || q(c|x1)); swap_salient = KL(q(s|x_j) || q(s|x1)).
     """
     codes, processes = drawn.codes, drawn.noise.processes
     y = everyone(drawn.y, processes)
@@ -49,9 +49,12 @@ def consistency_terms(
     mean, logvar = everyone_with_gradient(of_all, processes)[donors[swapped]].chunk(2, dim=1)
     given = prior.presence(y[donors[swapped]]).to(mean.dtype) * mean
     nothing = mean.new_zeros(n, mean.shape[1])
-    with running_statistics(model):  # batch norm goes by real samples, and learns from them only
+    with running_statistics(model):  # batch norm must not learn from decoded samples
+        # Posterior means: with sampled codes, even a perfect encoder would pay half a nat per dimension, and
+        # weak factors would leave the code.
         decoded = model.decode(codes.common_mean[rows], torch.cat([nothing, given]))
         common_mean, common_logvar = model.common_encoder(decoded)
+        # A salient encoder that learns from x0 would learn to ignore what is left of the salient part.
         left = frozen(model.salient_encoder, decoded[:n])
         carried_mean, carried_logvar = model.salient_encoder(decoded[n:])
 
@@ -74,7 +77,7 @@ def consistency_terms(
 
 
 def _donors(y: Tensor, wanted: Collection[str]) -> Tensor:
-    """For every second background sample a target, for every second target itself, -1 for all others."""
+    """Return for each sample the target whose salient part it gets (a target: itself), or -1 if left out."""
     target, background = (y != 0).nonzero()[:, 0], (y == 0).nonzero()[::EVERY, 0]
     donors = torch.full_like(y, -1, dtype=torch.long)
     if any(name.startswith("removal") for name in wanted):

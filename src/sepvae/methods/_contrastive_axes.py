@@ -1,4 +1,4 @@
-"""Contrastive PCA (Abid et al., 2018): directions in which targets vary more than the background does."""
+"""Contrastive PCA (Abid et al., 2018): directions in which targets vary more than the background."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,18 +14,18 @@ from sepvae.errors import DataError
 
 Array = npt.NDArray[Any]
 Matrix = npt.NDArray[np.float64]
-CANDIDATES = np.geomspace(0.1, 1000, 40)  # the paper's values of alpha
-CLUSTERS = 3  # of subspaces, one proposed alpha each
-MOST = 1000  # directions of the data that are kept, as in the authors' program
-AT_ONCE = 2048  # rows or columns that are turned to float64 at a time
+CANDIDATES = np.geomspace(0.1, 1000, 40)  # values of alpha in the paper
+CLUSTERS = 3  # clusters of subspaces, each of which proposes one alpha
+MOST = 1000  # principal directions kept of large data, as in the authors' program
+AT_ONCE = 2048  # rows or columns converted to float64 at a time
 
 
 @dataclass(frozen=True)
-class ContrastiveAxes:  # numpydoc ignore=PR02
+class ContrastiveAxes:
     """
-    Orthonormal directions, and how much the background counted.
+    Orthonormal common and salient directions as rows, of shape (dim, features), in float64.
 
-    Shapes: common (common_dim, features); salient (salient_dim, features); alphas (proposed,).
+    `alpha` is the weight of the background covariance, `alphas` the values it was chosen from, ascending.
     """
 
     common: Array
@@ -43,15 +43,12 @@ def contrastive_axes(
     seed: int = 0,
 ) -> ContrastiveAxes:
     """
-    Find the salient directions, and the common ones among what they leave.
+    Return the salient directions, and the leading directions of all samples orthogonal to them.
 
-    Both lie in the span of the samples. Where that has more than 1000 dimensions, as many leading principal
-    directions stand for it.
+    The samples x, of shape (n, features), must be centred on the background mean. Samples that span more than
+    1000 dimensions are reduced to their 1000 leading principal directions. The largest absolute entry of each
+    direction is positive.
 
-    Shapes: x (n, features); target (n,).
-
-    Examples
-    --------
     >>> x = np.array([[-3.0, 0.0], [3.0, 0.0], [-3.0, -1.0], [3.0, -1.0], [-3.0, 1.0], [3.0, 1.0]])
     >>> contrastive_axes(x, np.arange(6) > 1, 1, 1, alpha=2.0).salient
     array([[0., 1.]])
@@ -72,24 +69,20 @@ def contrastive_axes(
     rest = qr(salient)[0][:, salient_dim:]  # orthogonal to the salient directions
     common = rest @ _leading(rest.T @ _covariance(inside) @ rest, common_dim)
     axes = np.concatenate([salient, common], axis=1).T.astype(x.dtype) @ span
-    # Rounding leaves rows of the span a little oblique where the data hardly vary.
+    # Orthonormalise again: rounding leaves rows of the span slightly oblique where the data hardly vary.
     axes = _signed(qr(axes.T.astype(np.float64), mode="economic")[0].T)
     return ContrastiveAxes(axes[salient_dim:], axes[:salient_dim], chosen, alphas)
 
 
 def propose_alphas(target: Matrix, background: Matrix, dim: int, seed: int = 0) -> tuple[Matrix, float]:
     """
-    Choose alpha by the subspaces that it leads to (Algorithm 2 of the paper).
+    Return up to 3 proposed values of alpha, ascending, and the middle one (Algorithm 2 of the paper).
 
-    The subspaces of 40 values from 0.1 to 1000 are clustered by their affinity, the product of the cosines of
-    their principal angles; the medoid of each cluster is proposed. The paper leaves the choice among them to
-    the eye; here it is the middle one, for the least is near to PCA of the targets, and the largest looks for
-    whatever happens to vary least in the background.
+    Subspaces of 40 values from 0.1 to 1000 are clustered by affinity, the product of the cosines of their
+    principal angles; each cluster proposes its medoid. The paper leaves the choice among them to the user.
+    The smallest is close to PCA of the targets, and the largest selects whatever varies least in the
+    background.
 
-    Shapes: target, background (features, features); returns (3,).
-
-    Examples
-    --------
     >>> alphas, alpha = propose_alphas(np.diag([6.0, 4.0, 0.1]), np.diag([4.0, 0.1, 1e-4]), 1)
     >>> alphas.round(1), round(alpha, 1)
     (array([ 0.1,  0.5, 46.4]), 0.5)
@@ -107,16 +100,16 @@ def propose_alphas(target: Matrix, background: Matrix, dim: int, seed: int = 0) 
 
 
 def _affinity(subspaces: Matrix) -> Matrix:
-    """Product of the cosines of the principal angles of every two; subspaces of shape (n, features, dim)."""
+    """Return the product of cosines of the principal angles of all pairs of (n, features, dim) subspaces."""
     inner = subspaces[:, None].swapaxes(-1, -2) @ subspaces[None]
-    # The cosines are the singular values, whose product is the determinant. Spectral clustering wants a
-    # connected graph: no affinity is quite zero.
+    # The cosines are singular values; their product is the absolute determinant. Spectral clustering needs a
+    # connected graph, hence no affinity of 0.
     affinity: Matrix = np.clip(np.abs(np.linalg.det(inner)), np.finfo(np.float64).eps, 1)
     return affinity
 
 
 def _span(x: Array, most: int, seed: int) -> tuple[Array, Array]:
-    """Orthonormal rows that span the samples, and the samples' coordinates along them."""
+    """Return coordinates of the samples, and the orthonormal rows that span them."""
     if min(x.shape) > most:
         left, deviations, rows = randomized_svd(x, most, random_state=seed)
         return left * deviations, rows
@@ -125,20 +118,20 @@ def _span(x: Array, most: int, seed: int) -> tuple[Array, Array]:
         return x @ vectors.astype(x.dtype), vectors.T.astype(x.dtype)
     deviations, vectors = _positive(_second_moment(x.T), max(x.shape))
     rows = np.empty((len(deviations), x.shape[1]), x.dtype)
-    for part in chunks(x.shape[1], AT_ONCE):  # in float64, for small deviations magnify what rounding leaves
+    for part in chunks(x.shape[1], AT_ONCE):  # in float64: small deviations magnify rounding errors
         rows[:, part] = (vectors / deviations).T @ x[:, part].astype(np.float64)
     return vectors * deviations, rows
 
 
 def _positive(gram: Matrix, size: int) -> tuple[Array, Array]:
-    """Square roots of the eigenvalues that are not zero but for rounding, descending, and their vectors."""
+    """Return square roots and eigenvectors of the numerically positive eigenvalues, descending."""
     values, vectors = eigh(gram)
     kept = np.flatnonzero(values > values[-1] * size * np.finfo(np.float64).eps)[::-1]
     return np.sqrt(values[kept]), vectors[:, kept]
 
 
 def _second_moment(x: Array) -> Matrix:
-    """Sum of the outer products of rows, in float64."""
+    """Return x.T @ x in float64."""
     total = np.zeros((x.shape[1], x.shape[1]))
     for part in chunks(len(x), AT_ONCE):
         rows = x[part].astype(np.float64)
@@ -151,13 +144,13 @@ def _covariance(x: Array) -> Matrix:
 
 
 def _leading(symmetric: Matrix, dim: int) -> Matrix:
-    """Eigenvectors of the largest eigenvalues, descending, as columns."""
+    """Return the eigenvectors of the largest eigenvalues as columns, descending."""
     n = len(symmetric)
     vectors: Matrix = eigh(symmetric, subset_by_index=[n - dim, n - 1])[1]
     return vectors[:, ::-1]
 
 
 def _signed(axes: Array) -> Array:
-    """Make the largest entry of each row positive, for eigenvectors come with any sign."""
+    """Make the largest absolute entry of each row positive: the sign of an eigenvector is arbitrary."""
     largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)
     return np.where(largest < 0, -axes, axes)

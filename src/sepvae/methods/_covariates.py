@@ -1,4 +1,4 @@
-"""What an estimator is given besides features: covariates to take out of tables, and names of features."""
+"""Features and covariates of estimator input: split, and check of feature names."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,16 +13,14 @@ from sepvae.errors import DataError
 
 
 def is_source(X: Any) -> bool:
-    """Say whether something is a source."""
+    """Return whether X is a `Source`, by its attributes."""
     return hasattr(X, "take") and hasattr(X, "sample_shape")
 
 
 def covariate_names(residualise: Any) -> list[str] | None:
     """
-    Read the keyword `residualise`.
+    Return the keyword `residualise` as a list of names; a str holds names separated by commas.
 
-    Examples
-    --------
     >>> covariate_names("age, site")
     ['age', 'site']
     """
@@ -38,7 +36,7 @@ def covariate_names(residualise: Any) -> list[str] | None:
 
 
 def parted(X: Any, covariates: Sequence[str] | None) -> tuple[Any, pd.DataFrame | None]:
-    """Tell features from covariates."""
+    """Split X into features, as a DataFrame if they have names, and covariates, as a DataFrame or None."""
     named = isinstance(X, ArraySource) and X.x.ndim == 2 and X.feature_names is not None
     features = pd.DataFrame(X.x, columns=np.array(X.feature_names, dtype=object)) if named else X
     if isinstance(X, ArraySource) and not named:
@@ -69,10 +67,8 @@ def parted(X: Any, covariates: Sequence[str] | None) -> tuple[Any, pd.DataFrame 
 
 def check_feature_names(names: Sequence[str] | None, fitted: Sequence[str] | None) -> None:
     """
-    See that the features of a source are those that were fitted.
+    Raise DataError unless the names equal the fitted ones, in the same order; None on either side passes.
 
-    Examples
-    --------
     >>> check_feature_names(["lh", "age"], ["lh", "rh"])
     Traceback (most recent call last):
     sepvae.errors.DataError: X: feature 2 is 'age', where the model was fitted on 'rh'; give the same features
@@ -91,7 +87,7 @@ def check_feature_names(names: Sequence[str] | None, fitted: Sequence[str] | Non
 
 
 def _check_table(X: Any) -> None:
-    """Covariates are taken out of tables only."""
+    """Raise DataError unless X is a table in memory: covariates of other data are not supported."""
     named = isinstance(X, pd.DataFrame)
     shape = X.sample_shape if is_source(X) else X.shape[1:] if named else as_array(X).shape[1:]
     if len(shape) != 1 or (is_source(X) and not isinstance(X, ArraySource)):

@@ -1,4 +1,4 @@
-"""What all methods share: an estimator that fits, encodes, reconstructs, swaps, samples and is saved."""
+"""`ContrastiveEstimator`, the base of all methods: fit, encode, reconstruct, swap, sample and save."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -28,18 +28,18 @@ from sepvae.methods._covariates import check_feature_names, covariate_names, is_
 from sepvae.methods._saving import save_model
 
 FloatArray = npt.NDArray[Any]
-SEEDS = 2**32  # below which scikit-learn wants them
-MOST_DIM = 100_000  # of a code
-TABLE_ROWS, IMAGES = 2048, 128  # taken at once: more gain nothing, and take more memory
+SEEDS = 2**32  # scikit-learn takes seeds below this
+MOST_DIM = 100_000  # codes have fewer dimensions than this
+TABLE_ROWS, IMAGES = 2048, 128  # per chunk: larger chunks take more memory and no less time
 
 
 @dataclass(eq=False, repr=False)
 class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """
-    Fit, encode, reconstruct and save, however codes are learnt.
+    Base of all methods: fit, encode, reconstruct, swap, sample and save.
 
-    A method's keywords are the fields of a dataclass, and these; it gives `_learn`, `_encode`, `_decode`,
-    `_state` and `_set_state`.
+    A method is a dataclass whose fields are its keywords, in addition to these. It implements `_learn`,
+    `_encode`, `_decode`, `_state` and `_set_state`.
     """
 
     common_dim: int = 16
@@ -52,10 +52,10 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {"default": {}}
     not_saved: ClassVar[tuple[str, ...]] = ()
-    before: ClassVar[dict[str, Any]] = {}  # what stood for keywords that older files do not name
+    before: ClassVar[dict[str, Any]] = {}  # values of keywords that older model files lack
 
     def _learn(self, source: Source, y: AnyArray, parts: tuple[IntArray, IntArray], seed: int) -> None:
-        """Learn from standardised tables or images; y is 0 for the background; train and validation."""
+        """Learn from standardised samples; y = 0 is background, parts are (training, validation)."""
         raise NotImplementedError
 
     def _encode(self, source: Source) -> Codes[FloatArray]:
@@ -65,24 +65,24 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         raise NotImplementedError
 
     def _state(self) -> dict[str, AnyArray]:
-        """What was learnt, as arrays by name."""
+        """Return the learnt arrays by name."""
         raise NotImplementedError
 
     def _set_state(self, arrays: dict[str, AnyArray], sample_shape: tuple[int, ...]) -> None:
-        """Take back what `_state` gave; the shape of samples as `_learn` saw them."""
+        """Restore the arrays of `_state`, with the shape of samples that `_learn` saw."""
         raise NotImplementedError
 
     @classmethod
     def from_preset(cls, preset: str, **keywords: Any) -> Self:
         """
-        Estimator with a named set of keywords.
+        Return an estimator with a named set of keywords.
 
         Parameters
         ----------
         preset : str
             A key of `presets`.
         **keywords : object
-            Others, which take precedence.
+            Other keywords, which override the preset.
 
         Returns
         -------
@@ -92,7 +92,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         Raises
         ------
         DataError
-            If there is no such preset.
+            If the preset does not exist.
         """
         if preset not in cls.presets:
             raise DataError(f"preset: wanted one of {', '.join(cls.presets)}, got {preset!r}")
@@ -105,14 +105,14 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         Parameters
         ----------
         X : array-like, DataFrame or Source
-            A table of shape (n, features), where NaN is a missing value, as an array or a DataFrame (of
-            pandas, polars, pyarrow, ..) whose names of columns are kept; or images of shape (n, channels, h,
-            w), as uint8 or as floats in [0, 1]; or volumes of shape (n, channels, d, h, w), as floats, each
-            of mean 0 and standard deviation 1; or a source, which brings its labels and groups.
+            A table of shape (n, features), as an array or a DataFrame (of pandas, polars, pyarrow, ..); NaN
+            is a missing value, and column names are kept. Or images of shape (n, channels, h, w), as uint8
+            or as floats in [0, 1]. Or volumes of shape (n, channels, d, h, w), as floats, each of mean 0 and
+            standard deviation 1. Or a source, which provides its labels and groups.
         y : array-like of shape (n,)
             Two labels, background and target.
         groups : array-like of shape (n,), default=None
-            What must not be split between training and validation: the patient, the mouse.
+            Groups of samples that must not be split between training and validation: patients, mice.
 
         Returns
         -------
@@ -122,20 +122,21 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         Raises
         ------
         DataError
-            If the data or a keyword cannot be used as it is.
+            If the data or a keyword cannot be used.
         TrainingError
-            If a loss term is no longer finite.
+            If a loss term becomes non-finite.
         """
         self._fit(X, y, groups)
         return self
 
     def fit_encode(self, X: Any, y: Any = None, groups: Any = None) -> Codes[FloatArray]:
         """
-        Learn both spaces, and encode the samples that were learnt from.
+        Learn both spaces, and return the codes of the same samples.
 
-        With `residualise` these codes differ from those of `encode`, which takes every sample for a new one:
-        controls that a regression was fitted on have residuals that are too small, which tells them from
-        patients. Here each is given the residual of a regression without it. Fit probes on these codes.
+        With `residualise`, these codes differ from those of `encode`, which treats every sample as new.
+        Controls that a regression was fitted on have residuals that are too small, which distinguishes them
+        from patients. Here each of these controls gets the residual of a regression without it. Fit probes
+        on these codes.
 
         Parameters
         ----------
@@ -156,7 +157,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
 
     def fit_transform(self, X: Any, y: Any = None, groups: Any = None) -> FloatArray:
         """
-        Learn both spaces, and give the posterior means of the samples that were learnt from.
+        Learn both spaces, and return the posterior means of the same samples.
 
         Parameters
         ----------
@@ -166,12 +167,12 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         Returns
         -------
         ndarray of shape (n, dimensions)
-            As from `transform`, of the codes that `fit_encode` gives.
+            As from `transform`, for the codes of `fit_encode`.
         """
         return self._means(self.fit_encode(X, y, groups))
 
     def _fit(self, X: Any, y: Any, groups: Any) -> Source:
-        """Fit; give the samples as the network saw them."""
+        """Fit, and return the samples as the network saw them."""
         source, labels, groups, covariates = self._input_for_fit(X, y, groups)
         classes, order, y = self._numbered(labels)
         self._check_keywords(y)
@@ -187,12 +188,12 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
                 self._standardised(source.x, covariates, y, parts[0]), labels, ids=source.ids
             )
         self._learn(source, y, parts, seed)
-        self._order = order  # last: what has it is fitted
+        self._order = order  # last: its presence marks the estimator as fitted
         return source
 
     def encode(self, X: Any) -> Codes[FloatArray]:
         """
-        Encode samples; no label is needed.
+        Return the codes of samples; labels are not needed.
 
         Parameters
         ----------
@@ -208,7 +209,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
 
     def transform(self, X: Any) -> FloatArray:
         """
-        Posterior means, as the keyword `space` says: of both spaces, or of one.
+        Return the posterior means of both spaces, or of the one in keyword `space`.
 
         Parameters
         ----------
@@ -218,28 +219,28 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         Returns
         -------
         ndarray of shape (n, dimensions)
-            Columns as in `get_feature_names_out`; `set_output` makes it a DataFrame.
+            Columns are named by `get_feature_names_out`; `set_output` makes it a DataFrame.
         """
         return self._means(self.encode(X))
 
     def _means(self, codes: Codes[FloatArray]) -> FloatArray:
-        """Posterior means of the space that the keyword names."""
+        """Return the posterior means of the spaces in keyword `space`."""
         spaces = {"common": [codes.common_mean], "salient": [codes.salient_mean]}
         return np.concatenate(spaces.get(self.space, [codes.common_mean, codes.salient_mean]), axis=1)
 
     def get_feature_names_out(self, input_features: Any = None) -> AnyArray:  # noqa: ARG002
         """
-        Name what `transform` gives: common0, .., salient0, ...
+        Return the column names of `transform`: common0, .., salient0, ...
 
         Parameters
         ----------
         input_features : object, default=None
-            Not used; scikit-learn passes it.
+            Ignored; scikit-learn passes it.
 
         Returns
         -------
         ndarray of str
-            One per column.
+            One name per column.
         """
         check_is_fitted(self)
         return np.array(code_names(self.common_dim, self.salient_dim, self.space), dtype=object)
@@ -258,7 +259,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         Returns
         -------
         ndarray of the shape of X
-            In the units of X; images in [0, 1], volumes normalised as they came.
+            In the units of X: images in [0, 1], volumes normalised like the input.
         """
         check_choice("salient", salient, ("own", "none"))
         codes = self.encode(X)
@@ -267,7 +268,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
 
     def reconstruction_error(self, X: Any, salient: Literal["own", "none"] = "own") -> FloatArray:
         """
-        Mean squared error per pixel, voxel that counts or feature between samples and their reconstructions.
+        Return the mean squared error of reconstructions, per pixel, valid voxel or feature.
 
         Parameters
         ----------
@@ -279,7 +280,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         Returns
         -------
         ndarray of shape (n,)
-            Of images in [0, 1]; of tables in standardised units, gaps filled.
+            Errors of images in [0, 1], or of tables in standardised units with missing values imputed.
         """
         check_choice("salient", salient, ("own", "none"))
         source = self._input(X)
@@ -308,7 +309,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         Returns
         -------
         ndarray of the shape of `a`
-            Decoded [c_a, s_b], in the units of X; with the covariates of `a`, where some are taken out.
+            Decoded [c_a, s_b], in the units of X; residualised tables get the covariates of `a` back.
         """
         common, salient = self.encode(a).common_mean, self.encode(b).salient_mean
         if len(common) != len(salient):
@@ -318,22 +319,22 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
 
     def sample(self, n: int, y: float | str = 0, random_state: int | None = None) -> FloatArray:
         """
-        New samples, decoded from codes drawn from the priors.
+        Return new samples, decoded from codes drawn from the priors.
 
         Parameters
         ----------
         n : int
-            How many.
+            Number of samples.
         y : float or str, default=0
-            0 for background (s' = 0), 1 for target (s from N(0, I)), whatever the labels are; or a label that
-            is text, such as "autism"; where severities were fitted, one of those.
+            0 for background (s' = 0) or 1 for target (s from N(0, I)), whatever the labels are; or a label
+            that is text, such as "autism". If severities were fitted, a severity.
         random_state : int or None, default=None
             Seed; None draws one.
 
         Returns
         -------
         ndarray of shape (n, ...)
-            In the units of X; images in [0, 1]. Where covariates are taken out, those of an average control.
+            In the units of X; images in [0, 1]. Residualised tables are those of an average control.
         """
         check_is_fitted(self)
         check_number("n", n, least=1, whole=True)
@@ -351,9 +352,9 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         Parameters
         ----------
         path : str or Path
-            The folder; it must not exist, unless it is overwritten.
+            The folder; it must not exist unless `overwrite` is True.
         overwrite : bool, default=False
-            Replace the model that is there, once the new one is written in full.
+            Replace an existing model after the new one is completely written.
 
         Returns
         -------
@@ -363,20 +364,20 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         Raises
         ------
         ModelFileError
-            If the folder exists and is not overwritten, or holds anything but a model; or if this is a class
-            of your own with the name of a method of sepvae.
+            If the folder exists and `overwrite` is False, if it holds anything but a model, or if this is a
+            class of your own with the name of a method of sepvae.
         """
         check_is_fitted(self)
         return save_model(self, Path(path), overwrite=overwrite)
 
     def is_first_process(self) -> bool:
         """
-        Say whether this process writes files, prints and goes on after the fit.
+        Return whether this process writes files, prints and continues after the fit.
 
         Returns
         -------
         bool
-            True: there is no other.
+            True: no other process takes part.
         """
         return True
 
@@ -386,7 +387,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
-        # Two labels, whether or not it predicts them.
+        # y has two classes, even if the method does not predict them.
         tags.classifier_tags = ClassifierTags(multi_class=False)
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = []
@@ -398,12 +399,12 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         return int(self.random_state)
 
     def _numbered(self, labels: AnyArray) -> tuple[AnyArray, IntArray, AnyArray]:
-        """Sorted labels, their order with the background first, and each sample's number in that order."""
+        """Return sorted labels, their order with the background first, and samples' indices in that order."""
         classes, order = order_labels(labels, self.background)
         return classes, order, np.argsort(order)[np.searchsorted(classes, labels)].astype(np.int64)
 
     def _check_keywords(self, y: AnyArray) -> None:
-        """Refuse values that would fail later, and less clearly."""
+        """Raise DataError for values that would fail later with a less clear message."""
         rarest = np.bincount(np.ceil(y).astype(np.int64)).min()
         if rarest < 2:
             raise DataError(f"labels: wanted two samples or more of each, got {rarest} of one")
@@ -416,13 +417,13 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         check_choice("space", self.space, ("both", "common", "salient"))
 
     def _parts(self, group: IntArray, groups: AnyArray, seed: int) -> tuple[IntArray, IntArray]:  # noqa: ARG002
-        """Positions for training and for validation."""
+        """Return the positions for training and for validation: here all, and none."""
         return np.arange(len(group)), np.arange(0)
 
     def _input_for_fit(
         self, X: Any, y: Any, groups: Any
     ) -> tuple[Source, AnyArray, AnyArray, pd.DataFrame | None]:
-        """Bring any kind of data to a source, labels, groups and covariates; learn its shape."""
+        """Convert data to source, labels, groups and covariates; set `n_features_in_` and feature names."""
         features, covariates = parted(X, covariate_names(self.residualise))
         grid, ids = (X.grid, X.ids) if is_source(X) else (None, None)
         if is_source(X):
@@ -433,7 +434,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
             what = "image" if x is not None and x.ndim > 2 else "row"
             raise DataError(f"y: wanted two labels, one for each {what}, got None; y should be a 1d array")
         labels = as_column("y", y)
-        if labels.ndim == 2:  # scikit-learn has all estimators say so
+        if labels.ndim == 2:  # scikit-learn requires this warning of all estimators
             told = "A column-vector y was passed when a 1d array was expected; give y.ravel()"
             warnings.warn(told, DataConversionWarning, stacklevel=3)
         labels = labels.ravel()
@@ -446,7 +447,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         return source, source.labels, source.groups, covariates
 
     def _input(self, X: Any) -> Source:
-        """Bring any kind of data to a source of what the network takes, like what was fitted."""
+        """Convert data to a source of network inputs; raise DataError unless it matches the fitted data."""
         check_is_fitted(self)
         if is_source(X):
             if not len(X):
@@ -471,7 +472,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         return ArraySource(X, np.zeros(len(X)))
 
     def _checked(self, x: Any, **checks: Any) -> AnyArray:
-        """See that images, volumes or a table are as they should be; a table comes back as float64."""
+        """Validate images, volumes or a table; a table is returned as float64."""
         if x.ndim <= 2:
             return self._checked_table(x, **checks)
         _check_pixels(x)
@@ -479,7 +480,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         return pixels
 
     def _checked_table(self, x: Any, **checks: Any) -> FloatArray:
-        """Have scikit-learn see to numbers, names and sizes; what it refuses is told in one line."""
+        """Validate a table with scikit-learn, and raise its errors as DataError on one line."""
         if x.ndim != 2:
             raise DataError(
                 f"X: wanted a table (n, features), got shape {x.shape}. Reshape your data: X[None] if it is "
@@ -499,13 +500,13 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         return table
 
     def _parted(self, X: Any) -> tuple[Any, pd.DataFrame | None]:
-        """Tell features from the covariates that were fitted."""
+        """Split X into features and the fitted covariates."""
         return parted(X, None if self.residualizer_ is None else list(self.residualizer_.kinds_))
 
     def _standardised(
         self, x: FloatArray, covariates: pd.DataFrame | None, y: AnyArray, train: IntArray
     ) -> FloatArray:
-        """Give a table as the network sees it; what that takes is learnt from the training part."""
+        """Fit residualizer and scaler on the training part, and return the table that they make."""
         names = getattr(self, "feature_names_in_", None)
         if covariates is not None:
             self.residualizer_ = Residualizer(names)
@@ -534,7 +535,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
             )
 
     def _group_of(self, label: str) -> int:
-        """0 for the background's label, 1 for the target's."""
+        """Return 0 for the background label, 1 for the target label."""
         labels = self.classes_[self._order].tolist()
         if label not in labels:
             known = " or ".join(map(repr, [0, 1, *(name for name in labels if isinstance(name, str))]))
@@ -542,17 +543,17 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         return int(labels.index(label))
 
     def _deviation(self, y: float) -> float:
-        """How far salient codes of new samples stray from s' = 0, as the decoder is given them."""
+        """Return the standard deviation of salient codes that the decoder gets for label y, around s' = 0."""
         if np.ndim(y) > 0 or y not in range(len(self.classes_)):
             raise DataError(f"y: wanted 0 for background or 1 for target, got {y!r}")
         return float(y != 0)
 
     def _shown(self, salient: FloatArray) -> FloatArray:
-        """What the decoder is given of a salient code; no label is known."""
+        """Return the salient code that the decoder gets; labels are not known."""
         return salient
 
     def _in_units(self, decoded: FloatArray, covariates: pd.DataFrame | None = None) -> FloatArray:
-        """Give what was decoded as it came in: of people with these covariates, or of average controls."""
+        """Return decoded samples in input units, with these covariates or those of an average control."""
         if self.scaler_ is None:
             return decoded
         x = self.scaler_.inverse_transform(decoded)
@@ -563,19 +564,18 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
 
     @contextmanager
     def _inference(self) -> Iterator[Any]:
-        """Keep at hand what `_decode` needs, over several calls of it."""
+        """Hold resources of `_decode` over several calls; here none."""
         yield
 
 
 def _check_pixels(X: AnyArray) -> None:
-    """Volumes have one axis more than images."""
     (check_volumes if X.ndim == 5 else check_images)(X)
 
 
 def _as_array(X: Any) -> Any:
-    """Leave tables as they are, for their column names; make arrays of all else."""
+    """Keep DataFrames, for their column names; convert all else to an array."""
     return X if isinstance(X, pd.DataFrame) else as_array(X)
 
 
 class _NotNumbersError(DataError, TypeError):
-    """A type that holds no numbers: scikit-learn's tests of estimators ask for a TypeError."""
+    """Non-numeric type of X; a TypeError as well, which scikit-learn's estimator checks require."""

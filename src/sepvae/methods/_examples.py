@@ -1,4 +1,4 @@
-"""What a reader of a run wants to see of the test samples: reconstructions, traversals, swaps, thumbnails."""
+"""Test samples for the report of a run: reconstructions, traversals, swaps and thumbnails."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ N_TRAVERSED = 4
 N_COMPONENTS = 3
 STEPS = np.linspace(-3, 3, 7)  # standard deviations
 N_SWAPS = 6
-VOLUMES = 6  # of each label: they are large
+VOLUMES = 6  # examples per label at most: volumes are large
 CHUNK = 512
 
 
@@ -24,9 +24,11 @@ def make_examples(
     model: ContrastiveEstimator, salient: npt.NDArray[Any], test: Source, *, per_label: int = 24
 ) -> dict[str, AnyArray]:
     """
-    Take some test samples of each label, spread over the test part, and decode them in all ways.
+    Return the arrays of `examples.npz`: test samples of each label, evenly spread, and reconstructions.
 
-    Shapes: salient (n, salient_dim).
+    Images also have traversals, of shape (targets, components, steps, channels, h, w), along the principal
+    components of `salient`, the salient means of training targets. Swaps, of shape (pairs, 4, channels, h,
+    w), hold a background sample a, a target b, a with the salient part of b, and b with that of a.
     """
     background, target = members(model, test)
     volumes = len(test.sample_shape) == 4
@@ -53,7 +55,12 @@ def make_examples(
 def make_thumbnails(
     test: Source, *, limit: int = 1000, side: int = 48, random_state: int = 0
 ) -> dict[str, AnyArray] | None:
-    """Shrink test images to what a page can show at a glance, and volumes to their middle axial slice."""
+    """
+    Return ids and uint8 images of at most `limit` test samples for `thumbnails.npz`, or None for tables.
+
+    Labels keep their proportions. No thumbnail is higher or wider than `side` pixels, and none is enlarged.
+    Volumes are shown by their middle axial slice.
+    """
     if len(test.sample_shape) < 3:
         return None
     chosen = _in_proportion(np.asarray(test.labels), limit, random_state)
@@ -63,14 +70,14 @@ def make_thumbnails(
 
 
 def _input(x: AnyArray) -> AnyArray:
-    """Images as float32 in [0, 1]; tables as they are."""
+    """Return images as float32 in [0, 1], other samples unchanged."""
     return in_unit_range(x).astype(np.float32) if x.ndim == 4 else x
 
 
 def _traversals(
     model: ContrastiveEstimator, salient: npt.NDArray[Any], test: Source, positions: IntArray
 ) -> dict[str, AnyArray]:
-    """Decode test targets with salient codes along the principal components of those given."""
+    """Decode test targets with salient codes along the principal components of `salient`."""
     components, deviations, shares = _principal(salient, N_COMPONENTS)
     codes = salient.mean(axis=0) + STEPS[:, None] * (deviations[:, None] * components)[:, None]
     batch = test.take(positions)
@@ -87,10 +94,10 @@ def _traversals(
 
 
 def _principal(codes: npt.NDArray[Any], n: int) -> tuple[AnyArray, AnyArray, AnyArray]:
-    """The first principal components (rows), the standard deviation along each, its share of the variance."""
+    """Return the first n principal components as rows, their standard deviations and shares of variance."""
     codes = codes.astype(float)
     _, singular, components = np.linalg.svd(codes - codes.mean(axis=0), full_matrices=False)
-    # Either sign is right; that of the largest entry is made the same everywhere.
+    # The sign of a component is arbitrary: its largest absolute entry is made positive.
     largest = np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, None], axis=1)
     variances = singular**2 / max(len(codes) - 1, 1)
     shares = variances / (variances.sum() or 1.0)
@@ -100,7 +107,7 @@ def _principal(codes: npt.NDArray[Any], n: int) -> tuple[AnyArray, AnyArray, Any
 def _swaps(
     model: ContrastiveEstimator, test: Source, background: IntArray, target: IntArray
 ) -> dict[str, AnyArray]:
-    """Exchange the salient parts of a background sample and a target, pair by pair."""
+    """Swap the salient parts of a background sample and a target, pair by pair."""
     n = min(len(background), len(target))
     a, b = test.take(background[:n]), test.take(target[:n])
     images = [_input(a.x), _input(b.x), model.swap(a.x, b.x), model.swap(b.x, a.x)]
@@ -111,7 +118,7 @@ def _swaps(
 
 
 def _in_proportion(labels: AnyArray, limit: int, random_state: int) -> IntArray:
-    """At most `limit` positions, in order: of each label its share, to one sample."""
+    """Return at most `limit` random positions, ascending, with label shares kept to within one sample."""
     shuffled = np.random.default_rng(random_state).permutation(len(labels))
     label = pd.Series(labels[shuffled].astype(str))
     by_label = label.groupby(label)
@@ -120,7 +127,7 @@ def _in_proportion(labels: AnyArray, limit: int, random_state: int) -> IntArray:
 
 
 def _pictures(source: Source, positions: IntArray) -> AnyArray:
-    """Images in [0, 1]; of volumes the middle axial slice."""
+    """Return images in [0, 1]; volumes as their middle axial slice."""
     x = source.take(positions).x
     if x.ndim == 4:
         return in_unit_range(x)
@@ -130,7 +137,7 @@ def _pictures(source: Source, positions: IntArray) -> AnyArray:
 
 
 def _thumbnail(image: AnyArray, side: int) -> npt.NDArray[np.uint8]:
-    """An image in [0, 1] as 8 bits, no larger than asked for; of other than three channels the first."""
+    """Shrink an image in [0, 1] to 8 bits and at most `side` pixels a side, with 3 channels or the first."""
     channels = 3 if len(image) == 3 else 1
     pixels = 255 * image[:channels].astype(np.float32)
     scale = min(1.0, side / max(image.shape[1:]))

@@ -1,4 +1,4 @@
-"""Keywords that all contrastive VAEs take, in words: their docstrings share them."""
+"""Docstring entries for the keywords and fitted attributes that all contrastive VAEs share."""
 
 from inspect import cleandoc
 
@@ -105,7 +105,7 @@ ATTRIBUTES = """\
 
 
 def with_keywords(docstring: str | None) -> str:
-    """Put the shared keywords and attributes into a docstring, where its marks are."""
-    # Newer Pythons take the indentation away by themselves.
+    """Replace the marks in the docstring of a class with the shared keywords and attributes."""
+    # Python 3.13 and later strip the indentation of docstrings, earlier versions keep it.
     text = cleandoc(docstring or "")
     return text.replace(MARK, cleandoc(KEYWORDS)).replace(ATTRIBUTES_MARK, cleandoc(ATTRIBUTES))

@@ -1,4 +1,4 @@
-"""Maps: what the salient part adds to each sample, in the units of the input, and what groups have of it."""
+"""Salient maps: the difference that the salient part makes to each sample, in input units."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -10,11 +10,13 @@ from sepvae.grid import Grid
 from sepvae.methods._estimator import ContrastiveEstimator
 
 
-class Maps(NamedTuple):  # numpydoc ignore=PR02
+class Maps(NamedTuple):
     """
-    Some samples, decoded without their salient part, and what it adds.
+    Samples decoded without their salient part, and the difference that it adds, in input units.
 
-    Shapes: without, added (n, *sample_shape); strength (n,).
+    Voxels that are not valid are 0; residualised tables are those of an average control. `strength`, of shape
+    (n,), is the mean absolute difference over pixels, valid voxels or features (of tables in standard
+    deviations).
     """
 
     without: AnyArray
@@ -24,9 +26,10 @@ class Maps(NamedTuple):  # numpydoc ignore=PR02
 
 class SalientMaps:
     """
-    Own salient minus salient removed, decoded alike for all samples of a source; labels are not looked at.
+    Decoded with own salient part minus decoded without it, for all samples of a source; labels are not used.
 
-    Samples are encoded once; only those that are asked for are decoded.
+    Samples are encoded once and decoded on request. `unit` is one network unit in input units, one number for
+    each volume.
     """
 
     def __init__(self, model: ContrastiveEstimator, source: Source) -> None:
@@ -37,17 +40,17 @@ class SalientMaps:
         self.unit = self._unit()
 
     def __iter__(self) -> Iterator[tuple[IntArray, Maps]]:
-        """Go through all samples, as many at a time as memory may hold: their positions, and their maps."""
+        """Yield positions and maps of all samples, in chunks that fit into memory."""
         for part in chunks(len(self.source), at_once(self.source.sample_shape)):
             yield part, self.decode(part)
 
     @property
-    def is_image(self) -> bool:  # numpydoc ignore=RT01,SS05
-        """Whether samples are images of two dimensions."""
+    def is_image(self) -> bool:
+        """Whether samples are two-dimensional images."""
         return len(self.source.sample_shape) == 3
 
     def decode(self, positions: IntArray) -> Maps:
-        """Decode some samples with their salient part and without it."""
+        """Return the maps of the samples at these positions."""
         common, salient = self._common[positions], self._salient[positions]
         with self.model._inference():
             added = self.model._decode(common, salient)
@@ -61,11 +64,7 @@ class SalientMaps:
         return Maps(self.in_units(without, positions), added * unit, size / counts * unit.ravel())
 
     def in_units(self, x: AnyArray, positions: IntArray) -> AnyArray:
-        """
-        Bring volumes to the units of their files, images as they are.
-
-        Shapes: x (n, *sample_shape); returns (n, *sample_shape).
-        """
+        """Convert volumes to the units of their files, with 0 at voxels that are not valid; keep images."""
         native = self.source.native
         if self.grid is None or native is None:
             return x
@@ -77,14 +76,14 @@ class SalientMaps:
         if self.model.scaler_ is not None:
             ends = np.repeat([[0.0], [1.0]], self.model.scaler_.kept_.sum(), axis=1)
             zero, one = self.model._in_units(ends)
-            return np.asarray(np.nan_to_num(one - zero))  # what was all missing stays as it is
+            return np.asarray(np.nan_to_num(one - zero))  # no change where all values were missing
         if self.grid is None:
             return np.ones(1, dtype=np.float32)
         native = self.source.native
         return _column(np.ones(len(self.source)) if native is None else native["sd"].to_numpy())
 
     def _all_features(self, added: AnyArray) -> AnyArray:
-        """Back to all columns of the input; those that say nothing were dropped, and nothing is added."""
+        """Return differences for all input columns, in their units; columns that the scaler dropped get 0."""
         kept = self.model.scaler_.kept_  # type: ignore[union-attr]
         whole = np.zeros((len(added), len(kept)))
         whole[:, kept] = added
@@ -92,7 +91,7 @@ class SalientMaps:
 
 
 def members(model: ContrastiveEstimator, source: Source) -> tuple[IntArray, IntArray]:
-    """Tell the groups of a source."""
+    """Return the positions of background and target samples; other labels are in neither."""
     labels = np.asarray(source.labels)
     background = labels == model.background_
     target = np.isin(labels, model.classes_) & ~background
@@ -101,10 +100,8 @@ def members(model: ContrastiveEstimator, source: Source) -> tuple[IntArray, IntA
 
 def spread(positions: IntArray, n: int) -> IntArray:
     """
-    Take some, evenly over their order.
+    Return at most n positions, evenly spread over their order.
 
-    Examples
-    --------
     >>> spread(np.arange(10, 20), 3).tolist()
     [10, 14, 19]
     """
@@ -116,20 +113,16 @@ def spread(positions: IntArray, n: int) -> IntArray:
 
 def axial(volumes: AnyArray, level: int) -> AnyArray:
     """
-    Cut volumes across, to be looked at from above: the front is at the top, the left on the left.
+    Return a view of one axial slice, of shape (.., y, x): front at the top, left on the left.
 
-    Shapes: volumes (.., x, y, z); returns (.., y, x).
+    Volumes have shape (.., x, y, z) along R, A, S.
     """
     slices: AnyArray = volumes[..., ::-1, level].swapaxes(-1, -2)
     return slices
 
 
 def grey_levels(slices: AnyArray, counts: AnyArray) -> AnyArray:
-    """
-    Scale slices of volumes to be looked at.
-
-    Shapes: slices (n, channels, h, w); counts (h, w); returns (n, channels, h, w).
-    """
+    """Scale each slice to [0, 1] from percentile 1 to 99 of its valid pixels, with 0 elsewhere."""
     if not counts.any():
         return np.zeros(slices.shape, dtype=np.float32)
     low, high = np.percentile(slices[..., counts], (1, 99), axis=-1)[..., None, None]
@@ -139,5 +132,5 @@ def grey_levels(slices: AnyArray, counts: AnyArray) -> AnyArray:
 
 
 def _column(values: AnyArray) -> AnyArray:
-    """One number for each volume (n, 1, x, y, z)."""
+    """Return one float32 number per volume, of shape (n, 1, 1, 1, 1)."""
     return values.astype(np.float32).reshape(-1, 1, 1, 1, 1)

@@ -1,4 +1,4 @@
-"""Mean, standard deviation and effect size of what comes some at a time and is not kept."""
+"""Streaming mean, standard deviation and effect size."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,16 +8,14 @@ import numpy.typing as npt
 
 from sepvae.batch import AnyArray
 
-ROUNDING = 1e-6  # of one unit of the network: deviations below this are those of its arithmetic
+ROUNDING = 1e-6  # in network units: smaller standard deviations are rounding errors
 
 
 @dataclass
 class Moments:
     """
-    Mean and standard deviation of arrays that come some at a time, and are not kept.
+    Mean and variance of arrays that arrive in batches and are not kept, in float64.
 
-    Examples
-    --------
     >>> moments = Moments()
     >>> for some in ([[1.0], [2.0]], [[6.0]]):
     ...     moments.add(np.array(some))
@@ -30,26 +28,22 @@ class Moments:
     _squares: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(()))
 
     @property
-    def sd(self) -> npt.NDArray[np.float64]:  # numpydoc ignore=RT01,SS05
-        """The root of the variance."""
+    def sd(self) -> npt.NDArray[np.float64]:
+        """Square root of the variance."""
         sd: npt.NDArray[np.float64] = np.sqrt(self.variance)
         return sd
 
     @property
-    def variance(self) -> npt.NDArray[np.float64]:  # numpydoc ignore=RT01,SS05
-        """Unbiased, of those that came; 0 of one alone."""
+    def variance(self) -> npt.NDArray[np.float64]:
+        """Unbiased variance; 0 for a single sample."""
         variance: npt.NDArray[np.float64] = self._squares / max(self.n - 1, 1)
         return variance
 
     def add(self, some: AnyArray) -> None:
-        """
-        Take some more.
-
-        Shapes: some (n, ...).
-        """
+        """Update the moments with samples of shape (n, ...)."""
         if not len(some):
             return
-        # Merged as Chan, Golub and LeVeque (1983) do: sums of squares would lose small deviations.
+        # Merge as in Chan, Golub and LeVeque (1983): sums of squares would lose small deviations.
         mean = some.mean(axis=0, dtype=np.float64)
         n, apart = self.n + len(some), mean - self.mean
         self._squares = self._squares + ((some - mean) ** 2).sum(axis=0)
@@ -59,7 +53,12 @@ class Moments:
 
 
 def effect_size(background: Moments, target: Moments, unit: Any) -> npt.NDArray[np.float64] | None:
-    """Give Cohen's d of targets against the background, with the pooled standard deviation."""
+    """
+    Return Cohen's d of targets against the background, with the pooled standard deviation.
+
+    d is 0 where that deviation is a rounding error; `unit` is one network unit in the units of the moments.
+    None is returned if a group is empty or no degree of freedom is left.
+    """
     free = background.n + target.n - 2
     if min(background.n, target.n) < 1 or free < 1:
         return None

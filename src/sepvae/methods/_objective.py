@@ -1,4 +1,4 @@
-"""What the losses of all contrastive VAEs have in common: the evidence lower bound, and a critic to watch."""
+"""Loss terms of all contrastive VAEs: evidence lower bound, classifiers and critic."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
@@ -23,7 +23,7 @@ Terms = dict[str, Tensor]
 
 
 class Drawn(NamedTuple):
-    """A batch as a method's own terms see it: codes drawn from the posterior, and all that led to them."""
+    """Sampled codes of a batch with their posterior, labels, salient KL and noise."""
 
     c: Tensor
     s: Tensor
@@ -34,8 +34,8 @@ class Drawn(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ContrastiveObjective:  # numpydoc ignore=PR02
-    """The terms that every method has; each adds its own."""
+class ContrastiveObjective:
+    """Base of all objectives: terms that every method has; a method adds its own."""
 
     beta_common: float
     beta_salient: float
@@ -50,12 +50,16 @@ class ContrastiveObjective:  # numpydoc ignore=PR02
 
     @property
     def prior(self) -> GroupPrior | SeverityPrior:
-        """Salient prior p(s | y)."""
+        """
+        Salient prior p(s | y): N(0, I) for targets; the decoder gets s' = 0 for the background.
+
+        Methods that do not regularise salient codes of the background ignore its prior.
+        """
         return GroupPrior(background_var=1.0)
 
     @property
     def weights(self) -> dict[str, float]:
-        """Weight of each term."""
+        """Weight of each term by name; an ablation is a weight of 0."""
         return {
             "reconstruction": 1.0,
             "common_kl": self.beta_common,
@@ -63,20 +67,14 @@ class ContrastiveObjective:  # numpydoc ignore=PR02
         }
 
     def posterior(self, codes: Codes[Tensor], y: Tensor) -> Codes[Tensor]:  # noqa: ARG002
-        """
-        Say what codes are drawn from in training: what the encoders say.
-
-        Shapes: y (batch,).
-        """
+        """Return the posterior that training samples from: here that of the encoders."""
         return codes
 
     def critic_loss(self, model: ContrastiveAutoencoder, codes: Codes[Tensor], noise: Noise) -> Tensor:
         """
-        What the critic learns: to tell z = [c, s] from [c, s of another image] (Algorithm 1, lines 4 to 6).
+        Return the critic's loss for z = [c, s] against [c, s of another image] (Algorithm 1, lines 4 to 6).
 
-        Where a method has no use for its estimate, it is there to be watched.
-
-        Shapes: returns (batch,).
+        `codes` are detached. Methods that do not use the critic's estimate still log it.
         """
         c, s = sample(codes, noise.critic)
         return critic_loss(model.critic(c, s), model.critic(c, everyone(s, noise.processes)[noise.partners]))
@@ -84,11 +82,7 @@ class ContrastiveObjective:  # numpydoc ignore=PR02
     def losses(
         self, model: ContrastiveAutoencoder, x: Tensor, y: Tensor, codes: Codes[Tensor], noise: Noise
     ) -> Losses:
-        """
-        All terms: the evidence lower bound, and those of the method.
-
-        Shapes: x (batch, ...); y (batch,).
-        """
+        """Return unweighted terms, the loss of the classifiers, and values that are only logged."""
         c, s = sample(codes, noise.model)
         pixels = model.pixels(x)
         error = squared_error(x, model.decode(c, self.prior.presence(y).to(s.dtype) * s))
@@ -101,9 +95,9 @@ class ContrastiveObjective:  # numpydoc ignore=PR02
         }
         drawn = Drawn(c, s, codes, y, salient_kl, noise)
         own, shown = self._own_terms(model, drawn)
-        # The classifier learns at full weight, on codes that it cannot change: at the paper's gamma of 1e-10
-        # its gradient would drown in Adam's eps. So gamma scales only what it tells the encoder, and a method
-        # without such a term has a classifier all the same.
+        # The classifier trains at full weight on detached codes: at the paper's gamma of 1e-10, its gradient
+        # would vanish against Adam's eps. Gamma scales only the gradient in the encoder, and methods without
+        # that term train a classifier, too.
         classifiers = group_cross_entropy(model.salient_classifier(s.detach()), y)
         shown = {"squared_error": error / pixels} | shown
         if model.read_out is not None:
@@ -112,7 +106,7 @@ class ContrastiveObjective:  # numpydoc ignore=PR02
         return Losses(terms | own, classifiers, shown)
 
     def _own_terms(self, model: ContrastiveAutoencoder, drawn: "Drawn") -> tuple[Terms, Terms]:
-        """What the method adds to the bound, and what else is worth a look."""
+        """Return the method's own terms, and values that are only logged."""
         raise NotImplementedError
 
     def _variance(self, error: Tensor, pixels: int, processes: int) -> Tensor | float:

@@ -1,4 +1,4 @@
-"""Removal and swap scores of a fitted model: decode, let a judge read, keep what it read."""
+"""Removal and swap scores of a fitted model: attribute classifiers read its decoded test samples."""
 
 from collections.abc import Callable, Mapping
 from itertools import count
@@ -19,10 +19,10 @@ TOO_SHORT = (
     "the fit went through too few samples for classifiers that may take no longer than it; "
     "--removal, or `sepvae evaluate RUN DATA --complete`, trains them in full"
 )
-# Fewer steps than this teach a classifier of ten digits too little: balanced accuracy 0.60 after 25 steps,
+# Fewer steps are too few to train a classifier: balanced accuracy on ten digits is 0.60 after 25 steps,
 # 0.75 after 50, 0.85 after 100, 0.93 after 200, 0.94 after 300, 0.97 after 600.
 MIN_STEPS = 50
-CHUNK = 512  # samples decoded at once; what is read in them is kept, they are not
+CHUNK = 512  # samples decoded at a time; only predictions are kept
 
 
 def judge_run(
@@ -38,12 +38,12 @@ def judge_run(
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame | None:
     """
-    Train attribute classifiers on real training samples, and score what they read in decoded test samples.
+    Train attribute classifiers on real training samples, and return their scores on decoded test samples.
 
-    One classifier is trained for the label, and one for each categorical attribute that only targets have.
-    They see training samples of split "train" only, and judge test samples, their reconstructions with and
-    without salient part, and swaps. For the swaps each test sample gives its salient part once, to the common
-    part of a sample of the other label, drawn at random.
+    One classifier is trained for the label, and one for each categorical attribute that only targets have, on
+    split "train" only. For swaps, each test sample gives its salient part once, to the common part of a
+    random sample of the other label. `budget` bounds the images that all classifiers together train on. None
+    is returned for volumes, and where budget or samples are too few to train.
     """
     if len(train.sample_shape) > 3:
         say("judging: left out for volumes, since a classifier of volumes takes as long as the fit")
@@ -53,10 +53,10 @@ def judge_run(
         say(f"judging: {sentence}")
     learnt, scored = (codes["split"].to_numpy() == part for part in ("train", "test"))
     places, rows = _positions(train, codes["id"][learnt]), codes[scored]
-    # A linear method has neither.
+    # A linear method has neither keyword.
     on = {name: getattr(model, name) for name in ("num_workers", "accelerator") if hasattr(model, name)}
     n_steps = N_STEPS
-    if budget is not None and questions and len(train.sample_shape) > 1:  # a table takes a second
+    if budget is not None and questions and len(train.sample_shape) > 1:  # a table takes about a second
         n_steps = min(n_steps, budget // sum(batch_size(len(question.names)) for question in questions))
         if n_steps < MIN_STEPS:
             say(f"removal: left out; {TOO_SHORT}")
@@ -81,13 +81,13 @@ def judge_run(
 
 
 def _counter(total: int, progress: Callable[[int, int], None] | None) -> Callable[..., None]:
-    """Report one unit more at each call, whatever its arguments."""
+    """Return a function that reports one more unit of progress per call, whatever its arguments."""
     done = count(1)
     return lambda *_: None if progress is None else progress(min(next(done), total), total)
 
 
 def _positions(source: Source, ids: "pd.Series[Any]") -> IntArray:
-    """Where samples are in their source, by their ids."""
+    """Return the positions of samples in their source, by id."""
     found: IntArray = pd.Index(np.asarray(source.ids).astype(str)).get_indexer(ids.astype(str))
     if (found < 0).any():
         raise DataError(
@@ -105,7 +105,7 @@ def _read(
     rng: np.random.Generator,
     tick: Callable[..., None],
 ) -> list[Readings]:
-    """What each judge reads in the test samples, real and decoded, in the units of the network."""
+    """Return the predictions of each classifier on real, reconstructed, removed and swapped test samples."""
     real, places = model._input(test), _positions(test, rows["id"])
     common, salient = (
         np.array(rows[code_columns(rows, space)], dtype=np.float32) for space in ("common", "salient")
@@ -129,7 +129,7 @@ def _read(
 
 
 def _partners(y: npt.NDArray[Any], rng: np.random.Generator) -> IntArray:
-    """A sample of the other label for each sample; none twice, unless there are fewer of that label."""
+    """Return a sample of the other label for each sample, without repeats unless that label is rarer."""
     partners = np.zeros(len(y), dtype=np.intp)
     for label in (0, 1):
         mine, others = np.flatnonzero(y == label), np.flatnonzero(y != label)

@@ -1,4 +1,4 @@
-"""Fitted estimators on disk: weights as safetensors, keywords and what was fitted on the way in as JSON."""
+"""Save and load fitted estimators: arrays as safetensors, keywords and metadata as JSON."""
 
 import json
 from collections.abc import Mapping
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 
 FORMAT = 2  # 1 had no checksum of the weights
 WEIGHTS, ABOUT = "model.safetensors", "model.json"
-MOST_TEXT = 2**26  # bytes of JSON: the names of a million features
+MOST_TEXT = 2**26  # bytes of JSON, enough for the names of a million features
 
 
 def save_model(estimator: "ContrastiveEstimator", folder: Path, *, overwrite: bool = False) -> Path:
-    """Write a fitted estimator."""
+    """Write a fitted estimator to a folder; only an existing model is overwritten."""
     if folder.exists() and not overwrite:
         raise ModelFileError(
             f"{folder}: wanted a new folder for the model, but it exists; choose another name, or give "
@@ -91,27 +91,27 @@ def load(
     cls: "type[ContrastiveEstimator] | None" = None,
 ) -> "ContrastiveEstimator":
     """
-    Read a fitted estimator; nothing in the file is executed.
+    Load a fitted estimator; nothing in its files is executed.
 
     Parameters
     ----------
     path : str or Path
-        What `save` wrote: a model's folder, or a run folder that holds one as `model/`.
+        Folder written by `save`, or a run folder that holds one as `model/`.
     network : tuple of two Module or None, default=None
-        The user's own encoder and decoder, where the model was fitted with such.
+        The user's own encoder and decoder, if the model was fitted with such modules.
     cls : class or None, default=None
-        The user's own subclass of a method, where the model is of such a class. No file can name a class that
-        is then imported.
+        The user's own subclass of a method, if the model is of such a class. A file cannot name a class to
+        import.
 
     Returns
     -------
     SepVAE or another method's estimator
-        Of the class that was saved.
+        Estimator of the class that was saved.
 
     Raises
     ------
     ModelFileError
-        If the folder holds no model, one that is damaged or newer than this program, or one of another class.
+        If the folder holds no model, or one that is damaged, newer than this program or of another class.
     DataError
         If the model was fitted with the user's own modules, and these are missing or do not fit.
 
@@ -135,7 +135,7 @@ def load(
         estimator.set_params(network=network)
     try:
         _learn_again(estimator, about, arrays)
-    except (DataError, ModelFileError, RuntimeError) as error:  # torch's, of dimensions that it cannot have
+    except (DataError, ModelFileError, RuntimeError) as error:  # RuntimeError: impossible dimensions
         if own and isinstance(error, DataError):
             raise
         raise ModelFileError(
@@ -145,9 +145,9 @@ def load(
 
 
 def _unlearnt(method: Any, about: About, arrays: Mapping[str, AnyArray]) -> "ContrastiveEstimator":
-    """Give an estimator with all that `fit` had set, but for what it had learnt and the grid."""
+    """Return an estimator with everything that `fit` sets, except the learnt arrays and the grid."""
     check_keywords(about.keywords, method().get_params(deep=False))
-    # How and where a model was fitted, such as with how many processes, is not for its file to say.
+    # A file must not decide how and where a model runs, such as the number of processes.
     saved = {name: value for name, value in about.keywords.items() if name not in method.not_saved}
     estimator: ContrastiveEstimator = method(**method.before | saved)
     check_values(estimator)
@@ -170,7 +170,7 @@ def _unlearnt(method: Any, about: About, arrays: Mapping[str, AnyArray]) -> "Con
 
 
 def _learn_again(estimator: "ContrastiveEstimator", about: About, arrays: Mapping[str, AnyArray]) -> None:
-    """Give an estimator back what it had learnt, if that fits."""
+    """Restore the learnt arrays and the grid after a check of their shapes."""
     weights, scaler = _part(arrays, "module."), estimator.scaler_
     seen_shape = estimator.sample_shape_ if scaler is None else (int(scaler.kept_.sum()),)
     check_arrays(weights, shapes_learnt(estimator, weights, seen_shape))
@@ -185,7 +185,7 @@ def _part(arrays: Mapping[str, AnyArray], prefix: str) -> dict[str, AnyArray]:
 
 
 def _find_class(name: str, folder: Path, cls: "type[ContrastiveEstimator] | None") -> Any:
-    """Only methods that this package offers, or the caller's class: a file cannot name another one."""
+    """Return a method of this package, or the caller's class: a file cannot name any other class."""
     from sepvae import methods
 
     if cls is not None:
@@ -202,19 +202,19 @@ def _find_class(name: str, folder: Path, cls: "type[ContrastiveEstimator] | None
 
 
 def _offered(name: str) -> Any:
-    """The method of this package with this name, or None."""
+    """Return the method of this package with this name, or None."""
     from sepvae import methods
 
     return getattr(methods, name) if name in methods.METHODS else None
 
 
 def _is_model(folder: Path) -> bool:
-    """Whether a folder holds the files of a model, and nothing else."""
+    """Return whether a folder holds the files of a model, and nothing else."""
     return folder.is_dir() and {file.name for file in folder.iterdir()} == {ABOUT, WEIGHTS}
 
 
 def _read(folder: Path) -> tuple[Path, About, dict[str, AnyArray]]:
-    """Read each file once, here or in `model/`; what is used is what was compared with the checksum."""
+    """Read each file once, here or in `model/`, so that the checksum covers the bytes that are used."""
     try:
         if not (folder / ABOUT).is_file() and (folder / "model" / ABOUT).is_file():
             folder = folder / "model"
@@ -236,14 +236,14 @@ def _read(folder: Path) -> tuple[Path, About, dict[str, AnyArray]]:
         )
     try:
         return folder, about, arrays_of(weights)
-    except (SafetensorError, ValueError, KeyError) as error:  # the last of a dtype that NumPy has not
+    except (SafetensorError, ValueError, KeyError) as error:  # KeyError: a dtype that NumPy lacks
         raise ModelFileError(
             f"{folder / WEIGHTS} is damaged ({_line(error)}); save the model again"
         ) from error
 
 
 class _Version(BaseModel):
-    """What all formats have, newer ones too."""
+    """Fields of all formats, newer ones included."""
 
     model_config = ConfigDict(strict=True)
     format: int
@@ -269,12 +269,12 @@ def _about(text: bytes, path: Path) -> About:
 
 
 def _line(told: object) -> str:
-    """One line, whatever names a file has."""
+    """Return text from a file on one line of at most 300 characters."""
     return shorten(" ".join(str(told).split()), 300)
 
 
 def _plain(value: Any) -> Any:
-    """JSON for numpy scalars among the keywords."""
+    """Convert NumPy scalars among the keywords for JSON."""
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"cannot save {value!r}")

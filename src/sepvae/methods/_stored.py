@@ -1,4 +1,4 @@
-"""What a model's files may hold: anyone may have written them, so all is seen to fit before use."""
+"""Schema of model files: files are untrusted, so all content is validated before use."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
@@ -20,29 +20,29 @@ from sepvae.training.drawing import Drawing
 if TYPE_CHECKING:
     from sepvae.methods._estimator import ContrastiveEstimator
 
-MOST_VALUES = 2**28  # of one sample: a network for images takes any size with the weights of a small one
+MOST_VALUES = 2**28  # of one sample: weights alone do not bound the size of an image
 OF_FEATURES = ("scaler.mean", "scaler.scale", "residuals.coefficients")
 Side = Annotated[int, Field(ge=1, le=MOST_VALUES)]
 Three = Annotated[list[Side], Field(min_length=3, max_length=3)]
 Label = bool | int | Annotated[float, Field(allow_inf_nan=False)] | str
-Shapes = Mapping[str, tuple[tuple[int, ...], str]]  # and kinds of dtype, as NumPy names them
+Shapes = Mapping[str, tuple[tuple[int, ...], str]]  # shape, and allowed kinds of NumPy dtype
 
 
 class Part(BaseModel):
-    """Values of exactly these types."""
+    """Base of the schema: strict types."""
 
     model_config = ConfigDict(strict=True)
 
 
 class AboutResiduals(Part):
-    """What `Residualizer.state` says."""
+    """Metadata from `Residualizer.state`."""
 
     kinds: dict[str, Kind]
     levels: dict[str, Annotated[list[str], Field(min_length=1)]]
 
     @property
     def n_amounts(self) -> int:
-        """Count the covariates that are no classes."""
+        """Number of continuous covariates."""
         return len(self.kinds) - len(self.levels)
 
     @model_validator(mode="after")
@@ -53,7 +53,7 @@ class AboutResiduals(Part):
 
 
 class AboutGrid(Part):
-    """What `Grid.state` says."""
+    """Metadata from `Grid.state`."""
 
     shape: Three
     size: Three
@@ -69,7 +69,7 @@ class AboutGrid(Part):
 
 
 class About(Part):
-    """What `model.json` says."""
+    """Content of `model.json`."""
 
     format: int
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
@@ -102,7 +102,7 @@ class About(Part):
 
 
 def check_keywords(keywords: Mapping[str, Any], known: Iterable[str]) -> None:
-    """See that keywords are of this method, and of the types that a file can have."""
+    """Raise ModelFileError unless the method has these keywords, with types that a file can hold."""
     if unknown := sorted(set(keywords) - set(known)):
         raise ModelFileError(
             f"keywords: {unknown[0]!r} is none that this method has; a newer sepvae may know it"
@@ -114,7 +114,7 @@ def check_keywords(keywords: Mapping[str, Any], known: Iterable[str]) -> None:
 
 
 def check_values(estimator: "ContrastiveEstimator") -> None:
-    """See that an estimator's keywords have values that `fit` would take."""
+    """Raise ModelFileError or DataError unless `fit` accepts the keywords of an unfitted estimator."""
     values = estimator.get_params(deep=False)
     if not isinstance(values.get("network"), str | tuple | None):
         raise ModelFileError("keywords: network is no name")
@@ -130,7 +130,7 @@ def check_values(estimator: "ContrastiveEstimator") -> None:
 
 
 def shapes_beside(about: About, names: Iterable[str]) -> Shapes:
-    """Give the shapes of all arrays beside the weights: those of scaler, residualizer and grid."""
+    """Return the expected shapes of all arrays but the weights: scaler, residualizer and grid."""
     shapes: dict[str, tuple[tuple[int, ...], str]] = {}
     names, n = set(names), about.sample_shape[0]
     if len(about.sample_shape) == 1 and any(name.startswith(("scaler.", "residuals.")) for name in names):
@@ -151,14 +151,12 @@ def shapes_beside(about: About, names: Iterable[str]) -> Shapes:
 def shapes_learnt(
     estimator: "ContrastiveEstimator", weights: Mapping[str, AnyArray], seen_shape: tuple[int, ...]
 ) -> Shapes:
-    """
-    Give the shapes of what the estimator would have learnt from such samples, without memory for a network.
-    """
+    """Return the expected shapes of the learnt arrays; sepvae's own networks are not allocated."""
     from sepvae.methods.contrastive_pca import ContrastivePCA
 
     dims = {"common": estimator.common_dim, "salient": estimator.salient_dim}
     if isinstance(estimator, ContrastivePCA):
-        alphas = weights.get("alphas", np.ones(1)).shape[:1]  # one, or a few that were proposed
+        alphas = weights.get("alphas", np.ones(1)).shape[:1]  # one, or several proposed ones
         linear = {"alpha": (1,), "alphas": alphas, "center": seen_shape}
         linear |= {f"{space}_axes": (dim, prod(seen_shape)) for space, dim in dims.items()}
         linear |= {f"{space}_scale": (dim,) for space, dim in dims.items()}
@@ -167,7 +165,7 @@ def shapes_learnt(
         name = f"{space}_encoder.mean.weight"
         if name not in weights or weights[name].ndim != 2 or len(weights[name]) != dim:
             raise ModelFileError(f"{name}: wanted {space}_dim, {dim}, rows")
-    # The user's modules may do what torch cannot do without memory: see first that all else takes little.
+    # The user's modules may not run on the meta device: check the sizes of the heads before allocating any.
     if own := isinstance(estimator.network, tuple):
         with torch.device("meta"):
             critic = Critic(dims["common"], dims["salient"], estimator._objective().critic_layers)
@@ -183,12 +181,12 @@ def shapes_learnt(
 
 
 def check_arrays(arrays: Mapping[str, AnyArray], wanted: Shapes) -> None:
-    """See that arrays are those that are wanted, and finite where a number is due."""
+    """Raise ModelFileError unless names, shapes and dtypes of arrays are as expected, and values finite."""
     for name in sorted(set(arrays) ^ set(wanted)):
         raise ModelFileError(f"{name!r} " + ("is missing" if name in wanted else "does not belong there"))
     for name, (shape, kind) in wanted.items():
         array = arrays[name]
-        if array.shape != (shape or (1,)):  # files hold arrays of one axis or more
+        if array.shape != (shape or (1,)):  # files store scalars with one axis
             raise ModelFileError(f"{name}: wanted shape {shape}, got {array.shape}")
         if array.dtype.kind not in kind:
             raise ModelFileError(f"{name}: wanted a dtype of kind {kind!r}, got {array.dtype}")
@@ -196,13 +194,13 @@ def check_arrays(arrays: Mapping[str, AnyArray], wanted: Shapes) -> None:
     if not kept.any():
         raise ModelFileError("scaler.kept: wanted a feature that was kept, got none")
     for name, array in arrays.items():
-        # A feature that was not kept may have no mean, nor anything else.
+        # A feature that was not kept may have NaN statistics.
         if not np.isfinite(array[..., kept] if name in OF_FEATURES else array).all():
             raise ModelFileError(f"{name}: wanted finite numbers, got NaN or infinite ones")
 
 
 def _shapes(module: nn.Module) -> Shapes:
-    """Of all that a module's state holds."""
+    """Return the shape and dtype kind of each tensor in the state of a module."""
     state = module.state_dict().items()
     kinds = {
         tensor.dtype: torch.empty(0, dtype=tensor.dtype, device="cpu").numpy().dtype.kind

@@ -1,4 +1,4 @@
-"""What all contrastive VAEs share: training by Lightning, on the device that it names, and a classifier."""
+"""`ContrastiveVAE`, the base of all VAE methods: training with Lightning, inference and prediction."""
 
 import hashlib
 import threading
@@ -35,13 +35,13 @@ from sepvae.training.module import as_input
 from sepvae.training.objective import Objective
 from sepvae.training.processes import is_alone, is_first, one_device
 
-# Keywords that `train` takes as they stand.
+# Keywords passed to `train` unchanged.
 TRAINING = (
     *("learning_rate", "reset_optimizer", "gradient_clip_val", "balanced"),
     *("num_workers", "compile", "early_stopping", "keep", "progress_bar"),
     *("accelerator", "devices", "num_nodes", "strategy", "precision", "logger", "callbacks"),
 )
-# What the paper's comparison on CelebA (App. E.1) has in common.
+# Settings of all methods in the paper's comparison on CelebA (App. E.1).
 PAPER: dict[str, Any] = {
     "common_dim": 16,
     "salient_dim": 16,
@@ -58,7 +58,11 @@ PAPER: dict[str, Any] = {
 
 @dataclass(eq=False, repr=False)
 class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[misc]
-    """Two encoders, one decoder, a critic and a classifier; a method adds its weights and its objective."""
+    """
+    Base of all VAE methods: two encoders, one decoder, a critic and a classifier.
+
+    A method adds its weights and its objective.
+    """
 
     _: KW_ONLY
     network: str | tuple[nn.Module, nn.Module] = "auto"
@@ -85,7 +89,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
     logger: Any = None
     callbacks: Sequence[Any] | None = None
 
-    # How a fit is run, and on what machine, not what was fitted: left out of a model's file.
+    # How and on which machine a fit runs: not part of a model's file.
     not_saved: ClassVar[tuple[str, ...]] = (
         *("checkpoint", "warm_start", "num_workers", "progress_bar", "compile", "logger", "callbacks"),
         *("accelerator", "devices", "num_nodes", "strategy"),
@@ -96,15 +100,15 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
         cls.__doc__ = with_keywords(cls.__doc__)
 
     def _objective(self) -> Objective:
-        """What the keywords make of the method's loss."""
+        """Return the method's objective with these keywords."""
         raise NotImplementedError
 
     def predict_proba(self, X: Any) -> FloatArray:
         """
-        Probability of each label, read from the salient means.
+        Return the probability of each label, read from the salient means.
 
-        The read-out is a small classifier of its own, which learns from detached means of the training part
-        and acts on nothing. Models that were saved before it was there fall back to the salient classifier.
+        The read-out is a separate small classifier, trained on detached means of the training part; it does
+        not affect the other networks. Models saved before it existed use the salient classifier instead.
 
         Parameters
         ----------
@@ -120,10 +124,11 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
 
     def sampled_classifier_proba(self, X: Any) -> FloatArray:
         """
-        Probability of each label by the salient classifier, which learnt from sampled codes, read on means.
+        Return the probability of each label by the salient classifier, evaluated on salient means.
 
-        It is what the paper scores (App. D). It may have learnt the width of the noise, which differs between
-        the groups in training and is not there in means: prefer `predict_proba`.
+        The paper scores this classifier (App. D), which learns from sampled codes. It may have learnt the
+        width of the noise, which differs between the groups in training and is absent from means: prefer
+        `predict_proba`.
 
         Parameters
         ----------
@@ -140,7 +145,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
 
     def predict(self, X: Any) -> AnyArray:
         """
-        Label that is likelier by `predict_proba`.
+        Return the more probable label by `predict_proba`.
 
         Parameters
         ----------
@@ -158,7 +163,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
 
     def gradient_norms(self, X: Any, y: Any) -> pd.DataFrame:
         """
-        Measure what each weighted term of the loss sends into each encoder.
+        Return the norm of the gradient that each weighted loss term has in each encoder.
 
         Parameters
         ----------
@@ -171,7 +176,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
         -------
         DataFrame
             One row per term: term, weight, value (its mean over the batch), common_encoder and
-            salient_encoder (the norm of the gradient there), as `sepvae.training.diagnostics` gives it.
+            salient_encoder (the norm of the gradient in each), as from `sepvae.training.diagnostics`.
         """
         source = self._input(X)
         numbers = self._as_fitted(as_column("y", y).ravel())
@@ -180,7 +185,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
 
     def is_first_process(self) -> bool:
         """
-        Say whether this process writes files, prints and goes on after the fit.
+        Return whether this process writes files, prints and continues after the fit.
 
         Returns
         -------
@@ -222,10 +227,10 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
         check_number("validation_fraction", self.validation_fraction, least=0, below=1)
         check_choice("keep", self.keep, ("last", "best"))
         check_choice("reset_optimizer", self.reset_optimizer, ("never", "epoch"))
-        self._objective()  # checks its own
+        self._objective()  # validates its own keywords
 
     def _parts(self, group: IntArray, groups: AnyArray, seed: int) -> tuple[IntArray, IntArray]:
-        """Positions for training and validation; none for the latter where a label is too rare to share."""
+        """Return positions for training and validation; the latter are empty if a label is too rare."""
         everyone, nobody = np.arange(len(group)), np.arange(0)
         if self.validation_fraction == 0:
             return everyone, nobody
@@ -258,7 +263,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
     def _about_fit(
         self, source: Source, y: AnyArray, parts: tuple[IntArray, IntArray], seed: int
     ) -> dict[str, Any]:
-        """What tells this fit from others, in plain values, but for the samples themselves."""
+        """Return plain values that identify this fit for its checkpoint; sample values are not among them."""
         left_out = (*self.not_saved, "network", "random_state", "max_epochs")
         keywords = {k: v for k, v in self.get_params(deep=False).items() if k not in left_out}
         data = hashlib.sha256(repr(source.sample_shape).encode())
@@ -270,7 +275,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
         return fit | {name: str(value) for name, value in keywords.items()}
 
     def _start(self, sample_shape: tuple[int, ...]) -> ContrastiveAutoencoder:
-        """New networks, with the weights of the fit before where `warm_start` asks for them."""
+        """Return new networks, with the weights of the previous fit if `warm_start`."""
         module = self._build(sample_shape)
         if self.warm_start and hasattr(self, "module_"):
             try:
@@ -310,7 +315,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
             return gather(len(common), decoded)[0]
 
     def _as_fitted(self, labels: AnyArray) -> AnyArray:
-        """Each sample's number, by the labels that were fitted; a batch may hold one of them only."""
+        """Encode labels by the fitted classes; a batch may hold only one of them."""
         known = self.classes_[self._order]
         numbers: IntArray = pd.Index(known).get_indexer(pd.Index(labels))
         if unknown := sorted(map(str, labels[numbers < 0])):
@@ -319,7 +324,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
         return numbers
 
     def _probabilities(self, salient: FloatArray, *, sampled: bool = False) -> FloatArray:
-        """Of each group, the background first."""
+        """Return the probability of each group, the background first."""
         with self._inference() as (module, put):
             read_out = None if sampled else module.read_out
             classifier = module.salient_classifier if read_out is None else read_out
@@ -330,7 +335,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
         return {name: np.ascontiguousarray(tensor.numpy()) for name, tensor in state.items()}
 
     def _set_state(self, arrays: dict[str, AnyArray], sample_shape: tuple[int, ...]) -> None:
-        with Drawing(0):  # weights are drawn, then replaced: leave the global generator alone
+        with Drawing(0):  # initial weights are replaced below; leave torch's global generator unchanged
             module = self._build(sample_shape, stored=arrays)
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         floats = next(tensor.dtype for tensor in tensors.values() if tensor.is_floating_point())
@@ -339,7 +344,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
 
     @contextmanager
     def _inference(self) -> Iterator[tuple[ContrastiveAutoencoder, Callable[[Any], Tensor]]]:
-        """Lend the module on the device that `accelerator` names, and what puts arrays beside it."""
+        """Yield the module on the device of `accelerator`, and a function that puts arrays on that device."""
         check_is_fitted(self)
         device = one_device(self.accelerator)
         one = next(self.module_.parameters())
@@ -347,14 +352,14 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
             yield self.module_, lambda x: as_input(torch.as_tensor(x).to(device), one.dtype)
 
 
-# Of modules on loan, in one another or to several threads: how many loans, and where home is.
+# By id of a module: the number of its nested or concurrent loans, and the device that it returns to.
 _LOANS: dict[int, tuple[int, torch.device]] = {}
 _lending = threading.Lock()
 
 
 @contextmanager
 def _lent(module: nn.Module, device: torch.device) -> Iterator[None]:
-    """Put a module on a device until the last of its users is done."""
+    """Move a module to a device until its last concurrent user is done."""
     with _lending:
         loans, home = _LOANS.get(id(module), (0, next(module.parameters()).device))
         _LOANS[id(module)] = loans + 1, home

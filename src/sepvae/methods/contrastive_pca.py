@@ -1,4 +1,4 @@
-"""`ContrastivePCA`: both spaces linear, found without training (Abid, Zhang, Bagaria and Zou, 2018)."""
+"""`ContrastivePCA`: linear codes, found without training (Abid, Zhang, Bagaria and Zou, 2018)."""
 
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Literal
@@ -12,75 +12,76 @@ from sepvae.errors import DataError
 from sepvae.methods._contrastive_axes import contrastive_axes
 from sepvae.methods._estimator import ContrastiveEstimator, FloatArray
 
-# A code is exact. Its variance is nearly nothing instead, so that all that codes hold is finite.
+# Codes are exact. A tiny variance instead of 0 keeps the log-variance finite.
 LOGVAR = np.log(1e-6)
-FLAT = 1e-6  # a deviation of less than this share of the largest is rounding
-# What is learnt, by the names of attributes.
+FLAT = 1e-6  # standard deviations below this share of the largest are rounding errors
+# Learnt attributes, without the trailing underscore.
 STATE = (*("alpha", "alphas", "center", "common_axes", "salient_axes", "common_scale", "salient_scale"),)
 
 
 @dataclass(eq=False, repr=False)
-class ContrastivePCA(ContrastiveEstimator):  # numpydoc ignore=PR02
+class ContrastivePCA(ContrastiveEstimator):
     """
     Contrastive PCA: linear salient and common codes.
 
-    Salient directions are those in which targets vary most, less `alpha` times what the background varies:
-    the leading eigenvectors of the difference of the two covariances. Common directions are the principal
-    components of all samples in what is left. All are orthonormal, so that one sum decodes both codes, around
-    the mean of the background; s = 0 is as a background sample. Codes have a deviation of 1: salient ones
-    over the training targets, common ones over all training samples.
+    Salient directions are the leading eigenvectors of the covariance of targets minus `alpha` times that of
+    the background. Common directions are the principal components of all samples in the orthogonal
+    complement. All are orthonormal, so that one sum around the mean of the background decodes both codes;
+    s = 0 is as in a background sample. Codes have a standard deviation of 1: salient codes over the training
+    targets, common codes over all training samples.
 
-    Nothing is trained, and the same data give the same model. Data that span more than 1000 dimensions are
-    first brought to their 1000 leading principal components, as in the authors' program.
+    No network is trained, and the same data give the same model. Data that span more than 1000 dimensions are
+    first reduced to their 1000 leading principal components, as in the authors' program.
 
     Parameters
     ----------
     common_dim : int, default=16
-        Common directions. With the salient ones no more than the training samples span.
+        Number of common directions. Training samples must span common_dim + salient_dim dimensions.
     salient_dim : int, default=16
-        Salient directions.
+        Number of salient directions.
     alpha : float or "auto", default="auto"
-        Weight of the background's covariance: 0 is PCA of the targets, a large one asks for directions in
-        which the background hardly varies. "auto" tries 40 values from 0.1 to 1000, clusters the salient
-        subspaces that they give in 3 (Algorithm 2 of the paper), and takes the medoid in the middle. The
-        paper leaves this last choice to the eye; to make it yourself, fit again with another of `alphas_`.
+        Weight of the background covariance: 0 is PCA of the targets, a large value selects directions in
+        which the background hardly varies. "auto" tries 40 values from 0.1 to 1000, clusters their salient
+        subspaces into 3 (Algorithm 2 of the paper), and takes the middle medoid. The paper leaves this last
+        choice to the user; to make it yourself, fit again with another of `alphas_`.
     background : label or None, default=None
-        Which label is the background; None names the first in sorted order.
+        Label of the background; None means the first in sorted order.
     space : {"both", "common", "salient"}, default="both"
-        What `transform` gives.
+        Codes that `transform` returns.
     residualise : sequence of str or None, default=None
-        Covariates to take out of a table: attributes of a source, or columns of a DataFrame, which then are
-        no features. Their effects are learnt from the controls of the training part; samples are seen as
-        w-scores, and come back in the units of X. Classes that no such control has (a new site) are refused.
+        Covariates to regress out of a table: attributes of a source, or columns of a DataFrame, which then
+        are not features. Their effects are learnt from the controls of the training part. The model works
+        on w-scores and returns samples in the units of X. Classes that no such control has (a new site)
+        raise an error.
     random_state : int or None, default=0
         Seed of the clustering, and of the principal components of large data; None draws one.
 
     Attributes
     ----------
     alpha_ : float
-        The weight that was used.
+        The weight used.
     alphas_ : ndarray of shape (3,)
-        Medoids of all clusters, ascending; only `alpha` where that is a number.
+        Medoids of all clusters, ascending; only `alpha` if that is a number.
     center_ : ndarray of the shape of a sample
-        Mean of the background's training samples, of tables in standardised units.
+        Mean of the background's training samples; for tables, in standardised units.
     common_axes_, salient_axes_ : ndarray of shape (dimensions, features)
-        Orthonormal directions, pixels in the order of a flattened image.
+        Orthonormal directions; pixels are in the order of a flattened image.
     common_scale_, salient_scale_ : ndarray of shape (dimensions,)
-        Deviations by which codes are divided.
+        Standard deviations that codes are divided by.
     classes_ : ndarray of shape (2,)
         Labels, sorted.
     background_ : label
-        Which of them is the background.
+        Label of the background.
     validation_indices_ : ndarray of int
-        Empty: all samples are learnt from.
+        Empty: all samples are used for learning.
     residualizer_ : Residualizer or None
-        What takes covariates out of tables.
+        Fitted regression of tables on covariates.
     scaler_ : TableScaler or None
-        What standardises tables and fills their gaps.
+        Fitted standardisation and imputation of tables.
     sample_shape_ : tuple of int
         Shape of one sample.
     grid_ : Grid or None
-        Where the voxels of volumes are, if their source says it.
+        Positions of the voxels of volumes, if their source provides them.
     n_features_in_ : int
         Number of features, for tables.
     feature_names_in_ : ndarray of str
@@ -117,17 +118,17 @@ class ContrastivePCA(ContrastiveEstimator):  # numpydoc ignore=PR02
         rows, target = parts[0], y[parts[0]] > 0
         taken = ([_flat(source.take(rows[part]).x)] for part in chunks(len(rows), self._at_once()))
         x = gather(len(rows), taken)[0]
-        if not np.isfinite([x.min(), x.max()]).all():  # of a source that is read; others are checked
+        if not np.isfinite([x.min(), x.max()]).all():  # in a source on disk; other data are already checked
             raise DataError("X: wanted finite samples, got NaN or infinite values; fill them in")
         center = x.mean(axis=0, where=~target[:, None], dtype=np.float64)
         x -= center
         axes = contrastive_axes(x, target, self.common_dim, self.salient_dim, self.alpha, seed)
-        still = ~x.any(axis=0)  # what never varies, such as all outside of a brain, stays as it is
+        still = ~x.any(axis=0)  # constant features, such as voxels outside of the brain, stay constant
         axes.common[:, still] = axes.salient[:, still] = 0
         common, salient = x @ axes.common.T.astype(x.dtype), x @ axes.salient.T.astype(x.dtype)
         deviations = common.std(axis=0), salient[target].std(axis=0)
         least = FLAT * max(map(np.max, deviations))
-        # Codes of tables are float64: in float32 they hang on the rows around, in the last digit.
+        # Tables get float64 codes: in float32 the last digit depends on the other rows of a chunk.
         dtype = np.float64 if len(source.sample_shape) == 1 else np.float32
         self.alpha_, self.alphas_ = axes.alpha, axes.alphas
         self.center_ = center.astype(dtype).reshape(source.sample_shape)
@@ -164,11 +165,11 @@ class ContrastivePCA(ContrastiveEstimator):  # numpydoc ignore=PR02
     def _set_state(self, arrays: dict[str, AnyArray], sample_shape: tuple[int, ...]) -> None:  # noqa: ARG002
         for name in STATE:
             setattr(self, f"{name}_", arrays[name])
-        self.alpha_ = arrays["alpha"].item()  # files hold arrays of one axis or more
+        self.alpha_ = arrays["alpha"].item()  # files store scalars with one axis
 
 
 def _flat(x: AnyArray) -> FloatArray:
-    """Rows of floats; those of images are float32, which is all that 8 bits ask for."""
+    """Return samples as rows of floats: float32 for images and volumes, which is enough for 8 bits."""
     dtype = np.float32 if x.ndim > 2 else np.result_type(x.dtype, np.float32)
     flat: FloatArray = in_unit_range(x).astype(dtype, copy=False).reshape(len(x), -1)
     return flat

@@ -1,4 +1,4 @@
-"""ConVAE, the contrastive VAE of Abid and Zou (2019), as the paper compares with it and as it first was."""
+"""ConVAE, the contrastive VAE of Abid and Zou (2019): the SepVAE paper's version and the original one."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -17,7 +17,7 @@ from sepvae.training.processes import everyone, everyone_with_gradient
 
 
 @dataclass(frozen=True)
-class ConVAEObjective(ContrastiveObjective):  # numpydoc ignore=PR02
+class ConVAEObjective(ContrastiveObjective):
     """Evidence lower bound of both groups, and the mutual information of c and s."""
 
     kappa: float
@@ -30,7 +30,7 @@ class ConVAEObjective(ContrastiveObjective):  # numpydoc ignore=PR02
 
     @property
     def weights(self) -> dict[str, float]:
-        """Weight of each term."""
+        """Weight of each term by name."""
         return super().weights | {"mutual_information": self.kappa}
 
     def _own_terms(self, model: ContrastiveAutoencoder, drawn: Drawn) -> tuple[Terms, Terms]:
@@ -41,10 +41,10 @@ class ConVAEObjective(ContrastiveObjective):  # numpydoc ignore=PR02
 @dataclass(frozen=True)
 class OriginalConVAEObjective(ConVAEObjective):
     """
-    The same as Abid and Zou wrote it: one linear critic unit sees targets only and learns with all else.
+    Objective of Abid and Zou: one linear critic unit sees targets only and trains with all other networks.
 
-    Nothing is held still: the critic is pulled by the mutual information too, and its own loss reaches the
-    encoders. That is what the paper objects to (Sec. 2).
+    No network is frozen: the mutual information also trains the critic, and the critic's loss also trains the
+    encoders. The paper objects to this (Sec. 2).
     """
 
     critic_layers: ClassVar[int] = 1
@@ -52,7 +52,7 @@ class OriginalConVAEObjective(ConVAEObjective):
 
     @property
     def weights(self) -> dict[str, float]:
-        """Weight of each term."""
+        """Weight of each term by name; the critic's loss is one of them."""
         return super().weights | {"critic": 1.0}
 
     def _own_terms(self, model: ContrastiveAutoencoder, drawn: Drawn) -> tuple[Terms, Terms]:
@@ -69,7 +69,7 @@ class OriginalConVAEObjective(ConVAEObjective):
 
 
 def _next_target(y: Tensor) -> Tensor:
-    """For each target the row of another one, in a circle; batches come shuffled."""
+    """Return for each target the row of another target, in a cycle; batches come shuffled."""
     rows = torch.arange(len(y), device=y.device)
     target = rows[y != 0]
     partners = rows.clone()
@@ -78,12 +78,12 @@ def _next_target(y: Tensor) -> Tensor:
 
 
 @dataclass(eq=False, repr=False)
-class ConVAE(ContrastiveVAE):  # numpydoc ignore=PR02
+class ConVAE(ContrastiveVAE):
     """
     Contrastive VAE of Abid and Zou: a common and a salient code, kept independent by a critic.
 
-    Background samples are decoded from [c, s' = 0]; their salient codes are not regularised, and no
-    classifier acts on the encoders (the one behind `predict` only watches).
+    Background samples are decoded from [c, s' = 0]; their salient codes are not regularised. No classifier
+    affects the encoders: the one behind `predict` trains on detached codes.
 
     Parameters
     ----------
@@ -94,10 +94,11 @@ class ConVAE(ContrastiveVAE):  # numpydoc ignore=PR02
     kappa : float, default=50.0
         Weight of the mutual information of c and s.
     rectify_mi : bool, default=True
-        Replace negative estimates of the mutual information by 0, sample by sample.
+        Replace negative estimates of the mutual information by 0, per sample.
     critic : {"independent", "original"}, default="independent"
-        "independent" is this library's for all methods: three layers, codes of both groups, an optimizer of
-        its own. "original" is Abid and Zou's: one linear unit, codes of targets, trained with all the rest.
+        "independent" is the critic of all methods of this library: three layers, trained on codes of both
+        groups by its own optimizer. "original" is that of Abid and Zou: one linear unit, trained on codes of
+        targets together with all other networks.
     others : object
         What all methods take.
 
@@ -132,7 +133,7 @@ class ConVAE(ContrastiveVAE):  # numpydoc ignore=PR02
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "default": {},
         "paper": PAPER | {"kappa": 2.0},
-        # beta = 1 in their code; gamma, here kappa, is left to the user there.
+        # Their code has beta = 1, and leaves gamma, here kappa, to the user.
         "original": {
             "beta_common": 1.0,
             "beta_salient": 1.0,

@@ -1,4 +1,4 @@
-"""MM-cVAE (Weinberger, Beebe-Wang, Lee; AISTATS 2022): discrepancies keep codes of groups in their place."""
+"""MM-cVAE (Weinberger, Beebe-Wang, Lee; AISTATS 2022): maximum mean discrepancies regularise the codes."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -17,8 +17,8 @@ from sepvae.training.processes import everyone, everyone_with_gradient
 
 
 @dataclass(frozen=True)
-class MMcVAEObjective(ContrastiveObjective):  # numpydoc ignore=PR02
-    """Evidence lower bound of both groups, and two discrepancies of the whole batch."""
+class MMcVAEObjective(ContrastiveObjective):
+    """Evidence lower bound of both groups, and two discrepancies (MMD) of the whole batch."""
 
     common_mmd: float
     background_mmd: float
@@ -30,14 +30,14 @@ class MMcVAEObjective(ContrastiveObjective):  # numpydoc ignore=PR02
 
     @property
     def weights(self) -> dict[str, float]:
-        """Weight of each term."""
+        """Weight of each term by name."""
         return super().weights | {
             "common_mmd": self.common_mmd,
             "salient_mmd_background": self.background_mmd,
         }
 
     def _own_terms(self, model: ContrastiveAutoencoder, drawn: Drawn) -> tuple[Terms, Terms]:
-        """Discrepancies are scalars, of the codes of all processes."""
+        """Return the discrepancies as scalars, from the codes of all processes."""
         c, s, noise = drawn.c, drawn.s, drawn.noise
         background = everyone(drawn.y, noise.processes) == 0
         all_c, all_s = (everyone_with_gradient(code, noise.processes) for code in (c, s))
@@ -45,12 +45,12 @@ class MMcVAEObjective(ContrastiveObjective):  # numpydoc ignore=PR02
             "common_mmd": self._between(all_c[background], all_c[~background]),
             "salient_mmd_background": self._to_zero(all_s[background]),
         }
-        # The critic acts on nothing here: its estimate is there to be watched.
+        # No term uses the critic: its estimate is only logged.
         return terms, {"mutual_information": mutual_information(frozen(model.critic, c, s))}
 
     def _between(self, background: Tensor, target: Tensor) -> Tensor:
         if min(len(background), len(target)) < 2:
-            return background.sum() * 0  # a validation batch too small to say anything
+            return background.sum() * 0  # undefined for a very small validation batch
         if self.original:
             return mmd(background, target, ORIGINAL_GAMMAS, unbiased=False).relu()
         return mmd(background, target, median_gamma(background, target))
@@ -64,13 +64,13 @@ class MMcVAEObjective(ContrastiveObjective):  # numpydoc ignore=PR02
 
 
 @dataclass(eq=False, repr=False)
-class MMcVAE(ContrastiveVAE):  # numpydoc ignore=PR02
+class MMcVAE(ContrastiveVAE):
     """
     Moment-matching contrastive VAE of Weinberger, Beebe-Wang and Lee.
 
     Background samples are decoded from [c, s' = 0], and the maximum mean discrepancy (MMD) keeps their
-    salient codes at s'; another keeps the common codes of both groups alike. No critic or classifier acts on
-    the encoders (those that are trained only watch).
+    salient codes at s'; a second MMD keeps the common codes of both groups alike. Critic and classifier are
+    trained on detached codes and do not affect the encoders.
 
     Parameters
     ----------
@@ -79,14 +79,14 @@ class MMcVAE(ContrastiveVAE):  # numpydoc ignore=PR02
     beta_salient : float, default=1.0
         Weight of the salient prior of targets.
     common_mmd : float, default=100.0
-        Weight of the squared MMD between the common codes of background and target. Whatever differs between
-        groups for other reasons (age, site) is pushed into the salient space by it (App. C of the paper).
+        Weight of the squared MMD between the common codes of background and target. It pushes whatever
+        differs between groups for other reasons (age, site) into the salient space (App. C of the paper).
     background_mmd : float, default=100.0
         Weight of the squared MMD between salient codes of the background and s' = 0.
     mmd : {"unbiased", "original"}, default="unbiased"
-        How it is estimated. "unbiased": U-statistic; one kernel as wide as the median distance for the
-        common codes, three of fixed width for the salient ones; never clamped. "original": V-statistic with
-        13 kernels, exp(-10^-6 d^2) to exp(-10^6 d^2), summed.
+        Estimator of the MMD. "unbiased" is a U-statistic, never clamped, with one kernel as wide as the
+        median distance for common codes and three kernels of fixed width for salient codes. "original" is a
+        V-statistic with the sum of 13 kernels, exp(-10^-6 d^2) to exp(-10^6 d^2).
     others : object
         What all methods take.
 
@@ -119,7 +119,7 @@ class MMcVAE(ContrastiveVAE):  # numpydoc ignore=PR02
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "default": {},
-        # 1000 and 100 beside a loss that is summed over 512 samples (the paper) or 128 (Weinberger's code).
+        # The paper sums the loss over 512 samples, Weinberger's code over 128; here it is a mean.
         "paper": PAPER | {"common_mmd": 1000 / 512, "background_mmd": 100 / 512, "mmd": "original"},
         "original": {
             "beta_common": 1.0,

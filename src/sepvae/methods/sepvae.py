@@ -27,8 +27,8 @@ NO_CONSISTENCY = dict.fromkeys(CONSISTENCY, 0.0)
 
 
 @dataclass(frozen=True)
-class SepVAEObjective(ContrastiveObjective):  # numpydoc ignore=PR02
-    """The loss of Eq. 2: its terms, one value per sample, and their weights."""
+class SepVAEObjective(ContrastiveObjective):
+    """Objective of Eq. 2 with the consistency terms; if `severity`, y is in [0, 1] (App. B)."""
 
     kappa: float
     gamma: float
@@ -50,12 +50,12 @@ class SepVAEObjective(ContrastiveObjective):  # numpydoc ignore=PR02
 
     @property
     def prior(self) -> GroupPrior | SeverityPrior:
-        """Salient prior p(s | y)."""
+        """Salient prior p(s | y): narrow for the background, standard for targets, between for severities."""
         return (SeverityPrior if self.severity else GroupPrior)(self.background_prior_var)
 
     @property
     def weights(self) -> dict[str, float]:
-        """Weight of each term."""
+        """Weight of each term by name, without consistency terms of weight 0."""
         return super().weights | {
             "salient_kl_background": self.beta_salient,
             "salient_classification": self.gamma,
@@ -64,11 +64,7 @@ class SepVAEObjective(ContrastiveObjective):  # numpydoc ignore=PR02
         }
 
     def posterior(self, codes: Codes[Tensor], y: Tensor) -> Codes[Tensor]:
-        """
-        Freeze the salient variance of background samples at sigma_q (App. B), unless it is learnt.
-
-        Shapes: y (batch,).
-        """
+        """Fix the salient variance of background samples at sigma_q (App. B), unless it is learnt."""
         if self.background_posterior_var == "learnt":
             return codes
         learnt = codes.salient_logvar
@@ -88,18 +84,18 @@ class SepVAEObjective(ContrastiveObjective):  # numpydoc ignore=PR02
             terms |= consistency_terms(model, drawn, self.posterior, self.prior, wanted)
         if self.background_posterior_var == "learnt":
             return terms, {}
-        # Frozen variances make a constant of the background's KL; what is over the least is this.
+        # With a fixed variance, the background's KL has a constant minimum; log the excess over it.
         off_centre = codes.salient_mean.square().sum(dim=1) / (2 * self.background_prior_var)
         return terms, {"salient_kl_background_excess": background * off_centre}
 
 
 @dataclass(eq=False, repr=False)
-class SepVAE(ContrastiveVAE):  # numpydoc ignore=PR02
+class SepVAE(ContrastiveVAE):
     """
     Contrastive VAE that separates salient (target-only) from common factors of variation.
 
     Two encoders give q(c | x) and q(s | x), one decoder p(x | c, s). Background samples are decoded from
-    [c, s' = 0] and have a narrow salient prior; a critic keeps c and s independent, a classifier in the
+    [c, s' = 0] and have a narrow salient prior. A critic keeps c and s independent, and a classifier in the
     salient space keeps the groups apart.
 
     Parameters
@@ -112,28 +108,28 @@ class SepVAE(ContrastiveVAE):  # numpydoc ignore=PR02
         Weight of the mutual information of c and s (Eq. 3).
     gamma : float, default=1.0
         Weight of the salient classification (term d) in the gradient of the encoder. The classifier itself
-        always learns at full weight.
+        always trains at full weight.
     background_prior_var : float, default=0.05
         Variance of the salient prior of the background (sigma_p), in (0, 1].
     background_posterior_var : float, "learnt" or "auto", default="auto"
-        Salient posterior variance of background samples in training (sigma_q, App. B): frozen at a number, or
-        given by the encoder. "auto" is 0.1 for groups, and "learnt" for severities.
+        Salient posterior variance of background samples in training (sigma_q, App. B): fixed at a number, or
+        "learnt" by the encoder. "auto" is 0.1 for groups, and "learnt" for severities.
     rectify_mi : bool, default=True
-        Replace negative estimates of the mutual information by 0, sample by sample (the ReLU of Eq. 3).
+        Replace negative estimates of the mutual information by 0, per sample (the ReLU of Eq. 3).
     removal_common : float, default=10.0
-        Weight of removal consistency, which the paper does not have: a target decoded without its salient
-        part, x0 = d([c, s']), is to be encoded with the same c: KL(q(c|x) || q(c|x0)).
+        Weight of removal consistency, which is not in the paper: a target decoded without its salient part,
+        x0 = d([c, s']), must be encoded to the same c: KL(q(c|x) || q(c|x0)).
     removal_salient : float, default=5.0
-        The same of s: x0 is to be encoded as a background sample, KL(q(s|x0) || p(s|y=0)).
+        Weight of the same for s: x0 must be encoded as a background sample, KL(q(s|x0) || p(s|y=0)).
     swap_common : float, default=5.0
         Weight of swap consistency: a background sample i decoded with the salient part of a target j,
-        x1 = d([c_i, s_j]), is to be encoded with the same c: KL(q(c|x_i) || q(c|x1)).
+        x1 = d([c_i, s_j]), must be encoded to the same c: KL(q(c|x_i) || q(c|x1)).
     swap_salient : float, default=2.0
-        The same of s: KL(q(s|x_j) || q(s|x1)).
+        Weight of the same for s: KL(q(s|x_j) || q(s|x1)).
     target : {"group", "severity"}, default="group"
-        What labels are. "severity": numbers in [0, 1], 0 for the background, such as a clinical score over
-        its maximum (App. B): the salient prior widens with them, the decoder is given [c, y s], the
-        classifier learns the number, and `predict` gives it.
+        Kind of labels. "severity" means numbers in [0, 1], 0 for the background, such as a clinical score
+        divided by its maximum (App. B). The salient prior widens with severity, the decoder gets [c, y s],
+        the classifier learns the severity, and `predict` returns it.
     others : object
         What all methods take.
 
@@ -184,7 +180,7 @@ class SepVAE(ContrastiveVAE):  # numpydoc ignore=PR02
         },
     }
     before: ClassVar[dict[str, Any]] = NO_CONSISTENCY
-    # What Table 2 of the paper leaves out, one weight of 0 each; and consistency, which it does not have.
+    # Ablations of Table 2 of the paper, each a weight of 0, and of consistency, which is not in the paper.
     ablations: ClassVar[dict[str, dict[str, float]]] = {
         "no MI": {"kappa": 0.0},
         "no CLSF": {"gamma": 0.0},
@@ -194,7 +190,7 @@ class SepVAE(ContrastiveVAE):  # numpydoc ignore=PR02
 
     def predict(self, X: Any) -> AnyArray:
         """
-        Label that the read-out finds likelier; for severities, the one that it expects.
+        Return the more probable label by the read-out; for severities, the expected severity.
 
         Parameters
         ----------
@@ -249,7 +245,7 @@ class SepVAE(ContrastiveVAE):  # numpydoc ignore=PR02
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """
-        Accuracy of `predict`; for severities, its R2.
+        Return the accuracy of `predict`; for severities, its R2.
 
         Parameters
         ----------
@@ -291,5 +287,5 @@ class SepVAE(ContrastiveVAE):  # numpydoc ignore=PR02
         return float(prior.presence(severity) * prior.variance(severity).sqrt())
 
     def _shown(self, salient: FloatArray) -> FloatArray:
-        """In place of the severity, which is not known, the one that the read-out expects."""
+        """Gate by the severity that the read-out expects, since the true one is not known."""
         return salient * self._probabilities(salient)[:, 1:] if self.target == "severity" else salient

@@ -1,1 +1,1 @@
-"""Encoders, decoders and small heads, and how they are put together."""
+"""Encoders, decoders, small heads, and their assembly into one module."""

@@ -1,4 +1,4 @@
-"""Two encoders, one decoder, salient classifier and critic, in one module."""
+"""Two encoders, one decoder, salient classifier, read-out and critic in one module."""
 
 from collections.abc import Callable, Collection
 from copy import deepcopy
@@ -15,7 +15,7 @@ from sepvae.errors import DataError
 from sepvae.networks import cnn2d, cnn3d, mlp
 from sepvae.networks.heads import Critic, GaussianEncoder, ReadOut, SalientClassifier
 
-# A name, or the user's own encoder backbone and decoder.
+# A name in NETWORKS or "auto", or the user's own encoder backbone and decoder.
 Network = str | tuple[nn.Module, nn.Module]
 TABLES, IMAGES, VOLUMES = 1, 3, 4  # axes of one sample
 NETWORKS = {
@@ -28,7 +28,10 @@ KINDS = {TABLES: "tables", IMAGES: "images", VOLUMES: "volumes"}
 
 class ContrastiveAutoencoder(nn.Module):
     """
-    All that is learnt: encoders of c and s, decoder, salient classifier f_xi and critic D_lambda (Fig. 1).
+    All networks: encoders of c and s, decoder, salient classifier f_xi and critic D_lambda (Fig. 1).
+
+    `read_out`, from salient means to logits, is None in older models. `counts` is None or a mask of the shape
+    of a sample; decoded samples are 0 outside of it.
     """
 
     counts: Tensor | None
@@ -50,32 +53,20 @@ class ContrastiveAutoencoder(nn.Module):
         self.salient_classifier = salient_classifier
         self.critic = critic
         self.read_out = read_out
-        self.register_buffer("counts", counts, persistent=False)  # a model's file has the mask
+        self.register_buffer("counts", counts, persistent=False)  # model files store the mask with the grid
         self._n_counts = 0 if counts is None else int(counts.sum())
 
     def encode(self, x: Tensor) -> Codes[Tensor]:
-        """
-        Posterior of both codes; no label is needed.
-
-        Shapes: x (batch, ...).
-        """
+        """Return the posterior of both codes; labels are not needed."""
         return Codes(*self.common_encoder(x), *self.salient_encoder(x))
 
     def decode(self, common: Tensor, salient: Tensor) -> Tensor:
-        """
-        Turn codes into samples.
-
-        Shapes: common (batch, common_dim); salient (batch, salient_dim); returns (batch, ...).
-        """
+        """Return the mean of p(x | c, s); s = 0 decodes a sample without salient part."""
         samples: Tensor = self.decoder(torch.cat([common, salient], dim=1))
         return samples if self.counts is None else samples * self.counts
 
     def pixels(self, x: Tensor) -> int:
-        """
-        Say of how many values a sample consists: d, the dimension of p(x | c, s).
-
-        Shapes: x (batch, ...).
-        """
+        """Return d, the dimension of p(x | c, s): the number of pixels, features or valid voxels."""
         return x[0].numel() if self.counts is None else self._n_counts
 
 
@@ -90,7 +81,12 @@ def build_autoencoder(
     counts: npt.NDArray[np.bool_] | None = None,
     stored: Collection[str] | None = None,
 ) -> ContrastiveAutoencoder:
-    """Put the parts together."""
+    """
+    Build all networks for samples of one shape, with weights drawn from torch's global generator.
+
+    `stored` holds the weight names of a saved model. Older models had no read-out, a second linear layer in
+    the decoder of network "release", and `mlp` for tables if the network was "auto".
+    """
     latent_dim = common_dim + salient_dim
     pair = isinstance(network, tuple) and len(network) == 2
     if not isinstance(network, str) and not (pair and all(isinstance(part, nn.Module) for part in network)):
@@ -100,13 +96,13 @@ def build_autoencoder(
         common, salient = encoder(sample_shape, common_dim), encoder(sample_shape, salient_dim)
         decode: nn.Module = decoder(sample_shape, latent_dim)
     else:
-        decode = _own_decoder(network[1], sample_shape, latent_dim)  # first: it is soon refused
+        decode = _own_decoder(network[1], sample_shape, latent_dim)  # first: the check of its output is fast
         common, salient = (_own_encoder(network[0], sample_shape, dim) for dim in (common_dim, salient_dim))
     classifier, critic = (
         SalientClassifier(salient_dim, n_groups),
         Critic(common_dim, salient_dim, critic_layers),
     )
-    # Last, so that all others are drawn as before it was there.
+    # Last, so that a seed gives the other networks the same weights as in versions without a read-out.
     has_read_out = stored is None or any(name.startswith("read_out.") for name in stored)
     read_out = ReadOut(salient_dim, n_groups) if has_read_out else None
     where = None if counts is None else torch.from_numpy(np.ascontiguousarray(counts)[None])
@@ -121,7 +117,7 @@ Builder = Callable[[tuple[int, ...], int], nn.Module]
 
 
 def _named(network: str, sample_shape: tuple[int, ...], stored: Collection[str]) -> tuple[Builder, Builder]:
-    """Find what builds an encoder and a decoder from a sample's shape and a code's dimension."""
+    """Return the builders of encoder and decoder, from the shape of a sample and the dimension of a code."""
     if (axes := len(sample_shape)) not in NETWORKS:
         raise DataError(
             "X: wanted a table (n, features), images (n, channels, h, w) or volumes (n, channels, d, h, w), "
@@ -149,7 +145,7 @@ def _named(network: str, sample_shape: tuple[int, ...], stored: Collection[str])
 
 
 def _own_encoder(backbone: nn.Module, sample_shape: tuple[int, ...], latent_dim: int) -> GaussianEncoder:
-    """Copy the user's encoder and put a posterior head on it, as wide as its output turns out to be."""
+    """Copy the user's encoder, and add a posterior head that fits its output."""
     features = _try(backbone, torch.zeros(2, *sample_shape), "encoder")
     if features.ndim != 2:
         shape = tuple(features.shape)
@@ -168,12 +164,12 @@ def _own_decoder(decoder: nn.Module, sample_shape: tuple[int, ...], latent_dim: 
 
 
 def _try(module: nn.Module, x: Tensor, role: str) -> Tensor:
-    """See what a copy of a user's module makes of a batch; the module stays in its mode, layer by layer."""
+    """Return the output of a copy of the user's module, so that the modes of its layers do not change."""
     try:
         with torch.no_grad():
             result = deepcopy(module).eval()(x)
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        shape, reason = tuple(x.shape), " ".join(str(error).split())  # torch may take several lines
+        shape, reason = tuple(x.shape), " ".join(str(error).split())  # torch's may have several lines
         raise DataError(f"network: the {role} does not take input of shape {shape}: {reason}") from error
     if not isinstance(result, Tensor):
         raise DataError(f"network: wanted the {role} to give a tensor, got a {type(result).__name__}")

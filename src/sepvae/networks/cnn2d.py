@@ -1,4 +1,4 @@
-"""Convolutional networks for images: the default, for any size from 16 up, and the three of the paper."""
+"""Convolutional networks for images: the default, for any size from 16 up, and those of the paper."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Conv:  # numpydoc ignore=PR02
-    """One convolution; the decoder holds its mirror image."""
+class Conv:
+    """Convolution with sizes along height and width; the decoder has its mirror image."""
 
     channels: int
     kernel: Size = (4, 4)
@@ -22,23 +22,28 @@ class Conv:  # numpydoc ignore=PR02
     padding: Size = (1, 1)
 
     def out(self, size: Size) -> Size:
-        """Size of the output."""
+        """Return height and width of the output, less than 1 if the input is too small."""
         sides = zip(size, self.kernel, self.stride, self.padding, strict=True)
         h, w = ((n + 2 * p - k) // s + 1 for n, k, s, p in sides)
         return h, w
 
 
 @dataclass(frozen=True)
-class ConvNet:  # numpydoc ignore=PR02
-    """What is left to choose once the image size is known."""
+class ConvNet:
+    """
+    Layers of encoder and decoder, for any image size.
+
+    `hidden` is the width between flattened features and posterior: None is twice the latent dimension. The
+    decoder has a layer of that width (for None, of the latent dimension) if `decoder_hidden`.
+    """
 
     convs: Sequence[Conv]
     hidden: int | None
     decoder_hidden: bool = True
 
 
-# E.1, E.2 and the authors' release: the text's "256" features fit neither of the first two at 64 x 64, so
-# what is left after the convolutions is flattened.
+# App. E.1, E.2 and the authors' release. The "256" features in the text fit neither of the first two at
+# 64 x 64, so the output of the last convolution is flattened.
 E1 = ConvNet([Conv(c) for c in (32, 32, 64, 128, 256)], hidden=32)
 E2 = ConvNet([*(Conv(32) for _ in range(3)), Conv(256, padding=(0, 0))], hidden=256)
 RELEASE = ConvNet(
@@ -50,10 +55,8 @@ RELEASE = ConvNet(
 
 def halving(size: Size) -> ConvNet:
     """
-    Choose convolutions that halve each side until it is 4 pixels or fewer: the default network `cnn2d`.
+    Return the default network `cnn2d`: convolutions that halve each side until it is 4 pixels or fewer.
 
-    Examples
-    --------
     >>> [conv.channels for conv in halving((32, 32)).convs]
     [32, 64, 128]
     """
@@ -73,7 +76,7 @@ def halving(size: Size) -> ConvNet:
 
 
 def conv_encoder(net: ConvNet, shape: tuple[int, ...], latent_dim: int) -> GaussianEncoder:
-    """Encoder of an image: convolutions, one hidden layer, posterior."""
+    """Build the encoder of images: convolutions, one hidden layer, posterior."""
     channels = [shape[0], *(conv.channels for conv in net.convs)]
     layers: list[nn.Module] = []
     for conv, (before, after) in zip(net.convs, pairwise(channels), strict=True):
@@ -85,7 +88,7 @@ def conv_encoder(net: ConvNet, shape: tuple[int, ...], latent_dim: int) -> Gauss
 
 
 def conv_decoder(net: ConvNet, shape: tuple[int, ...], latent_dim: int) -> nn.Module:
-    """Mirror image of the encoder, with sigmoid output for images in [0, 1]."""
+    """Build the mirror image of the encoder, with sigmoid output for images in [0, 1]."""
     sizes, flat = _sizes(net, shape), _flat(net, shape)
     channels = [shape[0], *(conv.channels for conv in net.convs)]
     hidden = net.hidden or latent_dim
@@ -97,7 +100,7 @@ def conv_decoder(net: ConvNet, shape: tuple[int, ...], latent_dim: int) -> nn.Mo
         nn.Unflatten(1, (channels[-1], *sizes[-1])),
     ]
     for i, conv in reversed(list(enumerate(net.convs))):
-        # Output padding restores the row or column that the encoder's rounding down has lost.
+        # Output padding restores the row or column lost when the encoder rounds down.
         sides = zip(sizes[i], sizes[i + 1], conv.kernel, conv.stride, conv.padding, strict=True)
         lost_h, lost_w = (n - ((m - 1) * s - 2 * p + k) for n, m, k, s, p in sides)
         geometry = conv.kernel, conv.stride, conv.padding, (lost_h, lost_w)
@@ -106,7 +109,7 @@ def conv_decoder(net: ConvNet, shape: tuple[int, ...], latent_dim: int) -> nn.Mo
 
 
 def _sizes(net: ConvNet, shape: tuple[int, ...]) -> list[Size]:
-    """Height and width before the first and after every convolution."""
+    """Return height and width before the first and after every convolution."""
     sizes = [(shape[1], shape[2])]
     for conv in net.convs:
         sizes.append(conv.out(sizes[-1]))

@@ -1,4 +1,4 @@
-"""Convolutional network for volumes (App. E.3), for any size from 32 voxels a side up."""
+"""Convolutional network for volumes of 32 voxels or more a side (App. E.3)."""
 
 from itertools import pairwise
 from math import gcd
@@ -10,19 +10,23 @@ from sepvae.errors import DataError
 from sepvae.networks.heads import GaussianEncoder
 
 Norm = Literal["batch", "group"]
-CHANNELS = (32, 64, 128, 256, 512)  # the encoder's; 128 x 128 x 128 voxels end at 4 x 4 x 4
+CHANNELS = (32, 64, 128, 256, 512)  # of the encoder; 128 x 128 x 128 voxels end at 4 x 4 x 4
 HIDDEN = 2048
-DECODED = (128, 64, 32, 16)  # the decoder's, from a sixteenth of each side up
+DECODED = (128, 64, 32, 16)  # channels of the decoder, which starts at a sixteenth of each side
 SMALLEST = 32
 GROUPS = 8  # of channels, for group norm
 KERNEL, STRIDE, PADDING = 3, 2, 1  # halve a side, rounding up
 
-# The text of E.3 names 5 convolutions with the channels of 3, and 32768 features: 4 x 4 x 4 voxels of 512
-# channels are what 5 of them leave of 128 x 128 x 128. Its four transposed convolutions start at 8 x 8 x 8.
+# The text of E.3 names 5 convolutions with the channels of 3, and 32768 features: 5 convolutions turn
+# 128 x 128 x 128 voxels into 4 x 4 x 4 of 512 channels. Its 4 transposed convolutions start at 8 x 8 x 8.
 
 
 def cnn3d_encoder(norm: Norm, shape: tuple[int, ...], latent_dim: int) -> GaussianEncoder:
-    """Encoder of a volume: five convolutions that halve each side, one hidden layer, posterior."""
+    """
+    Build the encoder of volumes: five convolutions that halve each side, one hidden layer, posterior.
+
+    E.3 has batch norm; group norm does not depend on the other volumes of a batch.
+    """
     layers: list[nn.Module] = []
     for before, after in pairwise([shape[0], *CHANNELS]):
         layers += [
@@ -36,7 +40,11 @@ def cnn3d_encoder(norm: Norm, shape: tuple[int, ...], latent_dim: int) -> Gaussi
 
 
 def cnn3d_decoder(norm: Norm, shape: tuple[int, ...], latent_dim: int) -> nn.Module:
-    """Decoder to a volume: a linear layer, and four transposed convolutions that double each side."""
+    """
+    Build the decoder of volumes: a linear layer, and four transposed convolutions that double each side.
+
+    The output is unbounded, like normalised voxels.
+    """
     sizes = _sizes(shape)[: len(DECODED) + 1]
     a, b, c = sizes[-1]
     layers: list[nn.Module] = [
@@ -46,7 +54,7 @@ def cnn3d_decoder(norm: Norm, shape: tuple[int, ...], latent_dim: int) -> nn.Mod
     ]
     channels, ways = [*DECODED, shape[0]], pairwise(reversed(sizes))
     for (before, after), (small, large) in zip(pairwise(channels), ways, strict=True):
-        # Output padding gives back what halving an even side has lost; without it 8 would end at 113.
+        # Output padding restores what halving an even side lost; without it, a side of 8 would end at 113.
         lost_d, lost_h, lost_w = (n - (2 * m - 1) for m, n in zip(small, large, strict=True))
         geometry = KERNEL, STRIDE, PADDING, (lost_d, lost_h, lost_w)
         layers += [nn.ConvTranspose3d(before, after, *geometry), _normed(norm, after), nn.ReLU()]
@@ -58,7 +66,7 @@ def _normed(norm: Norm, channels: int) -> nn.Module:
 
 
 def _sizes(shape: tuple[int, ...]) -> list[tuple[int, int, int]]:
-    """Voxels along each axis before the first and after every convolution."""
+    """Return the voxels along each axis before the first and after every convolution."""
     a, b, c = shape[1:]
     if min(a, b, c) < SMALLEST:
         padded = "x".join(str(max(n, SMALLEST)) for n in (a, b, c))

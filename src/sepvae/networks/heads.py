@@ -1,4 +1,4 @@
-"""The small parts on top of features and codes: posterior head, salient classifier, critic."""
+"""Small networks on features and codes: posterior head, salient classifier, read-out, critic."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ from torch.func import functional_call
 
 from sepvae.codes import Codes
 
-READ_OUT_WIDTH = 16  # or more: with 2 hidden units one of three fits had all of them dead
+READ_OUT_WIDTH = 16  # at least: with 2 hidden units, both were dead in one of three fits
 
 
 class GaussianEncoder(nn.Module):
-    """Backbone, then a linear map each to posterior mean and log-variance."""
+    """Backbone with one linear map to the posterior mean and one to the log-variance."""
 
     def __init__(self, backbone: nn.Module, features: int, latent_dim: int) -> None:
         super().__init__()
@@ -21,11 +21,7 @@ class GaussianEncoder(nn.Module):
         self.logvar = nn.Linear(features, latent_dim)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """
-        Give the posterior of samples.
-
-        Shapes: x (batch, ...); returns (batch, latent_dim).
-        """
+        """Return the posterior mean and log-variance, of shape (batch, latent_dim)."""
         features = self.backbone(x)
         return self.mean(features), self.logvar(features)
 
@@ -39,9 +35,9 @@ class SalientClassifier(nn.Sequential):
 
 class ReadOut(nn.Sequential):
     """
-    Classifier of salient means, which `predict` reads: it learns from detached means and acts on nothing.
+    Classifier of salient means for `predict`: it trains on detached means and does not affect other networks.
 
-    The salient classifier is fed sampled codes, whose noise is of another width for each group (App. B); on
+    The salient classifier trains on sampled codes, whose noise has another width in each group (App. B). On
     means, which have no noise, it may be at chance.
     """
 
@@ -51,7 +47,11 @@ class ReadOut(nn.Sequential):
 
 
 class Critic(nn.Module):
-    """Network D_lambda, which tells [c, s] of one image from [c, s] of two (App. F), as a logit."""
+    """
+    Network D_lambda (App. F): a logit for [c, s] of one image against [c, s] of two images.
+
+    Three linear layers are the paper's, one is Abid and Zou's; each is as wide as both codes together.
+    """
 
     def __init__(self, common_dim: int, salient_dim: int, layers: int = 3) -> None:
         super().__init__()
@@ -60,23 +60,19 @@ class Critic(nn.Module):
         self.layers = nn.Sequential(*hidden, nn.Linear(width, 1))
 
     def forward(self, common: Tensor, salient: Tensor) -> Tensor:
-        """
-        Compare pairs of codes.
-
-        Shapes: common (batch, common_dim); salient (batch, salient_dim); returns (batch,).
-        """
+        """Return the log-odds, of shape (batch,), that both codes are of one image."""
         logits: Tensor = self.layers(torch.cat([common, salient], dim=1))
         return logits.squeeze(1)
 
 
 def frozen(module: nn.Module, *inputs: Tensor) -> Any:
-    """Run a module so that gradients pass to its inputs, but not to its parameters."""
+    """Run a module so that gradients reach its inputs but not its parameters."""
     parameters = {name: parameter.detach() for name, parameter in module.named_parameters()}
     return functional_call(module, parameters, inputs)
 
 
 def sample(codes: Codes[Tensor], noise: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Draw codes from the posterior, differentiably (the reparameterization trick)."""
+    """Draw c and s from the posterior by the reparameterization trick; `noise` is standard normal."""
     c = codes.common_mean + (0.5 * codes.common_logvar).exp() * noise[0]
     s = codes.salient_mean + (0.5 * codes.salient_logvar).exp() * noise[1]
     return c, s

@@ -1,4 +1,4 @@
-"""Fully connected networks, for tables."""
+"""Fully connected networks for tables."""
 
 from torch import Tensor, nn
 
@@ -8,14 +8,14 @@ WIDTH = 128
 
 
 def mlp_encoder(shape: tuple[int, ...], latent_dim: int) -> GaussianEncoder:
-    """Encoder of a table row: two hidden layers."""
+    """Build the encoder of table rows: two hidden layers."""
     (features,) = shape
     backbone = nn.Sequential(nn.Linear(features, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU())
     return GaussianEncoder(backbone, WIDTH, latent_dim)
 
 
 def mlp_decoder(shape: tuple[int, ...], latent_dim: int) -> nn.Sequential:
-    """Mirror image of the encoder, with identity output for standardised features."""
+    """Build the mirror image of the encoder, with identity output for standardised features."""
     (features,) = shape
     hidden = nn.Linear(latent_dim, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU()
     return nn.Sequential(*hidden, nn.Linear(WIDTH, features))
@@ -23,10 +23,10 @@ def mlp_decoder(shape: tuple[int, ...], latent_dim: int) -> nn.Sequential:
 
 class ResidualDecoder(nn.Module):
     """
-    Linear map from [c, s], plus a network that adds 0 before training.
+    Linear map of [c, s] plus a network whose output is 0 before training.
 
-    Every code then has a gradient from all features from the first step on, so that few codes collapse, and
-    the network learns only what a linear map of the codes leaves over.
+    Every code gets a gradient from all features from the first step on, so that few codes collapse. The
+    network learns only what the linear map leaves.
     """
 
     def __init__(self, shape: tuple[int, ...], latent_dim: int) -> None:
@@ -38,10 +38,6 @@ class ResidualDecoder(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, z: Tensor) -> Tensor:
-        """
-        Decode codes.
-
-        Shapes: z (batch, latent_dim); returns (batch, features).
-        """
+        """Return the mean of p(x | c, s), of shape (batch, features), for z = [c, s]."""
         decoded: Tensor = self.linear(z) + self.network(z)
         return decoded

@@ -1,4 +1,4 @@
-"""Scatters of the two code spaces, each on its own two principal components."""
+"""Scatter plots of the two code spaces, each on its own first two principal components."""
 
 from typing import Any
 
@@ -14,19 +14,19 @@ from sepvae.errors import DataError
 from sepvae.plotting.palette import AMOUNTS, CATEGORIES, COMMON, MISSING, NEUTRAL, OTHERS, SALIENT
 from sepvae.plotting.words import shortened
 
-# With more categories than colours the colours come again with the next marker; the rarest share the last.
+# Beyond the number of colours, colours repeat with the next marker; the rarest categories share the last.
 STYLES = [(colour, marker) for marker in "o^" for colour in CATEGORIES] + [(OTHERS, "s")]
 ALL_OTHERS = "all others"
-MAX_COLUMNS, LINE = 6, 120  # of a legend, and characters that fit below both spaces
-MIN_CONTINUOUS = 11  # numbers with fewer distinct values are taken for categories
+MAX_COLUMNS, LINE = 6, 120  # columns of a legend; characters of one of its rows
+MIN_CONTINUOUS = 11  # numbers with fewer distinct values are drawn as categories
 
 
 def code_scatter(table: pd.DataFrame, color: str) -> Figure:
     """
     Draw the common codes (left) and the salient codes (right) on their first two principal components.
 
-    The components are those of the rows given; both axes of a space have the same scale. A space of one
-    dimension is drawn as it is, its points scattered at random in height.
+    The components are those of the given rows; both axes of a space have the same scale. The codes of a
+    one-dimensional space are drawn as they are, at random heights.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def code_scatter(table: pd.DataFrame, color: str) -> Figure:
         raise DataError(f"the table of codes has no column {color!r}, only {', '.join(table.columns)}")
     if len(table) < 2:
         raise DataError(f"a scatter of codes needs at least 2 rows, got {len(table)}")
-    # Drawn in random order, so that no category hides the ones before it.
+    # The drawing order is random, so that no category hides all earlier ones.
     table = table.sample(frac=1, random_state=0)
     figure = Figure(figsize=(9, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -76,7 +76,7 @@ def _is_continuous(values: "pd.Series[Any]") -> bool:
 
 
 def _space(ax: Axes, table: pd.DataFrame, space: Space) -> tuple[Axes, AnyArray]:
-    """Name the axes of one space, and return its points of shape (n, 2)."""
+    """Label the axes of one space, and return them with its points of shape (n, 2)."""
     codes = table[code_columns(table, space)].to_numpy(dtype=float)
     n, dim = codes.shape
     if not dim:
@@ -100,18 +100,18 @@ def _space(ax: Axes, table: pd.DataFrame, space: Space) -> tuple[Axes, AnyArray]
 
 
 def _principal(codes: AnyArray) -> tuple[AnyArray, AnyArray]:
-    """The first two principal components, and the percent of variance that each explains."""
+    """Return the first two principal components, and the percentage of variance that each explains."""
     from sklearn.decomposition import PCA
 
     total = codes.var(axis=0, ddof=1).sum()
-    if total == 0:  # all codes are one point, as in a space that has collapsed
+    if total == 0:  # all codes are one point, as in a collapsed space
         return np.zeros((len(codes), 2)), np.zeros(2)
     pca = PCA(n_components=2).fit(codes)
     return pca.transform(codes), 100 * pca.explained_variance_ / total
 
 
 def _size(n: int) -> float:
-    """Area of a marker: smaller the more points there are."""
+    """Return the area of a marker, smaller for more points."""
     return float(np.clip(6000 / n, 5, 30))
 
 
@@ -162,7 +162,7 @@ def _draw_categories(
 
 
 def _categories(table: pd.DataFrame, color: str) -> tuple["pd.Series[Any]", list[str]]:
-    """The values as words, and their names in the order of the legend: the background's label first."""
+    """Return the values as text, and the categories in legend order, the background's label first."""
     values = table[color]
     words = values.map(lambda v: f"{v:g}" if isinstance(v, float) else str(v)).where(values.notna())
     frequent = words.value_counts().index[: len(STYLES) - 1]
@@ -178,7 +178,7 @@ def _categories(table: pd.DataFrame, color: str) -> tuple["pd.Series[Any]", list
 
 
 def _legend(figure: Figure, handles: dict[str, Line2D], title: str) -> None:
-    """A legend below both spaces; names are shown as they are, also with $ or a leading underscore."""
+    """Draw a legend below all panels; names appear literally, also with $ or a leading underscore."""
     names = [shortened(name) for name in handles]
     longest = 5 + max(map(len, names))  # with its marker
     legend = figure.legend(

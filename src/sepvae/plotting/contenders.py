@@ -1,4 +1,4 @@
-"""Contenders of a benchmark side by side: their salient spaces, and what they make of the same images."""
+"""Contenders of a benchmark side by side: salient codes, and reconstructions of the same images."""
 
 import math
 import textwrap
@@ -39,11 +39,11 @@ from sepvae.plotting.images import (
 from sepvae.plotting.palette import AMOUNTS, MISSING, NEUTRAL, OTHERS
 from sepvae.plotting.words import any_letters, shortened
 
-COLUMNS = 4  # contenders beside each other
+COLUMNS = 4  # contenders in one row
 NAME_LENGTH = 26  # characters of a contender's name in one line
-Panel = tuple[Axes, AnyArray]  # and the points of its targets
+Panel = tuple[Axes, AnyArray]  # axes, and the points of the targets
 
-# Inches: a scatter's width and height; one line of a contender's name; from the rule below it to the images.
+# Inches: width and height of a scatter; a line of a contender's name; from the rule below it to the images.
 PANEL, LINE, HEADINGS = (2.75, 2.9), 0.17, 0.32
 BLOCK = BLOCK_GAP + 3 * (CELL + GAP)
 
@@ -54,12 +54,11 @@ def salient_scatters(
     """
     Draw the salient codes of several contenders, each on its own first two principal components.
 
-    Background samples are grey, below the targets. The components are those of all rows given; every panel
-    has its own limits, and the same scale on both axes. Codes of one dimension are drawn as they are,
-    scattered at random in height.
+    Background samples are grey, below the targets; targets without a value are empty circles. The components
+    are those of all given rows. Each panel has its own limits, and the same scale on both axes.
+    One-dimensional codes are drawn at random heights. `ratios` are variances of salient means, target over
+    background, to write below the names; NaN or no entry writes nothing.
 
-    Examples
-    --------
     >>> import numpy as np, pandas as pd
     >>> codes = np.random.default_rng(0).normal(size=(50, 2))
     >>> table = pd.DataFrame(codes, columns=["salient0", "salient1"])
@@ -70,7 +69,7 @@ def salient_scatters(
     """
     if not tables:
         raise DataError("there is no contender to draw")
-    # Drawn in random order, so that no category hides the ones before it.
+    # The drawing order is random, so that no category hides all earlier ones.
     shuffled = {
         name: _checked(name, table, color).sample(frac=1, random_state=0, ignore_index=True)
         for name, table in tables.items()
@@ -87,7 +86,7 @@ def salient_scatters(
     draw = _draw_continuous if _is_continuous(values[color]) else _draw_categories
     handles = {"background": _dot(MISSING)} | draw(figure, panels, values, color)
     _legend(figure, handles, "" if draw is _draw_continuous else color)
-    # Few panels may be narrower than a legend of long names.
+    # A legend of long names may be wider than a few panels.
     with any_letters():
         legend_width = figure.legends[0].get_window_extent().width / figure.dpi
     figure.set_figwidth(max(figure.get_figwidth(), legend_width + 2 * MARGIN))
@@ -98,14 +97,13 @@ def reconstruction_columns(
     examples: Mapping[str, Mapping[str, AnyArray]], *, background: str, n: int = 4
 ) -> Figure:
     """
-    Draw the same images as several contenders reconstruct them, with and without the salient code.
+    Draw the same images as reconstructed by several contenders, with and without the salient code.
 
-    One row is one sample, the background above the target. The first column is the input; each contender
-    has three more: its reconstruction, that from the common code alone, and what the salient code adds (red)
-    or takes away (blue), on one symmetric scale for all. After four contenders the next ones come below.
+    One row is one sample, the background above the target; the first column is the input. Each contender has
+    three more: its reconstruction, that from the common code alone, and what the salient code adds (red) or
+    removes (blue). All differences have one symmetric scale. Four contenders fit in a row. `examples` maps
+    each contender to the arrays of `examples.npz`, images in [0, 1].
 
-    Examples
-    --------
     >>> import numpy as np
     >>> images = np.random.default_rng(0).random((2, 1, 8, 8))
     >>> arrays = {"inputs": images, "full": images, "common_only": images * 0.9}
@@ -153,7 +151,7 @@ def _checked(name: str, table: pd.DataFrame, color: str) -> pd.DataFrame:
 
 
 def _panels(n: int) -> tuple[Figure, list[Axes]]:
-    """A figure of n panels, row by row."""
+    """Return a figure of n panels with their axes, row by row."""
     columns = min(COLUMNS, n)
     rows = math.ceil(n / columns)
     size = (max(PANEL[0] * columns, 4.5), PANEL[1] * rows + 0.5)
@@ -165,7 +163,7 @@ def _panels(n: int) -> tuple[Figure, list[Axes]]:
 
 
 def _points(ax: Axes, name: str, table: pd.DataFrame) -> AnyArray:
-    """Name the axes of one contender's salient space, and return its points of shape (n, 2)."""
+    """Label the axes of one contender's salient space, and return its points of shape (n, 2)."""
     try:
         _, points = _space(ax, table, "salient")
     except DataError as error:
@@ -176,7 +174,7 @@ def _points(ax: Axes, name: str, table: pd.DataFrame) -> AnyArray:
 
 
 def _title(ax: Axes, name: str, ratio: float) -> None:
-    """A contender's name, and below it the ratio of variances where there is one."""
+    """Write a contender's name, and below it the variance ratio unless it is NaN."""
     title = ax.set_title("\n".join(_lines(name)), loc="left", fontsize=10, pad=18, parse_math=False)
     title.set(weight="bold", color=NEUTRAL)
     if not math.isnan(ratio):
@@ -222,7 +220,7 @@ def _draw_categories(
     _: Figure, panels: Mapping[str, Panel], values: pd.DataFrame, color: str
 ) -> dict[str, Line2D]:
     words, names = _categories(values, color)
-    # Blue is the background's where the colour is the label.
+    # If the colour is the label, blue is the background's.
     looks = dict(zip(names, STYLES[color == "label" :], strict=False))
     for name, (ax, points) in panels.items():
         of_panel = words.loc[[name]]
@@ -244,7 +242,7 @@ def _unknown_handle(values: "pd.Series[Any]") -> dict[str, Line2D]:
 
 
 def _check_examples(examples: Mapping[str, Mapping[str, AnyArray]]) -> tuple[AnyArray, AnyArray]:
-    """The inputs and labels that all contenders share."""
+    """Return the inputs and labels that all contenders share; raise if shapes or ids differ."""
     if not examples:
         raise DataError("there is no contender to draw")
     first = next(iter(examples))
@@ -256,7 +254,7 @@ def _check_examples(examples: Mapping[str, Mapping[str, AnyArray]]) -> tuple[Any
 
 
 def _three(arrays: Mapping[str, AnyArray], shown: IntArray) -> list[AnyArray]:
-    """The samples shown as a contender reconstructs them, from the common code alone, and the difference."""
+    """Return a contender's full and common-only reconstructions of the shown samples, and the difference."""
     full, common_only = arrays["full"][shown], arrays["common_only"][shown]
     return [full, common_only, _signed(full) - _signed(common_only)]
 
@@ -292,12 +290,12 @@ def _inputs(figure: Figure, rows: list[float], height: float, images: AnyArray) 
 
 
 def _head(ax: Axes, heading: str) -> None:
-    """Write what a column shows above its first cell."""
+    """Write the heading of a column above its first cell."""
     ax.set_title(heading, fontsize=7, color="0.4", pad=3)
 
 
 def _name_group(figure: Figure, title: str, colour: str, top: float, bottom: float) -> None:
-    """Name a group to the left of its rows, beside a rule in its colour."""
+    """Write the name of a group to the left of its rows, beside a rule in its colour."""
     width, total = figure.get_size_inches()
     x, ends = (LEFT - 0.06) / width, [1 - top / total, 1 - bottom / total]
     figure.add_artist(Line2D([x, x], ends, color=colour, linewidth=1.5))

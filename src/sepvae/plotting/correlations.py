@@ -1,4 +1,4 @@
-"""A map of which salient axis goes with which attribute."""
+"""Map of the correlations between salient axes and attributes."""
 
 import numpy as np
 import pandas as pd
@@ -9,13 +9,13 @@ from sepvae.plotting.palette import DIFFERENCES, NEUTRAL
 from sepvae.plotting.words import shortened
 
 SYMBOLS = {"spearman": "\N{GREEK SMALL LETTER RHO}", "eta": "\N{GREEK SMALL LETTER ETA}"}
-MAX_P = 0.05  # of the adjusted p-value, for a value to be marked
+MAX_P = 0.05  # largest adjusted p-value of a marked value
 CELL = 0.5  # inches
 
 
 def correlation_map(correlations: pd.DataFrame) -> Figure:
     """
-    Draw the correlations of salient axes with attributes, one row an attribute and one column an axis.
+    Draw the correlations of salient axes with attributes, one row per attribute and one column per axis.
 
     Values in bold with a star have an adjusted p-value of 0.05 or less. The correlation ratio (η) has no
     sign; it is drawn in the colours of positive values.
@@ -23,7 +23,7 @@ def correlation_map(correlations: pd.DataFrame) -> Figure:
     Parameters
     ----------
     correlations : DataFrame
-        As in `correlations.csv`: attribute, population, axis, measure, value, p_adjusted.
+        Columns attribute, population, axis, measure, value and p_adjusted, as in `correlations.csv`.
 
     Returns
     -------
@@ -33,7 +33,7 @@ def correlation_map(correlations: pd.DataFrame) -> Figure:
     Raises
     ------
     DataError
-        If there is nothing to draw.
+        If the table has no rows.
 
     Examples
     --------

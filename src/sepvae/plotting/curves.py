@@ -1,4 +1,4 @@
-"""Learning curves: one small panel for each term of the loss."""
+"""Learning curves: one small panel for each loss term."""
 
 import math
 import re
@@ -16,21 +16,19 @@ from sepvae.plotting.palette import BACKGROUND, NEUTRAL, TARGET
 COLUMNS = 4
 COLOURS = {"": NEUTRAL, "background": BACKGROUND, "target": TARGET}
 STYLES = {"train": "-", "validation": (0, (3, 1.5))}
-LOG_FROM = (
-    10.0  # a term whose first values dwarf the rest (the median, by this factor) gets a logarithmic axis
-)
+LOG_FROM = 10.0  # an axis is logarithmic if the largest value exceeds the median by this factor
 
 
 def learning_curves(metrics: pd.DataFrame) -> Figure:
     """
-    Draw every term of the loss over the epochs, for training and validation, and for each group where there.
+    Draw each loss term over the epochs, for training and validation, and for each group if logged.
 
     Parameters
     ----------
     metrics : DataFrame with one row per epoch
-        As in `metrics.csv`: a column epoch, and columns train_<term> and validation_<term>, and the same with
-        _background or _target at the end. Columns that end in _weighted, empty ones, and those of a group
-        that has no such term (0 in every epoch) are left out.
+        Columns as in `metrics.csv`: epoch, train_<term> and validation_<term>, and the same with _background
+        or _target at the end. Columns that end in _weighted, empty ones, and those of a group that has no
+        such term (0 in every epoch) are left out.
 
     Returns
     -------
@@ -40,7 +38,7 @@ def learning_curves(metrics: pd.DataFrame) -> Figure:
     Raises
     ------
     DataError
-        If there is no column epoch or nothing to draw.
+        If there is no column epoch, or nothing to draw.
 
     Examples
     --------
@@ -70,10 +68,8 @@ def learning_curves(metrics: pd.DataFrame) -> Figure:
 
 def panel_title(term: str) -> str:
     """
-    Name a term of the loss in words, as its panel does.
+    Return the title of the panel of a loss term.
 
-    Examples
-    --------
     >>> panel_title("loss_without_mi")
     'Loss without MI'
     """
@@ -82,7 +78,7 @@ def panel_title(term: str) -> str:
 
 
 def _panels(metrics: pd.DataFrame) -> dict[str, list[tuple[str, str, str]]]:
-    """For each term its lines (column, split, group), the loss first; group "" is all samples together."""
+    """Return for each term its lines (column, split, group), the loss first; group "" is all samples."""
     if "epoch" not in metrics:
         raise DataError(f"metrics must have a column 'epoch', got {', '.join(map(str, metrics.columns))}")
     found = {
@@ -97,7 +93,7 @@ def _panels(metrics: pd.DataFrame) -> dict[str, list[tuple[str, str, str]]]:
     panels: dict[str, list[tuple[str, str, str]]] = {}
     for column, (split, name) in found.items():
         term, _, group = name.rpartition("_")
-        # salient_kl_target is a term of its own: no term salient_kl is there.
+        # salient_kl_target is a term, not the targets' part of a term: salient_kl does not exist.
         if group not in ("background", "target") or term not in terms:
             term, group = name, ""
         if group and column in nothing:
@@ -124,7 +120,7 @@ def _line(ax: Axes, metrics: pd.DataFrame, column: str, split: str, group: str) 
 
 
 def _finish(ax: Axes, term: str) -> None:
-    """Name the panel in words, and choose its scale."""
+    """Set the title, the scale and the grid of a panel."""
     ax.set_title(panel_title(term), fontsize=9, loc="left", parse_math=False)
     ax.set_xlabel("epoch", fontsize=7, color="0.4", labelpad=1)
     values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in ax.lines])

@@ -1,4 +1,4 @@
-"""Pictures of what the two spaces hold: reconstructions, traversals of the salient space, and swaps."""
+"""Figures of images: reconstructions, traversals of the salient space, and swaps."""
 
 from collections.abc import Iterable, Sequence
 from textwrap import wrap
@@ -27,11 +27,11 @@ SWAP_ROWS = (
 Names = Sequence[Any] | AnyArray | None
 
 GREY_LEVEL = 1 / 255
-# Inches: one image's width; the room between images and blocks, and around them; from the top of a block to
-# the rule below its title.
+# Inches: width of an image; gaps between images and between blocks; margins; from the top of a block to the
+# rule below its title.
 CELL, GAP, BLOCK_GAP = 0.85, 0.04, 0.22
 LEFT, RIGHT, TOP, MARGIN, RULE = 1.05, 0.75, 0.44, 0.1, 0.25
-LINE, NAME, LINE_HEIGHT = 17, 68, 0.1  # characters of a line and of a name; inches
+LINE, NAME, LINE_HEIGHT = 17, 68, 0.1  # characters per line and per name; inches
 
 
 def reconstruction_grid(
@@ -48,22 +48,22 @@ def reconstruction_grid(
     Draw images, their reconstructions with and without the salient code, and the difference of the two.
 
     One column is one sample, the background on the left and the target on the right. The last row shows what
-    the salient code adds (red) or takes away (blue), on one symmetric scale for all samples.
+    the salient code adds (red) or removes (blue), on one symmetric scale for all samples.
 
     Parameters
     ----------
     inputs, full, common_only : ndarray of shape (n, channels, h, w)
-        The images, their reconstructions, and their reconstructions with the salient code set to s' = 0, all
-        in [0, 1]. Three channels are colours, averaged in the difference; of any other number the first is
+        Images, their reconstructions, and their reconstructions with the salient code set to s' = 0, all in
+        [0, 1]. Three channels are shown in colour and averaged in the difference; otherwise only the first is
         shown.
     labels : ndarray of shape (n,)
-        Two labels, as the user wrote them.
+        Two labels, as given by the user.
     ids : sequence of n names or None, default=None
-        What to write above each sample, or None for nothing.
+        Names to write above the samples; None writes nothing.
     background : label or None, default=None
-        The background's label; None names the first in sorted order.
+        Label of the background; None takes the first in sorted order.
     max_per_label : int, default=6
-        How many samples of each label to show, the first ones.
+        Number of samples to show of each label, the first ones.
 
     Returns
     -------
@@ -102,9 +102,10 @@ def sample_columns(
     rows: Sequence[str],
 ) -> Figure:
     """
-    Draw one column for each sample: its images, and below them a difference on one scale for all.
+    Draw one column per sample: its images, and below them a difference on one symmetric scale for all.
 
-    Shapes: images (n, channels, h, w); difference (n, h, w).
+    Images have shape (n, channels, h, w), in [0, 1], the difference (n, h, w). `blocks` are the rows of
+    background and target samples to draw; either may be empty.
     """
     shown = np.concatenate([*blocks])
     names = _names([""] * len(difference) if ids is None else ids)
@@ -135,20 +136,20 @@ def traversal_grid(traversals: AnyArray, steps: AnyArray, shares: AnyArray, ids:
     """
     Draw targets while their salient code moves along its principal components and their common code stays.
 
-    One block is one component, one row in it one target, one column one step. The last column shows what is
-    more (red) or less (blue) at the last step than at the first, on one symmetric scale for all.
+    One block is one component, one row in it one target, one column one step. The last column shows the last
+    step minus the first, more in red and less in blue, on one symmetric scale for all.
 
     Parameters
     ----------
     traversals : ndarray of shape (m, p, k, channels, h, w)
-        Decoded images in [0, 1], of m targets along p components at k steps. Three channels are colours,
-        averaged in the difference; of any other number the first is shown.
+        Decoded images in [0, 1], of m targets along p components at k steps. Three channels are shown in
+        colour and averaged in the difference; otherwise only the first is shown.
     steps : ndarray of shape (k,)
-        In standard deviations from the mean of the salient codes.
+        Standard deviations from the mean of the salient codes.
     shares : ndarray of shape (p,)
-        Share of the salient variance that each component holds, in [0, 1].
+        Share of the salient variance of each component, in [0, 1].
     ids : sequence of m names or None, default=None
-        What to write beside each target, or None for a number.
+        Names to write beside the targets; None writes numbers.
 
     Returns
     -------
@@ -203,18 +204,18 @@ def traversal_grid(traversals: AnyArray, steps: AnyArray, shares: AnyArray, ids:
 
 def swap_grid(swaps: AnyArray, ids: Names = None) -> Figure:
     """
-    Draw pairs of a background sample and a target, and what becomes of them when they swap salient parts.
+    Draw pairs of a background sample and a target, before and after they swap salient parts.
 
-    One column is one pair. If the spaces are separated, the third row shows the first with what makes the
-    second a target, and the last row the second without it.
+    One column is one pair. If the spaces are separated, the third row shows sample a with what makes b a
+    target, and the last row sample b without it.
 
     Parameters
     ----------
     swaps : ndarray of shape (k, 4, channels, h, w)
         Images in [0, 1]: background sample a, target b, a with the salient part of b, b with that of a. Three
-        channels are colours; of any other number the first is shown.
+        channels are shown in colour; otherwise only the first is shown.
     ids : array-like of shape (k, 2) or None, default=None
-        Names of a and b to write above each pair, or None for nothing.
+        Names of a and b to write above each pair; None writes nothing.
 
     Returns
     -------
@@ -262,12 +263,12 @@ def _check_shapes(inputs: AnyArray, full: AnyArray, common_only: AnyArray, label
 
 
 def _names(ids: Iterable[Any]) -> list[str]:
-    """Names in lines as wide as a cell; only of very long ones the middle is left out."""
+    """Return names in lines as wide as a cell; very long names are shortened in the middle."""
     return ["\n".join(wrap(shortened(name, NAME), LINE)) for name in ids]
 
 
 def _top(names: Iterable[str]) -> float:
-    """Inches from the top of a block to its images: room for its title and the longest name."""
+    """Return the inches from the top of a block to its images: room for its title and the longest name."""
     lines = max((name.count("\n") + 1 for name in names), default=1)
     return max(TOP, RULE + 0.07 + LINE_HEIGHT * lines)
 
@@ -281,17 +282,17 @@ def _title_of(group: str, label: Any) -> str:
 
 
 def _limit(difference: AnyArray) -> float:
-    """Where the scale of differences ends: a grey level at least, so that a flat model stays white."""
+    """Return the limit of the scale, at least one grey level: differences of a constant model stay white."""
     return max(float(np.abs(difference).max()), GREY_LEVEL)
 
 
 def _cell_height(images: AnyArray) -> float:
-    """Height of a cell for images of shape (.., h, w)."""
+    """Return the height of a cell, in inches, for images of shape (.., h, w)."""
     return float(CELL * images.shape[-2] / images.shape[-1])
 
 
 def _cell(figure: Figure, x: float, y: float, height: float) -> Axes:
-    """Axes for one image, without frame or ticks, its upper left corner at (x, y)."""
+    """Add axes for one image, without frame or ticks; (x, y) is the upper left corner in inches."""
     width, total = figure.get_size_inches()
     box = (x / width, 1 - (y + height) / total, CELL / width, height / total)
     ax = figure.add_axes(box, xticks=[], yticks=[])
@@ -300,24 +301,24 @@ def _cell(figure: Figure, x: float, y: float, height: float) -> Axes:
 
 
 def _show(ax: Axes, image: AnyArray) -> None:
-    """Draw an image in [0, 1] of shape (channels, h, w): three in colour, of any other number the first."""
+    """Draw an image in [0, 1] of shape (channels, h, w): three channels in colour, else only the first."""
     visible = np.clip(np.moveaxis(image, 0, -1), 0, 1) if len(image) == 3 else image[0]
     ax.imshow(visible, cmap="gray", vmin=0, vmax=1)
 
 
 def _signed(images: AnyArray) -> AnyArray:
-    """Images (.., channels, h, w) as signed floats (.., h, w): the mean of three colours, or the first."""
+    """Return images (.., channels, h, w) as floats (.., h, w): the mean of three channels, else the first."""
     images = images.astype(float)
     return images.mean(axis=-3) if images.shape[-3] == 3 else images[..., 0, :, :]
 
 
 def _show_difference(ax: Axes, difference: AnyArray, limit: float) -> None:
-    """Draw what is more (red) and less (blue), from -limit to +limit."""
+    """Draw a difference of shape (h, w), more in red and less in blue, from -limit to +limit."""
     ax.imshow(difference, cmap=DIFFERENCES, vmin=-limit, vmax=limit)
 
 
 def _block_title(figure: Figure, title: str, colour: str, x: float, y: float, columns: int) -> None:
-    """Name a block of columns, above a rule in its colour."""
+    """Write the title of a block of columns above a rule in its colour."""
     width, total = figure.get_size_inches()
     left, right, height = x / width, (x + columns * (CELL + GAP) - GAP) / width, 1 - y / total
     figure.add_artist(Line2D([left, right], [height, height], color=colour, linewidth=1.5))
@@ -337,7 +338,7 @@ def _name_column(ax: Axes, name: str) -> None:
 
 
 def _colour_bar(figure: Figure, image: AxesImage, x: float, y: float, height: float) -> None:
-    """The scale of differences."""
+    """Draw the colour bar of differences; (x, y) is its upper left corner in inches."""
     width, total = figure.get_size_inches()
     box = (x / width, 1 - (y + height) / total, 0.09 / width, height / total)
     limit = float(image.get_clim()[1] or 1)

@@ -25,9 +25,9 @@ from sepvae.plotting.palette import LESS, MORE, NEUTRAL
 from sepvae.plotting.words import shortened
 
 PARTS = ("input", "without its\nsalient part", "what the salient\npart adds")
-SIDE = 1.6  # of one image in a figure of groups, in units of a cell
-TITLE, TITLE_LENGTH = 0.45, 22  # inches above a large map, and characters of a line there
-BAR, NAMES = 0.24, 2.6  # inches of a region's row and of its name
+SIDE = 1.6  # width of an image in a figure of groups, in cells
+TITLE, TITLE_LENGTH = 0.45, 22  # inches above a large map; characters of a line there
+BAR, NAMES = 0.24, 2.6  # inches: height of a region's row, width of its name
 
 
 def map_people(
@@ -41,13 +41,10 @@ def map_people(
     """
     Draw some people: their image, the image without its salient part, and what that part adds.
 
-    One column is one person, the background on the left and the target on the right. What is added is red and
-    what is taken away blue, on one symmetric scale for all.
+    One column is one person, the background on the left and the target on the right. Additions are red and
+    removals blue, on one symmetric scale for all. All arrays have shape (n, channels, h, w), volumes one
+    slice each; `images` and `without` are in [0, 1], `added` is in the units of the input.
 
-    Shapes: images, without (n, channels, h, w); added (n, channels, h, w); y (n,).
-
-    Examples
-    --------
     >>> import numpy as np
     >>> images = np.random.default_rng(0).random((2, 1, 8, 8))
     >>> figure = map_people(images, images, images - 0.5, np.array([0, 1]), ["well", "ill"], ["a", "b"])
@@ -72,12 +69,10 @@ def map_people(
 
 def map_groups(means: Sequence[AnyArray], d: AnyArray | None, labels: Sequence[Any]) -> Figure:
     """
-    Draw what the salient part adds to images on average, and how far the groups differ in it.
+    Draw the group means of what the salient part adds, and Cohen's d if given, of shape (channels, h, w).
 
-    Shapes: means (channels, h, w); d (channels, h, w).
+    The means have one symmetric scale, and d its own.
 
-    Examples
-    --------
     >>> import numpy as np
     >>> figure = map_groups([np.zeros((1, 8, 8)), np.ones((1, 8, 8))], None, ["well", "ill"])
     >>> [text.get_text() for text in figure.texts]
@@ -95,12 +90,8 @@ def map_groups(means: Sequence[AnyArray], d: AnyArray | None, labels: Sequence[A
 
 def map_picture(values: AnyArray, limit: float | None = None) -> Figure:
     """
-    Draw one map with its colour bar.
+    Draw one map of shape (channels, h, w) with its colour bar; `limit` is the end of its scale.
 
-    Shapes: values (channels, h, w).
-
-    Examples
-    --------
     >>> import numpy as np
     >>> map_picture(np.ones((1, 8, 8)), 2.0).axes[0].images[0].get_clim()
     (-2.0, 2.0)
@@ -111,10 +102,8 @@ def map_picture(values: AnyArray, limit: float | None = None) -> Figure:
 
 def map_regions(regions: pd.DataFrame, n: int = 20) -> Figure:
     """
-    Draw the regions in which groups differ most in what the salient part adds.
+    Draw Cohen's d of the first n regions; the largest |d| comes first, as in `regions.csv`.
 
-    Examples
-    --------
     >>> import pandas as pd
     >>> figure = map_regions(pd.DataFrame({"feature": ["insula", "cuneus"], "d": [-0.8, 0.1]}))
     >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
@@ -143,12 +132,12 @@ def map_regions(regions: pd.DataFrame, n: int = 20) -> Figure:
 
 
 def limit_of(values: AnyArray) -> float:
-    """Say where the symmetric scale of maps ends."""
+    """Return the end of the symmetric scale: the largest absolute value, or 1 if all are 0."""
     return float(np.abs(values).max(initial=0)) or 1.0
 
 
 def _panels(panels: Sequence[tuple[str, str, AnyArray, float]]) -> Figure:
-    """Maps beside each other, each with a title in a colour and the end of its scale."""
+    """Draw maps beside each other, each given by title, colour of the title, values and end of the scale."""
     side = SIDE * CELL
     height = side * panels[0][2].shape[0] / panels[0][2].shape[1]
     step, head = side + RIGHT, TITLE if any(title for title, *_ in panels) else MARGIN

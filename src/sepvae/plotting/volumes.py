@@ -1,4 +1,4 @@
-"""Maps of volumes, drawn by nilearn: slices for a page or a paper, and a viewer that needs no network."""
+"""Maps of volumes, drawn by nilearn: static slices, and an interactive viewer that works offline."""
 
 import re
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from sepvae.plotting.palette import BACKGROUND, DIFFERENCES, NEUTRAL, TARGET
 from sepvae.plotting.words import shortened
 
 CUTS = 7
-WIDTH, ROW, TITLE, BAR = 11.0, 1.75, 0.3, 0.9  # inches; the last to the right, for the scale
-PERCENTILE = 99.5  # of what is not 0: a few voxels more would bleach all others
-SIZE = 2_000_000  # characters of a viewer
-STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # times the edge of a voxel
-# nilearn's viewer stays empty where an inner frame gets its size, or its images, after the script ran.
+WIDTH, ROW, TITLE, BAR = 11.0, 1.75, 0.3, 0.9  # inches; BAR is the room on the right for the colour bar
+PERCENTILE = 99.5  # of nonzero values: with the maximum, a few voxels would make all others pale
+SIZE = 2_000_000  # largest number of characters of a viewer
+STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # factors on the edge of a voxel
+# nilearn's viewer stays empty if an inner frame gets its size or its images after the script ran.
 DRAW_AGAIN = """<script>
 new ResizeObserver(() => dispatchEvent(new Event("resize"))).observe(document.body);
 addEventListener("load", () => {
@@ -33,12 +33,11 @@ def volume_maps(
     means: Sequence[AnyArray], d: AnyArray | None, image: AnyArray, grid: Grid, labels: Sequence[Any]
 ) -> Figure:
     """
-    Draw axial slices of what the salient part adds on average, and of how far the groups differ in it.
+    Draw axial slices of each group's mean map over the image, and of Cohen's d if given.
 
-    The left is on the left. Colours fade where values are small, and the mean image shows through.
+    Left is on the left. Colours fade where values are small, so that the image, in grey, shows through. The
+    means have one symmetric scale, and d its own.
 
-    Examples
-    --------
     >>> figure = volume_maps([mean_of_controls, mean_of_patients], d, image, grid, ["control", "patient"])
     ... # doctest: +SKIP
     """
@@ -68,10 +67,12 @@ def volume_maps(
 
 def map_viewer(values: AnyArray, image: AnyArray, grid: Grid, *, most: int = SIZE) -> str:
     """
-    Make an interactive viewer of a map: three slices through a point, which is moved with the mouse.
+    Return an interactive viewer of a map as an HTML page: three slices through a point moved with the mouse.
 
-    Examples
-    --------
+    It starts at the largest absolute value; values within a fifth of the scale are transparent. Voxels are
+    enlarged, up to 6 times, until the page has at most `most` characters. The page loads nothing from the
+    network, and is the same for the same map.
+
     >>> page = map_viewer(d, image, grid)  # doctest: +SKIP
     """
     from nilearn.image import resample_img
@@ -97,12 +98,12 @@ def map_viewer(values: AnyArray, image: AnyArray, grid: Grid, *, most: int = SIZ
             symmetric_cmap=True,
             black_bg=False,
             dim=0,
-            resampling_interpolation="nearest",  # they are on one grid
+            resampling_interpolation="nearest",  # both are on one grid
             width_view=900,
         ).html
         if len(page) <= most:
             break
-    # An icon elsewhere on the network, and names that are drawn anew each time.
+    # Remove an icon from the network, and replace random ids: the same map must give the same page.
     page = re.sub(r"<link\b[^>]*>", "", page).replace("</body>", DRAW_AGAIN)
     drawn = re.findall(r"div_viewer-([0-9a-f]{32})", page)
     return page.replace(drawn[0], "map") if drawn else page
@@ -117,7 +118,7 @@ def _draw_slices(
     grid: Grid,
     levels: list[float],
 ) -> None:
-    """One row of axial slices."""
+    """Draw one row of axial slices."""
     from nilearn.plotting import plot_stat_map
 
     opaque = np.clip(2 * np.abs(values) / limit, 0, 1)
@@ -142,7 +143,7 @@ def _draw_slices(
 
 
 def _colour_bar(figure: Figure, box: tuple[float, float, float, float], limit: float) -> None:
-    """The scale of one row, to its right."""
+    """Draw the colour bar to the right of one row."""
     place = (box[2] + 0.08 / WIDTH, box[1] + 0.15 * box[3], 0.1 / WIDTH, 0.7 * box[3])
     colours = ScalarMappable(Normalize(-limit, limit), DIFFERENCES)
     bar = figure.colorbar(colours, cax=figure.add_axes(place), ticks=[-limit, 0, limit])
@@ -152,7 +153,7 @@ def _colour_bar(figure: Figure, box: tuple[float, float, float, float], limit: f
 
 
 def _levels(image: AnyArray, grid: Grid) -> list[float]:
-    """Heights of slices in mm, evenly over what the image shows."""
+    """Return the positions of slices in mm, evenly spaced over the nonzero part of the image."""
     inside = np.flatnonzero((image != 0).any(axis=(0, 1)))
     low, high = (inside[0], inside[-1]) if len(inside) else (0, grid.shape[2] - 1)
     indices = np.linspace(low, high, CUTS + 2)[1:-1].round()
@@ -161,25 +162,25 @@ def _levels(image: AnyArray, grid: Grid) -> list[float]:
 
 
 def _limit(values: AnyArray) -> float:
-    """Where a symmetric scale ends."""
+    """Return the end of a symmetric scale, a high percentile of nonzero sizes; 1 if all are 0."""
     sizes = np.abs(values[values != 0])
     return float(np.percentile(sizes, PERCENTILE)) if sizes.size else 1.0
 
 
 def _least(values: AnyArray, least: float) -> float | None:
-    """What nilearn is to leave out; it complains where there is nothing to."""
+    """Return the threshold for nilearn, or None if it hides no voxel or all: nilearn would warn."""
     sizes = np.abs(values)
     return least if sizes.min() <= least < sizes.max() else None
 
 
 def _finite(values: AnyArray) -> AnyArray:
-    """Zeros where a value is NaN or infinite."""
+    """Return the values, with 0 for NaN and infinite ones."""
     finite: AnyArray = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     return finite
 
 
 def _seen(image: AnyArray) -> AnyArray:
-    """What lies below; of zeros only, nilearn would make a masked value of its scale."""
+    """Return the finite image, or ones if it is all 0: the scale of nilearn would be a masked value."""
     finite = _finite(image)
     return finite if finite.any() else np.ones_like(finite)
 

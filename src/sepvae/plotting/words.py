@@ -1,4 +1,4 @@
-"""Names from data as a figure can show them: in one line, not too long, in the letters that there are."""
+"""Names from data as text for figures: one line, limited in length, with letters that a font may lack."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,20 +6,18 @@ from contextlib import contextmanager
 from sepvae.shared import ignoring
 
 LENGTH = 40  # characters
-UNSEEN = "\N{REPLACEMENT CHARACTER}"  # for line breaks, and marks that turn a line around or have no width
+UNSEEN = "\N{REPLACEMENT CHARACTER}"  # replaces line breaks, and characters of direction or without width
 
 
 def printable(name: object) -> str:
-    """Make a name one line of characters that are seen."""
+    """Return a name as one line of the same length, with a replacement for each unprintable character."""
     return "".join(c if c.isprintable() else UNSEEN for c in str(name))
 
 
 def shortened(name: object, length: int = LENGTH) -> str:
     """
-    Make a name one line that leaves room for the figure: its start and its end.
+    Return a name as one line of at most `length` characters, shortened in the middle.
 
-    Examples
-    --------
     >>> shortened("Pneumonia, of viruses and of bacteria", 20)
     'Pneumonia…f bacteria'
     """
@@ -30,6 +28,6 @@ def shortened(name: object, length: int = LENGTH) -> str:
 
 @contextmanager
 def any_letters() -> Iterator[None]:
-    """Draw letters that the font lacks as boxes, without a word about each."""
+    """Suppress warnings on letters that the font lacks; matplotlib draws them as boxes."""
     with ignoring("Glyph .* missing from font"):
         yield

@@ -1,4 +1,4 @@
-"""Recipes: one experiment each, in YAML, packaged with the library."""
+"""Recipes: YAML files that describe one experiment each, packaged or written by the user."""
 
 from sepvae.recipes.loading import load_recipe, recipe_names, recipe_text
 from sepvae.recipes.recipe import Column, Data, Protocol, Recipe

@@ -1,4 +1,4 @@
-"""What a recipe says."""
+"""Schema of a recipe, validated by pydantic."""
 
 import warnings
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ Count = Annotated[int, Field(ge=1, strict=True)]
 
 
 class _Part(BaseModel):
-    """What has a fixed set of keys."""
+    """Base class of the parts of a recipe: frozen, with an error for unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
@@ -40,28 +40,28 @@ class _Part(BaseModel):
         return given
 
 
-class Column(_Part):  # numpydoc ignore=PR02
+class Column(_Part):
     """
-    A column of the benchmark's table.
+    Column of the benchmark's table.
 
     Parameters
     ----------
     title : str
-        Its heading.
+        Heading of the column.
     attribute : str
-        What is predicted; "label" is background or target.
+        Attribute to predict; "label" is background or target.
     population : {"all", "target"}
-        Among whom.
+        Samples to score: all, or only targets.
     space : {"common", "salient", "both"}
-        From which codes.
+        Codes to predict from.
     metric : {"balanced_accuracy", "accuracy", "auc", "mae", "r2"}
-        The score.
+        Score to report.
     probe : {"linear", "own", "least_squares"}, default="linear"
-        "own" is the method's own classifier of the salient space, or a network of two layers for a method
-        that has none (App. D). "linear" predicts amounts by ridge regression, "least_squares" without a
-        penalty, as the paper did: the benchmark has that of contenders with preset "paper".
+        "own" is the method's own classifier of the salient space, or a two-layer network for a method
+        without one (App. D). "linear" predicts continuous attributes by ridge regression. "least_squares"
+        predicts them without a penalty, as the paper did; only contenders with preset "paper" have it.
     better : {"high", "low"}
-        What a separation that succeeds would give.
+        Whether a successful separation gives a high or a low score.
     """
 
     title: str
@@ -85,32 +85,32 @@ class Column(_Part):  # numpydoc ignore=PR02
         return self
 
 
-class Data(_Part):  # numpydoc ignore=PR02
+class Data(_Part):
     """
-    How data are read: the options of `sepvae fit`, by the same names.
+    Options for reading data, with the same names as in `sepvae fit`.
 
     Parameters
     ----------
-    background, label, subject, id, images, limit_by : str, default=None
-        Text.
+    background, label, subject, id, images, limit_by, encoding : str, default=None
+        Text values.
     target, attribute, features, pattern, missing, not_missing : str or list of str, default=None
-        One or more.
+        One or more values.
     limit, channels : int, default=None
-        Whole numbers of 1 or more.
+        Integers of at least 1.
     image_size : int or str, default=None
-        Side, or "HEIGHTxWIDTH", or "XxYxZ" of volumes.
+        Side length, or "HEIGHTxWIDTH", or "XxYxZ" for volumes.
     fit : {"pad", "crop", "squash"}, default=None
-        What to do with images of another shape.
+        How to handle images of another shape.
     mask : str, default=None
-        File of the brain mask of volumes.
+        Path of the brain mask for volumes.
     mask_threshold : float, default=None
-        Voxels of the mask above it count.
+        Voxels whose mask value is above it are used.
     assume_orientation : str, default=None
-        Of volumes whose header has none.
+        Orientation of volumes whose header has none.
     resample : bool, default=None
-        Whether volumes on other grids are interpolated.
+        Whether to interpolate volumes on other grids.
     modality : str, default=None
-        Which of several images of one visit.
+        Image to read when a visit has several.
     """
 
     background: str | None = None
@@ -139,7 +139,7 @@ class Data(_Part):  # numpydoc ignore=PR02
     @model_validator(mode="before")
     @classmethod
     def _know_group(cls, given: Any) -> Any:
-        """`subject` by its old name."""
+        """Accept `group`, the old name of `subject`, with a FutureWarning."""
         if isinstance(given, dict) and "group" in given and "subject" not in given:
             message = "data.group is called data.subject now; the next version does not know the old name"
             warnings.warn(message, FutureWarning, stacklevel=2)
@@ -147,32 +147,32 @@ class Data(_Part):  # numpydoc ignore=PR02
         return given
 
 
-class Protocol(_Part):  # numpydoc ignore=PR02
+class Protocol(_Part):
     """
-    How often, and on what, methods are fitted and scored.
+    Splits and repetitions of the fits, and the benchmark's contenders and table.
 
     Parameters
     ----------
     test_size : float, default=None
-        Share of the samples to score on, in (0, 1).
+        Fraction of the samples to score on, in (0, 1).
     folds : int, default=None
-        Instead: so many folds, each of which is scored once.
+        Number of folds, instead of `test_size`; each fold is scored once.
     leave_out : str, default=None
-        Instead: an attribute, such as the site; each of its values that has samples of every label is scored
-        once, by a model that has seen none of it.
+        Attribute, such as the site, instead of `test_size`. Each of its values that has samples of every
+        label is scored once, by a model that has not seen it.
     stratify_by : str, default=None
-        An attribute, such as the site, that test and training parts, or folds, have in like shares.
+        Attribute, such as the site, with similar proportions in test and training parts, or in all folds.
     adjust_for : list of str, default=[]
-        Attributes that the partial correlation with clinical scores is adjusted for: age, sex, site, ...
+        Attributes that the partial correlation with clinical scores is adjusted for, such as age or sex.
     seeds : int, default=1
-        Fits that differ in `random_state`, on each fold.
+        Number of fits on each fold, which differ in `random_state`.
     split_seed : int, default=0
         Seed of the split or of the folds.
     contenders : list of str
-        What the benchmark compares, as METHOD, METHOD:PRESET or METHOD:PRESET:ABLATION; differences are told
-        from the first.
+        Contenders, as METHOD, METHOD:PRESET or METHOD:PRESET:ABLATION; the first is compared with each other
+        one.
     columns : list of Column
-        The benchmark's table.
+        Columns of the benchmark's table.
     """
 
     test_size: Annotated[float, Field(gt=0, lt=1)] | None = None
@@ -196,38 +196,38 @@ class Protocol(_Part):  # numpydoc ignore=PR02
     @property
     def test_share(self) -> float:
         """
-        Share of the samples that one fit is scored on.
+        Fraction of the samples that one fit is scored on.
 
         Returns
         -------
         float
-            `test_size`, or one fold's; 0.2 with leave_out, whose folds only the data tell.
+            `test_size`, or the size of one fold; 0.2 with `leave_out`, whose folds depend on the data.
         """
         return 1 / self.folds if self.folds is not None else self.test_size or 0.2
 
 
-class Recipe(_Part):  # numpydoc ignore=PR02
+class Recipe(_Part):
     """
     One experiment: data, protocol, and the keywords of each method.
 
     Parameters
     ----------
     title : str
-        What it is about.
+        Title of the experiment.
     source : str, default=None
-        Where it is published.
+        Publication of the experiment.
     note : str, default=None
-        What differs from there, or is not possible yet.
+        Differences from the publication, and limitations.
     reader : str
-        What reads DATA: digits-on-photos, folder, table, array, kermany, celeba, brats, volumes (in files or
+        Reader of DATA: digits-on-photos, folder, table, array, kermany, celeba, brats, volumes (in files or
         packed) or regions.
     data : Data, default=none of its options
-        How.
+        Options of the reader.
     protocol : Protocol
-        How often, and on what, methods are fitted and scored.
+        Splits, repetitions, contenders and table.
     methods : dict
-        Keywords by method and preset, such as `methods["SepVAE"]["paper"]`. They come on top of the preset
-        that the method has by the same name, if it has one.
+        Keywords by method and preset, such as `methods["SepVAE"]["paper"]`. They override those of the
+        method's preset with the same name, if it has one.
     """
 
     title: str
@@ -261,47 +261,47 @@ class Recipe(_Part):  # numpydoc ignore=PR02
     @property
     def name(self) -> str:
         """
-        What to call it.
+        Name of the recipe.
 
         Returns
         -------
         str
-            Its name among the packaged ones, or its file's.
+            Name of a packaged recipe, or file name of another one.
         """
         return self._name
 
     @property
     def file(self) -> str:
         """
-        Where it stands, for messages.
+        File of the recipe, for messages.
 
         Returns
         -------
         str
-            A path.
+            Path of the file, or NAME.yaml for a packaged recipe.
         """
         return self._file
 
     def keywords(self, method: str, preset: str) -> Keywords:
         """
-        Look up the keywords of a method.
+        Return the keywords of a method.
 
         Parameters
         ----------
         method : str
-            Such as "SepVAE".
+            Name of the method, such as "SepVAE".
         preset : str
-            Such as "paper".
+            Name of the preset, such as "paper".
 
         Returns
         -------
         dict of str to object
-            A copy.
+            Copy of the recipe's keywords.
 
         Raises
         ------
         DataError
-            If the recipe has no such method, or no such preset of it.
+            If the recipe lacks the method, or that preset of it.
         """
         for what, wanted, known in (
             ("method", method, list(self.methods)),

@@ -1,4 +1,4 @@
-"""What people write in YAML: values as Python has them, and the name that was meant."""
+"""Help with hand-written YAML: plain Python values, and suggestions for misspelt names."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -7,10 +7,8 @@ from typing import Any
 
 def plain_value(value: Any) -> Any:
     """
-    Value of a keyword as Python has it: YAML takes 1e-10 and None for words.
+    Convert text such as "1e-10" to a number, and "None" to None: YAML reads both as text.
 
-    Examples
-    --------
     >>> plain_value("1e-10"), plain_value("None"), plain_value("e2")
     (1e-10, None, 'e2')
     """
@@ -24,10 +22,8 @@ def plain_value(value: Any) -> Any:
 
 def nearest(word: str, known: Sequence[str]) -> str:
     """
-    Help with a name that is not known.
+    Return a hint for an unknown name: the closest known one, or all of them if none is close.
 
-    Examples
-    --------
     >>> nearest("sedes", ["folds", "seeds"])
     'did you mean seeds?'
     """

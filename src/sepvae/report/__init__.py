@@ -1,4 +1,4 @@
-"""A run folder, or several of them, as one HTML page that needs nothing else."""
+"""Self-contained HTML pages of one run folder or several."""
 
 from sepvae.report.comparison import write_comparison
 from sepvae.report.page import write_report

@@ -1,4 +1,4 @@
-"""Beside a benchmark's table: its means with intervals, and associations with clinical scores."""
+"""Further tables of a benchmark: means with intervals, and associations with clinical scores."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sepvae.evaluation.differences import Difference
 
-ROW = ["contender", "attribute", "space"]  # what names a row of the table of associations
+ROW = ["contender", "attribute", "space"]  # key of a row in the table of associations
 LEVEL = 0.05
 
 
@@ -37,7 +37,7 @@ class ScoreInterval:
 
 
 def interval_table(found: Sequence[ScoreInterval]) -> str:
-    """Write means with their intervals in Markdown."""
+    """Return means with their intervals as a Markdown table with a footnote."""
     names = ["score", "contender", "mean", "95 % interval", "chance", "kind"]
     lines = [_pipes(names), _rule(len(names))]
     for row in found:
@@ -52,14 +52,14 @@ def interval_table(found: Sequence[ScoreInterval]) -> str:
 
 
 def association_table(associations: "pd.DataFrame", adjust_for: Sequence[str]) -> str:
-    """Write associations with clinical scores in Markdown, summed up over seeds."""
+    """Return associations with clinical scores, aggregated over seeds, as Markdown table with footnote."""
     names, rows = _rows(associations, adjust_for)
     lines = [_pipes(names), _rule(len(names)), *(_pipes(row) for row in rows)]
     return "\n".join([*lines, "", _note(adjust_for)])
 
 
 def association_latex(associations: "pd.DataFrame", adjust_for: Sequence[str]) -> str:
-    """Write associations with clinical scores in LaTeX, for a document that uses the package booktabs."""
+    """Return associations with clinical scores as a LaTeX tabular (package booktabs) with a footnote."""
     names, rows = _rows(associations, adjust_for)
     escaped = [[text.translate(LATEX).replace("-", "$-$") for text in row[3:]] for row in rows]
     first = [[text.translate(LATEX) for text in row[:3]] for row in rows]
@@ -77,7 +77,7 @@ def association_latex(associations: "pd.DataFrame", adjust_for: Sequence[str]) -
 
 
 def _rows(associations: "pd.DataFrame", adjust_for: Sequence[str]) -> tuple[list[str], list[list[str]]]:
-    """Headings, and the texts of each row."""
+    """Return the headings and the texts of each row."""
     below = f"p < {LEVEL:g}"
     names = ["contender", "score", "space", "n", "Spearman", below]
     names += ["n, partial", "partial", below] if adjust_for else []
@@ -98,7 +98,7 @@ def _count(values: "pd.Series") -> str:
 
 
 def _mean(values: "pd.Series") -> str:
-    """Mean ± standard deviation over seeds."""
+    """Format mean ± standard deviation over seeds."""
     known = values.dropna()
     if not len(known):
         return MISSING

@@ -1,4 +1,4 @@
-"""Results of a benchmark as tables like the paper's: contenders below each other, the best score bold."""
+"""Benchmark results as tables like the paper's: one row per contender, the best score bold."""
 
 import math
 import re
@@ -20,8 +20,8 @@ PIXELS = "pixels"  # the contender that probes the input itself
 ARROWS = {"high": "\N{UPWARDS ARROW}", "low": "\N{DOWNWARDS ARROW}"}
 MISSING = "-"
 RANKS = "Best mean bold, second underlined, whether clear of chance and of each other or not."
-RUN = ["contender", "seed", "fold"]  # what names a run of the results
-MARKDOWN = re.compile(r"[\\|`\[]|<(?!/?u>|\s)")  # <u> is ours, and harmless in a name
+RUN = ["contender", "seed", "fold"]  # key of a run in the results
+MARKDOWN = re.compile(r"[\\|`\[]|<(?!/?u>|\s)")  # tables use <u>; it is harmless in a name
 LATEX = str.maketrans(
     {
         "\\": r"\textbackslash{}",
@@ -37,8 +37,12 @@ LATEX = str.maketrans(
 
 
 @dataclass(frozen=True)
-class ScoreColumn:  # numpydoc ignore=PR02
-    """One score that a table shows."""
+class ScoreColumn:
+    """
+    Score in one column of a table; "" selects rows where a field is empty.
+
+    `better` is the wanted direction: a common attribute should score low from the salient space.
+    """
 
     title: str
     attribute: str
@@ -51,7 +55,7 @@ class ScoreColumn:  # numpydoc ignore=PR02
 
 @dataclass(frozen=True)
 class TableCell:
-    """Mean and standard deviation (ddof 1; NaN for one run) of n scores, and how it ranks."""
+    """Mean and standard deviation (ddof 1; NaN for one run) of n scores, and the rank of the mean."""
 
     mean: float = math.nan
     std: float = math.nan
@@ -61,7 +65,7 @@ class TableCell:
 
 @dataclass(frozen=True)
 class BenchmarkTable:
-    """Columns; chance, contenders and pixels, each with a cell for each column; what a footnote says."""
+    """Rows of chance, contenders and pixels, with one cell per column, and a footnote."""
 
     columns: tuple[ScoreColumn, ...]
     chance: list[TableCell]
@@ -72,7 +76,7 @@ class BenchmarkTable:
 
 @dataclass(frozen=True)
 class ComparedPair:
-    """One score of two contenders, and its difference: a minus b."""
+    """Difference of one score between two contenders, a minus b."""
 
     column: ScoreColumn
     a: str
@@ -84,10 +88,11 @@ def benchmark_table(
     results: "pd.DataFrame", columns: Sequence[ScoreColumn], *, left_out: str | None = None
 ) -> BenchmarkTable:
     """
-    Sum up the runs of each contender, and rank the contenders in each column.
+    Aggregate the runs of each contender, and rank the contenders in each column.
 
-    Examples
-    --------
+    Means are ranked before rounding, ties share a rank, and neither chance nor pixels has one. `left_out` is
+    the attribute whose values define the folds; it has no score.
+
     >>> import pandas as pd
     >>> results = pd.DataFrame({"contender": list("AABB"), "seed": [0, 1, 0, 1], "fold": None})
     >>> results = results.assign(attribute="sex", population="all", space="salient", metric="auc")
@@ -120,7 +125,7 @@ def benchmark_table(
 
 
 def score_rows(results: "pd.DataFrame", column: ScoreColumn) -> "pd.DataFrame":
-    """Find the rows of a column, one for each run."""
+    """Return the rows of a column's score, one per run; rows of pixels match whatever their space."""
     chosen = results["score"].notna()
     for name in ("attribute", "population", "metric", "probe"):
         chosen &= _reads(results[name], getattr(column, name))
@@ -129,7 +134,7 @@ def score_rows(results: "pd.DataFrame", column: ScoreColumn) -> "pd.DataFrame":
 
 
 def to_markdown(table: BenchmarkTable) -> str:
-    """Write a table in Markdown."""
+    """Return a table in Markdown: best in bold, second underlined, with a footnote."""
     forms = {"": "{}", "best": "**{}**", "second": "<u>{}</u>"}
     lines = [_pipes(["", *map(_header, table.columns)]), _rule(len(table.columns) + 1)]
     for name, cells in _all_rows(table):
@@ -142,7 +147,7 @@ def to_markdown(table: BenchmarkTable) -> str:
 
 
 def to_latex(table: BenchmarkTable) -> str:
-    r"""Write a table in LaTeX, for a document that uses the package booktabs."""
+    r"""Return a table in LaTeX (package booktabs): best in \textbf, second in \underline, with a footnote."""
     lines = [
         rf"\begin{{tabular}}{{l{'c' * len(table.columns)}}}",
         r"\toprule",
@@ -157,7 +162,7 @@ def to_latex(table: BenchmarkTable) -> str:
 
 
 def difference_table(pairs: Sequence[ComparedPair]) -> str:
-    """Write differences between contenders in Markdown."""
+    """Return differences between contenders as a Markdown table with a footnote."""
     names = ["score", "contenders", "difference", "95 % interval", "kind"]
     lines = [_pipes(names), _rule(len(names))]
     for pair in pairs:
@@ -179,9 +184,9 @@ def _reads(values: "pd.Series", wanted: str) -> "pd.Series":
 def _cell(scores: list[float]) -> TableCell:
     if not scores:
         return TableCell()
-    with np.errstate(invalid="ignore"):  # infinite scores have no spread
+    with np.errstate(invalid="ignore"):  # the deviation of infinite scores is NaN
         std = float(np.std(scores, ddof=1)) if len(scores) > 1 else math.nan
-    return TableCell(fmean(scores), std, len(scores))  # fmean: no tie is lost to the order of a sum
+    return TableCell(fmean(scores), std, len(scores))  # fmean: ties do not depend on the order of a sum
 
 
 def _ranked(cells: dict[str, TableCell], column: ScoreColumn) -> dict[str, TableCell]:
@@ -194,7 +199,7 @@ def _ranked(cells: dict[str, TableCell], column: ScoreColumn) -> dict[str, Table
 def _note(
     results: "pd.DataFrame", columns: Sequence[ScoreColumn], contenders: dict[str, list[TableCell]]
 ) -> str:
-    """Say what the cells are, how many runs stand behind them, and which of those failed."""
+    """Return the footnote: content of the cells, number of runs, failed and collapsed runs."""
     has_failed = ~_reads(results["error"], "")
     finished = results[~has_failed].drop_duplicates(RUN)["contender"].value_counts()
     runs = {name: int(finished.get(name, 0)) for name in contenders}
@@ -221,7 +226,7 @@ def _note(
 
 
 def _collapsed(results: "pd.DataFrame") -> list[str]:
-    """Runs whose salient means do not vary over targets."""
+    """Return the runs whose salient means do not vary over targets."""
     rows = results[_reads(results["metric"], "active_units") & _reads(results["space"], "salient")]
     return [_run_name(*run) for run in rows.loc[rows["score"] == 0, RUN].to_numpy().tolist()]
 
@@ -245,7 +250,7 @@ def _header(column: ScoreColumn) -> str:
 
 
 def _text(cell: TableCell, metric: str) -> str:
-    """Mean ± standard deviation, in as many decimals as the mean."""
+    """Format mean ± standard deviation, with as many decimals as the mean."""
     if math.isnan(cell.mean):
         return MISSING
     scale = 100 if metric in FROM_0_TO_1 else 1
@@ -275,7 +280,7 @@ def _pipes(texts: Sequence[str]) -> str:
 
 
 def _in_cell(text: str) -> str:
-    """Text in one line, none of which Markdown takes for the end of a cell, code, a link or a tag."""
+    """Return text as one line, with the Markdown of cells, code, links and tags escaped."""
     line = "".join(c if c.isprintable() else " " for c in text)
     return MARKDOWN.sub(r"\\\g<0>", line)
 

@@ -23,7 +23,7 @@ NO_VALUE = "-"
 
 @dataclass(frozen=True)
 class ComparedRow:
-    """One metric of a question: a cell or None for each run and space, and chance, one or one a run."""
+    """One metric of a question: a cell or None per run and space, and the chance levels of all runs."""
 
     name: str
     note: str
@@ -33,7 +33,7 @@ class ComparedRow:
 
 def write_comparison(runs: list[Path], out: Path, *, images: bool = True) -> Path:
     """
-    Write a page that sets several run folders side by side.
+    Write a page that compares several run folders.
 
     Parameters
     ----------
@@ -42,17 +42,17 @@ def write_comparison(runs: list[Path], out: Path, *, images: bool = True) -> Pat
     out : Path
         The page to write; an older one is replaced.
     images : bool, default=True
-        Whether the page may show single samples; False leaves their images out.
+        Whether the page may show images of single samples.
 
     Returns
     -------
     Path
-        Where the page is.
+        Path of the page.
 
     Raises
     ------
     RunFolderError
-        If there are not two, one of them is no run folder, or one of its files cannot be read.
+        If fewer than two are given, one of them is no run folder, or one of its files cannot be read.
     """
     if len(runs) < 2:
         raise RunFolderError(f"a comparison needs two run folders or more, got {len(runs)}")
@@ -82,7 +82,7 @@ def _shown(runs: list[Contents], *, images: bool) -> dict[str, Any]:
 
 
 def _names(runs: list[Contents]) -> list[str]:
-    """The folders' names, with a number where two have the same."""
+    """Return the names of the folders, numbered where several are equal."""
     names = [run.path.resolve().name for run in runs]
     counts, seen = Counter(names), Counter[str]()
     numbered = []
@@ -93,7 +93,7 @@ def _names(runs: list[Contents]) -> list[str]:
 
 
 def obstacles(runs: list[Contents]) -> list[str]:
-    """Say why the numbers of runs may not be compared."""
+    """Return reasons why the numbers of runs are not comparable: other data, or another split."""
     found = []
     prints = [settings(run.recipe).get("data.fingerprint") for run in runs]
     if len({value for value in prints if value}) > 1:
@@ -109,13 +109,13 @@ def obstacles(runs: list[Contents]) -> list[str]:
 
 
 def _test_part(split: "pd.DataFrame") -> set[tuple[Any, ...]]:
-    """Who is scored, and who is learnt from; what chose when to stop may be drawn anew."""
+    """Return the rows of a split with validation counted as train: fits may draw their own validation."""
     part = split.assign(split=split["split"].replace("validation", "train"))
     return set(part[["id", "group", "label", "split"]].itertuples(index=False, name=None))
 
 
 def differing_settings(runs: list[Contents]) -> list[tuple[str, list[Any]]]:
-    """List the settings in which runs differ."""
+    """Return the settings in which runs differ: name, and the value of each run."""
     known = [settings(run.recipe) for run in runs]
     names = dict.fromkeys(name for found in known for name in found if name not in NOT_COMPARED)
     rows = [(name, [found.get(name, NO_VALUE) for found in known]) for name in names]
@@ -123,7 +123,7 @@ def differing_settings(runs: list[Contents]) -> list[tuple[str, list[Any]]]:
 
 
 def compared_scores(tables: "list[pd.DataFrame | None]") -> list[tuple[str, list[ComparedRow]]]:
-    """Put the scores of several runs into one table."""
+    """Return the scores of several runs by question, the label first, scores without a probe last."""
     import pandas as pd
 
     parts = [table.assign(run=i) for i, table in enumerate(tables) if table is not None]

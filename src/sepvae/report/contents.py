@@ -1,4 +1,4 @@
-"""What a run folder holds, read for a page: tables, settings, figures; None for what is missing."""
+"""Tables, settings and figures of a run folder, read for its page."""
 
 import base64
 import io
@@ -39,7 +39,7 @@ LEVELS = ("error", "warning", "note")
 
 @dataclass(frozen=True)
 class Picture:
-    """An image of the page: what it shows, itself as a data URI, and the files that hold it."""
+    """Image of the page: its subject, its data URI, and the files that hold it."""
 
     about: str
     uri: str
@@ -48,7 +48,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Contents:
-    """One run folder."""
+    """Content of a run folder; None for missing files."""
 
     path: Path
     recipe: dict[str, Any]
@@ -64,7 +64,7 @@ class Contents:
     thumbnails: "dict[str, AnyArray] | None"
 
     def figure(self, name: str) -> Picture | None:
-        """Read a figure."""
+        """Read `figures/NAME.png`; None if it does not exist."""
         return read_file(self.path / "figures" / f"{name}.png", _picture)
 
     def scatters(self) -> list[Picture]:
@@ -81,7 +81,7 @@ class Contents:
 
 
 def read_contents(run: Path) -> Contents:
-    """Read a run folder."""
+    """Read a run folder; raise RunFolderError if it has no recipe or one of its files is damaged."""
     recipe = read_file(run / "recipe.yaml", _yaml)
     if recipe is None:
         raise RunFolderError(
@@ -125,7 +125,7 @@ def _table(path: Path, classes: list[str] | None = None) -> "pd.DataFrame | None
 
 
 def _csv(path: Path, words: tuple[str, ...]) -> "pd.DataFrame":
-    """A table whose columns of numbers hold numbers: those that are known, codes and all of metrics.csv."""
+    """Read a table; raise ValueError if a number column (NUMBERS, codes, all of metrics.csv) has text."""
     import pandas as pd
 
     table = read_table(path, words)
@@ -142,7 +142,7 @@ def _is_code(column: str) -> bool:
 
 
 def _findings(path: Path) -> list[dict[str, Any]]:
-    """What check found, errors first."""
+    """Read and validate the findings of `check.json`, errors first."""
     findings = json.loads(path.read_text("utf-8"))["findings"]
     if not isinstance(findings, list):
         raise TypeError("findings is no list")
@@ -184,7 +184,7 @@ def _picture(path: Path) -> Picture:
 
 
 def _webp(png: bytes) -> bytes:
-    """The same pixels in about half the bytes."""
+    """Re-encode a PNG as lossless WebP, which takes about half the bytes."""
     from PIL import Image
 
     file = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Facts about a run: the few at the top, its settings, its samples, and how to do it again."""
+"""Facts about a run: headline facts, settings, sample counts, and the command that repeats it."""
 
 import shlex
 from collections.abc import Iterator, Mapping
@@ -10,10 +10,10 @@ from sepvae.report.warnings import divided_groups
 if TYPE_CHECKING:
     import pandas as pd
 
-NOT_A_SETTING = ("command",)  # it has a place of its own
+NOT_A_SETTING = ("command",)  # shown in a place of its own
 
 
-WORDS = {  # one sample, several, and one number of a sample, by the number of axes of an array of samples
+WORDS = {  # one sample, several, and one number of a sample, by the number of axes of the samples' array
     2: {"one": "row", "many": "rows", "value": "feature"},
     4: {"one": "image", "many": "images", "value": "pixel"},
     5: {"one": "volume", "many": "volumes", "value": "voxel"},
@@ -22,17 +22,15 @@ SAMPLES = {"one": "sample", "many": "samples", "value": "value"}
 
 
 def words(contents: Contents) -> dict[str, str]:
-    """Say what the samples of a run are called: images, volumes, or rows of a table."""
+    """Return the words for one sample of a run, several samples, and one value of a sample."""
     known = contents.examples
     return SAMPLES if known is None else WORDS.get(known["inputs"].ndim, SAMPLES)
 
 
 def title(recipe: dict[str, Any]) -> str:
     """
-    Name a run by its method and data.
+    Return the title of a run: its method and its data.
 
-    Examples
-    --------
     >>> title({"method": "SepVAE", "data": {"reader": "image_folder", "name": "chest_xray"}})
     'SepVAE on chest_xray'
     >>> title({"method": "SepVAE", "data": {"fingerprint": "0a1b2c"}})
@@ -43,7 +41,7 @@ def title(recipe: dict[str, Any]) -> str:
 
 
 def facts(contents: Contents) -> dict[str, Any]:
-    """Collect the few facts at the top of the page."""
+    """Return the headline facts of a run that are known, by name."""
     known = settings(contents.recipe)
     found = {
         "samples": None if contents.split is None else len(contents.split),
@@ -58,7 +56,7 @@ def facts(contents: Contents) -> dict[str, Any]:
 
 
 def _batch_size(known: Mapping[str, Any]) -> str | None:
-    """What was asked for, or what the data made of "auto"."""
+    """Return the batch size that was set, or the one that "auto" chose."""
     if (taken := known.get("taken.batch_size")) is None:
         asked = known.get("keywords.batch_size")
         return None if asked is None else str(asked)
@@ -66,21 +64,19 @@ def _batch_size(known: Mapping[str, Any]) -> str | None:
 
 
 def settings(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Name every value of a recipe, as in keywords.kappa."""
+    """Return every value of a recipe by its dotted name, such as keywords.kappa; lists as text."""
     return dict(_flat({name: value for name, value in recipe.items() if name not in NOT_A_SETTING}))
 
 
 def settings_by_part(recipe: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Name every value of a recipe, one part after the other."""
+    """Return every value of a recipe by part, then by its dotted name within the part."""
     return {str(part): dict(_flat(value)) for part, value in recipe.items() if part not in NOT_A_SETTING}
 
 
 def command(recipe: dict[str, Any]) -> str:
     """
-    Say what to type to do a run again with the same split.
+    Return the command that repeats a run with the same split; empty if no command is recorded.
 
-    Examples
-    --------
     >>> command({"command": ["sepvae", "fit", "my data", "--out", "run"]})
     "sepvae fit 'my data' --out run --split RUN/split.csv"
     """
@@ -94,13 +90,13 @@ def command(recipe: dict[str, Any]) -> str:
 
 
 def has_epochs(recipe: dict[str, Any]) -> bool:
-    """Say whether a method was trained, or found its codes at once."""
+    """Return whether a method was trained in epochs, unlike linear methods; True if it is unknown."""
     keywords = recipe.get("keywords")
     return not isinstance(keywords, dict) or "max_epochs" in keywords
 
 
 def samples(contents: Contents) -> dict[str, Any] | None:
-    """Count the samples of each split and label, and their groups where these hold more than one."""
+    """Return sample counts per split and label, and subject counts if subjects have several samples."""
     split = contents.split
     if split is None:
         return None
@@ -125,7 +121,7 @@ def _counts(part: "pd.DataFrame", labels: list[str], *, grouped: bool) -> list[i
 
 
 def _groups_of_labels(codes: "pd.DataFrame | None") -> dict[str, str]:
-    """Which label is the background: `codes.csv` knows."""
+    """Return background or target for each label, as `codes.csv` has them."""
     if codes is None:
         return {}
     names = {0: "background", 1: "target"}
@@ -134,7 +130,7 @@ def _groups_of_labels(codes: "pd.DataFrame | None") -> dict[str, str]:
 
 
 def _name(value: Any, unnamed: str) -> str:
-    """Name a method or data in a word, also where a recipe tells more of it."""
+    """Return the name of a method or of data; a mapping gives its name or its reader."""
     if isinstance(value, Mapping):
         value = value.get("name") or value.get("reader")
     return str(value or unnamed)

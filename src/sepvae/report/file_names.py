@@ -1,25 +1,23 @@
-"""What files are called that show people, groups or attributes: plain, short, and unlike each other."""
+"""File names for samples, groups and attributes: plain, short and distinct."""
 
 from collections.abc import Iterable
 from unicodedata import normalize
 
 from sepvae.files import plain_name
 
-LENGTH = 100  # bytes of a name, of the 255 that a file system takes, for words come before it and after
+LENGTH = 100  # bytes of a name: file systems take 255, and words come before and after the name
 
 
 def names_apart(words: Iterable[str]) -> list[str]:
     """
-    Make parts of names of files; those that would be one file, on any disk, are numbered.
+    Return distinct parts of file names; names that some file system takes for the same are numbered.
 
-    Examples
-    --------
     >>> names_apart(["sub-1", "a b", "A_b", "../b"])
     ['1', 'a_b', 'A_b-2', '___b']
     """
     plain = [_cut(plain_name(word.removeprefix("sub-"))) for word in words]
     taken = set(map(_alike, plain))
-    last: dict[str, int] = {}  # number that was given, by what a disk makes of a name
+    last: dict[str, int] = {}  # last number given, by normalised name
     names = []
     for name in plain:
         one, number = name, last.get(_alike(name), 0) + 1
@@ -33,10 +31,8 @@ def names_apart(words: Iterable[str]) -> list[str]:
 
 def scatter_files(columns: Iterable[str]) -> dict[str, str]:
     """
-    Name the figures of codes, without an ending.
+    Return the name of each figure of codes by the column that colours it, label first, without suffix.
 
-    Examples
-    --------
     >>> scatter_files(["age", "a b", "a_b"])
     {'label': 'codes_label', 'age': 'codes_age', 'a b': 'codes_a_b', 'a_b': 'codes_a_b-2'}
     """
@@ -49,5 +45,5 @@ def _cut(name: str) -> str:
 
 
 def _alike(name: str) -> str:
-    """Names that some disk takes for one: it may tell neither cases nor ways to write an accent apart."""
+    """Normalise case and accents, which some file systems do not distinguish."""
     return normalize("NFKC", normalize("NFKC", name).casefold())

@@ -1,4 +1,4 @@
-"""Turn what a page shows into one HTML file that nothing from data can break out of."""
+"""Render a page as one HTML file in which text from data cannot become markup or script."""
 
 import base64
 import gzip
@@ -12,7 +12,7 @@ from typing import Any
 from sepvae.errors import RunFolderError
 from sepvae.files import write_whole
 
-# Characters without a look: control characters, marks that turn the rest of a line around, halves of pairs.
+# Invisible characters: control characters, bidirectional marks, unpaired surrogates.
 UNSEEN = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 FORBIDDEN = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 
@@ -23,7 +23,12 @@ def render(
     scripts: list[str] | None = None,
     inner_scripts: list[str] | None = None,
 ) -> str:
-    """Fill a template of this room."""
+    """
+    Render a template of this package; all text is escaped.
+
+    The content security policy allows `scripts` and `inner_scripts` only, by their hashes. The latter are
+    scripts of frames within the page, and packed ones.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -47,7 +52,7 @@ def render(
 
 
 def write_page(path: Path, page: str) -> Path:
-    """Write a page whole."""
+    """Write a page atomically; raise RunFolderError if its folder is missing or the path is a folder."""
     if path.is_dir():
         raise RunFolderError(f"{path}: wanted the name of a page, got a folder; add a name such as page.html")
     if not path.parent.is_dir():
@@ -58,10 +63,8 @@ def write_page(path: Path, page: str) -> Path:
 
 def as_json(value: Any) -> Any:
     """
-    Write data for a script element, so that no text in it can end the element.
+    Return data as JSON for a script element, so that no text in it can end the element.
 
-    Examples
-    --------
     >>> print(as_json({"id": "</script>"}))
     {"id":"\\u003c/script\\u003e"}
     """
@@ -74,26 +77,26 @@ def as_json(value: Any) -> Any:
 
 
 def scatter_scripts() -> tuple[str, str]:
-    """Read the scripts of the interactive scatter: plotly, then ours."""
+    """Return the scripts of the interactive scatter plot: plotly, then ours."""
     from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
     return get_plotlyjs(), files("sepvae.report").joinpath("scatter.js").read_text("utf-8")
 
 
 def packed(script: str) -> str:
-    """Compress a script, so that a page that holds it is small; another script of the page unpacks it."""
+    """Return a script as base64 of gzip, for a small page; another script of the page unpacks it."""
     return base64.b64encode(gzip.compress(script.encode(), mtime=0)).decode()
 
 
 def _seen(value: Any) -> Any:
-    """Text as a reader can judge it: a mark in a name must not turn the number after it around."""
+    """Escape invisible characters: a bidirectional mark in a name could reverse the number after it."""
     if not isinstance(value, str) or hasattr(value, "__html__"):
         return value
     return UNSEEN.sub(lambda found: ascii(found[0])[1:-1], value)
 
 
 def _policy(scripts: list[str]) -> str:
-    """A content security policy: nothing from anywhere, only these scripts, images inside the page."""
+    """Return a content security policy: no external resources, only these scripts, images as data URIs."""
     hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     allowed = " ".join(f"'sha256-{value}'" for value in hashes) or "'none'"
     return (

@@ -13,7 +13,7 @@ from sepvae.report.tables import correlation_rows, removal_sections
 from sepvae.report.viewer import effect_viewer, scripts_within
 from sepvae.report.warnings import find_warnings
 
-# The picture below the verdict: what it shows, in words, and how to read it.
+# The picture below the verdict: what it shows, and how to read it.
 PICTURES = {
     "people": (
         "Samples of both groups, the same without their salient part, and the difference",
@@ -44,25 +44,24 @@ MAP_FILES = {
 
 def write_report(run: Path, out: Path | None = None, *, images: bool = True) -> Path:
     """
-    Write everything that a run folder tells as one HTML page that needs no other file.
+    Write a run folder as one self-contained HTML page.
 
-    What the folder lacks is left out, and the page says so. An older page stays until the new one is whole.
+    Parts that the folder lacks are left out, and the page says so. The page is replaced atomically.
 
     Parameters
     ----------
     run : Path
-        A run folder: one with a `recipe.yaml`. All else that a fit leaves in it is read as well, but no
-        model.
+        A run folder, which has a `recipe.yaml`. All other files of a fit are read as well, except the model.
     out : Path or None, default=None
         The page; None writes `report.html` into the run folder.
     images : bool, default=True
-        Whether the page may show single samples. False leaves out their images and thumbnails, their ids and
-        groups, and attributes whose values name samples; tables, curves and points of codes stay.
+        Whether the page may show single samples. False leaves out images, thumbnails, ids, groups, and
+        attributes whose values name samples; tables, curves and points of codes stay.
 
     Returns
     -------
     Path
-        Where the page is.
+        Path of the page.
 
     Raises
     ------
@@ -81,7 +80,7 @@ def write_report(run: Path, out: Path | None = None, *, images: bool = True) -> 
 
 
 def _shown(contents: Contents, scatter: dict[str, Any] | None, *, images: bool) -> dict[str, Any]:
-    """All that the template shows; None for what is missing."""
+    """Return the context of the template; None for missing parts."""
     scores, removal, correlations = contents.scores, contents.removal, contents.correlations
     of_samples = ("reconstructions", "traversals", "swaps")
     called = words(contents)
@@ -118,7 +117,7 @@ def _shown(contents: Contents, scatter: dict[str, Any] | None, *, images: bool) 
 def _maps(
     contents: Contents, *, images: bool
 ) -> tuple[dict[str, Any] | None, tuple[Picture, str, str] | None]:
-    """Figures and the viewer of maps, None where there are none; and the picture below the verdict."""
+    """Return figures and viewer of maps, None without maps, and the picture below the verdict."""
     figures = {name: contents.figure(f"map_{name}") for name in ("people", "regions", "group")}
     if not images:
         figures["people"] = None
@@ -136,6 +135,6 @@ def _maps(
 
 
 def _without_names(pictures: list[Picture], scatter: dict[str, Any] | None) -> list[Picture]:
-    """Leave out the figures whose legend may name samples: those of columns that the scatter leaves out."""
+    """Drop figures whose legend may name samples: those of columns that the scatter leaves out."""
     kept = {"label", *(column["name"] for column in (scatter or {}).get("columns", []))}
     return [picture for picture in pictures if picture.about in kept]

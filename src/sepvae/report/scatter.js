@@ -1,6 +1,6 @@
 "use strict";
-// The interactive scatter of codes. Text from data only ever becomes text: textContent, never markup, and
-// nothing of it is handed to plotly, which reads tags in names.
+// The interactive scatter plot of codes. Text from data is set as textContent only, never as markup, and
+// never passed to plotly, which interprets tags in names.
 (async () => {
   const element = (id) => document.getElementById(id);
   const data = JSON.parse(element("scatter-data").textContent);
@@ -12,7 +12,7 @@
   const coarse = matchMedia("(pointer: coarse)").matches;
   const VIRIDIS = ["#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30", "#fde725"];
   let way = "PCA";
-  let chosen = null; // the sample on show
+  let chosen = null; // the sample in the card
 
   const theme = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const make = (tag, text, className) => {
@@ -34,7 +34,7 @@
     return `rgb(${parts.join(",")})`;
   }
 
-  // Black is lost on a dark page.
+  // Black is invisible on a dark page.
   const visible = (color) => (color === "#000000" ? theme("--ink") : color);
 
   function range(column) {
@@ -171,7 +171,7 @@
     const [right, bottom] = [frame.width - card.offsetWidth, frame.height - card.offsetHeight];
     let left = dot.right - frame.left + 12;
     if (left > right) left = dot.left - frame.left - 12 - card.offsetWidth;
-    const beside = left >= 0; // else there is room only below
+    const beside = left >= 0; // otherwise the only space is below
     card.style.left = `${Math.max(0, left)}px`;
     card.style.top = `${beside ? Math.min(dot.top - frame.top - 20, bottom) : dot.bottom - frame.top + 12}px`;
   }
@@ -232,7 +232,7 @@
     });
   }
 
-  // A packed library becomes a script of the page; the page's policy knows its hash.
+  // Unpack a library into a script of the page, whose policy allows it by its hash.
   async function unpack(id) {
     const bytes = Uint8Array.from(atob(element(id).textContent), (sign) => sign.charCodeAt(0));
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
@@ -252,7 +252,7 @@
     box.hidden = false;
     draw();
     listen();
-    document.documentElement.classList.add("interactive"); // only now may the still figures go
+    document.documentElement.classList.add("interactive"); // hides the static figures, only after the plot works
   } catch (error) {
     box.hidden = true;
     throw error;

@@ -1,4 +1,4 @@
-"""What the interactive scatter shows: places of codes, what to colour by, and thumbnails on one sheet."""
+"""Data of the interactive scatter plot: positions of codes, colours, and thumbnails on one sheet."""
 
 import base64
 import io
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from sepvae.batch import AnyArray
     from sepvae.codes import Space
 
-MAX_POINTS = 3000  # more of them make a browser slow
-MIN_UMAP = 16  # samples: UMAP looks at 15 neighbours of each
+MAX_POINTS = 3000  # more points make a browser slow
+MIN_UMAP = 16  # samples; UMAP uses 15 neighbours of each
 SHEET_COLUMNS = 25
-BLOCK = 8  # JPEG works in blocks of this side; a cell of whole blocks keeps neighbours apart
+BLOCK = 8  # side of JPEG's blocks; cells of whole blocks do not blur into each other
 QUALITY = 85
 SYMBOLS = {"o": "circle", "^": "triangle-up", "s": "square"}
-MIN_GROUPS = 5  # without single samples, a class of fewer groups than this is not named
+MIN_GROUPS = 5  # if single samples are not shown, classes of fewer groups are not named
 
 
 def scatter_data(contents: Contents, *, images: bool = True) -> dict[str, Any] | None:
-    """Lay out the codes of the test samples for the page's script."""
+    """Return the codes of the test samples as JSON data for the page's script; None for fewer than two."""
     import numpy as np
 
     from sepvae.codes import code_columns
@@ -37,7 +37,7 @@ def scatter_data(contents: Contents, *, images: bool = True) -> dict[str, Any] |
     train = codes[(codes["split"] == "train") & finite]
     if len(test) < 2:
         return None
-    # In random order, so that no category hides the ones before it; those with a thumbnail are kept.
+    # In random order, so that no category hides another; samples with a thumbnail are kept first.
     shown = test.sample(frac=1, random_state=0)
     if contents.thumbnails is not None and images:
         shown = shown.loc[shown["id"].isin(contents.thumbnails["ids"]).sort_values(ascending=False).index]
@@ -56,7 +56,7 @@ def scatter_data(contents: Contents, *, images: bool = True) -> dict[str, Any] |
 
 
 def _places(fitted: "pd.DataFrame", shown: "pd.DataFrame", space: "Space") -> dict[str, Any]:
-    """Places of the samples by each way of making a plane of a space."""
+    """Return the positions of samples in a space by each projection."""
     from sepvae.codes import code_columns
 
     columns = code_columns(fitted, space)
@@ -72,7 +72,7 @@ def _places(fitted: "pd.DataFrame", shown: "pd.DataFrame", space: "Space") -> di
 
 
 def _line(codes: "AnyArray", name: str) -> dict[str, Any]:
-    """A space of one dimension as it is, its points scattered at random in height."""
+    """Return one-dimensional codes with random heights, so that points do not overlap."""
     import numpy as np
 
     heights = np.random.default_rng(0).uniform(-0.5, 0.5, size=len(codes))
@@ -80,13 +80,13 @@ def _line(codes: "AnyArray", name: str) -> dict[str, Any]:
 
 
 def _principal(fitted: "AnyArray", codes: "AnyArray") -> dict[str, Any]:
-    """The first two principal components."""
+    """Return positions on the first two principal components of `fitted`."""
     import numpy as np
 
     centre = fitted.mean(axis=0)
     _, widths, directions = np.linalg.svd(fitted - centre, full_matrices=False)
     directions = directions[:2]
-    # The largest part of each direction points up: else a plane may come out mirrored on another machine.
+    # Signs may differ between machines: the largest component of each direction is made positive.
     largest = np.abs(directions).argmax(axis=1)
     directions = directions * np.sign(directions[np.arange(len(directions)), largest])[:, None]
     share = 100 * widths**2 / max(float((widths**2).sum()), np.finfo(float).tiny)
@@ -95,7 +95,7 @@ def _principal(fitted: "AnyArray", codes: "AnyArray") -> dict[str, Any]:
 
 
 def _umap(codes: "AnyArray") -> "AnyArray | None":
-    """Places by UMAP where umap-learn is installed and there is something to place, else None."""
+    """Return UMAP positions; None if umap-learn is missing, or codes are too few or constant."""
     import numpy as np
 
     try:
@@ -108,7 +108,7 @@ def _umap(codes: "AnyArray") -> "AnyArray | None":
 
 
 def _rounded(places: "AnyArray") -> dict[str, list[float]]:
-    """Four digits are finer than any screen."""
+    """Round to four significant digits, which are finer than any screen."""
     return {axis: [float(f"{value:.4g}") for value in places[:, i]] for i, axis in enumerate("xy")}
 
 
@@ -117,7 +117,7 @@ def _groups(test: "pd.DataFrame", shown: "pd.DataFrame") -> list[str] | None:
 
 
 def _columns(contents: Contents, shown: "pd.DataFrame", *, images: bool) -> list[dict[str, Any]]:
-    """What to colour by: the label and each attribute that has a value."""
+    """Return the columns to colour by: the label, and each attribute that has a value."""
     from sepvae.codes import attribute_columns, attribute_kind
 
     kinds = contents.recipe.get("attributes")
@@ -136,7 +136,7 @@ def _columns(contents: Contents, shown: "pd.DataFrame", *, images: bool) -> list
 
 
 def _tells_nobody(shown: "pd.DataFrame", name: str) -> bool:
-    """Whether each class of an attribute is that of several groups, so that its name is no one's own."""
+    """Return whether each class of an attribute covers MIN_GROUPS groups or more and so identifies nobody."""
     known = shown[shown[name].notna()]
     return bool(known.groupby(known[name].astype(str))["group"].nunique().min() >= MIN_GROUPS)
 
@@ -147,7 +147,7 @@ def _amount(name: str, values: "pd.Series[Any]") -> dict[str, Any]:
 
 
 def _classes(name: str, shown: "pd.DataFrame") -> dict[str, Any]:
-    """Names in the order of the legend, the look of each, and for each sample the number of its name."""
+    """Return class names in legend order, the style of each, and the class index of each sample."""
     import pandas as pd
 
     from sepvae.plotting.codes import ALL_OTHERS, STYLES
@@ -166,13 +166,13 @@ def _classes(name: str, shown: "pd.DataFrame") -> dict[str, Any]:
         "names": names,
         "looks": looks,
         "values": [None if pd.isna(word) else place.get(word, others) for word in words],
-        # Classes that share the last colour still show their own name.
+        # Classes that share the last colour keep their own names.
         "words": [None if pd.isna(w) else w for w in words] if len(frequent) < words.nunique() else None,
     }
 
 
 def _as_number(word: str) -> float:
-    """Names that are numbers come in order of their size, before others."""
+    """Return a sort key: numeric names by value, before all others."""
     try:
         return float(word) if math.isfinite(float(word)) else math.inf
     except ValueError:
@@ -180,7 +180,7 @@ def _as_number(word: str) -> float:
 
 
 def _sheet(thumbnails: "dict[str, AnyArray] | None", ids: list[str]) -> dict[str, Any] | None:
-    """All thumbnails of the samples on one image, and which cell each sample has (-1 for none)."""
+    """Return all thumbnails as one JPEG sheet, and the cell of each sample, -1 for none."""
     import numpy as np
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""Reasons for doubt that `scores.csv` gives: collapse, leaks, spread, weak evidence."""
+"""Warnings from `scores.csv`: collapse, leaks, spread, weak evidence."""
 
 import math
 from collections.abc import Collection, Iterator
@@ -20,19 +20,19 @@ from sepvae.report.scores import (
 if TYPE_CHECKING:
     import pandas as pd
 
-NEARLY_COLLAPSED = 0.1  # of the dimensions: no more than this share in use is nearly none
-MIN_VARIANCE_RATIO = 2.0  # targets should vary at least this many times as much as background in salient
-MIN_SUBJECTS = 5  # with fewer, fewer than 93 of 100 intervals held the true value in simulations
+NEARLY_COLLAPSED = 0.1  # share of dimensions in use up to which a space has nearly collapsed
+MIN_VARIANCE_RATIO = 2.0  # least ratio of the salient variance of targets to that of background
+MIN_SUBJECTS = 5  # with fewer, under 93 of 100 intervals held the true value in simulations
 KEYWORDS = (  # SepVAE's
     *("beta_common", "beta_salient", "kappa", "gamma", "background_prior_var", "max_epochs"),
     *("removal_common", "removal_salient", "swap_common", "swap_salient"),
 )
-MOST = 5  # so many attributes are named with their numbers, then it is "and .. more"
+MOST = 5  # maximum number of items in a list; "and .. more" follows
 
 
 @dataclass(frozen=True)
 class ReportWarning:
-    """One reason for doubt: a title, what is seen (with its numbers), what it may mean, what to do."""
+    """One warning: its title, the evidence with numbers, the possible meaning, and what to do."""
 
     title: str
     seen: list[str]
@@ -43,7 +43,11 @@ class ReportWarning:
 def of_spaces(
     scores: "pd.DataFrame | None", codes: "pd.DataFrame | None", keywords: Collection[str] = KEYWORDS
 ) -> Iterator[ReportWarning]:
-    """See whether a space has collapsed, and whether background samples spread in the salient space."""
+    """
+    Yield warnings if a space has collapsed, or if background samples spread in the salient space.
+
+    Scores that `scores` lacks are computed from the codes.
+    """
     plain = _from_codes(codes)
     if scores is not None:
         plain |= {(row["metric"], row["space"]): row["score"] for row in scores.to_dict("records")}
@@ -91,7 +95,7 @@ def of_spaces(
 
 
 def _advice(moves: dict[str, str], keywords: Collection[str]) -> str:
-    """What to turn, of what the method has; a linear one has alpha alone."""
+    """Return advice on keywords that the method has; of those, linear methods have alpha only."""
     known = [f"{name}: {move}" for name, move in moves.items() if name in keywords]
     if not known and "alpha" in keywords:
         known = ["alpha: try another"]
@@ -99,7 +103,7 @@ def _advice(moves: dict[str, str], keywords: Collection[str]) -> str:
 
 
 def _from_codes(codes: "pd.DataFrame | None") -> dict[tuple[str, str], float]:
-    """What needs no probe, over the test samples; nothing where they are fewer than two of a label."""
+    """Return scores that need no probe, over the test samples; empty with fewer than two of a label."""
     from sepvae.evaluation.separation import separation_scores
 
     if codes is None:
@@ -117,7 +121,7 @@ def _dimensions(codes: "pd.DataFrame | None", space: str) -> int:
 
 
 def of_leaks(scores: "pd.DataFrame", keywords: Collection[str] = KEYWORDS) -> Iterator[ReportWarning]:
-    """See whether a space knows what belongs into the other: shown above chance by interval and p-value."""
+    """Yield a warning for each space that predicts, above chance, what belongs in the other space."""
     rows = _main_rows(scores)
     everyone = {
         row["attribute"] for row in rows if row["population"] == "all" and row["attribute"] != "label"
@@ -162,7 +166,7 @@ def of_leaks(scores: "pd.DataFrame", keywords: Collection[str] = KEYWORDS) -> It
 
 
 def of_evidence(scores: "pd.DataFrame") -> Iterator[ReportWarning]:
-    """See whether what the salient space should know can be told from chance, and on how many subjects."""
+    """Yield a warning if salient scores cannot be told from chance, or test subjects are too few."""
     rows = _main_rows(scores)
     everyone = {
         row["attribute"] for row in rows if row["population"] == "all" and row["attribute"] != "label"
@@ -193,7 +197,7 @@ def of_evidence(scores: "pd.DataFrame") -> Iterator[ReportWarning]:
 
 
 def _main_rows(scores: "pd.DataFrame") -> list[Score]:
-    """One row for each question and space: the metric that speaks for it."""
+    """Return one row per question and space, that of the main metric."""
     rows: list[Score] = scores.dropna(subset=["attribute", "score", "chance"]).to_dict("records")
     return [
         row
@@ -213,5 +217,5 @@ def _gain(row: Score) -> float:
 
 
 def some(seen: list[str]) -> list[str]:
-    """Keep a list short."""
+    """Return a list cut to its first MOST items and the number of the others."""
     return seen if len(seen) <= MOST + 1 else [*seen[:MOST], f"and {len(seen) - MOST} more."]

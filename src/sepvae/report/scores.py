@@ -1,4 +1,4 @@
-"""`scores.csv` as a reader wants it: the spaces side by side, and the main numbers in a few sentences."""
+"""`scores.csv` formatted for pages: spaces side by side, numbers as text, verdicts against chance."""
 
 import math
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ NOTES = {
 }
 FROM_0_TO_1 = ("accuracy", "balanced_accuracy", "auc")
 BEST_IS_1 = (*FROM_0_TO_1, "r2")
-MAIN_METRICS = ("balanced_accuracy", "r2")  # the one that speaks for an attribute, categorical or continuous
+MAIN_METRICS = ("balanced_accuracy", "r2")  # main metric of a categorical and a continuous attribute
 FLAGS = (
     (AT_CHANCE, "cannot be told from chance: its interval includes chance, or p is above 0.05."),
     (BELOW_CHANCE, "is worse than chance: its whole interval is."),
@@ -39,7 +39,7 @@ Score = dict[Any, Any]  # one row of scores.csv
 
 @dataclass(frozen=True)
 class Cell:
-    """A score of one space: its numbers as text, a verdict, and their places on a line from 0 to 100."""
+    """Score of one space: numbers as text, verdict against chance, and positions on a line from 0 to 100."""
 
     score: str
     interval: str
@@ -49,7 +49,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One metric, with a cell for each space or None."""
+    """One metric, with a cell or None for each space."""
 
     metric: str
     name: str
@@ -60,7 +60,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """One question: an attribute of one population, or all that needs no probe."""
+    """One question, an attribute of a population, or all scores without a probe."""
 
     title: str
     note: str
@@ -69,7 +69,11 @@ class Section:
 
 
 def sections(scores: "pd.DataFrame", value: str = "value") -> list[Section]:
-    """Put the scores of the three spaces side by side."""
+    """
+    Return the scores by question, the label first, scores without a probe last.
+
+    `value` is the word for one number of a sample, such as pixel.
+    """
     probed = scores.dropna(subset=["attribute"])
     probed = probed.sort_values("attribute", key=lambda names: names != "label", kind="stable")
     found = [
@@ -94,12 +98,12 @@ def sections(scores: "pd.DataFrame", value: str = "value") -> list[Section]:
 
 
 def main_metrics(attribute: str) -> tuple[str, ...]:
-    """Name the metrics that speak for an attribute."""
+    """Return the metrics that can be the main one of an attribute; none for ""."""
     return {"label": ("auc",), "": ()}.get(attribute, MAIN_METRICS)
 
 
 def main_scores(found: list[Section]) -> list[Section]:
-    """Keep the one metric of each question that speaks for it."""
+    """Keep the main metric of each question, and drop sections without one."""
     kept = [
         replace(part, rows=[row for row in part.rows if row.metric in main_metrics(part.attribute)])
         for part in found
@@ -109,10 +113,8 @@ def main_scores(found: list[Section]) -> list[Section]:
 
 def question(attribute: str, population: str) -> str:
     """
-    Name an attribute of a population in words.
+    Return the title of a question: an attribute of a population.
 
-    Examples
-    --------
     >>> question("subtype", "target")
     'subtype among target samples'
     """
@@ -122,10 +124,8 @@ def question(attribute: str, population: str) -> str:
 
 def number(value: float, metric: str) -> str:
     """
-    Write a score in as many digits as a reader wants.
+    Format a score: two decimals if 1 is best, none for counts, else three significant digits.
 
-    Examples
-    --------
     >>> number(0.9, "auc"), number(0.003124, "mae"), number(16.0, "active_units"), number(float("nan"), "r2")
     ('0.90', '0.00312', '16', '-')
     """
@@ -139,19 +139,19 @@ def number(value: float, metric: str) -> str:
 
 
 def words_of(metric: str) -> str:
-    """Name a metric in words."""
+    """Return a metric in words."""
     return WORDS.get(metric, metric.replace("_", " "))
 
 
 def flags(found: list[Section]) -> list[tuple[str, str]]:
-    """Explain the marks of scores that occur, and no others."""
+    """Return the marks that occur in sections, with their meanings."""
     cells = [one for part in found for row in part.rows for one in row.cells.values() if one]
     seen = {one.verdict for one in cells}
     return [(mark, meaning) for mark, meaning in FLAGS if mark in seen]
 
 
 def p_values(scores: "pd.DataFrame") -> str:
-    """Say once how small the p-values are of all scores that are shown to be better than chance."""
+    """Return a sentence on the largest p-value of scores without a mark; empty if no score has a p-value."""
     known = scores.dropna(subset=["p_value"])
     if known.empty:
         return ""
@@ -171,7 +171,7 @@ def _counts(rows: "pd.DataFrame") -> str:
 
 
 def _rows(part: "pd.DataFrame") -> Iterator[Row]:
-    """One row for each metric of a question."""
+    """Yield one row per metric of a question."""
     for metric, scores in part.groupby("metric", sort=False):
         by_space = scores.set_index("space").to_dict("index")
         low, high = scale(str(metric), scores)
@@ -186,7 +186,7 @@ def _rows(part: "pd.DataFrame") -> Iterator[Row]:
 
 
 def scale(metric: str, scores: "pd.DataFrame") -> tuple[float, float]:
-    """Find the ends of the line that all cells of a row share."""
+    """Return the ends of the line that all cells of a row share; equal if nothing can be drawn."""
     if metric in FROM_0_TO_1:
         return 0.0, 1.0
     values = scores[["score", "low", "high", "chance"]].to_numpy(float)
@@ -196,7 +196,7 @@ def scale(metric: str, scores: "pd.DataFrame") -> tuple[float, float]:
 
 
 def cell(row: Score, low: float, high: float) -> Cell:
-    """Write a score."""
+    """Format a row of `scores.csv` as a cell, on a line from `low` to `high`."""
     marks = {}
     if high > low and not math.isnan(row["chance"]):
         places = {name: 100 * (row[name] - low) / (high - low) for name in ("score", "low", "high", "chance")}
@@ -211,17 +211,17 @@ def cell(row: Score, low: float, high: float) -> Cell:
 
 
 def verdict(row: Score) -> str:
-    """Say whether a score can be told from chance."""
+    """Return "≈ chance" or "worse than chance" as `against_chance` says; empty for a score above chance."""
     found = against_chance(row)
     return "" if found == ABOVE_CHANCE else found
 
 
 def is_known(row: Score) -> bool:
-    """Say whether a score is shown to be above chance: without an interval nothing is shown."""
+    """Return whether a score is above chance by its interval and p-value; False without an interval."""
     return against_chance(row) == ABOVE_CHANCE
 
 
 def reading(row: Score) -> str:
-    """Write a score with its interval, where it has one."""
+    """Format a score with its interval, if it has one."""
     score, low, high = (number(row[name], row["metric"]) for name in ("score", "low", "high"))
     return score if math.isnan(row["low"]) else f"{score} (95 % interval {low} to {high})"

@@ -1,4 +1,4 @@
-"""What the scores say, in a few sentences that claim no more than the numbers do."""
+"""Summary of the scores in a few sentences, which claim no more than the numbers show."""
 
 import math
 from typing import TYPE_CHECKING
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
 
 def summary(scores: "pd.DataFrame") -> list[str]:
-    """Say what both spaces know of an attribute of targets, and of background against target."""
+    """Return sentences on how well both spaces predict one attribute, and background against target."""
     rows = scores.dropna(subset=["attribute", "score", "chance"]).to_dict("records")
     return [*_attribute(rows), *_label(rows)]
 
 
 def _attribute(rows: list[Score]) -> list[str]:
-    """Speak of the attribute on which the salient space is farthest ahead, one of targets only if any is."""
+    """Describe the attribute on which salient leads most, among those of targets only if any exist."""
     pairs = _salient_and_common(rows)
     everyone = {salient["attribute"] for salient, _ in pairs if salient["population"] == "all"}
     of_targets = [pair for pair in pairs if pair[0]["attribute"] not in everyone]
@@ -33,7 +33,7 @@ def _attribute(rows: list[Score]) -> list[str]:
 
 
 def _sentence(name: str, salient: Score, common: Score, *, leak: bool) -> str:
-    """Two scores, chance, and what follows from them by the rule of chance."""
+    """Return a sentence with both scores, chance, and the conclusion."""
     metric = salient["metric"]
     return (
         f"{name} reads at {number(salient['score'], metric)} from the salient code and "
@@ -43,7 +43,7 @@ def _sentence(name: str, salient: Score, common: Score, *, leak: bool) -> str:
 
 
 def _verdict(salient: Score, common: Score, *, leak: bool) -> str:
-    """Which space holds what was asked for; what only targets have leaks where the common space has it."""
+    """Return which space holds an attribute; with `leak`, it counts as leaked if common holds part of it."""
     if math.isnan(salient["low"]) or math.isnan(common["low"]):
         return "without intervals this says nothing of either space"
     if not is_known(salient) and not is_known(common):
@@ -61,7 +61,7 @@ def _verdict(salient: Score, common: Score, *, leak: bool) -> str:
 
 
 def _salient_and_common(rows: list[Score]) -> list[tuple[Score, Score]]:
-    """Main scores of each attribute and population, where both spaces have one."""
+    """Return the main scores of each attribute and population for which both spaces have one."""
     main = {
         (row["attribute"], row["population"], row["space"]): row
         for row in rows
@@ -75,7 +75,7 @@ def _salient_and_common(rows: list[Score]) -> list[tuple[Score, Score]]:
 
 
 def _gain(row: Score) -> float:
-    """How far a score has come on the way from chance to perfect."""
+    """Return the position of a score between chance (0) and a perfect score (1)."""
     return float((row["score"] - row["chance"]) / max(1 - row["chance"], 1e-9))
 
 

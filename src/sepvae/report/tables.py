@@ -1,4 +1,4 @@
-"""`removal.csv` and `correlations.csv` as a reader wants them."""
+"""`removal.csv` and `correlations.csv` formatted for the page."""
 
 import math
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from sepvae.report.scores import Cell, cell, number
 if TYPE_CHECKING:
     import pandas as pd
 
-# What each kind of image is, by `images` and `population`; of swapped ones the population is the donors.
+# Kinds of images in words, by `images` and `population`; that of swapped images is the donors'.
 IMAGES = {
     ("real", "all"): "real test {many}",
     ("full", "all"): "full reconstructions",
@@ -21,13 +21,13 @@ IMAGES = {
     ("swapped", "background"): "targets with the salient part of a background sample",
 }
 WANTED = {"own": "its own class", "donor's": "the class of the donor"}
-REFERENCE = ("full", "background")  # images and wanted: what reads so with nothing removed, good if it is low
+REFERENCE = ("full", "background")  # images and wanted with nothing removed, for comparison; low is good
 SYMBOLS = {"spearman": "\N{GREEK SMALL LETTER RHO}", "eta": "\N{GREEK SMALL LETTER ETA}"}
 
 
 @dataclass(frozen=True)
 class RemovalRow:
-    """What a classifier makes of one kind of image: words, a note, score, chance."""
+    """Score of a classifier on one kind of image, with a note and the chance level."""
 
     images: str
     wanted: str
@@ -38,7 +38,7 @@ class RemovalRow:
 
 @dataclass(frozen=True)
 class RemovalSection:
-    """One classifier: its attribute, on how many it learnt and is scored, its rows."""
+    """One classifier: its attribute, a note on its training, and its rows."""
 
     title: str
     note: str
@@ -47,7 +47,7 @@ class RemovalSection:
 
 @dataclass(frozen=True)
 class CorrelationCell:
-    """A correlation: its text, whether it is marked, its strength from -1 to 1, and its p-values in words."""
+    """Correlation as text, whether it is marked, its strength from -1 to 1, and its p-values as text."""
 
     text: str
     marked: bool
@@ -57,7 +57,7 @@ class CorrelationCell:
 
 @dataclass(frozen=True)
 class CorrelationRow:
-    """One attribute: its name, measure, population and count, with a cell for each axis or None."""
+    """One attribute: name, measure, a note on population and n, and a cell or None per axis."""
 
     attribute: str
     measure: str
@@ -66,7 +66,7 @@ class CorrelationRow:
 
 
 def removal_sections(removal: "pd.DataFrame", many: str = "samples") -> list[RemovalSection]:
-    """Put what each classifier makes of real, reconstructed, emptied and swapped images below each other."""
+    """Return one section per classifier, the label first, with rows from real to swapped images."""
     attributes = sorted(removal["attribute"].unique(), key=lambda name: name != "label")
     found = []
     for attribute in attributes:
@@ -78,7 +78,7 @@ def removal_sections(removal: "pd.DataFrame", many: str = "samples") -> list[Rem
 
 
 def _void(rows: list[dict[Any, Any]]) -> str:
-    """Say so where reconstructions tell the classifier nothing: then removal and swaps do not either."""
+    """Return a warning if full reconstructions are read at chance: removal and swaps then show nothing."""
     full = [row for row in rows if (row["images"], row.get("population")) == ("full", "all")]
     if not full or against_chance(full[0]) == ABOVE_CHANCE:
         return ""
@@ -115,7 +115,7 @@ def _learnt_on(row: dict[Any, Any], many: str) -> str:
 
 
 def correlation_rows(correlations: "pd.DataFrame") -> tuple[list[str], list[CorrelationRow]]:
-    """Lay out the correlations, one row an attribute and one column an axis."""
+    """Return the axes, and one row per attribute, measure and population with one cell per axis."""
     axes = correlations["axis"].unique().tolist()
     rows = []
     for (attribute, measure, population), part in correlations.groupby(

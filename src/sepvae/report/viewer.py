@@ -1,4 +1,4 @@
-"""The viewer of a map: a page within the page, which sees nothing of the outer one and asks for nothing."""
+"""Viewer of a map: an HTML page for an inner frame, isolated from the outer page, without requests."""
 
 import re
 from pathlib import Path
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from sepvae.batch import AnyArray
     from sepvae.grid import Grid
 
-EFFECT, IMAGE = "desc-salient_stat-d_map", "desc-input_stat-mean_map"  # files, without their ending
+EFFECT, IMAGE = "desc-salient_stat-d_map", "desc-input_stat-mean_map"  # file names without suffix
 
 
 def effect_viewer(run: Path) -> str | None:
-    """Make the viewer of Cohen's d from the maps of a run folder."""
+    """Return an HTML viewer of Cohen's d over the mean image; None if a run has no such maps of volumes."""
     effect, image = (read_file(run / "maps" / f"{name}.nii.gz", _volume) for name in (EFFECT, IMAGE))
     if effect is None or image is None or effect[0].shape != image[0].shape:
         return None
@@ -26,10 +26,8 @@ def effect_viewer(run: Path) -> str | None:
 
 def scripts_within(page: str | None) -> list[str]:
     """
-    Take the scripts out of a page that this program made, for the policy of the page around it to allow.
+    Return the scripts of a page that sepvae made, so that the policy of the outer page can allow them.
 
-    Examples
-    --------
     >>> scripts_within("<p>a</p><script>let a = 1</script>")
     ['let a = 1']
     """

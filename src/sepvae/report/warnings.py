@@ -1,4 +1,4 @@
-"""What gives reason to doubt a run: each warning rests on a number and a threshold that is written down."""
+"""Warnings about a run; each rests on a number and a stated threshold."""
 
 import math
 from collections.abc import Iterator
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
     from sepvae.batch import AnyArray
 
-CHANCE_OF_CRITIC = 2 * math.log(2)  # the loss of a critic that cannot tell
-CRITIC_MARGIN = 0.01  # nats: a critic that never gets further below chance than this has learnt nothing
+CHANCE_OF_CRITIC = 2 * math.log(2)  # loss of a critic at chance
+CRITIC_MARGIN = 0.01  # nats; a critic that never gets further below chance has learnt nothing
 NO_INFORMATION = 1e-6  # nats
-MIN_EPOCHS_OF_CRITIC = 3  # fewer epochs say nothing of a critic
-STILL_FALLING = 0.05  # of all that the loss fell: this much in the last tenth of the epochs is not the end
+MIN_EPOCHS_OF_CRITIC = 3  # fewer epochs are too few to judge a critic
+STILL_FALLING = 0.05  # share of the loss's total fall; more in the last tenth of epochs is not the end
 MIN_EPOCHS_OF_FALL = 10
-NOTHING_LEARNT = 0.9  # of the error of drawing the mean each time: from here on nothing was learnt
+NOTHING_LEARNT = 0.9  # share of the mean's squared error from which on nothing was learnt
 
 
 def find_warnings(contents: Contents) -> list[ReportWarning]:
-    """Find all reasons for doubt that a run folder gives."""
+    """Return all warnings about a run, the most serious first."""
     found: list[ReportWarning] = []
     if contents.findings is not None:
         found += of_data(contents.findings)
@@ -43,7 +43,7 @@ def find_warnings(contents: Contents) -> list[ReportWarning]:
 
 
 def of_data(findings: list[dict[str, Any]]) -> Iterator[ReportWarning]:
-    """Pass on what check found in the data."""
+    """Yield what the check of the data found: one warning for its errors, one for its warnings."""
     for level, plural in (("error", "errors"), ("warning", "warnings")):
         messages = [finding["message"] for finding in findings if finding["level"] == level]
         if messages:
@@ -56,7 +56,7 @@ def of_data(findings: list[dict[str, Any]]) -> Iterator[ReportWarning]:
 
 
 def of_split(split: "pd.DataFrame") -> Iterator[ReportWarning]:
-    """See whether subjects stand on both sides of a split."""
+    """Yield a warning if subjects are on both sides of the split."""
     divided = divided_groups(split)
     if divided:
         yield ReportWarning(
@@ -73,11 +73,7 @@ def divided_groups(split: "pd.DataFrame") -> int:
 
 
 def of_reconstructions(inputs: "AnyArray", full: "AnyArray") -> Iterator[ReportWarning]:
-    """
-    See whether reconstructions are better than the mean of the examples.
-
-    Shapes: inputs, full (n, ...).
-    """
+    """Yield a warning if reconstructions (n, ...) are hardly better than the mean of the examples."""
     import numpy as np
 
     known = ~np.isnan(inputs).any(axis=tuple(range(1, inputs.ndim)))
@@ -97,7 +93,7 @@ def of_reconstructions(inputs: "AnyArray", full: "AnyArray") -> Iterator[ReportW
 
 
 def of_training(metrics: "pd.DataFrame", *, critic_counts: bool = True) -> Iterator[ReportWarning]:
-    """See whether the critic never learnt, and whether training stopped too early."""
+    """Yield warnings if the critic stayed at chance, or if the loss was still falling at the end."""
     critic = metrics.get("train_critic_loss")
     information = metrics.get("train_mutual_information")
     if critic_counts and len(metrics) >= MIN_EPOCHS_OF_CRITIC:
@@ -125,7 +121,7 @@ def of_training(metrics: "pd.DataFrame", *, critic_counts: bool = True) -> Itera
 
 
 def _curve(column: str) -> str:
-    """A column of metrics.csv, and where its curve is on the page."""
+    """Return a column of metrics.csv in words, with the panel of its curve on the page."""
     from sepvae.plotting.curves import panel_title
 
     part, _, term = column.partition("_")
@@ -133,7 +129,7 @@ def _curve(column: str) -> str:
 
 
 def _of_end(name: str, loss: "AnyArray") -> Iterator[ReportWarning]:
-    """See whether a loss still falls in the last tenth of its epochs."""
+    """Yield a warning if a loss still falls in the last tenth of its epochs."""
     if len(loss) < MIN_EPOCHS_OF_FALL:
         return
     tenth = len(loss) // 10

@@ -1,4 +1,4 @@
-"""Run folders: fitted, scored, drawn, and read again."""
+"""Run folders: fit, score, draw, read, compare and repeat."""
 
 from sepvae.runs.additions import complete_run, left_out_of
 from sepvae.runs.comparing import compare_conditions, compare_runs

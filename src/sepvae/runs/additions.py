@@ -1,4 +1,4 @@
-"""Removal scores and thumbnails of a run: what a quick fit leaves out, and `evaluate` adds later."""
+"""Removal scores and thumbnails of a run, which a quick fit omits and `evaluate --complete` adds."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,7 +21,7 @@ REMOVAL, THUMBNAILS = "removal.csv", "thumbnails.npz"
 
 def left_out_of(run: str | Path) -> list[str]:
     """
-    List what a quick fit left out of a run folder.
+    List the files that a quick fit left out of a run folder.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def left_out_of(run: str | Path) -> list[str]:
     Returns
     -------
     list of str
-        Some of "removal.csv" and "thumbnails.npz"; what such data do not have is not left out.
+        Subset of "removal.csv" and "thumbnails.npz", without files that such data do not have.
 
     Raises
     ------
@@ -52,22 +52,22 @@ def complete_run(
     run: str | Path, train: Source, test: Source, *, say: Callable[[str], None] = print
 ) -> list[str]:
     """
-    Add to a run folder what a quick fit left out.
+    Add the files that a quick fit left out to a run folder.
 
     Parameters
     ----------
     run : str or Path
         The run folder.
     train, test : Source
-        What it was fitted and scored on, as `check_same_data` wants them. Classifiers of removal are trained
-        without a bound by the time of the fit.
+        Training and test samples of the run, as `check_same_data` requires. The classifiers of removal are
+        trained in full, not bounded by the length of the fit.
     say : callable, default=print
-        Told what is being done.
+        Called with each progress message.
 
     Returns
     -------
     list of str
-        The files that were added; the recipe says so, and `rerun` makes them, too.
+        Names of the added files. The recipe records them, so that `rerun` makes them, too.
     """
     folder, model, recipe, missing = Path(run), load(run), read_recipe(run), left_out_of(run)
     protocol = dict(recipe.get("protocol", {}))
@@ -86,7 +86,7 @@ def complete_run(
 
 
 def write_thumbnails(run: Path, test: Source) -> None:
-    """Write small test images for the page, where samples are images or volumes."""
+    """Write small test images for the page, if samples are images or volumes."""
     if (thumbnails := make_thumbnails(test)) is not None:
         write_arrays(run / THUMBNAILS, thumbnails)
 
@@ -100,6 +100,6 @@ def write_removal(
     kinds: Mapping[str, Any],
     **how: Any,
 ) -> None:
-    """Write scores of removal and swaps, where there is enough to train classifiers on."""
+    """Write scores of removal and swaps, unless `judge_run` leaves them out, such as for volumes."""
     if (removal := judge_run(model, train, test, codes, kinds=kinds, **how)) is not None:
         write_table(run / REMOVAL, removal)

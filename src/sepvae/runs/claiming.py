@@ -1,4 +1,4 @@
-"""One fit at a time in a run folder, and what it finds there of an earlier start."""
+"""Lock of a run folder, and checks that an earlier fit in it can be resumed."""
 
 import shutil
 from collections.abc import Iterator, Mapping
@@ -13,14 +13,18 @@ from sepvae.files import ASIDE
 from sepvae.runs.folder import plain, read_recipe
 
 LOCK = ".lock"
-STATE = Path("checkpoints") / "last.ckpt"  # all that a fit needs to go on
-# What makes two fits the same, in a recipe.
+STATE = Path("checkpoints") / "last.ckpt"  # complete state to resume a fit from
+# Parts of a recipe in which a resumed fit must be the same.
 SAME = ("method", "keywords", "data", "attributes", "protocol")
 
 
 @contextmanager
 def claimed(run: Path) -> Iterator[None]:
-    """Make a run folder if there is none, and keep other fits out of it; the lock ends with its process."""
+    """
+    Create a run folder if needed, and lock it; raise RunFolderError if another fit holds the lock.
+
+    The lock ends with its process, so a crash leaves no stale lock.
+    """
     lock, made = FileLock(run / LOCK), not run.exists()
     try:
         run.mkdir(parents=True, exist_ok=True)
@@ -32,16 +36,16 @@ def claimed(run: Path) -> Iterator[None]:
         ) from None
     finally:
         if lock.is_locked:
-            with suppress(OSError):  # where an open file cannot be removed, it stays
+            with suppress(OSError):  # some systems cannot remove an open file
                 (run / LOCK).unlink()
             lock.release()
         if made:
-            with suppress(OSError):  # it was stopped before there was anything in it
+            with suppress(OSError):  # removes the folder only if it is empty
                 run.rmdir()
 
 
 def is_begun(run: Path) -> bool:
-    """Say whether there is an earlier start of a fit, finished or not."""
+    """Return whether a run folder holds a fit, finished or not; raise RunFolderError for other files."""
     if (run / "recipe.yaml").is_file():
         return True
     others = [path.name for path in run.iterdir()] if run.exists() else []
@@ -53,12 +57,12 @@ def is_begun(run: Path) -> bool:
 
 
 def is_finished(run: Path) -> bool:
-    """Say whether a fit has come to its end."""
+    """Return whether the fit in a run folder is finished; its page is the last file written."""
     return "seconds" in read_recipe(run) and (run / "report.html").is_file()
 
 
 def wants_more_epochs(run: Path, keywords: Mapping[str, Any]) -> bool:
-    """Say whether a fit is to be longer than the one in a run folder."""
+    """Return whether `max_epochs` is larger than in the run folder; False for methods without epochs."""
     recipe = read_recipe(run)
     was, now = recipe.get("keywords", {}).get("max_epochs"), keywords.get("max_epochs")
     if was == "auto":
@@ -67,7 +71,11 @@ def wants_more_epochs(run: Path, keywords: Mapping[str, Any]) -> bool:
 
 
 def check_same_fit(run: Path, recipe: dict[str, Any]) -> None:
-    """See that a run folder was begun with the same data and keywords, but for more epochs."""
+    """
+    Raise RunFolderError if a run folder holds a fit of other data or keywords, except for more epochs.
+
+    More epochs of a finished fit need its checkpoint.
+    """
     old, now = read_recipe(run), plain(recipe)
     if wants_more_epochs(run, now["keywords"]):
         if is_finished(run) and not (run / STATE).is_file():
@@ -93,7 +101,7 @@ def check_same_fit(run: Path, recipe: dict[str, Any]) -> None:
 
 @contextmanager
 def nothing_useless(run: Path) -> Iterator[None]:
-    """Remove a run folder if what goes on in it fails before there is anything to go on from."""
+    """On error, delete the run folder unless it holds a checkpoint, a model or `diverged.csv`."""
     try:
         yield
     except BaseException:

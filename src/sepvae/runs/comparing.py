@@ -1,4 +1,4 @@
-"""`compare_runs`: what two run folders have alike to the last bit, and how far apart the rest is."""
+"""Comparison of two run folders: which numbers are identical bit for bit, and how far the others differ."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -18,14 +18,18 @@ from sepvae.runs.folder import read_recipe, read_versions
 
 WEIGHTS = "model/model.safetensors"
 TABLES = ("metrics.csv", "codes.csv", "scores.csv", "correlations.csv", "removal.csv")
-TIMES = re.compile(r"(^|_)(seconds|time)$")  # columns of metrics.csv that no two fits have alike
+TIMES = re.compile(r"(^|_)(seconds|time)$")  # columns of metrics.csv that differ between any two fits
 
 Arrays = Mapping[str, AnyArray]
 Reader = Callable[[Path], Arrays]
 
 
-class Gap(NamedTuple):  # numpydoc ignore=PR02
-    """How far apart two things are."""
+class Gap(NamedTuple):
+    """
+    Largest difference of two files or arrays; `identical` means bit for bit.
+
+    `absolute` and `relative` are infinite where text differs or one side is missing.
+    """
 
     identical: bool
     absolute: float = 0.0
@@ -45,9 +49,9 @@ def compare_runs(first: str | Path, second: str | Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row for each of them that either has, columns what, identical, absolute, relative, where. Numbers
-        are identical if they are so bit for bit, columns of times aside; absolute and relative are the
-        largest differences, and where says where the largest is.
+        One row for each kind of numbers that either folder has, with columns what, identical, absolute,
+        relative and where. Identical means bit for bit, except for columns of times. Absolute and relative
+        are the largest differences; where is the place of the largest.
 
     Raises
     ------
@@ -69,7 +73,7 @@ def compare_runs(first: str | Path, second: str | Path) -> pd.DataFrame:
 
 def compare_conditions(first: str | Path, second: str | Path) -> pd.DataFrame:
     """
-    Tell under what other conditions a second run was fitted: versions of packages, and threads.
+    List the conditions in which two runs differ: versions of packages, and threads.
 
     Parameters
     ----------
@@ -79,7 +83,7 @@ def compare_conditions(first: str | Path, second: str | Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns what, first, second, text: what differs only; empty where it is not recorded.
+        Columns what, first and second, as text; differences only. Empty text means not recorded.
 
     Raises
     ------
@@ -92,7 +96,7 @@ def compare_conditions(first: str | Path, second: str | Path) -> pd.DataFrame:
 
 
 def _largest(first: Path, second: Path, files: Mapping[str, Reader]) -> Gap | None:
-    """The largest gap over some files; None where neither folder has one of them."""
+    """Return the largest gap over some files; None if neither folder has any of them."""
     gaps = []
     for name, reader in files.items():
         a, b = first / name, second / name
@@ -113,7 +117,7 @@ def _largest(first: Path, second: Path, files: Mapping[str, Reader]) -> Gap | No
 
 
 def _gap(first: Arrays, second: Arrays) -> Gap:
-    """The largest gap over arrays by name."""
+    """Return the largest gap over arrays of the same name."""
     if only := sorted(first.keys() ^ second.keys()):
         return Gap(False, np.inf, np.inf, f"{only[0]} is in one of them only")
     worst, relative = Gap(True), 0.0
@@ -134,7 +138,7 @@ def _gap(first: Arrays, second: Arrays) -> Gap:
 
 
 def _apart(a: AnyArray, b: AnyArray) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Absolute and relative differences; infinite where only one is a number, or words differ."""
+    """Return absolute and relative differences; infinite where only one is a number, or text differs."""
     same = a == b
     if a.dtype.kind in "UO":
         a, b = (
@@ -159,7 +163,7 @@ def _told(array: AnyArray) -> str:
 
 
 def _map_files(run: Path) -> Iterator[tuple[str, Reader]]:
-    """Files of maps that hold numbers; pictures are drawn from them."""
+    """Yield the map files that hold numbers, not the pictures drawn from them, each with its reader."""
     readers: dict[str, Reader] = {".csv": _table, ".npz": _arrays, ".nii.gz": _volume}
     for path in (run / "maps").rglob("*"):
         for suffix, reader in readers.items():
@@ -175,7 +179,7 @@ def _weights(path: Path) -> Arrays:
 
 
 def _table(path: Path) -> Arrays:
-    """Cells as they stand there: pandas writes numbers so that the same text is the same number."""
+    """Read cells as text: pandas writes numbers so that equal text means equal numbers."""
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     if path.name == "metrics.csv":
         table = table.loc[:, [TIMES.search(str(name)) is None for name in table]]

@@ -33,7 +33,7 @@ def draw(run: Path) -> None:
         The run folder.
     """
     test = read_codes(run).query("split == 'test'")
-    if (run / "metrics.csv").is_file():  # a linear method has no epochs
+    if (run / "metrics.csv").is_file():  # linear methods have no epochs
         save_figure(run, "learning_curves", learning_curves(pd.read_csv(run / "metrics.csv")))
     for column, name in scatter_files(attribute_columns(test)).items():
         if len(test[column].dropna().unique()) > 1:
@@ -54,7 +54,7 @@ def draw(run: Path) -> None:
 
 
 def draw_maps(folder: Path, maps: Path) -> None:
-    """Draw the figures of maps: of groups, of a few people, of regions."""
+    """Draw the figures of maps, of regions, single samples and groups, into `folder/figures/`."""
     if (maps / "regions.csv").is_file():
         regions = read_table(maps / "regions.csv", ["feature"]).dropna(subset="d")
         if len(regions):
@@ -90,11 +90,11 @@ def _draw_volumes(folder: Path, maps: Path, labels: list[str]) -> None:
 
 
 def save_figure(folder: Path, name: str, figure: Figure) -> None:
-    """Write a figure to `figures/`."""
+    """Write a figure as PNG and SVG to `folder/figures/`."""
     (folder / "figures").mkdir(exist_ok=True)
     for kind in ("png", "svg"):
         buffer = io.BytesIO()
-        # Without a date, the same figure is the same file.
+        # Without a date, equal figures give identical files.
         with any_letters():
             figure.savefig(buffer, format=kind, dpi=144, metadata={"Date": None} if kind == "svg" else None)
         write_whole(folder / "figures" / f"{name}.{kind}", buffer.getvalue())

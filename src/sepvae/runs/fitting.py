@@ -1,4 +1,4 @@
-"""`fit_run`: fit on one part of the data, score and draw the other, and leave all of it behind."""
+"""`fit_run`: fit on the training part, score and draw the test part, and write the run folder."""
 
 import hashlib
 import json
@@ -62,9 +62,9 @@ NOT_IN_RECIPE = (
     "warm_start",
     "logger",
     "callbacks",
-)  # they change nothing of the result
+)  # these do not change the result
 
-SAID = ("missing-code", "missing-word", "label-looks-missing")  # warnings that are said in full
+SAID = ("missing-code", "missing-word", "label-looks-missing")  # codes of warnings that are printed in full
 
 Say = Callable[[str], None]
 Removal = bool | Literal["auto"]
@@ -87,58 +87,57 @@ def fit_run(
     say: Say = print,
 ) -> pd.DataFrame | None:
     """
-    Fit a model, score its codes, draw its pictures, and write the run folder.
+    Fit a model, score its codes, draw its figures, and write the run folder.
 
-    Of several processes all fit, and the first does the rest.
+    All ranks fit; rank 0 does the rest.
 
     Parameters
     ----------
     model : ContrastiveEstimator
-        Not fitted; it is cloned.
+        Unfitted model; it is cloned.
     train, test : Source
-        What is fitted on, and what is scored.
+        Samples to fit on, and samples to score.
     out : str or Path
-        The run folder; it must not exist, but for `resume`.
+        The run folder; it must not exist, except with `resume`.
     about_data : dict
-        What repeats the reading of the data; it goes into `recipe.yaml`.
+        Options that repeat the reading of the data; they are written to `recipe.yaml`.
     kinds : mapping, default=None
-        "categorical" or "continuous" for attributes; for others their values tell.
+        Kinds of attributes, "categorical" or "continuous"; other attributes get theirs from their values.
     measures : DataFrame, default=None
-        What `measure` says of the files of train, then of test; by default samples are measured as they are.
+        Quality metrics of the files of train, then of test; by default those of the samples as given.
     command : sequence of str, default=None
-        What was typed, for the page to say how to repeat it.
+        Command that was typed; the page shows how to repeat it.
     n_permutations : int, default=100
-        Shuffles behind each p-value.
+        Number of permutations behind each p-value.
     removal : bool or "auto", default="auto"
-        Whether to train classifiers that score removal and swaps. "auto" bounds their training on images: all
-        of them together go through half as many samples as the fit did, and none is trained if that is too
-        few.
+        Whether to train classifiers that score removal and swaps. "auto" bounds their training on images:
+        together they process half as many samples as the fit, and none is trained if that is too few.
     thumbnails : bool, default=True
-        Whether the page's scatter shows test images.
+        Whether the scatter plot of the page shows test images.
     resume : bool, default=False
-        Go on where an earlier start in this folder was stopped, after its last finished epoch, with as many
-        threads. It ends with the same numbers as if it had never been stopped. Where there is none, begin.
+        Resume an interrupted fit in this folder after its last finished epoch, with the same number of
+        threads and the same numbers as without the interruption. Without an earlier fit, start one.
     say : callable, default=print
-        Told what is being done.
+        Called with each progress message.
 
     Returns
     -------
     DataFrame or None
-        The scores, as in `scores.csv`; None in all processes but the first.
+        The scores, as in `scores.csv`; None on ranks above 0.
 
     Raises
     ------
     RunFolderError
-        If the folder exists, or, with `resume`, holds another fit, or one that is at work.
+        If the folder exists, or, with `resume`, holds another fit or one that is running.
     DataError
-        If the data or a keyword cannot be used as it is.
+        If the data or a keyword is invalid.
     TrainingError
-        If a loss term is no longer finite; the state after the last epoch, and `diverged.csv` with the ids of
-        the last steps, stay.
+        If a loss term is not finite. The checkpoint of the last epoch is kept, and `diverged.csv` lists the
+        ids of the last steps.
     """
     run, started = Path(out), time.monotonic()
     model = clone(model)
-    if "checkpoint" in model.get_params() and model.random_state is not None:  # without a seed none goes on
+    if "checkpoint" in model.get_params() and model.random_state is not None:  # not resumable without seed
         model.set_params(checkpoint=run / STATE)
     if not model.is_first_process():
         done = resume and (run / "report.html").is_file() and not wants_more_epochs(run, model.get_params())
@@ -196,7 +195,7 @@ def fit_run(
                 write_whole(run / "check.json", json.dumps(inspection.to_dict(), indent=2) + "\n")
                 _say_findings(inspection, say)
                 say(f"background {background}, target {target}; fitting on {len(train)} samples")
-                with stage("fitting", say, show=not hasattr(model, "progress_bar")):  # others have their own
+                with stage("fitting", say, show=not hasattr(model, "progress_bar")):  # others show their own
                     learnt = _fit(model, train, run)
                 recipe |= _taken(model, train, say)
                 fitted = time.monotonic()
@@ -211,7 +210,7 @@ def fit_run(
 
 
 def _go_on(run: Path, say: Say, kept: Sequence[str]) -> dict[str, Any]:
-    """Make an earlier start's folder ready; give what its recipe has of its own."""
+    """Prepare the folder of an earlier fit; return the threads and `kept` entries of its recipe."""
     remove_asides(run)
     old = read_recipe(run)
     epochs = read_file(run / "metrics.csv", lambda path: len(pd.read_csv(path))) or 0
@@ -222,7 +221,7 @@ def _go_on(run: Path, say: Say, kept: Sequence[str]) -> dict[str, Any]:
 
 
 def _fit(model: ContrastiveEstimator, train: Source, run: Path) -> Codes[AnyArray]:
-    """Fit, or go on to fit; leave the model, or what is left of one that went astray; encode `train`."""
+    """Fit or resume, save the model, and return the codes of `train`; on divergence write `diverged.csv`."""
     if "callbacks" in model.get_params():  # all but linear methods
         (run / STATE).parent.mkdir(exist_ok=True)
         model.set_params(callbacks=[*(model.callbacks or []), MetricsFile(run / "metrics.csv")])
@@ -234,14 +233,14 @@ def _fit(model: ContrastiveEstimator, train: Source, run: Path) -> Codes[AnyArra
         message = f"{error}; all samples of the last steps are in {run / 'diverged.csv'}"
         raise TrainingError(message, error.batches) from None
     if (history := getattr(model, "history_", None)) is not None:
-        write_table(run / "metrics.csv", history)  # where all epochs had been gone through before
+        write_table(run / "metrics.csv", history)  # also if all epochs were finished before
     shutil.rmtree(run / "model", ignore_errors=True)  # of an earlier start
     model.save(run / "model")
     return learnt
 
 
 def _taken(model: ContrastiveEstimator, train: Source, say: Say) -> dict[str, Any]:
-    """Batch size and epochs, where the data chose them; said and kept."""
+    """Print and return the batch size and epochs that "auto" chose; empty if neither is "auto"."""
     taken = {
         name: getattr(model, f"{name}_")
         for name in ("batch_size", "max_epochs")
@@ -269,26 +268,26 @@ def finish_run(
     say: Say = print,
 ) -> pd.DataFrame:
     """
-    Score a fitted model and draw its pictures.
+    Score a fitted model and draw its figures.
 
     Parameters
     ----------
     model : ContrastiveEstimator
         Fitted on `train`.
     train, test : Source
-        What was fitted on, and what is scored.
+        Samples that were fitted on, and samples to score.
     run : Path
         The run folder.
     learnt : Codes of ndarray or None, default=None
-        What `fit_encode` gave of `train`; by default it is encoded as new samples are.
+        Codes of `train` from `fit_encode`; by default `train` is encoded like new samples.
     kinds : mapping
-        "categorical" or "continuous" for each attribute.
+        Kind of each attribute, "categorical" or "continuous".
     n_permutations : int
-        Shuffles behind each p-value.
+        Number of permutations behind each p-value.
     removal, thumbnails : object
         As in `fit_run`.
     say : callable, default=print
-        Told what is being done.
+        Called with each progress message.
 
     Returns
     -------
@@ -331,17 +330,15 @@ def _shows_bars(model: ContrastiveEstimator) -> bool:
 
 
 def _removal_budget(model: ContrastiveEstimator, codes: pd.DataFrame) -> int:
-    """Half of the samples that the fit went through; a linear method goes through them once."""
+    """Return half the number of samples that the fit processed; a linear method processes each once."""
     epochs = 1 if (history := getattr(model, "history_", None)) is None else len(history)
     return epochs * int((codes["split"] == "train").sum()) // 2
 
 
 def fingerprint(*sources: Source) -> str:
     """
-    Name data by their content: samples, ids, groups and labels, in order.
+    Return the SHA-256 hex digest of samples, ids, groups and labels, in order.
 
-    Examples
-    --------
     >>> from sepvae.data import ArraySource
     >>> fingerprint(ArraySource([[1.0]], ["well"]))[:8] == fingerprint(ArraySource([[2.0]], ["well"]))[:8]
     False
@@ -357,7 +354,7 @@ def fingerprint(*sources: Source) -> str:
 
 
 def _say_findings(inspection: Inspection, say: Say) -> None:
-    """Errors and values that spoil scores in full; of warnings how many, for the page has them all."""
+    """Print errors and findings in `SAID` in full, and the number of warnings; the page lists them all."""
     levels = [finding.level for finding in inspection.findings]
     for finding in inspection.findings:
         if finding.level == "error" or finding.code in SAID:
@@ -374,7 +371,7 @@ def _inspect(
     model: ContrastiveEstimator,
     not_missing: Sequence[str] | None,
 ) -> Inspection:
-    """What would spoil this fit."""
+    """Return the inspection of the data with this model's batch size and validation fraction."""
     parts = {"train": train, "test": test}
     about = pd.concat([described(part, name) for name, part in parts.items()], ignore_index=True)
     if measures is None:
@@ -386,13 +383,13 @@ def _inspect(
         kinds=kinds,
         background=model.background,
         not_missing=not_missing or (),
-        validation_fraction=getattr(model, "validation_fraction", 0),  # a linear method takes all at once
+        validation_fraction=getattr(model, "validation_fraction", 0),  # linear methods set no samples aside
         batch_size=getattr(model, "batch_size", "auto"),
     )
 
 
 def _features(*sources: Source) -> pd.DataFrame | None:
-    """Measures of tables, by name."""
+    """Return the features of tables by name; None if a source has no feature names."""
     parts = [
         pd.DataFrame(source.x, columns=[*source.feature_names])
         for source in sources

@@ -1,4 +1,4 @@
-"""What lies in a run folder, and how it is read again."""
+"""Write and read the files of a run folder."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ import yaml
 from sepvae.errors import RunFolderError
 from sepvae.files import read_file, read_table, write_whole
 
-FORMAT = 1  # of run folders; those before it was written down are of this one, too
+FORMAT = 1  # version of run folders; those that record none have this one, too
 PACKAGES = (
     *("sepvae", "torch", "lightning", "numpy", "scipy", "scikit-learn", "pandas", "pillow", "matplotlib"),
     *("plotly", "safetensors", "nibabel", "nilearn", "zarr"),
@@ -24,7 +24,7 @@ PACKAGES = (
 
 def check_new_run(run: Path) -> None:
     """
-    See that a run folder can be made, before hours are spent on what would go into it.
+    Check that a run folder does not exist yet, before a long fit starts.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def check_new_run(run: Path) -> None:
 
 
 def read_split_of_run(run: Path) -> pd.DataFrame | None:
-    """Read which samples a run has, and on which side of its split."""
+    """Read id, group, label and split from `split.csv`, as text; None if the file does not exist."""
     words = ["id", "group", "label", "split"]
     return read_file(run / "split.csv", lambda path: read_table(path, words)[words])
 
@@ -95,12 +95,12 @@ def read_recipe(run: str | Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        What `recipe.yaml` holds.
+        Content of `recipe.yaml`.
 
     Raises
     ------
     RunFolderError
-        If there is none, or it is damaged, or of a newer version.
+        If the file is missing, damaged or of a newer version.
     """
     recipe = read_file(
         Path(run) / "recipe.yaml", lambda path: dict(yaml.safe_load(path.read_text(encoding="utf-8")))
@@ -111,37 +111,37 @@ def read_recipe(run: str | Path) -> dict[str, Any]:
         raise RunFolderError(
             f"{run}: its recipe.yaml is of format {found}, this sepvae reads format {FORMAT}; update sepvae"
         )
-    if isinstance(data := recipe.get("data"), dict) and "group" in data:  # as it was called before
+    if isinstance(data := recipe.get("data"), dict) and "group" in data:  # former name of "subject"
         recipe["data"] = {"subject" if key == "group" else key: value for key, value in data.items()}
     return recipe
 
 
 def write_recipe(run: Path, recipe: dict[str, Any]) -> None:
-    """Write `recipe.yaml`."""
+    """Write `recipe.yaml`; objects without a YAML type are written as the name of their class."""
     recipe = {"format": FORMAT, **recipe}
     write_whole(run / "recipe.yaml", yaml.safe_dump(plain(recipe), sort_keys=False))
 
 
 def write_versions(run: Path) -> None:
-    """Write `versions.json`: of Python and of what the numbers depend on."""
+    """Write `versions.json`: versions of Python and of the packages that the numbers depend on."""
     write_whole(run / "versions.json", json.dumps(_versions(), indent=2) + "\n")
 
 
 def read_versions(run: str | Path) -> dict[str, Any]:
-    """Read `versions.json`."""
+    """Read `versions.json`: version by package; empty if the file does not exist."""
     path = Path(run) / "versions.json"
     return read_file(path, lambda file: dict(json.loads(file.read_text(encoding="utf-8")))) or {}
 
 
 def differing_versions(run: Path) -> str:
-    """Say which versions are no longer those of `versions.json`."""
+    """Return versions that changed, as in "torch 2.12.0 (now 2.13.0)"; empty if none did or none is known."""
     old, now = read_versions(run), _versions()
     pairs = [(name, was, now[name]) for name, was in (old or now).items() if was != now.get(name, was)]
     return ", ".join(f"{name} {was} (now {is_now})" for name, was, is_now in pairs)
 
 
 def read_scores(run: Path) -> pd.DataFrame:
-    """Read the scores of a run folder."""
+    """Read `scores.csv`; raise RunFolderError if it is missing or damaged."""
     words = ["space", "attribute", "population", "metric"]
     scores = read_file(run / "scores.csv", lambda path: read_table(path, words))
     if scores is None:
@@ -150,22 +150,22 @@ def read_scores(run: Path) -> pd.DataFrame:
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as CSV."""
+    """Write a table as CSV, without its index."""
     text = table.to_csv(index=False, lineterminator="\n")
-    if "\r" in text:  # which Python writes bare, and readers take for the end of a row
+    if "\r" in text:  # Python does not quote it, and readers take it for the end of a row
         text = table.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     write_whole(path, text)
 
 
 def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
-    """Write arrays as `.npz`."""
+    """Write arrays as compressed `.npz`."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     write_whole(path, buffer.getvalue())
 
 
 def plain(value: Any) -> Any:
-    """Put a value as YAML has words for it: no arrays' own numbers, no modules."""
+    """Convert a value to YAML types: NumPy scalars to Python's, other objects to the name of their class."""
     if isinstance(value, dict):
         return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

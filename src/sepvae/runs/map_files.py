@@ -1,4 +1,4 @@
-"""Files of maps: volumes, pictures and tables of groups, and what they are called."""
+"""Names of map files, and functions that write maps as volumes, pictures and tables."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -22,8 +22,8 @@ from sepvae.runs.folder import write_arrays
 GROUPS = ("background", "target")
 
 
-class Statistics(NamedTuple):  # numpydoc ignore=PR02
-    """What there is of the maps of both groups, the background first."""
+class Statistics(NamedTuple):
+    """Moments of the maps of both groups, background first; `effect` is Cohen's d."""
 
     labels: tuple[str, str]
     moments: tuple[Moments, Moments]
@@ -32,10 +32,8 @@ class Statistics(NamedTuple):  # numpydoc ignore=PR02
 
 def group_files(labels: Sequence[str], statistic: str) -> list[str]:
     """
-    Name the files of groups, without an ending.
+    Return the file name of each group for a statistic such as "mean", distinct and without suffix.
 
-    Examples
-    --------
     >>> group_files(["control", "ill"], "mean")
     ['label-control_desc-salient_stat-mean_map', 'label-ill_desc-salient_stat-mean_map']
     """
@@ -43,7 +41,7 @@ def group_files(labels: Sequence[str], statistic: str) -> list[str]:
 
 
 def write_window(file: Path, window: AnyArray, grid: Grid, axes: str) -> None:
-    """Write what a network gave of a volume, in its place on the whole grid."""
+    """Write a map of shape `grid.size` as NIfTI on the full grid; `axes` is its orientation, as in "LAS"."""
     write_volume(file.with_name(f"{file.name}.nii.gz"), grid.back(window), grid, axes)
 
 
@@ -60,7 +58,7 @@ def write_group_volumes(folder: Path, statistics: Statistics, grid: Grid) -> Non
 
 
 def write_pictures(folder: Path, statistics: Statistics, people: Mapping[str, AnyArray]) -> None:
-    """Draw maps of people on one scale, group means and deviations on another, and Cohen's d on its own."""
+    """Write pictures and `maps.npz`; samples share a scale, means and deviations another, d has its own."""
     limit = limit_of(np.stack([*people.values()])) if people else 1.0
     for name, added in people.items():
         _write_picture(folder / f"{name}.png", map_picture(added, limit))
@@ -80,7 +78,7 @@ def write_pictures(folder: Path, statistics: Statistics, people: Mapping[str, An
 
 
 def regions(statistics: Statistics, features: Sequence[str]) -> pd.DataFrame:
-    """Tabulate what is added to each feature of a table."""
+    """Return mean and standard deviation of each feature and group, and Cohen's d; the largest |d| first."""
     table = pd.DataFrame({"feature": features})
     for group, moments in zip(GROUPS, statistics.moments, strict=True):
         table[f"{group}_mean"], table[f"{group}_sd"] = (

@@ -1,4 +1,4 @@
-"""Maps of a run: what the salient part adds to each held-out person and to each group, as files."""
+"""Maps of a run as files: effect of the salient part on each held-out sample and on each group."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -29,28 +29,28 @@ from sepvae.runs.map_files import (
     write_window,
 )
 
-IN_FIGURE = 3  # people of each group in a figure
-PICTURES = 12  # people of each group whose image has a picture of its own
-IN_MEAN = 64  # people whose mean image lies below the maps
+IN_FIGURE = 3  # samples of each group in a figure
+PICTURES = 12  # samples of each group with a picture of their own
+IN_MEAN = 64  # samples in the mean image below the maps
 
 
 def map_run(
     run: str | Path, source: Source, out: str | Path, *, say: Callable[[str], None] | None = None
 ) -> Path:
     """
-    Make maps of new people by the model of a run folder.
+    Write maps of new samples with the model of a run folder.
 
     Parameters
     ----------
     run : str or Path
         The run folder.
     source : Source
-        New samples, read as those that were fitted on. They need no labels; where they have those that were
-        fitted on, groups are compared too.
+        New samples, read in the same way as those of the fit. They need no labels; groups are compared if
+        they have those of the fit.
     out : str or Path
-        The folder to make, with what `write_maps` says and its pictures in `figures/`.
+        The folder to create, with the files of `write_maps` and its figures in `figures/`.
     say : callable, default=None
-        Prints the name of each stage and its seconds.
+        Called with the name of each stage and its seconds.
 
     Returns
     -------
@@ -78,10 +78,10 @@ def write_maps(
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """
-    Write what the salient part adds to each sample, and what groups have of it.
+    Write maps of each sample and group into a new folder, which appears only when complete.
 
-    A map is the sample decoded with its own salient code minus the same without one, alike for all, in the
-    units of the input. The folder appears when all is in it.
+    A map is the sample decoded with its own salient code, minus the sample decoded without one, in the units
+    of the input. Labels do not affect it.
     """
     _check_new(folder)
     if not can_map(source):
@@ -94,7 +94,7 @@ def write_maps(
 
 
 def can_map(source: Source) -> bool:
-    """Say whether maps of these samples can be written."""
+    """Return whether maps of these samples can be written: volumes need a grid."""
     return len(source.sample_shape) < 4 or source.grid is not None
 
 
@@ -111,7 +111,7 @@ def _write(
     source: Source,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    """Write all maps: those of people as they come, those of groups at the end."""
+    """Write the maps of samples chunk by chunk, then those of groups."""
     maps, groups = SalientMaps(model, source), members(model, source)
     ids = [str(id_) for id_ in source.ids]
     names = [f"sub-{name}_desc-salient_map" for name in names_apart(ids)]
@@ -129,7 +129,7 @@ def _write(
         if progress is not None:
             progress(int(part[-1]) + 1, len(source))
 
-    # Features have units of their own.
+    # Features have a unit each; the other samples share the mean unit.
     unit = maps.unit if model.scaler_ is not None else maps.unit.mean()
     statistics = Statistics(_labels(model), moments, effect_size(*moments, unit))
     files = _write_groups(folder, maps, statistics, names, pictures)
@@ -147,7 +147,7 @@ def _write_groups(
     names: list[str],
     pictures: dict[int, AnyArray],
 ) -> list[str]:
-    """Write what there is of groups, and pictures of people; give the file of each of them."""
+    """Write the files of groups, and pictures of samples; return the file of each sample, or ""."""
     if maps.grid is not None:
         write_group_volumes(folder, statistics, maps.grid)
         write_window(folder / IMAGE, _mean_image(maps), maps.grid, maps.grid.axes)
@@ -176,7 +176,7 @@ def _features(model: ContrastiveEstimator, source: Source) -> list[str]:
 
 
 def _mean_image(maps: SalientMaps) -> AnyArray:
-    """The mean of some people, spread over all, in the units of the input."""
+    """Return the mean of up to IN_MEAN samples, spread over all, in the units of the input."""
     shown = spread(np.arange(len(maps.source)), IN_MEAN)
     moments = Moments()
     for part in chunks(len(shown), at_once(maps.source.sample_shape)):
@@ -185,7 +185,7 @@ def _mean_image(maps: SalientMaps) -> AnyArray:
 
 
 def _people(maps: SalientMaps, groups: Sequence[IntArray], statistics: Statistics) -> dict[str, AnyArray]:
-    """What a figure shows of a few people of each group; of volumes the slice where groups differ most."""
+    """Return images and maps of a few samples per group for a figure; of volumes, the slice of largest d²."""
     chosen = np.concatenate([spread(group, IN_FIGURE) for group in groups])
     images = maps.in_units(in_unit_range(maps.source.take(chosen).x), chosen)
     without, added, _ = maps.decode(chosen)

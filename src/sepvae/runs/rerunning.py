@@ -1,4 +1,4 @@
-"""`rerun`: see that data are those of a run, and fit again as its recipe says."""
+"""`rerun`: check that data are those of a run, and fit again with its recipe."""
 
 import csv
 from io import StringIO
@@ -22,7 +22,7 @@ from sepvae.runs.threads import use_threads
 
 def model_of(run: str | Path) -> ContrastiveEstimator:
     """
-    Make the estimator of a run anew, not fitted.
+    Make an unfitted estimator with the settings of a run.
 
     Parameters
     ----------
@@ -32,13 +32,13 @@ def model_of(run: str | Path) -> ContrastiveEstimator:
     Returns
     -------
     ContrastiveEstimator
-        With the keywords of the recipe.
+        Unfitted, with the keywords of the recipe.
 
     Raises
     ------
     RunFolderError
-        If the run is not finished, or its recipe cannot be repeated: a network of the user's own, severities,
-        no seed, or a keyword that this version does not know.
+        If the run is not finished, or its recipe cannot be repeated: custom modules, severities, no seed, or
+        a keyword that this version does not have.
     """
     recipe = read_recipe(run)
     name, keywords = str(recipe.get("method")), recipe.get("keywords")
@@ -81,30 +81,30 @@ def rerun(
     say: Say = print,
 ) -> pd.DataFrame | None:
     """
-    Fit again as the recipe of a run says, with as many threads, and leave another run folder.
+    Repeat the fit of a run, with its recipe and number of threads, in another run folder.
 
     Parameters
     ----------
     run : str or Path
         The run folder.
     train, test : Source
-        The samples of the run, in its order: those of `split.csv`.
+        The samples of the run, in the order of its `split.csv`.
     out : str or Path
-        The run folder to make.
+        The run folder to create.
     measures : DataFrame, default=None
         As in `fit_run`.
     say : callable, default=print
-        Told what is being done.
+        Called with each progress message.
 
     Returns
     -------
     DataFrame or None
-        The scores, as in `fit_run`; `compare_runs` sets both folders side by side.
+        The scores, as in `fit_run`; `compare_runs` compares both folders.
 
     Raises
     ------
     RunFolderError
-        As `model_of`, or if `out` exists.
+        As in `model_of`, or if `out` exists.
     DataError
         If the samples are not those of the run; nothing is fitted then.
     """
@@ -124,14 +124,14 @@ def rerun(
             measures=measures,
             command=recipe.get("command"),
             n_permutations=protocol.get("n_permutations", 0),
-            removal=protocol.get("removal", True),  # runs of before it was bounded
+            removal=protocol.get("removal", True),  # older runs trained these classifiers without a bound
             thumbnails=protocol.get("thumbnails", True),
             say=say,
         )
 
 
 def check_same_data(run: str | Path, train: Source, test: Source) -> None:
-    """See that samples are those of a run, with all that is known of them."""
+    """Raise DataError if samples, ids, groups, labels or attributes differ from those of a run."""
     about = pd.concat([described(train, "train"), described(test, "test")], ignore_index=True)
     now = _cells(StringIO(about.to_csv(index=False, quoting=csv.QUOTE_ALL, lineterminator="\n")))
     then = read_file(Path(run) / "codes.csv", _cells)
@@ -152,7 +152,7 @@ def check_same_data(run: str | Path, train: Source, test: Source) -> None:
 
 
 def _cells(file: Path | StringIO) -> pd.DataFrame:
-    """A table as it stands in a file: all of it is text."""
+    """Read all cells of a table as text."""
     return pd.read_csv(file, dtype=str, keep_default_na=False)
 
 

@@ -1,4 +1,4 @@
-"""Codes and scores of new data, by the model and the probes of a run folder."""
+"""Codes and scores of new data with the model of a run folder."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,28 +17,28 @@ from sepvae.methods._estimator import ContrastiveEstimator
 from sepvae.progress import stage
 from sepvae.runs.folder import read_codes, read_recipe, read_split_of_run, write_recipe, write_table
 
-N_PERMUTATIONS = 100  # of runs whose recipe does not say
+N_PERMUTATIONS = 100  # of runs whose recipe records none
 RECONSTRUCTIONS: dict[str, Literal["own", "none"]] = {"full": "own", "common_only": "none"}
 
 
 def encode_run(run: str | Path, source: Source, *, say: Callable[[str], None] | None = None) -> pd.DataFrame:
     """
-    Encode data by the model of a run folder.
+    Encode data with the model of a run folder.
 
     Parameters
     ----------
     run : str or Path
         The run folder.
     source : Source
-        Samples, read as those that were fitted on.
+        Samples, read in the same way as those of the fit.
     say : callable, default=None
-        Prints the name of each stage and its seconds, and how many new samples are of known subjects.
+        Called with the name of each stage and its seconds, and the number of new samples of known subjects.
 
     Returns
     -------
     DataFrame
         As in `codes.csv`. Samples whose id is in the run have its split (train, validation or test), others
-        "new"; rows without ids have "unknown", since numbers of rows come again in every array.
+        have "new". Rows without ids have "unknown", since row numbers are the same in every array.
     """
     run = Path(run)
     with stage("encoding", say):
@@ -57,7 +57,7 @@ def encode_run(run: str | Path, source: Source, *, say: Callable[[str], None] | 
 
 def recorded_permutations(run: str | Path) -> int:
     """
-    Read how many permutations the p-values of a run folder are of.
+    Read the number of permutations behind the p-values of a run folder.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def recorded_permutations(run: str | Path) -> int:
     Returns
     -------
     int
-        As its recipe says; 100 where it does not.
+        Number in its recipe; 100 if it records none.
     """
     recorded = read_recipe(run).get("protocol", {}).get("n_permutations", N_PERMUTATIONS)
     return int(recorded)
@@ -90,9 +90,9 @@ def evaluate_run(
     source : Source or None, default=None
         New samples to score instead of the run's own test part.
     n_permutations : int or None, default=None
-        Shuffles behind each p-value; None takes as many as the run has recorded.
+        Number of permutations behind each p-value; None takes the number of the run.
     say : callable, default=None
-        Prints the name of each stage and its seconds.
+        Called with the name of each stage and its seconds.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def evaluate_run(
     RunFolderError
         If the folder holds no codes.
     DataError
-        If a patient of the new data was fitted on.
+        If a subject of the new data was fitted on.
     """
     if n_permutations is None:
         n_permutations = recorded_permutations(run)
@@ -113,7 +113,7 @@ def evaluate_run(
     if source is None:
         with stage("scoring", say) as progress:
             scores = score_codes(codes, **keywords, progress=progress)
-        old = Path(run) / "scores.csv"  # holds what cannot be had from codes alone
+        old = Path(run) / "scores.csv"  # reconstruction errors cannot be computed from codes
         errors = [pd.read_csv(old).query("metric == 'reconstruction_error'")] if old.is_file() else []
         return pd.concat([scores, *errors], ignore_index=True)
     with stage("encoding", say):
@@ -144,16 +144,16 @@ def evaluate_run(
 
 def keep_scores(run: str | Path, scores: pd.DataFrame, *, n_permutations: int) -> None:
     """
-    Put new scores of its own test part in the place of a run's old ones.
+    Replace the scores of a run with new ones of its own test part.
 
     Parameters
     ----------
     run : str or Path
         The run folder.
     scores : DataFrame
-        From `evaluate_run`.
+        Result of `evaluate_run`.
     n_permutations : int
-        Shuffles behind each p-value, for the recipe.
+        Number of permutations behind each p-value, for the recipe.
     """
     recipe = read_recipe(run)
     recipe["protocol"] = {**recipe.get("protocol", {}), "n_permutations": n_permutations}
@@ -164,9 +164,13 @@ def keep_scores(run: str | Path, scores: pd.DataFrame, *, n_permutations: int) -
 def encoded(
     model: ContrastiveEstimator, source: Source, split: str, codes: Codes[AnyArray] | None = None
 ) -> pd.DataFrame:
-    """Encode samples, with all that is known of them."""
+    """
+    Return samples with their codes, as in `codes.csv`; y is missing for labels that were not fitted on.
+
+    `codes` are those of `fit_encode`: the samples that it used for validation get the split "validation".
+    """
     about = described(source, split)
-    about[["id", "group"]] = about[["id", "group"]].astype(str)  # as they are read again
+    about[["id", "group"]] = about[["id", "group"]].astype(str)  # as `read_codes` returns them
     known = about["label"].isin(model.classes_)  # new data may come without labels
     about.insert(4, "y", (about["label"] != model.background_).astype("Int64").where(known))
     if codes is not None:
@@ -175,19 +179,19 @@ def encoded(
 
 
 def described(source: Source, split: str) -> pd.DataFrame:
-    """Say what is known of samples."""
+    """Return id, group, label, split and attributes of samples."""
     table = split_table(source, {split: np.arange(len(source))})
     return pd.concat([table, source.attributes.reset_index(drop=True)], axis=1)
 
 
 def reconstruction_errors(model: ContrastiveEstimator, source: Source) -> pd.DataFrame:
-    """Measure how far reconstructions are from samples, with their salient part and without."""
+    """Return the reconstruction errors with the salient part (full) and without it (common_only), by id."""
     errors = {name: model.reconstruction_error(source, salient) for name, salient in RECONSTRUCTIONS.items()}
     return pd.DataFrame({"id": source.ids, **errors})
 
 
 def _rows_are_numbered(run: str | Path, source: Source | None = None) -> bool:
-    """Rows of an array are known by their numbers, which come again in every array."""
+    """Return whether ids are row numbers, which are the same in every array."""
     data = read_recipe(run).get("data", {})
     if data.get("id") or data.get("subject"):
         return False

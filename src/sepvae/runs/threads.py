@@ -1,4 +1,4 @@
-"""With how many threads numbers are computed."""
+"""Number of threads of a computation."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,9 +9,7 @@ from threadpoolctl import threadpool_limits
 
 @contextmanager
 def use_threads(n: int | None) -> Iterator[None]:
-    """
-    Compute with this number of threads for a while: sums have another order, and last digit, with another.
-    """
+    """Compute with `n` threads, None for no change; the last digits of sums depend on the number."""
     if n is None:
         yield
         return

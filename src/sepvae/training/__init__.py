@@ -1,1 +1,1 @@
-"""Training: batches that hold every group, alternating critic and model updates, what is shown and kept."""
+"""Training: batches with every group, alternating critic and model updates, callbacks and checkpoints."""

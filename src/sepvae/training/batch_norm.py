@@ -1,4 +1,4 @@
-"""Batch normalisation over the batch of all processes, on a CPU too: torch's own takes GPUs only."""
+"""Batch normalisation over the batch of all processes, also on CPUs: torch's own needs GPUs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +15,10 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 class SyncBatchNorm(TorchSyncBatchNorm):
-    """What Lightning asks to bring batch norms together, in a fit on several processes only."""
+    """Plugin that synchronises batch norms; Lightning calls it only in a fit on several processes."""
 
     def apply(self, model: nn.Module) -> nn.Module:
-        """Let all batch norms of a model see the whole batch."""
+        """Make all batch norms of a model use the whole batch; the model must be on its device."""
         if next(model.parameters()).is_cuda:
             return super().apply(model)
         for module in _batch_norms(model):
@@ -26,7 +26,7 @@ class SyncBatchNorm(TorchSyncBatchNorm):
         return model
 
     def revert(self, model: nn.Module) -> nn.Module:
-        """Let them see their own samples again."""
+        """Make all batch norms use the samples of their own process again."""
         for module in _batch_norms(model):
             module.__dict__.pop("forward", None)
         return super().revert(model)
@@ -34,10 +34,8 @@ class SyncBatchNorm(TorchSyncBatchNorm):
 
 @contextmanager
 def running_statistics(model: nn.Module) -> Iterator[None]:
-    """
-    Let batch norms use what they have learnt of samples, and learn nothing: for images that are none of them.
-    """
-    # All kinds: on GPUs that share a fit they are torch's own, which wait for each other while they learn.
+    """Let batch norms use their running statistics without updating them, for images that are not samples."""
+    # All kinds, also torch's SyncBatchNorm on several GPUs, whose processes wait for each other in training.
     norms = (m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm))
     learning = [module for module in norms if module.training]
     for module in learning:
@@ -54,7 +52,7 @@ def _batch_norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
 
 
 def _normalised(module: nn.modules.batchnorm._BatchNorm, x: Tensor) -> Tensor:
-    """Batch norm with the mean and variance of all processes' rows, as many in each."""
+    """Apply batch norm with the mean and variance over all processes, each with the same number of rows."""
     if not module.training:
         own: Tensor = type(module).forward(module, x)
         return own
@@ -71,7 +69,7 @@ def _normalised(module: nn.modules.batchnorm._BatchNorm, x: Tensor) -> Tensor:
 
 
 class _Total(torch.autograd.Function):
-    """A sum over processes that gradients pass: what each loss says of the sum is added up in turn."""
+    """All-reduce sum with gradients: the backward pass sums the gradients of all processes."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ARG004
@@ -88,7 +86,7 @@ def _total(x: Tensor) -> Tensor:
 
 
 def _note(module: nn.modules.batchnorm._BatchNorm, mean: Tensor, variance: Tensor, n: int) -> None:
-    """Running statistics, as torch keeps them: of the variance the unbiased estimate."""
+    """Update the running statistics as torch does, with the unbiased variance."""
     if module.running_mean is None or module.running_var is None or module.num_batches_tracked is None:
         return
     module.num_batches_tracked += 1

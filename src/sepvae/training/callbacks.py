@@ -1,4 +1,4 @@
-"""What is shown and written while training goes on."""
+"""Callbacks that show progress, write metrics and warn of collapse during training."""
 
 import warnings
 from pathlib import Path
@@ -22,30 +22,30 @@ from sepvae.files import write_whole
 from sepvae.training.collapse import collapses
 from sepvae.training.module import AlternatingTraining
 
-# Callbacks hear of an epoch's end before the module has its means: the bar looks back from the next start.
-# Those that are a `Checkpoint` hear of it last.
+# At the end of an epoch Lightning calls callbacks before the module has the epoch's means, so the bar shows
+# them at the next start. It calls `Checkpoint` callbacks last.
 
 
 class MetricsFile(Checkpoint):
-    """Write the metrics of all epochs so far to a CSV file, after each epoch."""
+    """Write the metrics of all epochs so far to a CSV file after each epoch."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write what is known."""
+        """Write the file, on rank 0 only."""
         if trainer.is_global_zero and isinstance(pl_module, AlternatingTraining):
             write_whole(self.path, pd.DataFrame(pl_module.history).to_csv(index=False))
 
 
 class CollapseWatch(Checkpoint):
-    """Warn, once of each, while a space holds nothing or the critic says nothing."""
+    """Warn once for each collapsed space, and once for a critic at chance or never wrong."""
 
     def __init__(self) -> None:
         self.warned: set[str] = set()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Look at the last epochs."""
+        """Check the history, on rank 0 only."""
         if not (trainer.is_global_zero and isinstance(pl_module, AlternatingTraining)):
             return
         for what, message in collapses(pl_module.history, pl_module.objective.weights).items():
@@ -54,36 +54,36 @@ class CollapseWatch(Checkpoint):
                 warnings.warn(message, CollapseWarning, stacklevel=2)
 
     def state_dict(self) -> dict[str, Any]:
-        """Say what has been warned of."""
+        """Return the warnings so far, so that a continued fit does not repeat them."""
         return {"warned": sorted(self.warned)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take it back."""
+        """Restore the warnings that were given."""
         self.warned = set(state_dict["warned"])
 
 
 class FitProgress(ProgressBar):
-    """One bar for the whole fit, with the time, the time left and the terms of the last epoch."""
+    """Progress bar of the whole fit, with elapsed and remaining time and the terms of the last epoch."""
 
     def __init__(self) -> None:
         super().__init__()
         self.bar = Progress(
             TextColumn("epoch"),
             MofNCompleteColumn(),
-            BarColumn(6),  # all of it is to fit into 80 columns
+            BarColumn(6),  # the whole line fits into 80 columns
             TimeElapsedColumn(table_column=Column(min_width=7)),
             TimeRemainingColumn(table_column=Column(min_width=7)),
             TextColumn("{task.description}", table_column=Column(no_wrap=True)),
         )
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Open the bar."""
+        """Start the bar."""
         super().on_train_start(trainer, pl_module)
         self.bar.start()
         self.task = self.bar.add_task("", total=trainer.max_epochs)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """Show the epochs that are done."""
+        """Show the number of finished epochs and the terms of the last one."""
         if isinstance(pl_module, AlternatingTraining) and pl_module.history:
             done, last = len(pl_module.history), pl_module.history[-1]
             self.bar.update(self.task, completed=done, description=_terms(last))
@@ -93,7 +93,7 @@ class FitProgress(ProgressBar):
         self.on_train_epoch_start(trainer, pl_module)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
-        """Close the bar."""
+        """Stop the bar."""
         self.bar.stop()
 
     def on_exception(
@@ -102,16 +102,16 @@ class FitProgress(ProgressBar):
         pl_module: pl.LightningModule,  # noqa: ARG002
         exception: BaseException,  # noqa: ARG002
     ) -> None:
-        """Close the bar, for Lightning tears nothing down after an error."""
+        """Stop the bar: Lightning does not call `teardown` after an error."""
         self.bar.stop()
 
     def disable(self) -> None:
-        """Show nothing: Lightning asks for it in all processes but the first."""
+        """Hide the bar: Lightning calls this on ranks above 0."""
         self.bar.disable = True
 
 
 def _terms(metrics: dict[str, float]) -> str:
-    """Put the terms on what is left of a line."""
+    """Format the main terms for the rest of the line."""
     shown = {
         "rec": "reconstruction",
         "KL c": "common_kl",

@@ -1,23 +1,23 @@
-"""Collapse, as the terms of the last epochs tell of it."""
+"""Detection of collapsed spaces and of a useless critic from the metrics of each epoch."""
 
 import math
 from collections.abc import Mapping, Sequence
 
-EPOCHS = 5  # that say the same one after the other
-EPOCHS_OF_CRITIC = 20  # without a single one in which it can tell: it learns as the codes do
-NOTHING = 0.01  # nats, of a whole space: its codes are all but the prior
-CHANCE = 2 * math.log(2)  # the loss of a critic that cannot tell
+EPOCHS = 5  # consecutive epochs that must agree
+EPOCHS_OF_CRITIC = 20  # minimum, none better than chance: the critic learns along with the codes
+NOTHING = 0.01  # nats of a whole space: below it, its posterior is almost the prior
+CHANCE = 2 * math.log(2)  # loss of a critic at chance
 MARGIN = 0.01  # nats
 CURVE = "its loss (train_critic_loss in metrics.csv)"
-PERFECT = 0.02  # nats: a critic that is never wrong
+PERFECT = 0.02  # nats: below it, the critic is never wrong
 
 
 def collapses(history: Sequence[Mapping[str, float]], weights: Mapping[str, float]) -> dict[str, str]:
     """
-    Say what has collapsed: what has been so in each of the last 5 epochs.
+    Return a message by name for each of "common", "salient" and "critic" that has collapsed.
 
-    Examples
-    --------
+    `history` has the names of `metrics.csv`. Terms with weight zero are ignored.
+
     >>> epoch = {"train_common_kl": 0.001, "train_salient_kl_target": 3.0}
     >>> list(collapses([epoch] * 5, {"common_kl": 1.0, "salient_kl_target": 1.0}))
     ['common']

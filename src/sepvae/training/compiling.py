@@ -1,4 +1,4 @@
-"""Functions compiled by torch, where it can."""
+"""Functions compiled by torch, with the plain function as a fallback."""
 
 import warnings
 from collections.abc import Callable
@@ -11,12 +11,16 @@ R = TypeVar("R")
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
-    """Have torch compile a function when it is first called; where it cannot, the function runs as it is."""
+    """
+    Compile a function of tensors on its first call; if torch cannot, warn and use the plain function.
+
+    The function must have no side effects, because it is called again after a failure.
+    """
     return _Compiled(function)
 
 
 class _Compiled(Generic[P, R]):
-    """Tries once; then what was chosen."""
+    """Callable that tries to compile once, then keeps the compiled or the plain function."""
 
     def __init__(self, function: Callable[P, R]) -> None:
         self.function = function
@@ -28,10 +32,10 @@ class _Compiled(Generic[P, R]):
         fast: Callable[P, R] = torch.compile(self.function, dynamic=False)
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the compiler's, on its own code and on what it traces
+                warnings.simplefilter("ignore")  # from the compiler, about its own and the traced code
                 result = fast(*args, **kwargs)
         except Exception as error:
-            # The compiler's errors have no class in common; the function's own come again below.
+            # Compiler errors share no class; an error of the function itself is raised again below.
             reason = " ".join(str(error).split("\n\n")[0].split()) or type(error).__name__
             warnings.warn(f"compile: training goes on without, for {reason}", stacklevel=2)
             self.chosen = self.function

@@ -1,4 +1,4 @@
-"""How hard each weighted term pulls at each encoder, on one batch."""
+"""Gradient norms of each weighted term at each encoder, on one batch."""
 
 from collections.abc import Sequence
 from copy import deepcopy
@@ -27,15 +27,11 @@ def gradient_norms(
     random_state: int = 0,
 ) -> pd.DataFrame:
     """
-    Measure the gradient that each weighted term sends into each encoder, in training mode.
+    Return the norm of each weighted term's gradient at each encoder, in training mode, one row per term.
 
-    All terms are seen with the same noise. The model is copied: its weights, gradients, batch norm statistics
-    and mode stay as they are, and so do the global generators.
+    `value` is the unweighted mean over the batch. All terms use the same noise. The model and the global
+    generators stay unchanged. `x` holds images as uint8 or in [0, 1], or standardised tables.
 
-    Shapes: x (batch, ...); y (batch,).
-
-    Examples
-    --------
     >>> from sepvae import SepVAE
     >>> from sepvae.networks.autoencoder import build_autoencoder
     >>> model = build_autoencoder("mlp", (5,), common_dim=3, salient_dim=2, n_groups=2)
@@ -64,7 +60,7 @@ def gradient_norms(
 def _mean_terms(
     objective: Objective, model: ContrastiveAutoencoder, x: Tensor, y: Tensor, seed: int
 ) -> dict[str, Tensor]:
-    """Unweighted terms, as a step of training computes them."""
+    """Return the batch means of the unweighted terms, computed as in a training step."""
     codes = objective.posterior(model.encode(x), y)
     noise = draw_noise(codes, torch.Generator(x.device).manual_seed(seed))
     terms = objective.losses(model, x, y, codes, noise).terms
@@ -72,7 +68,11 @@ def _mean_terms(
 
 
 def _norms(mean: Tensor, parts: Sequence[nn.Module]) -> list[float]:
-    """Norms of the unweighted gradient: weights of 1e-10 come later, whose squares single precision loses."""
+    """
+    Return the norm of the unweighted gradient at each part.
+
+    Weights are applied later: squares with a weight of 1e-10 would underflow in single precision.
+    """
     if not mean.requires_grad:
         return [0.0 for _ in parts]
     learnt = [[p for p in part.parameters() if p.requires_grad] for part in parts]

@@ -1,4 +1,4 @@
-"""Training that goes astray: where it did, on which samples, and what is left of it."""
+"""Divergence: the first non-finite step, its samples, and the error that names them."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,12 +10,12 @@ from torch import Tensor
 from sepvae.batch import AnyArray
 from sepvae.errors import TrainingError
 
-LAST = 5  # steps whose samples are named
-SHOWN = 3  # samples in the message itself
+LAST = 5  # steps whose sample ids the error holds
+SHOWN = 3  # sample ids in the message
 
 
 class DivergenceError(ArithmeticError):
-    """A term, or a weight, is no longer a finite number."""
+    """A term or a weight is not finite; `step` is the first such step of the epoch, None if unknown."""
 
     def __init__(self, terms: Sequence[str], epoch: int, step: int | None = None) -> None:
         super().__init__(terms, epoch, step)
@@ -24,12 +24,8 @@ class DivergenceError(ArithmeticError):
 
 def first_astray(sums: Iterable[tuple[int, Tensor]]) -> tuple[int, list[int]] | None:
     """
-    Find the first step that made a sum not finite.
+    Return the first step whose sums, of shape (terms, groups), are not finite, and the indices of the terms.
 
-    Shapes: sums (terms, groups).
-
-    Examples
-    --------
     >>> import torch
     >>> first_astray([(0, torch.tensor([[1.0], [2.0]])), (1, torch.tensor([[1.0], [torch.nan]]))])
     (1, [1])
@@ -49,9 +45,9 @@ def training_error(
     checkpoint: Path | None,
 ) -> TrainingError:
     """
-    Say where training went astray, and what to do.
+    Return the error that names the first non-finite step, its samples and possible fixes.
 
-    Shapes: ids (n,).
+    `order` has the positions of the samples of each batch of that epoch; `ids` has the ids of all samples.
     """
     last = len(order) - 1 if diverged.step is None else diverged.step
     steps = range(max(last - LAST + 1, 0), last + 1)

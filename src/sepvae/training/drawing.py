@@ -1,4 +1,4 @@
-"""Weights that a thread draws for itself."""
+"""Seeded random initialisation that is independent of other threads."""
 
 from typing import Any
 
@@ -8,12 +8,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 class Drawing(TorchDispatchMode):
     """
-    Let what this thread draws come from a generator of its own, in place of torch's, which all threads share.
+    Draw this thread's random numbers from its own generator, not from torch's, which all threads share.
 
-    Numbers are those of torch's generator after `torch.manual_seed(seed)`.
+    The numbers are those of torch's generator after `torch.manual_seed(seed)`.
 
-    Examples
-    --------
     >>> with Drawing(0):
     ...     layer = torch.nn.Linear(2, 1)
     >>> with torch.random.fork_rng(devices=[]):
@@ -32,5 +30,5 @@ class Drawing(TorchDispatchMode):
 
 
 def _draws(function: Any) -> bool:
-    """Say whether a function can be told where to draw from, as all of `torch.nn.init` are."""
+    """Return whether a function takes a generator, as all of `torch.nn.init` do."""
     return any(argument.name == "generator" for argument in function._schema.arguments)

@@ -1,4 +1,4 @@
-"""One training run: network, Lightning trainer, history."""
+"""One training run: network, Lightning trainer and history."""
 
 import logging
 import signal
@@ -38,7 +38,7 @@ from sepvae.training.objective import Objective
 from sepvae.training.precision import check_precision
 from sepvae.training.processes import first_of_one, is_alone, is_first
 
-# The critic's estimate of the MI moves on its own, so it chooses nothing.
+# Model selection ignores the MI, because the critic's estimate of it also changes on its own.
 MONITOR = "validation_loss_without_mi"
 
 
@@ -72,9 +72,11 @@ def train(
     callbacks: Sequence[Callback] | None,
 ) -> tuple[ContrastiveAutoencoder, pd.DataFrame]:
     """
-    Build a network and train it.
+    Build a network and train it; return it on the CPU in evaluation mode, with one history row per epoch.
 
-    Shapes: y (len(source),).
+    `y` holds groups as integers or severities in [0, 1] as floats; 0 is the background. `parts` are positions
+    for training and validation; the latter may be empty. If the file `checkpoint` exists, the fit continues
+    from it, and its state must match `about`.
     """
     if (early_stopping is not None or keep == "best") and not len(parts[1]):
         raise DataError("early_stopping and keep='best' need validation samples: raise validation_fraction")
@@ -84,7 +86,7 @@ def train(
         last.check(max_epochs)
     one = first_of_one() if is_alone(devices, num_nodes) else nullcontext()
     with _quiet_lightning(alone=compile or _sets_type(precision)), _own_randomness(seed), kept_memory(), one:
-        with Drawing(seed):  # another thread may draw at the same time
+        with Drawing(seed):  # other threads may draw at the same time
             model = build()
         training = AlternatingTraining(
             model,
@@ -120,7 +122,7 @@ def train(
         if is_first(devices, num_nodes):
             check_precision(trainer.precision, trainer.strategy.root_device)
         if compile:
-            torch.compiler.reset()  # it gives up after some functions that differ in their constants only
+            torch.compiler.reset()  # torch gives up after several functions that differ only in constants
         try:
             _run(trainer, training, batches, last)
         except DivergenceError as error:
@@ -132,37 +134,37 @@ def train(
         if best is not None:
             training.load_state_dict(best.weights)
     if precision in ("bf16-true", "16-true"):
-        model.float()  # codes are computed, and weights kept, in single precision
+        model.float()  # codes are computed and weights saved in single precision
     return model.cpu().eval(), pd.DataFrame(training.history)
 
 
 def _run(
     trainer: pl.Trainer, training: AlternatingTraining, batches: Batches, last: LastState | None
 ) -> None:
-    """Train, from where an earlier start was stopped if its state is there."""
+    """Train; continue from the state of an interrupted fit if its file exists."""
     state = last.path if last is not None and last.path.exists() else None
     try:
         trainer.fit(training, batches, ckpt_path=state, weights_only=True)
     except SIGTERMException:
-        sys.exit(128 + signal.SIGTERM)  # as a shell calls it; Lightning gives no status
+        sys.exit(128 + signal.SIGTERM)  # exit status as in a shell; Lightning sets none
     except SystemExit as end:
-        if isinstance(end.__context__, KeyboardInterrupt):  # Lightning has made an exit of it
+        if isinstance(end.__context__, KeyboardInterrupt):  # Lightning turns it into SystemExit
             raise KeyboardInterrupt from None
         raise
 
 
 def _mixed(positions: npt.NDArray[np.intp], y: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-    """Positions in an order that has groups in the same shares all along, so that every batch has both."""
+    """Reorder positions so that groups have the same proportions throughout, and every batch has both."""
     group = pd.Series(np.ceil(y[positions]))
     place = (group.groupby(group).cumcount() + 0.5) / group.groupby(group).transform("size")
     return positions[np.argsort(place.to_numpy(), kind="stable")]
 
 
 def _trainer(callbacks: list[Callback], strategy: Any, **keywords: Any) -> pl.Trainer:
-    """Lightning's trainer, for batches that know their process, and two backward passes a step."""
+    """Create a Lightning trainer for batches already split by rank and two backward passes a step."""
     plugins: list[Any] = [SyncBatchNorm()]
     if is_alone(keywords["devices"], keywords["num_nodes"]):
-        plugins.append(LightningEnvironment())  # whatever else the scheduler runs beside it
+        plugins.append(LightningEnvironment())  # ignores the variables of a scheduler
     with _plain_refusal():
         trainer = pl.Trainer(
             callbacks=callbacks,
@@ -181,7 +183,7 @@ def _trainer(callbacks: list[Callback], strategy: Any, **keywords: Any) -> pl.Tr
             "run it as a script, not in a notebook"
         )
     if strategy in ("auto", "ddp") and isinstance(trainer.strategy, DDPStrategy):
-        # Each of the two backward passes reaches some parameters only, which DDP must be told to expect.
+        # Each of the two backward passes reaches only some parameters, which DDP does not expect by default.
         return _trainer(callbacks, "ddp_find_unused_parameters_true", **keywords)
     for loop in (trainer.fit_loop, trainer.fit_loop.epoch_loop.val_loop):
         loop.setup_data = _one_at_a_time(loop.setup_data)  # type: ignore[method-assign]
@@ -192,7 +194,7 @@ _asking = threading.RLock()
 
 
 def _one_at_a_time(setup_data: Callable[[], None]) -> Callable[[], None]:
-    """Let one thread at a time ask for batches: Lightning changes the class DataLoader while one does."""
+    """Run `setup_data` in one thread at a time: Lightning patches the class DataLoader meanwhile."""
 
     def in_turn() -> None:
         with _asking:
@@ -202,13 +204,13 @@ def _one_at_a_time(setup_data: Callable[[], None]) -> Callable[[], None]:
 
 
 def _sets_type(precision: Any) -> bool:
-    """Say whether Lightning sets what type a process's new tensors have, so that threads must take turns."""
+    """Return whether Lightning sets the default dtype of the process, so that threads must take turns."""
     return str(precision) in ("64-true", "64", "bf16-true", "16-true")
 
 
 @contextmanager
 def _own_randomness(seed: int) -> Iterator[None]:
-    """Seed torch for whatever a user's module draws, and leave its global generators as found."""
+    """Seed torch's global generators for the user's modules, and restore them at the end."""
     with _generators():
         torch.manual_seed(seed)
         yield
@@ -224,7 +226,7 @@ _generators = Shared(_kept_generators)
 
 @contextmanager
 def _plain_refusal() -> Iterator[None]:
-    """Say in one line which keyword Lightning refuses: a GPU that is not there, an unknown strategy."""
+    """Raise DataError in one line if Lightning rejects a keyword: a missing GPU, an unknown strategy."""
     try:
         yield
     except (MisconfigurationException, TypeError, ValueError, RuntimeError) as error:
@@ -234,19 +236,19 @@ def _plain_refusal() -> Iterator[None]:
 
 @contextmanager
 def _without_advice() -> Iterator[None]:
-    """Leave out Lightning's advice on what is chosen on purpose here."""
+    """Hide Lightning's advice about choices that are deliberate here."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
         with ignoring(
-            ".*does not have many workers.*",  # data in memory is indexed, not loaded
-            ".*have no `val_dataloader`.*",  # validation_fraction=0 is a choice
+            ".*does not have many workers.*",  # data in memory need no workers
+            ".*have no `val_dataloader`.*",  # with validation_fraction=0
             ".*GPU available but not used.*",
             ".*is smaller than the logging interval.*",
-            ".*callbacks used to create the checkpoint.*",  # a user's, left out now
-            ".*isinstance.treespec, LeafSpec.*",  # Lightning's own use of torch
+            ".*callbacks used to create the checkpoint.*",  # a user's callback that is absent now
+            ".*isinstance.treespec, LeafSpec.*",  # from Lightning's own code
         ):
             yield
     finally:

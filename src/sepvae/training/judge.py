@@ -1,4 +1,4 @@
-"""Judges: small classifiers of real samples, which then say what decoded ones look like."""
+"""Judges: small classifiers that are trained on real samples and applied to decoded ones."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,29 +21,25 @@ from sepvae.training.memory import kept_memory
 from sepvae.training.module import as_input
 from sepvae.training.processes import one_device
 
-# Chosen on the training part of digits-on-photos, split in two: shifts raise the balanced accuracy of its
-# eleven classes from 0.89 to 0.95, twice Adam's usual rate to 0.96; 1000 steps bring no more than 600.
+# Chosen on the training part of digits-on-photos, split in two: shifts raise the balanced accuracy over its
+# eleven classes from 0.89 to 0.95, twice Adam's default rate to 0.96; 1000 steps are no better than 600.
 BATCH = 64
 LEARNING_RATE = 2e-3
-SHIFT = 16  # images are shifted by up to a sixteenth of their side, each way
+SHIFT = 16  # images are shifted by up to 1/16 of their side in each direction
 N_STEPS = 600
 MAX_PASSES = 100
 INFERENCE_BATCH = 512
 
 
 @dataclass(frozen=True)
-class Judge:  # numpydoc ignore=PR02
-    """A classifier that has learnt from real samples."""
+class Judge:
+    """Classifier trained on real samples; `network` returns logits of shape (batch, classes)."""
 
     network: nn.Module
     device: torch.device
 
     def predict(self, x: AnyArray) -> npt.NDArray[np.int64]:
-        """
-        Say which class each sample looks like most.
-
-        Shapes: x (n, ...); returns (n,).
-        """
+        """Return the most probable class of each sample; images are uint8 or in [0, 1], tables scaled."""
         chosen = [np.zeros(0, dtype=np.int64)]
         with torch.inference_mode(), kept_memory():
             for part in chunks(len(x), INFERENCE_BATCH):
@@ -63,18 +59,12 @@ def train_judge(
     accelerator: str = "auto",
 ) -> Judge:
     """
-    Train a small classifier on real samples.
+    Train a small classifier, with the backbone of a default encoder, on real samples.
 
-    It has the convolutions of the default encoder (tables, and images of fewer than 16 pixels, get the fully
-    connected one) and learns by Adam with a learning rate that rises and falls once. Every batch holds all
-    classes in equal numbers, so that a rare class counts as much as any other; images are shifted at random
-    by up to a sixteenth of their side. The number of steps is fixed: it bounds the time whatever the data,
-    and no sample is kept back to choose it. Few samples are gone through 100 times at most.
+    Every batch holds all classes in equal numbers, so that rare classes count equally. The fixed number of
+    steps bounds the time and needs no validation samples; few samples are passed at most 100 times.
+    `classes` holds 0, 1, .. for each sample, or -1 to leave it out; `source` holds images or scaled tables.
 
-    Shapes: classes (len(source),).
-
-    Examples
-    --------
     >>> from sepvae.data import ArraySource
     >>> x = np.array([[-1.0], [-2.0], [1.0], [2.0]])
     >>> judge = train_judge(ArraySource(x, [0, 0, 1, 1]), np.array([0, 0, 1, 1]), n_steps=20)
@@ -121,7 +111,7 @@ def train_judge(
 
 
 def batch_size(n_classes: int) -> int:
-    """Return the number of samples in a batch: 64, or more for more than 16 classes."""
+    """Return the number of samples in a batch: 64, or 4 per class for more than 16 classes."""
     return max(BATCH, 4 * n_classes)
 
 
@@ -131,15 +121,15 @@ def _epoch(
     epoch: int,
     generator: torch.Generator,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches of one pass, in an order of its own."""
+    """Yield the batches of one pass, in an order that depends on the epoch."""
     sampler.set_epoch(epoch)
-    # The loader drew it once; a seed means what it always has.
+    # The loader once drew this number; drawing it here keeps the results of a seed unchanged.
     torch.empty((), dtype=torch.int64).random_(generator=generator)
     yield from loader
 
 
 def _classifier(shape: tuple[int, ...], n_classes: int) -> nn.Module:
-    """Backbone of a default encoder, and a linear layer to one logit a class."""
+    """Build the backbone of a default encoder and a linear layer to one logit per class."""
     if len(shape) == 3 and min(shape[1:]) >= 16:
         encoder = conv_encoder(halving((shape[1], shape[2])), shape, n_classes)
         network = nn.Sequential(encoder.backbone, encoder.mean)
@@ -150,7 +140,7 @@ def _classifier(shape: tuple[int, ...], n_classes: int) -> nn.Module:
 
 
 def _shifted(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Images, each moved a little at random, the pixels at the border repeated; tables as they are."""
+    """Shift each image at random, with its border pixels repeated; return tables unchanged."""
     if x.ndim != 4:
         return x
     n, _, height, width = x.shape
@@ -160,4 +150,4 @@ def _shifted(x: Tensor, generator: torch.Generator) -> Tensor:
     rows, columns = top + torch.arange(height), left + torch.arange(width)
     everyone = torch.arange(n)[:, None, None]
     moved = padded.permute(0, 2, 3, 1)[everyone, rows[:, :, None], columns[:, None, :]]
-    return moved.permute(0, 3, 1, 2)  # channels last in memory, as they came
+    return moved.permute(0, 3, 1, 2)  # channels last in memory, as in the input

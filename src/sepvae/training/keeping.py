@@ -1,4 +1,4 @@
-"""What is kept while training goes on: the state after each epoch, to go on from, and the best weights."""
+"""Checkpoints of a fit: the state after each epoch, to continue from, and the best weights."""
 
 import pickle
 import zipfile
@@ -17,17 +17,21 @@ from sepvae.files import naming, settle
 
 
 class LastState(Checkpoint):
-    """Keep all that a fit needs to go on after its last finished epoch, as if it had never stopped."""
+    """
+    Save the state after each epoch, so that a fit continues from it as if it had never stopped.
+
+    `about` identifies the fit, so that another fit does not continue from its state.
+    """
 
     def __init__(self, path: Path, about: dict[str, Any]) -> None:
         self.path, self.about = path, about
 
     def state_dict(self) -> dict[str, Any]:
-        """Say whose state it is."""
+        """Return the values that identify the fit."""
         return self.about
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """Write the state."""
+        """Write the state aside, then move it into place, so that the file is always complete."""
         aside = self.path.with_name(f".{self.path.name}")
         try:
             with naming(self.path):
@@ -40,7 +44,7 @@ class LastState(Checkpoint):
         trainer.strategy.barrier()
 
     def check(self, max_epochs: int) -> None:
-        """See that the file is whole, and of this fit; nothing in it is executed."""
+        """Raise ModelFileError if the file is damaged or does not match this fit; execute nothing in it."""
         again = "remove it to start again"
         try:
             with zipfile.ZipFile(self.path) as whole:
@@ -78,7 +82,7 @@ class LastState(Checkpoint):
 
 
 class BestWeights(Checkpoint):
-    """Remember the weights of the epoch with the least of a metric."""
+    """Remember the weights of the epoch with the lowest value of a metric."""
 
     def __init__(self, monitor: str) -> None:
         self.monitor = monitor
@@ -86,7 +90,7 @@ class BestWeights(Checkpoint):
         self.weights: dict[str, Tensor] = {}
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Compare."""
+        """Copy the weights if the metric, the same in all processes, is the lowest so far."""
         if (now := float(trainer.callback_metrics[self.monitor])) < self.least:
             self.least = now
             self.weights = {
@@ -94,9 +98,9 @@ class BestWeights(Checkpoint):
             }
 
     def state_dict(self) -> dict[str, Any]:
-        """Give what is remembered."""
+        """Return the best weights and their metric."""
         return {"least": self.least, "weights": self.weights}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take it back."""
+        """Restore the best weights and their metric."""
         self.least, self.weights = state_dict["least"], state_dict["weights"]

@@ -1,4 +1,4 @@
-"""Batches: every group in each of them, one indexing call a batch."""
+"""Batches: every group in each of them, one indexing call per batch."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ MIN_PER_GROUP = 2  # the critic pairs codes of different images, in every group
 
 
 class _Loader(Loader):
-    """A loader whose workers are forked, and whose errors are as if it had none."""
+    """DataLoader with forked workers, whose errors read as if it had none."""
 
     def __iter__(self) -> Any:
         with forking():
@@ -29,7 +29,7 @@ class _Loader(Loader):
 
 
 class _Plainly(Iterator[tuple[Tensor, Tensor]]):
-    """Batches of workers, whose errors come without the traceback that torch makes part of the message."""
+    """Iterator over batches that removes the traceback that torch adds to the messages of worker errors."""
 
     def __init__(self, batches: Iterator[tuple[Tensor, Tensor]]) -> None:
         self.batches = batches
@@ -43,7 +43,7 @@ class _Plainly(Iterator[tuple[Tensor, Tensor]]):
                 raise
             raise type(error)(message) from None
         except (RuntimeError, ConnectionError, EOFError) as error:
-            # Killed while its batch was on the way; what a worker raised itself is "Caught ..".
+            # The worker was killed while it sent a batch; errors that it raised itself contain "Caught ..".
             ended = not isinstance(error, RuntimeError) and "Caught" not in str(error)
             if not (ended or "exited unexpectedly" in str(error) or "is killed by signal" in str(error)):
                 raise
@@ -53,12 +53,8 @@ class _Plainly(Iterator[tuple[Tensor, Tensor]]):
 
 
 @dataclass(frozen=True)
-class Samples(Dataset[tuple[Tensor, Tensor]]):  # numpydoc ignore=PR02
-    """
-    What training reads: samples and their groups, by positions.
-
-    Shapes: y (len(source),).
-    """
+class Samples(Dataset[tuple[Tensor, Tensor]]):
+    """Dataset of samples with their groups or severities, indexed by arrays of positions."""
 
     source: Source
     y: npt.NDArray[Any]
@@ -72,12 +68,10 @@ class Samples(Dataset[tuple[Tensor, Tensor]]):  # numpydoc ignore=PR02
 
 class GroupBatches(Sampler[npt.NDArray[np.intp]]):
     """
-    Shuffled batches of one size, with at least two samples of every group in each.
+    Sampler of shuffled batches of one size, with at least two samples of every group in each.
 
-    Groups come in the data's proportions, or in equal numbers. What does not fill a batch is left out,
-    another part in each epoch; a group that is too rare for its share is gone through more than once.
-
-    Shapes: y (n,).
+    Groups have the data's proportions or equal numbers. Samples that do not fill a batch are left out, others
+    in each epoch; a group too rare for its share is repeated. `batch_size` counts samples over all processes.
     """
 
     def __init__(
@@ -95,7 +89,7 @@ class GroupBatches(Sampler[npt.NDArray[np.intp]]):
         self.members = [positions[group[positions] == k] for k in range(int(group.max()) + 1)]
         self.rank, self.world_size, self.random_state = rank, world_size, random_state
         self.epoch = 0
-        batch_size = min(batch_size, len(positions)) // world_size * world_size  # as many in each process
+        batch_size = min(batch_size, len(positions)) // world_size * world_size  # equal for each process
         if batch_size < (least := MIN_PER_GROUP * len(self.members)):
             raise DataError(
                 f"batch_size: wanted {least} or more, so that a batch holds {MIN_PER_GROUP} samples of every "
@@ -106,7 +100,7 @@ class GroupBatches(Sampler[npt.NDArray[np.intp]]):
         self.counts = _counts(shares, batch_size, self.n_batches, MIN_PER_GROUP)
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the order; Lightning calls this before each epoch."""
+        """Set the epoch, which determines the order; Lightning calls this before each epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -122,19 +116,19 @@ class GroupBatches(Sampler[npt.NDArray[np.intp]]):
 
 
 def _counts(shares: AnyArray, batch_size: int, n_batches: int, least: int) -> npt.NDArray[np.int64]:
-    """Share out each batch, (n_batches, groups), rounded so that the shares add up over batches too."""
+    """Return the number of samples of each group in each batch, shape (n_batches, groups)."""
     ideal = np.arange(1, n_batches + 1)[:, None] * (shares / shares.sum() * batch_size)
-    # Round cumulative sums along groups, then along batches: every batch is full and no share drifts.
+    # Cumulative sums over groups and batches are rounded, so that every batch is full and no share drifts.
     edges = np.rint(ideal.cumsum(axis=1)).astype(np.int64)
     counts: npt.NDArray[np.int64] = np.diff(np.diff(edges, axis=1, prepend=0), axis=0, prepend=0).clip(least)
-    for batch in counts:  # where rare groups were given more, the largest give
+    for batch in counts:  # the largest groups give way to rare groups that `clip` raised
         while batch.sum() > batch_size:
             batch[batch.argmax()] -= 1
     return counts
 
 
 def _repeat(rng: np.random.Generator, members: npt.NDArray[np.intp], total: int) -> npt.NDArray[np.intp]:
-    """Draw `total` samples: shuffled, and again in the same order, so that near ones are not the same."""
+    """Draw `total` samples, shuffled; repeats keep the order, so that copies of a sample are far apart."""
     return np.resize(rng.permutation(members), total)
 
 
@@ -150,11 +144,7 @@ def training_batches(
     world_size: int = 1,
     num_workers: int | Literal["auto"] = "auto",
 ) -> Loader:
-    """
-    Shuffled batches for training.
-
-    Shapes: y (len(source),).
-    """
+    """Return shuffled batches; raise DataError if one cannot hold two samples of every group."""
     sampler = GroupBatches(
         y,
         positions,
@@ -178,12 +168,9 @@ def ordered_batches(
     num_workers: int | Literal["auto"] = "auto",
 ) -> Loader:
     """
-    All samples in their order, for validation and encoding; the last batch may be smaller.
+    Return all samples in order, for validation and encoding; the last batch may be smaller.
 
-    Several processes get as many each: where they cannot share the last batch evenly, its first samples come
-    again.
-
-    Shapes: y (len(source),).
+    Each process gets the same number: a last batch that they cannot share evenly repeats its first samples.
     """
     batches = []
     for part in chunks(len(positions), max(batch_size // world_size, 1) * world_size):
@@ -193,37 +180,38 @@ def ordered_batches(
 
 
 class Batches(pl.LightningDataModule):
-    """What training asks for batches, once it knows which of how many processes it is."""
+    """Data module that creates the batches when the trainer knows the rank and the number of processes."""
 
     def __init__(self, train: Callable[..., Loader], validation: Callable[..., Loader]) -> None:
         super().__init__()
         self.train, self.validation = train, validation
 
     def train_dataloader(self) -> Loader:
-        """Give this process its share of the training batches."""
+        """Return this process's share of the training batches."""
         loader = self.train(**self._share())
-        # Workers read ahead at once, before Lightning tells the epoch to a fit that goes on.
+        # Workers read ahead at once, before Lightning sets the epoch of a continued fit.
         progress: Any = cast(pl.Trainer, self.trainer).fit_loop.epoch_progress
         cast(GroupBatches, loader.sampler).set_epoch(progress.current.processed)
         return loader
 
     def val_dataloader(self) -> Loader:
-        """Give this process its share of the validation batches."""
+        """Return this process's share of the validation batches."""
         return self.validation(**self._share())
 
     def _share(self) -> dict[str, int]:
-        trainer = cast(pl.Trainer, self.trainer)  # it asks
+        trainer = cast(pl.Trainer, self.trainer)  # set, because it makes this call
         return {"rank": trainer.global_rank, "world_size": trainer.world_size}
 
 
 def _workers(source: Source, num_workers: int | Literal["auto"]) -> dict[str, Any]:
     """
-    What a loader is told of its worker processes.
+    Return the keywords of a loader for its worker processes.
 
-    They are forked, so that images that are kept in memory are shared, not copied. Where processes cannot be
-    forked safely (macOS, Windows), this process reads.
+    Workers are forked, so that images in memory are shared, not copied. Where forking is not safe (macOS,
+    Windows), this process reads. "auto" means none for a source in memory, whose indexing is faster than
+    sending, and otherwise one per core, at most 8.
     """
-    alone: dict[str, Any] = {"generator": torch.Generator()}  # or each pass would draw a seed from torch's
+    alone: dict[str, Any] = {"generator": torch.Generator()}  # else each pass draws from torch's own
     if num_workers == "auto":
         num_workers = 0 if source.in_memory else min(MAX_WORKERS, n_cores())
     if num_workers == 0 or not may_fork():

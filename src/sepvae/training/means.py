@@ -1,4 +1,4 @@
-"""Means of an epoch, over the samples of all processes."""
+"""Means of an epoch over the samples of all processes."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from sepvae.training.processes import total
 
 
 class GroupMeans:
-    """Means of per-sample values over an epoch, in all and by group, kept on the device until asked for."""
+    """Means of per-sample values over an epoch, in total and by group; sums stay on the device until read."""
 
     def __init__(self, n_groups: int) -> None:
         self.n_groups = n_groups
@@ -18,11 +18,7 @@ class GroupMeans:
         self.counts: Tensor | float = 0.0  # (groups,)
 
     def add(self, values: dict[str, Tensor], y: Tensor) -> None:
-        """
-        Take in a batch.
-
-        Shapes: values (batch,) or (); y (batch,).
-        """
+        """Add a batch; a value has shape (batch,), or () for a quantity of the whole batch."""
         members = one_hot(y.ceil().long(), self.n_groups).float()
         self.names = list(values)
         self.of_batches = {name for name, value in values.items() if value.ndim == 0}
@@ -31,7 +27,7 @@ class GroupMeans:
         self.counts = self.counts + members.sum(0)
 
     def means(self, processes: int = 1) -> dict[str, float]:
-        """Give the means so far."""
+        """Return means so far by NAME, and by group as NAME_background and NAME_target (NAME_target1, ..)."""
         if isinstance(self.sums, float) or isinstance(self.counts, float):
             return {}
         sums, counts = (total(part, processes).cpu() for part in (self.sums, self.counts))
@@ -40,12 +36,12 @@ class GroupMeans:
         for name, by_group in zip(self.names, sums, strict=True):
             means[name] = float(by_group.sum() / counts.sum())
             if name in self.of_batches or name.endswith(("_background", "_target", "_excess")):
-                continue  # of all samples at once, or of one group
+                continue  # a quantity of the whole batch or of one group
             for group, value, count in zip(["background", *targets], by_group, counts, strict=True):
                 if count > 0:
                     means[f"{name}_{group}"] = float(value / count)
         return means
 
     def clear(self) -> None:
-        """Start again."""
+        """Delete all sums, before a new epoch."""
         self.sums, self.counts = 0.0, 0.0

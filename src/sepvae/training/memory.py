@@ -1,8 +1,8 @@
 """
-Freed memory, kept at hand.
+Freed memory that the process retains.
 
-Each step allocates the same tensors as the one before. The C library gives large ones back to the kernel as
-soon as they are freed, and the kernel clears every page that it hands out again: a third of a step on a CPU.
+Each step allocates the same tensors as the one before. The C library returns large ones to the kernel as soon
+as they are freed, and the kernel clears every page that it hands out again: a third of a step on a CPU.
 """
 
 import ctypes
@@ -12,8 +12,8 @@ from contextlib import contextmanager
 
 from sepvae.shared import Shared
 
-# Parameters of glibc's mallopt (malloc.h), and where its own adjustment leaves them once a program has freed
-# a block of 32 MB, as any that uses tensors has.
+# Parameters of glibc's mallopt (malloc.h). USUAL has the values that glibc's own adjustment reaches once a
+# program has freed a block of 32 MB, as any program that uses tensors has.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
 KEEP = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 2**31 - 1}
 USERS = {"MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"}
@@ -23,11 +23,11 @@ USUAL = {M_MMAP_MAX: 65536, M_MMAP_THRESHOLD: 32 << 20, M_TRIM_THRESHOLD: 64 << 
 @contextmanager
 def kept_memory() -> Iterator[None]:
     """
-    Keep freed memory while the context is open, and give it back at the end.
+    Retain freed memory while the context is open, and return it to the kernel at the end.
 
-    The setting is of the whole process; at the end it is what glibc arrives at by itself in a program that
-    uses large blocks. Where the C library is another (macOS, Windows, musl), or the user's environment sets
-    it up, nothing is changed.
+    The setting is process-wide; at the end it is the one that glibc itself reaches in a program that uses
+    large blocks. With another C library (macOS, Windows, musl), or if the user's environment configures
+    glibc's memory, nothing changes.
     """
     with _KEPT():
         yield
@@ -51,7 +51,7 @@ _KEPT = Shared(_kept)
 
 
 def _glibc() -> ctypes.CDLL | None:
-    """The library whose setting is ours to change."""
+    """Return glibc, or None if it is absent or the user's environment configures it."""
     if not USERS.isdisjoint(os.environ):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Algorithm 1: the critic's update and the model's update, in turn, on one pass through the encoders."""
+"""Algorithm 1: alternating updates of the critic and the model on one pass through the encoders."""
 
 from collections import deque
 from typing import Any, Literal, cast
@@ -19,23 +19,24 @@ from sepvae.training.objective import Losses, Objective
 
 
 def as_input(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """
-    Bring samples to what the networks take: 8-bit images in [0, 1], channels last in memory.
-
-    Shapes: x (batch, ...); returns (batch, ...).
-    """
+    """Convert samples to the networks' input: 8-bit images scaled to [0, 1], channels last in memory."""
     x = x.to(dtype) / 255 if x.dtype == torch.uint8 else x.to(dtype)
     channels_last = {4: torch.channels_last, 5: torch.channels_last_3d}
     return x.contiguous(memory_format=channels_last[x.ndim]) if x.ndim in channels_last else x
 
 
-# Adam's usual rate, whatever the encoders' is: 1e-2 was no better, and 2e-5 would leave it where it began.
+# Adam's default, independent of the encoders' rate: 1e-2 was no better, and with 2e-5 it would hardly move.
 READ_OUT_LEARNING_RATE = 1e-3
-CHECK_EVERY = 50  # steps from one look at the terms to the next: each look waits for the device
+CHECK_EVERY = 50  # steps between two checks of the terms: each check waits for the device
 
 
 class AlternatingTraining(pl.LightningModule):
-    """Algorithm 1 of the paper, for any objective."""
+    """
+    Algorithm 1 of the paper for any objective.
+
+    `reset_optimizer="epoch"` clears Adam's moments before each epoch (App. E.1, E.2). The noise depends only
+    on `random_state`, the epoch and the step.
+    """
 
     def __init__(
         self,
@@ -60,31 +61,31 @@ class AlternatingTraining(pl.LightningModule):
         self.history: list[dict[str, float]] = []  # one row per epoch
         self.stopped_early = False
         self._validation_metrics: dict[str, float] = {}
-        self._sums: deque[tuple[int, Tensor]] = deque(maxlen=CHECK_EVERY)  # of terms, after each step
+        self._sums: deque[tuple[int, Tensor]] = deque(maxlen=CHECK_EVERY)  # sums of the terms after each step
         self.epoch_means = {stage: GroupMeans(n_groups) for stage in ("train", "validation")}
         self._fast_posterior = compiled(self._posterior) if compile else self._posterior
         self._fast_critic_loss = compiled(self._critic_loss) if compile else self._critic_loss
         self._fast_losses = compiled(self._losses) if compile else self._losses
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """Adam for encoders, decoder and salient classifier, and one Adam each for critic and read-out."""
+        """Return Adam for encoders, decoder and salient classifier, then for the critic and the read-out."""
         heads = [
             list(head.parameters()) for head in (self.model.critic, self.model.read_out) if head is not None
         ]
         own = {parameter for head in heads for parameter in head}
         rest = [parameter for parameter in self.model.parameters() if parameter not in own]
-        fused = self.device.type in ("cpu", "cuda")  # one call for all parameters, where torch has one
+        fused = self.device.type in ("cpu", "cuda")  # one kernel for all parameters, where torch has it
         rates = self.learning_rate, self.learning_rate, READ_OUT_LEARNING_RATE
         parts = zip([rest, *heads], rates, strict=False)
         return [torch.optim.Adam(parameters, rate, fused=fused) for parameters, rate in parts]
 
     def training_step(self, batch: tuple[Tensor, Tensor], step: int) -> None:
-        """Update the critic, then all the rest (Algorithm 1)."""
+        """Update the critic, then the rest of the model (Algorithm 1)."""
         x, y = self._input(batch[0]), batch[1]
         seed = self._seed_step(step)
         optimizers = cast(list[LightningOptimizer], self.optimizers())
         model_optimizer, critic_optimizer, *read_out_optimizers = optimizers
-        # One pass serves both updates: the critic's leaves the posterior as it is; each draws its own codes.
+        # One pass serves both updates: the critic's keeps the posterior, and each samples its own codes.
         codes = self._fast_posterior(x, y)
         noise = self._noise(codes, seed)
 
@@ -104,7 +105,7 @@ class AlternatingTraining(pl.LightningModule):
         for optimizer in (model_optimizer, *read_out_optimizers):
             self._step(optimizer)
         if not self.objective.independent_critic:
-            self._step(critic_optimizer)  # two Adams that step together are one
+            self._step(critic_optimizer)  # equivalent to one Adam for critic and model
 
         self._note("train", losses, shown, y)
         self._sums.append((step, cast(Tensor, self.epoch_means["train"].sums)))
@@ -112,7 +113,7 @@ class AlternatingTraining(pl.LightningModule):
             self._stop_if_astray([self.epoch_means["train"].means(self.trainer.world_size)])
 
     def validation_step(self, batch: tuple[Tensor, Tensor], step: int) -> None:
-        """Take note of all terms, with labels as in training."""
+        """Record all terms, with labels as in training."""
         x, y = self._input(batch[0]), batch[1]
         seed = self._seed_step(step, validation=True)
         codes = self._posterior(x, y)
@@ -122,35 +123,35 @@ class AlternatingTraining(pl.LightningModule):
         self._note("validation", self._losses(x, y, codes, noise), shown, y)
 
     def on_train_start(self) -> None:
-        """Go no further than a fit that had stopped early."""
+        """Do not continue a fit that early stopping ended."""
         self.trainer.should_stop = self.stopped_early
 
     def on_train_epoch_start(self) -> None:
-        """Forget Adam's moments, if asked to."""
+        """Clear Adam's moments if `reset_optimizer` is "epoch"."""
         self._sums.clear()
         if self.reset_optimizer == "epoch":
-            for optimizer in self.trainer.optimizers[:2]:  # not the read-out's, which only watches
+            for optimizer in self.trainer.optimizers[:2]:  # the read-out does not affect the model
                 optimizer.state.clear()
 
     def on_train_epoch_end(self) -> None:
-        """Log the epoch's means."""
+        """Log the epoch's means; raise DivergenceError if one of them or a weight is not finite."""
         metrics = self._log("train")
-        # The training means come before the last steps' weights, those of the validation part after them.
+        # Training means precede the last steps' weights; validation means follow them.
         self._stop_if_astray([_of_stage("train", metrics), _of_stage("validation", self._validation_metrics)])
         if not torch.stack([parameter.isfinite().all() for parameter in self.parameters()]).all():
             raise DivergenceError(["weights"], self.current_epoch)
         self.history.append({"epoch": self.current_epoch} | metrics | self._validation_metrics)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the means over the validation part, which comes before the end of the training epoch."""
+        """Log the validation means; Lightning calls this before the end of the training epoch."""
         self._validation_metrics = self._log("validation")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what has been logged, and whether the fit is at its end before its last epoch."""
+        """Save the history and the early-stopping state."""
         checkpoint["history"], checkpoint["stopped_early"] = self.history, bool(self.trainer.should_stop)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take it back."""
+        """Restore the history and the early-stopping state."""
         self.history, self.stopped_early = checkpoint["history"], checkpoint["stopped_early"]
 
     def _posterior(self, x: Tensor, y: Tensor) -> Codes[Tensor]:
@@ -171,15 +172,15 @@ class AlternatingTraining(pl.LightningModule):
         optimizer.step()
 
     def _seed_step(self, step: int, *, validation: bool = False) -> int:
-        """Draw this step's seed, and give it to what a user's own network draws from."""
-        # The 0 was a process's number once; it stays, so that a seed means what it always has.
+        """Return the seed of a step, and seed torch's global generators for the user's own networks."""
+        # The 0 was once the rank; it stays, so that the results of a seed do not change.
         entropy = [self.random_state, self.current_epoch, step, 0, int(validation)]
         seed = int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
         torch.manual_seed(seed)
         return seed
 
     def _noise(self, codes: Codes[Tensor], seed: int) -> Noise:
-        """Noise of this step: apart from the global generators, the same whenever the step is repeated."""
+        """Draw the noise of a step, the same whenever the step is repeated, without the global generators."""
         generator = torch.Generator(codes.common_mean.device).manual_seed(seed)
         return draw_noise(codes, generator, self.global_rank, self.trainer.world_size)
 
@@ -187,18 +188,18 @@ class AlternatingTraining(pl.LightningModule):
         self.epoch_means[stage].add(losses.terms | losses.shown | shown, y)
 
     def _stop_if_astray(self, seen: list[dict[str, float]]) -> None:
-        """Name the terms that are not finite; of their sums nobody learns which one went astray."""
+        """Raise DivergenceError with the names of the terms that are not finite."""
         terms = (*self.objective.weights, "critic_loss")
         astray = [name for name in terms if not all(np.isfinite(means.get(name, 0)) for means in seen)]
         if not astray:
             return
         step, first = first_astray(self._sums) or (None, [])
         names = [self.epoch_means["train"].names[k] for k in first]
-        # One step later all others are astray too.
+        # One step later all other terms are not finite either.
         raise DivergenceError([name for name in astray if name in names] or astray, self.current_epoch, step)
 
     def _log(self, stage: str) -> dict[str, float]:
-        """Log every term, unweighted, weighted and by group, and their sum with and without the MI."""
+        """Log every term, unweighted, weighted and by group, and the total with and without the MI."""
         means = self.epoch_means[stage].means(self.trainer.world_size)
         self.epoch_means[stage].clear()
         weighted = {f"{name}_weighted": w * means[name] for name, w in self.objective.weights.items()}

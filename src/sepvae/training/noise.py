@@ -1,4 +1,4 @@
-"""The randomness of a step, drawn beforehand: what follows is a function of it, on one process or on many."""
+"""Random numbers of a step, drawn in advance: the rest is a function of them, on one process or many."""
 
 from functools import partial
 from typing import NamedTuple
@@ -10,11 +10,12 @@ from sepvae.codes import Codes
 from sepvae.losses.density_ratio import derangement
 
 
-class Noise(NamedTuple):  # numpydoc ignore=PR02
+class Noise(NamedTuple):
     """
-    What a step needs of chance.
+    Random numbers of one training step: standard normal noise of c and s for each update, and partners.
 
-    Shapes: partners (batch,).
+    For each common code, `partners` has the row of another image whose salient code completes a pair of
+    q(c)q(s). Rows are counted in the whole batch, over all processes.
     """
 
     critic: tuple[Tensor, Tensor]
@@ -25,13 +26,15 @@ class Noise(NamedTuple):  # numpydoc ignore=PR02
 
     @property
     def own(self) -> slice:
-        """Where this process's rows are in the whole batch."""
+        """Rows of this process in the whole batch."""
         return slice(self.rank, None, self.processes)
 
 
 def draw_noise(codes: Codes[Tensor], generator: torch.Generator, rank: int = 0, world_size: int = 1) -> Noise:
     """
-    Draw for the whole batch, and keep this process's rows: the same numbers, however many processes share it.
+    Draw noise for the whole batch and keep this process's rows, so that it does not depend on `world_size`.
+
+    The generator must be in the same state in every process.
     """
     rows, own = len(codes.common_mean) * world_size, slice(rank, None, world_size)
     c, s = (partial(_normal, mean, rows, own, generator) for mean in (codes.common_mean, codes.salient_mean))
@@ -40,6 +43,6 @@ def draw_noise(codes: Codes[Tensor], generator: torch.Generator, rank: int = 0, 
 
 
 def _normal(like: Tensor, rows: int, own: slice, generator: torch.Generator) -> Tensor:
-    """Standard normal numbers of the width and type of `like`."""
+    """Return the `own` rows of standard normal numbers with the width, type and device of `like`."""
     shape = rows, like.shape[1]
     return torch.randn(shape, generator=generator, device=like.device, dtype=like.dtype)[own]

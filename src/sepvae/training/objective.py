@@ -1,4 +1,4 @@
-"""`Objective`: the loss of a method, as training sees it."""
+"""`Objective`: the interface between the loss of a method and training."""
 
 from typing import NamedTuple, Protocol
 
@@ -9,11 +9,13 @@ from sepvae.networks.autoencoder import ContrastiveAutoencoder
 from sepvae.training.noise import Noise
 
 
-class Losses(NamedTuple):  # numpydoc ignore=PR02
+class Losses(NamedTuple):
     """
-    What an objective says of a batch, one value per sample.
+    Unweighted values of an objective, one per sample; a term of shape () is of the batch of all processes.
 
-    Shapes: terms (batch,) or (); classifiers (batch,); shown (batch,).
+    A term is zero where it does not apply to a sample. No gradient of the terms reaches the classifiers, nor
+    an independent critic. `classifiers` sums the losses of the salient classifier and the read-out on
+    detached codes. `shown` is logged, but not trained on.
     """
 
     terms: dict[str, Tensor]
@@ -22,37 +24,29 @@ class Losses(NamedTuple):  # numpydoc ignore=PR02
 
 
 class Objective(Protocol):
-    """The loss of a method, as training sees it."""
+    """Loss of a method, as training uses it."""
 
     @property
     def critic_layers(self) -> int:
-        """Linear layers of the critic."""
+        """Number of linear layers of the critic."""
         ...
 
     @property
     def independent_critic(self) -> bool:
-        """Whether the critic has a step of its own before the others."""
+        """Whether the critic has its own step before the model's; if not, it learns from `losses` too."""
         ...
 
     @property
     def weights(self) -> dict[str, float]:
-        """Weight of each term."""
+        """Weight of each term by name."""
         ...
 
     def posterior(self, codes: Codes[Tensor], y: Tensor) -> Codes[Tensor]:
-        """
-        Say what codes are drawn from in training, where labels are known.
-
-        Shapes: y (batch,).
-        """
+        """Return the posterior that codes are sampled from in training, where labels are known."""
         ...
 
     def critic_loss(self, model: ContrastiveAutoencoder, codes: Codes[Tensor], noise: Noise) -> Tensor:
-        """
-        Say what the critic learns from.
-
-        Shapes: returns (batch,).
-        """
+        """Return the critic's loss on detached codes, of shape (batch,)."""
         ...
 
     def losses(
@@ -63,9 +57,5 @@ class Objective(Protocol):
         codes: Codes[Tensor],
         noise: Noise,
     ) -> Losses:
-        """
-        Say what all the rest learns from.
-
-        Shapes: x (batch, ...); y (batch,).
-        """
+        """Return the losses of the model, except that of an independent critic."""
         ...

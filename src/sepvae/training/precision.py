@@ -1,4 +1,4 @@
-"""Half precision: asked for by keyword, refused where this processor is slower with it."""
+"""Check that half precision is not slower than single precision on this CPU."""
 
 import time
 
@@ -6,13 +6,13 @@ import torch
 
 from sepvae.errors import DataError
 
-SIDE = 512  # of the matrices that are multiplied to find out
+SIDE = 512  # of the matrices that are multiplied to measure the time
 HALF = {"bf16": torch.bfloat16, "16": torch.float16}
-SLOWER = 1.5  # times, from where on it is no accident of the clock
+SLOWER = 1.5  # times; smaller ratios may be timing noise
 
 
 def check_precision(precision: object, device: torch.device) -> None:
-    """Refuse a half precision that only costs time: few CPUs multiply it in hardware, the others convert."""
+    """Raise DataError if half precision is slower: few CPUs multiply it in hardware, the others convert."""
     dtype = HALF.get(str(precision).split("-")[0])
     if dtype is None or device.type != "cpu":
         return
@@ -25,7 +25,7 @@ def check_precision(precision: object, device: torch.device) -> None:
 
 
 def _seconds(dtype: torch.dtype) -> float:
-    """Least time of a matrix product: of a few, for the first ones wake what is slow to start."""
+    """Return the shortest time of a few matrix products, because the first ones include start-up costs."""
     matrix = torch.ones(SIDE, SIDE, dtype=dtype)
     times = []
     for _ in range(4):

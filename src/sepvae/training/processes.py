@@ -1,7 +1,7 @@
 """
-What a process of a distributed fit has to know of the others; alone, there is nothing to know.
+Communication between the processes of a distributed fit.
 
-Process r of n holds the rows r, r + n, r + 2 n, .. of each batch, as many as every other process.
+Process r of n holds the rows r, r + n, r + 2 n, .. of each batch; all processes hold the same number.
 """
 
 import os
@@ -22,25 +22,25 @@ from sepvae.shared import Shared
 
 @cache
 def one_device(accelerator: str) -> torch.device:
-    """Find the device for work on one, whatever a scheduler's variables say of processes beside this."""
+    """Return the first device of an accelerator; ignore a scheduler's variables about other processes."""
     with first_of_one():
         return Fabric(accelerator=accelerator, devices=1, plugins=[LightningEnvironment()]).device
 
 
 def is_alone(devices: Any, num_nodes: int) -> bool:
-    """Say whether a fit is one process, whatever a scheduler's variables say of others beside it."""
+    """Return whether a fit is one process; ignore a scheduler's variables about other processes."""
     single = devices in (1, "1") or (isinstance(devices, list) and len(devices) == 1)
     return single and num_nodes == 1
 
 
 def is_first(devices: Any, num_nodes: int) -> bool:
-    """Say whether this process writes files, prints and goes on after the fit."""
+    """Return whether this process writes files, prints and continues after the fit."""
     on_first_node = int(os.environ.get("NODE_RANK", 0)) == 0
     return is_alone(devices, num_nodes) or (on_first_node and rank_zero_only.rank == 0)  # type: ignore[attr-defined]
 
 
 def check_launch(devices: Any, num_nodes: int) -> None:
-    """Refuse processes that torchrun started to share a fit, if the fit is told of one only."""
+    """Raise DataError if torchrun started several processes that would each fit alone into one folder."""
     started = int(os.environ.get("WORLD_SIZE", 1)) if "TORCHELASTIC_RUN_ID" in os.environ else 1
     if started > 1 and is_alone(devices, num_nodes):
         raise DataError(
@@ -51,7 +51,7 @@ def check_launch(devices: Any, num_nodes: int) -> None:
 
 @contextmanager
 def first_of_one() -> Iterator[None]:
-    """Let Lightning write logs in a fit that is alone, though a scheduler numbers the tasks beside it."""
+    """Act as rank 0 in a single-process fit, so that Lightning logs whatever rank a scheduler sets."""
     with _FIRST():
         yield
 
@@ -70,11 +70,7 @@ _FIRST = Shared(_first)
 
 
 def everyone(x: Tensor, processes: int) -> Tensor:
-    """
-    Gather the rows of all processes, in the order of the whole batch.
-
-    Shapes: x (rows, ...); returns (rows * processes, ...).
-    """
+    """All-gather rows in the order of the whole batch, detached; one process gets `x` itself."""
     if processes == 1:
         return x
     parts = [torch.empty_like(x) for _ in range(processes)]
@@ -83,16 +79,12 @@ def everyone(x: Tensor, processes: int) -> Tensor:
 
 
 def everyone_with_gradient(x: Tensor, processes: int) -> Tensor:
-    """
-    Gather the rows of all processes as `everyone` does, for quantities of the whole batch.
-
-    Shapes: x (rows, ...); returns (rows * processes, ...).
-    """
+    """All-gather rows in the order of the whole batch; gradients flow back to the process of each row."""
     return x if processes == 1 else cast(Tensor, _Gather.apply(x, processes))  # type: ignore[no-untyped-call]
 
 
 class _Gather(torch.autograd.Function):
-    """`everyone`, and on the way back the sum of what all processes have to say of this one's rows."""
+    """All-gather whose backward pass sums the gradients of all processes for the rows of this one."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, processes: int) -> Tensor:
@@ -105,7 +97,7 @@ class _Gather(torch.autograd.Function):
 
 
 def total(x: Tensor, processes: int) -> Tensor:
-    """Add up what each process has counted."""
+    """All-reduce: return the sum over all processes, the same in each."""
     if processes == 1:
         return x
     x = x.clone()
