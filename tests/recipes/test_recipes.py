@@ -124,8 +124,8 @@ MISTAKES = {
     "leave_out",
     "metric: auc, probe: own -> metric: auc, probe: least_squares": "protocol.columns.2: wanted metric mae "
     "or r2 with probe least_squares",
-    "space: salient, metric: auc, probe: own -> space: common, metric: auc, probe: own": "protocol.columns.2: "
-    "wanted space salient and attribute label with probe own",
+    "salient, metric: auc, probe: own -> common, metric: auc, probe: own": "protocol.columns.2: wanted space "
+    "salient and attribute label with probe own",
     "test_size: 0.2 -> test_size: 2": "protocol.test_size: wanted less than 1, got 2",
     "metric: accuracy -> metric: acc": "protocol.columns.0.metric: wanted 'balanced_accuracy', 'accuracy', "
     "'auc', 'mae' or 'r2', got 'acc'",

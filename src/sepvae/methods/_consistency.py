@@ -1,8 +1,8 @@
 """
-Removal and swap consistency: a decoded sample must be encoded to the codes that it was decoded from.
+Removal and swap consistency: a sample with another salient part must be encoded to the codes behind it.
 
-The terms extend the self-consistency of the autoencoding VAE (Cemgil et al., NeurIPS 2020) to samples that
-are decoded without their salient part, or with the salient part of another sample.
+The terms extend the self-consistency of the autoencoding VAE (Cemgil et al., NeurIPS 2020) to samples
+without their salient part, or with the salient part of another sample.
 """
 
 from collections.abc import Callable, Collection
@@ -21,6 +21,10 @@ from sepvae.training.processes import everyone, everyone_with_gradient
 
 CONSISTENCY = ("removal_common", "removal_salient", "swap_common", "swap_salient")  # terms and weights
 EVERY = 2  # every second sample of a group is decoded and encoded again, since batches come shuffled
+# Share of x - d([c, s]) that a sample keeps when its salient part is changed. With 0, weak factors, which
+# decoded samples hardly show, leave the code; with 1, the residual itself shows the salient part
+# (docs/results/separation.md).
+RESIDUAL = 0.5
 
 
 def consistency_terms(
@@ -33,10 +37,12 @@ def consistency_terms(
     """
     Return the terms in `wanted`, each of shape (batch,): 0 for the other group and for samples left out.
 
-    For a target x and x0 = d([c, s']): removal_common = KL(q(c|x) || q(c|x0)), whose gradient reaches both
-    posteriors; removal_salient = KL(q(s|x0) || p(s|y=0)), whose gradient does not reach the parameters of the
-    salient encoder. For a background sample i, a target j and x1 = d([c_i, s_j]): swap_common =
-    KL(q(c|x_i) || q(c|x1)); swap_salient = KL(q(s|x_j) || q(s|x1)).
+    The sample x with salient code t is x(t) = d([c, t]) + RESIDUAL (x - d([c, s])), at posterior means.
+
+    For a target x and x0 = x(s'): removal_common = KL(q(c|x) || q(c|x0)), whose gradient reaches both
+    posteriors; removal_salient = KL(q(s|x0) || p(s|y=0)), with q(s|x0) by a frozen salient encoder. For a
+    background sample i, a target j and x1 = x_i(s_j): swap_common = KL(q(c|x_i) || q(c|x1)); swap_salient =
+    KL(q(s|x_j) || q(s|x1)).
     """
     codes, processes = drawn.codes, drawn.noise.processes
     y = everyone(drawn.y, processes)
@@ -48,15 +54,18 @@ def consistency_terms(
     of_all = torch.cat([codes.salient_mean, codes.salient_logvar], dim=1)
     mean, logvar = everyone_with_gradient(of_all, processes)[donors[swapped]].chunk(2, dim=1)
     given = prior.presence(y[donors[swapped]]).to(mean.dtype) * mean
+    own = prior.presence(drawn.y[rows]).to(mean.dtype) * codes.salient_mean[rows]
     nothing = mean.new_zeros(n, mean.shape[1])
     with running_statistics(model):  # batch norm must not learn from decoded samples
         # Posterior means: with sampled codes, even a perfect encoder would pay half a nat per dimension, and
         # weak factors would leave the code.
-        decoded = model.decode(codes.common_mean[rows], torch.cat([nothing, given]))
-        common_mean, common_logvar = model.common_encoder(decoded)
+        c = codes.common_mean[rows]
+        other, full = model.decode(torch.cat([c, c]), torch.cat([nothing, given, own])).chunk(2)
+        changed = other + RESIDUAL * (drawn.x[rows] - full)
+        common_mean, common_logvar = model.common_encoder(changed)
         # A salient encoder that learns from x0 would learn to ignore what is left of the salient part.
-        left = frozen(model.salient_encoder, decoded[:n])
-        carried_mean, carried_logvar = model.salient_encoder(decoded[n:])
+        left = frozen(model.salient_encoder, changed[:n])
+        carried_mean, carried_logvar = model.salient_encoder(changed[n:])
 
     healthy = torch.zeros_like(drawn.y[removed])
     as_healthy = posterior(Codes(common_mean[:n], common_logvar[:n], *left), healthy)

@@ -23,8 +23,9 @@ Terms = dict[str, Tensor]
 
 
 class Drawn(NamedTuple):
-    """Sampled codes of a batch with their posterior, labels, salient KL and noise."""
+    """Sampled codes of a batch with its samples, posterior, labels, salient KL and noise."""
 
+    x: Tensor
     c: Tensor
     s: Tensor
     codes: Codes[Tensor]
@@ -93,7 +94,7 @@ class ContrastiveObjective:
             "common_kl": standard_kl(codes.common_mean, codes.common_logvar),
             "salient_kl_target": (y != 0).to(s.dtype) * salient_kl,
         }
-        drawn = Drawn(c, s, codes, y, salient_kl, noise)
+        drawn = Drawn(x, c, s, codes, y, salient_kl, noise)
         own, shown = self._own_terms(model, drawn)
         # The classifier trains at full weight on detached codes: at the paper's gamma of 1e-10, its gradient
         # would vanish against Adam's eps. Gamma scales only the gradient in the encoder, and methods without

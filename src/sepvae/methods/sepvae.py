@@ -73,7 +73,7 @@ class SepVAEObjective(ContrastiveObjective):
         return Codes(codes.common_mean, codes.common_logvar, codes.salient_mean, logvar)
 
     def _own_terms(self, model: ContrastiveAutoencoder, drawn: Drawn) -> tuple[Terms, Terms]:
-        c, s, codes, y, salient_kl, _ = drawn
+        _, c, s, codes, y, salient_kl, _ = drawn
         background = (y == 0).to(s.dtype)
         terms = {
             "salient_kl_background": background * salient_kl,
@@ -117,13 +117,13 @@ class SepVAE(ContrastiveVAE):
     rectify_mi : bool, default=True
         Replace negative estimates of the mutual information by 0, per sample (the ReLU of Eq. 3).
     removal_common : float, default=10.0
-        Weight of removal consistency, which is not in the paper: a target decoded without its salient part,
-        x0 = d([c, s']), must be encoded to the same c: KL(q(c|x) || q(c|x0)).
+        Weight of removal consistency, which is not in the paper: x0, a target without its salient part, must
+        be encoded to the same c: KL(q(c|x) || q(c|x0)). Here x0 = d([c, s']) + (x - d([c, s])) / 2.
     removal_salient : float, default=5.0
         Weight of the same for s: x0 must be encoded as a background sample, KL(q(s|x0) || p(s|y=0)).
     swap_common : float, default=5.0
-        Weight of swap consistency: a background sample i decoded with the salient part of a target j,
-        x1 = d([c_i, s_j]), must be encoded to the same c: KL(q(c|x_i) || q(c|x1)).
+        Weight of swap consistency: x1, a background sample i with the salient part of a target j, must be
+        encoded to the same c: KL(q(c|x_i) || q(c|x1)). Here x1 = d([c_i, s_j]) + (x_i - d([c_i, s'])) / 2.
     swap_salient : float, default=2.0
         Weight of the same for s: KL(q(s|x_j) || q(s|x1)).
     target : {"group", "severity"}, default="group"
