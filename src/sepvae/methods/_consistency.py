@@ -20,9 +20,10 @@ from sepvae.training.batch_norm import running_statistics
 from sepvae.training.processes import everyone, everyone_with_gradient
 
 CONSISTENCY = ("removal_common", "removal_salient", "swap_common", "swap_salient")  # terms and weights
-EVERY = 2  # every second sample of a group is decoded and encoded again, since batches come shuffled
-# Share of x - d([c, s]) that a sample keeps when its salient part is changed. With 0, weak factors, which
-# decoded samples hardly show, leave the code; with 1, the residual itself shows the salient part
+# Every second target and every third background sample is decoded and encoded again: batches come shuffled.
+EVERY_TARGET, EVERY_BACKGROUND = 2, 3
+# Share of x - d([c, s]) that a sample without its salient part keeps. With 0, weak factors, which decoded
+# samples hardly show, leave the code; with 1, the residual itself shows the salient part
 # (docs/results/separation.md).
 RESIDUAL = 0.5
 
@@ -37,12 +38,10 @@ def consistency_terms(
     """
     Return the terms in `wanted`, each of shape (batch,): 0 for the other group and for samples left out.
 
-    The sample x with salient code t is x(t) = d([c, t]) + RESIDUAL (x - d([c, s])), at posterior means.
-
-    For a target x and x0 = x(s'): removal_common = KL(q(c|x) || q(c|x0)), whose gradient reaches both
-    posteriors; removal_salient = KL(q(s|x0) || p(s|y=0)), with q(s|x0) by a frozen salient encoder. For a
-    background sample i, a target j and x1 = x_i(s_j): swap_common = KL(q(c|x_i) || q(c|x1)); swap_salient =
-    KL(q(s|x_j) || q(s|x1)).
+    At posterior means, for a target x and x0 = d([c, s']) + RESIDUAL (x - d([c, s])): removal_common =
+    KL(q(c|x) || q(c|x0)), whose gradient reaches both posteriors; removal_salient = KL(q(s|x0) || p(s|y=0)),
+    with q(s|x0) by a frozen salient encoder. For a background sample i, a target j and x1 = d([c_i, s_j]):
+    swap_common = KL(q(c|x_i) || q(c|x1)); swap_salient = KL(q(s|x_j) || q(s|x1)).
     """
     codes, processes = drawn.codes, drawn.noise.processes
     y = everyone(drawn.y, processes)
@@ -54,14 +53,15 @@ def consistency_terms(
     of_all = torch.cat([codes.salient_mean, codes.salient_logvar], dim=1)
     mean, logvar = everyone_with_gradient(of_all, processes)[donors[swapped]].chunk(2, dim=1)
     given = prior.presence(y[donors[swapped]]).to(mean.dtype) * mean
-    own = prior.presence(drawn.y[rows]).to(mean.dtype) * codes.salient_mean[rows]
+    own = prior.presence(drawn.y[removed]).to(mean.dtype) * codes.salient_mean[removed]
     nothing = mean.new_zeros(n, mean.shape[1])
     with running_statistics(model):  # batch norm must not learn from decoded samples
         # Posterior means: with sampled codes, even a perfect encoder would pay half a nat per dimension, and
         # weak factors would leave the code.
         c = codes.common_mean[rows]
-        other, full = model.decode(torch.cat([c, c]), torch.cat([nothing, given, own])).chunk(2)
-        changed = other + RESIDUAL * (drawn.x[rows] - full)
+        decoded = model.decode(torch.cat([c, c[:n]]), torch.cat([nothing, given, own]))
+        without, swapped_in, full = decoded.split([n, len(swapped), n])
+        changed = torch.cat([without + RESIDUAL * (drawn.x[removed] - full), swapped_in])
         common_mean, common_logvar = model.common_encoder(changed)
         # A salient encoder that learns from x0 would learn to ignore what is left of the salient part.
         left = frozen(model.salient_encoder, changed[:n])
@@ -76,21 +76,21 @@ def consistency_terms(
     removal_kl = gaussian_kl(as_healthy.salient_mean, as_healthy.salient_logvar, *narrow)
     swap_kl = gaussian_kl(mean, logvar, carried_mean, carried_logvar.exp())
     values = {
-        "removal_common": (removed, common_kl[:n]),
-        "removal_salient": (removed, removal_kl),
-        "swap_common": (swapped, common_kl[n:]),
-        "swap_salient": (swapped, swap_kl),
+        "removal_common": (removed, EVERY_TARGET * common_kl[:n]),
+        "removal_salient": (removed, EVERY_TARGET * removal_kl),
+        "swap_common": (swapped, EVERY_BACKGROUND * common_kl[n:]),
+        "swap_salient": (swapped, EVERY_BACKGROUND * swap_kl),
     }
     nowhere = common_kl.new_zeros(len(drawn.y))
-    return {name: nowhere.index_put((at,), EVERY * kl) for name, (at, kl) in values.items() if name in wanted}
+    return {name: nowhere.index_put((at,), kl) for name, (at, kl) in values.items() if name in wanted}
 
 
 def _donors(y: Tensor, wanted: Collection[str]) -> Tensor:
     """Return for each sample the target whose salient part it gets (a target: itself), or -1 if left out."""
-    target, background = (y != 0).nonzero()[:, 0], (y == 0).nonzero()[::EVERY, 0]
+    target, background = (y != 0).nonzero()[:, 0], (y == 0).nonzero()[::EVERY_BACKGROUND, 0]
     donors = torch.full_like(y, -1, dtype=torch.long)
     if any(name.startswith("removal") for name in wanted):
-        donors[target[::EVERY]] = target[::EVERY]
+        donors[target[::EVERY_TARGET]] = target[::EVERY_TARGET]
     if any(name.startswith("swap") for name in wanted) and len(target):
         donors[background] = target[torch.arange(len(background), device=y.device) % len(target)]
     return donors

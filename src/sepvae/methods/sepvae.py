@@ -122,8 +122,8 @@ class SepVAE(ContrastiveVAE):
     removal_salient : float, default=5.0
         Weight of the same for s: x0 must be encoded as a background sample, KL(q(s|x0) || p(s|y=0)).
     swap_common : float, default=5.0
-        Weight of swap consistency: x1, a background sample i with the salient part of a target j, must be
-        encoded to the same c: KL(q(c|x_i) || q(c|x1)). Here x1 = d([c_i, s_j]) + (x_i - d([c_i, s'])) / 2.
+        Weight of swap consistency: x1 = d([c_i, s_j]), a background sample i with the salient part of a
+        target j, must be encoded to the same c: KL(q(c|x_i) || q(c|x1)).
     swap_salient : float, default=2.0
         Weight of the same for s: KL(q(s|x_j) || q(s|x1)).
     target : {"group", "severity"}, default="group"
