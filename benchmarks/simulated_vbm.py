@@ -34,20 +34,18 @@ from sepvae.runs.scoring import encoded
 
 KINDS = {"age": "continuous", "sex": "categorical", "site": "categorical"}
 KINDS |= {"severity": "continuous", "subtype": "categorical"}
-VAE = {
-    "common_dim": 16,
-    "salient_dim": 16,
-    "batch_size": 32,
-    "validation_fraction": 0.0,
-    "progress_bar": False,
-}
+VAE = {"validation_fraction": 0.0, "progress_bar": False, "background": "control"}
 LINEAR = "deviation from controls (linear)"
 
 
-def contenders(epochs: int, seed: int) -> dict[str, ContrastiveEstimator]:
-    """All methods with their defaults; linear ones once, for they have no seed that matters."""
-    keywords = {**VAE, "max_epochs": epochs, "random_state": seed}
-    found = {method.__name__: method(**keywords) for method in (SepVAE, ConVAE, MMcVAE)}
+def contenders(networks: list[str], epochs: int, seed: int) -> dict[str, ContrastiveEstimator]:
+    """All methods with their defaults; contrastive PCA once, for it has no seed that matters."""
+    found: dict[str, ContrastiveEstimator] = {}
+    for network in networks:
+        keywords = VAE | ({} if network == "linear" else {"max_epochs": epochs})
+        for method in (SepVAE, ConVAE, MMcVAE):
+            name = f"{method.__name__} ({network})"
+            found[name] = method(**keywords, network=network, random_state=seed)
     if seed == 0:
         found["ContrastivePCA"] = ContrastivePCA(16, 16)
         found["ContrastivePCA (pca)"] = ContrastivePCA.from_preset("pca", common_dim=16, salient_dim=16)
@@ -144,7 +142,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--people", type=int, default=200)
     parser.add_argument("--side", type=int, default=48)
-    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--networks", nargs="+", default=["linear"], help="also: cnn3d, 20 minutes a fit")
+    parser.add_argument("--epochs", type=int, default=100, help="of networks other than linear")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--cohort-seed", type=int, default=0)
     args = parser.parse_args()
@@ -187,7 +186,7 @@ def main() -> None:
     if (LINEAR, 0) not in done:
         note(LINEAR, 0, {}, in_units(deviations(train, test)[patients], test, patients))
     for seed in args.seeds:
-        for name, model in contenders(args.epochs, seed).items():
+        for name, model in contenders(args.networks, args.epochs, seed).items():
             if (name, seed) in done:
                 continue
             started = time.monotonic()

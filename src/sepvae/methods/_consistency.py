@@ -60,8 +60,9 @@ def consistency_terms(
         # weak factors would leave the code.
         c = codes.common_mean[rows]
         decoded = model.decode(torch.cat([c, c[:n]]), torch.cat([nothing, given, own]))
-        without, swapped_in, full = decoded.split([n, len(swapped), n])
-        changed = torch.cat([without + RESIDUAL * (drawn.x[removed] - full), swapped_in])
+        full = decoded[len(rows) :]
+        removal = decoded[:n] + RESIDUAL * (drawn.x[removed] - full)
+        changed = torch.cat([removal, decoded[n : len(rows)]])
         common_mean, common_logvar = model.common_encoder(changed)
         # A salient encoder that learns from x0 would learn to ignore what is left of the salient part.
         left = frozen(model.salient_encoder, changed[:n])

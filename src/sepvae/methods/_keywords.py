@@ -11,13 +11,14 @@ KEYWORDS = """\
     salient_dim : int, default=16
         Dimension of the salient space (D_s).
     network : str or tuple of two Module, default="auto"
-        "auto" is `residual-mlp` for tables, `cnn2d` for images and `cnn3d` for volumes. `residual-mlp`
-        decodes a linear map of the codes plus a network, where `mlp` has the network alone. Of
-        images, `e1` and `e2` are the paper's (App. E.1, E.2), and `release` has the convolutions of the
-        authors' code. `cnn3d` is that of App. E.3, with batch norm; `cnn3d-group` has group norm instead. Or
-        the user's own (encoder, decoder): the encoder from samples to features of shape (batch, any width),
-        the decoder from (batch, common_dim + salient_dim) to samples, with whatever output they need. Both
-        are copied, the encoder once a space.
+        "auto" is `residual-mlp` for tables, `cnn2d` for images and `linear` for volumes. `linear` encodes and
+        decodes whitened principal component scores, one component for every 8 training samples and at most
+        256, by linear maps; it suits all kinds of samples. `residual-mlp` decodes a linear map of the codes
+        plus a network, `mlp` has the network alone. For images, `e1` and `e2` are the paper's (App. E.1,
+        E.2), and `release` has the convolutions of the authors' code. For volumes, `cnn3d` is that of
+        App. E.3, with batch norm; `cnn3d-group` has group norm instead. Or the user's own (encoder, decoder):
+        the encoder from samples to features of shape (batch, any width), the decoder from (batch,
+        common_dim + salient_dim) to samples. Both are copied, the encoder once per space.
     reconstruction_var : float or "learnt", default="learnt"
         Variance of p(x | c, s). A number v weighs the squared error, summed over pixels, by 1 / (2 v): 0.5 is
         the paper's. "learnt" takes the likeliest, which is the mean squared error of each batch, so that the
@@ -93,6 +94,8 @@ ATTRIBUTES = """\
         What takes covariates out of tables.
     scaler_ : TableScaler or None
         What standardises tables and fills their gaps.
+    principal_scores_ : PrincipalScores or None
+        Principal components of the training samples, for network `linear`.
     sample_shape_ : tuple of int
         Shape of one sample.
     grid_ : Grid or None

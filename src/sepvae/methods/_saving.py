@@ -173,9 +173,9 @@ def _learn_again(estimator: "ContrastiveEstimator", about: About, arrays: Mappin
     """Restore the learnt arrays and the grid after a check of their shapes."""
     weights, scaler = _part(arrays, "module."), estimator.scaler_
     seen_shape = estimator.sample_shape_ if scaler is None else (int(scaler.kept_.sum()),)
-    check_arrays(weights, shapes_learnt(estimator, weights, seen_shape))
     if about.grid is not None:
         estimator.grid_ = Grid.from_state(_part(arrays, "grid."), about.grid.model_dump())
+    check_arrays(weights, shapes_learnt(estimator, weights, seen_shape))
     estimator._set_state(weights, seen_shape)
     estimator._order = np.array(about.order)
 

@@ -14,6 +14,7 @@ from sepvae.batch import AnyArray
 from sepvae.codes import Kind
 from sepvae.errors import ModelFileError
 from sepvae.methods._covariates import covariate_names
+from sepvae.methods._principal import valid_values
 from sepvae.networks.heads import Critic, ReadOut, SalientClassifier
 from sepvae.training.drawing import Drawing
 
@@ -165,6 +166,13 @@ def shapes_learnt(
         name = f"{space}_encoder.mean.weight"
         if name not in weights or weights[name].ndim != 2 or len(weights[name]) != dim:
             raise ModelFileError(f"{name}: wanted {space}_dim, {dim}, rows")
+    scores: dict[str, tuple[tuple[int, ...], str]] = {}
+    if estimator._is_linear(weights):
+        valid = valid_values(estimator.grid_)
+        values = prod(seen_shape) if valid is None else int(valid.sum())
+        seen_shape = weights.get("principal.scale", np.ones(1)).shape[:1]
+        shapes = {"mean": (values,), "axes": (*seen_shape, values), "scale": seen_shape}
+        scores = {f"principal.{name}": (shape, "f") for name, shape in shapes.items()}
     # The user's modules may not run on the meta device: check the sizes of the heads before allocating any.
     if own := isinstance(estimator.network, tuple):
         with torch.device("meta"):
@@ -177,7 +185,7 @@ def shapes_learnt(
         of_heads = {name: array for name, array in weights.items() if name.startswith(tuple(heads))}
         check_arrays(of_heads, _shapes(heads))
     with Drawing(0), nullcontext() if own else torch.device("meta"):
-        return _shapes(estimator._build(seen_shape, stored=weights))
+        return {**scores, **_shapes(estimator._build(seen_shape, stored=weights))}
 
 
 def check_arrays(arrays: Mapping[str, AnyArray], wanted: Shapes) -> None:

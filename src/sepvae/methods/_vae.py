@@ -25,7 +25,8 @@ from sepvae.errors import DataError
 from sepvae.losses.classification import group_logits
 from sepvae.methods._estimator import ContrastiveEstimator, FloatArray
 from sepvae.methods._keywords import with_keywords
-from sepvae.networks.autoencoder import ContrastiveAutoencoder, build_autoencoder
+from sepvae.methods._principal import PrincipalScores, valid_values
+from sepvae.networks.autoencoder import ContrastiveAutoencoder, build_autoencoder, network_name
 from sepvae.training.diagnostics import gradient_norms
 from sepvae.training.drawing import Drawing
 from sepvae.training.fit import train
@@ -178,7 +179,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
             One row per term: term, weight, value (its mean over the batch), common_encoder and
             salient_encoder (the norm of the gradient in each), as from `sepvae.training.diagnostics`.
         """
-        source = self._input(X)
+        source = self._scored(self._input(X))
         numbers = self._as_fitted(as_column("y", y).ravel())
         x = source.take(np.arange(len(source))).x
         return gradient_norms(self._objective(), self.module_, x, numbers, random_state=self._seed())
@@ -242,6 +243,9 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
 
     def _learn(self, source: Source, y: AnyArray, parts: tuple[IntArray, IntArray], seed: int) -> None:
         n = len(parts[0])
+        if not (self.warm_start and hasattr(self, "principal_scores_")):
+            self.principal_scores_ = PrincipalScores.fit(source, parts[0]) if self._is_linear() else None
+        source = self._scored(source)
         self.batch_size_ = auto_batch_size(n) if self.batch_size == "auto" else min(int(self.batch_size), n)
         self.max_epochs_ = (
             auto_max_epochs(n, self.batch_size_) if self.max_epochs == "auto" else int(self.max_epochs)
@@ -274,6 +278,14 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
         fit = {"method": type(self).__name__, "network": network, "seed": seed, "data": data.hexdigest()}
         return fit | {name: str(value) for name, value in keywords.items()}
 
+    def _is_linear(self, stored: Collection[str] = ()) -> bool:
+        network = self.network
+        return isinstance(network, str) and network_name(network, self.sample_shape_, stored) == "linear"
+
+    def _scored(self, source: Source) -> Source:
+        """Return the samples as the networks see them: network "linear" sees principal component scores."""
+        return source if self.principal_scores_ is None else self.principal_scores_.transform(source)
+
     def _start(self, sample_shape: tuple[int, ...]) -> ContrastiveAutoencoder:
         """Return new networks, with the weights of the previous fit if `warm_start`."""
         module = self._build(sample_shape)
@@ -292,14 +304,18 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
     ) -> ContrastiveAutoencoder:
         layers = self._objective().critic_layers
         n_groups = len(self.classes_)
-        counts = None if self.grid_ is None or self.grid_.counts.all() else self.grid_.counts[None]
+        network, counts = self.network, None
+        if self._is_linear(stored or ()):
+            network = "linear"
+        else:
+            counts = valid_values(self.grid_)
         dims = self.common_dim, self.salient_dim
         return build_autoencoder(
-            self.network, sample_shape, *dims, n_groups, critic_layers=layers, counts=counts, stored=stored
+            network, sample_shape, *dims, n_groups, critic_layers=layers, counts=counts, stored=stored
         )
 
     def _encode(self, source: Source) -> Codes[FloatArray]:
-        everyone = np.arange(len(source))
+        everyone, source = np.arange(len(source)), self._scored(source)
         with self._inference() as (module, put):
             batches = ordered_batches(
                 source, everyone, everyone, batch_size=self._at_once(), num_workers=self.num_workers
@@ -312,7 +328,9 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
                 [_as_numpy(module.decode(put(common[part]), put(salient[part])))]
                 for part in chunks(len(common), self._at_once())
             )
-            return gather(len(common), decoded)[0]
+            samples = gather(len(common), decoded)[0]
+        scores = self.principal_scores_
+        return samples if scores is None else scores.inverse_transform(samples)
 
     def _as_fitted(self, labels: AnyArray) -> AnyArray:
         """Encode labels by the fitted classes; a batch may hold only one of them."""
@@ -331,13 +349,23 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
             return _as_numpy(group_logits(classifier(put(salient))).softmax(dim=1))
 
     def _state(self) -> dict[str, AnyArray]:
-        state = self.module_.state_dict()
-        return {name: np.ascontiguousarray(tensor.numpy()) for name, tensor in state.items()}
+        state = {name: tensor.numpy() for name, tensor in self.module_.state_dict().items()}
+        if self.principal_scores_ is not None:
+            state |= {f"principal.{name}": array for name, array in self.principal_scores_.state().items()}
+        return {name: np.ascontiguousarray(array) for name, array in state.items()}
 
     def _set_state(self, arrays: dict[str, AnyArray], sample_shape: tuple[int, ...]) -> None:
+        of_scores = {name: array for name, array in arrays.items() if name.startswith("principal.")}
+        self.principal_scores_ = None
+        if self._is_linear(arrays):
+            scores = {name.removeprefix("principal."): array for name, array in of_scores.items()}
+            self.principal_scores_ = PrincipalScores(
+                **scores, sample_shape=sample_shape, valid=valid_values(self.grid_)
+            )
+            sample_shape = scores["scale"].shape
         with Drawing(0):  # initial weights are replaced below; leave torch's global generator unchanged
             module = self._build(sample_shape, stored=arrays)
-        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items() if name not in of_scores}
         floats = next(tensor.dtype for tensor in tensors.values() if tensor.is_floating_point())
         module.to(floats).load_state_dict(tensors)
         self.module_ = module.eval()

@@ -19,9 +19,9 @@ from sepvae.networks.heads import Critic, GaussianEncoder, ReadOut, SalientClass
 Network = str | tuple[nn.Module, nn.Module]
 TABLES, IMAGES, VOLUMES = 1, 3, 4  # axes of one sample
 NETWORKS = {
-    TABLES: ("residual-mlp", "mlp"),
-    IMAGES: ("cnn2d", "e1", "e2", "release"),
-    VOLUMES: ("cnn3d", "cnn3d-group"),
+    TABLES: ("residual-mlp", "mlp", "linear"),
+    IMAGES: ("cnn2d", "e1", "e2", "release", "linear"),
+    VOLUMES: ("linear", "cnn3d", "cnn3d-group"),
 }
 KINDS = {TABLES: "tables", IMAGES: "images", VOLUMES: "volumes"}
 
@@ -85,7 +85,7 @@ def build_autoencoder(
     Build all networks for samples of one shape, with weights drawn from torch's global generator.
 
     `stored` holds the weight names of a saved model. Older models had no read-out, a second linear layer in
-    the decoder of network "release", and `mlp` for tables if the network was "auto".
+    the decoder of network "release", and if the network was "auto", `mlp` for tables and `cnn3d` for volumes.
     """
     latent_dim = common_dim + salient_dim
     pair = isinstance(network, tuple) and len(network) == 2
@@ -116,8 +116,8 @@ def build_autoencoder(
 Builder = Callable[[tuple[int, ...], int], nn.Module]
 
 
-def _named(network: str, sample_shape: tuple[int, ...], stored: Collection[str]) -> tuple[Builder, Builder]:
-    """Return the builders of encoder and decoder, from the shape of a sample and the dimension of a code."""
+def network_name(network: str, sample_shape: tuple[int, ...], stored: Collection[str] = ()) -> str:
+    """Return the network that "auto" is for samples of this shape; raise DataError for an unsuitable name."""
     if (axes := len(sample_shape)) not in NETWORKS:
         raise DataError(
             "X: wanted a table (n, features), images (n, channels, h, w) or volumes (n, channels, d, h, w), "
@@ -127,9 +127,19 @@ def _named(network: str, sample_shape: tuple[int, ...], stored: Collection[str])
     name = suitable[0] if network == "auto" else network
     if network == "auto" and axes == TABLES and stored and "decoder.linear.weight" not in stored:
         name = "mlp"
+    if network == "auto" and axes == VOLUMES and stored and "principal.axes" not in stored:
+        name = "cnn3d"
     if name not in suitable:
         known = ", ".join(suitable)
         raise DataError(f"network: wanted one for {KINDS[axes]} ({known}, auto), got {network!r}")
+    return name
+
+
+def _named(network: str, sample_shape: tuple[int, ...], stored: Collection[str]) -> tuple[Builder, Builder]:
+    """Return the builders of encoder and decoder, from the shape of a sample and the dimension of a code."""
+    axes, name = len(sample_shape), network_name(network, sample_shape, stored)
+    if name == "linear":
+        return mlp.linear_encoder, mlp.linear_decoder
     if name == "mlp":
         return mlp.mlp_encoder, mlp.mlp_decoder
     if name == "residual-mlp":

@@ -1,10 +1,22 @@
-"""Fully connected networks for tables."""
+"""Fully connected networks for tables, and linear ones for principal component scores."""
 
 from torch import Tensor, nn
 
 from sepvae.networks.heads import GaussianEncoder
 
 WIDTH = 128
+
+
+def linear_encoder(shape: tuple[int, ...], latent_dim: int) -> GaussianEncoder:
+    """Build an encoder whose posterior mean and log-variance are linear maps of the scores."""
+    (scores,) = shape
+    return GaussianEncoder(nn.Identity(), scores, latent_dim)
+
+
+def linear_decoder(shape: tuple[int, ...], latent_dim: int) -> nn.Linear:
+    """Build a linear map from [c, s] to scores."""
+    (scores,) = shape
+    return nn.Linear(latent_dim, scores)
 
 
 def mlp_encoder(shape: tuple[int, ...], latent_dim: int) -> GaussianEncoder:
