@@ -59,7 +59,7 @@ def test_a_stored_model_of_volumes_gives_what_it_gave(number: int) -> None:
     assert model.grid_.axes == "LAS"
 
 
-@pytest.mark.parametrize("name", [name for names in NETWORKS.values() for name in names])
+@pytest.mark.parametrize("name", sorted({name for names in NETWORKS.values() for name in names}))
 def test_networks_have_the_weights_that_files_have(name: str) -> None:
     stored = json.loads((STORED / "networks.json").read_text())[name]
     shape, weights = tuple(stored["sample_shape"]), stored["weights"]

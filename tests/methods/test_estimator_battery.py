@@ -213,7 +213,6 @@ BAD_IMAGES = {
     "channel axis": (np.zeros((4, 16, 16)), "give grey images a channel axis"),
     "volumes of integers": (np.zeros((4, 1, 16, 16, 16), int), "wanted volumes as floats, got int64"),
     "volumes with NaN": (np.full((4, 1, 16, 16, 16), np.nan), "NaN or infinite values, first in volume 0"),
-    "small volumes": (np.zeros((4, 1, 16, 16, 16)), "wanted volumes of 32 voxels or more a side"),
     "channels last": (np.zeros((4, 16, 16, 3)), r"looks like channels last; give X.transpose\(0, 3, 1, 2\)"),
     "NaN": (np.full((4, 1, 16, 16), np.nan), "NaN or infinite values, first in image 0"),
     "range": (np.full((4, 1, 16, 16), 255.0), r"wanted images in \[0, 1\], got values from 255 to 255"),
