@@ -30,8 +30,8 @@ PLAIN = SepVAEObjective(
 )
 CONSISTENT = replace(PLAIN, removal_common=5, removal_salient=1, swap_common=2, swap_salient=3)
 Y = torch.tensor([0, 1, 1, 0, 1, 0, 0, 0])
-REMOVED = (1, 4)  # every second target
-DONORS = {0: 1, 6: 2}  # targets in a circle, for every third background sample
+REMOVED = (1,)  # every third target
+DONORS = {0: 1, 5: 2, 7: 4}  # targets in a circle, for every second background sample
 X = torch.randn(8, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 QUICK = {"common_dim": 2, "salient_dim": 1, "max_epochs": 2, "progress_bar": False, "accelerator": "cpu"}
 

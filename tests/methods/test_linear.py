@@ -157,5 +157,7 @@ def test_a_damaged_file_is_refused(tmp_path):
 
 
 def test_convolutions_need_32_voxels_a_side():
-    with pytest.raises(DataError, match="network cnn3d: wanted volumes of 32 voxels or more a side, got 6 x 6"):
+    with pytest.raises(
+        DataError, match="network cnn3d: wanted volumes of 32 voxels or more a side, got 6 x 6"
+    ):
         SepVAE(**QUICK, network="cnn3d").fit(source())

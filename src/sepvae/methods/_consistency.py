@@ -20,8 +20,8 @@ from sepvae.training.batch_norm import running_statistics
 from sepvae.training.processes import everyone, everyone_with_gradient
 
 CONSISTENCY = ("removal_common", "removal_salient", "swap_common", "swap_salient")  # terms and weights
-# Every second target and every third background sample is decoded and encoded again: batches come shuffled.
-EVERY_TARGET, EVERY_BACKGROUND = 2, 3
+# Every third target and every second background sample is decoded and encoded again: batches come shuffled.
+EVERY_TARGET, EVERY_BACKGROUND = 3, 2
 # Share of x - d([c, s]) that a sample without its salient part keeps. With 0, weak factors, which decoded
 # samples hardly show, leave the code; with 1, the residual itself shows the salient part
 # (docs/results/separation.md).
