@@ -20,57 +20,58 @@ KEYWORDS = """\
         the encoder from samples to features of shape (batch, any width), the decoder from (batch,
         common_dim + salient_dim) to samples. Both are copied, the encoder once per space.
     reconstruction_var : float or "learnt", default="learnt"
-        Variance of p(x | c, s). A number v weighs the squared error, summed over pixels, by 1 / (2 v): 0.5 is
-        the paper's. "learnt" takes the likeliest, which is the mean squared error of each batch, so that the
-        weights suit data of any size and noise.
+        Variance of p(x | c, s). A number v weights the squared error, summed over pixels, by 1 / (2 v); the
+        paper has 0.5. "learnt" is the maximum likelihood estimate, the mean squared error of each batch, so
+        that the weights of the other terms suit data of any size and noise.
     background : label or None, default=None
-        Which label is the background; None names the first in sorted order.
+        Label of the background. None is the one label that is a word for controls, else the first in sorted
+        order, with a BackgroundWarning.
     space : {"both", "common", "salient"}, default="both"
-        What `transform` gives.
+        Space that `transform` returns.
     residualise : sequence of str or None, default=None
-        Covariates to take out of a table: attributes of a source, or columns of a DataFrame, which then are
-        no features. Their effects are learnt from the controls of the training part; samples are seen as
-        w-scores, and come back in the units of X. Classes that no such control has (a new site) are refused.
+        Covariates whose effects are removed from a table: attributes of a source, or columns of a DataFrame,
+        which are then not features. A regression is fitted on the controls of the training part; the network
+        sees w-scores, and decoded samples are in the units of X. Raises for classes that no such control has,
+        such as a new site.
     learning_rate : float, default=0.001
-        Of Adam, for the model and for the critic.
+        Learning rate of both Adam optimizers, of the model and of the critic.
     reset_optimizer : {"never", "epoch"}, default="never"
         "epoch" re-creates the optimizers before each epoch, as App. E.1 and E.2 do.
     gradient_clip_val : float or None, default=None
-        Largest Euclidean norm of a step's gradient, of the critic and of all else apart; None clips none.
+        Maximum Euclidean norm of the gradient of each optimizer; None does not clip.
     batch_size : int or "auto", default="auto"
-        Samples a batch. Every batch holds two or more samples of each group. "auto" is the largest of 128,
-        64, 32 and 16 that gives 20 steps an epoch or more, and 16 where none does.
+        Samples per batch, with at least two of each group. "auto" is the largest of 128, 64, 32 and 16 that
+        gives 20 steps per epoch or more, else 16.
     balanced : bool, default=False
-        Groups in equal numbers in each batch, instead of in the data's proportions.
+        Draw the groups in equal numbers in each batch, instead of in the proportions of the data.
     num_workers : int or "auto", default="auto"
-        Processes that read samples which are not in memory; "auto" is one for each core, at most 8.
+        Worker processes that read samples which are not in memory; "auto" is one per core, at most 8.
     compile : bool, default=False
-        Have torch compile the training step, where it can: the first step takes some 20 s longer, the others
-        less time if the network is small; for convolutions on a CPU it brings little.
+        Compile the training step with torch, if possible. The first step takes about 20 s longer; small
+        networks then train faster, convolutions on a CPU hardly.
     max_epochs : int or "auto", default="auto"
-        Passes through the training part. "auto" is 100, or as many as give 1500 steps where that is more.
+        Passes through the training part. "auto" is 100, or more if 1500 steps take more.
     validation_fraction : float, default=0.1
-        Share of the data set aside for the validation curves, in [0, 1), stratified by label and grouped.
-        None is set aside where a label has too few samples or groups for it.
+        Share of the data for the validation curves, in [0, 1), stratified by label, groups kept together.
+        It is empty if a label has too few samples or groups.
     early_stopping : int or None, default=None
-        Stop after this many epochs in which the validation loss, without the mutual information, did not
-        fall.
+        Stop after this many epochs without a lower validation loss, mutual information excluded.
     keep : {"last", "best"}, default="last"
-        Which epoch's weights to keep; "best" has the least validation loss without the mutual information.
+        Epoch whose weights are kept; "best" has the lowest validation loss, mutual information excluded.
     checkpoint : str, Path or None, default=None
-        File for all that a fit needs to go on, written anew after each epoch. A fit that finds it there goes
-        on from it, and ends as if it had never been stopped; a larger `max_epochs` adds epochs to a finished
-        fit, unless early stopping ended it. A fit with other keywords, labels or ids is refused.
-        Whether the samples are the same is for you to know.
+        File with the complete training state, replaced after each epoch. If it exists, `fit` resumes from it,
+        with the same result as an uninterrupted fit; a larger `max_epochs` adds epochs to a finished fit,
+        unless early stopping ended it. Raises for a file of other keywords, labels or ids; sample values are
+        not compared.
     warm_start : bool, default=False
-        Whether a second `fit` begins with the weights of the first, as in scikit-learn, and trains for
-        `max_epochs` more. Optimizers, scaling and `history_` begin anew; the shapes must be the same.
+        Start a second `fit` with the weights (and principal components) of the first, as in scikit-learn, and
+        train for `max_epochs` more. Optimizers, scaling and `history_` start anew; shapes must be the same.
     random_state : int or None, default=0
-        Seed of weights, order and noise, below 2**32; None draws one.
+        Seed of weights, sample order and noise, below 2**32; None draws one.
     progress_bar : bool, default=True
-        Show epochs, terms and the time left.
+        Show epochs, terms and the remaining time.
     accelerator, devices, num_nodes, strategy, precision : default="auto", 1, 1, "auto", "32-true"
-        As in `lightning.pytorch.Trainer`. Several devices share each batch, and give what one would give.
+        As in `lightning.pytorch.Trainer`. Several devices share each batch; the result is that of one device.
     logger, callbacks : default=None
         As in `lightning.pytorch.Trainer`.
 """
@@ -79,27 +80,27 @@ ATTRIBUTES = """\
     classes_ : ndarray of shape (2,)
         Labels, sorted.
     background_ : label
-        Which of them is the background.
+        Label of the background.
     module_ : ContrastiveAutoencoder
         The trained networks.
     batch_size_ : int
-        Samples a batch that the fit took.
+        Samples per batch of the fit.
     max_epochs_ : int
-        Passes that it was to take.
+        Maximum number of passes of the fit.
     history_ : DataFrame
-        One row per epoch: every term for train and validation, by group, and weighted.
+        One row per epoch: every term for training and validation, by group, and weighted.
     validation_indices_ : ndarray of int
-        Positions of the samples set aside for validation.
+        Positions of the validation samples.
     residualizer_ : Residualizer or None
-        What takes covariates out of tables.
+        Fitted regression of tables on covariates.
     scaler_ : TableScaler or None
-        What standardises tables and fills their gaps.
+        Fitted standardisation and imputation of tables.
     principal_scores_ : PrincipalScores or None
         Principal components of the training samples, for network `linear`.
     sample_shape_ : tuple of int
         Shape of one sample.
     grid_ : Grid or None
-        Where the voxels of volumes are, if their source says it.
+        Positions of the voxels of volumes, if their source provides them.
     n_features_in_ : int
         Number of features, for tables.
     feature_names_in_ : ndarray of str
