@@ -7,9 +7,9 @@ from sepvae.errors import DataError, RunFolderError, TrainingError
 
 @pytest.mark.parametrize("error", [DataError, RunFolderError, TrainingError])
 def test_messages_are_one_line_of_words_that_end(error):
-    told = str(error(f"t.csv: got 'a\nb' and {'x' * 5000}y, mend it"))
+    told = str(error(f"t.csv: got 'a\nb' and {'x' * 5000}y, fix it"))
     assert told.startswith("t.csv: got 'a b' and xxx")
-    assert told.endswith("xxxy, mend it")
+    assert told.endswith("xxxy, fix it")
     assert len(told) < 400
 
 

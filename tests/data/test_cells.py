@@ -40,8 +40,8 @@ def test_rows_know_their_lines(written):
         ("id,age\n", "wanted one row per sample below the names of the columns, found none"),
         ("id,age\n1,2\n1,2,3\n", "line 3: wanted 2 cells, one for each name in the first line, got 3"),
         ("id,age\n1,2,3\n", "line 2: wanted 2 cells"),
-        ("id,age\n\n1\n", "line 3: wanted 2 cells, .* got 1; mend that row"),
-        ('id,age\n1,"2\n3,4\n', "line 2: cannot be read as a table .*; mend that row"),
+        ("id,age\n\n1\n", "line 3: wanted 2 cells, .* got 1; fix that row"),
+        ('id,age\n1,"2\n3,4\n', "line 2: cannot be read as a table .*; fix that row"),
         (
             "id,age\n\xe4,1\n".encode("latin-1"),
             r"is no text in UTF-8 \(.*\); name its encoding, such as --encoding cp1252",

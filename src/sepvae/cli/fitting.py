@@ -151,7 +151,7 @@ def stoppable(run: Path, say: "Say", go_on: str = "--resume goes on with it") ->
 
         def show_warning(message: Any, category: Any, *where: Any, **more: Any) -> None:
             if issubclass(category, CollapseWarning):
-                say(f"take care: {message}")
+                say(f"warning: {message}")
             else:
                 shown(message, category, *where, **more)
 

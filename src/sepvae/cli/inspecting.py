@@ -87,7 +87,7 @@ def _problems(listing: Listing) -> list[Finding]:
     if n := len(listing.missing):
         remedy = f"copy the {what}s, or take those rows out"
         if n == len(listing):
-            remedy = "mend --images, or name the folder that they lie in (--root)"
+            remedy = "fix --images, or name the folder that they lie in (--root)"
         message = f"{n} of {len(listing)} samples have no file; {remedy}; looked for {listing.looked_for()}"
         found.append(Finding("error", "rows-without-file", message, tuple(listing.missing)))
     if n := len(listing.unlisted):

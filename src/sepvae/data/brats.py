@@ -153,7 +153,7 @@ def _scans(root: Path) -> Volumes:
     if not scans:
         raise DataError(
             f"{root}: wanted one folder per patient, with volumes such as BraTS20_Training_001_flair.nii.gz "
-            "or BraTS-GLI-00000-000-t2f.nii.gz, found none; mend the path, or unpack the archive"
+            "or BraTS-GLI-00000-000-t2f.nii.gz, found none; check the path, or unpack the archive"
         )
     return scans
 

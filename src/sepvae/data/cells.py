@@ -142,7 +142,7 @@ def read_cell_table(path: Path, rules: CellRules | None = None) -> CellTable:
         if len(rows[line]) != len(names):
             raise DataError(
                 f"{path} line {line}: wanted {len(names)} cells, one for each name in the first line, "
-                f"got {len(rows[line])}; mend that row"
+                f"got {len(rows[line])}; fix that row"
             )
     if not rows:
         raise DataError(f"{path}: wanted one row per sample below the names of the columns, found none")
@@ -234,7 +234,7 @@ def _rows(path: Path, text: str) -> tuple[dict[int, list[str]], list[_Span], str
                     spans.append(_Span(line, last, inner, " ".join(words.split())[:40]))
             line = last + 1
     except csv.Error as error:
-        raise DataError(f"{path} line {line}: cannot be read as a table ({error}); mend that row") from error
+        raise DataError(f"{path} line {line}: cannot be read as a table ({error}); fix that row") from error
     return rows, spans, delimiter
 
 

@@ -294,14 +294,12 @@ def _check(file: Path, header: Any, affine: Affine, edges: Affine) -> None:
     if not (np.isfinite(affine).all() and edges.all()):
         raise DataError(
             f"{file}: wanted voxels with three edges above 0 mm, got {told(edges)}; "
-            "mend its header, or convert the scan again"
+            "fix its header, or convert the scan again"
         )
     with np.errstate(all="ignore"):
         flat = not np.abs(np.linalg.det(affine[:3, :3])) >= FLAT * edges.prod()
     if flat or None in aff2axcodes(affine):
-        raise DataError(
-            f"{file}: its three axes lie in one plane; mend its header, or convert the scan again"
-        )
+        raise DataError(f"{file}: its three axes lie in one plane; fix its header, or convert the scan again")
 
 
 def _unreadable(file: Path, error: Exception) -> DataError:

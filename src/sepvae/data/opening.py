@@ -86,7 +86,7 @@ def list_data(
             "array": "an array",
             "packed": "a packed store",
         }[reader]
-        raise DataError(f"{path}: wanted {it}, found nothing; mend the path")
+        raise DataError(f"{path}: wanted {it}, found nothing; check the path")
     if reader == "packed":
         _refuse(path, "a packed store", images=images, features=features, root=root, table=table)
         _refuse(path, "a packed store", pattern=pattern, modality=modality)

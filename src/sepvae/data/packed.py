@@ -158,7 +158,7 @@ def open_packed(path: Path) -> Store:
 
     if not path.is_dir():
         found = "a file" if path.exists() else "nothing"
-        raise DataError(f"{path}: wanted a packed store, found {found}; mend the path, or run sepvae pack")
+        raise DataError(f"{path}: wanted a packed store, found {found}; check the path, or run sepvae pack")
     try:
         group = zarr.open_group(path, mode="r", zarr_format=3)
         attributes = dict(group.attrs)

@@ -149,7 +149,7 @@ def about_rows(
         lines = names.index[names == twice[0]].tolist()
         raise DataError(
             f"{path}: {twice[0]!r} stands in lines {lines[0]} and {lines[1]}; "
-            "every sample needs a name of its own: name another --id column, or mend the table"
+            "every sample needs a name of its own: name another --id column, or fix the table"
         )
     about = pd.DataFrame(
         {
@@ -270,7 +270,7 @@ def _inside(path: Path, line: object, folder: Path, name: str) -> Path:
     file = Path(os.path.normpath(root / Path(name.replace("\\", "/"))))  # tables may come from Windows
     if not file.is_relative_to(root):
         raise DataError(
-            f"{path} line {line}: {name!r} leads out of {folder}; mend it, or name a folder that all images "
+            f"{path} line {line}: {name!r} leads out of {folder}; fix it, or name a folder that all images "
             "lie in (--root)"
         )
     return folder / file.relative_to(root)

@@ -115,8 +115,8 @@ def given_split(parts: AnyArray, groups: AnyArray, labels: AnyArray) -> tuple[In
     if shared := sorted(set(groups[train].tolist()) & set(groups[test].tolist()), key=str):
         raise DataError(
             f"split: {len(shared)} subjects have samples on both sides, such as {shared[0]}; scores would "
-            "flatter, so move each to one side, or have the split drawn (of a folder, by naming only its "
-            "part for training)"
+            "be optimistically biased, so move each to one side, or have the split drawn (of a folder, by "
+            "naming only its part for training)"
         )
     _check_sides(train, test, labels, "name samples of it for both sides")
     return train, test

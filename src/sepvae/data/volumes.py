@@ -172,7 +172,7 @@ def read_mask(
     """Read a brain mask on `grid`; voxels neither 0 nor NaN, or those above `threshold`, are inside."""
     one = NiftiFiles([Path(file)], assume_orientation, grid)
     if not Path(file).is_file():
-        raise DataError(f"{file}: wanted a mask, found nothing; mend the path")
+        raise DataError(f"{file}: wanted a mask, found nothing; check the path")
     header = one.header(0)
     if header.grid.oriented != grid.oriented:
         has = "has an orientation, the volumes have none"
@@ -189,9 +189,7 @@ def read_mask(
     inside = _inside(file, one(0), threshold)
     mask: npt.NDArray[np.bool_] = np.nan_to_num(on_grid(inside, header.grid, grid, nearest=True)) != 0
     if not grid.window(mask).any():
-        raise DataError(
-            f"{file}: no voxel of the mask lies in what the network sees; mend mask or image size"
-        )
+        raise DataError(f"{file}: no voxel of the mask lies in what the network sees; fix mask or image size")
     return mask
 
 

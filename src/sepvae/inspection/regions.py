@@ -89,7 +89,7 @@ def _far_out(samples: Samples, features: pd.DataFrame) -> Iterator[Finding]:
     message = (
         f"{count(len(rows), 'value')} of {count(len(set(columns.tolist())), 'feature')} more than {FAR} "
         f"robust standard deviations from the median ({listed(named, 2)}): "
-        "a slip, another unit, or a number that stands for a gap? mend them, or make them missing"
+        "a slip, another unit, or a number that stands for a gap? fix them, or make them missing"
     )
     numbers = {"values": len(rows), "samples": len(set(rows.tolist()))}
     yield Finding("warning", "far-out", message, samples.ids(np.unique(rows)), numbers)

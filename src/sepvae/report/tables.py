@@ -83,7 +83,7 @@ def _void(rows: list[dict[Any, Any]]) -> str:
     if not full or against_chance(full[0]) == ABOVE_CHANCE:
         return ""
     return (
-        "; take care: full reconstructions are read no better than by chance, "
+        "; warning: full reconstructions are read no better than by chance, "
         "so the rows below them say nothing of removal or swaps"
     )
 

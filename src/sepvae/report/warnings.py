@@ -51,7 +51,7 @@ def of_data(findings: list[dict[str, Any]]) -> Iterator[ReportWarning]:
                 f"The check of the data found {len(messages)} {plural if len(messages) > 1 else level}",
                 some(messages),
                 "Scores may then show how the data were gathered rather than what the groups are.",
-                "See what check found, further down; mend the data or the split, then fit again.",
+                "See what check found, further down; fix the data or the split, then fit again.",
             )
 
 

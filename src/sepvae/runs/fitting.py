@@ -216,7 +216,7 @@ def _go_on(run: Path, say: Say, kept: Sequence[str]) -> dict[str, Any]:
     epochs = read_file(run / "metrics.csv", lambda path: len(pd.read_csv(path))) or 0
     say(f"going on with {run}, after {epochs} epochs" if epochs else f"going on with {run}, from the start")
     if changed := differing_versions(run):
-        say(f"take care: begun with {changed}, so that numbers may differ in their last digits")
+        say(f"warning: started with {changed}, so that numbers may differ in their last digits")
     return {name: old[name] for name in ("threads", *kept) if name in old}
 
 
@@ -358,7 +358,7 @@ def _say_findings(inspection: Inspection, say: Say) -> None:
     levels = [finding.level for finding in inspection.findings]
     for finding in inspection.findings:
         if finding.level == "error" or finding.code in SAID:
-            say(f"{'take care' if finding.level == 'error' else 'warning'}: {finding.message}")
+            say(f"warning: {finding.message}")
     if n := levels.count("warning"):
         say(f"{n} {'warning' if n == 1 else 'warnings'} about the data: the page has them, as has check.json")
 

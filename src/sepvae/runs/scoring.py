@@ -131,7 +131,7 @@ def evaluate_run(
     if seen:
         raise DataError(
             f"{len(seen)} subjects of the new data were fitted on, {sorted(seen)[0]!r} among them; "
-            "leave them out, for their scores would flatter"
+            "leave them out, for their scores would be optimistically biased"
         )
     with stage("reconstruction errors", say):
         missed = reconstruction_errors(model, source)
