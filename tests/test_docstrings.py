@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Iterator
 from importlib import import_module
 from pkgutil import iter_modules
+from typing import Any
 
 import pytest
 from numpydoc.validate import validate
@@ -24,11 +25,19 @@ def exported() -> Iterator[str]:
             if inspect.isroutine(thing) or inspect.isclass(thing):
                 yield f"{package}.{name}"
             if inspect.isclass(thing):
-                for method, function in inspect.getmembers(
-                    thing, lambda m: inspect.isfunction(m) or inspect.ismethod(m)
-                ):
-                    if not method.startswith("_") and function.__module__.startswith("sepvae"):
-                        yield f"{package}.{name}.{method}"
+                yield from (f"{package}.{name}.{member}" for member, of in members(thing) if is_ours(of))
+
+
+def members(cls: type) -> list[tuple[str, Any]]:
+    """Public methods and properties."""
+    found = inspect.getmembers(cls, lambda m: inspect.isroutine(m) or isinstance(m, property))
+    return [(name, member) for name, member in found if not name.startswith("_")]
+
+
+def is_ours(member: Any) -> bool:
+    """Whether scikit-learn, pydantic and Python have no part in it."""
+    function = member.fget if isinstance(member, property) else member
+    return getattr(function, "__module__", None) is not None and function.__module__.startswith("sepvae")
 
 
 @pytest.mark.parametrize("name", list(exported()))

@@ -12,7 +12,7 @@ from torch.distributions import Normal, kl_divergence
 from torch.testing import assert_close
 
 from sepvae import SepVAE, load
-from sepvae.methods._consistency import CONSISTENCY, EVERY_BACKGROUND, EVERY_TARGET, RESIDUAL
+from sepvae.methods._consistency import CONSISTENCY, RESIDUAL
 from sepvae.methods.sepvae import SepVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.training.batch_norm import running_statistics
@@ -30,8 +30,9 @@ PLAIN = SepVAEObjective(
 )
 CONSISTENT = replace(PLAIN, removal_common=5, removal_salient=1, swap_common=2, swap_salient=3)
 Y = torch.tensor([0, 1, 1, 0, 1, 0, 0, 0])
-REMOVED = (1,)  # every third target
-DONORS = {0: 1, 5: 2, 7: 4}  # targets in a circle, for every second background sample
+REMOVED = (1,)  # every third of 3 targets
+DONORS = {0: 1, 5: 2, 7: 4}  # targets in a circle, for every second of 5 background samples
+OF_TARGET, OF_BACKGROUND = 3 / 1, 5 / 3  # how many samples each of these stands for
 X = torch.randn(8, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 QUICK = {"common_dim": 2, "salient_dim": 1, "max_epochs": 2, "progress_bar": False, "accelerator": "cpu"}
 
@@ -67,9 +68,9 @@ def test_a_target_without_its_salient_part_is_a_background_sample_with_the_same_
         again_c, again_s = posterior(model, without + RESIDUAL * (X[i] - full))
         frozen = Normal(again_s.loc, math.sqrt(0.1))
         common = kl_divergence(posterior(model, X[i])[0], again_c).sum()
-        assert_close(terms["removal_common"][i], EVERY_TARGET * common)
+        assert_close(terms["removal_common"][i], OF_TARGET * common)
         narrow = Normal(torch.zeros(2).double(), math.sqrt(1 / 32))
-        assert_close(terms["removal_salient"][i], EVERY_TARGET * kl_divergence(frozen, narrow).sum())
+        assert_close(terms["removal_salient"][i], OF_TARGET * kl_divergence(frozen, narrow).sum())
 
 
 def test_a_background_sample_with_the_salient_part_of_a_target_has_both_codes(model):
@@ -81,9 +82,9 @@ def test_a_background_sample_with_the_salient_part_of_a_target_has_both_codes(mo
         c, s = posterior(model, X[i])[0].mean, posterior(model, X[DONORS[i]])[1].mean
         again_c, again_s = posterior(model, model.decoder(torch.cat([c, s])))
         common = kl_divergence(posterior(model, X[i])[0], again_c).sum()
-        assert_close(terms["swap_common"][i], EVERY_BACKGROUND * common)
+        assert_close(terms["swap_common"][i], OF_BACKGROUND * common)
         wanted = kl_divergence(posterior(model, X[DONORS[i]])[1], again_s).sum()
-        assert_close(terms["swap_salient"][i], EVERY_BACKGROUND * wanted)
+        assert_close(terms["swap_salient"][i], OF_BACKGROUND * wanted)
 
 
 def test_the_gradient_reaches_the_code_of_the_image_itself(model):
@@ -143,6 +144,17 @@ def test_volumes_are_decoded_within_the_mask_and_leave_batch_statistics_alone():
     norms = [module for module in volumes.modules() if isinstance(module, nn.BatchNorm3d)]
     assert {int(norm.num_batches_tracked) for norm in norms} == {1}
     assert all(norm.training for norm in norms)
+
+
+def test_mixed_precision_gives_them_in_single_precision():
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        model = build_autoencoder("mlp", (5,), 3, 2, 2)
+    x = X.float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        codes = CONSISTENT.posterior(model.encode(x), Y)
+        terms = CONSISTENT.losses(model, x, Y, codes, draw_noise(codes, seeded())).terms
+    assert all(terms[name].isfinite().all() and terms[name].dtype == torch.float32 for name in CONSISTENCY)
 
 
 def test_the_default_has_them_and_the_paper_has_none():

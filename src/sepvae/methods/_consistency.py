@@ -45,13 +45,16 @@ def consistency_terms(
     """
     codes, processes = drawn.codes, drawn.noise.processes
     y = everyone(drawn.y, processes)
-    donors = _donors(y, wanted)[drawn.noise.own]
+    of_all = _donors(y, wanted)
+    # Each sample that takes part stands for those that are left out.
+    stands_for = [group.sum() / (group & (of_all >= 0)).sum().clamp(min=1) for group in (y != 0, y == 0)]
+    donors = of_all[drawn.noise.own]
     chosen = donors >= 0
     removed, swapped = ((chosen & of_group).nonzero()[:, 0] for of_group in (drawn.y != 0, drawn.y == 0))
     rows, n = torch.cat([removed, swapped]), len(removed)
 
-    of_all = torch.cat([codes.salient_mean, codes.salient_logvar], dim=1)
-    mean, logvar = everyone_with_gradient(of_all, processes)[donors[swapped]].chunk(2, dim=1)
+    own_codes = torch.cat([codes.salient_mean, codes.salient_logvar], dim=1)
+    mean, logvar = everyone_with_gradient(own_codes, processes)[donors[swapped]].chunk(2, dim=1)
     given = prior.presence(y[donors[swapped]]).to(mean.dtype) * mean
     own = prior.presence(drawn.y[removed]).to(mean.dtype) * codes.salient_mean[removed]
     nothing = mean.new_zeros(n, mean.shape[1])
@@ -77,13 +80,17 @@ def consistency_terms(
     removal_kl = gaussian_kl(as_healthy.salient_mean, as_healthy.salient_logvar, *narrow)
     swap_kl = gaussian_kl(mean, logvar, carried_mean, carried_logvar.exp())
     values = {
-        "removal_common": (removed, EVERY_TARGET * common_kl[:n]),
-        "removal_salient": (removed, EVERY_TARGET * removal_kl),
-        "swap_common": (swapped, EVERY_BACKGROUND * common_kl[n:]),
-        "swap_salient": (swapped, EVERY_BACKGROUND * swap_kl),
+        "removal_common": (removed, stands_for[0] * common_kl[:n]),
+        "removal_salient": (removed, stands_for[0] * removal_kl),
+        "swap_common": (swapped, stands_for[1] * common_kl[n:]),
+        "swap_salient": (swapped, stands_for[1] * swap_kl),
     }
-    nowhere = common_kl.new_zeros(len(drawn.y))
-    return {name: nowhere.index_put((at,), kl) for name, (at, kl) in values.items() if name in wanted}
+    nowhere = drawn.x.new_zeros(len(drawn.y))
+    return {
+        name: nowhere.index_put((at,), kl.to(nowhere.dtype))
+        for name, (at, kl) in values.items()
+        if name in wanted
+    }
 
 
 def _donors(y: Tensor, wanted: Collection[str]) -> Tensor:

@@ -117,10 +117,23 @@ def _span(x: Array, most: int, seed: int) -> tuple[Array, Array]:
         _, vectors = _positive(_second_moment(x), max(x.shape))
         return x @ vectors.astype(x.dtype), vectors.T.astype(x.dtype)
     deviations, vectors = _positive(_second_moment(x.T), max(x.shape))
-    rows = np.empty((len(deviations), x.shape[1]), x.dtype)
-    for part in chunks(x.shape[1], AT_ONCE):  # in float64: small deviations magnify rounding errors
-        rows[:, part] = (vectors / deviations).T @ x[:, part].astype(np.float64)
-    return vectors * deviations, rows
+    return vectors * deviations, _combine(vectors / deviations, x)
+
+
+def principal_axes(x: Array, most: int) -> tuple[Array, Array]:
+    """Return at most `most` leading principal axes of centred samples as rows, and the scores' norms."""
+    tall = x.shape[1] <= len(x)
+    norms, vectors = _positive(_second_moment(x if tall else x.T), max(x.shape))
+    norms, vectors = norms[:most], vectors[:, :most]
+    return vectors.T.astype(x.dtype) if tall else _combine(vectors / norms, x), norms
+
+
+def _combine(weights: Array, x: Array) -> Array:
+    """Return weights.T @ x in the dtype of x, by float64: small deviations magnify rounding errors."""
+    rows = np.empty((weights.shape[1], x.shape[1]), x.dtype)
+    for part in chunks(x.shape[1], AT_ONCE):
+        rows[:, part] = weights.T @ x[:, part].astype(np.float64)
+    return rows
 
 
 def _positive(gram: Matrix, size: int) -> tuple[Array, Array]:

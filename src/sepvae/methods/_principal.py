@@ -5,15 +5,17 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.decomposition import IncrementalPCA
 
 from sepvae.batch import AnyArray, IntArray, Source, at_once, chunks, gather, in_unit_range
 from sepvae.data.arrays import ArraySource
 from sepvae.errors import DataError
 from sepvae.grid import Grid
+from sepvae.methods._contrastive_axes import principal_axes
 
 SAMPLES_PER_COMPONENT = 8  # components of fewer samples each are mostly noise, and whitening would amplify it
 MOST_COMPONENTS = 256
+MOST_SAMPLES = SAMPLES_PER_COMPONENT * MOST_COMPONENTS  # that define the components
+FLAT = 1e-5  # deviations below this share of the largest are rounding errors of float32
 Array = npt.NDArray[np.float32]
 
 
@@ -34,20 +36,29 @@ class PrincipalScores:
 
     @classmethod
     def fit(cls, source: Source, rows: IntArray) -> Self:
-        """Learn from these rows of a source, in chunks, so that it need not fit into memory."""
-        valid = valid_values(source.grid)
-        values = int(np.prod(source.sample_shape) if valid is None else valid.sum())
-        n = int(np.clip(len(rows) // SAMPLES_PER_COMPONENT, 2, min(MOST_COMPONENTS, len(rows) - 1, values)))
-        pca = IncrementalPCA(n)
-        size = max(2 * n, at_once(source.sample_shape))
-        # The last chunk takes the remainder: the estimator refuses a first one of fewer rows than components.
-        for part in np.array_split(rows, max(len(rows) // size, 1)):
-            pca.partial_fit(_values(source.take(part).x, valid))
-        scale = np.sqrt(pca.explained_variance_)
-        kept = scale > np.finfo(np.float32).eps * scale.max()
-        arrays = pca.mean_, pca.components_[kept], scale[kept]
-        mean, axes, scale = (array.astype(np.float32) for array in arrays)
-        return cls(mean, axes, scale, source.sample_shape, valid)
+        """Learn from these rows, or from 2048 of them, evenly spread, which are held in memory twice."""
+        valid = valid_values(source.grid, source.sample_shape)
+        if len(rows) > MOST_SAMPLES:
+            rows = rows[np.linspace(0, len(rows) - 1, MOST_SAMPLES).astype(int)]
+        parts = chunks(len(rows), at_once(source.sample_shape))
+        x = gather(len(rows), ([_values(source.take(rows[part]).x, valid)] for part in parts))[0]
+        mean = x.mean(axis=0, dtype=np.float64).astype(np.float32)
+        x -= mean
+        n = int(np.clip(len(rows) // SAMPLES_PER_COMPONENT, 2, min(MOST_COMPONENTS, *x.shape)))
+        axes, norms = principal_axes(x, n)
+        scale = norms / np.sqrt(len(rows) - 1)
+        kept = scale > FLAT * scale.max(initial=0)
+        if not kept.any():
+            raise DataError("X: wanted samples that differ, got equal ones")
+        return cls(mean, axes[kept], scale[kept].astype(np.float32), tuple(source.sample_shape), valid)
+
+    def fits(self, source: Source) -> bool:
+        """Return whether samples have the shape and the mask of those that were learnt from."""
+        valid = valid_values(source.grid, source.sample_shape)
+        same_shape = self.sample_shape == tuple(source.sample_shape)
+        if valid is None or self.valid is None:
+            return same_shape and valid is self.valid
+        return same_shape and np.array_equal(valid, self.valid)
 
     def transform(self, source: Source) -> ArraySource:
         """Return the scores of all samples, a table of shape (n, components), with their ids."""
@@ -56,22 +67,27 @@ class PrincipalScores:
         return ArraySource(gather(len(source), scored)[0] / self.scale, source.labels, ids=source.ids)
 
     def inverse_transform(self, scores: AnyArray) -> Array:
-        """Return the samples of scores, of shape (n, *sample_shape); voxels outside of `valid` are 0."""
-        values = (scores * self.scale).astype(np.float32) @ self.axes + self.mean
-        if self.valid is None:
-            return values.reshape(len(scores), *self.sample_shape)
+        """Return samples of shape (n, *sample_shape): images in [0, 1], 0 for voxels outside of `valid`."""
         samples = np.zeros((len(scores), *self.sample_shape), np.float32)
-        samples[:, self.valid] = values
-        return samples
+        for part in chunks(len(scores), at_once(self.sample_shape)):
+            values = (scores[part] * self.scale).astype(np.float32) @ self.axes
+            values += self.mean
+            if self.valid is None:
+                samples[part] = values.reshape(len(part), *self.sample_shape)
+            else:
+                samples[part[0] : part[-1] + 1, self.valid] = values
+        return np.clip(samples, 0, 1, out=samples) if len(self.sample_shape) == 3 else samples
 
     def state(self) -> dict[str, Array]:
         """Return the learnt arrays by name."""
         return {"mean": self.mean, "axes": self.axes, "scale": self.scale}
 
 
-def valid_values(grid: Grid | None) -> npt.NDArray[np.bool_] | None:
-    """Return the values of a volume that are valid voxels, of shape (1, d, h, w), or None for all."""
-    return None if grid is None or grid.counts.all() else grid.counts[None]
+def valid_values(grid: Grid | None, sample_shape: tuple[int, ...]) -> npt.NDArray[np.bool_] | None:
+    """Return the values of a volume that are valid voxels, of shape (channels, d, h, w), or None for all."""
+    if grid is None or grid.counts.all():
+        return None
+    return np.broadcast_to(grid.counts, sample_shape)
 
 
 def _values(x: AnyArray, valid: npt.NDArray[np.bool_] | None) -> Array:

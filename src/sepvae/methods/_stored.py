@@ -168,7 +168,7 @@ def shapes_learnt(
             raise ModelFileError(f"{name}: wanted {space}_dim, {dim}, rows")
     scores: dict[str, tuple[tuple[int, ...], str]] = {}
     if estimator._is_linear(weights):
-        valid = valid_values(estimator.grid_)
+        valid = valid_values(estimator.grid_, seen_shape)
         values = prod(seen_shape) if valid is None else int(valid.sum())
         seen_shape = weights.get("principal.scale", np.ones(1)).shape[:1]
         shapes = {"mean": (values,), "axes": (*seen_shape, values), "scale": seen_shape}
@@ -201,6 +201,8 @@ def check_arrays(arrays: Mapping[str, AnyArray], wanted: Shapes) -> None:
     kept = arrays.get("scaler.kept", np.array([True]))
     if not kept.any():
         raise ModelFileError("scaler.kept: wanted a feature that was kept, got none")
+    if (arrays.get("principal.scale", np.ones(1)) <= 0).any():
+        raise ModelFileError("principal.scale: wanted standard deviations above 0")
     for name, array in arrays.items():
         # A feature that was not kept may have NaN statistics.
         if not np.isfinite(array[..., kept] if name in OF_FEATURES else array).all():

@@ -43,6 +43,10 @@ TRAINING = (
     *("accelerator", "devices", "num_nodes", "strategy", "precision", "logger", "callbacks"),
 )
 # Settings of all methods in the paper's comparison on CelebA (App. E.1).
+OTHER_SHAPES = (
+    "warm_start: wanted samples, dimensions and a network of the shapes that were fitted; give "
+    "warm_start=False to fit anew"
+)
 PAPER: dict[str, Any] = {
     "common_dim": 16,
     "salient_dim": 16,
@@ -243,14 +247,13 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
 
     def _learn(self, source: Source, y: AnyArray, parts: tuple[IntArray, IntArray], seed: int) -> None:
         n = len(parts[0])
-        if not (self.warm_start and hasattr(self, "principal_scores_")):
-            self.principal_scores_ = PrincipalScores.fit(source, parts[0]) if self._is_linear() else None
-        source = self._scored(source)
+        scores = self._principal_scores(source, parts[0])
+        source = source if scores is None else scores.transform(source)
         self.batch_size_ = auto_batch_size(n) if self.batch_size == "auto" else min(int(self.batch_size), n)
         self.max_epochs_ = (
             auto_max_epochs(n, self.batch_size_) if self.max_epochs == "auto" else int(self.max_epochs)
         )
-        self.module_, self.history_ = train(
+        module, history = train(
             self._objective(),
             lambda: self._start(source.sample_shape),
             source,
@@ -258,21 +261,36 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
             parts,
             seed=seed,
             checkpoint=None if self.checkpoint is None else Path(self.checkpoint),
-            about=self._about_fit(source, y, parts, seed),
+            about=self._about_fit(source, y, parts, seed, scores),
             batch_size=self.batch_size_,
             max_epochs=self.max_epochs_,
             **{name: getattr(self, name) for name in TRAINING},
         )
+        self.module_, self.history_, self.principal_scores_ = module, history, scores
+
+    def _principal_scores(self, source: Source, train: IntArray) -> PrincipalScores | None:
+        """Return the components of the training samples, or those of the previous fit if `warm_start`."""
+        if not (self.warm_start and hasattr(self, "module_")):
+            return PrincipalScores.fit(source, train) if self._is_linear() else None
+        scores = self.principal_scores_
+        if (scores is not None) != self._is_linear() or (scores is not None and not scores.fits(source)):
+            raise DataError(OTHER_SHAPES)
+        return scores
 
     def _about_fit(
-        self, source: Source, y: AnyArray, parts: tuple[IntArray, IntArray], seed: int
+        self,
+        source: Source,
+        y: AnyArray,
+        parts: tuple[IntArray, IntArray],
+        seed: int,
+        scores: PrincipalScores | None,
     ) -> dict[str, Any]:
         """Return plain values that identify this fit for its checkpoint; sample values are not among them."""
         left_out = (*self.not_saved, "network", "random_state", "max_epochs")
         keywords = {k: v for k, v in self.get_params(deep=False).items() if k not in left_out}
         data = hashlib.sha256(repr(source.sample_shape).encode())
         data.update("\n".join(map(str, source.ids)).encode())
-        for array in (y, *parts):
+        for array in (y, *parts, *({} if scores is None else scores.state()).values()):
             data.update(np.ascontiguousarray(array).tobytes())
         network = self.network if isinstance(self.network, str) else "modules of the user's own"
         fit = {"method": type(self).__name__, "network": network, "seed": seed, "data": data.hexdigest()}
@@ -293,10 +311,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
             try:
                 module.load_state_dict(self.module_.state_dict())
             except RuntimeError as error:
-                raise DataError(
-                    "warm_start: wanted samples, dimensions and a network of the shapes that were fitted; "
-                    "give warm_start=False to fit anew"
-                ) from error
+                raise DataError(OTHER_SHAPES) from error
         return module
 
     def _build(
@@ -308,7 +323,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
         if self._is_linear(stored or ()):
             network = "linear"
         else:
-            counts = valid_values(self.grid_)
+            counts = valid_values(self.grid_, (1, *self.sample_shape_[1:]))
         dims = self.common_dim, self.salient_dim
         return build_autoencoder(
             network, sample_shape, *dims, n_groups, critic_layers=layers, counts=counts, stored=stored
@@ -360,7 +375,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
         if self._is_linear(arrays):
             scores = {name.removeprefix("principal."): array for name, array in of_scores.items()}
             self.principal_scores_ = PrincipalScores(
-                **scores, sample_shape=sample_shape, valid=valid_values(self.grid_)
+                **scores, sample_shape=sample_shape, valid=valid_values(self.grid_, sample_shape)
             )
             sample_shape = scores["scale"].shape
         with Drawing(0):  # initial weights are replaced below; leave torch's global generator unchanged
