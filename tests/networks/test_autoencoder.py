@@ -58,8 +58,8 @@ def test_weights_come_from_the_global_generator():
 @pytest.mark.parametrize(
     ("network", "shape", "message"),
     [
-        ("cnn2d", (7,), r"wanted one for tables \(residual-mlp, mlp, auto\), got 'cnn2d'"),
-        ("mlp", (1, 16, 16), r"wanted one for images \(cnn2d, e1, e2, release, auto\), got 'mlp'"),
+        ("cnn2d", (7,), r"wanted one for tables \(residual-mlp, mlp, linear, auto\), got 'cnn2d'"),
+        ("mlp", (1, 16, 16), r"wanted one for images \(cnn2d, e1, e2, release, linear, auto\), got 'mlp'"),
         ("resnet", (1, 16, 16), "got 'resnet'"),
         ("auto", (1, 8, 8), "wanted images of 16 x 16 or more, got 8 x 8"),
         ("auto", (16, 16), r"wanted a table .* or volumes .*, got shape \(n, 16, 16\)"),
