@@ -39,9 +39,9 @@ from rich.console import Console
 from rich.progress import track
 
 from sepvae.cli.pack import pack_table
+from sepvae.data.load import list_data
 from sepvae.data.measures import measure_volumes
-from sepvae.data.opening import list_data
-from sepvae.data.reading import measure_listing, read_listing
+from sepvae.data.reading import measure_manifest, read_manifest
 from sepvae.errors import SepVAEError
 from sepvae.recipes import load_recipe, recipe_text
 
@@ -139,12 +139,12 @@ def read(kind: str, file: Path) -> None:
         options |= {"data": file.parent / "t.tsv", "images": "path", "attributes": {"age": None}}
     elif kind == "csv":
         options |= {"features": ["m*"], "id": "id", "attributes": {"age": None}}
-    listing, _ = list_data(**options, two_labels=False)
-    if listing.volumes is not None and len(listing.missing) == 0:
-        measure_volumes(listing)
-    elif len(listing.files):
-        measure_listing(listing)
-    source, _ = read_listing(listing, image_size=16 if len(listing.files) else None)
+    manifest, _ = list_data(**options, two_labels=False)
+    if manifest.volumes is not None and len(manifest.missing) == 0:
+        measure_volumes(manifest)
+    elif len(manifest.files):
+        measure_manifest(manifest)
+    source, _ = read_manifest(manifest, image_size=16 if len(manifest.files) else None)
     source.take(np.arange(len(source)))
 
 

@@ -94,7 +94,7 @@ def _forward(
     salient_kl = gaussian_kl(codes.salient_mean, salient_logvar, prior.mean(y), prior.variance(y))
     joint = model.critic(c, s)
     loss = (
-        squared_error(x, model.decode(c, prior.presence(y) * s))
+        squared_error(x, model.decode(c, prior.salient_gate(y) * s))
         + weights["beta_common"] * standard_kl(codes.common_mean, codes.common_logvar)
         + weights["beta_salient"] * salient_kl
         + weights["gamma"] * group_cross_entropy(model.salient_classifier(s), y)

@@ -134,26 +134,26 @@ def make_images(folder: Path, n: int, channels: int) -> float:
 
 def read_once(folder: str, channels: int) -> Report:
     """List, decode twice, then take batches from memory and from the files, as training does."""
-    from sepvae.data.opening import list_data
-    from sepvae.data.reading import read_listing
+    from sepvae.data.load import list_data
+    from sepvae.data.reading import read_manifest
     from sepvae.training.loader import ordered_batches
 
     found = {"load": os.getloadavg()[0]}
-    listing, found["list"] = _timed(lambda: list_data(folder)[0])
+    manifest, found["list"] = _timed(lambda: list_data(folder)[0])
     look: dict[str, Any] = {"image_size": SIDE, "channels": channels}
-    read_listing(listing.limited(WARM_UP), **look)
-    _drop(listing.files)
-    found["cached"] = _cached(listing.files[:: max(1, len(listing) // 500)])
+    read_manifest(manifest.limited(WARM_UP), **look)
+    _drop(manifest.files)
+    found["cached"] = _cached(manifest.files[:: max(1, len(manifest) // 500)])
     held = _held_mb()
-    source, found["first"] = _timed(lambda: read_listing(listing, **look)[0])
+    source, found["first"] = _timed(lambda: read_manifest(manifest, **look)[0])
     found["decoded_mb"] = len(source) * channels * SIDE**2 / MB
     found["peak_above_data_mb"] = _peak_mb() - held - found["decoded_mb"]
-    _, found["again"] = _timed(lambda: read_listing(listing, **look))
+    _, found["again"] = _timed(lambda: read_manifest(manifest, **look))
 
-    order = np.random.default_rng(0).permutation(len(listing))
+    order = np.random.default_rng(0).permutation(len(manifest))
     batches = ordered_batches(source, order, order, batch_size=BATCH)
     _, found["take"] = _timed(lambda: sum(len(x) for x, _ in batches))
-    stream, _ = read_listing(listing, **look, memory=0)
+    stream, _ = read_manifest(manifest, **look, memory=0)
     batches = ordered_batches(stream, order, order, batch_size=BATCH)
     for epoch in ("stream_first", "stream_again"):  # the first one starts the workers
         _, found[epoch] = _timed(lambda: sum(len(x) for x, _ in batches))

@@ -30,7 +30,7 @@ from sepvae import ContrastivePCA, SepVAE
 from sepvae.batch import AnyArray
 from sepvae.cli.keywords import parse_keywords
 from sepvae.data import ArraySource, load_digits_on_photos, read_image_folder, split
-from sepvae.training.judge import train_judge
+from sepvae.training.attribute_classifier import train_attribute_classifier
 
 SALIENT = ("digit", "Genotype", "subtype")  # attributes that only targets have
 
@@ -173,7 +173,7 @@ def measure(model: Any, data: Development) -> Iterator[dict[str, Any]]:
 def _pictures(model: Any, data: Development) -> Iterator[dict[str, Any]]:
     """How many pictures three classifiers, which learnt from real images, call background."""
     source = ArraySource(data.fit.x, data.fit.y)
-    judges = [train_judge(source, data.fit.y, random_state=seed) for seed in range(3)]
+    judges = [train_attribute_classifier(source, data.fit.y, random_state=seed) for seed in range(3)]
     background, target = (data.score.x[data.score.y == group] for group in (0, 1))
     others = background[np.arange(len(target)) % len(background)]
     pictures = {

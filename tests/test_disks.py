@@ -17,13 +17,13 @@ from PIL import Image
 
 import sepvae.files
 import sepvae.methods._saving as saving
-import sepvae.runs.drawing as drawing
+import sepvae.runs.figures as drawing
 import sepvae.runs.fitting as fitting
 from sepvae.cli import main
 from sepvae.data import read_array, read_image_folder
 from sepvae.methods import SepVAE
 from sepvae.training.callbacks import MetricsFile
-from sepvae.training.keeping import LastState
+from sepvae.training.checkpoints import LastState
 
 resource = pytest.importorskip("resource", reason="Windows has other limits")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="rights are taken as Linux has them")

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from sepvae.benchmark.keeping import without_folders
+from sepvae.benchmark.folder import without_folders
 from sepvae.cli.app import app
 from sepvae.cli.fitting import _typed
 from sepvae.runs import read_recipe

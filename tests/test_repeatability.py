@@ -26,12 +26,12 @@ from sepvae.benchmark import make_cells, parse_contender, run_benchmark
 from sepvae.data import ArraySource, read_array, read_image_folder, read_volumes, simulate_vbm_cohort
 from sepvae.data.packed import list_packed
 from sepvae.data.packing import pack
-from sepvae.data.reading import read_listing
+from sepvae.data.reading import read_manifest
 from sepvae.evaluation import score_codes
 from sepvae.methods import ContrastivePCA, ConVAE, MMcVAE, SepVAE
 from sepvae.report import write_report
 from sepvae.runs import fit_run, read_codes
-from sepvae.training.judge import train_judge
+from sepvae.training.attribute_classifier import train_attribute_classifier
 
 VAE: dict[str, Any] = {"max_epochs": 2, "batch_size": 10, "progress_bar": False, "accelerator": "cpu"}
 METHODS: dict[str, Any] = {
@@ -157,7 +157,7 @@ def test_the_judge_of_removal_learns_alike_from_memory_and_from_disk(
     classes = (kept[0].labels == "ill").astype(int)
     sources = {kept[0]: 0, read_image_folder(folder, image_size=16, memory=0): num_workers}
     judges = [
-        train_judge(source, classes, n_steps=6, num_workers=n, accelerator="cpu")
+        train_attribute_classifier(source, classes, n_steps=6, num_workers=n, accelerator="cpu")
         for source, n in sources.items()
     ]
     one, other = (judge.network.state_dict() for judge in judges)
@@ -184,18 +184,18 @@ def volumes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Source]:
     how: dict[str, Any] = {"images": IMAGES, "label": "group", "mask": mask, "size": 32}
     kept, again = (read_volumes(people, **how, memory=memory) for memory in (4, 0))
     pack_people(people, store)
-    packed, _ = read_listing(list_packed(store, label="group"), image_size=32, mask=mask)
+    packed, _ = read_manifest(list_packed(store, label="group"), image_size=32, mask=mask)
     assert [source.in_memory for source in (kept, again, packed)] == [True, False, False]
     return {"kept": kept, "again": again, "packed": packed}
 
 
 def pack_people(people: Path, store: Path) -> None:
     from sepvae.data.cells import read_cells
-    from sepvae.data.cohorts import all_there, list_volumes
+    from sepvae.data.volume_table import all_there, list_volumes
 
-    listing = list_volumes(people, images=IMAGES, label=None)
-    files = [IMAGES.format(participant_id=id_) for id_ in listing.about["id"]]
-    pack(all_there(listing), read_cells(people), store, files=files)
+    manifest = list_volumes(people, images=IMAGES, label=None)
+    files = [IMAGES.format(participant_id=id_) for id_ in manifest.about["id"]]
+    pack(all_there(manifest), read_cells(people), store, files=files)
 
 
 @pytest.mark.parametrize("name", ["SepVAE", "ContrastivePCA"])

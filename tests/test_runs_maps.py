@@ -13,7 +13,7 @@ from sepvae.errors import DataError, RunFolderError
 from sepvae.grid import Grid
 from sepvae.methods import ContrastivePCA
 from sepvae.methods._maps import SalientMaps
-from sepvae.runs.drawing import draw_maps
+from sepvae.runs.figures import draw_maps
 from sepvae.runs.maps import map_run, write_maps
 
 SHAPE, N = (12, 13, 14), 20

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from sepvae.cli.app import app
 from sepvae.data.folders import list_image_folder
-from sepvae.data.opening import list_data
+from sepvae.data.load import list_data
 from sepvae.data.tables import frame_source
 from sepvae.errors import DataError
 from sepvae.recipes.recipe import Data
@@ -115,9 +115,9 @@ def test_readers_take_the_old_name_with_a_warning(visits):
     with pytest.raises(DataError, match="give one of both"):
         frame_source(frame, label="dx", subject="who", group="who", id="visit")
     with pytest.warns(FutureWarning, match="group= is called subject= now") as caught:
-        listing, _ = list_data(visits, features=["x*"], label="dx", id="visit", group="who")
+        manifest, _ = list_data(visits, features=["x*"], label="dx", id="visit", group="who")
     assert len(caught) == 1
-    assert listing.about["group"].tolist() == frame["who"].tolist()
+    assert manifest.about["group"].tolist() == frame["who"].tolist()
 
 
 @pytest.mark.parametrize("name", ["subject", "group"])
@@ -128,6 +128,6 @@ def test_a_pattern_names_persons_by_either_name(tmp_path, name):
         (tmp_path / label).mkdir()
         for i in range(3):
             Image.new("L", (4, 4), i).save(tmp_path / label / f"{label}{i // 2}_{i}.png")
-    listing = list_image_folder(tmp_path, pattern=rf"(?P<{name}>[a-z]+\d)_(?P<scan>\d)")
-    assert listing.about["group"].tolist() == ["ill0", "ill0", "ill1", "well0", "well0", "well1"]
-    assert list(listing.attributes) == ["scan"]
+    manifest = list_image_folder(tmp_path, pattern=rf"(?P<{name}>[a-z]+\d)_(?P<scan>\d)")
+    assert manifest.about["group"].tolist() == ["ill0", "ill0", "ill1", "well0", "well0", "well1"]
+    assert list(manifest.attributes) == ["scan"]

@@ -27,16 +27,16 @@ from torch.utils.data import DataLoader
 import sepvae
 from sepvae.data import read_array, read_image_folder, simulate_vbm_cohort
 from sepvae.data.cells import read_cells
-from sepvae.data.cohorts import all_there, list_volumes
 from sepvae.data.packed import list_packed
 from sepvae.data.packing import pack
-from sepvae.data.reading import read_listing
+from sepvae.data.reading import read_manifest
+from sepvae.data.volume_table import all_there, list_volumes
 from sepvae.errors import DataError, ModelFileError, RunFolderError, TrainingError
 from sepvae.methods import ContrastivePCA, SepVAE
 from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.shared import Shared
 from sepvae.training import fit
-from sepvae.training.drawing import Drawing
+from sepvae.training.seeded_init import SeededInit
 
 Y = np.repeat([0, 1], 20)
 X = np.random.default_rng(0).normal(size=(40, 5)) + 2.0 * Y[:, None]
@@ -237,7 +237,7 @@ def test_weights_of_a_thread_of_its_own_are_those_of_the_seed(network, shape):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
         wanted = build_autoencoder(network, shape, 2, 2, 2).state_dict()
-    with left_as_found(), Drawing(7):
+    with left_as_found(), SeededInit(7):
         got = build_autoencoder(network, shape, 2, 2, 2).state_dict()
     torch.testing.assert_close(got, wanted, rtol=0, atol=0)
 
@@ -365,11 +365,11 @@ def test_within_a_running_event_loop_all_is_as_without(tmp_path, folder, alone):
     pd.DataFrame({"id": np.arange(40).astype(str), "dx": Y}).to_csv(tmp_path / "x.csv", index=False)
 
     def work():
-        listing = list_volumes(cohort / "participants.tsv", images=files, label=None)
-        names = [files.format(participant_id=id_) for id_ in listing.about["id"]]
+        manifest = list_volumes(cohort / "participants.tsv", images=files, label=None)
+        names = [files.format(participant_id=id_) for id_ in manifest.about["id"]]
         store = tmp_path / f"{len([*tmp_path.glob('*.zarr')])}.zarr"
-        pack(all_there(listing), read_cells(cohort / "participants.tsv"), store, files=names)
-        volumes, _ = read_listing(list_packed(store, label="group"), image_size=32)
+        pack(all_there(manifest), read_cells(cohort / "participants.tsv"), store, files=names)
+        volumes, _ = read_manifest(list_packed(store, label="group"), image_size=32)
         packed = volumes.take(np.arange(4)).x
         rows = read_array(tmp_path / "x.npy", table=tmp_path / "x.csv", label="dx", id="id")
         images = fitted_on_disk(folder, 0, torch.get_num_threads(), 2)

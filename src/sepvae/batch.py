@@ -104,11 +104,11 @@ def auto_max_epochs(n: int, batch_size: int) -> int:
     return max(EPOCHS, -(-FIT_STEPS // max(n // batch_size, 1)))
 
 
-def at_once(sample_shape: Sequence[int], most: int = 512) -> int:
+def chunk_rows(sample_shape: Sequence[int], most: int = 512) -> int:
     """
     Return the number of rows per chunk: at most `most`, and at most 64 MB of float32 unless it is 1.
 
-    >>> at_once((3, 64, 64)), at_once((1, 128, 128, 128))
+    >>> chunk_rows((3, 64, 64)), at_once((1, 128, 128, 128))
     (512, 7)
     """
     return max(1, min(most, int(64e6 / (4 * np.prod(sample_shape)))))

@@ -8,7 +8,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from sepvae.benchmark import make_cells, run_benchmark, write_outputs
 from sepvae.benchmark.cells import CODES, SCORES, STATE
-from sepvae.benchmark.keeping import RESULTS, states
+from sepvae.benchmark.folder import RESULTS, states
 from sepvae.benchmark.pixels import Pixels
 from sepvae.data import ArraySource
 from sepvae.errors import DataError, RunFolderError

@@ -21,7 +21,7 @@ from sepvae.cli.table import _short
 from sepvae.errors import SepVAEError
 from sepvae.report.contents import read_contents
 from sepvae.report.warnings import find_warnings
-from sepvae.training.judge import train_judge
+from sepvae.training.attribute_classifier import train_attribute_classifier
 
 QUICK = ["--image-size", "16", "--set", "max_epochs=1", "--set", "progress_bar=false"]
 
@@ -182,7 +182,9 @@ def test_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_demo_leaves_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # A quick judge: how well it judges is not the question here.
-    monkeypatch.setattr("sepvae.methods._removal.train_judge", partial(train_judge, n_steps=5))
+    monkeypatch.setattr(
+        "sepvae.methods._removal.train_attribute_classifier", partial(train_attribute_classifier, n_steps=5)
+    )
     small = ["--set", "max_epochs=1", "--set", "common_dim=2", "--set", "salient_dim=2"]
     output = invoke("demo", "--out", tmp_path / "run", "--permutations", 0, *small)
     assert "background background, target target; fitting on 2874 samples" in output

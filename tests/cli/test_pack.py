@@ -36,6 +36,6 @@ def test_a_volume_that_is_not_there_is_named(table, tmp_path):
 def test_someone_may_have_several_scans_told_apart_by_their_files(table, tmp_path):
     table.write_text("participant_id\tfile\tdx\ns0\ts0_GM.nii.gz\twell\ns0\ts2_GM.nii.gz\twell\n")
     pack_table(table, tmp_path / "x.zarr", images="file", root=None, resample=False)
-    listing = list_packed(tmp_path / "x.zarr", label="dx", subject="participant_id")
-    assert listing.about["id"].tolist() == ["s0_GM.nii.gz", "s2_GM.nii.gz"]
-    assert listing.about["group"].tolist() == ["s0", "s0"]
+    manifest = list_packed(tmp_path / "x.zarr", label="dx", subject="participant_id")
+    assert manifest.about["id"].tolist() == ["s0_GM.nii.gz", "s2_GM.nii.gz"]
+    assert manifest.about["group"].tolist() == ["s0", "s0"]

@@ -19,7 +19,7 @@ from sepvae.cli.app import app
 from sepvae.data import load_digits_on_photos, simulate_vbm_cohort
 from sepvae.errors import DataError, RunFolderError, SepVAEError
 from sepvae.runs import compare_conditions, compare_runs
-from sepvae.training.judge import train_judge
+from sepvae.training.attribute_classifier import train_attribute_classifier
 
 LINEAR = [
     "--method",
@@ -118,7 +118,9 @@ def test_volumes_keep_their_mask_in_files_and_packed(tmp_path: Path) -> None:
 def test_the_demo_brings_its_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     few = tuple(part.select(np.arange(0, len(part), 9)) for part in load_digits_on_photos())
     monkeypatch.setattr("sepvae.data.bundled.load_digits_on_photos", lambda *_: few)
-    monkeypatch.setattr("sepvae.methods._removal.train_judge", partial(train_judge, n_steps=5))
+    monkeypatch.setattr(
+        "sepvae.methods._removal.train_attribute_classifier", partial(train_attribute_classifier, n_steps=5)
+    )
     small = ["--set", "max_epochs=1", "--set", "common_dim=2", "--set", "salient_dim=2"]
     invoke("demo", "--out", tmp_path / "run", "--permutations", 0, *small)
     assert "differ" not in invoke("rerun", tmp_path / "run")

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from sepvae.cli.app import app
 from sepvae.data import ArraySource, StreamSource, read_brats
 from sepvae.data.brats import is_brats, list_brats
-from sepvae.data.opening import list_data
-from sepvae.data.reading import measure_listing, read_listing
+from sepvae.data.load import list_data
+from sepvae.data.reading import measure_manifest, read_manifest
 from sepvae.data.splits import choose_split
 from sepvae.errors import DataError
 
@@ -58,30 +58,30 @@ def root(tmp_path):
     return tmp_path
 
 
-def of(listing):
+def of(manifest):
     """Label by id, patients as one digit."""
-    ids = [id_.removeprefix("BraTS20_Training_00") for id_ in listing.about["id"]]
-    return dict(zip(ids, listing.about["label"], strict=True))
+    ids = [id_.removeprefix("BraTS20_Training_00") for id_ in manifest.about["id"]]
+    return dict(zip(ids, manifest.about["label"], strict=True))
 
 
 def test_slices_have_labels_patients_and_positions(root):
-    listing = list_brats(root)
+    manifest = list_brats(root)
     # 0 has no brain; of patient 1, slice 8 shows one voxel of the tumour.
-    assert of(listing) == {
+    assert of(manifest) == {
         **{"0#004": "tumour", "0#008": "tumour", "0#012": "healthy"},
         **{"1#004": "healthy", "1#012": "tumour"},
         **{"2#004": "healthy", "2#008": "healthy", "2#012": "healthy"},
     }
-    assert listing.about["group"].tolist() == [id_[:20] for id_ in listing.about["id"]]
-    assert listing.attributes["slice_position"].tolist() == [z / 15 for z in (4, 8, 12, 4, 12, 4, 8, 12)]
-    assert listing.attributes["tumour_voxels"].fillna(0).tolist() == [60, 50, 0, 0, 100, 0, 0, 0]
-    assert listing.kinds == {"slice_position": "continuous", "tumour_voxels": "continuous"}
-    assert (listing.background, listing.grouped) == ("healthy", True)
+    assert manifest.about["group"].tolist() == [id_[:20] for id_ in manifest.about["id"]]
+    assert manifest.attributes["slice_position"].tolist() == [z / 15 for z in (4, 8, 12, 4, 12, 4, 8, 12)]
+    assert manifest.attributes["tumour_voxels"].fillna(0).tolist() == [60, 50, 0, 0, 100, 0, 0, 0]
+    assert manifest.kinds == {"slice_position": "continuous", "tumour_voxels": "continuous"}
+    assert (manifest.background, manifest.grouped) == ("healthy", True)
 
 
 def test_slices_at_the_ends_of_the_brain_are_left_out(root):
-    listing = list_brats(root, step=1, min_tumour=1)
-    assert [id_[-3:] for id_ in listing.about["id"]] == 3 * [f"{z:03d}" for z in range(2, 14)]
+    manifest = list_brats(root, step=1, min_tumour=1)
+    assert [id_[-3:] for id_ in manifest.about["id"]] == 3 * [f"{z:03d}" for z in range(2, 14)]
     assert of(list_brats(root, step=2))["0#002"] == "healthy"
     assert "1#006" not in of(list_brats(root, step=2))
     assert of(list_brats(root, step=2, min_tumour=49))["1#006"] == "tumour"
@@ -142,7 +142,7 @@ def test_a_volume_that_changes_is_read_again(root):
 
 
 def test_every_slice_is_measured(root):
-    measures, unreadable = measure_listing(list_brats(root))
+    measures, unreadable = measure_manifest(list_brats(root))
     assert (set(measures["mode"]), set(measures["width"]), unreadable) == ({"L"}, {24}, {})
     assert measures["digest"].is_unique
 
@@ -161,10 +161,10 @@ def test_2023_names_patients_apart_from_their_scans(tmp_path):
     for scan in ("BraTS-GLI-00000-000", "BraTS-GLI-00000-001", "BraTS-GLI-00001-000"):
         save(tmp_path / scan / f"{scan}-t2f.nii.gz", brain(0))
         save(tmp_path / scan / f"{scan}-seg.nii.gz", tumour(z4=70))
-    listing = list_brats(tmp_path)
-    assert listing.about["id"][3] == "BraTS-GLI-00000-001#004"
-    assert listing.about["group"].tolist() == 6 * ["BraTS-GLI-00000"] + 3 * ["BraTS-GLI-00001"]
-    assert list_brats(tmp_path, modality="t2f").about.equals(listing.about)
+    manifest = list_brats(tmp_path)
+    assert manifest.about["id"][3] == "BraTS-GLI-00000-001#004"
+    assert manifest.about["group"].tolist() == 6 * ["BraTS-GLI-00000"] + 3 * ["BraTS-GLI-00001"]
+    assert list_brats(tmp_path, modality="t2f").about.equals(manifest.about)
 
 
 def test_folders_tell_the_grade_of_a_tumour(root):
@@ -185,12 +185,12 @@ def test_links_are_followed_and_hidden_files_passed_over(root, tmp_path_factory)
 
 
 def test_data_are_known_by_their_names(root):
-    listing, reader = list_data(root, attributes={"tumour_voxels": "categorical"}, limit=2)
-    assert (reader, listing.about["label"].value_counts().to_dict()) == (
+    manifest, reader = list_data(root, attributes={"tumour_voxels": "categorical"}, limit=2)
+    assert (reader, manifest.about["label"].value_counts().to_dict()) == (
         "brats",
         {"tumour": 2, "healthy": 2},
     )
-    assert listing.kinds["tumour_voxels"] == "categorical"
+    assert manifest.kinds["tumour_voxels"] == "categorical"
     files = list_data(root, modality="t1")[0].files
     assert files[0].volume.name == "BraTS20_Training_000_t1.nii.gz"
     with pytest.raises(DataError, match="is BraTS, for which --pattern has no meaning"):
@@ -210,10 +210,10 @@ def test_other_folders_are_not_brats(tmp_path):
 def test_without_labels_no_segmentation_is_needed(root):
     for file in root.rglob("*_seg.nii.gz"):
         file.unlink()
-    listing, reader = list_data(root, labelled=False)
-    assert (reader, len(listing), set(listing.about["label"])) == ("brats", 9, {""})
-    assert list(listing.attributes) == ["slice_position"]
-    assert read_listing(listing)[0].sample_shape == (1, 64, 64)
+    manifest, reader = list_data(root, labelled=False)
+    assert (reader, len(manifest), set(manifest.about["label"])) == ("brats", 9, {""})
+    assert list(manifest.attributes) == ["slice_position"]
+    assert read_manifest(manifest)[0].sample_shape == (1, 64, 64)
 
 
 def cut(file):

@@ -13,12 +13,12 @@ def test_order_ids_and_labels_follow_paths(folder):
     names = ["b/2.PNG", "b/10.png", "a/deep/er/1.webp", "a/z.bmp"]
     root = folder(*names, ".hidden/1.png", "b/._2.png", "none/.x.png", "b/.checkpoints/2.png")
     (root / "b" / "notes.txt").write_text("no image")
-    listing = list_image_folder(root)
-    assert listing.about["id"].tolist() == ["a/deep/er/1.webp", "a/z.bmp", "b/10.png", "b/2.PNG"]
-    assert listing.about["label"].tolist() == ["a", "a", "b", "b"]
-    assert listing.about["group"].tolist() == listing.about["id"].tolist()
-    assert [file.relative_to(root).as_posix() for file in listing.files] == listing.about["id"].tolist()
-    assert not listing.grouped
+    manifest = list_image_folder(root)
+    assert manifest.about["id"].tolist() == ["a/deep/er/1.webp", "a/z.bmp", "b/10.png", "b/2.PNG"]
+    assert manifest.about["label"].tolist() == ["a", "a", "b", "b"]
+    assert manifest.about["group"].tolist() == manifest.about["id"].tolist()
+    assert [file.relative_to(root).as_posix() for file in manifest.files] == manifest.about["id"].tolist()
+    assert not manifest.grouped
 
 
 def test_folders_behind_links_are_entered_once_and_broken_links_stay(folder):
@@ -47,20 +47,20 @@ def xrays(folder):
 
 
 def test_patterns_name_groups_and_attributes(xrays):
-    listing = list_image_folder(xrays, pattern=KERMANY)
-    of = listing.about.set_index("id")["group"]
+    manifest = list_image_folder(xrays, pattern=KERMANY)
+    of = manifest.about.set_index("id")["group"]
     assert of["ILL/person1_bacteria_1.png"] == of["ILL/person1_virus_3.png"] == "person1"
     assert of["ILL/odd.png"] == "ILL/odd.png"
     assert of["NORMAL/NORMAL2-IM-0115-0001.png"] == "NORMAL2-IM-0115"
-    assert listing.attributes.columns.tolist() == ["subtype"]
+    assert manifest.attributes.columns.tolist() == ["subtype"]
     kinds = ["-", "bacteria", "bacteria", "virus", "virus", "-", "-"]
-    assert listing.attributes["subtype"].fillna("-").tolist() == kinds
-    assert listing.grouped
+    assert manifest.attributes["subtype"].fillna("-").tolist() == kinds
+    assert manifest.grouped
 
 
 def test_an_empty_group_is_none(xrays):
-    listing = list_image_folder(xrays, pattern=r"(?P<group>(person2)?)")
-    assert listing.about["group"].nunique() == len(listing)
+    manifest = list_image_folder(xrays, pattern=r"(?P<group>(person2)?)")
+    assert manifest.about["group"].nunique() == len(manifest)
 
 
 @pytest.mark.parametrize(
@@ -94,15 +94,15 @@ def test_folders_refused(folder):
 
 def test_parts_of_a_split_are_no_labels(folder):
     root = folder("Train/a/1.png", "Train/b/1.png", "val/a/1.png", "TEST/a/1.png", "__MACOSX/._1.png")
-    listing = list_image_folder(root)
-    assert listing.about["label"].tolist() == ["a", "a", "b", "a"]
-    assert listing.about["split"].tolist() == ["TEST", "Train", "Train", "val"]
+    manifest = list_image_folder(root)
+    assert manifest.about["label"].tolist() == ["a", "a", "b", "a"]
+    assert manifest.about["split"].tolist() == ["TEST", "Train", "Train", "val"]
 
 
 def test_a_label_may_be_called_train(folder):
-    listing = list_image_folder(folder("train/1.png", "car/1.png"))
-    assert listing.about["label"].tolist() == ["car", "train"]
-    assert listing.about["split"].isna().all()
+    manifest = list_image_folder(folder("train/1.png", "car/1.png"))
+    assert manifest.about["label"].tolist() == ["car", "train"]
+    assert manifest.about["split"].isna().all()
 
 
 def test_parts_refused(folder):
@@ -145,13 +145,13 @@ def test_files_that_are_not_read_are_counted_by_label_and_suffix(folder):
     for name in ("ill/a.DCM", "ill/deep/b.dcm", "ill/Thumbs.db", "ill/.DS_Store", "well/notes.txt"):
         (root / name).write_bytes(b"x")
     (root / "well/1.2.840").write_bytes(bytes(128) + b"DICM")
-    listing = list_image_folder(root)
-    assert listing.passed_over == {
+    manifest = list_image_folder(root)
+    assert manifest.passed_over == {
         "": {".png": 1},
         "ill": {".dcm": 2},
         "well": {"DICOM without suffix": 1, ".txt": 1},
     }
-    said = told_passed_over(listing.passed_over)
+    said = told_passed_over(manifest.passed_over)
     assert "ill: 2 .dcm; well: 1 DICOM without suffix, 1 .txt" in said
     assert "dcm2niix" in said
 

@@ -18,10 +18,10 @@ from numcodecs import Blosc, Zstd
 from PIL import Image
 
 from sepvae.data.cells import read_cells
+from sepvae.data.load import list_data
 from sepvae.data.nifti import NiftiFiles
-from sepvae.data.opening import list_data
 from sepvae.data.packing import pack
-from sepvae.data.reading import read_listing
+from sepvae.data.reading import read_manifest
 from sepvae.errors import DataError, SepVAEError
 from sepvae.recipes import load_recipe, recipe_text
 
@@ -86,7 +86,7 @@ def read(home, kind):
         "npy": (home / "x.npy", {"label": "dx"}),
         "npz": (home / "y.npz", {"label": "dx"}),
     }[kind]
-    source, _ = read_listing(
+    source, _ = read_manifest(
         list_data(data, **options, two_labels=False)[0], image_size=16 if kind in IMAGES else None
     )
     return source.take(np.arange(len(source))).x

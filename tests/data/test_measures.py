@@ -8,7 +8,7 @@ import pytest
 from scipy.ndimage import laplace
 
 from sepvae.data import ArraySource
-from sepvae.data.listing import Listing
+from sepvae.data.manifest import Manifest
 from sepvae.data.measures import OF_VOLUMES, measure, measure_source, measure_volume, measure_volumes
 from sepvae.data.nifti import Header, NiftiFiles, write_volume
 from sepvae.errors import DataError
@@ -167,7 +167,7 @@ def test_volumes_have_one_digest_in_any_orientation(volume, tmp_path):
     files = NiftiFiles([tmp_path / name for name in ("a.nii.gz", "b.nii.gz", "c.nii")])
     done = []
     measures, unreadable = measure_volumes(
-        Listing(tmp_path, about, volumes=files), progress=lambda *now: done.append(now)
+        Manifest(tmp_path, about, volumes=files), progress=lambda *now: done.append(now)
     )
     assert measures["digest"][0] == measures["digest"][1]
     assert [grid.axes for grid in measures["grid"][:2]] == ["RAS", "PIL"]
@@ -178,4 +178,4 @@ def test_volumes_have_one_digest_in_any_orientation(volume, tmp_path):
 
 def test_other_samples_are_no_volumes(tmp_path):
     with pytest.raises(DataError, match="wanted volumes, found other samples"):
-        measure_volumes(Listing(tmp_path, pd.DataFrame({"id": []})))
+        measure_volumes(Manifest(tmp_path, pd.DataFrame({"id": []})))

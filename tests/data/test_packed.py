@@ -10,8 +10,8 @@ from nibabel.nifti1 import Nifti1Header, Nifti1Image
 
 from sepvae.data import parallel
 from sepvae.data.cells import read_cells
+from sepvae.data.load import kind_of
 from sepvae.data.nifti import NiftiFiles
-from sepvae.data.opening import kind_of
 from sepvae.data.packed import PackedVolumes, is_packed, list_packed, open_packed, verify
 from sepvae.data.packing import pack
 from sepvae.data.parallel import in_order
@@ -152,19 +152,19 @@ def test_progress_counts_writing_and_checking(save, packed):
 
 
 def test_columns_of_the_table_tell_about_the_volumes(store):
-    listing = list_packed(store, label="dx", attributes={"age": "continuous"})
-    assert listing.about["id"].tolist() == ["s1", "s2", "s3"]
-    assert listing.about["label"].tolist() == ["well", "ill", "ill"]
-    assert listing.attributes["age"].fillna(-1).tolist() == [30, -1, 41.5]
-    assert (listing.kinds, listing.grouped, listing.label_name) == ({"age": "continuous"}, True, "dx")
+    manifest = list_packed(store, label="dx", attributes={"age": "continuous"})
+    assert manifest.about["id"].tolist() == ["s1", "s2", "s3"]
+    assert manifest.about["label"].tolist() == ["well", "ill", "ill"]
+    assert manifest.attributes["age"].fillna(-1).tolist() == [30, -1, 41.5]
+    assert (manifest.kinds, manifest.grouped, manifest.label_name) == ({"age": "continuous"}, True, "dx")
     assert list_packed(store, label="dx", id="participant_id").grouped  # one row a person
 
 
 def test_the_file_names_who_stands_there_twice(save, packed):
     store = packed([save("1.nii"), save("2.nii")], "participant_id\ns1\ns1\n")
-    listing = list_packed(store, label=None, subject="participant_id")
-    assert listing.about["id"].tolist() == ["1.nii", "2.nii"]
-    assert listing.about["group"].tolist() == ["s1", "s1"]
+    manifest = list_packed(store, label=None, subject="participant_id")
+    assert manifest.about["id"].tolist() == ["1.nii", "2.nii"]
+    assert manifest.about["group"].tolist() == ["s1", "s1"]
 
 
 def test_a_column_that_is_not_there_is_named_with_the_store(store):

@@ -4,7 +4,7 @@ from PIL import Image
 
 from sepvae.data.folders import list_image_folder
 from sepvae.data.published import is_celeba, is_kermany, list_celeba, list_kermany
-from sepvae.data.reading import read_listing
+from sepvae.data.reading import read_manifest
 from sepvae.data.splits import choose_split
 from sepvae.errors import DataError
 
@@ -28,9 +28,9 @@ def test_xrays_tell_patient_and_subtype_by_their_names(folder):
 @pytest.mark.parametrize("parts", [("train", "val", "test"), ("train", "val")])
 def test_xrays_in_parts(folder, parts):
     numbered = [(part, name.replace("n", f"n{i}", 1)) for i, part in enumerate(parts) for name in XRAYS]
-    listing = list_image_folder(folder(*(f"{part}/{name}" for part, name in numbered)))
-    assert is_kermany(listing)
-    assert listing.about["split"].value_counts().to_dict() == dict.fromkeys(parts, len(XRAYS))
+    manifest = list_image_folder(folder(*(f"{part}/{name}" for part, name in numbered)))
+    assert is_kermany(manifest)
+    assert manifest.about["split"].value_counts().to_dict() == dict.fromkeys(parts, len(XRAYS))
 
 
 @pytest.mark.parametrize(
@@ -63,23 +63,23 @@ def test_faces_of_one_kind(folder, written, below, name, text):
     assert not is_celeba(root)
     written(text, name)
     assert is_celeba(root)
-    listing = list_celeba(root, attributes=["Male"])
-    assert listing.about["id"].tolist() == ["1.jpg", "2.jpg", "4.jpg"]
-    assert listing.about["label"].tolist() == ["glasses or hat", "glasses or hat", "neither"]
-    assert listing.about["accessory"].fillna("-").tolist() == ["glasses", "hat", "-"]
-    assert listing.about["Male"].tolist() == ["no", "yes", "no"]
-    assert listing.files == [root / below / f"{i}.jpg" for i in (1, 2, 4)]
-    assert (listing.background, listing.missing, listing.unlisted) == ("neither", [], [])
+    manifest = list_celeba(root, attributes=["Male"])
+    assert manifest.about["id"].tolist() == ["1.jpg", "2.jpg", "4.jpg"]
+    assert manifest.about["label"].tolist() == ["glasses or hat", "glasses or hat", "neither"]
+    assert manifest.about["accessory"].fillna("-").tolist() == ["glasses", "hat", "-"]
+    assert manifest.about["Male"].tolist() == ["no", "yes", "no"]
+    assert manifest.files == [root / below / f"{i}.jpg" for i in (1, 2, 4)]
+    assert (manifest.background, manifest.missing, manifest.unlisted) == ("neither", [], [])
 
 
 def test_faces_that_are_not_there_and_not_listed(folder, written):
     root = folder("img_align_celeba/1.jpg", "img_align_celeba/9.jpg")
     (root / "img_align_celeba" / "Thumbs.db").write_bytes(b"")
     written(TEXT, "list_attr_celeba.txt")
-    listing = list_celeba(root)
-    assert (listing.missing, listing.unlisted) == (["2.jpg", "4.jpg"], ["9.jpg"])
+    manifest = list_celeba(root)
+    assert (manifest.missing, manifest.unlisted) == (["2.jpg", "4.jpg"], ["9.jpg"])
     with pytest.raises(DataError, match=r"2\.jpg and 1 more are named there, but not to be found"):
-        read_listing(listing)
+        read_manifest(manifest)
 
 
 @pytest.mark.parametrize(
@@ -130,12 +130,12 @@ def test_pneumonia_set(real_data):
 
 @pytest.mark.real_data
 def test_faces(real_data):
-    listing = list_celeba(real_data / "celeba8k")
-    assert listing.about["label"].value_counts().to_dict() == {"neither": 7121, "glasses or hat": 823}
-    assert listing.about["accessory"].value_counts().to_dict() == {"glasses": 490, "hat": 333}
-    source, _ = read_listing(listing.limited(5), channels=3, fit="crop")
+    manifest = list_celeba(real_data / "celeba8k")
+    assert manifest.about["label"].value_counts().to_dict() == {"neither": 7121, "glasses or hat": 823}
+    assert manifest.about["accessory"].value_counts().to_dict() == {"glasses": 490, "hat": 333}
+    source, _ = read_manifest(manifest.limited(5), channels=3, fit="crop")
     assert source.x.shape == (10, 3, 64, 64)
     # The central 54 x 54 of 89 x 109.
-    with Image.open(listing.files[0]) as image:
+    with Image.open(manifest.files[0]) as image:
         wanted = image.crop((17, 27, 17 + 54, 27 + 54)).resize((64, 64), Image.Resampling.BILINEAR)
     assert np.abs(source.x[0].transpose(1, 2, 0) - np.asarray(wanted, dtype=float)).max() <= 1

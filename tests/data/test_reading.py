@@ -4,8 +4,8 @@ from PIL import Image
 
 from sepvae.data import ArraySource, StreamSource
 from sepvae.data.folders import list_image_folder
-from sepvae.data.participants import list_array
-from sepvae.data.reading import measure_listing, read_listing
+from sepvae.data.image_table import list_array
+from sepvae.data.reading import measure_manifest, read_manifest
 from sepvae.errors import DataError
 
 EVERYTHING = np.arange(6)
@@ -20,9 +20,9 @@ def noise(folder):
 
 
 def test_the_budget_of_memory_changes_no_pixel(noise):
-    whole, _ = read_listing(noise, image_size=(5, 4))
-    half, _ = read_listing(noise, image_size=(5, 4), memory=3.5 * IMAGE_BYTES / 1e9)
-    none, _ = read_listing(noise, image_size=(5, 4), memory=0)
+    whole, _ = read_manifest(noise, image_size=(5, 4))
+    half, _ = read_manifest(noise, image_size=(5, 4), memory=3.5 * IMAGE_BYTES / 1e9)
+    none, _ = read_manifest(noise, image_size=(5, 4), memory=0)
     assert (type(whole), type(half), type(none)) == (ArraySource, StreamSource, StreamSource)
     assert (len(half.read.kept), len(none.read.kept)) == (3, 0)
     assert whole.x.any(axis=(1, 2, 3)).all()
@@ -34,7 +34,7 @@ def test_the_budget_of_memory_changes_no_pixel(noise):
 
 
 def test_images_in_memory_are_not_opened_again(noise):
-    source, _ = read_listing(noise, image_size=4, memory=3.5 * 16 / 1e9)
+    source, _ = read_manifest(noise, image_size=4, memory=3.5 * 16 / 1e9)
     for file in noise.files[:3]:
         file.unlink()
     source.take(np.arange(3))
@@ -46,16 +46,16 @@ def test_images_in_memory_are_not_opened_again(noise):
 
 
 def test_every_image_is_measured_as_it_is(noise):
-    _, measures = read_listing(noise, image_size=4, memory=0)
+    _, measures = read_manifest(noise, image_size=4, memory=0)
     assert sorted(zip(measures["width"], measures["height"], strict=True)) == [
         (20 + i, 30 - i) for i in range(6)
     ]
-    assert measure_listing(noise)[0].equals(measures)
+    assert measure_manifest(noise)[0].equals(measures)
 
 
 def test_progress_counts_every_image(noise):
     calls = []
-    read_listing(noise, progress=lambda done, total: calls.append((done, total)))
+    read_manifest(noise, progress=lambda done, total: calls.append((done, total)))
     assert calls == [(i, 6) for i in range(1, 7)]
 
 
@@ -63,41 +63,41 @@ def test_unreadable_images_are_named(noise):
     first, second = noise.files[1], noise.files[4]
     first.write_bytes(first.read_bytes()[:200])
     with pytest.raises(DataError, match=r"a.2\.png: cannot be read as an image \(.*truncated.*\); replace"):
-        read_listing(noise)
+        read_manifest(noise)
     second.write_bytes(b"no image")
     with pytest.raises(DataError, match=r"a.2\.png: .*, nor can 1 more; replace or remove it"):
-        read_listing(noise)
-    measures, bad = measure_listing(noise)
+        read_manifest(noise)
+    measures, bad = measure_manifest(noise)
     assert list(bad) == ["a/2.png", "b/3.png"]
     assert measures["width"].isna().tolist() == [False, True, False, False, True, False]
 
 
 def test_measures_have_their_names_where_nothing_can_be_read(noise):
-    named = measure_listing(noise)[0].columns
+    named = measure_manifest(noise)[0].columns
     for file in noise.files:
         file.unlink()
-    measures, bad = measure_listing(noise)
+    measures, bad = measure_manifest(noise)
     assert measures.columns.equals(named)
     assert measures.isna().all(axis=None)
     assert len(bad) == 6
 
 
 def test_missing_images_are_named(noise):
-    listing = type(noise)(noise.data, noise.about, noise.files, missing=["b/1.png", "b/3.png"])
+    manifest = type(noise)(noise.data, noise.about, noise.files, missing=["b/1.png", "b/3.png"])
     with pytest.raises(DataError, match=r"b.1\.png and 1 more are named there, but not to be found; copy"):
-        read_listing(listing)
+        read_manifest(manifest)
 
 
 def test_decompression_bombs_are_refused(noise, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(DataError, match="DecompressionBombError"):
-        read_listing(noise)
+        read_manifest(noise)
 
 
 @pytest.mark.parametrize("memory", [-1, float("nan"), "4"])
 def test_budgets_refused(noise, memory):
     with pytest.raises(DataError, match="memory: wanted a number of 0 or more"):
-        read_listing(noise, memory=memory)
+        read_manifest(noise, memory=memory)
 
 
 X = np.random.default_rng(0).integers(0, 256, size=(4, 1, 3, 2), dtype=np.uint8)
@@ -109,15 +109,15 @@ def array(tmp_path, written):
 
     def build(x):
         np.save(tmp_path / "x.npy", x)
-        listing = list_array(tmp_path / "x.npy", table=written("dx\nwell\nill\nodd\nill\n"), label="dx")
-        return listing.of_two_labels("well", ["ill"])
+        manifest = list_array(tmp_path / "x.npy", table=written("dx\nwell\nill\nodd\nill\n"), label="dx")
+        return manifest.of_two_labels("well", ["ill"])
 
     return build
 
 
 @pytest.mark.parametrize("x", [X, X / 255, (X / 255).astype(">f4"), np.asfortranarray(X), X[:, 0]])
 def test_images_of_an_array_are_read_when_taken(array, x):
-    source, measures = read_listing(array(x))
+    source, measures = read_manifest(array(x))
     assert isinstance(source, StreamSource)
     assert measures is None
     assert source.sample_shape == (1, 3, 2)
@@ -126,7 +126,7 @@ def test_images_of_an_array_are_read_when_taken(array, x):
 
 
 def test_measures_of_an_array_are_kept(array):
-    source, _ = read_listing(array(np.arange(8).reshape(4, 2)))
+    source, _ = read_manifest(array(np.arange(8).reshape(4, 2)))
     assert isinstance(source, ArraySource)
     assert source.x.tolist() == [[0, 1], [2, 3], [6, 7]]
     assert source.x.dtype == np.float64
@@ -139,7 +139,7 @@ def changed(row, value):
 
 
 def test_rows_that_are_left_out_may_be_spoilt(array):
-    assert len(read_listing(array(changed(2, np.nan)))[0]) == 3
+    assert len(read_manifest(array(changed(2, np.nan)))[0]) == 3
 
 
 @pytest.mark.parametrize(
@@ -157,12 +157,12 @@ def test_rows_that_are_left_out_may_be_spoilt(array):
 )
 def test_arrays_refused(array, x, message):
     with pytest.raises(DataError, match=rf"x\.npy: {message}"):
-        read_listing(array(x))
+        read_manifest(array(x))
 
 
 @pytest.mark.real_data
 def test_mixed_sizes_and_modes(real_data):
-    source, measures = read_listing(list_image_folder(real_data / "xray-originals"), image_size=32)
+    source, measures = read_manifest(list_image_folder(real_data / "xray-originals"), image_size=32)
     assert np.unique(source.labels, return_counts=True)[1].tolist() == [10, 10]
     assert (source.x.mean(axis=(1, 2, 3)) > 20).all()
     assert measures["mode"].nunique() > 1

@@ -28,33 +28,33 @@ def test_measures_with_gaps(listed):
 
 
 def test_rows_are_told_about(listed):
-    listing = listed(subject="who", attributes={"age": "continuous", "site": "categorical"})
-    assert listing.about["id"].tolist() == ["0", "1", "2"]
-    assert listing.about["group"].tolist() == ["p1", "p1", "p2"]
-    assert listing.attributes["site"].tolist() == ["01", "02", "01"]
-    assert (listing.kinds, listing.grouped) == ({"age": "continuous", "site": "categorical"}, True)
-    assert listing.attributes["age"].dtype == np.float64  # whole years, yet an amount
+    manifest = listed(subject="who", attributes={"age": "continuous", "site": "categorical"})
+    assert manifest.about["id"].tolist() == ["0", "1", "2"]
+    assert manifest.about["group"].tolist() == ["p1", "p1", "p2"]
+    assert manifest.attributes["site"].tolist() == ["01", "02", "01"]
+    assert (manifest.kinds, manifest.grouped) == ({"age": "continuous", "site": "categorical"}, True)
+    assert manifest.attributes["age"].dtype == np.float64  # whole years, yet an amount
     assert listed(id="age", label=None).about["id"].tolist() == ["30", "31", "41"]
 
 
 def test_people_are_called_by_participant_id(listed):
     text = "participant_id,dx,lh_a\n71,2,1\n72,1,2\n{},1,3\n"
-    listing = listed(text.format(73), features=["number"])
-    assert (listing.about["id"].tolist(), listing.grouped) == (["71", "72", "73"], True)
-    assert listing.features.columns.tolist() == ["lh_a"]  # a name of numbers is no measure
+    manifest = listed(text.format(73), features=["number"])
+    assert (manifest.about["id"].tolist(), manifest.grouped) == (["71", "72", "73"], True)
+    assert manifest.features.columns.tolist() == ["lh_a"]  # a name of numbers is no measure
     with pytest.raises(DataError, match=r"table\.csv: '71' stands in lines 2 and 4; .* name another --id"):
         listed(text.format(71))
     assert listed(text.format(71), subject="participant_id").about["id"].tolist() == ["0", "1", "2"]
 
 
 def test_numbers_are_what_is_left_of_all_that_are_numbers(listed):
-    listing = listed(features=["number"], attributes=["age", "site"])
-    assert listing.features.columns.tolist() == ["lh_a", "lh_b", "rh_a"]
+    manifest = listed(features=["number"], attributes=["age", "site"])
+    assert manifest.features.columns.tolist() == ["lh_a", "lh_b", "rh_a"]
 
 
 def test_a_source(listed, written):
-    listing = listed(features=["rh_a", "lh_a"], attributes=["age"]).keep(np.array([True, False, True]))
-    source = regions_source(listing)
+    manifest = listed(features=["rh_a", "lh_a"], attributes=["age"]).keep(np.array([True, False, True]))
+    source = regions_source(manifest)
     assert source.feature_names == ["lh_a", "rh_a"]
     np.testing.assert_array_equal(source.x, [[2.5, 7], [-1, 9]])
     assert (source.labels.tolist(), source.ids.tolist()) == (["2", "1"], ["0", "2"])

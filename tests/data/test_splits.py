@@ -173,15 +173,15 @@ def test_a_drawn_split_keeps_a_second_variable(about):
 
 
 def test_parts_of_the_data_count_unless_a_file_says_otherwise(about, written):
-    parted = about.assign(split=["train"] * 30 + ["test"] * 10)
-    train, test, how = choose_split(parted)
+    split_covariates = about.assign(split=["train"] * 30 + ["test"] * 10)
+    train, test, how = choose_split(split_covariates)
     assert (train.tolist(), test.tolist(), how) == (
         list(range(30)),
         list(range(30, 40)),
         "as the folders say",
     )
     file = written("id,split\ns0,test\ns1,test\ns2,train\ns3,val\n")
-    train, test, how = choose_split(parted, file=file)
+    train, test, how = choose_split(split_covariates, file=file)
     assert (train.tolist(), test.tolist()) == ([2, 3], [0, 1])
     assert how == "as table.csv says; 36 samples are in no part"
 

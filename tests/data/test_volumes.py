@@ -12,8 +12,8 @@ from nibabel.nifti1 import Nifti1Image
 from scipy.ndimage import map_coordinates
 
 from sepvae.data.arrays import ArraySource
-from sepvae.data.cohorts import list_volumes, read_volumes
 from sepvae.data.nifti import NiftiFiles, write_volume
+from sepvae.data.volume_table import list_volumes, read_volumes
 from sepvae.data.volumes import VolumeReader, common_grid, kinds_of_grid, on_grid, read_mask, with_window
 from sepvae.errors import DataError
 from sepvae.grid import Grid
@@ -298,13 +298,13 @@ def table(folder: Path, line: int, column: int, word: str) -> Path:
 
 def test_volumes_of_a_table_are_listed(tmp_path: Path, voxels: np.ndarray) -> None:
     files = saved(tmp_path, *voxels)
-    listing = list_volumes(
+    manifest = list_volumes(
         table(tmp_path, 2, 3, "40"), images="file", label="diagnosis", attributes={"panss": "continuous"}
     )
-    assert isinstance(listing.volumes, NiftiFiles)
-    assert listing.volumes.files == files.files
-    assert listing.about["id"].tolist() == ["sub-1", "sub-2", "sub-3"]
-    assert listing.about["panss"].tolist() == pytest.approx([40, 61.5, np.nan], nan_ok=True)
+    assert isinstance(manifest.volumes, NiftiFiles)
+    assert manifest.volumes.files == files.files
+    assert manifest.about["id"].tolist() == ["sub-1", "sub-2", "sub-3"]
+    assert manifest.about["panss"].tolist() == pytest.approx([40, 61.5, np.nan], nan_ok=True)
 
 
 @pytest.mark.parametrize(

@@ -36,11 +36,11 @@ def saved_again(content):
 
 @pytest.mark.real_data
 def test_chest_x_rays_were_squashed_and_26_are_copies(real_data):
-    listing = list_kermany(real_data / "kermany96" / "chest_xray")
-    some = measured(listing.files[::4]).set_index(np.arange(0, len(listing), 4))
-    measures = some.reindex(range(len(listing)))  # copies need all files, but not their pixels
-    measures["digest"] = [hashlib.sha256(file.read_bytes()).hexdigest() for file in listing.files]
-    inspection = inspect(listing.about, measures, background="NORMAL")
+    manifest = list_kermany(real_data / "kermany96" / "chest_xray")
+    some = measured(manifest.files[::4]).set_index(np.arange(0, len(manifest), 4))
+    measures = some.reindex(range(len(manifest)))  # copies need all files, but not their pixels
+    measures["digest"] = [hashlib.sha256(file.read_bytes()).hexdigest() for file in manifest.files]
+    inspection = inspect(manifest.about, measures, background="NORMAL")
     found = {finding.code: finding for finding in reversed(inspection.findings)}
     assert found["duplicates-within-groups"].numbers == {"sets": 24, "extra": 26}
     assert found["image-confound"].message.startswith("image anisotropy differs strongly")
@@ -66,8 +66,8 @@ def test_images_saved_again_are_found_and_mirrored_ones_are_not(real_data, name)
 
 @pytest.mark.real_data
 def test_faces_with_glasses_or_hats_are_few(real_data):
-    listing = list_celeba(real_data / "celeba8k", attributes=["Male"])
-    inspection = inspect(listing.about, background="neither")
+    manifest = list_celeba(real_data / "celeba8k", attributes=["Male"])
+    inspection = inspect(manifest.about, background="neither")
     found = {finding.code: finding for finding in inspection.findings}
     assert found["imbalance"].numbers == {"ratio": pytest.approx(7121 / 823)}
     accessories = inspection.tables["attributes"].query("attribute == 'accessory'")

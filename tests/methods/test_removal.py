@@ -12,7 +12,7 @@ from sepvae import SepVAE
 from sepvae.data import ArraySource
 from sepvae.errors import DataError
 from sepvae.methods import _removal
-from sepvae.methods._removal import _partners, judge_run
+from sepvae.methods._removal import _partners, score_removal
 
 N = 44  # of each part, the second half targets
 
@@ -45,11 +45,11 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Any]]:
     """What judges were trained on; each reads the salient number, as far as it has learnt it."""
     calls: list[tuple[Any, Any]] = []
 
-    def train_judge(source: Any, classes: Any, **_: Any) -> SimpleNamespace:
+    def train_attribute_classifier(source: Any, classes: Any, **_: Any) -> SimpleNamespace:
         calls.append((source, classes))
         return SimpleNamespace(predict=lambda x: x[:, 1].astype(int).clip(0, classes.max()))
 
-    monkeypatch.setattr(_removal, "train_judge", train_judge)
+    monkeypatch.setattr(_removal, "train_attribute_classifier", train_attribute_classifier)
     monkeypatch.setattr(_removal, "CHUNK", 7)  # so that there are several, and the last is smaller
     return calls
 
@@ -57,7 +57,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Any]]:
 def run(**changes: Any) -> pd.DataFrame | None:
     (train, train_codes), (test, test_codes) = one_part("train"), one_part("test")
     codes = pd.concat([train_codes, test_codes.iloc[::-1]], ignore_index=True)
-    return judge_run(Model(), train, test, codes.assign(**changes), say=lambda _: None)
+    return score_removal(Model(), train, test, codes.assign(**changes), say=lambda _: None)
 
 
 @pytest.mark.usefixtures("judged")
@@ -114,7 +114,9 @@ def test_partners_are_of_the_other_label_and_none_comes_twice() -> None:
 
 @pytest.mark.parametrize("kind", ["images", "table"])
 def test_a_fitted_model_is_judged(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_removal, "train_judge", partial(_removal.train_judge, n_steps=2))
+    monkeypatch.setattr(
+        _removal, "train_attribute_classifier", partial(_removal.train_attribute_classifier, n_steps=2)
+    )
     rng, y = np.random.default_rng(0), np.repeat([0, 1], 20)
     x = rng.random((40, 1, 16, 16)) if kind == "images" else rng.normal(size=(40, 3))
     if kind == "table":
@@ -123,7 +125,7 @@ def test_a_fitted_model_is_judged(kind: str, monkeypatch: pytest.MonkeyPatch) ->
     train, test = (ArraySource(x, y, ids=[f"{name}{i}" for i in range(40)]) for name in ("a", "b"))
     codes = pd.DataFrame(model.transform(x), columns=list(model.get_feature_names_out())).assign(y=y, label=y)
     parts = [codes.assign(split=s, id=p.ids, group=p.ids) for s, p in (("train", train), ("test", test))]
-    scores = judge_run(model, train, test, pd.concat(parts, ignore_index=True))
+    scores = score_removal(model, train, test, pd.concat(parts, ignore_index=True))
     assert scores is not None
     assert scores["score"].between(0, 1).all()
     assert len(scores) == 8
@@ -134,7 +136,7 @@ def test_classifiers_share_the_budget(judged: list[Any]) -> None:
     images = ArraySource(np.zeros((N, 1, 2, 2)), train.labels, ids=train.ids)
     codes = pd.concat([train_codes, test_codes], ignore_index=True)
     told: list[str] = []
-    assert judge_run(Model(), images, test, codes, budget=64 * 2 * 50 - 1, say=told.append) is None
+    assert score_removal(Model(), images, test, codes, budget=64 * 2 * 50 - 1, say=told.append) is None
     assert judged == []
     assert "removal: left out" in told[0]
-    assert judge_run(Model(), images, test, codes, budget=64 * 2 * 50, say=told.append) is not None
+    assert score_removal(Model(), images, test, codes, budget=64 * 2 * 50, say=told.append) is not None

@@ -76,7 +76,7 @@ def fit(method, devices):
 
 
 if __name__ == "__main__":
-    from sepvae.training.processes import is_first
+    from sepvae.training.distributed import is_first
 
     method, devices, out = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     found = fit(method, devices)

@@ -5,7 +5,7 @@ from threading import Thread
 import pytest
 
 from sepvae.training import memory
-from sepvae.training.memory import KEEP, USUAL, kept_memory
+from sepvae.training.memory import KEEP, USUAL, retain_freed_memory
 
 
 @pytest.fixture
@@ -21,14 +21,14 @@ glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C libr
 
 @glibc
 def test_memory_is_kept_while_open_and_given_back_after(told):
-    with kept_memory():
+    with retain_freed_memory():
         assert told == [KEEP]
     assert told == [KEEP, USUAL]
 
 
 @glibc
 def test_given_back_after_an_error_too(told):
-    with pytest.raises(RuntimeError), kept_memory():
+    with pytest.raises(RuntimeError), retain_freed_memory():
         raise RuntimeError
     assert told == [KEEP, USUAL]
 
@@ -36,10 +36,10 @@ def test_given_back_after_an_error_too(told):
 @glibc
 def test_the_last_of_several_users_gives_it_back(told):
     def inner():
-        with kept_memory():
+        with retain_freed_memory():
             pass
 
-    with kept_memory():
+    with retain_freed_memory():
         inner()
         thread = Thread(target=inner)
         thread.start()
@@ -62,7 +62,7 @@ def test_another_c_library_is_left_alone(monkeypatch):
         raise OSError(name)
 
     monkeypatch.setattr(memory.ctypes, "CDLL", missing)
-    with pytest.raises(RuntimeError) as raised, kept_memory():
+    with pytest.raises(RuntimeError) as raised, retain_freed_memory():
         raise RuntimeError
     assert raised.value.__context__ is None  # an error of ours is not told as one of the library
 
@@ -70,6 +70,6 @@ def test_another_c_library_is_left_alone(monkeypatch):
 @glibc
 def test_a_setting_of_the_user_is_left_alone(told, monkeypatch):
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "100000")
-    with kept_memory():
+    with retain_freed_memory():
         assert told == []
     assert told == []

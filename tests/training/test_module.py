@@ -10,9 +10,9 @@ from sepvae.losses.density_ratio import derangement
 from sepvae.methods.sepvae import SepVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.training.divergence import DivergenceError
+from sepvae.training.epoch_metrics import EpochMetrics
 from sepvae.training.fit import _quiet_lightning
 from sepvae.training.loader import GroupBatches, ordered_batches, training_batches
-from sepvae.training.means import GroupMeans
 from sepvae.training.module import AlternatingTraining, as_input
 
 OBJECTIVE = SepVAEObjective(
@@ -306,7 +306,7 @@ def test_a_long_epoch_is_not_waited_for(fit, monkeypatch):
 
 def test_group_means_are_those_of_a_loop():
     values, y = np.random.default_rng(0).normal(size=12), np.array([0, 1, 2, 2, 0, 0, 1, 1, 1, 2, 0, 0])
-    means = GroupMeans(3)
+    means = EpochMetrics(3)
     for rows in (slice(0, 7), slice(7, 12)):
         batch = torch.from_numpy(values[rows])
         means.add({"error": batch, "kl_background": batch}, torch.from_numpy(y[rows]))
@@ -320,7 +320,7 @@ def test_group_means_are_those_of_a_loop():
 
 
 def test_group_means_leave_out_a_group_that_never_came():
-    means = GroupMeans(2)
+    means = EpochMetrics(2)
     means.add({"error": torch.ones(2)}, torch.tensor([1, 1]))
     assert means.means() == {"error": 1, "error_target": 1}
 

@@ -24,7 +24,7 @@ from sepvae.report.benchmark_tables import (
     to_latex,
     to_markdown,
 )
-from sepvae.runs.drawing import save_figure
+from sepvae.runs.figures import save_figure
 from sepvae.runs.folder import write_table
 
 OWN = "own"  # App. D: SepVAE's own classifier, a separate network for other methods

@@ -16,7 +16,7 @@ from sepvae.data.residuals import Residualizer
 from sepvae.data.tables import TableScaler
 from sepvae.evaluation.groups import group_scores, mlp_probabilities
 from sepvae.evaluation.scores import score_codes
-from sepvae.methods._covariates import covariate_names, parted
+from sepvae.methods._covariates import covariate_names, split_covariates
 from sepvae.runs.folder import write_table
 from sepvae.runs.scoring import described
 
@@ -70,7 +70,7 @@ class Pixels:
         x_train, x_test = _flat(train), _flat(test)
         if len(train.sample_shape) == 1:
             names = covariate_names(self.residualise)
-            (_, covariates), (_, of_test) = parted(train, names), parted(test, names)
+            (_, covariates), (_, of_test) = split_covariates(train, names), split_covariates(test, names)
             if covariates is not None and of_test is not None:
                 residualizer = Residualizer()
                 is_control = np.asarray(train.labels).astype(str) == self.background

@@ -14,7 +14,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from sepvae.batch import Source
 from sepvae.benchmark.cells import Cell
 from sepvae.benchmark.contenders import Contender
-from sepvae.benchmark.keeping import (
+from sepvae.benchmark.folder import (
     ERROR,
     STARTED,
     Cells,

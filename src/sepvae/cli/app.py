@@ -152,9 +152,9 @@ def check(
     import json
 
     from sepvae.cli.findings import print_inspection
-    from sepvae.cli.inspecting import BEFORE_FINDINGS, inspect_listing
+    from sepvae.cli.inspecting import BEFORE_FINDINGS, inspect_manifest
     from sepvae.cli.plain import plain
-    from sepvae.data.opening import list_data
+    from sepvae.data.load import list_data
 
     options = data_options(
         background=background,
@@ -176,20 +176,22 @@ def check(
         not_missing=not_missing or None,
         encoding=encoding,
     )
-    listing, reader = list_data(data, **options, two_labels=False)
+    manifest, reader = list_data(data, **options, two_labels=False)
     how: dict[str, Any] = {"split": split, "test_size": test_size, "batch_size": size_of_batch(batch_size)}
     how["not_missing"] = not_missing or ()
-    inspection = inspect_listing(listing, **how, mask=mask, mask_threshold=mask_threshold, resample=resample)
+    inspection = inspect_manifest(
+        manifest, **how, mask=mask, mask_threshold=mask_threshold, resample=resample
+    )
     if json_:
         typer.echo(json.dumps(inspection.to_dict(), indent=2))
     else:
         for note in READ_AS.get(reader, []):
             typer.echo(f"note: {note}")
-        for of_table in listing.table_notes:
+        for of_table in manifest.table_notes:
             if of_table.code in BEFORE_FINDINGS:
                 typer.echo(plain(f"note: {of_table.message}"))
-        if listing.background is not None:
-            typer.echo(roles_of(listing, named=background is not None or reader in READ_AS))
+        if manifest.background is not None:
+            typer.echo(roles_of(manifest, named=background is not None or reader in READ_AS))
         print_inspection(inspection)
     raise typer.Exit(1 if inspection.spoils else 0)
 
@@ -245,7 +247,7 @@ def fit(
     ] = False,
 ) -> None:
     """Fit on one part of the data, score the other, and write a run folder with a page to read."""
-    from sepvae.cli.fitting import fit_as_told, typed_options, with_options_of_run
+    from sepvae.cli.fitting import run_fit, typed_options, with_options_of_run
 
     if resume and (whole := with_options_of_run(context, out)) is not None:
         context.command.invoke(whole)
@@ -281,7 +283,7 @@ def fit(
         "split_seed": split_seed,
     }
     typed = typed_options(context)
-    fit_as_told(
+    run_fit(
         data,
         out,
         options,

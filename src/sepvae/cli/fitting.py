@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from sepvae.batch import Source
     from sepvae.codes import Kind
-    from sepvae.data.listing import Listing
+    from sepvae.data.manifest import Manifest
     from sepvae.recipes import Recipe
     from sepvae.runs.fitting import Say
 
@@ -83,7 +83,7 @@ def _sources(context: typer.Context) -> dict[str, Any]:
     return {name: source for name, source in sources.items() if source and source.name == "COMMANDLINE"}
 
 
-def fit_as_told(
+def run_fit(
     data: Path,
     out: Path,
     options: dict[str, Any],
@@ -100,7 +100,7 @@ def fit_as_told(
     """Fit on DATA as a recipe and options say; of several processes, only rank 0 writes and prints."""
     from sepvae.cli.keywords import make_model
     from sepvae.runs import check_new_run, fit_run
-    from sepvae.training.processes import check_launch
+    from sepvae.training.distributed import check_launch
 
     chosen = None
     if recipe is not None:
@@ -194,24 +194,24 @@ def read_parts(
     """Read DATA, and split it into training and test or into the recipe's folds."""
     import numpy as np
 
-    from sepvae.cli.splitting import split_listing
-    from sepvae.data.opening import list_data
+    from sepvae.cli.splitting import split_manifest
+    from sepvae.data.load import list_data
 
     if recipe is not None and recipe.reader == "digits-on-photos":
         return _digits(options["split_seed"])
     looks = ("image_size", "channels", "fit", "mask", "resample", "mask_threshold")
     apart = ("split", "test_size", "split_seed", "memory")
     told = data_options(**{name: value for name, value in options.items() if name not in looks + apart})
-    listing, reader = list_data(data, **told)
+    manifest, reader = list_data(data, **told)
     look = look_of(reader, *(options[name] for name in looks))
-    positions, how = split_listing(listing, options, recipe, in_folds=in_folds)
-    notes = [*notes_on(listing, reader), f"split {how}"]
+    positions, how = split_manifest(manifest, options, recipe, in_folds=in_folds)
+    notes = [*notes_on(manifest, reader), f"split {how}"]
     if options["limit"] is not None and how.startswith("as the folders say"):
         notes.append(f"limit {options['limit']}: at most so many of each label for training and in the test")
-    notes.insert(0, roles_of(listing, named=options["background"] is not None or reader in READ_AS))
-    source, measures = read_samples(listing, look, options["memory"])
+    notes.insert(0, roles_of(manifest, named=options["background"] is not None or reader in READ_AS))
+    source, measures = read_samples(manifest, look, options["memory"])
     notes += notes_after(source, measures)
-    about: dict[str, Any] = {"reader": reader, "name": data.resolve().name, **look, "centre": listing.centre}
+    about: dict[str, Any] = {"reader": reader, "name": data.resolve().name, **look, "centre": manifest.centre}
     if look.get("mask") is not None:
         about["mask"] = Path(look["mask"]).name  # the model file holds the mask itself
     about |= {name: told[name] for name in (*KEPT, *TABLE_RULES, "modality", "assume_orientation")}
@@ -219,24 +219,24 @@ def read_parts(
         root = os.path.abspath(told["root"] or data.parent)  # noqa: PTH100  (links stay as they are)
         about["images"] = Path(os.path.relpath(images, root)).as_posix()
     # Targets by the names that the user gave them.
-    about |= {"targets": [_name_of(target, listing) for target in told["targets"]]}
-    about |= {"labels": dict(listing.label_names)} if listing.label_names else {}
+    about |= {"targets": [_name_of(target, manifest) for target in told["targets"]]}
+    about |= {"labels": dict(manifest.label_names)} if manifest.label_names else {}
     about |= {name: options[name] for name in ("limit", "limit_by")} | {"split": how}
     return Parts(
         # Copies, so that the memory of all samples is free for the fit.
         [(source.select(train), source.select(test)) for train, test in positions],
         about,
         notes,
-        {**_kinds(source), **listing.kinds},
-        background=listing.background,
+        {**_kinds(source), **manifest.kinds},
+        background=manifest.background,
         measures=None if measures is None else measures.iloc[np.concatenate(positions[0])],
     )
 
 
-def _name_of(target: str, listing: "Listing") -> str:
+def _name_of(target: str, manifest: "Manifest") -> str:
     """Return the name of a target given as LABEL=NAME, such as autism of 1=autism, else the target."""
     raw, equals, name = (part.strip() for part in target.partition("="))
-    return name if equals and listing.label_names.get(raw) == name else target
+    return name if equals and manifest.label_names.get(raw) == name else target
 
 
 def _digits(seed: int) -> Parts:

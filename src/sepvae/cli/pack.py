@@ -4,10 +4,10 @@ from pathlib import Path
 
 from sepvae.cli.plain import plain
 from sepvae.data.cells import CellRules, read_cells
-from sepvae.data.cohorts import all_there, list_volumes
+from sepvae.data.image_table import PERSON
 from sepvae.data.packed import open_packed
 from sepvae.data.packing import pack
-from sepvae.data.participants import PERSON
+from sepvae.data.volume_table import all_there, list_volumes
 from sepvae.progress import progress_bar
 
 
@@ -26,10 +26,10 @@ def pack_table(
     cells, folder = read_cells(table, rules), table.parent if root is None else root
     # A subject may have several scans; their files distinguish them.
     person = PERSON if PERSON in cells else None
-    listing = list_volumes(
+    manifest = list_volumes(
         table, images=images, root=root, label=None, subject=person, assume_orientation=assume, rules=rules
     )
-    volumes = all_there(listing)
+    volumes = all_there(manifest)
     files = [Path(volumes.name(i)).relative_to(folder).as_posix() for i in range(len(volumes))]
     with progress_bar("packing") as progress:
         pack(volumes, cells, out, files=files, resample=resample, progress=progress)
@@ -44,6 +44,6 @@ def pack_table(
         lines.append(
             "note: no header has an orientation; nibabel's LAS is taken (--assume-orientation names another)"
         )
-    if n := len(listing.unlisted):
-        lines.append(f"note: {n} volumes have no row, such as {plain(listing.unlisted[0])}; left out")
+    if n := len(manifest.unlisted):
+        lines.append(f"note: {n} volumes have no row, such as {plain(manifest.unlisted[0])}; left out")
     return lines

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sepvae.data.arrays import ArraySource, StreamSource
-    from sepvae.data.listing import Listing
+    from sepvae.data.manifest import Manifest
 
 Data = Annotated[
     Path,
@@ -246,27 +246,27 @@ READ_AS = {
 }
 
 
-def notes_on(listing: "Listing", reader: str) -> list[str]:
+def notes_on(manifest: "Manifest", reader: str) -> list[str]:
     """Return notes on how the data were listed that users may not expect."""
     notes = list(READ_AS.get(reader, []))
-    if not listing.grouped:
+    if not manifest.grouped:
         how = "--pattern" if reader == "folder" else "--subject"
         notes.append(
             "every sample counts as a subject of its own"
             + f" ({how} names subjects with several samples)" * (reader != "celeba")
         )
-    if listing.unlisted:
-        what = "images" if listing.volumes is None else "volumes"
-        notes.append(f"{len(listing.unlisted)} {what} have no row, such as {listing.unlisted[0]}; left out")
-    notes += [note.message for note in listing.table_notes]
-    return notes + passed_notes(listing)
+    if manifest.unlisted:
+        what = "images" if manifest.volumes is None else "volumes"
+        notes.append(f"{len(manifest.unlisted)} {what} have no row, such as {manifest.unlisted[0]}; left out")
+    notes += [note.message for note in manifest.table_notes]
+    return notes + passed_notes(manifest)
 
 
-def passed_notes(listing: "Listing") -> list[str]:
+def passed_notes(manifest: "Manifest") -> list[str]:
     """Return a note on the files that were skipped, if any."""
     from sepvae.data.folders import told_passed_over
 
-    return [told_passed_over(listing.passed_over)] if listing.passed_over else []
+    return [told_passed_over(manifest.passed_over)] if manifest.passed_over else []
 
 
 def notes_after(source: Any, measures: "pd.DataFrame | None") -> list[str]:
@@ -283,53 +283,53 @@ def notes_after(source: Any, measures: "pd.DataFrame | None") -> list[str]:
     return notes + ([said] if said else [])
 
 
-def roles_of(listing: "Listing", *, named: bool) -> str:
+def roles_of(manifest: "Manifest", *, named: bool) -> str:
     """Return a line with the background, the target, their counts, and how the background was chosen."""
     from sepvae.checks import guess_background
 
-    if named or listing.background is None:
-        return listing.roles()
-    why = guess_background(listing.about["label"]).why
+    if named or manifest.background is None:
+        return manifest.roles()
+    why = guess_background(manifest.about["label"]).why
     told = {"alphabet": "the first by alphabet; ", "word": "by its name; "}.get(why, "")
-    return f"{listing.roles()} ({told}--background names another)"
+    return f"{manifest.roles()} ({told}--background names another)"
 
 
 def read_samples(
-    listing: "Listing", look: dict[str, Any], memory: float
+    manifest: "Manifest", look: dict[str, Any], memory: float
 ) -> "tuple[ArraySource | StreamSource, pd.DataFrame | None]":
     """Read listed samples, and quality metrics of images and volumes, with a progress bar."""
-    from sepvae.data.reading import read_listing
+    from sepvae.data.reading import read_manifest
     from sepvae.progress import progress_bar
 
     with progress_bar("reading") as progress:
-        return read_listing(listing, **look, memory=memory, progress=progress)
+        return read_manifest(manifest, **look, memory=memory, progress=progress)
 
 
 def read_like(run: Path, data: Path, root: Path | None = None, *, labelled: bool = True) -> Any:
     """Read all samples of new data as the recipe of a run says, and print notes on them."""
     from sepvae.cli.plain import tell
 
-    listing, look = list_like(run, data, root, labelled=labelled)
-    source, measures = read_samples(listing, look, MEMORY)
-    told = [note.message for note in listing.table_notes if note.code != "features-taken"]
-    for note in told + passed_notes(listing) + notes_after(source, measures):
+    manifest, look = list_like(run, data, root, labelled=labelled)
+    source, measures = read_samples(manifest, look, MEMORY)
+    told = [note.message for note in manifest.table_notes if note.code != "features-taken"]
+    for note in told + passed_notes(manifest) + notes_after(source, measures):
         tell(f"note: {note}")
     return source
 
 
 def list_like(
     run: Path, data: Path, root: Path | None = None, table: Path | None = None, *, labelled: bool = True
-) -> "tuple[Listing, dict[str, Any]]":
-    """List new data as the recipe of a run says; return the listing and the preprocessing keywords."""
+) -> "tuple[Manifest, dict[str, Any]]":
+    """List new data as the recipe of a run says; return the manifest and the preprocessing keywords."""
     from sepvae.data.cells import CellRules, read_cells
-    from sepvae.data.opening import kind_of, list_data
+    from sepvae.data.load import kind_of, list_data
     from sepvae.errors import DataError
     from sepvae.runs import read_recipe
 
     recipe = read_recipe(run)
     about = recipe["data"]
     if not {"reader", "targets"} <= about.keys() and about.get("reader") != "digits-on-photos":
-        about = _as_fitted(run, data, recipe, labelled=labelled)
+        about = _encode_known_labels(run, data, recipe, labelled=labelled)
     if about["reader"] == "digits-on-photos":
         raise DataError(f"{run}: was fitted on {about['reader']}, which takes no other data")
     alike = kind_of(data)
@@ -367,14 +367,14 @@ def list_like(
         if about.get("subject") not in cells:
             options["subject"] = None
     options["label_names"] = about.get("labels")
-    listing, _ = list_data(data, **options, labelled=labelled, two_labels=False)
-    listing = replace(listing, centre=about.get("centre", listing.centre))
-    if listing.features is not None:
+    manifest, _ = list_data(data, **options, labelled=labelled, two_labels=False)
+    manifest = replace(manifest, centre=about.get("centre", manifest.centre))
+    if manifest.features is not None:
         from sepvae.methods import load
 
         fitted = getattr(load(run), "feature_names_in_", [])
-        if set(fitted) == set(listing.features):  # new data may have their columns in another order
-            listing = replace(listing, features=listing.features[[*fitted]])
+        if set(fitted) == set(manifest.features):  # new data may have their columns in another order
+            manifest = replace(manifest, features=manifest.features[[*fitted]])
     look = {name: about[name] for name in LOOK if name in about}
     if about["reader"] in OF_VOLUMES:
         from sepvae.methods import load
@@ -383,12 +383,12 @@ def list_like(
             "grid": load(run).grid_,
             "resample": about.get("resample", False),
         }  # the grid includes the window and the mask
-    return listing, look
+    return manifest, look
 
 
-def _as_fitted(run: Path, data: Path, recipe: dict[str, Any], *, labelled: bool) -> dict[str, Any]:
+def _encode_known_labels(run: Path, data: Path, recipe: dict[str, Any], *, labelled: bool) -> dict[str, Any]:
     """Return reading options that a recipe lacks, from the kind of DATA and the model's sample shape."""
-    from sepvae.data.opening import kind_of
+    from sepvae.data.load import kind_of
     from sepvae.errors import DataError
     from sepvae.methods import load
 

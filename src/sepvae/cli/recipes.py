@@ -48,7 +48,7 @@ def load_told(name: str) -> Recipe:
 
 def with_recipe(data: Path, options: dict[str, Any], recipe: Recipe, typed: Iterable[str]) -> dict[str, Any]:
     """Return the options, replaced by the recipe's values except where they were typed."""
-    from sepvae.data.opening import kind_of
+    from sepvae.data.load import kind_of
 
     protocol = {"test_size": recipe.protocol.test_share, "split_seed": recipe.protocol.split_seed}
     told = recipe.data.model_dump(exclude_none=True) | protocol
@@ -73,7 +73,7 @@ def check_data(data: Path, recipe: Recipe) -> None:
 def _reader_of(data: Path, wanted: str) -> str:
     from sepvae.data.brats import is_brats
     from sepvae.data.folders import list_image_folder
-    from sepvae.data.opening import kind_of
+    from sepvae.data.load import kind_of
     from sepvae.data.published import is_celeba, is_kermany
 
     if (kind := kind_of(data)) == "packed":

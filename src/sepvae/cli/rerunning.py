@@ -33,7 +33,7 @@ def rerun_as_told(
     from sepvae.cli.demo import free_folder
     from sepvae.cli.fitting import stoppable
     from sepvae.runs import check_new_run, compare_conditions, compare_runs, model_of, rerun
-    from sepvae.training.processes import check_launch
+    from sepvae.training.distributed import check_launch
 
     model = model_of(run)
     check_launch(getattr(model, "devices", 1), getattr(model, "num_nodes", 1))  # linear methods use one
@@ -98,11 +98,11 @@ def read_again(
     if data is None:
         name = about.get("name", "data")
         raise DataError(f"{run}: was fitted on {name} ({about['reader']}); say where that is: sepvae {again}")
-    listing, look = list_like(run, data, root, table)
-    of_run = samples_of_run(run, listing)
+    manifest, look = list_like(run, data, root, table)
+    of_run = samples_of_run(run, manifest)
     if of_run.others and about.get("limit") is None:
         say(f"note: {len(of_run.others)} samples are not of {run}, such as {of_run.others[0]!r}; left out")
-    source, measures = read_samples(of_run.listing, look, MEMORY)
+    source, measures = read_samples(of_run.manifest, look, MEMORY)
     if measures is not None:
         measures = measures.iloc[np.concatenate([of_run.train, of_run.test])]
     return Samples(source.select(of_run.train), source.select(of_run.test), measures)

@@ -8,12 +8,12 @@ from sepvae.errors import DataError
 
 if TYPE_CHECKING:
     from sepvae.batch import AnyArray, IntArray
-    from sepvae.data.listing import Listing
+    from sepvae.data.manifest import Manifest
     from sepvae.recipes import Recipe
 
 
-def split_listing(
-    listing: "Listing", options: dict[str, Any], recipe: "Recipe | None", *, in_folds: bool
+def split_manifest(
+    manifest: "Manifest", options: dict[str, Any], recipe: "Recipe | None", *, in_folds: bool
 ) -> "tuple[list[tuple[IntArray, IntArray]], str]":
     """Return positions of training and test, one pair or one per fold, and the split in words."""
     from sepvae.data.folds import leave_out_folds, make_folds
@@ -21,12 +21,12 @@ def split_listing(
 
     protocol = recipe.protocol if recipe is not None else None
     by, left_out = (protocol.stratify_by, protocol.leave_out) if protocol else (None, None)
-    stratify = None if recipe is None or by is None else _attribute(listing, recipe, "stratify_by", by)
+    stratify = None if recipe is None or by is None else _attribute(manifest, recipe, "stratify_by", by)
     file, seed = options["split"], options["split_seed"]
     alike = "" if by is None else f", stratified by {by}"
     if not in_folds or protocol is None or protocol.test_size is not None:
         train, test, how = choose_split(
-            listing.about,
+            manifest.about,
             file=file,
             test_size=options["test_size"],
             stratify=stratify,
@@ -36,9 +36,9 @@ def split_listing(
     if file is not None:
         told = f"with folds ({protocol.folds})" if left_out is None else f"that leaves out {left_out}"
         raise DataError(f"--split has no meaning for a recipe {told}; take one with test_size")
-    labels, groups = (listing.about[name].to_numpy(dtype=str) for name in ("label", "group"))
+    labels, groups = (manifest.about[name].to_numpy(dtype=str) for name in ("label", "group"))
     if recipe is not None and left_out is not None:
-        values = _attribute(listing, recipe, "leave_out", left_out)
+        values = _attribute(manifest, recipe, "leave_out", left_out)
         folds, never = leave_out_folds(labels, groups, values)
         names = ", ".join(str(values[test[0]]) for _, test in folds)
         return folds, f"leaves out {left_out} by {left_out}: {names}" + f"; {never}" * bool(never)
@@ -49,16 +49,16 @@ def split_listing(
 
 @dataclass(frozen=True)
 class SamplesOfRun:
-    """Samples of a run in a listing, with their training and test positions in the run's order."""
+    """Samples of a run in a manifest, with their training and test positions in the run's order."""
 
-    listing: "Listing"
+    manifest: "Manifest"
     train: "IntArray"
     test: "IntArray"
     others: list[str]  # ids of listed samples that are not in the run
 
 
-def samples_of_run(run: Path, listing: "Listing") -> SamplesOfRun:
-    """Find the samples of a run in a listing; raise DataError if one is missing."""
+def samples_of_run(run: Path, manifest: "Manifest") -> SamplesOfRun:
+    """Find the samples of a run in a manifest; raise DataError if one is missing."""
     import numpy as np
     import pandas as pd
 
@@ -68,14 +68,14 @@ def samples_of_run(run: Path, listing: "Listing") -> SamplesOfRun:
     told = read_split_of_run(run)
     if told is None:
         raise RunFolderError(f"{run}: wanted a run folder with split.csv, as `sepvae fit` leaves it")
-    ids = listing.about["id"].astype(str)
+    ids = manifest.about["id"].astype(str)
     mask = ids.isin(told["id"]).to_numpy()
-    kept, others = listing.keep(mask), ids[~mask].tolist()
+    kept, others = manifest.keep(mask), ids[~mask].tolist()
     positions = pd.Index(kept.about["id"].astype(str)).get_indexer(pd.Index(told["id"]))
     if gone := told["id"][positions < 0].tolist():
         more = f"; {len(others)} others are there, such as {others[0]!r}" if others else ""
         raise DataError(
-            f"{listing.data}: {len(gone)} of the {len(told)} samples of {run} are not there, such as "
+            f"{manifest.data}: {len(gone)} of the {len(told)} samples of {run} are not there, such as "
             f"{gone[0]!r}{more}; nothing was fitted: give the data as they were"
         )
     in_test = (told["split"] == "test").to_numpy()
@@ -87,17 +87,17 @@ def samples_of_run(run: Path, listing: "Listing") -> SamplesOfRun:
     )
 
 
-def _attribute(listing: "Listing", recipe: "Recipe", key: str, name: str) -> "AnyArray":
+def _attribute(manifest: "Manifest", recipe: "Recipe", key: str, name: str) -> "AnyArray":
     """Return the values of an attribute that a recipe names; raise DataError unless it is categorical."""
     from sepvae.codes import attribute_kind
 
-    table = listing.attributes
+    table = manifest.attributes
     if name not in table:
         known = ", ".join(map(str, table.columns)) or "none"
         raise DataError(
             f"{recipe.file}: protocol.{key}: the data have no attribute {name!r}; they have {known}"
         )
-    if (listing.kinds.get(name) or attribute_kind(table[name])) == "continuous":
+    if (manifest.kinds.get(name) or attribute_kind(table[name])) == "continuous":
         raise DataError(
             f"{recipe.file}: protocol.{key}: wanted a choice among classes, but {name!r} is an amount"
         )

@@ -16,7 +16,7 @@ from PIL import Image
 from sepvae.batch import AnyArray
 from sepvae.checks import check_number
 from sepvae.codes import Kind
-from sepvae.data.listing import Listing
+from sepvae.data.manifest import Manifest
 from sepvae.data.nifti import refuse_more
 from sepvae.data.parallel import in_order
 from sepvae.errors import DataError
@@ -70,13 +70,13 @@ def list_brats(
     step: int = 4,
     min_tumour: int = 50,
     labelled: bool = True,
-) -> Listing:
+) -> Manifest:
     """
     List axial slices of BraTS, with options as in `read_brats`; `labelled=False` needs no segmentation.
 
     Every volume is read once, to locate brain and tumour.
 
-    >>> listing = list_brats("BraTS2020_TrainingData", modality="t1ce")  # doctest: +SKIP
+    >>> manifest = list_brats("BraTS2020_TrainingData", modality="t1ce")  # doctest: +SKIP
     """
     check_number("step", step, least=1, whole=True)
     check_number("min_tumour", min_tumour, least=1, whole=True)
@@ -93,7 +93,7 @@ def list_brats(
     files = [Slice(*row) for row in table[["file", "z", "low", "high"]].itertuples(index=False, name=None)]
     about = _about(table, root, labelled)
     kinds: dict[str, Kind] = {name: "continuous" for name in AMOUNTS if name in about}
-    return Listing(root, about, files, kinds=kinds, background="healthy", grouped=True)
+    return Manifest(root, about, files, kinds=kinds, background="healthy", grouped=True)
 
 
 def read_volume(file: Path) -> AnyArray:
@@ -222,7 +222,7 @@ def _slices(file: Path, segmentation: Path | None) -> pd.DataFrame:
 
 
 def _about(table: pd.DataFrame, root: Path, labelled: bool) -> pd.DataFrame:
-    """Return `Listing.about` of the slices."""
+    """Return `Manifest.about` of the slices."""
     # Since 2023 names end in the scan number (BraTS-GLI-00000-000); scans of a patient form one group.
     patient = table["scan"].str.replace(r"(-\d{5})-\d{3}$", r"\1", regex=True)
     about = pd.DataFrame({"id": table["scan"] + table["z"].map("#{:03d}".format), "group": patient})

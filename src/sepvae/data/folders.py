@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from sepvae.checks import check_attribute_names
-from sepvae.data.listing import Listing
+from sepvae.data.manifest import Manifest
 from sepvae.data.splits import SIDES
 from sepvae.errors import DataError
 
@@ -33,7 +33,7 @@ DICOM = "DICOM"
 
 def list_image_folder(
     path: str | Path, *, pattern: str | Sequence[str] | None = None, labelled: bool = True
-) -> Listing:
+) -> Manifest:
     """
     List the images of a folder that has one subfolder per label, sorted by path.
 
@@ -50,7 +50,7 @@ def list_image_folder(
     # A file without a subject in its name is its own group.
     about.insert(1, "group", pd.Series(groups, dtype=object).fillna(about["id"]))
     grouped = any(group is not None for group in groups)
-    return Listing(
+    return Manifest(
         root,
         pd.concat([about, attributes], axis=1),
         files,

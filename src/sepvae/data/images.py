@@ -11,10 +11,10 @@ from sepvae.data.brats import list_brats
 from sepvae.data.cells import CellRules
 from sepvae.data.columns import takes_group
 from sepvae.data.folders import list_image_folder, told_passed_over
-from sepvae.data.participants import list_array, list_image_table
+from sepvae.data.image_table import list_array, list_image_table
 from sepvae.data.pixels import Fit, check_look
 from sepvae.data.published import list_celeba
-from sepvae.data.reading import MEMORY, Progress, read_listing
+from sepvae.data.reading import MEMORY, Progress, read_manifest
 from sepvae.errors import PassedOverWarning
 
 
@@ -94,11 +94,11 @@ def read_image_folder(
     ... )  # doctest: +SKIP
     """
     check_look(channels, fit, None)
-    listing = list_image_folder(path, pattern=pattern, labelled=labelled).limited(limit, limit_by)
-    if said := told_passed_over(listing.passed_over):
+    manifest = list_image_folder(path, pattern=pattern, labelled=labelled).limited(limit, limit_by)
+    if said := told_passed_over(manifest.passed_over):
         warnings.warn(f"{path}: {said}", PassedOverWarning, stacklevel=2)
     look: dict[str, Any] = {"image_size": image_size, "channels": channels, "fit": fit}
-    return read_listing(listing, **look, memory=memory, progress=progress)[0]
+    return read_manifest(manifest, **look, memory=memory, progress=progress)[0]
 
 
 @takes_group
@@ -171,7 +171,7 @@ def read_image_table(
     ... )  # doctest: +SKIP
     """
     rules = CellRules(missing, not_missing, encoding)
-    listing = list_image_table(
+    manifest = list_image_table(
         path,
         images=images,
         label=label,
@@ -182,7 +182,7 @@ def read_image_table(
         rules=rules,
     )
     look: dict[str, Any] = {"image_size": image_size, "channels": channels, "fit": fit}
-    return read_listing(listing, **look, memory=memory, progress=progress)[0]
+    return read_manifest(manifest, **look, memory=memory, progress=progress)[0]
 
 
 def read_celeba(
@@ -220,9 +220,9 @@ def read_celeba(
     --------
     >>> source = read_celeba("celeba", attributes=["Male", "Smiling"])  # doctest: +SKIP
     """
-    listing = list_celeba(path, attributes=attributes)
-    return read_listing(
-        listing, image_size=image_size, channels=3, fit="crop", memory=memory, progress=progress
+    manifest = list_celeba(path, attributes=attributes)
+    return read_manifest(
+        manifest, image_size=image_size, channels=3, fit="crop", memory=memory, progress=progress
     )[0]
 
 
@@ -270,8 +270,8 @@ def read_brats(
     --------
     >>> source = read_brats("BraTS2020_TrainingData", modality="t1ce", image_size=128)  # doctest: +SKIP
     """
-    listing = list_brats(path, modality=modality, step=step, min_tumour=min_tumour)
-    return read_listing(listing, image_size=image_size, memory=memory, progress=progress)[0]
+    manifest = list_brats(path, modality=modality, step=step, min_tumour=min_tumour)
+    return read_manifest(manifest, image_size=image_size, memory=memory, progress=progress)[0]
 
 
 @takes_group
@@ -320,6 +320,6 @@ def read_array(
     >>> source = read_array("slices.npy", table="slices.csv", label="diagnosis")  # doctest: +SKIP
     """
     rules = CellRules(missing, not_missing, encoding)
-    return read_listing(
+    return read_manifest(
         list_array(path, table=table, label=label, subject=subject, id=id, attributes=attributes, rules=rules)
     )[0]

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sepvae.batch import AnyArray, Source, at_once, chunks
+from sepvae.batch import AnyArray, Source, chunk_rows, chunks
 from sepvae.data.packed import digest
 from sepvae.data.parallel import in_order
 from sepvae.errors import DataError
 
 if TYPE_CHECKING:
-    from sepvae.data.listing import Listing
+    from sepvae.data.manifest import Manifest
     from sepvae.data.nifti import Header, Volumes
 
 LOOK_SIDE = 16  # side in pixels of the thumbnail that finds near-duplicates
@@ -61,7 +61,7 @@ _NOTHING = dict.fromkeys(
 def measure_source(source: Source) -> pd.DataFrame:
     """Return the quality metrics of all samples; samples that are not images have the digest only."""
     rows = []
-    for part in chunks(len(source), at_once(source.sample_shape, 256)):
+    for part in chunks(len(source), chunk_rows(source.sample_shape, 256)):
         for sample in np.ascontiguousarray(source.take(part).x):
             content = sample.tobytes()
             if sample.ndim == 3:
@@ -105,22 +105,22 @@ def measure_volume(voxels: AnyArray, header: "Header", counts: AnyArray | None =
 
 
 def measure_volumes(
-    listing: "Listing", *, progress: Callable[[int, int], None] | None = None
+    manifest: "Manifest", *, progress: Callable[[int, int], None] | None = None
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """Return the quality metrics of listed volumes, and by id why a volume cannot be read."""
-    if (volumes := listing.volumes) is None:
-        raise DataError(f"{listing.data}: wanted volumes, found other samples")
+    if (volumes := manifest.volumes) is None:
+        raise DataError(f"{manifest.data}: wanted volumes, found other samples")
 
     measures: list[dict[str, Any]] = []
     bad: dict[str, str] = {}
-    results = in_order(partial(_measured, volumes), len(listing))
-    for i, (id_, found) in enumerate(zip(listing.about["id"], results, strict=True)):
+    results = in_order(partial(_measured, volumes), len(manifest))
+    for i, (id_, found) in enumerate(zip(manifest.about["id"], results, strict=True)):
         measures.append({} if isinstance(found, str) else found)
         if isinstance(found, str):
             bad[id_] = found
         if progress:
-            progress(i + 1, len(listing))
-    return pd.DataFrame(measures, index=range(len(listing)), columns=OF_VOLUMES), bad
+            progress(i + 1, len(manifest))
+    return pd.DataFrame(measures, index=range(len(manifest)), columns=OF_VOLUMES), bad
 
 
 def _measured(volumes: "Volumes", i: int) -> dict[str, Any] | str:

@@ -18,10 +18,10 @@ from sepvae.batch import AnyArray, IntArray
 from sepvae.codes import Kind
 from sepvae.data.cells import CellRules
 from sepvae.data.columns import takes_group
-from sepvae.data.listing import Listing
+from sepvae.data.image_table import PERSON, about_rows
+from sepvae.data.manifest import Manifest
 from sepvae.data.nifti import MOST_VOXELS, ORIENTATIONS, Header
 from sepvae.data.parallel import in_order
-from sepvae.data.participants import PERSON, about_rows
 from sepvae.errors import DataError
 from sepvae.grid import Grid
 
@@ -98,7 +98,7 @@ def list_packed(
     id: str | None = None,  # noqa: A002  (the word of this library)
     attributes: Mapping[str, Kind | None] | Sequence[str] = (),
     rules: CellRules | None = None,
-) -> Listing:
+) -> Manifest:
     """List the volumes of a packed store; ids are `id`, else participant_id if unique, else file names."""
     store = open_packed(Path(path))
     rows = about_rows(
@@ -111,7 +111,7 @@ def list_packed(
         ids=store.volumes.files,
         rules=rules,
     )
-    return Listing(
+    return Manifest(
         store.volumes.path,
         rows.about,
         volumes=store.volumes,

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sepvae.data.folders import images_in, list_image_folder
-from sepvae.data.listing import Listing
+from sepvae.data.manifest import Manifest
 from sepvae.errors import DataError
 
 KERMANY = (
@@ -22,19 +22,19 @@ CELEBA_CENTRE = 108 / 178
 MOST_OF_LINE = 10_000  # bytes; lines of 40 attributes have a few hundred
 
 
-def is_kermany(listing: Listing) -> bool:
+def is_kermany(manifest: Manifest) -> bool:
     """Return whether labels are NORMAL and PNEUMONIA, and most files of each have Kermany's names."""
-    label = listing.about["label"]
+    label = manifest.about["label"]
     if set(label) != set(_NAMED):
         return False
     known = [
         re.match(_NAMED[of], Path(id_).name) is not None
-        for of, id_ in zip(label, listing.about["id"], strict=True)
+        for of, id_ in zip(label, manifest.about["id"], strict=True)
     ]
     return bool(pd.Series(known).groupby(label).mean().min() > 0.5)
 
 
-def list_kermany(path: str | Path) -> Listing:
+def list_kermany(path: str | Path) -> Manifest:
     """
     List Kermany's chest X-rays, with patients and subtypes of pneumonia from the file names.
 
@@ -48,7 +48,7 @@ def is_celeba(path: Path) -> bool:
     return any((path / f"list_attr_celeba.{suffix}").is_file() for suffix in ("txt", "csv"))
 
 
-def list_celeba(path: str | Path, *, attributes: Sequence[str] = ()) -> Listing:
+def list_celeba(path: str | Path, *, attributes: Sequence[str] = ()) -> Manifest:
     """
     List CelebA as the paper uses it: faces with neither hat nor glasses, with glasses only, with a hat only.
 
@@ -74,7 +74,7 @@ def list_celeba(path: str | Path, *, attributes: Sequence[str] = ()) -> Listing:
         raise DataError(f"{root}: wanted CelebA's images in a folder img_align_celeba, found none")
     files = [folder / name for name in table.index]
     there = {file.name for file in images_in(folder, deep=False)}
-    listing = Listing(
+    manifest = Manifest(
         root,
         about,
         files,
@@ -83,7 +83,7 @@ def list_celeba(path: str | Path, *, attributes: Sequence[str] = ()) -> Listing:
         missing=[name for name in table.index if name not in there],
         unlisted=sorted(there - set(table.index)),
     )
-    return listing.keep(~(glasses & hat))
+    return manifest.keep(~(glasses & hat))
 
 
 def _has(folder: Path) -> bool:

@@ -15,13 +15,13 @@ from sepvae.batch import IntArray, chunks
 from sepvae.checks import ROUNDING, check_images, check_number
 from sepvae.data.arrays import ArraySource, StreamSource
 from sepvae.data.brats import Slice
-from sepvae.data.cohorts import read_volume_listing
-from sepvae.data.listing import Listing
+from sepvae.data.manifest import Manifest
 from sepvae.data.mapped import MappedArray
 from sepvae.data.measures import measure
 from sepvae.data.parallel import in_order
 from sepvae.data.pixels import Fit, check_look, check_size, open_image, pixels_of, resized
 from sepvae.data.regions import regions_source
+from sepvae.data.volume_table import read_volume_listing
 from sepvae.errors import DataError
 from sepvae.grid import Grid, Shape
 
@@ -32,8 +32,8 @@ CHUNK = 256  # rows of an array that are checked at once
 GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B")
 
 
-def read_listing(
-    listing: Listing,
+def read_manifest(
+    manifest: Manifest,
     *,
     image_size: int | tuple[int, int] | Shape | None = None,
     channels: int = 1,
@@ -50,37 +50,40 @@ def read_listing(
 
     Every file is read once, so that no unreadable file is found later.
     """
-    if listing.array is not None:
-        return _read_array(listing, listing.array), None
-    if listing.features is not None:
-        return regions_source(listing), None
-    if listing.volumes is not None:
+    if manifest.array is not None:
+        return _read_array(manifest, manifest.array), None
+    if manifest.features is not None:
+        return regions_source(manifest), None
+    if manifest.volumes is not None:
         size = _three(image_size)
         look: dict[str, Any] = {"size": size, "mask": mask, "resample": resample, "grid": grid}
         look["mask_threshold"] = mask_threshold
-        return read_volume_listing(listing, **look, memory=memory, progress=progress)
-    check_look(channels, fit, listing.centre)
+        return read_volume_listing(manifest, **look, memory=memory, progress=progress)
+    check_look(channels, fit, manifest.centre)
     check_number("memory", memory, least=0)
-    listing.refuse_missing("images")
+    manifest.refuse_missing("images")
     reader = ImageReader(
-        listing.files, (channels, *check_size(64 if image_size is None else image_size)), fit, listing.centre
+        manifest.files,
+        (channels, *check_size(64 if image_size is None else image_size)),
+        fit,
+        manifest.centre,
     )
-    kept = min(len(listing), int(memory * 1e9 / np.prod(reader.shape)))
-    measures, bad = _read_files(listing, reader, kept, progress)
+    kept = min(len(manifest), int(memory * 1e9 / np.prod(reader.shape)))
+    measures, bad = _read_files(manifest, reader, kept, progress)
     if bad:
         (id_, reason), more = next(iter(bad.items())), f", nor can {len(bad) - 1} more" * (len(bad) > 1)
-        file = listing.files[listing.about["id"].tolist().index(id_)]
+        file = manifest.files[manifest.about["id"].tolist().index(id_)]
         raise DataError(f"{file}: cannot be read as an image ({reason}){more}; replace or remove it")
-    if kept == len(listing):
-        return ArraySource(reader.kept, **listing.described), measures
-    return StreamSource(reader, reader.shape, **listing.described), measures
+    if kept == len(manifest):
+        return ArraySource(reader.kept, **manifest.described), measures
+    return StreamSource(reader, reader.shape, **manifest.described), measures
 
 
-def measure_listing(
-    listing: Listing, *, progress: Progress | None = None
+def measure_manifest(
+    manifest: Manifest, *, progress: Progress | None = None
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """Return quality metrics of listed images, missing if unreadable, and the reasons for that by id."""
-    return _read_files(listing, None, 0, progress)
+    return _read_files(manifest, None, 0, progress)
 
 
 @dataclass
@@ -120,17 +123,17 @@ class ImageReader:
 
 
 def _read_files(
-    listing: Listing, reader: ImageReader | None, kept: int, progress: Progress | None
+    manifest: Manifest, reader: ImageReader | None, kept: int, progress: Progress | None
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """Decode every file once: compute its metrics, and cache the first `kept`."""
-    n = len(listing)
+    n = len(manifest)
     if reader is not None:
         reader.kept = np.empty((kept, *reader.shape), dtype=np.uint8)
 
     def read(i: int) -> tuple[dict[str, Any] | str, npt.NDArray[np.uint8] | None]:
         """Return the metrics, or why there are none, and the image if it is cached."""
         try:
-            image, content = _opened(listing.files[i])
+            image, content = _opened(manifest.files[i])
             channels = reader.shape[0] if reader else 1 if image.mode in GREY else 3
             pixels = pixels_of(image, channels)
             shown = reader.shown(pixels) if reader is not None and i < kept else None
@@ -142,7 +145,7 @@ def _read_files(
     bad: dict[str, str] = {}
     # The processes use all cores already: threads of matrix products would only slow them down.
     with threadpool_limits(1, "blas"):
-        for i, (id_, (found, shown)) in enumerate(zip(listing.about["id"], in_order(read, n), strict=True)):
+        for i, (id_, (found, shown)) in enumerate(zip(manifest.about["id"], in_order(read, n), strict=True)):
             measures.append({} if isinstance(found, str) else found)
             if isinstance(found, str):
                 bad[id_] = found
@@ -171,26 +174,26 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
-def _read_array(listing: Listing, array: MappedArray) -> ArraySource | StreamSource:
+def _read_array(manifest: Manifest, array: MappedArray) -> ArraySource | StreamSource:
     """Return rows of an array as a source: images memory-mapped, features in memory."""
     if len(array.shape) == 3:  # grey images without a channel axis
         array = array.grey()
     if len(array.shape) == 2:
         with np.errstate(invalid="ignore"):  # signalling NaN would warn
-            measures = array(np.arange(len(listing))).astype(np.float64)
-        return ArraySource(measures, **listing.described)
+            measures = array(np.arange(len(manifest))).astype(np.float64)
+        return ArraySource(measures, **manifest.described)
     try:
         check_images(np.broadcast_to(np.zeros(1, dtype=array.dtype), array.shape))  # shape and type
     except DataError as error:
-        raise DataError(f"{listing.data}: {str(error).removeprefix('X: ')}") from error
+        raise DataError(f"{manifest.data}: {str(error).removeprefix('X: ')}") from error
     if array.dtype.kind == "f":
-        _check_values(listing, array)
-    return StreamSource(array, array.shape[1:], **listing.described)
+        _check_values(manifest, array)
+    return StreamSource(array, array.shape[1:], **manifest.described)
 
 
-def _check_values(listing: Listing, array: MappedArray) -> None:
+def _check_values(manifest: Manifest, array: MappedArray) -> None:
     """Raise unless the floats of all listed rows lie in [0, 1], up to rounding."""
-    for rows in chunks(len(listing), CHUNK):
+    for rows in chunks(len(manifest), CHUNK):
         x = array(rows).reshape(len(rows), -1)
         low, high = x.min(axis=1), x.max(axis=1)
         if (
@@ -199,6 +202,6 @@ def _check_values(listing: Listing, array: MappedArray) -> None:
             bad = wrong[0]
             found = "NaN" if np.isnan(low[bad]) else f"{low[bad]:g} to {high[bad]:g}"
             raise DataError(
-                f"{listing.data}: wanted values in [0, 1], got {found} in row "
+                f"{manifest.data}: wanted values in [0, 1], got {found} in row "
                 f"{array.rows[rows[bad]]} (from 0); scale all rows, or leave that one out"
             )

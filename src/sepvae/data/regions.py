@@ -10,8 +10,8 @@ from sepvae.codes import Kind
 from sepvae.data.arrays import ArraySource
 from sepvae.data.cells import CellRules, read_cell_table
 from sepvae.data.columns import choose_columns, column_notes, other_columns, takes_group
-from sepvae.data.listing import FEATURES_WRITTEN, Listing
-from sepvae.data.participants import PERSON, about_rows, id_column, numbers_in, words_of_missing
+from sepvae.data.image_table import PERSON, about_rows, id_column, numbers_in, words_of_missing
+from sepvae.data.manifest import FEATURES_WRITTEN, Manifest
 from sepvae.errors import DataError
 
 
@@ -25,11 +25,11 @@ def list_regions(
     id: str | None = None,  # noqa: A002  (the word of this library)
     attributes: Mapping[str, Kind | None] | Sequence[str] = (),
     rules: CellRules | None = None,
-) -> Listing:
+) -> Manifest:
     """
     List the rows of a table of features; columns are named as in `read_regions`.
 
-    >>> listing = list_regions(
+    >>> manifest = list_regions(
     ...     "aparc_aseg.csv",
     ...     features=["lh_*", "rh_*", "aseg_*"],
     ...     label="DX_GROUP",
@@ -55,7 +55,7 @@ def list_regions(
     measures = _measures(table[names], path, rules)
     words = pd.Series(table[names].to_numpy().ravel(), dtype=str)
     told = column_notes(table, features, names, others=others, is_number=is_number)
-    return Listing(
+    return Manifest(
         path,
         rows.about,
         features=measures,
@@ -67,11 +67,11 @@ def list_regions(
     )
 
 
-def regions_source(listing: Listing) -> ArraySource:
+def regions_source(manifest: Manifest) -> ArraySource:
     """Return listed features as a source; `x` is float64 of shape (n, features), NaN for gaps."""
-    features = pd.DataFrame() if listing.features is None else listing.features
+    features = pd.DataFrame() if manifest.features is None else manifest.features
     x, names = features.to_numpy(dtype=np.float64), list(features.columns)
-    return ArraySource(x, **listing.described, feature_names=names)
+    return ArraySource(x, **manifest.described, feature_names=names)
 
 
 @takes_group

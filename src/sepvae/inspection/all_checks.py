@@ -8,17 +8,17 @@ import pandas as pd
 from sepvae.checks import check_number
 from sepvae.inspection.confounds import confounds, describe_attributes
 from sepvae.inspection.duplicates import duplicates
-from sepvae.inspection.enough import (
+from sepvae.inspection.images import image_findings, image_tables, unreadable_finding
+from sepvae.inspection.missing_values import missing_value_findings
+from sepvae.inspection.record import LEVELS, Finding, Inspection
+from sepvae.inspection.regions import region_findings, region_table
+from sepvae.inspection.sample_sizes import (
     background_findings,
     count_samples,
     group_findings,
     label_findings,
     size_findings,
 )
-from sepvae.inspection.images import image_findings, image_tables, unreadable_finding
-from sepvae.inspection.missing_values import missing_value_findings
-from sepvae.inspection.record import LEVELS, Finding, Inspection
-from sepvae.inspection.regions import region_findings, region_table
 from sepvae.inspection.samples import count, read_samples
 from sepvae.inspection.volumes import volume_findings, volume_tables
 

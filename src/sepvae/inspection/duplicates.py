@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 
 from sepvae.batch import IntArray
 from sepvae.inspection.images import SAME_SHAPE, is_constant
-from sepvae.inspection.near import MAX_COMPARED, near_pairs
+from sepvae.inspection.near_duplicates import MAX_COMPARED, near_pairs
 from sepvae.inspection.record import Finding, Level
 from sepvae.inspection.samples import Samples, count
 

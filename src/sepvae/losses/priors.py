@@ -53,7 +53,7 @@ class GroupPrior:
         """
         return torch.where(y == 0, self.background_var, 1.0)[:, None]
 
-    def presence(self, y: Tensor) -> Tensor:
+    def salient_gate(self, y: Tensor) -> Tensor:
         """
         Return the factor of the salient code before decoding: 0 for the background (s' = 0), 1 for targets.
 
@@ -117,7 +117,7 @@ class SeverityPrior:
         """
         return (self.background_var + (1 - self.background_var) * y.square())[:, None]
 
-    def presence(self, y: Tensor) -> Tensor:
+    def salient_gate(self, y: Tensor) -> Tensor:
         """
         Return the factor of the salient code before decoding: the severity.
 

@@ -13,11 +13,11 @@ from torch import Tensor
 from sepvae.codes import Codes
 from sepvae.losses.divergences import gaussian_kl
 from sepvae.losses.priors import GroupPrior, SeverityPrior
-from sepvae.methods._objective import Drawn, Terms
+from sepvae.methods._objective import LatentSample, Terms
 from sepvae.networks.autoencoder import ContrastiveAutoencoder
 from sepvae.networks.heads import frozen
 from sepvae.training.batch_norm import running_statistics
-from sepvae.training.processes import everyone, everyone_with_gradient
+from sepvae.training.distributed import all_gather, all_gather_with_grad
 
 CONSISTENCY = ("removal_common", "removal_salient", "swap_common", "swap_salient")  # terms and weights
 # Every third target and every second background sample is decoded and encoded again: batches come shuffled.
@@ -30,7 +30,7 @@ RESIDUAL = 0.5
 
 def consistency_terms(
     model: ContrastiveAutoencoder,
-    drawn: Drawn,
+    drawn: LatentSample,
     posterior: Callable[[Codes[Tensor], Tensor], Codes[Tensor]],
     prior: GroupPrior | SeverityPrior,
     wanted: Collection[str] = CONSISTENCY,
@@ -44,7 +44,7 @@ def consistency_terms(
     swap_common = KL(q(c|x_i) || q(c|x1)); swap_salient = KL(q(s|x_j) || q(s|x1)).
     """
     codes, processes = drawn.codes, drawn.noise.processes
-    y = everyone(drawn.y, processes)
+    y = all_gather(drawn.y, processes)
     of_all = _donors(y, wanted)
     # Each sample that takes part stands for those that are left out.
     stands_for = [group.sum() / (group & (of_all >= 0)).sum().clamp(min=1) for group in (y != 0, y == 0)]
@@ -54,9 +54,9 @@ def consistency_terms(
     rows, n = torch.cat([removed, swapped]), len(removed)
 
     own_codes = torch.cat([codes.salient_mean, codes.salient_logvar], dim=1)
-    mean, logvar = everyone_with_gradient(own_codes, processes)[donors[swapped]].chunk(2, dim=1)
-    given = prior.presence(y[donors[swapped]]).to(mean.dtype) * mean
-    own = prior.presence(drawn.y[removed]).to(mean.dtype) * codes.salient_mean[removed]
+    mean, logvar = all_gather_with_grad(own_codes, processes)[donors[swapped]].chunk(2, dim=1)
+    given = prior.salient_gate(y[donors[swapped]]).to(mean.dtype) * mean
+    own = prior.salient_gate(drawn.y[removed]).to(mean.dtype) * codes.salient_mean[removed]
     nothing = mean.new_zeros(n, mean.shape[1])
     with running_statistics(model):  # batch norm must not learn from decoded samples
         # Posterior means: with sampled codes, even a perfect encoder would pay half a nat per dimension, and

@@ -35,7 +35,7 @@ def covariate_names(residualise: Any) -> list[str] | None:
     return list(names)
 
 
-def parted(X: Any, covariates: Sequence[str] | None) -> tuple[Any, pd.DataFrame | None]:
+def split_covariates(X: Any, covariates: Sequence[str] | None) -> tuple[Any, pd.DataFrame | None]:
     """Split X into features, as a DataFrame if they have names, and covariates, as a DataFrame or None."""
     named = isinstance(X, ArraySource) and X.x.ndim == 2 and X.feature_names is not None
     features = pd.DataFrame(X.x, columns=np.array(X.feature_names, dtype=object)) if named else X

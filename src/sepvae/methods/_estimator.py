@@ -15,7 +15,7 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import ClassifierTags, Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sepvae.batch import AnyArray, IntArray, Source, at_once, chunks, in_unit_range
+from sepvae.batch import AnyArray, IntArray, Source, chunk_rows, chunks, in_unit_range
 from sepvae.checks import check_choice, check_images, check_number, check_volumes, order_labels
 from sepvae.codes import Codes, Space, code_names
 from sepvae.data.arrays import ArraySource, as_array, as_column
@@ -24,7 +24,7 @@ from sepvae.data.residuals import Residualizer
 from sepvae.data.tables import TableScaler
 from sepvae.errors import DataError
 from sepvae.grid import Grid
-from sepvae.methods._covariates import check_feature_names, covariate_names, is_source, parted
+from sepvae.methods._covariates import check_feature_names, covariate_names, is_source, split_covariates
 from sepvae.methods._saving import save_model
 
 FloatArray = npt.NDArray[Any]
@@ -174,7 +174,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
     def _fit(self, X: Any, y: Any, groups: Any) -> Source:
         """Fit, and return the samples as the network saw them."""
         source, labels, groups, covariates = self._input_for_fit(X, y, groups)
-        classes, order, y = self._numbered(labels)
+        classes, order, y = self._encode_labels(labels)
         self._check_keywords(y)
         seed = self._seed()
         parts = self._parts(np.ceil(y).astype(np.int64), groups, seed)
@@ -263,8 +263,8 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         """
         check_choice("salient", salient, ("own", "none"))
         codes = self.encode(X)
-        kept = self._shown(codes.salient_mean) * (salient == "own")
-        return self._in_units(self._decode(codes.common_mean, kept), self._parted(X)[1])
+        kept = self._gate_salient(codes.salient_mean) * (salient == "own")
+        return self._in_units(self._decode(codes.common_mean, kept), self._split_covariates(X)[1])
 
     def reconstruction_error(self, X: Any, salient: Literal["own", "none"] = "own") -> FloatArray:
         """
@@ -285,13 +285,13 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         check_choice("salient", salient, ("own", "none"))
         source = self._input(X)
         codes = self._encode(source)
-        common, kept = codes.common_mean, self._shown(codes.salient_mean) * (salient == "own")
+        common, kept = codes.common_mean, self._gate_salient(codes.salient_mean) * (salient == "own")
         errors = []
         values = np.prod(self.sample_shape_ if self.grid_ is None else self.grid_.counts.sum())
         if self.scaler_ is not None:
             values = self.scaler_.kept_.sum()
         with self._inference():
-            for part in chunks(len(source), self._at_once()):
+            for part in chunks(len(source), self._chunk_rows()):
                 decoded = self._decode(common[part], kept[part])
                 x = in_unit_range(source.take(part).x)
                 errors.append(((x - decoded) ** 2).reshape(len(part), -1).sum(axis=1) / values)
@@ -315,7 +315,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         if len(common) != len(salient):
             sizes = f"{len(common)} and {len(salient)}"
             raise DataError(f"swap: wanted as many samples in a as in b, got {sizes}")
-        return self._in_units(self._decode(common, self._shown(salient)), self._parted(a)[1])
+        return self._in_units(self._decode(common, self._gate_salient(salient)), self._split_covariates(a)[1])
 
     def sample(self, n: int, y: float | str = 0, random_state: int | None = None) -> FloatArray:
         """
@@ -338,7 +338,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         """
         check_is_fitted(self)
         check_number("n", n, least=1, whole=True)
-        deviation = self._deviation(self._group_of(y) if isinstance(y, str) else y)
+        deviation = self._salient_prior_std(self._group_of(y) if isinstance(y, str) else y)
         if random_state is not None:
             check_number("random_state", random_state, least=0, whole=True, or_else="None")
         rng = np.random.default_rng(random_state)
@@ -398,7 +398,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
             return int(np.random.SeedSequence().generate_state(1)[0])
         return int(self.random_state)
 
-    def _numbered(self, labels: AnyArray) -> tuple[AnyArray, IntArray, AnyArray]:
+    def _encode_labels(self, labels: AnyArray) -> tuple[AnyArray, IntArray, AnyArray]:
         """Return sorted labels, their order with the background first, and samples' indices in that order."""
         classes, order = order_labels(labels, self.background)
         return classes, order, np.argsort(order)[np.searchsorted(classes, labels)].astype(np.int64)
@@ -424,7 +424,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         self, X: Any, y: Any, groups: Any
     ) -> tuple[Source, AnyArray, AnyArray, pd.DataFrame | None]:
         """Convert data to source, labels, groups and covariates; set `n_features_in_` and feature names."""
-        features, covariates = parted(X, covariate_names(self.residualise))
+        features, covariates = split_covariates(X, covariate_names(self.residualise))
         grid, ids = (X.grid, X.ids) if is_source(X) else (None, None)
         if is_source(X):
             y, groups = X.labels, X.groups
@@ -458,7 +458,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
                 self._check_shape(source.sample_shape)
                 return source
             check_feature_names(X.feature_names, getattr(self, "feature_names_in_", None))
-        features, covariates = self._parted(X)
+        features, covariates = self._split_covariates(X)
         X = _as_array(features)
         if self.scaler_ is not None:
             X = self._checked_table(X, reset=False)
@@ -499,9 +499,9 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
             raise refusal("X: " + " ".join(str(error).split())) from error
         return table
 
-    def _parted(self, X: Any) -> tuple[Any, pd.DataFrame | None]:
+    def _split_covariates(self, X: Any) -> tuple[Any, pd.DataFrame | None]:
         """Split X into features and the fitted covariates."""
-        return parted(X, None if self.residualizer_ is None else list(self.residualizer_.kinds_))
+        return split_covariates(X, None if self.residualizer_ is None else list(self.residualizer_.kinds_))
 
     def _standardised(
         self, x: FloatArray, covariates: pd.DataFrame | None, y: AnyArray, train: IntArray
@@ -542,13 +542,13 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
             raise DataError(f"y: wanted {known}, got {label!r}")
         return int(labels.index(label))
 
-    def _deviation(self, y: float) -> float:
+    def _salient_prior_std(self, y: float) -> float:
         """Return the standard deviation of salient codes that the decoder gets for label y, around s' = 0."""
         if np.ndim(y) > 0 or y not in range(len(self.classes_)):
             raise DataError(f"y: wanted 0 for background or 1 for target, got {y!r}")
         return float(y != 0)
 
-    def _shown(self, salient: FloatArray) -> FloatArray:
+    def _gate_salient(self, salient: FloatArray) -> FloatArray:
         """Return the salient code that the decoder gets; labels are not known."""
         return salient
 
@@ -559,8 +559,8 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         x = self.scaler_.inverse_transform(decoded)
         return x if self.residualizer_ is None else self.residualizer_.inverse_transform(x, covariates)
 
-    def _at_once(self) -> int:
-        return TABLE_ROWS if len(self.sample_shape_) == 1 else at_once(self.sample_shape_, IMAGES)
+    def _chunk_rows(self) -> int:
+        return TABLE_ROWS if len(self.sample_shape_) == 1 else chunk_rows(self.sample_shape_, IMAGES)
 
     @contextmanager
     def _inference(self) -> Iterator[Any]:

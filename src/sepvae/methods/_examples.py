@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sepvae.batch import AnyArray, IntArray, Source, at_once, chunks, in_unit_range
+from sepvae.batch import AnyArray, IntArray, Source, chunk_rows, chunks, in_unit_range
 from sepvae.data.arrays import ArraySource
 from sepvae.data.pixels import resized
 from sepvae.methods._estimator import ContrastiveEstimator
@@ -64,7 +64,7 @@ def make_thumbnails(
     if len(test.sample_shape) < 3:
         return None
     chosen = _in_proportion(np.asarray(test.labels), limit, random_state)
-    parts = [chosen[part] for part in chunks(len(chosen), at_once(test.sample_shape, CHUNK))]
+    parts = [chosen[part] for part in chunks(len(chosen), chunk_rows(test.sample_shape, CHUNK))]
     images = [_thumbnail(image, side) for part in parts for image in _pictures(test, part)]
     return {"ids": np.asarray(test.ids)[chosen].astype(str), "images": np.stack(images)}
 

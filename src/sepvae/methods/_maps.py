@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sepvae.batch import AnyArray, IntArray, Source, at_once, chunks
+from sepvae.batch import AnyArray, IntArray, Source, chunk_rows, chunks
 from sepvae.grid import Grid
 from sepvae.methods._estimator import ContrastiveEstimator
 
@@ -35,13 +35,13 @@ class SalientMaps:
     def __init__(self, model: ContrastiveEstimator, source: Source) -> None:
         self.model, self.source = model, source
         codes = model.encode(source)
-        self._common, self._salient = codes.common_mean, model._shown(codes.salient_mean)
+        self._common, self._salient = codes.common_mean, model._gate_salient(codes.salient_mean)
         self.grid: Grid | None = model.grid_ if model.grid_ is not None else source.grid
         self.unit = self._unit()
 
     def __iter__(self) -> Iterator[tuple[IntArray, Maps]]:
         """Yield positions and maps of all samples, in chunks that fit into memory."""
-        for part in chunks(len(self.source), at_once(self.source.sample_shape)):
+        for part in chunks(len(self.source), chunk_rows(self.source.sample_shape)):
             yield part, self.decode(part)
 
     @property

@@ -14,15 +14,15 @@ from sepvae.losses.priors import GroupPrior, SeverityPrior
 from sepvae.losses.reconstruction import gaussian_nll, optimal_variance, squared_error
 from sepvae.networks.autoencoder import ContrastiveAutoencoder
 from sepvae.networks.heads import sample
+from sepvae.training.distributed import all_gather
 from sepvae.training.noise import Noise
 from sepvae.training.objective import Losses
-from sepvae.training.processes import everyone
 
 Learnt = Literal["learnt"]
 Terms = dict[str, Tensor]
 
 
-class Drawn(NamedTuple):
+class LatentSample(NamedTuple):
     """Sampled codes of a batch with its samples, posterior, labels, salient KL and noise."""
 
     x: Tensor
@@ -78,7 +78,9 @@ class ContrastiveObjective:
         `codes` are detached. Methods that do not use the critic's estimate still log it.
         """
         c, s = sample(codes, noise.critic)
-        return critic_loss(model.critic(c, s), model.critic(c, everyone(s, noise.processes)[noise.partners]))
+        return critic_loss(
+            model.critic(c, s), model.critic(c, all_gather(s, noise.processes)[noise.partners])
+        )
 
     def losses(
         self, model: ContrastiveAutoencoder, x: Tensor, y: Tensor, codes: Codes[Tensor], noise: Noise
@@ -86,7 +88,7 @@ class ContrastiveObjective:
         """Return unweighted terms, the loss of the classifiers, and values that are only logged."""
         c, s = sample(codes, noise.model)
         pixels = model.pixels(x)
-        error = squared_error(x, model.decode(c, self.prior.presence(y).to(s.dtype) * s))
+        error = squared_error(x, model.decode(c, self.prior.salient_gate(y).to(s.dtype) * s))
         prior = self.prior.mean(y), self.prior.variance(y).to(s.dtype)
         salient_kl = gaussian_kl(codes.salient_mean, codes.salient_logvar, *prior)
         terms = {
@@ -94,7 +96,7 @@ class ContrastiveObjective:
             "common_kl": standard_kl(codes.common_mean, codes.common_logvar),
             "salient_kl_target": (y != 0).to(s.dtype) * salient_kl,
         }
-        drawn = Drawn(x, c, s, codes, y, salient_kl, noise)
+        drawn = LatentSample(x, c, s, codes, y, salient_kl, noise)
         own, shown = self._own_terms(model, drawn)
         # The classifier trains at full weight on detached codes: at the paper's gamma of 1e-10, its gradient
         # would vanish against Adam's eps. Gamma scales only the gradient in the encoder, and methods without
@@ -106,13 +108,13 @@ class ContrastiveObjective:
             classifiers, shown = classifiers + read_out, shown | {"read_out_loss": read_out}
         return Losses(terms | own, classifiers, shown)
 
-    def _own_terms(self, model: ContrastiveAutoencoder, drawn: "Drawn") -> tuple[Terms, Terms]:
+    def _own_terms(self, model: ContrastiveAutoencoder, drawn: "LatentSample") -> tuple[Terms, Terms]:
         """Return the method's own terms, and values that are only logged."""
         raise NotImplementedError
 
     def _variance(self, error: Tensor, pixels: int, processes: int) -> Tensor | float:
         if self.reconstruction_var == "learnt":
-            return optimal_variance(everyone(error, processes), pixels)
+            return optimal_variance(all_gather(error, processes), pixels)
         return float(self.reconstruction_var)
 
     def _check_weights(self, *names: str) -> None:

@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from sepvae.batch import AnyArray, IntArray, Source, at_once, chunks, gather, in_unit_range
+from sepvae.batch import AnyArray, IntArray, Source, chunk_rows, chunks, gather, in_unit_range
 from sepvae.data.arrays import ArraySource
 from sepvae.errors import DataError
 from sepvae.grid import Grid
@@ -40,7 +40,7 @@ class PrincipalScores:
         valid = valid_values(source.grid, source.sample_shape)
         if len(rows) > MOST_SAMPLES:
             rows = rows[np.linspace(0, len(rows) - 1, MOST_SAMPLES).astype(int)]
-        parts = chunks(len(rows), at_once(source.sample_shape))
+        parts = chunks(len(rows), chunk_rows(source.sample_shape))
         x = gather(len(rows), ([_values(source.take(rows[part]).x, valid)] for part in parts))[0]
         mean = x.mean(axis=0, dtype=np.float64).astype(np.float32)
         x -= mean
@@ -62,14 +62,14 @@ class PrincipalScores:
 
     def transform(self, source: Source) -> ArraySource:
         """Return the scores of all samples, a table of shape (n, components), with their ids."""
-        parts = chunks(len(source), at_once(source.sample_shape))
+        parts = chunks(len(source), chunk_rows(source.sample_shape))
         scored = ([(_values(source.take(part).x, self.valid) - self.mean) @ self.axes.T] for part in parts)
         return ArraySource(gather(len(source), scored)[0] / self.scale, source.labels, ids=source.ids)
 
     def inverse_transform(self, scores: AnyArray) -> Array:
         """Return samples of shape (n, *sample_shape): images in [0, 1], 0 for voxels outside of `valid`."""
         samples = np.zeros((len(scores), *self.sample_shape), np.float32)
-        for part in chunks(len(scores), at_once(self.sample_shape)):
+        for part in chunks(len(scores), chunk_rows(self.sample_shape)):
             values = (scores[part] * self.scale).astype(np.float32) @ self.axes
             values += self.mean
             if self.valid is None:

@@ -13,7 +13,12 @@ from sepvae.codes import Kind, code_columns
 from sepvae.errors import DataError
 from sepvae.evaluation.removal import Readings, removal_questions, removal_scores
 from sepvae.methods._estimator import ContrastiveEstimator
-from sepvae.training.judge import N_STEPS, Judge, batch_size, train_judge
+from sepvae.training.attribute_classifier import (
+    N_STEPS,
+    AttributeClassifier,
+    batch_size,
+    train_attribute_classifier,
+)
 
 TOO_SHORT = (
     "the fit went through too few samples for classifiers that may take no longer than it; "
@@ -25,7 +30,7 @@ MIN_STEPS = 50
 CHUNK = 512  # samples decoded at a time; only predictions are kept
 
 
-def judge_run(
+def score_removal(
     model: ContrastiveEstimator,
     train: Source,
     test: Source,
@@ -61,14 +66,14 @@ def judge_run(
         if n_steps < MIN_STEPS:
             say(f"removal: left out; {TOO_SHORT}")
             return None
-    judges: list[Judge] = []
+    judges: list[AttributeClassifier] = []
     units = len(questions) * n_steps + 4 * -(-len(rows) // CHUNK)
     tick = _counter(units, progress)
     for question in questions:
         classes = np.full(len(train), -1)
         classes[places] = question.classes[learnt]
         judges.append(
-            train_judge(
+            train_attribute_classifier(
                 model._input(train), classes, random_state=random_state, n_steps=n_steps, progress=tick, **on
             )
         )
@@ -99,7 +104,7 @@ def _positions(source: Source, ids: "pd.Series[Any]") -> IntArray:
 
 def _read(
     model: ContrastiveEstimator,
-    judges: list[Judge],
+    judges: list[AttributeClassifier],
     test: Source,
     rows: pd.DataFrame,
     rng: np.random.Generator,

@@ -16,7 +16,7 @@ from sepvae.errors import ModelFileError
 from sepvae.methods._covariates import covariate_names
 from sepvae.methods._principal import valid_values
 from sepvae.networks.heads import Critic, ReadOut, SalientClassifier
-from sepvae.training.drawing import Drawing
+from sepvae.training.seeded_init import SeededInit
 
 if TYPE_CHECKING:
     from sepvae.methods._estimator import ContrastiveEstimator
@@ -184,7 +184,7 @@ def shapes_learnt(
                 heads["read_out"] = ReadOut(dims["salient"], 2)
         of_heads = {name: array for name, array in weights.items() if name.startswith(tuple(heads))}
         check_arrays(of_heads, _shapes(heads))
-    with Drawing(0), nullcontext() if own else torch.device("meta"):
+    with SeededInit(0), nullcontext() if own else torch.device("meta"):
         return {**scores, **_shapes(estimator._build(seen_shape, stored=weights))}
 
 

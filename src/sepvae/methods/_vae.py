@@ -28,13 +28,13 @@ from sepvae.methods._keywords import with_keywords
 from sepvae.methods._principal import PrincipalScores, valid_values
 from sepvae.networks.autoencoder import ContrastiveAutoencoder, build_autoencoder, network_name
 from sepvae.training.diagnostics import gradient_norms
-from sepvae.training.drawing import Drawing
+from sepvae.training.distributed import is_alone, is_first, one_device
 from sepvae.training.fit import train
 from sepvae.training.loader import ordered_batches
-from sepvae.training.memory import kept_memory
+from sepvae.training.memory import retain_freed_memory
 from sepvae.training.module import as_input
 from sepvae.training.objective import Objective
-from sepvae.training.processes import is_alone, is_first, one_device
+from sepvae.training.seeded_init import SeededInit
 
 # Keywords passed to `train` unchanged.
 TRAINING = (
@@ -184,7 +184,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
             salient_encoder (the norm of the gradient in each), as from `sepvae.training.diagnostics`.
         """
         source = self._scored(self._input(X))
-        numbers = self._as_fitted(as_column("y", y).ravel())
+        numbers = self._encode_known_labels(as_column("y", y).ravel())
         x = source.take(np.arange(len(source))).x
         return gradient_norms(self._objective(), self.module_, x, numbers, random_state=self._seed())
 
@@ -333,7 +333,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
         everyone, source = np.arange(len(source)), self._scored(source)
         with self._inference() as (module, put):
             batches = ordered_batches(
-                source, everyone, everyone, batch_size=self._at_once(), num_workers=self.num_workers
+                source, everyone, everyone, batch_size=self._chunk_rows(), num_workers=self.num_workers
             )
             return Codes(*gather(len(source), (_parts(module.encode(put(x))) for x, _ in batches)))
 
@@ -341,13 +341,13 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
         with self._inference() as (module, put):
             decoded = (
                 [_as_numpy(module.decode(put(common[part]), put(salient[part])))]
-                for part in chunks(len(common), self._at_once())
+                for part in chunks(len(common), self._chunk_rows())
             )
             samples = gather(len(common), decoded)[0]
         scores = self.principal_scores_
         return samples if scores is None else scores.inverse_transform(samples)
 
-    def _as_fitted(self, labels: AnyArray) -> AnyArray:
+    def _encode_known_labels(self, labels: AnyArray) -> AnyArray:
         """Encode labels by the fitted classes; a batch may hold only one of them."""
         known = self.classes_[self._order]
         numbers: IntArray = pd.Index(known).get_indexer(pd.Index(labels))
@@ -378,7 +378,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
                 **scores, sample_shape=sample_shape, valid=valid_values(self.grid_, sample_shape)
             )
             sample_shape = scores["scale"].shape
-        with Drawing(0):  # initial weights are replaced below; leave torch's global generator unchanged
+        with SeededInit(0):  # initial weights are replaced below; leave torch's global generator unchanged
             module = self._build(sample_shape, stored=arrays)
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items() if name not in of_scores}
         floats = next(tensor.dtype for tensor in tensors.values() if tensor.is_floating_point())
@@ -391,7 +391,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
         check_is_fitted(self)
         device = one_device(self.accelerator)
         one = next(self.module_.parameters())
-        with torch.inference_mode(), kept_memory(), _lent(self.module_, device):
+        with torch.inference_mode(), retain_freed_memory(), _lent(self.module_, device):
             yield self.module_, lambda x: as_input(torch.as_tensor(x).to(device), one.dtype)
 
 

@@ -116,7 +116,7 @@ class ContrastivePCA(ContrastiveEstimator):
 
     def _learn(self, source: Source, y: AnyArray, parts: tuple[IntArray, IntArray], seed: int) -> None:
         rows, target = parts[0], y[parts[0]] > 0
-        taken = ([_flat(source.take(rows[part]).x)] for part in chunks(len(rows), self._at_once()))
+        taken = ([_flat(source.take(rows[part]).x)] for part in chunks(len(rows), self._chunk_rows()))
         x = gather(len(rows), taken)[0]
         if not np.isfinite([x.min(), x.max()]).all():  # in a source on disk; other data are already checked
             raise DataError("X: wanted finite samples, got NaN or infinite values; fill them in")
@@ -147,7 +147,7 @@ class ContrastivePCA(ContrastiveEstimator):
                 x @ self.salient_axes_.T / self.salient_scale_,
             ]
 
-        common, salient = gather(len(source), map(encoded, chunks(len(source), self._at_once())))
+        common, salient = gather(len(source), map(encoded, chunks(len(source), self._chunk_rows())))
         return Codes(common, np.full_like(common, LOGVAR), salient, np.full_like(salient, LOGVAR))
 
     def _decode(self, common: FloatArray, salient: FloatArray) -> FloatArray:

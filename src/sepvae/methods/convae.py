@@ -9,11 +9,11 @@ from torch import Tensor
 from sepvae.batch import AnyArray
 from sepvae.checks import check_choice, check_flag
 from sepvae.losses.density_ratio import critic_loss, mutual_information
-from sepvae.methods._objective import ContrastiveObjective, Drawn, Terms
+from sepvae.methods._objective import ContrastiveObjective, LatentSample, Terms
 from sepvae.methods._vae import PAPER, ContrastiveVAE
 from sepvae.networks.autoencoder import ContrastiveAutoencoder
 from sepvae.networks.heads import frozen
-from sepvae.training.processes import everyone, everyone_with_gradient
+from sepvae.training.distributed import all_gather, all_gather_with_grad
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class ConVAEObjective(ContrastiveObjective):
         """Weight of each term by name."""
         return super().weights | {"mutual_information": self.kappa}
 
-    def _own_terms(self, model: ContrastiveAutoencoder, drawn: Drawn) -> tuple[Terms, Terms]:
+    def _own_terms(self, model: ContrastiveAutoencoder, drawn: LatentSample) -> tuple[Terms, Terms]:
         logits = frozen(model.critic, drawn.c, drawn.s)
         return {"mutual_information": mutual_information(logits, rectified=self.rectify_mi)}, {}
 
@@ -55,12 +55,12 @@ class OriginalConVAEObjective(ConVAEObjective):
         """Weight of each term by name; the critic's loss is one of them."""
         return super().weights | {"critic": 1.0}
 
-    def _own_terms(self, model: ContrastiveAutoencoder, drawn: Drawn) -> tuple[Terms, Terms]:
+    def _own_terms(self, model: ContrastiveAutoencoder, drawn: LatentSample) -> tuple[Terms, Terms]:
         c, s, noise = drawn.c, drawn.s, drawn.noise
         target = (drawn.y != 0).to(s.dtype)
         logits = model.critic(c, s)
-        partners = _next_target(everyone(drawn.y, noise.processes))[noise.own]
-        shuffled = model.critic(c, everyone_with_gradient(s, noise.processes)[partners])
+        partners = _next_target(all_gather(drawn.y, noise.processes))[noise.own]
+        shuffled = model.critic(c, all_gather_with_grad(s, noise.processes)[partners])
         terms = {
             "mutual_information": target * mutual_information(logits, rectified=self.rectify_mi),
             "critic": target * critic_loss(logits, shuffled),

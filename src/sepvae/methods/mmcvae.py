@@ -9,11 +9,11 @@ from sepvae.batch import AnyArray
 from sepvae.checks import check_choice
 from sepvae.losses.density_ratio import mutual_information
 from sepvae.losses.moments import ORIGINAL_GAMMAS, fixed_gammas, median_gamma, mmd, mmd_to_zero
-from sepvae.methods._objective import ContrastiveObjective, Drawn, Terms
+from sepvae.methods._objective import ContrastiveObjective, LatentSample, Terms
 from sepvae.methods._vae import PAPER, ContrastiveVAE
 from sepvae.networks.autoencoder import ContrastiveAutoencoder
 from sepvae.networks.heads import frozen
-from sepvae.training.processes import everyone, everyone_with_gradient
+from sepvae.training.distributed import all_gather, all_gather_with_grad
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class MMcVAEObjective(ContrastiveObjective):
             "salient_mmd_background": self.background_mmd,
         }
 
-    def _own_terms(self, model: ContrastiveAutoencoder, drawn: Drawn) -> tuple[Terms, Terms]:
+    def _own_terms(self, model: ContrastiveAutoencoder, drawn: LatentSample) -> tuple[Terms, Terms]:
         """Return the discrepancies as scalars, from the codes of all processes."""
         c, s, noise = drawn.c, drawn.s, drawn.noise
-        background = everyone(drawn.y, noise.processes) == 0
-        all_c, all_s = (everyone_with_gradient(code, noise.processes) for code in (c, s))
+        background = all_gather(drawn.y, noise.processes) == 0
+        all_c, all_s = (all_gather_with_grad(code, noise.processes) for code in (c, s))
         terms = {
             "common_mmd": self._between(all_c[background], all_c[~background]),
             "salient_mmd_background": self._to_zero(all_s[background]),

@@ -18,7 +18,7 @@ from sepvae.losses.density_ratio import mutual_information
 from sepvae.losses.priors import GroupPrior, SeverityPrior
 from sepvae.methods._consistency import CONSISTENCY, consistency_terms
 from sepvae.methods._estimator import FloatArray
-from sepvae.methods._objective import ContrastiveObjective, Drawn, Learnt, Terms
+from sepvae.methods._objective import ContrastiveObjective, LatentSample, Learnt, Terms
 from sepvae.methods._vae import PAPER, ContrastiveVAE
 from sepvae.networks.autoencoder import ContrastiveAutoencoder
 from sepvae.networks.heads import frozen
@@ -72,7 +72,7 @@ class SepVAEObjective(ContrastiveObjective):
         logvar = torch.where(y[:, None] == 0, sigma_q.log(), learnt)
         return Codes(codes.common_mean, codes.common_logvar, codes.salient_mean, logvar)
 
-    def _own_terms(self, model: ContrastiveAutoencoder, drawn: Drawn) -> tuple[Terms, Terms]:
+    def _own_terms(self, model: ContrastiveAutoencoder, drawn: LatentSample) -> tuple[Terms, Terms]:
         _, c, s, codes, y, salient_kl, _ = drawn
         background = (y == 0).to(s.dtype)
         terms = {
@@ -229,9 +229,9 @@ class SepVAE(ContrastiveVAE):
         check_choice("target", self.target, ("group", "severity"))
         super()._check_keywords(y)
 
-    def _numbered(self, labels: AnyArray) -> tuple[AnyArray, IntArray, AnyArray]:
+    def _encode_labels(self, labels: AnyArray) -> tuple[AnyArray, IntArray, AnyArray]:
         if self.target != "severity":
-            return super()._numbered(labels)
+            return super()._encode_labels(labels)
         if self.background is not None:
             raise DataError(f"background: wanted None, for severities have it at 0, got {self.background!r}")
         numbers = isinstance(labels[0], int | float | np.number)
@@ -272,20 +272,20 @@ class SepVAE(ContrastiveVAE):
             tags.regressor_tags = RegressorTags()
         return tags
 
-    def _as_fitted(self, labels: AnyArray) -> AnyArray:
+    def _encode_known_labels(self, labels: AnyArray) -> AnyArray:
         if self.target == "severity":
             return np.asarray(labels, dtype=np.float32)
-        return super()._as_fitted(labels)
+        return super()._encode_known_labels(labels)
 
-    def _deviation(self, y: float) -> float:
+    def _salient_prior_std(self, y: float) -> float:
         if self.target != "severity":
-            return super()._deviation(y)
+            return super()._salient_prior_std(y)
         check_number("y", y, least=0)
         if y > 1:
             raise DataError(f"y: wanted a severity in [0, 1], got {y!r}")
         prior, severity = self._objective().prior, torch.tensor([y], dtype=torch.float64)
-        return float(prior.presence(severity) * prior.variance(severity).sqrt())
+        return float(prior.salient_gate(severity) * prior.variance(severity).sqrt())
 
-    def _shown(self, salient: FloatArray) -> FloatArray:
+    def _gate_salient(self, salient: FloatArray) -> FloatArray:
         """Gate by the severity that the read-out expects, since the true one is not known."""
         return salient * self._probabilities(salient)[:, 1:] if self.target == "severity" else salient

@@ -57,10 +57,10 @@ def write_comparison(runs: list[Path], out: Path, *, images: bool = True) -> Pat
     if len(runs) < 2:
         raise RunFolderError(f"a comparison needs two run folders or more, got {len(runs)}")
     found = [read_contents(Path(run)) for run in runs]
-    return write_page(Path(out), render("comparison.html.j2", _shown(found, images=images)))
+    return write_page(Path(out), render("comparison.html.j2", _page_context(found, images=images)))
 
 
-def _shown(runs: list[Contents], *, images: bool) -> dict[str, Any]:
+def _page_context(runs: list[Contents], *, images: bool) -> dict[str, Any]:
     known = [facts(run) for run in runs]
     names = list(dict.fromkeys(name for found in known for name in found))
     return {

@@ -73,13 +73,13 @@ def write_report(run: Path, out: Path | None = None, *, images: bool = True) -> 
     scatter = scatter_data(contents, images=images)
     library, own = scatter_scripts() if scatter else ("", "")
     maps, picture = _maps(contents, images=images)
-    shown = _shown(contents, scatter, images=images) | {"maps": maps, "picture": picture}
+    shown = _page_context(contents, scatter, images=images) | {"maps": maps, "picture": picture}
     inner = [*([library] if scatter else []), *scripts_within((maps or {}).get("viewer"))]
     page = render("page.html.j2", shown | {"plotly": packed(library)}, [own] if scatter else [], inner)
     return write_page(run / "report.html" if out is None else Path(out), page)
 
 
-def _shown(contents: Contents, scatter: dict[str, Any] | None, *, images: bool) -> dict[str, Any]:
+def _page_context(contents: Contents, scatter: dict[str, Any] | None, *, images: bool) -> dict[str, Any]:
     """Return the context of the template; None for missing parts."""
     scores, removal, correlations = contents.scores, contents.removal, contents.correlations
     of_samples = ("reconstructions", "traversals", "swaps")

@@ -11,7 +11,7 @@ from sepvae.evaluation.removal import removal_questions
 from sepvae.methods import load
 from sepvae.methods._estimator import ContrastiveEstimator
 from sepvae.methods._examples import make_thumbnails
-from sepvae.methods._removal import judge_run
+from sepvae.methods._removal import score_removal
 from sepvae.progress import stage
 from sepvae.runs.folder import read_codes, read_recipe, write_arrays, write_recipe, write_table
 from sepvae.runs.threads import use_threads
@@ -100,6 +100,6 @@ def write_removal(
     kinds: Mapping[str, Any],
     **how: Any,
 ) -> None:
-    """Write scores of removal and swaps, unless `judge_run` leaves them out, such as for volumes."""
-    if (removal := judge_run(model, train, test, codes, kinds=kinds, **how)) is not None:
+    """Write scores of removal and swaps, unless `score_removal` leaves them out, such as for volumes."""
+    if (removal := score_removal(model, train, test, codes, kinds=kinds, **how)) is not None:
         write_table(run / REMOVAL, removal)

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from sklearn.base import clone
 
-from sepvae.batch import AnyArray, Source, at_once, chunks
+from sepvae.batch import AnyArray, Source, chunk_rows, chunks
 from sepvae.checks import ask_for_background, guess_background, names_controls, order_labels
 from sepvae.codes import Codes, attribute_kind, code_columns
 from sepvae.data.arrays import ArraySource
@@ -30,16 +30,7 @@ from sepvae.methods._examples import make_examples
 from sepvae.progress import stage
 from sepvae.report.page import write_report
 from sepvae.runs.additions import write_removal, write_thumbnails
-from sepvae.runs.claiming import (
-    STATE,
-    check_same_fit,
-    claimed,
-    is_begun,
-    is_finished,
-    nothing_useless,
-    wants_more_epochs,
-)
-from sepvae.runs.drawing import draw
+from sepvae.runs.figures import draw
 from sepvae.runs.folder import (
     check_new_run,
     differing_versions,
@@ -51,6 +42,15 @@ from sepvae.runs.folder import (
     write_versions,
 )
 from sepvae.runs.maps import can_map, write_maps
+from sepvae.runs.resume import (
+    STATE,
+    check_same_fit,
+    claimed,
+    is_begun,
+    is_finished,
+    remove_run_on_error,
+    wants_more_epochs,
+)
 from sepvae.runs.scoring import described, encoded, reconstruction_errors
 from sepvae.runs.threads import use_threads
 from sepvae.training.callbacks import MetricsFile
@@ -179,7 +179,7 @@ def fit_run(
         if begun and is_finished(run) and not longer:
             say(f"{run} is finished")
             return read_scores(run)
-        with nothing_useless(run):
+        with remove_run_on_error(run):
             if begun:
                 recipe |= _go_on(run, say, () if longer else ("command",))
             if longer or not begun:
@@ -345,7 +345,7 @@ def fingerprint(*sources: Source) -> str:
     """
     digest = hashlib.sha256()
     for source in sources:
-        for part in chunks(len(source), at_once(source.sample_shape)):
+        for part in chunks(len(source), chunk_rows(source.sample_shape)):
             batch = source.take(part)
             for column in (batch.id, batch.group, batch.y):
                 digest.update("\n".join(map(str, column.tolist())).encode())

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sepvae.batch import AnyArray, IntArray, Source, at_once, chunks, in_unit_range
+from sepvae.batch import AnyArray, IntArray, Source, chunk_rows, chunks, in_unit_range
 from sepvae.errors import DataError, RunFolderError
 from sepvae.files import whole_folder, write_whole
 from sepvae.grid import Grid
@@ -19,7 +19,7 @@ from sepvae.methods._moments import Moments, effect_size
 from sepvae.progress import stage
 from sepvae.report.file_names import names_apart
 from sepvae.report.viewer import IMAGE
-from sepvae.runs.drawing import draw_maps
+from sepvae.runs.figures import draw_maps
 from sepvae.runs.folder import write_arrays, write_table
 from sepvae.runs.map_files import (
     Statistics,
@@ -179,7 +179,7 @@ def _mean_image(maps: SalientMaps) -> AnyArray:
     """Return the mean of up to IN_MEAN samples, spread over all, in the units of the input."""
     shown = spread(np.arange(len(maps.source)), IN_MEAN)
     moments = Moments()
-    for part in chunks(len(shown), at_once(maps.source.sample_shape)):
+    for part in chunks(len(shown), chunk_rows(maps.source.sample_shape)):
         moments.add(maps.in_units(maps.source.take(shown[part]).x, shown[part]))
     return np.asarray(moments.mean[0])
 

@@ -13,9 +13,9 @@ from sepvae.errors import DataError, RunFolderError
 from sepvae.files import read_file
 from sepvae.methods._estimator import ContrastiveEstimator
 from sepvae.progress import stage
-from sepvae.runs.claiming import is_finished
 from sepvae.runs.fitting import Say, fingerprint, fit_run
 from sepvae.runs.folder import read_recipe
+from sepvae.runs.resume import is_finished
 from sepvae.runs.scoring import described
 from sepvae.runs.threads import use_threads
 

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch.plugins.layer_sync import TorchSyncBatchNorm
 from torch import Tensor, distributed, nn
 
-from sepvae.training.processes import total
+from sepvae.training.distributed import all_reduce_sum
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -73,11 +73,11 @@ class _Total(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ARG004
-        return total(x, distributed.get_world_size())
+        return all_reduce_sum(x, distributed.get_world_size())
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ARG004
-        return total(gradient, distributed.get_world_size())
+        return all_reduce_sum(gradient, distributed.get_world_size())
 
 
 def _total(x: Tensor) -> Tensor:

@@ -22,12 +22,12 @@ class DivergenceError(ArithmeticError):
         self.terms, self.epoch, self.step = terms, epoch, step
 
 
-def first_astray(sums: Iterable[tuple[int, Tensor]]) -> tuple[int, list[int]] | None:
+def first_non_finite(sums: Iterable[tuple[int, Tensor]]) -> tuple[int, list[int]] | None:
     """
     Return the first step whose sums, of shape (terms, groups), are not finite, and the indices of the terms.
 
     >>> import torch
-    >>> first_astray([(0, torch.tensor([[1.0], [2.0]])), (1, torch.tensor([[1.0], [torch.nan]]))])
+    >>> first_non_finite([(0, torch.tensor([[1.0], [2.0]])), (1, torch.tensor([[1.0], [torch.nan]]))])
     (1, [1])
     """
     for step, total in sums:

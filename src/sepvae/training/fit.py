@@ -28,15 +28,15 @@ from sepvae.networks.autoencoder import ContrastiveAutoencoder
 from sepvae.shared import Shared, ignoring
 from sepvae.training.batch_norm import SyncBatchNorm
 from sepvae.training.callbacks import CollapseWatch, FitProgress
+from sepvae.training.checkpoints import BestWeights, LastState
+from sepvae.training.distributed import first_of_one, is_alone, is_first
 from sepvae.training.divergence import DivergenceError, training_error
-from sepvae.training.drawing import Drawing
-from sepvae.training.keeping import BestWeights, LastState
 from sepvae.training.loader import Batches, GroupBatches, ordered_batches, training_batches
-from sepvae.training.memory import kept_memory
+from sepvae.training.memory import retain_freed_memory
 from sepvae.training.module import AlternatingTraining
 from sepvae.training.objective import Objective
 from sepvae.training.precision import check_precision
-from sepvae.training.processes import first_of_one, is_alone, is_first
+from sepvae.training.seeded_init import SeededInit
 
 # Model selection ignores the MI, because the critic's estimate of it also changes on its own.
 MONITOR = "validation_loss_without_mi"
@@ -85,8 +85,13 @@ def train(
     if last is not None and last.path.exists():
         last.check(max_epochs)
     one = first_of_one() if is_alone(devices, num_nodes) else nullcontext()
-    with _quiet_lightning(alone=compile or _sets_type(precision)), _own_randomness(seed), kept_memory(), one:
-        with Drawing(seed):  # other threads may draw at the same time
+    with (
+        _quiet_lightning(alone=compile or _sets_type(precision)),
+        _own_randomness(seed),
+        retain_freed_memory(),
+        one,
+    ):
+        with SeededInit(seed):  # other threads may draw at the same time
             model = build()
         training = AlternatingTraining(
             model,

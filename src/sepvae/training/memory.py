@@ -21,7 +21,7 @@ USUAL = {M_MMAP_MAX: 65536, M_MMAP_THRESHOLD: 32 << 20, M_TRIM_THRESHOLD: 64 << 
 
 
 @contextmanager
-def kept_memory() -> Iterator[None]:
+def retain_freed_memory() -> Iterator[None]:
     """
     Retain freed memory while the context is open, and return it to the kernel at the end.
 

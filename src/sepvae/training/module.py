@@ -12,8 +12,8 @@ from torch import Tensor
 from sepvae.codes import Codes
 from sepvae.networks.autoencoder import ContrastiveAutoencoder
 from sepvae.training.compiling import compiled
-from sepvae.training.divergence import DivergenceError, first_astray
-from sepvae.training.means import GroupMeans
+from sepvae.training.divergence import DivergenceError, first_non_finite
+from sepvae.training.epoch_metrics import EpochMetrics
 from sepvae.training.noise import Noise, draw_noise
 from sepvae.training.objective import Losses, Objective
 
@@ -62,7 +62,7 @@ class AlternatingTraining(pl.LightningModule):
         self.stopped_early = False
         self._validation_metrics: dict[str, float] = {}
         self._sums: deque[tuple[int, Tensor]] = deque(maxlen=CHECK_EVERY)  # sums of the terms after each step
-        self.epoch_means = {stage: GroupMeans(n_groups) for stage in ("train", "validation")}
+        self.epoch_means = {stage: EpochMetrics(n_groups) for stage in ("train", "validation")}
         self._fast_posterior = compiled(self._posterior) if compile else self._posterior
         self._fast_critic_loss = compiled(self._critic_loss) if compile else self._critic_loss
         self._fast_losses = compiled(self._losses) if compile else self._losses
@@ -110,7 +110,7 @@ class AlternatingTraining(pl.LightningModule):
         self._note("train", losses, shown, y)
         self._sums.append((step, cast(Tensor, self.epoch_means["train"].sums)))
         if (step + 1) % CHECK_EVERY == 0:
-            self._stop_if_astray([self.epoch_means["train"].means(self.trainer.world_size)])
+            self._stop_if_non_finite([self.epoch_means["train"].means(self.trainer.world_size)])
 
     def validation_step(self, batch: tuple[Tensor, Tensor], step: int) -> None:
         """Record all terms, with labels as in training."""
@@ -137,7 +137,9 @@ class AlternatingTraining(pl.LightningModule):
         """Log the epoch's means; raise DivergenceError if one of them or a weight is not finite."""
         metrics = self._log("train")
         # Training means precede the last steps' weights; validation means follow them.
-        self._stop_if_astray([_of_stage("train", metrics), _of_stage("validation", self._validation_metrics)])
+        self._stop_if_non_finite(
+            [_of_stage("train", metrics), _of_stage("validation", self._validation_metrics)]
+        )
         if not torch.stack([parameter.isfinite().all() for parameter in self.parameters()]).all():
             raise DivergenceError(["weights"], self.current_epoch)
         self.history.append({"epoch": self.current_epoch} | metrics | self._validation_metrics)
@@ -187,16 +189,18 @@ class AlternatingTraining(pl.LightningModule):
     def _note(self, stage: str, losses: Losses, shown: dict[str, Tensor], y: Tensor) -> None:
         self.epoch_means[stage].add(losses.terms | losses.shown | shown, y)
 
-    def _stop_if_astray(self, seen: list[dict[str, float]]) -> None:
+    def _stop_if_non_finite(self, seen: list[dict[str, float]]) -> None:
         """Raise DivergenceError with the names of the terms that are not finite."""
         terms = (*self.objective.weights, "critic_loss")
-        astray = [name for name in terms if not all(np.isfinite(means.get(name, 0)) for means in seen)]
-        if not astray:
+        non_finite = [name for name in terms if not all(np.isfinite(means.get(name, 0)) for means in seen)]
+        if not non_finite:
             return
-        step, first = first_astray(self._sums) or (None, [])
+        step, first = first_non_finite(self._sums) or (None, [])
         names = [self.epoch_means["train"].names[k] for k in first]
         # One step later all other terms are not finite either.
-        raise DivergenceError([name for name in astray if name in names] or astray, self.current_epoch, step)
+        raise DivergenceError(
+            [name for name in non_finite if name in names] or non_finite, self.current_epoch, step
+        )
 
     def _log(self, stage: str) -> dict[str, float]:
         """Log every term, unweighted, weighted and by group, and the total with and without the MI."""

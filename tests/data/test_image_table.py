@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sepvae.data.participants import list_array, list_image_table
+from sepvae.data.image_table import list_array, list_image_table
 from sepvae.errors import DataError
 
 TABLE = """\
@@ -24,14 +24,14 @@ def listed(folder, written):
 
 
 def test_columns_become_what_they_are_named(listed):
-    listing = listed(subject="patient", attributes={"age": "continuous", "site": "categorical"})
-    assert listing.about["id"].tolist() == ["0.png", "1.png", "sub/2.png"]
-    assert listing.about["label"].tolist() == ["well", "well", "ill"]
-    assert listing.about["group"].tolist() == ["p1", "p1", "p2"]
-    assert listing.attributes["age"].fillna(-1).tolist() == [30, -1, 41.5]
-    assert listing.attributes["site"].tolist() == ["01", "02", "01"]
-    assert listing.kinds == {"age": "continuous", "site": "categorical"}
-    assert (listing.grouped, listing.label_name, listing.missing) == (True, "dx", [])
+    manifest = listed(subject="patient", attributes={"age": "continuous", "site": "categorical"})
+    assert manifest.about["id"].tolist() == ["0.png", "1.png", "sub/2.png"]
+    assert manifest.about["label"].tolist() == ["well", "well", "ill"]
+    assert manifest.about["group"].tolist() == ["p1", "p1", "p2"]
+    assert manifest.attributes["age"].fillna(-1).tolist() == [30, -1, 41.5]
+    assert manifest.attributes["site"].tolist() == ["01", "02", "01"]
+    assert manifest.kinds == {"age": "continuous", "site": "categorical"}
+    assert (manifest.grouped, manifest.label_name, manifest.missing) == (True, "dx", [])
 
 
 def test_values_tell_the_kind_where_it_is_not_named(listed):
@@ -53,8 +53,8 @@ def test_a_template_names_files(listed):
 
 
 def test_rows_without_file_and_files_without_row(listed):
-    listing = listed(TABLE.replace("1.png", "one.png"))
-    assert (listing.missing, listing.unlisted) == (["one.png"], ["1.png"])
+    manifest = listed(TABLE.replace("1.png", "one.png"))
+    assert (manifest.missing, manifest.unlisted) == (["one.png"], ["1.png"])
     odd = listed(TABLE.replace("1.png", "x" * 300).replace("0.png", "."))
     assert odd.missing == [".", "x" * 300]
 
@@ -63,8 +63,8 @@ def test_rows_without_file_and_files_without_row(listed):
 def test_names_of_one_file(listed, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     for root in (tmp_path, "."):
-        listing = listed(f"path,dx\n{name.format(root=tmp_path)},ill\n", root=root)
-        assert (listing.about["id"].tolist(), listing.missing) == (["0.png"], [])
+        manifest = listed(f"path,dx\n{name.format(root=tmp_path)},ill\n", root=root)
+        assert (manifest.about["id"].tolist(), manifest.missing) == (["0.png"], [])
 
 
 @pytest.mark.parametrize("name", ["../0.png", "sub/../../0.png", "/etc/passwd", "{root}x/0.png"])
@@ -79,8 +79,8 @@ def test_links_may_lead_elsewhere(listed, tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "3.png").symlink_to(tmp_path / "0.png")
     (tmp_path / "in" / "ring.png").symlink_to(tmp_path / "in" / "ring.png")
-    listing = listed("path,dx\n3.png,well\nring.png,ill\n", root=tmp_path / "in")
-    assert listing.missing == ["ring.png"]
+    manifest = listed("path,dx\n3.png,well\nring.png,ill\n", root=tmp_path / "in")
+    assert manifest.missing == ["ring.png"]
 
 
 def test_by_default_files_lie_beside_the_table(listed):
@@ -134,9 +134,9 @@ def test_columns_that_are_not_used_may_be_odd(listed):
 
 def test_a_table_beside_an_array(written, tmp_path):
     np.save(tmp_path / "x.npy", np.zeros((3, 2)))
-    listing = list_array(tmp_path / "x.npy", table=written(TABLE), label="dx", attributes=["age"])
-    assert listing.about["id"].tolist() == ["0", "1", "2"]
-    assert listing.array.shape == (3, 2)
+    manifest = list_array(tmp_path / "x.npy", table=written(TABLE), label="dx", attributes=["age"])
+    assert manifest.about["id"].tolist() == ["0", "1", "2"]
+    assert manifest.array.shape == (3, 2)
     with pytest.raises(
         DataError, match=r"table.csv: wanted one row for each of the 3 samples in x.npy, got 1"
     ):

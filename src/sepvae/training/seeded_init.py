@@ -6,13 +6,13 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 
-class Drawing(TorchDispatchMode):
+class SeededInit(TorchDispatchMode):
     """
     Draw this thread's random numbers from its own generator, not from torch's, which all threads share.
 
     The numbers are those of torch's generator after `torch.manual_seed(seed)`.
 
-    >>> with Drawing(0):
+    >>> with SeededInit(0):
     ...     layer = torch.nn.Linear(2, 1)
     >>> with torch.random.fork_rng(devices=[]):
     ...     same = torch.manual_seed(0) and torch.nn.Linear(2, 1)

@@ -15,11 +15,11 @@ from sepvae.batch import AnyArray, Source, chunks
 from sepvae.errors import DataError
 from sepvae.networks.cnn2d import conv_encoder, halving
 from sepvae.networks.mlp import mlp_encoder
-from sepvae.training.drawing import Drawing
+from sepvae.training.distributed import one_device
 from sepvae.training.loader import GroupBatches, training_batches
-from sepvae.training.memory import kept_memory
+from sepvae.training.memory import retain_freed_memory
 from sepvae.training.module import as_input
-from sepvae.training.processes import one_device
+from sepvae.training.seeded_init import SeededInit
 
 # Chosen on the training part of digits-on-photos, split in two: shifts raise the balanced accuracy over its
 # eleven classes from 0.89 to 0.95, twice Adam's default rate to 0.96; 1000 steps are no better than 600.
@@ -32,7 +32,7 @@ INFERENCE_BATCH = 512
 
 
 @dataclass(frozen=True)
-class Judge:
+class AttributeClassifier:
     """Classifier trained on real samples; `network` returns logits of shape (batch, classes)."""
 
     network: nn.Module
@@ -41,14 +41,14 @@ class Judge:
     def predict(self, x: AnyArray) -> npt.NDArray[np.int64]:
         """Return the most probable class of each sample; images are uint8 or in [0, 1], tables scaled."""
         chosen = [np.zeros(0, dtype=np.int64)]
-        with torch.inference_mode(), kept_memory():
+        with torch.inference_mode(), retain_freed_memory():
             for part in chunks(len(x), INFERENCE_BATCH):
                 logits = self.network(as_input(torch.from_numpy(x[part]).to(self.device), torch.float32))
                 chosen.append(logits.argmax(dim=1).cpu().numpy())
         return np.concatenate(chosen)
 
 
-def train_judge(
+def train_attribute_classifier(
     source: Source,
     classes: npt.NDArray[np.integer],
     *,
@@ -57,7 +57,7 @@ def train_judge(
     progress: Callable[[int, int], None] | None = None,
     num_workers: int | Literal["auto"] = "auto",
     accelerator: str = "auto",
-) -> Judge:
+) -> AttributeClassifier:
     """
     Train a small classifier, with the backbone of a default encoder, on real samples.
 
@@ -67,7 +67,7 @@ def train_judge(
 
     >>> from sepvae.data import ArraySource
     >>> x = np.array([[-1.0], [-2.0], [1.0], [2.0]])
-    >>> judge = train_judge(ArraySource(x, [0, 0, 1, 1]), np.array([0, 0, 1, 1]), n_steps=20)
+    >>> judge = train_attribute_classifier(ArraySource(x, [0, 0, 1, 1]), np.array([0, 0, 1, 1]), n_steps=20)
     >>> judge.predict(np.array([[-1.5], [1.5]])).tolist()
     [0, 1]
     """
@@ -80,8 +80,8 @@ def train_judge(
     device = one_device(accelerator)
     size = batch_size(len(sizes))
     n_steps = min(n_steps, max(MAX_PASSES * len(used) // size, 1))
-    drawing = Drawing(random_state)
-    with kept_memory():
+    drawing = SeededInit(random_state)
+    with retain_freed_memory():
         loader = training_batches(
             source,
             np.asarray(classes, dtype=np.int64),
@@ -107,7 +107,7 @@ def train_judge(
             schedule.step()
             if progress is not None:
                 progress(step + 1, n_steps)
-    return Judge(network.eval(), device)
+    return AttributeClassifier(network.eval(), device)
 
 
 def batch_size(n_classes: int) -> int:

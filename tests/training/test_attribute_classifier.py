@@ -7,7 +7,7 @@ from torch.testing import assert_close
 
 from sepvae.data import ArraySource
 from sepvae.errors import DataError
-from sepvae.training.judge import _shifted, train_judge
+from sepvae.training.attribute_classifier import _shifted, train_attribute_classifier
 
 rng = np.random.default_rng(0)
 # Classes 0, 1, 2 are a bright left half, top half and all of it; the last is rare.
@@ -19,7 +19,7 @@ X[Y == 2, :, :, 8:] += 150
 
 
 def judge(y=Y, x=X, **keywords):
-    return train_judge(
+    return train_attribute_classifier(
         ArraySource(x, np.zeros(len(x))), y, **{"n_steps": 30, "accelerator": "cpu"} | keywords
     )
 

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from sepvae.training.processes import total
+from sepvae.training.distributed import all_reduce_sum
 
 
-class GroupMeans:
+class EpochMetrics:
     """Means of per-sample values over an epoch, in total and by group; sums stay on the device until read."""
 
     def __init__(self, n_groups: int) -> None:
@@ -30,7 +30,7 @@ class GroupMeans:
         """Return means so far by NAME, and by group as NAME_background and NAME_target (NAME_target1, ..)."""
         if isinstance(self.sums, float) or isinstance(self.counts, float):
             return {}
-        sums, counts = (total(part, processes).cpu() for part in (self.sums, self.counts))
+        sums, counts = (all_reduce_sum(part, processes).cpu() for part in (self.sums, self.counts))
         targets = [f"target{k}" for k in range(1, self.n_groups)] if self.n_groups > 2 else ["target"]
         means = {}
         for name, by_group in zip(self.names, sums, strict=True):

@@ -69,7 +69,7 @@ def _first() -> Iterator[None]:
 _FIRST = Shared(_first)
 
 
-def everyone(x: Tensor, processes: int) -> Tensor:
+def all_gather(x: Tensor, processes: int) -> Tensor:
     """All-gather rows in the order of the whole batch, detached; one process gets `x` itself."""
     if processes == 1:
         return x
@@ -78,7 +78,7 @@ def everyone(x: Tensor, processes: int) -> Tensor:
     return torch.stack(parts, dim=1).flatten(0, 1)
 
 
-def everyone_with_gradient(x: Tensor, processes: int) -> Tensor:
+def all_gather_with_grad(x: Tensor, processes: int) -> Tensor:
     """All-gather rows in the order of the whole batch; gradients flow back to the process of each row."""
     return x if processes == 1 else cast(Tensor, _Gather.apply(x, processes))  # type: ignore[no-untyped-call]
 
@@ -89,14 +89,14 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, processes: int) -> Tensor:
         ctx.processes = processes
-        return everyone(x, processes)
+        return all_gather(x, processes)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return total(gradient, ctx.processes)[distributed.get_rank() :: ctx.processes], None
+        return all_reduce_sum(gradient, ctx.processes)[distributed.get_rank() :: ctx.processes], None
 
 
-def total(x: Tensor, processes: int) -> Tensor:
+def all_reduce_sum(x: Tensor, processes: int) -> Tensor:
     """All-reduce: return the sum over all processes, the same in each."""
     if processes == 1:
         return x

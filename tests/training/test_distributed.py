@@ -13,7 +13,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from sepvae import SepVAE
 from sepvae.errors import DataError
-from sepvae.training.processes import check_launch, everyone, is_alone, is_first, total
+from sepvae.training.distributed import all_gather, all_reduce_sum, check_launch, is_alone, is_first
 
 SCRIPT = Path(__file__).parent / "distributed_fit.py"
 
@@ -64,8 +64,8 @@ def test_gradients_of_both_updates_are_there_and_reach_what_each_trains(one):
 
 def test_alone_there_is_nothing_to_gather_or_add():
     x = torch.ones(2, 3)
-    assert everyone(x, 1) is x
-    assert total(x, 1) is x
+    assert all_gather(x, 1) is x
+    assert all_reduce_sum(x, 1) is x
 
 
 @pytest.mark.parametrize(("devices", "num_nodes", "alone"), [

@@ -1,4 +1,4 @@
-"""`Listing`: the samples of a data set and the variables of each, before any sample is read."""
+"""`Manifest`: the samples of a data set and the variables of each, before any sample is read."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from sepvae.data.brats import Slice
     from sepvae.data.nifti import Volumes
 
-FEATURES_WRITTEN = ""  # key of all features in `Listing.written`; no attribute has this name
+FEATURES_WRITTEN = ""  # key of all features in `Manifest.written`; no attribute has this name
 OF_EVERY_SAMPLE = ["id", "group", "label", "split"]  # columns of `about`; all others are attributes
 
 
 @dataclass(frozen=True)
-class Listing:
+class Manifest:
     """Samples on disk that are not read yet: images, volumes, or rows of an array or a table."""
 
     data: Path  # what the user named: a folder, a table or an array
@@ -229,9 +229,9 @@ class Listing:
         return replace(self, about=about.assign(**{name: label.where(is_target)}))
 
 
-def _is_renaming(listing: Listing, given: Iterable[Any]) -> bool:
+def _is_renaming(manifest: Manifest, given: Iterable[Any]) -> bool:
     """Return whether any label is renamed, as in "2=control"."""
-    there = set(listing.about["label"])
+    there = set(manifest.about["label"])
     return any(isinstance(text, str) and "=" in text and text not in there for text in given)
 
 

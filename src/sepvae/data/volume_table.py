@@ -15,12 +15,12 @@ from sepvae.codes import Kind
 from sepvae.data.arrays import ArraySource, StreamSource
 from sepvae.data.cells import CellRules, read_cells
 from sepvae.data.columns import takes_group
-from sepvae.data.listing import Listing
+from sepvae.data.image_table import PERSON, id_column, list_image_table
+from sepvae.data.manifest import Manifest
 from sepvae.data.measures import measure_volume
 from sepvae.data.nifti import OTHER_FORMATS, NiftiFiles, Volumes, check_orientation
 from sepvae.data.packed import PackedVolumes
 from sepvae.data.parallel import PART, in_order
-from sepvae.data.participants import PERSON, id_column, list_image_table
 from sepvae.data.volumes import VolumeReader, common_grid, read_mask, settled, with_window
 from sepvae.errors import DataError
 from sepvae.grid import Grid, Shape
@@ -111,7 +111,7 @@ def read_volumes(
     ...     mask="brain_mask.nii.gz",
     ... )  # doctest: +SKIP
     """
-    listing = list_volumes(
+    manifest = list_volumes(
         path,
         images=images,
         label=label,
@@ -128,7 +128,7 @@ def read_volumes(
         "mask_threshold": mask_threshold,
         "resample": resample,
     }
-    return read_volume_listing(listing, **look, memory=memory, progress=progress)[0]
+    return read_volume_listing(manifest, **look, memory=memory, progress=progress)[0]
 
 
 @takes_group
@@ -143,13 +143,13 @@ def list_volumes(
     attributes: Mapping[str, Kind | None] | Sequence[str] = (),
     assume_orientation: str | None = None,
     rules: CellRules | None = None,
-) -> Listing:
+) -> Manifest:
     """List the volumes that a table names, and as `unlisted` similar files that no row names."""
     check_orientation(assume_orientation)
     id = id_column(read_cells(Path(path), rules), id, subject)  # noqa: A001
     columns: dict[str, Any] = {"label": label, "subject": subject, "id": id, "attributes": attributes}
-    listing = list_image_table(path, images=images, root=root, **columns, rules=rules)
-    files = [Path(str(file)) for file in listing.files]
+    manifest = list_image_table(path, images=images, root=root, **columns, rules=rules)
+    files = [Path(str(file)) for file in manifest.files]
     if others := [file for file in files if not file.name.lower().endswith(SUFFIXES)]:
         raise DataError(
             f"{others[0]}: wanted a volume (.nii, .nii.gz, .mgz, .img) like the others; "
@@ -158,9 +158,9 @@ def list_volumes(
     folder = Path(path).parent if root is None else Path(root)
     unlisted = [file.relative_to(folder).as_posix() for file in _like(files, images, folder)]
     # If PERSON is the id, every row is one person.
-    grouped = listing.grouped or id == PERSON
+    grouped = manifest.grouped or id == PERSON
     return replace(
-        listing, files=(), volumes=NiftiFiles(files, assume_orientation), unlisted=unlisted, grouped=grouped
+        manifest, files=(), volumes=NiftiFiles(files, assume_orientation), unlisted=unlisted, grouped=grouped
     )
 
 
@@ -173,7 +173,7 @@ def name_volumes(path: Path, images: str, rules: CellRules | None = None) -> boo
 
 
 def read_volume_listing(
-    listing: Listing,
+    manifest: Manifest,
     *,
     size: int | Shape | None = None,
     mask: str | Path | None = None,
@@ -188,7 +188,7 @@ def read_volume_listing(
 
     The `grid` of a fitted model replaces `size` and `mask`. Packed volumes are never cached.
     """
-    volumes, n = settled(all_there(listing), grid), len(listing)
+    volumes, n = settled(all_there(manifest), grid), len(manifest)
     if mask is None and mask_threshold is not None:
         raise DataError("mask_threshold has no meaning without a mask; name one (--mask), or leave it out")
     check_number("memory", memory, least=0)
@@ -232,19 +232,19 @@ def read_volume_listing(
             reader.kept[i, 0] = window
         if progress:
             progress(i + 1, n)
-    about = listing.described | {"grid": place}
+    about = manifest.described | {"grid": place}
     about["native"] = pd.DataFrame(native, columns=["mean", "sd", "axes"])
     if kept == n:
         return ArraySource(reader.kept, **about), pd.DataFrame(measures)
     return StreamSource(reader, (1, *place.size), **about), pd.DataFrame(measures)
 
 
-def all_there(listing: Listing) -> Volumes:
+def all_there(manifest: Manifest) -> Volumes:
     """Return the listed volumes; raise if a file does not exist."""
-    if listing.volumes is None:
-        raise DataError(f"{listing.data}: wanted volumes, found other samples")
-    listing.refuse_missing("volumes")
-    return listing.volumes
+    if manifest.volumes is None:
+        raise DataError(f"{manifest.data}: wanted volumes, found other samples")
+    manifest.refuse_missing("volumes")
+    return manifest.volumes
 
 
 def _like(files: Sequence[Path], images: str, folder: Path) -> list[Path]:

@@ -14,7 +14,7 @@ from sepvae.codes import MAX_LEVELS, Kind
 from sepvae.data.cells import CellRules, CellTable, TableNote, read_cell_table
 from sepvae.data.columns import named_column, takes_group
 from sepvae.data.folders import images_in
-from sepvae.data.listing import Listing
+from sepvae.data.manifest import Manifest
 from sepvae.data.mapped import map_array
 from sepvae.errors import DataError
 
@@ -33,7 +33,7 @@ def list_image_table(
     id: str | None = None,  # noqa: A002  (the word of this library)
     attributes: Mapping[str, Kind | None] | Sequence[str] = (),
     rules: CellRules | None = None,
-) -> Listing:
+) -> Manifest:
     """
     List the images that a table names, one per row.
 
@@ -61,7 +61,7 @@ def list_image_table(
         for file in images_in(parent, deep=False)
         if file not in known
     ]
-    return Listing(
+    return Manifest(
         path,
         rows.about,
         files,
@@ -85,7 +85,7 @@ def list_array(
     id: str | None = None,  # noqa: A002
     attributes: Mapping[str, Kind | None] | Sequence[str] = (),
     rules: CellRules | None = None,
-) -> Listing:
+) -> Manifest:
     """
     List the rows of an array, with the table of its samples in the same order.
 
@@ -104,7 +104,7 @@ def list_array(
     rows = about_rows(
         given, beside, label=label, subject=subject, id=id, attributes=attributes, ids=ids, rules=rules
     )
-    return Listing(
+    return Manifest(
         path,
         rows.about,
         array=array,
@@ -119,7 +119,7 @@ def list_array(
 class Rows(NamedTuple):
     """Labels, attributes and notes of the rows of a table."""
 
-    about: pd.DataFrame  # as in `Listing`; attributes named as continuous are floats
+    about: pd.DataFrame  # as in `Manifest`; attributes named as continuous are floats
     kinds: dict[str, Kind]  # those that were named
     notes: list[TableNote]  # how the table was read
     written: dict[str, list[str]]  # words for missing values of each attribute, the most frequent first

@@ -11,14 +11,14 @@ from sepvae.checks import guess_background
 from sepvae.codes import Kind
 from sepvae.data.brats import is_brats, list_brats
 from sepvae.data.cells import CellRules
-from sepvae.data.cohorts import list_volumes, name_volumes
 from sepvae.data.columns import takes_group
 from sepvae.data.folders import list_image_folder
-from sepvae.data.listing import Listing
+from sepvae.data.image_table import list_array, list_image_table
+from sepvae.data.manifest import Manifest
 from sepvae.data.packed import is_packed, list_packed
-from sepvae.data.participants import list_array, list_image_table
 from sepvae.data.published import is_celeba, is_kermany, list_celeba, list_kermany
 from sepvae.data.regions import list_regions
+from sepvae.data.volume_table import list_volumes, name_volumes
 from sepvae.errors import DataError
 
 TABLES = {".csv", ".tsv", ".tab", ".txt"}
@@ -60,16 +60,16 @@ def list_data(
     missing: Sequence[str] | None = None,
     not_missing: Sequence[str] | None = None,
     encoding: str | None = None,
-) -> tuple[Listing, str]:
+) -> tuple[Manifest, str]:
     """
-    Detect the format of DATA, and list its samples; return the listing and the name of its reader.
+    Detect the format of DATA, and list its samples; return the manifest and the name of its reader.
 
     DATA is an image folder, the downloaded folder of CelebA, Kermany or BraTS, a table (csv, tsv), an array
     (npy, npz) with its table, or a packed store (zarr). `labelled=False` lists data without labels.
     `two_labels=False` keeps the labels as they are if no background or target is named and the labels do not
     show the background. Keys of `label_names` that do not occur are ignored.
 
-    >>> listing, reader = list_data("celeba", attributes={"Male": None})  # doctest: +SKIP
+    >>> manifest, reader = list_data("celeba", attributes={"Male": None})  # doctest: +SKIP
     """
     path, wanted = Path(data), dict(attributes or {})
     rules = CellRules(tuple(missing or ()), tuple(not_missing or ()), encoding)
@@ -91,13 +91,13 @@ def list_data(
         _refuse(path, "a packed store", images=images, features=features, root=root, table=table)
         _refuse(path, "a packed store", pattern=pattern, modality=modality)
         _need_label(path, label, labelled)
-        listing = list_packed(path, **columns, attributes=wanted)
+        manifest = list_packed(path, **columns, attributes=wanted)
     elif reader == "array":
         _refuse(path, "an array", images=images, features=features, root=root)
         _refuse(path, "an array", pattern=pattern, modality=modality)
         beside = Path(table) if table is not None else _table_beside(path)
         _need_label(beside, label, labelled)
-        listing = list_array(path, table=beside, **columns, attributes=wanted)
+        manifest = list_array(path, table=beside, **columns, attributes=wanted)
     elif reader == "table":
         if path.suffix.lower() not in TABLES and images is None and features is None:
             raise DataError(
@@ -106,24 +106,24 @@ def list_data(
             )
         _refuse(path, "a table", table=table, pattern=pattern, modality=modality)
         _need_label(path, label, labelled)
-        listing, reader = _list_table(
+        manifest, reader = _list_table(
             path, images, features, root, {**columns, "attributes": wanted}, assume_orientation
         )
     else:
         _refuse(path, "a folder", images=images, features=features, root=root, table=table, **names)
         _refuse(path, "a folder", encoding=encoding)
-        listing, reader = _list_folder(path, wanted, pattern, modality, labelled, rules)
-    listing = listing.named(label_names or {})
+        manifest, reader = _list_folder(path, wanted, pattern, modality, labelled, rules)
+    manifest = manifest.named(label_names or {})
     named = background is not None or len(targets) > 0
-    if labelled and (two_labels or named or _tells_background(listing)):
-        listing = listing.of_two_labels(background, targets)
-    return listing.limited(limit, limit_by), reader
+    if labelled and (two_labels or named or _tells_background(manifest)):
+        manifest = manifest.of_two_labels(background, targets)
+    return manifest.limited(limit, limit_by), reader
 
 
-def _tells_background(listing: Listing) -> bool:
+def _tells_background(manifest: Manifest) -> bool:
     """Return whether there are two labels, and the background is known or guessed from words."""
-    labels = listing.about["label"].unique()
-    told = listing.background is not None or (len(labels) and guess_background(labels).why != "number")
+    labels = manifest.about["label"].unique()
+    told = manifest.background is not None or (len(labels) and guess_background(labels).why != "number")
     return len(labels) == 2 and bool(told)
 
 
@@ -134,7 +134,7 @@ def _list_table(
     root: str | Path | None,
     columns: dict[str, Any],
     assume_orientation: str | None,
-) -> tuple[Listing, str]:
+) -> tuple[Manifest, str]:
     """List a table of images, volumes or features."""
     if (images is None) == (features is None):
         raise DataError(
@@ -158,7 +158,7 @@ def _list_folder(
     modality: str | None,
     labelled: bool,
     rules: CellRules,
-) -> tuple[Listing, str]:
+) -> tuple[Manifest, str]:
     """List a folder of images, or one of the paper's data sets."""
     if is_celeba(path):
         _refuse(path, "CelebA", pattern=pattern, modality=modality)
@@ -167,24 +167,24 @@ def _list_folder(
         return list_celeba(path, attributes=list(attributes)), "celeba"
     if is_brats(path):
         _refuse(path, "BraTS", pattern=pattern)
-        listing = list_brats(path, modality=modality or "flair", labelled=labelled)
-        if unknown := [name for name in attributes if name not in listing.attributes]:
-            known = ", ".join(map(str, listing.attributes))
+        manifest = list_brats(path, modality=modality or "flair", labelled=labelled)
+        if unknown := [name for name in attributes if name not in manifest.attributes]:
+            known = ", ".join(map(str, manifest.attributes))
             raise DataError(f"attribute: BraTS has no {unknown[0]!r}; it has {known}")
-        return _with_kinds(listing, attributes, rules), "brats"
+        return _with_kinds(manifest, attributes, rules), "brats"
     _refuse(path, "a folder of images", modality=modality)
-    listing, reader = list_image_folder(path, pattern=pattern, labelled=labelled), "folder"
-    if labelled and pattern is None and is_kermany(listing):
-        listing, reader = list_kermany(path), "kermany"
-    return _with_kinds(listing, attributes, rules), reader
+    manifest, reader = list_image_folder(path, pattern=pattern, labelled=labelled), "folder"
+    if labelled and pattern is None and is_kermany(manifest):
+        manifest, reader = list_kermany(path), "kermany"
+    return _with_kinds(manifest, attributes, rules), reader
 
 
-def _with_kinds(listing: Listing, attributes: Mapping[str, Kind | None], rules: CellRules) -> Listing:
+def _with_kinds(manifest: Manifest, attributes: Mapping[str, Kind | None], rules: CellRules) -> Manifest:
     """Mark missing values, and convert continuous attributes to numbers, since file names give text."""
-    about, written = listing.about.copy(), {}
+    about, written = manifest.about.copy(), {}
     for name, kind in attributes.items():
-        if name not in listing.attributes:
-            known = ", ".join(map(str, listing.attributes)) or "none"
+        if name not in manifest.attributes:
+            known = ", ".join(map(str, manifest.attributes)) or "none"
             raise DataError(f"attribute: wanted a named group of --pattern ({known}), got {name!r}")
         if not pd.api.types.is_numeric_dtype(about[name]):
             cells = about[name].astype(object).map(str, na_action="ignore").astype("str")
@@ -200,9 +200,9 @@ def _with_kinds(listing: Listing, attributes: Mapping[str, Kind | None], rules: 
             about[name] = numbers
     kinds = {name: kind for name, kind in attributes.items() if kind}
     return replace(
-        listing,
+        manifest,
         about=about,
-        kinds={**listing.kinds, **kinds},
+        kinds={**manifest.kinds, **kinds},
         written={name: words for name, words in written.items() if words},
     )
 

@@ -100,7 +100,7 @@ def check_same_fit(run: Path, recipe: dict[str, Any]) -> None:
 
 
 @contextmanager
-def nothing_useless(run: Path) -> Iterator[None]:
+def remove_run_on_error(run: Path) -> Iterator[None]:
     """On error, delete the run folder unless it holds a checkpoint, a model or `diverged.csv`."""
     try:
         yield

@@ -3,37 +3,37 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from sepvae.data.listing import Listing
+from sepvae.data.manifest import Manifest
 from sepvae.errors import DataError
 
 
 @pytest.fixture
-def listing():
+def manifest():
     labels = ["well", "flu", "cold", "well", "flu"]
     about = pd.DataFrame({"id": list("abcde"), "group": list("ppqrs"), "label": labels, "split": None})
     about["sex"] = ["f", "f", "m", None, "f"]
-    return Listing(Path("data"), about, [Path(name) for name in "abcde"], missing=["b", "c"])
+    return Manifest(Path("data"), about, [Path(name) for name in "abcde"], missing=["b", "c"])
 
 
-def test_keep_leaves_samples_out_everywhere(listing):
-    kept = listing.keep(listing.about["label"].ne("cold").to_numpy())
+def test_keep_leaves_samples_out_everywhere(manifest):
+    kept = manifest.keep(manifest.about["label"].ne("cold").to_numpy())
     assert kept.about["id"].tolist() == [file.name for file in kept.files] == ["a", "b", "d", "e"]
     assert kept.attributes["sex"].fillna("-").tolist() == ["f", "f", "-", "f"]
     assert (list(kept.missing), len(kept)) == (["b"], 4)
 
 
-def test_limit_counts_by_label_or_by_an_attribute(listing):
-    assert listing.limited(1).about["id"].tolist() == ["a", "b", "c"]
-    assert listing.limited(1, "sex").about["id"].tolist() == ["a", "b", "c", "d"]
-    assert listing.limited(None) is listing
+def test_limit_counts_by_label_or_by_an_attribute(manifest):
+    assert manifest.limited(1).about["id"].tolist() == ["a", "b", "c"]
+    assert manifest.limited(1, "sex").about["id"].tolist() == ["a", "b", "c", "d"]
+    assert manifest.limited(None) is manifest
 
 
 def test_a_limit_counts_val_as_train_and_the_test_apart():
     parts = ["test"] * 3 + ["train"] * 3 + ["Val"] * 3
     about = pd.DataFrame({"id": list("abcdefghi"), "group": list("abcdefghi"), "label": "well"})
-    listing = Listing(Path("data"), about.assign(split=parts), [Path(name) for name in about["id"]])
-    assert listing.limited(2).about["id"].tolist() == ["a", "b", "d", "e"]
-    assert listing.limited(4).about["id"].tolist() == ["a", "b", "c", "d", "e", "f", "g"]
+    manifest = Manifest(Path("data"), about.assign(split=parts), [Path(name) for name in about["id"]])
+    assert manifest.limited(2).about["id"].tolist() == ["a", "b", "d", "e"]
+    assert manifest.limited(4).about["id"].tolist() == ["a", "b", "c", "d", "e", "f", "g"]
 
 
 @pytest.mark.parametrize(
@@ -44,35 +44,35 @@ def test_a_limit_counts_val_as_train_and_the_test_apart():
         ((1, "age"), r"limit_by: wanted an attribute \(sex\), got 'age'"),
     ],
 )
-def test_limits_refused(listing, limit, message):
+def test_limits_refused(manifest, limit, message):
     with pytest.raises(DataError, match=message):
-        listing.limited(*limit)
+        manifest.limited(*limit)
 
 
-def test_one_target_leaves_other_labels_out(listing):
-    two = listing.of_two_labels("well", ["flu"])
+def test_one_target_leaves_other_labels_out(manifest):
+    two = manifest.of_two_labels("well", ["flu"])
     assert two.about["label"].tolist() == ["well", "flu", "well", "flu"]
     assert two.background == "well"
     assert two.attributes.columns.tolist() == ["sex"]
 
 
-def test_several_targets_are_joined_and_told_apart_by_an_attribute(listing):
-    two = listing.of_two_labels("well", ["flu", "cold", "flu"])
+def test_several_targets_are_joined_and_told_apart_by_an_attribute(manifest):
+    two = manifest.of_two_labels("well", ["flu", "cold", "flu"])
     assert two.about["label"].tolist() == ["well", "flu + cold", "flu + cold", "well", "flu + cold"]
     assert two.attributes["kind"].fillna("-").tolist() == ["-", "flu", "cold", "-", "flu"]
 
 
 @pytest.mark.parametrize("name", ["sex", "label", "y"])
-def test_the_attribute_of_targets_takes_no_name_that_is_taken(listing, name):
-    listing = Listing(listing.data, listing.about, listing.files, label_name=name)
-    two = listing.of_two_labels("well", ["flu", "cold"])
+def test_the_attribute_of_targets_takes_no_name_that_is_taken(manifest, name):
+    manifest = Manifest(manifest.data, manifest.about, manifest.files, label_name=name)
+    two = manifest.of_two_labels("well", ["flu", "cold"])
     assert two.attributes.columns.tolist() == ["sex", f"{name}_given"]
 
 
-def test_background_is_named_known_or_first(listing):
-    two = listing.keep(listing.about["label"].ne("cold").to_numpy())
+def test_background_is_named_known_or_first(manifest):
+    two = manifest.keep(manifest.about["label"].ne("cold").to_numpy())
     assert two.of_two_labels().background == "flu"
-    known = Listing(two.data, two.about, two.files, background="well")
+    known = Manifest(two.data, two.about, two.files, background="well")
     assert known.of_two_labels().background == "well"
     assert known.of_two_labels("flu").background == "flu"
 
@@ -90,15 +90,15 @@ def test_background_is_named_known_or_first(listing):
         ),
     ],
 )
-def test_labels_refused(listing, labels, message):
+def test_labels_refused(manifest, labels, message):
     with pytest.raises(DataError, match=message):
-        listing.of_two_labels(*labels)
+        manifest.of_two_labels(*labels)
 
 
-def test_one_label_only_and_far_too_many(listing):
+def test_one_label_only_and_far_too_many(manifest):
     with pytest.raises(DataError, match="data: wanted two labels, background and target, found cold; name"):
-        listing.keep(listing.about["label"].eq("cold").to_numpy()).of_two_labels()
+        manifest.keep(manifest.about["label"].eq("cold").to_numpy()).of_two_labels()
     ages = pd.DataFrame({"id": range(99), "group": range(99), "label": map(str, range(99)), "split": None})
     with pytest.raises(DataError, match=r"found 0 \(1\), .* and 89 more; name --background") as caught:
-        Listing(Path("data"), ages).of_two_labels()
+        Manifest(Path("data"), ages).of_two_labels()
     assert len(str(caught.value)) < 200
