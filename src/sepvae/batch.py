@@ -108,7 +108,7 @@ def chunk_rows(sample_shape: Sequence[int], most: int = 512) -> int:
     """
     Return the number of rows per chunk: at most `most`, and at most 64 MB of float32 unless it is 1.
 
-    >>> chunk_rows((3, 64, 64)), at_once((1, 128, 128, 128))
+    >>> chunk_rows((3, 64, 64)), chunk_rows((1, 128, 128, 128))
     (512, 7)
     """
     return max(1, min(most, int(64e6 / (4 * np.prod(sample_shape)))))

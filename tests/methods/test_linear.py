@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from sklearn.decomposition import PCA
 
 from sepvae import ConVAE, SepVAE, load
@@ -11,7 +12,7 @@ from sepvae.data import ArraySource
 from sepvae.errors import DataError, ModelFileError
 from sepvae.grid import Grid
 from sepvae.methods._principal import MOST_COMPONENTS, PrincipalScores
-from sepvae.networks.autoencoder import network_name
+from sepvae.networks.autoencoder import build_autoencoder, network_name
 
 QUICK = {
     "common_dim": 2,
@@ -100,6 +101,24 @@ def test_a_saved_model_gives_what_the_fitted_one_does(kind, tmp_path):
     np.testing.assert_array_equal(again.encode(x).salient_mean, model.encode(x).salient_mean)
     assert model.reconstruct(x).shape == (x.x.shape if kind == "volumes" else x.shape)
     assert np.isfinite(model.reconstruction_error(x)).all()
+
+
+def test_the_common_code_starts_at_the_leading_scores():
+    model = build_autoencoder("linear", (6,), 4, 2, 2)
+    z = torch.from_numpy(np.random.default_rng(0).normal(size=(3, 6)).astype(np.float32))
+    mean, logvar = model.common_encoder(z)
+    assert torch.equal(mean, z[:, :4])
+    assert (logvar == 0).all()
+    decoded = model.decode(mean, torch.zeros(3, 2))
+    assert torch.equal(decoded, torch.cat([z[:, :4], torch.zeros(3, 2)], dim=1))
+
+
+def test_the_common_space_does_not_collapse():
+    data = source()
+    model = SepVAE(**QUICK | {"max_epochs": 200}).fit(data)
+    x, inside = data.x[:, 0], data.grid.counts
+    error = (model.reconstruct(data)[:, 0] - x)[:, inside]
+    assert (error**2).sum() < 0.6 * ((x - x.mean(axis=0))[:, inside] ** 2).sum()
 
 
 def test_volumes_have_it_by_default_and_what_a_target_has_is_found():

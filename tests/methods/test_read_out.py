@@ -23,6 +23,4 @@ def test_held_out_diagnoses_of_breast_cancer_are_predicted(method: type[SepVAE])
     # On sampled codes the background is told by its noise, and not by where its means are.
     sampled = model.sampled_classifier_proba(X[TEST])
     assert sampled.sum(axis=1) == pytest.approx(1, abs=1e-5)
-    assert roc_auc_score(is_malignant, sampled[:, 1]) != roc_auc_score(
-        is_malignant, model.predict_proba(X[TEST])[:, 1]
-    )
+    assert np.abs(sampled - model.predict_proba(X[TEST])).max() > 0.01

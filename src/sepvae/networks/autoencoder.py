@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -95,6 +96,8 @@ def build_autoencoder(
         encoder, decoder = _named(network, sample_shape, stored or ())
         common, salient = encoder(sample_shape, common_dim), encoder(sample_shape, salient_dim)
         decode: nn.Module = decoder(sample_shape, latent_dim)
+        if network_name(network, sample_shape, stored or ()) == "linear":
+            mlp.start_at_scores(cast(GaussianEncoder, common), cast(nn.Linear, decode))
     else:
         decode = _own_decoder(network[1], sample_shape, latent_dim)  # first: the check of its output is fast
         common, salient = (_own_encoder(network[0], sample_shape, dim) for dim in (common_dim, salient_dim))

@@ -1,5 +1,6 @@
 """Fully connected networks for tables, and linear ones for principal component scores."""
 
+import torch
 from torch import Tensor, nn
 
 from sepvae.networks.heads import GaussianEncoder
@@ -17,6 +18,17 @@ def linear_decoder(shape: tuple[int, ...], latent_dim: int) -> nn.Linear:
     """Build a linear map from [c, s] to scores."""
     (scores,) = shape
     return nn.Linear(latent_dim, scores)
+
+
+def start_at_scores(common_encoder: GaussianEncoder, decoder: nn.Linear) -> None:
+    """Start c at the leading scores, which the decoder returns unchanged: from random weights c collapses."""
+    dim, scores = common_encoder.mean.weight.shape
+    with torch.no_grad():
+        for parameter in common_encoder.parameters():
+            parameter.zero_()
+        common_encoder.mean.weight.copy_(torch.eye(dim, scores))
+        decoder.weight[:, :dim] = torch.eye(scores, dim)
+        decoder.bias.zero_()
 
 
 def mlp_encoder(shape: tuple[int, ...], latent_dim: int) -> GaussianEncoder:
