@@ -12,9 +12,11 @@ from sepvae.data.cells import CellRules
 from sepvae.data.columns import takes_group
 from sepvae.data.folders import list_image_folder, told_passed_over
 from sepvae.data.image_table import list_array, list_image_table
+from sepvae.data.packed import Progress
 from sepvae.data.pixels import Fit, check_look
 from sepvae.data.published import list_celeba
-from sepvae.data.reading import MEMORY, Progress, read_manifest
+from sepvae.data.reading import read_manifest
+from sepvae.data.volume_table import MEMORY
 from sepvae.errors import PassedOverWarning
 
 

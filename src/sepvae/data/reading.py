@@ -1,6 +1,6 @@
 """Listed samples as a source: cached up to `memory` GB, streamed beyond."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,14 @@ from sepvae.data.brats import Slice
 from sepvae.data.manifest import Manifest
 from sepvae.data.mapped import MappedArray
 from sepvae.data.measures import measure
+from sepvae.data.packed import Progress
 from sepvae.data.parallel import in_order
 from sepvae.data.pixels import Fit, check_look, check_size, open_image, pixels_of, resized
 from sepvae.data.regions import regions_source
-from sepvae.data.volume_table import read_volume_listing
+from sepvae.data.volume_table import MEMORY, read_volume_listing
 from sepvae.errors import DataError
 from sepvae.grid import Grid, Shape
 
-Progress = Callable[[int, int], None]
-MEMORY = 4.0  # GB of decoded images
 MEASURES = [*measure(np.zeros((1, 1, 1), dtype=np.float32), "L", b""), "pages"]  # column names
 CHUNK = 256  # rows of an array that are checked at once
 GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B")

@@ -2,7 +2,7 @@
 
 import glob
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,13 @@ from sepvae.data.image_table import PERSON, id_column, list_image_table
 from sepvae.data.manifest import Manifest
 from sepvae.data.measures import measure_volume
 from sepvae.data.nifti import OTHER_FORMATS, NiftiFiles, Volumes, check_orientation
-from sepvae.data.packed import PackedVolumes
+from sepvae.data.packed import PackedVolumes, Progress
 from sepvae.data.parallel import PART, in_order
 from sepvae.data.volumes import VolumeReader, common_grid, read_mask, settled, with_window
 from sepvae.errors import DataError
 from sepvae.grid import Grid, Shape
 
-Progress = Callable[[int, int], None]
-MEMORY = 4.0  # GB of cached volumes
+MEMORY = 4.0  # GB of cached images or volumes
 SUFFIXES = (".nii", ".nii.gz", *OTHER_FORMATS)
 
 

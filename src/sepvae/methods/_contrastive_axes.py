@@ -113,27 +113,21 @@ def _span(x: Array, most: int, seed: int) -> tuple[Array, Array]:
     if min(x.shape) > most:
         left, deviations, rows = randomized_svd(x, most, random_state=seed)
         return left * deviations, rows
-    if x.shape[1] <= len(x):
-        _, vectors = _positive(_second_moment(x), max(x.shape))
-        return x @ vectors.astype(x.dtype), vectors.T.astype(x.dtype)
-    deviations, vectors = _positive(_second_moment(x.T), max(x.shape))
-    return vectors * deviations, _combine(vectors / deviations, x)
+    coordinates, rows, _ = principal_axes(x, most)
+    return coordinates, rows
 
 
-def principal_axes(x: Array, most: int) -> tuple[Array, Array]:
-    """Return at most `most` leading principal axes of centred samples as rows, and the scores' norms."""
+def principal_axes(x: Array, most: int) -> tuple[Array, Array, Array]:
+    """Return the scores of centred samples on at most `most` principal axes, the axes as rows, and norms."""
     tall = x.shape[1] <= len(x)
     norms, vectors = _positive(_second_moment(x if tall else x.T), max(x.shape))
     norms, vectors = norms[:most], vectors[:, :most]
-    return vectors.T.astype(x.dtype) if tall else _combine(vectors / norms, x), norms
-
-
-def _combine(weights: Array, x: Array) -> Array:
-    """Return weights.T @ x in the dtype of x, by float64: small deviations magnify rounding errors."""
-    rows = np.empty((weights.shape[1], x.shape[1]), x.dtype)
-    for part in chunks(x.shape[1], AT_ONCE):
+    if tall:
+        return x @ vectors.astype(x.dtype), vectors.T.astype(x.dtype), norms
+    rows, weights = np.empty((len(norms), x.shape[1]), x.dtype), vectors / norms
+    for part in chunks(x.shape[1], AT_ONCE):  # in float64: small norms magnify rounding errors
         rows[:, part] = weights.T @ x[:, part].astype(np.float64)
-    return rows
+    return vectors * norms, rows, norms
 
 
 def _positive(gram: Matrix, size: int) -> tuple[Array, Array]:

@@ -45,7 +45,7 @@ class PrincipalScores:
         mean = x.mean(axis=0, dtype=np.float64).astype(np.float32)
         x -= mean
         n = int(np.clip(len(rows) // SAMPLES_PER_COMPONENT, 2, min(MOST_COMPONENTS, *x.shape)))
-        axes, norms = principal_axes(x, n)
+        _, axes, norms = principal_axes(x, n)
         scale = norms / np.sqrt(len(rows) - 1)
         kept = scale > FLAT * scale.max(initial=0)
         if not kept.any():

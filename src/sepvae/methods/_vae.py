@@ -42,11 +42,11 @@ TRAINING = (
     *("num_workers", "compile", "early_stopping", "keep", "progress_bar"),
     *("accelerator", "devices", "num_nodes", "strategy", "precision", "logger", "callbacks"),
 )
-# Settings of all methods in the paper's comparison on CelebA (App. E.1).
 OTHER_SHAPES = (
     "warm_start: wanted samples, dimensions and a network of the shapes that were fitted; give "
     "warm_start=False to fit anew"
 )
+# Settings of all methods in the paper's comparison on CelebA (App. E.1).
 PAPER: dict[str, Any] = {
     "common_dim": 16,
     "salient_dim": 16,
@@ -183,7 +183,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
             One row per term: term, weight, value (its mean over the batch), common_encoder and
             salient_encoder (the norm of the gradient in each), as from `sepvae.training.diagnostics`.
         """
-        source = self._scored(self._input(X))
+        source = _scored(self._input(X), self.principal_scores_)
         numbers = self._encode_known_labels(as_column("y", y).ravel())
         x = source.take(np.arange(len(source))).x
         return gradient_norms(self._objective(), self.module_, x, numbers, random_state=self._seed())
@@ -248,7 +248,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
     def _learn(self, source: Source, y: AnyArray, parts: tuple[IntArray, IntArray], seed: int) -> None:
         n = len(parts[0])
         scores = self._principal_scores(source, parts[0])
-        source = source if scores is None else scores.transform(source)
+        source = _scored(source, scores)
         self.batch_size_ = auto_batch_size(n) if self.batch_size == "auto" else min(int(self.batch_size), n)
         self.max_epochs_ = (
             auto_max_epochs(n, self.batch_size_) if self.max_epochs == "auto" else int(self.max_epochs)
@@ -300,10 +300,6 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
         network = self.network
         return isinstance(network, str) and network_name(network, self.sample_shape_, stored) == "linear"
 
-    def _scored(self, source: Source) -> Source:
-        """Return the samples as the networks see them: network "linear" sees principal component scores."""
-        return source if self.principal_scores_ is None else self.principal_scores_.transform(source)
-
     def _start(self, sample_shape: tuple[int, ...]) -> ContrastiveAutoencoder:
         """Return new networks, with the weights of the previous fit if `warm_start`."""
         module = self._build(sample_shape)
@@ -330,7 +326,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
         )
 
     def _encode(self, source: Source) -> Codes[FloatArray]:
-        everyone, source = np.arange(len(source)), self._scored(source)
+        everyone, source = np.arange(len(source)), _scored(source, self.principal_scores_)
         with self._inference() as (module, put):
             batches = ordered_batches(
                 source, everyone, everyone, batch_size=self._chunk_rows(), num_workers=self.num_workers
@@ -393,6 +389,11 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
         one = next(self.module_.parameters())
         with torch.inference_mode(), retain_freed_memory(), _lent(self.module_, device):
             yield self.module_, lambda x: as_input(torch.as_tensor(x).to(device), one.dtype)
+
+
+def _scored(source: Source, scores: PrincipalScores | None) -> Source:
+    """Return the samples as the networks see them: network "linear" sees principal component scores."""
+    return source if scores is None else scores.transform(source)
 
 
 # By id of a module: the number of its nested or concurrent loans, and the device that it returns to.
