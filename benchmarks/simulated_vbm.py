@@ -28,8 +28,8 @@ from sepvae.evaluation import map_scores
 from sepvae.evaluation.associations import probe_predictions
 from sepvae.evaluation.scores import score_codes
 from sepvae.methods import ContrastivePCA, ConVAE, MMcVAE, SepVAE
-from sepvae.methods._estimator import ContrastiveEstimator
 from sepvae.methods._maps import SalientMaps
+from sepvae.methods.base import ContrastiveEstimator
 from sepvae.runs.scoring import encoded
 
 KINDS = {"age": "continuous", "sex": "categorical", "site": "categorical"}

@@ -12,7 +12,7 @@ from sepvae.benchmark.folder import RESULTS, states
 from sepvae.benchmark.pixels import Pixels
 from sepvae.data import ArraySource
 from sepvae.errors import DataError, RunFolderError
-from sepvae.methods._estimator import ContrastiveEstimator
+from sepvae.methods.base import ContrastiveEstimator
 from sepvae.training.module import AlternatingTraining
 
 from .conftest import COLUMNS, KINDS, contender, make_source

@@ -12,7 +12,7 @@ from torch.distributions import Normal, kl_divergence
 from torch.testing import assert_close
 
 from sepvae import SepVAE, load
-from sepvae.methods._consistency import CONSISTENCY, RESIDUAL
+from sepvae.methods.consistency import CONSISTENCY, RESIDUAL
 from sepvae.methods.sepvae import SepVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.training.batch_norm import running_statistics

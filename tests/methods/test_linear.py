@@ -11,7 +11,7 @@ from sepvae import ConVAE, SepVAE, load
 from sepvae.data import ArraySource
 from sepvae.errors import DataError, ModelFileError
 from sepvae.grid import Grid
-from sepvae.methods._principal import MOST_COMPONENTS, PrincipalScores
+from sepvae.methods.principal import MOST_COMPONENTS, PrincipalScores
 from sepvae.networks.autoencoder import build_autoencoder, network_name
 
 QUICK = {

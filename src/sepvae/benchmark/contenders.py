@@ -7,7 +7,7 @@ from typing import Any
 from sepvae import methods
 from sepvae.checks import check_choice
 from sepvae.errors import DataError
-from sepvae.methods._estimator import ContrastiveEstimator
+from sepvae.methods.base import ContrastiveEstimator
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import pandas as pd
 from sepvae.batch import AnyArray, IntArray, Source, chunk_rows, chunks, in_unit_range
 from sepvae.data.arrays import ArraySource
 from sepvae.data.pixels import resized
-from sepvae.methods._estimator import ContrastiveEstimator
 from sepvae.methods._maps import axial, grey_levels, members, spread
+from sepvae.methods.base import ContrastiveEstimator
 
 N_TRAVERSED = 4
 N_COMPONENTS = 3

@@ -7,7 +7,7 @@ import numpy as np
 
 from sepvae.batch import AnyArray, IntArray, Source, chunk_rows, chunks
 from sepvae.grid import Grid
-from sepvae.methods._estimator import ContrastiveEstimator
+from sepvae.methods.base import ContrastiveEstimator
 
 
 class Maps(NamedTuple):

@@ -12,7 +12,7 @@ from sepvae.batch import IntArray, Source, chunks, in_unit_range
 from sepvae.codes import Kind, code_columns
 from sepvae.errors import DataError
 from sepvae.evaluation.removal import Readings, removal_questions, removal_scores
-from sepvae.methods._estimator import ContrastiveEstimator
+from sepvae.methods.base import ContrastiveEstimator
 from sepvae.training.attribute_classifier import (
     N_STEPS,
     AttributeClassifier,

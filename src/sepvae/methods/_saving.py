@@ -32,7 +32,7 @@ from sepvae.methods._stored import (
 if TYPE_CHECKING:
     from torch import nn
 
-    from sepvae.methods._estimator import ContrastiveEstimator
+    from sepvae.methods.base import ContrastiveEstimator
 
 FORMAT = 2  # 1 had no checksum of the weights
 WEIGHTS, ABOUT = "model.safetensors", "model.json"

@@ -14,12 +14,12 @@ from sepvae.batch import AnyArray
 from sepvae.codes import Kind
 from sepvae.errors import ModelFileError
 from sepvae.methods._covariates import covariate_names
-from sepvae.methods._principal import valid_values
+from sepvae.methods.principal import valid_values
 from sepvae.networks.heads import Critic, ReadOut, SalientClassifier
 from sepvae.training.seeded_init import SeededInit
 
 if TYPE_CHECKING:
-    from sepvae.methods._estimator import ContrastiveEstimator
+    from sepvae.methods.base import ContrastiveEstimator
 
 MOST_VALUES = 2**28  # of one sample: weights alone do not bound the size of an image
 OF_FEATURES = ("scaler.mean", "scaler.scale", "residuals.coefficients")

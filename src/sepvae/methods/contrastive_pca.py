@@ -9,8 +9,8 @@ from sepvae.batch import AnyArray, IntArray, Source, chunks, gather, in_unit_ran
 from sepvae.checks import check_number
 from sepvae.codes import Codes
 from sepvae.errors import DataError
-from sepvae.methods._contrastive_axes import contrastive_axes
-from sepvae.methods._estimator import ContrastiveEstimator, FloatArray
+from sepvae.methods.base import ContrastiveEstimator, FloatArray
+from sepvae.methods.contrastive_axes import contrastive_axes
 
 # Codes are exact. A tiny variance instead of 0 keeps the log-variance finite.
 LOGVAR = np.log(1e-6)

@@ -9,8 +9,8 @@ from torch import Tensor
 from sepvae.batch import AnyArray
 from sepvae.checks import check_choice, check_flag
 from sepvae.losses.density_ratio import critic_loss, mutual_information
-from sepvae.methods._objective import ContrastiveObjective, LatentSample, Terms
-from sepvae.methods._vae import PAPER, ContrastiveVAE
+from sepvae.methods.objective import ContrastiveObjective, LatentSample, Terms
+from sepvae.methods.vae import PAPER, ContrastiveVAE
 from sepvae.networks.autoencoder import ContrastiveAutoencoder
 from sepvae.networks.heads import frozen
 from sepvae.training.distributed import all_gather, all_gather_with_grad

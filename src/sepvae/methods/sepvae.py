@@ -16,10 +16,10 @@ from sepvae.errors import DataError
 from sepvae.losses.classification import group_cross_entropy
 from sepvae.losses.density_ratio import mutual_information
 from sepvae.losses.priors import GroupPrior, SeverityPrior
-from sepvae.methods._consistency import CONSISTENCY, consistency_terms
-from sepvae.methods._estimator import FloatArray
-from sepvae.methods._objective import ContrastiveObjective, LatentSample, Learnt, Terms
-from sepvae.methods._vae import PAPER, ContrastiveVAE
+from sepvae.methods.base import FloatArray
+from sepvae.methods.consistency import CONSISTENCY, consistency_terms
+from sepvae.methods.objective import ContrastiveObjective, LatentSample, Learnt, Terms
+from sepvae.methods.vae import PAPER, ContrastiveVAE
 from sepvae.networks.autoencoder import ContrastiveAutoencoder
 from sepvae.networks.heads import frozen
 

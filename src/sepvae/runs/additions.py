@@ -9,9 +9,9 @@ import pandas as pd
 from sepvae.batch import Source
 from sepvae.evaluation.removal import removal_questions
 from sepvae.methods import load
-from sepvae.methods._estimator import ContrastiveEstimator
 from sepvae.methods._examples import make_thumbnails
 from sepvae.methods._removal import score_removal
+from sepvae.methods.base import ContrastiveEstimator
 from sepvae.progress import stage
 from sepvae.runs.folder import read_codes, read_recipe, write_arrays, write_recipe, write_table
 from sepvae.runs.threads import use_threads

@@ -25,8 +25,8 @@ from sepvae.evaluation.correlations import salient_correlations
 from sepvae.evaluation.scores import score_codes
 from sepvae.files import read_file, remove_asides, write_whole
 from sepvae.inspection import Inspection, inspect
-from sepvae.methods._estimator import ContrastiveEstimator
 from sepvae.methods._examples import make_examples
+from sepvae.methods.base import ContrastiveEstimator
 from sepvae.progress import stage
 from sepvae.report.page import write_report
 from sepvae.runs.additions import write_removal, write_thumbnails

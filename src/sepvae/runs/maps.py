@@ -13,9 +13,9 @@ from sepvae.errors import DataError, RunFolderError
 from sepvae.files import whole_folder, write_whole
 from sepvae.grid import Grid
 from sepvae.methods import load
-from sepvae.methods._estimator import ContrastiveEstimator
 from sepvae.methods._maps import SalientMaps, axial, grey_levels, members, spread
 from sepvae.methods._moments import Moments, effect_size
+from sepvae.methods.base import ContrastiveEstimator
 from sepvae.progress import stage
 from sepvae.report.file_names import names_apart
 from sepvae.report.viewer import IMAGE

@@ -11,7 +11,7 @@ from sepvae import methods
 from sepvae.batch import Source
 from sepvae.errors import DataError, RunFolderError
 from sepvae.files import read_file
-from sepvae.methods._estimator import ContrastiveEstimator
+from sepvae.methods.base import ContrastiveEstimator
 from sepvae.progress import stage
 from sepvae.runs.fitting import Say, fingerprint, fit_run
 from sepvae.runs.folder import read_recipe

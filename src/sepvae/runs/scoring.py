@@ -13,7 +13,7 @@ from sepvae.data.splits import split_table
 from sepvae.errors import DataError
 from sepvae.evaluation.scores import score_codes
 from sepvae.methods import load
-from sepvae.methods._estimator import ContrastiveEstimator
+from sepvae.methods.base import ContrastiveEstimator
 from sepvae.progress import stage
 from sepvae.runs.folder import read_codes, read_recipe, read_split_of_run, write_recipe, write_table
 

@@ -10,7 +10,7 @@ from sepvae.batch import AnyArray, IntArray, Source, chunk_rows, chunks, gather,
 from sepvae.data.arrays import ArraySource
 from sepvae.errors import DataError
 from sepvae.grid import Grid
-from sepvae.methods._contrastive_axes import principal_axes
+from sepvae.methods.contrastive_axes import principal_axes
 
 SAMPLES_PER_COMPONENT = 8  # components of fewer samples each are mostly noise, and whitening would amplify it
 MOST_COMPONENTS = 256

@@ -23,9 +23,9 @@ from sepvae.data.arrays import as_column
 from sepvae.data.splits import split
 from sepvae.errors import DataError
 from sepvae.losses.classification import group_logits
-from sepvae.methods._estimator import ContrastiveEstimator, FloatArray
-from sepvae.methods._keywords import with_keywords
-from sepvae.methods._principal import PrincipalScores, valid_values
+from sepvae.methods.base import ContrastiveEstimator, FloatArray
+from sepvae.methods.keywords import with_keywords
+from sepvae.methods.principal import PrincipalScores, valid_values
 from sepvae.networks.autoencoder import ContrastiveAutoencoder, build_autoencoder, network_name
 from sepvae.training.diagnostics import gradient_norms
 from sepvae.training.distributed import is_alone, is_first, one_device

@@ -13,7 +13,7 @@ from torch import Tensor
 from sepvae.codes import Codes
 from sepvae.losses.divergences import gaussian_kl
 from sepvae.losses.priors import GroupPrior, SeverityPrior
-from sepvae.methods._objective import LatentSample, Terms
+from sepvae.methods.objective import LatentSample, Terms
 from sepvae.networks.autoencoder import ContrastiveAutoencoder
 from sepvae.networks.heads import frozen
 from sepvae.training.batch_norm import running_statistics
