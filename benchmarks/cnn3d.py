@@ -1,7 +1,7 @@
 """
-What memory a step of `cnn3d` takes: by arithmetic, and measured at sizes that fit here.
+Measure the memory of one step of `cnn3d`, and compare it with the memory computed by arithmetic.
 
-    python benchmarks/cnn3d.py            # 32, 48 and 64 voxels a side, batch 32, and what 128 would take
+    python benchmarks/cnn3d.py            # 32, 48 and 64 voxels a side, batch 32; 128 by arithmetic only
 
 Each size is measured in a process of its own: the growth of its peak resident memory over one whole step
 (encoders, decoder, loss, gradients, Adam), after a step on one volume has loaded everything else.

@@ -1,9 +1,9 @@
 """
-What `speed.py` measures, each in a process of its own: it trains epoch by epoch, then encodes, in turns.
+Contenders of `speed.py`: each trains epoch by epoch, then encodes, in turns, in a process of its own.
 
 A contender is a function of a row and of its `Turns`. It calls `begin` and `end` around each epoch and
-`stepped` after each step, and returns what encodes all samples once, or None. To add one, write it and name
-it in `find`.
+`stepped` after each step, and returns a function that encodes all samples once, or None. To add one, write it
+and name it in `find`.
 """
 
 import os

@@ -1,10 +1,10 @@
 """
-Read files that were damaged in thousands of ways: each must give samples, or one of our errors in one line.
+Read files with random damage: each must give samples, or an error of `sepvae` in one line.
 
-A sound file of each format is made, then changed at random: bits, bytes, runs and cuts anywhere, fields of
-headers, cells and values set to extremes; often with checksums and compression made sound again. It is read
-as `sepvae fit` and `sepvae check` read it, in a process with a time limit and a limit of memory. Anything but
-a sample or one line of our own that names the file is a fault, and so is a warning; its file is kept.
+A valid file of each format is made, then changed at random: bits, bytes, runs and cuts anywhere, fields of
+headers, cells and values set to extremes; often with checksums and compression made valid again. It is read
+as `sepvae fit` and `sepvae check` read it, in a process with a time limit and a memory limit. Every other
+outcome than a sample, or one line that names the file, is a fault, and so is a warning; its file is kept.
 
     python benchmarks/fuzz.py --files 10000 --seed 0 --keep faults
 """

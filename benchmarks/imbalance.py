@@ -1,12 +1,12 @@
 """
-Patients who are older than controls in the fit: which space has the age then (App. C of the paper)?
+Score age from both spaces when patients of the fit are older than controls (App. C of the paper).
 
     SEPVAE_DATA=FOLDER python benchmarks/imbalance.py OUT.csv [--seeds 0 1 2]
 
-120 controls and 120 patients of ABIDE 1 are drawn to be fitted on, by regions: with the same chance for all
-("alike"), or with one that falls with age for controls and rises with it for patients ("older patients").
-Probes learn age from the codes of all patients of the fitting part, and are scored on patients of the other,
-who are of all ages. Appends one row for each method, draw, seed and space.
+120 controls and 120 patients of ABIDE 1 are drawn for the fit, on regions: with the same chance for all
+("alike"), or with a chance that falls with age for controls and rises with it for patients ("older
+patients"). Probes learn age from the codes of all patients of the fitting part, and are scored on patients
+of the other part, who are of all ages. Appends one row for each method, draw, seed and space.
 """
 
 import argparse

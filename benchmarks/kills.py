@@ -1,9 +1,9 @@
 """
-Kill fits at random moments, go on with them, and compare what they leave with fits that were left alone.
+Kill fits at random moments, resume them, and compare their results with fits that were never stopped.
 
-Each round starts a fit in a process of its own, sends it SIGKILL at a random moment (some in or after an
-epoch, some at any time of the whole fit), and goes on with --resume, killed again half of the times, until it
-is finished. Weights must be the same to the bit, codes, metrics and scores to the letter.
+Each round starts a fit in a process of its own, and sends it SIGKILL at a random moment (some in or after an
+epoch, some at any time of the whole fit). It resumes the fit with --resume, killed again half of the times,
+until it is finished. Weights must be the same to the bit, codes, metrics and scores to the letter.
 
     python benchmarks/kills.py --rounds 100 --seed 0
 """

@@ -7,9 +7,9 @@ Makes a store of smooth random volumes (float32) for each n, by `sepvae.data.pac
 on each by the command, in a process of its own. Prints a table, and ends with status 1 if the peak with the
 most subjects is above 1.15 times that with the fewest.
 
-"Largest" is the peak of the process that had the greatest one, as the kernel notes it (VmHWM), and as good as
-always the one that trains. "All" is the peak of the sum over that process and all below it, the workers that
-read: sampled five times a second, memory that forked processes share counted once (Pss). Both have to stay.
+"Largest" is the highest peak of one process, by the kernel's VmHWM; nearly always this is the process that
+trains. "All" is the peak of the sum over that process and its child processes, the workers that read. It is
+sampled five times a second, and memory that forked processes share counts once (Pss). Both must stay flat.
 Linux only.
 """
 

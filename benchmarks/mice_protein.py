@@ -1,9 +1,9 @@
 """
-Mice protein expression: can the salient space tell a genotype that no label names?
+Mice protein expression: score a genotype that no label names from both spaces.
 
-Background are control mice that were stimulated to learn (c-CS-s); target are mice that were not, control
-(c-SC-s) and trisomic (t-SC-s) ones. Genotype is hidden: it varies among targets only. 5 folds of whole mice,
-stratified by class; everything is fitted on the training folds; seeds change the weights and the order.
+The background are control mice that were stimulated to learn (c-CS-s). The target are mice that were not,
+control (c-SC-s) and trisomic (t-SC-s). Genotype is hidden: it varies among targets only. 5 folds of whole
+mice, stratified by class; everything is fitted on the training folds; seeds change the weights and the order.
 
     SEPVAE_DATA=FOLDER python benchmarks/mice_protein.py OUT.csv [--seeds 3] [--set key=value ...]
 """

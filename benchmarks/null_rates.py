@@ -1,5 +1,5 @@
 """
-How often associations with clinical scores are found where there is nothing to find.
+False positive rates of associations with clinical scores, on noise.
 
     python benchmarks/null_rates.py [--tables 300] [--rows 36] [--people 100] [--folds 5] [--dimensions 8]
 

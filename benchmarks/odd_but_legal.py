@@ -1,9 +1,9 @@
 """
-Give every method data and keywords that are odd but legal, and say what becomes of each.
+Run every method on data and keywords that are odd but legal, and list the outcomes.
 
-Each either works, with finite codes and reconstructions of the right shapes, or is refused in one line. All
-else is a fault: an error of another library, a warning, a number that is not finite, other codes than the
-same numbers give as a plain array of float64. Faults are marked, and the exit status is then 1.
+Each case works, with finite codes and reconstructions of the right shapes, or is refused in one line. Every
+other outcome is a fault: an error of another library, a warning, a number that is not finite, or codes that
+differ from those of the same numbers as a plain array of float64. Faults are marked, and give exit status 1.
 
     python benchmarks/odd_but_legal.py --out docs/reliability.md
 """

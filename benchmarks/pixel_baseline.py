@@ -1,5 +1,5 @@
 """
-What the same probes read from the pixels: principal components, fitted on a run's training part.
+Score principal components of the pixels, fitted on a run's training part, by the probes of the run.
 
     python benchmarks/pixel_baseline.py RUN DATA OUT.csv [--components 128]
 

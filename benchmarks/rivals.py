@@ -1,4 +1,4 @@
-"""What SepVAE is compared with: Algorithm 1 to the letter, another library, and what the machine allows."""
+"""References for the speed of SepVAE: Algorithm 1 to the letter, another library, and the machine's bound."""
 
 import logging
 import os

@@ -1,20 +1,20 @@
 """
-How reading, fitting and memory grow with the number of samples.
+Measure reading, fitting and memory against the number of samples.
 
     python benchmarks/scale.py --out scale.json [--parts reading fit] [--images 20000] [--n 1000 10000 100000]
     python benchmarks/scale.py --out scale.json --figure scale.png
 
 Reading: images/s from PNG files of 64 x 64, made in a temporary folder and read as `sepvae fit` reads them.
-"First" is after the kernel was told to drop the files' pages; the line "cached" has the share that stayed.
+"First" is after the kernel dropped the files' pages on request; the line "cached" has the share that stayed.
 Names of files stay known to the kernel, and a disk below a virtual machine may have a cache of its own.
 
 Fit: seconds and peak memory of SepVAE with its defaults on n random images of 32 x 32, as uint8. Memory is
 counted from what the process holds before the data are made, after imports and a fit of 256 samples; what one
 training step needs is in the peak, and the same for every n.
 
-Each repeat has a process of its own; the load average before it tells what else the machine does (times of
-a busy one are of no use). OUT is written after each of them; what it has of other parts and other n stays.
-The second form measures nothing, and draws what OUT has of the fit.
+Each repeat has a process of its own. The load average before it shows other jobs of the machine, since times
+of a busy machine are useless. OUT is written after each repeat; its other parts and other n stay. The second
+form measures nothing, and draws the fits in OUT.
 """
 
 import argparse

@@ -1,5 +1,5 @@
 """
-Separation on development data: what the search for the defaults is scored by (docs/results/separation.md).
+Score separation on development data, for the search for the defaults (docs/results/separation.md).
 
     SEPVAE_DATA=FOLDER python benchmarks/separation.py OUT.csv --data digits16 abide --seeds 0 1 \
         [--name NAME] [--set key=value ...]

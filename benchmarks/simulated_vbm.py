@@ -1,5 +1,5 @@
 """
-How well methods find a pathology that is known: fits on a simulated cohort, maps and codes beside the truth.
+Fit methods on a simulated cohort, and score their maps and codes by the known pathology.
 
     python benchmarks/simulated_vbm.py --out simulated-vbm
 
@@ -7,8 +7,8 @@ simulates the cohort (200 people, 48 x 48 x 48 voxels), fits every method with e
 the people, and scores the rest. Rows are added to OUT/scores.csv as they come; what is there already is not
 fitted again. OUT/maps.npz and OUT/maps.png hold mean maps of each subtype, truth first.
 
-A reference that learns no codes stands beside the methods: each voxel's deviation from what age, sex and site
-let expect, by a linear regression on the training controls.
+The reference learns no codes: it is each voxel's deviation from its expectation for age, sex and site, by a
+linear regression on the training controls.
 """
 
 import argparse

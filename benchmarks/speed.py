@@ -1,5 +1,5 @@
 """
-How fast training and encoding are, beside Algorithm 1 to the letter, another library, and the bound.
+Measure training and encoding, Algorithm 1 to the letter, another library, and the machine's bound.
 
     python benchmarks/speed.py [--rows NAME ..] [--contenders NAME ..] [--repeats 7] [--out speed.json]
 

@@ -1,4 +1,4 @@
-"""What contenders of `speed.py` share: their row, its data, and how they wait for their turn."""
+"""Shared code of the contenders of `speed.py`: the row, its data, and the waiting for a turn."""
 
 import resource
 import sys
