@@ -34,9 +34,9 @@ from sepvae.data.volume_table import all_there, list_volumes
 from sepvae.errors import DataError, ModelFileError, RunFolderError, TrainingError
 from sepvae.methods import ContrastivePCA, SepVAE
 from sepvae.networks.autoencoder import build_autoencoder
-from sepvae.shared import Shared
+from sepvae.process_wide import ProcessWideContext
 from sepvae.training import fit
-from sepvae.training.seeded_init import SeededInit
+from sepvae.training.runtime.seeded_init import SeededInit
 
 Y = np.repeat([0, 1], 20)
 X = np.random.default_rng(0).normal(size=(40, 5)) + 2.0 * Y[:, None]
@@ -197,7 +197,7 @@ def test_the_first_user_sets_up_and_the_last_one_undoes():
         yield
         told.append("undone")
 
-    shared = Shared(setting)
+    shared = ProcessWideContext(setting)
     one, other = shared(), shared()
     one.__enter__()
     other.__enter__()
@@ -209,7 +209,7 @@ def test_the_first_user_sets_up_and_the_last_one_undoes():
 
 @ANY_ORDER
 def test_who_is_to_be_alone_waits_and_lets_others_wait_but_not_itself():
-    shared, order = Shared(lambda: left_as_found()), []
+    shared, order = ProcessWideContext(lambda: left_as_found()), []
 
     def use(name, alone):
         with shared(alone=alone):

@@ -15,7 +15,7 @@ from sepvae import SepVAE, load
 from sepvae.methods.consistency import CONSISTENCY, RESIDUAL
 from sepvae.methods.sepvae import SepVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
-from sepvae.training.batch_norm import running_statistics
+from sepvae.networks.heads import running_statistics
 from sepvae.training.noise import draw_noise
 
 PLAIN = SepVAEObjective(

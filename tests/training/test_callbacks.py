@@ -12,9 +12,9 @@ from sepvae.methods.sepvae import SepVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.training.callbacks import FitProgress, MetricsFile
 from sepvae.training.divergence import DivergenceError
-from sepvae.training.fit import _quiet_lightning
 from sepvae.training.loader import training_batches
 from sepvae.training.module import AlternatingTraining
+from sepvae.training.runtime.trainer import quiet_lightning
 
 Y = np.arange(16) % 2
 X = np.random.default_rng(0).normal(size=(16, 5))
@@ -38,7 +38,7 @@ def fit(tmp_path):
         batches = training_batches(
             ArraySource(X, Y), Y, np.arange(16), batch_size=8, balanced=False, random_state=0
         )
-        with _quiet_lightning():
+        with quiet_lightning():
             pl.Trainer(
                 max_epochs=3,
                 accelerator="cpu",

@@ -16,7 +16,9 @@ from sepvae.errors import DataError
 from sepvae.methods.sepvae import SepVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.training.callbacks import FitProgress
-from sepvae.training.fit import MONITOR, _mixed, _trainer, train
+from sepvae.training.fit import MONITOR, train
+from sepvae.training.loader import mix_groups
+from sepvae.training.runtime.trainer import make_trainer
 
 OBJECTIVE = SepVAEObjective(
     beta_common=1.0,
@@ -123,7 +125,8 @@ def test_weights_trained_in_lower_precision_are_kept_in_single(precision, monkey
 
 
 def test_a_precision_that_only_costs_time_is_refused_before_training(monkeypatch):
-    monkeypatch.setattr("sepvae.training.precision._seconds", {torch.float32: 1, torch.bfloat16: 500}.get)
+    seconds = {torch.float32: 1, torch.bfloat16: 500}
+    monkeypatch.setattr("sepvae.training.runtime.precision.matmul_seconds", seconds.get)
     with pytest.raises(DataError, match="precision: bf16-mixed is 500 times slower"):
         fit(precision="bf16-mixed")
 
@@ -232,14 +235,14 @@ def test_processes_that_would_keep_the_history_are_refused(strategy):
 
 @pytest.mark.parametrize("strategy", ["auto", "ddp"])
 def test_several_devices_expect_parameters_that_a_backward_pass_does_not_reach(strategy):
-    trainer = _trainer([], strategy, accelerator="cpu", devices=2, num_nodes=1, logger=False)
+    trainer = make_trainer([], strategy, accelerator="cpu", devices=2, num_nodes=1, logger=False)
     assert trainer.strategy._ddp_kwargs == {"find_unused_parameters": True}
 
 
 def test_a_fit_on_one_device_takes_no_notice_of_a_schedulers_other_tasks(monkeypatch):
     for name, value in {"NTASKS": "4", "PROCID": "2", "LOCALID": "2", "JOB_ID": "1", "JOB_NAME": "x"}.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
-    trainer = _trainer([], "auto", accelerator="cpu", devices=1, num_nodes=1, logger=False)
+    trainer = make_trainer([], "auto", accelerator="cpu", devices=1, num_nodes=1, logger=False)
     assert (trainer.global_rank, trainer.world_size) == (0, 1)
 
 
@@ -253,6 +256,6 @@ def test_lightning_is_quiet_during_the_fit_and_as_before_after(capfd):
 
 def test_validation_batches_hold_groups_in_the_shares_of_all():
     y = np.repeat([0, 1], [60, 20])
-    mixed = _mixed(np.arange(80), y)
+    mixed = mix_groups(np.arange(80), y)
     assert sorted(mixed) == list(range(80))
     assert [y[mixed[i : i + 8]].sum() for i in range(0, 80, 8)] == [2] * 10

@@ -11,9 +11,9 @@ from sepvae.methods.sepvae import SepVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.training.divergence import DivergenceError
 from sepvae.training.epoch_metrics import EpochMetrics
-from sepvae.training.fit import _quiet_lightning
 from sepvae.training.loader import GroupBatches, ordered_batches, training_batches
 from sepvae.training.module import AlternatingTraining, as_input
+from sepvae.training.runtime.trainer import quiet_lightning
 
 OBJECTIVE = SepVAEObjective(
     beta_common=0.5,
@@ -86,7 +86,7 @@ def fit(model, tmp_path):
         source, rest = ArraySource(X, Y), np.arange(len(VALIDATION), len(Y))
         batches = training_batches(source, Y, rest, batch_size=batch_size, balanced=False, random_state=7)
         validation = ordered_batches(source, Y, VALIDATION, batch_size=2) if validate else None
-        with _quiet_lightning():
+        with quiet_lightning():
             trainer.fit(training, batches, validation)
         return training
 

@@ -13,7 +13,7 @@ import numpy as np
 from sepvae.batch import AnyArray, IntArray
 from sepvae.data.arrays import as_tensors_take
 from sepvae.errors import DataError
-from sepvae.shared import ignoring
+from sepvae.process_wide import ignoring
 
 MOST_OF_HEADER, MOST_AXES = 10_000, 64  # bytes and axes; the limits of numpy
 UNREADABLE = (  # errors of numpy and zipfile; the header is the Python literal of a dict

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from sepvae.batch import IntArray, chunks
 from sepvae.errors import DataError
-from sepvae.shared import ignoring
+from sepvae.process_wide import ignoring
 
 T = TypeVar("T")
 PART = 32  # calls per task of a process

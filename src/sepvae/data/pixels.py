@@ -12,7 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sepvae.checks import check_choice, check_number
 from sepvae.errors import DataError
-from sepvae.shared import ignoring
+from sepvae.process_wide import ignoring
 
 MOST_PIXELS, MOST_SIDE = 2**25, 2**16  # per image: 5792 x 5792; memory to shrink it grows with its side
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # errors of a file are reported once, by us

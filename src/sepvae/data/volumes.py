@@ -15,7 +15,7 @@ from sepvae.data.nifti import Header, NiftiFiles, Volumes
 from sepvae.data.parallel import in_order
 from sepvae.errors import DataError
 from sepvae.grid import Grid, Shape, told
-from sepvae.shared import ignoring
+from sepvae.process_wide import ignoring
 
 LEAST_SD = 1e-12  # times the largest value, at least 1: a volume that varies less is constant
 

@@ -13,7 +13,7 @@ from sepvae.codes import code_columns
 from sepvae.errors import DataError
 from sepvae.evaluation.metrics import METRICS, FloatArray, interval, resampling_weights
 from sepvae.evaluation.scores import COLUMNS
-from sepvae.shared import ignoring
+from sepvae.process_wide import ignoring
 
 MAX_ITER = 500  # epochs; most fits converge long before
 

@@ -16,7 +16,7 @@ from sepvae.errors import ModelFileError
 from sepvae.methods._covariates import covariate_names
 from sepvae.methods.principal import valid_values
 from sepvae.networks.heads import Critic, ReadOut, SalientClassifier
-from sepvae.training.seeded_init import SeededInit
+from sepvae.training.runtime.seeded_init import SeededInit
 
 if TYPE_CHECKING:
     from sepvae.methods.base import ContrastiveEstimator

@@ -15,8 +15,7 @@ from sepvae.losses.divergences import gaussian_kl
 from sepvae.losses.priors import GroupPrior, SeverityPrior
 from sepvae.methods.objective import LatentSample, Terms
 from sepvae.networks.autoencoder import ContrastiveAutoencoder
-from sepvae.networks.heads import frozen
-from sepvae.training.batch_norm import running_statistics
+from sepvae.networks.heads import frozen, running_statistics
 from sepvae.training.distributed import all_gather, all_gather_with_grad
 
 CONSISTENCY = ("removal_common", "removal_salient", "swap_common", "swap_salient")  # terms and weights

@@ -31,10 +31,10 @@ from sepvae.training.diagnostics import gradient_norms
 from sepvae.training.distributed import is_alone, is_first, one_device
 from sepvae.training.fit import train
 from sepvae.training.loader import ordered_batches
-from sepvae.training.memory import retain_freed_memory
 from sepvae.training.module import as_input
 from sepvae.training.objective import Objective
-from sepvae.training.seeded_init import SeededInit
+from sepvae.training.runtime.memory import retain_freed_memory
+from sepvae.training.runtime.seeded_init import SeededInit
 
 # Keywords passed to `train` unchanged.
 TRAINING = (

@@ -1,5 +1,7 @@
 """Small networks on features and codes: posterior head, salient classifier, read-out, critic."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -69,6 +71,21 @@ def frozen(module: nn.Module, *inputs: Tensor) -> Any:
     """Run a module so that gradients reach its inputs but not its parameters."""
     parameters = {name: parameter.detach() for name, parameter in module.named_parameters()}
     return functional_call(module, parameters, inputs)
+
+
+@contextmanager
+def running_statistics(model: nn.Module) -> Iterator[None]:
+    """Let batch norms use their running statistics without updating them, for images that are not samples."""
+    # All kinds, also torch's SyncBatchNorm on several GPUs, whose processes wait for each other in training.
+    norms = (m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm))
+    learning = [module for module in norms if module.training]
+    for module in learning:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in learning:
+            module.training = True
 
 
 def sample(codes: Codes[Tensor], noise: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

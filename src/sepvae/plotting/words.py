@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sepvae.shared import ignoring
+from sepvae.process_wide import ignoring
 
 LENGTH = 40  # characters
 UNSEEN = "\N{REPLACEMENT CHARACTER}"  # replaces line breaks, and characters of direction or without width

@@ -17,9 +17,9 @@ from sepvae.networks.cnn2d import conv_encoder, halving
 from sepvae.networks.mlp import mlp_encoder
 from sepvae.training.distributed import one_device
 from sepvae.training.loader import GroupBatches, training_batches
-from sepvae.training.memory import retain_freed_memory
 from sepvae.training.module import as_input
-from sepvae.training.seeded_init import SeededInit
+from sepvae.training.runtime.memory import retain_freed_memory
+from sepvae.training.runtime.seeded_init import SeededInit
 
 # Chosen on the training part of digits-on-photos, split in two: shifts raise the balanced accuracy over its
 # eleven classes from 0.89 to 0.95, twice Adam's default rate to 0.96; 1000 steps are no better than 600.

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from sepvae.errors import DataError
 from sepvae.networks.autoencoder import ContrastiveAutoencoder
-from sepvae.training.fit import _own_randomness
 from sepvae.training.module import as_input
 from sepvae.training.noise import draw_noise
 from sepvae.training.objective import Objective
+from sepvae.training.runtime.trainer import seeded
 
 ENCODERS = ("common_encoder", "salient_encoder")
 
@@ -45,7 +45,7 @@ def gradient_norms(
         sizes = f"{len(x)} samples and {len(y)} groups"
         raise DataError(f"gradient_norms: wanted two or more samples and a group each, got {sizes}")
     y = y if y.is_floating_point() else y.long()
-    with torch.enable_grad(), _own_randomness(random_state):
+    with torch.enable_grad(), seeded(random_state):
         copy = deepcopy(model).train()
         means = _mean_terms(objective, copy, as_input(x, like.dtype), y, random_state)
         encoders = [getattr(copy, name) for name in ENCODERS]

@@ -17,7 +17,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from torch import Tensor, distributed
 
 from sepvae.errors import DataError
-from sepvae.shared import Shared
+from sepvae.process_wide import ProcessWideContext
 
 
 @cache
@@ -49,24 +49,16 @@ def check_launch(devices: Any, num_nodes: int) -> None:
         )
 
 
+@ProcessWideContext
 @contextmanager
 def first_of_one() -> Iterator[None]:
     """Act as rank 0 in a single-process fit, so that Lightning logs whatever rank a scheduler sets."""
-    with _FIRST():
-        yield
-
-
-@contextmanager
-def _first() -> Iterator[None]:
     rank = rank_zero_only.rank  # type: ignore[attr-defined]
     rank_zero_only.rank = 0  # type: ignore[attr-defined]
     try:
         yield
     finally:
         rank_zero_only.rank = rank  # type: ignore[attr-defined]
-
-
-_FIRST = Shared(_first)
 
 
 def all_gather(x: Tensor, processes: int) -> Tensor:

@@ -7,49 +7,16 @@ from typing import Any, Literal, cast
 import lightning.pytorch as pl
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset, Sampler
 
 from sepvae.batch import AnyArray, Source, chunks
-from sepvae.data.parallel import forking, may_fork, n_cores
-from sepvae.errors import DataError, SepVAEError
+from sepvae.errors import DataError
+from sepvae.training.runtime.workers import Loader, make_loader
 
-Loader = DataLoader[tuple[Tensor, Tensor]]
-MAX_WORKERS = 8
 MIN_PER_GROUP = 2  # the critic pairs codes of different images, in every group
-
-
-class _Loader(Loader):
-    """DataLoader with forked workers, whose errors read as if it had none."""
-
-    def __iter__(self) -> Any:
-        with forking():
-            return _Plainly(super().__iter__())
-
-
-class _Plainly(Iterator[tuple[Tensor, Tensor]]):
-    """Iterator over batches that removes the traceback that torch adds to the messages of worker errors."""
-
-    def __init__(self, batches: Iterator[tuple[Tensor, Tensor]]) -> None:
-        self.batches = batches
-
-    def __next__(self) -> tuple[Tensor, Tensor]:
-        try:
-            return next(self.batches)
-        except SepVAEError as error:
-            _, told, message = str(error).rstrip().rpartition(f"{type(error).__name__}: ")
-            if not told:
-                raise
-            raise type(error)(message) from None
-        except (RuntimeError, ConnectionError, EOFError) as error:
-            # The worker was killed while it sent a batch; errors that it raised itself contain "Caught ..".
-            ended = not isinstance(error, RuntimeError) and "Caught" not in str(error)
-            if not (ended or "exited unexpectedly" in str(error) or "is killed by signal" in str(error)):
-                raise
-            raise DataError(
-                "a process that reads was killed, perhaps for want of memory; free some, or try num_workers=0"
-            ) from error
 
 
 @dataclass(frozen=True)
@@ -154,7 +121,7 @@ def training_batches(
         rank=rank,
         world_size=world_size,
     )
-    return _Loader(Samples(source, y), batch_size=None, sampler=sampler, **_workers(source, num_workers))
+    return make_loader(Samples(source, y), sampler, source, num_workers)
 
 
 def ordered_batches(
@@ -176,7 +143,14 @@ def ordered_batches(
     for part in chunks(len(positions), max(batch_size // world_size, 1) * world_size):
         shared = np.resize(positions[part], -(-len(part) // world_size) * world_size)
         batches.append(shared[rank::world_size])
-    return _Loader(Samples(source, y), batch_size=None, sampler=batches, **_workers(source, num_workers))
+    return make_loader(Samples(source, y), batches, source, num_workers)
+
+
+def mix_groups(positions: npt.NDArray[np.intp], y: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    """Reorder positions so that groups have the same proportions throughout, and every batch has both."""
+    group = pd.Series(np.ceil(y[positions]))
+    place = (group.groupby(group).cumcount() + 0.5) / group.groupby(group).transform("size")
+    return positions[np.argsort(place.to_numpy(), kind="stable")]
 
 
 class Batches(pl.LightningDataModule):
@@ -201,23 +175,3 @@ class Batches(pl.LightningDataModule):
     def _share(self) -> dict[str, int]:
         trainer = cast(pl.Trainer, self.trainer)  # set, because it makes this call
         return {"rank": trainer.global_rank, "world_size": trainer.world_size}
-
-
-def _workers(source: Source, num_workers: int | Literal["auto"]) -> dict[str, Any]:
-    """
-    Return the keywords of a loader for its worker processes.
-
-    Workers are forked, so that images in memory are shared, not copied. Where forking is not safe (macOS,
-    Windows), this process reads. "auto" means none for a source in memory, whose indexing is faster than
-    sending, and otherwise one per core, at most 8.
-    """
-    alone: dict[str, Any] = {"generator": torch.Generator()}  # else each pass draws from torch's own
-    if num_workers == "auto":
-        num_workers = 0 if source.in_memory else min(MAX_WORKERS, n_cores())
-    if num_workers == 0 or not may_fork():
-        return alone
-    return alone | {
-        "num_workers": num_workers,
-        "persistent_workers": True,
-        "multiprocessing_context": "fork",
-    }

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from sepvae.codes import Codes
 from sepvae.networks.autoencoder import ContrastiveAutoencoder
-from sepvae.training.compiling import compiled
 from sepvae.training.divergence import DivergenceError, first_non_finite
 from sepvae.training.epoch_metrics import EpochMetrics
 from sepvae.training.noise import Noise, draw_noise
 from sepvae.training.objective import Losses, Objective
+from sepvae.training.runtime.compiling import compiled
 
 
 def as_input(x: Tensor, dtype: torch.dtype) -> Tensor:

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from sepvae.training import compiling
-from sepvae.training.compiling import compiled
+from sepvae.training.runtime import compiling
+from sepvae.training.runtime.compiling import compiled
 
 
 def test_a_compiled_function_computes_the_same(monkeypatch):

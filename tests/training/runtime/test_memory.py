@@ -4,8 +4,8 @@ from threading import Thread
 
 import pytest
 
-from sepvae.training import memory
-from sepvae.training.memory import KEEP, USUAL, retain_freed_memory
+from sepvae.training.runtime import memory
+from sepvae.training.runtime.memory import KEEP, USUAL, retain_freed_memory
 
 
 @pytest.fixture

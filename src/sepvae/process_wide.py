@@ -7,12 +7,12 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 
-class Shared:
+class ProcessWideContext:
     """
     Process-wide context: the first of several concurrent users enters it, the last one exits it.
 
     >>> from contextlib import chdir
-    >>> elsewhere = Shared(lambda: chdir("/"))
+    >>> elsewhere = ProcessWideContext(lambda: chdir("/"))
     >>> with elsewhere():
     ...     with elsewhere():
     ...         pass
@@ -65,4 +65,4 @@ def ignoring(*messages: str, category: type[Warning] = Warning) -> Iterator[None
         yield
 
 
-_filters = Shared(warnings.catch_warnings)
+_filters = ProcessWideContext(warnings.catch_warnings)

@@ -1,7 +1,5 @@
 """Batch normalisation over the batch of all processes, also on CPUs: torch's own needs GPUs."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -30,21 +28,6 @@ class SyncBatchNorm(TorchSyncBatchNorm):
         for module in _batch_norms(model):
             module.__dict__.pop("forward", None)
         return super().revert(model)
-
-
-@contextmanager
-def running_statistics(model: nn.Module) -> Iterator[None]:
-    """Let batch norms use their running statistics without updating them, for images that are not samples."""
-    # All kinds, also torch's SyncBatchNorm on several GPUs, whose processes wait for each other in training.
-    norms = (m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm))
-    learning = [module for module in norms if module.training]
-    for module in learning:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module in learning:
-            module.training = True
 
 
 def _batch_norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:

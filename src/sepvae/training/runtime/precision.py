@@ -16,7 +16,7 @@ def check_precision(precision: object, device: torch.device) -> None:
     dtype = HALF.get(str(precision).split("-")[0])
     if dtype is None or device.type != "cpu":
         return
-    single, half = _seconds(torch.float32), _seconds(dtype)
+    single, half = matmul_seconds(torch.float32), matmul_seconds(dtype)
     if half > SLOWER * single:
         raise DataError(
             f"precision: {precision} is {half / single:.0f} times slower than 32-true on this processor; "
@@ -24,7 +24,7 @@ def check_precision(precision: object, device: torch.device) -> None:
         )
 
 
-def _seconds(dtype: torch.dtype) -> float:
+def matmul_seconds(dtype: torch.dtype) -> float:
     """Return the shortest time of a few matrix products, because the first ones include start-up costs."""
     matrix = torch.ones(SIDE, SIDE, dtype=dtype)
     times = []

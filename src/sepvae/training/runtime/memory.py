@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sepvae.shared import Shared
+from sepvae.process_wide import ProcessWideContext
 
 # Parameters of glibc's mallopt (malloc.h). USUAL has the values that glibc's own adjustment reaches once a
 # program has freed a block of 32 MB, as any program that uses tensors has.
@@ -20,6 +20,7 @@ USERS = {"MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_",
 USUAL = {M_MMAP_MAX: 65536, M_MMAP_THRESHOLD: 32 << 20, M_TRIM_THRESHOLD: 64 << 20}
 
 
+@ProcessWideContext
 @contextmanager
 def retain_freed_memory() -> Iterator[None]:
     """
@@ -29,12 +30,6 @@ def retain_freed_memory() -> Iterator[None]:
     large blocks. With another C library (macOS, Windows, musl), or if the user's environment configures
     glibc's memory, nothing changes.
     """
-    with _KEPT():
-        yield
-
-
-@contextmanager
-def _kept() -> Iterator[None]:
     libc = _glibc()
     if libc is None:
         yield
@@ -45,9 +40,6 @@ def _kept() -> Iterator[None]:
     finally:
         _set(libc, USUAL)
         libc.malloc_trim(0)
-
-
-_KEPT = Shared(_kept)
 
 
 def _glibc() -> ctypes.CDLL | None:

@@ -1,0 +1,1 @@
+"""Guards around a fit: threads that share a process, worker processes, memory, precision, compilation."""
