@@ -7,24 +7,11 @@ from torch.nn.functional import relu, softplus
 
 def derangement(n: int, generator: torch.Generator) -> Tensor:
     """
-    Return a random permutation without fixed points, to pair codes of different images for q(c)q(s).
+    Return a random permutation (n,) without fixed points, to pair codes of different images for q(c)q(s).
 
-    It is one cycle through a random order, so that all other elements are equally likely to be a partner.
+    It is one cycle through a random order, so that all other elements are equally likely to be a partner. `n`
+    is 2 or more; the result is on the device of the generator.
 
-    Parameters
-    ----------
-    n : int
-        Number of elements, 2 or more.
-    generator : torch.Generator
-        Source of randomness; the result is on its device.
-
-    Returns
-    -------
-    Tensor of shape (n,)
-        Indices.
-
-    Examples
-    --------
     >>> (derangement(5, torch.Generator().manual_seed(0)) == torch.arange(5)).any()
     tensor(False)
     """
@@ -36,22 +23,11 @@ def derangement(n: int, generator: torch.Generator) -> Tensor:
 
 def critic_loss(joint: Tensor, shuffled: Tensor) -> Tensor:
     """
-    Return the critic's cross-entropy -log D(z) - log(1 - D(z')) from its logits (Algorithm 1, line 6).
+    Return the critic's cross-entropy -log D(z) - log(1 - D(z')) (batch,), in nats (Algorithm 1, line 6).
 
-    Parameters
-    ----------
-    joint : Tensor of shape (batch,)
-        Logits for [c, s] of the same image.
-    shuffled : Tensor of shape (batch,)
-        Logits for [c, s] of different images.
+    `joint` (batch,) are its logits for [c, s] of one image, `shuffled` (batch,) those for [c, s] of two
+    images. A critic at chance has 2 log 2.
 
-    Returns
-    -------
-    Tensor of shape (batch,)
-        Nats; 2 log 2 for a critic at chance.
-
-    Examples
-    --------
     >>> critic_loss(torch.zeros(1), torch.zeros(1))
     tensor([1.3863])
     """
@@ -60,22 +36,11 @@ def critic_loss(joint: Tensor, shuffled: Tensor) -> Tensor:
 
 def mutual_information(joint: Tensor, *, rectified: bool = True) -> Tensor:
     """
-    Estimate log q(c, s) / q(c)q(s) = log D / (1 - D), which is the critic's logit itself (Eq. 3).
+    Estimate log q(c, s) / q(c)q(s) = log D / (1 - D) (batch,), in nats: the critic's logit itself (Eq. 3).
 
-    Parameters
-    ----------
-    joint : Tensor of shape (batch,)
-        Logits of the critic for [c, s] of the same image.
-    rectified : bool, default=True
-        Replace negative values by 0 per sample, as in Eq. 3.
+    `joint` (batch,) are the critic's logits for [c, s] of one image. `rectified` replaces negative values by
+    0 per sample, as in Eq. 3.
 
-    Returns
-    -------
-    Tensor of shape (batch,)
-        Nats.
-
-    Examples
-    --------
     >>> mutual_information(torch.tensor([-1.0, 2.0]))
     tensor([0., 2.])
     """

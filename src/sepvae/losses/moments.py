@@ -13,27 +13,13 @@ SCALES = (0.1, 0.3, 1.0)
 
 def mmd(x: Tensor, y: Tensor, gammas: Sequence[float] | Tensor, *, unbiased: bool = True) -> Tensor:
     """
-    Return the squared MMD of two samples: E k(x, x') + E k(y, y') - 2 E k(x, y).
+    Return the squared MMD () of two samples: E k(x, x') + E k(y, y') - 2 E k(x, y), of the whole batch.
 
-    The kernel is a sum of Gaussians, k(a, b) = sum_g exp(-g ||a - b||^2). The MMD is of the whole batch.
+    `x` (n, dim) and `y` (m, dim) have two members or more. The kernel is a sum of Gaussians, k(a, b) = sum_g
+    exp(-g ||a - b||^2), one for each of `gammas`, which are above 0. `unbiased` leaves out pairs of a member
+    with itself (U-statistic): it is 0 on average if both samples come from one distribution, and below 0 half
+    of the time. Otherwise the result is the V-statistic, 0 or more.
 
-    Parameters
-    ----------
-    x, y : Tensor of shape (n, dim) and (m, dim)
-        The samples, each of two members or more.
-    gammas : sequence of float or Tensor of shape (kernels,)
-        One per Gaussian, above 0.
-    unbiased : bool, default=True
-        Leave out pairs of a member with itself (U-statistic). It is 0 on average if both samples come from
-        one distribution, and below 0 half of the time. Otherwise return the V-statistic, 0 or more.
-
-    Returns
-    -------
-    Tensor of shape ()
-        At most twice the number of kernels.
-
-    Examples
-    --------
     >>> x = torch.tensor([[0.0], [1.0]])
     >>> mmd(x, x + 100, [1.0], unbiased=False)
     tensor(1.3679)
@@ -45,26 +31,10 @@ def mmd(x: Tensor, y: Tensor, gammas: Sequence[float] | Tensor, *, unbiased: boo
 
 def mmd_to_zero(x: Tensor, gammas: Sequence[float] | Tensor, *, unbiased: bool = True) -> Tensor:
     """
-    Return the squared MMD of a sample and the point s' = 0: E k(x, x') + k(0, 0) - 2 E k(x, 0).
+    Return the squared MMD () of a sample and the point s' = 0: E k(x, x') + k(0, 0) - 2 E k(x, 0).
 
-    The MMD is of the whole batch; the kernel is that of `mmd`.
+    `x` (n, dim) has two members or more; the kernel and `unbiased` are those of `mmd`.
 
-    Parameters
-    ----------
-    x : Tensor of shape (n, dim)
-        The sample, of two members or more.
-    gammas : sequence of float or Tensor of shape (kernels,)
-        One per Gaussian, above 0.
-    unbiased : bool, default=True
-        As in `mmd`.
-
-    Returns
-    -------
-    Tensor of shape ()
-        At most twice the number of kernels.
-
-    Examples
-    --------
     >>> mmd_to_zero(torch.zeros(2, 3), [1.0])
     tensor(0.)
     """
@@ -75,20 +45,10 @@ def mmd_to_zero(x: Tensor, gammas: Sequence[float] | Tensor, *, unbiased: bool =
 
 def median_gamma(x: Tensor, y: Tensor) -> Tensor:
     """
-    Return the bandwidth for two samples: one over the median squared distance of all their members.
+    Return a bandwidth (1,) for samples (n, dim) and (m, dim): 1 / median squared distance of all members.
 
-    Parameters
-    ----------
-    x, y : Tensor of shape (n, dim) and (m, dim)
-        The samples.
+    It is detached, so that samples cannot change their distance by changing its unit.
 
-    Returns
-    -------
-    Tensor of shape (1,)
-        Above 0. Detached, so that samples cannot change their distance by changing its unit.
-
-    Examples
-    --------
     >>> median_gamma(torch.tensor([[0.0]]), torch.tensor([[2.0]]))
     tensor([0.2500])
     """
@@ -102,18 +62,6 @@ def fixed_gammas(dim: int) -> tuple[float, ...]:
 
     A median bandwidth ignores scale: s, s / 10 and s / 1000 would have the same distance from 0.
 
-    Parameters
-    ----------
-    dim : int
-        Dimension of the samples.
-
-    Returns
-    -------
-    tuple of float
-        One per length scale.
-
-    Examples
-    --------
     >>> [round(gamma, 3) for gamma in fixed_gammas(2)]
     [25.0, 2.778, 0.25]
     """

@@ -11,62 +11,22 @@ class GroupPrior:
     """
     Salient prior of groups: N(s' = 0, sigma_p I) for the background, N(0, I) for every target (Sec. 3).
 
-    The number of groups is arbitrary: y = 0 is the background, y = 1, 2, .. are targets.
-
-    Parameters
-    ----------
-    background_var : float
-        Variance sigma_p of the salient codes of the background around s', between 0 and 1.
+    y = 0 is the background, y = 1, 2, .. are targets. Mean, variance and gate have shape (batch, 1), one
+    value for all salient dimensions. `background_var` is sigma_p, between 0 and 1.
     """
 
     background_var: float
 
     def mean(self, y: Tensor) -> Tensor:
-        """
-        Return the prior mean: s' = 0 for the background, 0 for targets.
-
-        Parameters
-        ----------
-        y : Tensor of shape (batch,)
-            Groups.
-
-        Returns
-        -------
-        Tensor of shape (batch, 1)
-            One value for all salient dimensions.
-        """
+        """Return the prior mean: s' = 0 for the background, 0 for targets."""
         return torch.zeros(len(y), 1, device=y.device)
 
     def variance(self, y: Tensor) -> Tensor:
-        """
-        Return the prior variance: sigma_p for the background, 1 for targets.
-
-        Parameters
-        ----------
-        y : Tensor of shape (batch,)
-            Groups.
-
-        Returns
-        -------
-        Tensor of shape (batch, 1)
-            One value for all salient dimensions.
-        """
+        """Return the prior variance: sigma_p for the background, 1 for targets."""
         return torch.where(y == 0, self.background_var, 1.0)[:, None]
 
     def salient_gate(self, y: Tensor) -> Tensor:
-        """
-        Return the factor of the salient code before decoding: 0 for the background (s' = 0), 1 for targets.
-
-        Parameters
-        ----------
-        y : Tensor of shape (batch,)
-            Groups.
-
-        Returns
-        -------
-        Tensor of shape (batch, 1)
-            The `y` of d([c, y s + (1 - y) s']) in Sec. 3.
-        """
+        """Return the `y` of d([c, y s + (1 - y) s']) in Sec. 3: 0 for the background, 1 for targets."""
         return (y != 0).float()[:, None]
 
 
@@ -75,60 +35,21 @@ class SeverityPrior:
     """
     Salient prior of severities y in [0, 1] (App. B): N(s' = 0, [v0 + (1 - v0) sigma(y)^2] I), sigma(y) = y.
 
-    It is the narrow prior of the background at y = 0, and the N(0, I) of targets at y = 1.
-
-    Parameters
-    ----------
-    background_var : float
-        Variance v0 at y = 0, between 0 and 1. With sigma(0) = 0 alone, the prior would be a point.
+    It is the narrow prior of the background at y = 0, and the N(0, I) of targets at y = 1. `background_var`
+    is v0, between 0 and 1; with sigma(0) = 0 alone, the prior would be a point. Shapes are those of
+    `GroupPrior`.
     """
 
     background_var: float
 
     def mean(self, y: Tensor) -> Tensor:
-        """
-        Return the prior mean: s' = 0 for every severity.
-
-        Parameters
-        ----------
-        y : Tensor of shape (batch,)
-            Severities.
-
-        Returns
-        -------
-        Tensor of shape (batch, 1)
-            One value for all salient dimensions.
-        """
+        """Return the prior mean: s' = 0 for every severity."""
         return torch.zeros_like(y)[:, None]
 
     def variance(self, y: Tensor) -> Tensor:
-        """
-        Return the prior variance, from v0 to 1.
-
-        Parameters
-        ----------
-        y : Tensor of shape (batch,)
-            Severities.
-
-        Returns
-        -------
-        Tensor of shape (batch, 1)
-            One value for all salient dimensions.
-        """
+        """Return the prior variance, from v0 to 1."""
         return (self.background_var + (1 - self.background_var) * y.square())[:, None]
 
     def salient_gate(self, y: Tensor) -> Tensor:
-        """
-        Return the factor of the salient code before decoding: the severity.
-
-        Parameters
-        ----------
-        y : Tensor of shape (batch,)
-            Severities.
-
-        Returns
-        -------
-        Tensor of shape (batch, 1)
-            The `y` of d([c, y s]).
-        """
+        """Return the `y` of d([c, y s]): the severity."""
         return y[:, None]

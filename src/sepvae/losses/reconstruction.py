@@ -6,20 +6,8 @@ from torch import Tensor
 
 def squared_error(x: Tensor, reconstruction: Tensor) -> Tensor:
     """
-    Return the squared error, summed over pixels or features, without a factor 1/2 (L_rec of Sec. 3).
+    Return the squared error (batch,), summed over pixels or features, without a factor 1/2 (L_rec of Sec. 3).
 
-    Parameters
-    ----------
-    x, reconstruction : Tensor of shape (batch, ...)
-        Input and decoder output.
-
-    Returns
-    -------
-    Tensor of shape (batch,)
-        0 or more.
-
-    Examples
-    --------
     >>> squared_error(torch.ones(2, 1, 2, 2), torch.zeros(2, 1, 2, 2))
     tensor([4., 4.])
     """
@@ -28,27 +16,12 @@ def squared_error(x: Tensor, reconstruction: Tensor) -> Tensor:
 
 def gaussian_nll(error: Tensor, pixels: int, variance: Tensor | float) -> Tensor:
     """
-    Return the negative log-likelihood of a Gaussian decoder with one variance, up to a constant.
+    Return the negative log-likelihood (batch,), in nats, of a Gaussian decoder with one variance.
 
     -log N(x; x', v I) - (d / 2) log(pi) = ||x - x'||^2 / (2 v) + (d / 2) log(2 v).
-    With the constant left out, v = 1/2 gives exactly the paper's squared error.
+    With the constant left out, v = 1/2 gives exactly the paper's squared error. `error` (batch,) is summed
+    over the d `pixels` or features of a sample; `variance` is above 0.
 
-    Parameters
-    ----------
-    error : Tensor of shape (batch,)
-        Squared errors, summed over pixels.
-    pixels : int
-        Number d of pixels or features per sample.
-    variance : Tensor of shape () or float
-        Variance v of all pixels, above 0.
-
-    Returns
-    -------
-    Tensor of shape (batch,)
-        Nats.
-
-    Examples
-    --------
     >>> gaussian_nll(torch.tensor([3.0]), pixels=3, variance=0.5)
     tensor([3.])
     """
@@ -58,25 +31,12 @@ def gaussian_nll(error: Tensor, pixels: int, variance: Tensor | float) -> Tensor
 
 def optimal_variance(error: Tensor, pixels: int) -> Tensor:
     """
-    Return the variance of maximum likelihood for a batch of squared errors: their mean per pixel.
+    Return the variance () of maximum likelihood for squared errors (batch,): their mean per pixel, detached.
 
     It sets the weight of the reconstruction term against the others, whatever the size and noise of the data
-    (sigma-VAE of Rybkin, Daniilidis and Levine, ICML 2021, Sec. 4).
+    (sigma-VAE of Rybkin, Daniilidis and Levine, ICML 2021, Sec. 4). It is at least 1e-6, about the variance
+    of rounding to 256 grey levels.
 
-    Parameters
-    ----------
-    error : Tensor of shape (batch,)
-        Squared errors, summed over pixels.
-    pixels : int
-        Number of pixels or features per sample.
-
-    Returns
-    -------
-    Tensor of shape ()
-        Detached; at least 1e-6, about the variance of rounding to 256 grey levels.
-
-    Examples
-    --------
     >>> optimal_variance(torch.tensor([2.0, 4.0]), pixels=6)
     tensor(0.5000)
     """
