@@ -10,6 +10,7 @@ import pandas as pd
 
 from sepvae.grid import Grid
 
+FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
 AnyArray = npt.NDArray[Any]
 

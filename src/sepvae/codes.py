@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 Space = Literal["common", "salient", "both"]
+SPACES: tuple[Space, ...] = ("common", "salient")
 Kind = Literal["categorical", "continuous"]  # of an attribute
 MAX_LEVELS = 20  # whole numbers with more distinct values than this are amounts, not classes
 ArrayT = TypeVar("ArrayT")
@@ -86,7 +87,7 @@ def code_columns(table: pd.DataFrame, space: Space) -> list[str]:
             (c for c in table.columns if c.startswith(name) and c[len(name) :].isdigit()),
             key=lambda c: int(c[len(name) :]),
         )
-        for name in ("common", "salient")
+        for name in SPACES
     }
     return found["common"] + found["salient"] if space == "both" else found[space]
 

@@ -8,16 +8,16 @@ import pandas as pd
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
-from sepvae.codes import Kind, Space, code_columns
+from sepvae.batch import AnyArray, FloatArray
+from sepvae.codes import SPACES, Kind, code_columns
 from sepvae.errors import DataError
-from sepvae.evaluation.metrics import AnyArray, FloatArray
+from sepvae.evaluation.metrics import adjust_p
 from sepvae.evaluation.probes import known_values, make_probe
-from sepvae.evaluation.scores import _questions
+from sepvae.evaluation.questions import probe_questions
 
 RUN = ["contender", "seed", "attribute", "space"]  # key columns of an association
 FOUND = ["n", "spearman", "p", "partial", "n_partial", "p_partial"]
 PREDICTED = ["id", "attribute", "space", "truth", "predicted"]
-SPACES: tuple[Space, ...] = ("common", "salient")
 Alternative = Literal["two-sided", "greater"]
 ALIKE = 1e-8  # residuals below this share of the norm of the ranks are rounding errors
 
@@ -52,7 +52,7 @@ def probe_predictions(table: pd.DataFrame, *, kinds: Mapping[str, Kind] | None =
     """
     parts = []
     with threadpool_limits(1):
-        for question in _questions(table, kinds or {}):
+        for question in probe_questions(table, kinds):
             if question.population != "target" or question.kind != "continuous" or question.unlearnable:
                 continue
             train, test = question.train, question.test
@@ -167,19 +167,19 @@ def clinical_associations(
     Examples
     --------
     >>> people = pd.DataFrame({"id": range(6), "group": range(6), "age": [50.5, 40, 60, 45, 55, 65]})
-    >>> told = people[["id"]].assign(contender="SepVAE", seed=0, attribute="ados", space="salient")
-    >>> told = told.assign(truth=[3.5, 1, 5, 2, 4, 6], predicted=[3, 2, 4, 1, 5, 6])
-    >>> found = clinical_associations(told, people, scores=["ados"])
+    >>> guesses = people[["id"]].assign(contender="SepVAE", seed=0, attribute="ados", space="salient")
+    >>> guesses = guesses.assign(truth=[3.5, 1, 5, 2, 4, 6], predicted=[3, 2, 4, 1, 5, 6])
+    >>> found = clinical_associations(guesses, people, scores=["ados"])
     >>> found[["n", "spearman"]].round(2).values.tolist()
     [[6.0, 0.89]]
     """
     if missing := [name for name in adjust_for if name not in about]:
         raise DataError(f"adjust_for: there is no attribute {missing[0]!r}; name others")
-    told = predictions[predictions["attribute"].isin(scores)]
+    chosen = predictions[predictions["attribute"].isin(scores)]
     people = about.drop_duplicates("id").set_index("id")
-    told = told.assign(group=people["group"].reindex(told["id"]).to_numpy())
-    if (twice := told.duplicated([*RUN, "group"])).any():
-        person = told.loc[twice, "group"].iloc[0]
+    chosen = chosen.assign(group=people["group"].reindex(chosen["id"]).to_numpy())
+    if (twice := chosen.duplicated([*RUN, "group"])).any():
+        person = chosen.loc[twice, "group"].iloc[0]
         raise DataError(
             f"predictions: {person!r} was predicted twice; an association takes people as independent, so "
             "give one sample of each"
@@ -187,15 +187,10 @@ def clinical_associations(
     covariates = _as_kinds(people[list(adjust_for)], kinds or {})
     rows = [
         (*run, *_association(rows, covariates.reindex(rows["id"])))
-        for run, rows in told.groupby(RUN, sort=False)
+        for run, rows in chosen.groupby(RUN, sort=False)
     ]
     found = pd.DataFrame(rows, columns=[*RUN, *FOUND]).astype({"n_partial": "Int64"})
-    for name in ("p", "p_partial"):
-        tested = found[name].notna()
-        found[f"{name}_adjusted"] = np.nan
-        if tested.any():
-            found.loc[tested, f"{name}_adjusted"] = stats.false_discovery_control(found.loc[tested, name])
-    return found
+    return found.assign(p_adjusted=adjust_p(found["p"]), p_partial_adjusted=adjust_p(found["p_partial"]))
 
 
 def _association(rows: pd.DataFrame, covariates: pd.DataFrame) -> tuple[float | int | None, ...]:

@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from sepvae.batch import AnyArray, FloatArray
 from sepvae.codes import Kind, code_columns
 from sepvae.errors import DataError
-from sepvae.evaluation.metrics import AnyArray, FloatArray
+from sepvae.evaluation.metrics import adjust_p
 from sepvae.evaluation.probes import known_values
 
-COLUMNS = ["attribute", "kind", "population", "axis", "measure", "value", "p_value", "n", "p_adjusted"]
+COLUMNS = ["attribute", "kind", "population", "axis", "measure", "value", "p_value", "n"]
 MIN_SAMPLES = 4  # with fewer samples, strong correlations are common by chance
 
 
@@ -70,12 +71,9 @@ def salient_correlations(table: pd.DataFrame, *, kinds: Mapping[str, Kind] | Non
         measure = "spearman" if kind == "continuous" else "eta"
         for axis in axes:
             value, p = _MEASURES[measure](test[axis].to_numpy(float), test["value"].to_numpy())
-            rows.append((attribute, kind, population, axis, measure, value, p, len(test), np.nan))
+            rows.append((attribute, kind, population, axis, measure, value, p, len(test)))
     found = pd.DataFrame(rows, columns=COLUMNS)
-    tested = found["p_value"].notna()
-    if tested.any():
-        found.loc[tested, "p_adjusted"] = stats.false_discovery_control(found.loc[tested, "p_value"])
-    return found
+    return found.assign(p_adjusted=adjust_p(found["p_value"]))
 
 
 def _spearman(axis: FloatArray, values: AnyArray) -> tuple[float, float]:

@@ -9,12 +9,13 @@ import pandas as pd
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
+from sepvae.batch import AnyArray, FloatArray
 from sepvae.checks import check_choice, check_number
 from sepvae.codes import Kind, Space, code_columns
 from sepvae.errors import DataError
-from sepvae.evaluation.metrics import METRICS, AnyArray, FloatArray, Metric, interval, resampling_weights
+from sepvae.evaluation.metrics import METRICS, Metric, interval, resampling_weights
 from sepvae.evaluation.probes import make_probe
-from sepvae.evaluation.scores import _Question, _questions
+from sepvae.evaluation.questions import ProbeQuestion, probe_questions
 
 MIN_SEEDS = 5  # fewer seeds give a poor estimate of their spread
 
@@ -149,8 +150,10 @@ def mean_over_runs(runs: pd.DataFrame) -> Difference:
     return nadeau_bengio(of_folds, float(n_train), float(n_test))
 
 
-def _ask(table: pd.DataFrame, attribute: str, population: str, kinds: Mapping[str, Kind] | None) -> _Question:
-    for question in _questions(table, kinds or {}):
+def _ask(
+    table: pd.DataFrame, attribute: str, population: str, kinds: Mapping[str, Kind] | None
+) -> ProbeQuestion:
+    for question in probe_questions(table, kinds):
         if (question.attribute, question.population) == (attribute, population):
             if question.obstacle:
                 raise DataError(f"{attribute} among {population} samples: {question.obstacle}")
@@ -173,7 +176,7 @@ def _check_same_samples(test_a: pd.DataFrame, test_b: pd.DataFrame) -> None:
         )
 
 
-def _metric(question: _Question, name: str) -> Metric:
+def _metric(question: ProbeQuestion, name: str) -> Metric:
     binary = question.train["value"].nunique() == 2
     offered = {m.name: m for m in METRICS[question.kind] if m.name != "auc" or binary}
     check_choice("metric", name, list(offered))
@@ -181,7 +184,7 @@ def _metric(question: _Question, name: str) -> Metric:
 
 
 def _truth_and_output(
-    question: _Question, space: Space, metric: Metric, ids: AnyArray
+    question: ProbeQuestion, space: Space, metric: Metric, ids: AnyArray
 ) -> tuple[AnyArray, AnyArray]:
     """Return true values and probe outputs of the test samples `ids`; classes are coded as 0, 1, .."""
     train = question.train

@@ -2,16 +2,16 @@
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from sepvae.batch import FloatArray
 from sepvae.codes import code_columns
 from sepvae.errors import DataError
-from sepvae.evaluation.metrics import METRICS, FloatArray, interval, resampling_weights
+from sepvae.evaluation.metrics import METRICS, resampling_weights
 from sepvae.evaluation.scores import COLUMNS
 from sepvae.process_wide import ignoring
 
@@ -34,7 +34,7 @@ def mlp_probabilities(codes: pd.DataFrame, *, random_state: int = 0) -> FloatArr
     columns = code_columns(codes, "salient")
     if not columns:
         raise DataError("a table of codes needs columns salient0, ..; it has none")
-    train, test = _parts(codes)
+    train, test = _train_and_test(codes)
     model = make_pipeline(
         StandardScaler(),
         MLPClassifier((len(columns),), max_iter=MAX_ITER, random_state=random_state),
@@ -64,26 +64,21 @@ def group_scores(
     >>> dict(zip(scores["metric"], scores["score"]))
     {'balanced_accuracy': 0.75, 'accuracy': 0.75, 'auc': 1.0}
     """
-    train, test = _parts(codes)
+    train, test = _train_and_test(codes)
     _check_probability(probability, len(test))
     truth, groups = test["y"].to_numpy(), test["group"].astype(str).to_numpy(str)
     outputs = {"predict": (probability > 0.5).astype(int), "decision_function": probability}
     weights = resampling_weights(groups, n_bootstraps, np.random.default_rng(random_state))
-    once, n_groups = np.ones((1, len(truth))), len(np.unique(groups))
+    counts = (len(train), len(test), n_groups := len(np.unique(groups)))
     rows = []
     for metric in METRICS["categorical"]:
-        output = outputs[metric.reads]
-        score = metric.function(truth, output, once)[0]
-        resampled = metric.function(truth, output, weights)
-        low, high = interval(resampled, score, n_groups, scale=metric.scale)
-        constant = clone(metric.dummy).fit(train[["y"]], train["y"]).predict(test[["y"]])
-        chance = metric.function(truth, constant, once)[0]
-        counts = (len(train), len(test), n_groups)
-        rows.append(("salient", "label", "all", metric.name, score, low, high, chance, np.nan, *counts))
+        scored = metric.with_interval(truth, outputs[metric.reads], weights, n_groups)
+        chance = metric.chance(train["y"].to_numpy(), truth)
+        rows.append(("salient", "label", "all", metric.name, *scored, chance, np.nan, *counts))
     return pd.DataFrame(rows, columns=COLUMNS).assign(probe=probe).astype({"n_train": "Int64"})
 
 
-def _parts(codes: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _train_and_test(codes: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the training rows and the test rows; raise unless each part has both labels."""
     missing = [name for name in ("split", "y") if name not in codes]
     if missing:

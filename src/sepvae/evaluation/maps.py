@@ -5,9 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from sepvae.batch import FloatArray
 from sepvae.errors import DataError
-
-FloatArray = npt.NDArray[np.float64]
 
 
 class MapScores(NamedTuple):

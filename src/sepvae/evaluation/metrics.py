@@ -2,18 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
+import pandas as pd
 from scipy import special, stats
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
+from sepvae.batch import AnyArray, FloatArray
 from sepvae.codes import Kind
 
-AnyArray = npt.NDArray[Any]
-FloatArray = npt.NDArray[np.float64]
 Scale = Literal["plain", "share", "r2"]
 LEAST_ERROR = 1e-12  # lower bound of 1 - R2, whose logarithm must be finite
 
@@ -58,6 +57,13 @@ def interval(
     centre = float(special.logit(share))
     low, high = special.expit(centre - half), special.expit(centre + half)
     return float(min(low, score)), float(max(high, score))
+
+
+def adjust_p(p_values: "pd.Series[float]") -> "pd.Series[float]":
+    """Return p-values adjusted for their number by the false discovery rate; missing ones stay missing."""
+    known = p_values.dropna()
+    adjusted = stats.false_discovery_control(known) if len(known) else known
+    return pd.Series(adjusted, index=known.index, dtype=float).reindex(p_values.index)
 
 
 # The metrics are those of scikit-learn, vectorized over weights of shape (b, n); scores have shape (b,).
@@ -115,6 +121,22 @@ class Metric:
     reads: str = "predict"
     better: int = 1
     scale: Scale = "plain"
+
+    def once(self, truth: AnyArray, output: AnyArray) -> float:
+        """Return the score of all samples, each counted once."""
+        return float(self.function(truth, output, np.ones((1, len(truth))))[0])
+
+    def with_interval(
+        self, truth: AnyArray, output: AnyArray, weights: FloatArray, n_groups: int
+    ) -> tuple[float, float, float]:
+        """Return the score and the ends of its 95 % interval, from resamples with these weights."""
+        score = self.once(truth, output)
+        return score, *interval(self.function(truth, output, weights), score, n_groups, scale=self.scale)
+
+    def chance(self, learnt: AnyArray, truth: AnyArray) -> float:
+        """Return the score of the dummy estimator, which learns from the training values only."""
+        constant = clone(self.dummy).fit(learnt[:, None], learnt).predict(truth[:, None])
+        return self.once(truth, constant)
 
 
 _MAJORITY = DummyClassifier(strategy="most_frequent")

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from sepvae.batch import AnyArray, FloatArray
 from sepvae.codes import Kind, attribute_columns, attribute_kind
-from sepvae.evaluation.metrics import METRICS, AnyArray, FloatArray, interval, resampling_weights
+from sepvae.evaluation.metrics import METRICS, resampling_weights
 
+SCORE_COLUMNS = ["metric", "score", "low", "high", "chance", "p_value", "n_train", "n_test", "n_test_groups"]
 RIDGE_ALPHAS = (0.1, 1.0, 10.0, 100.0, 1000.0)
 
 
@@ -163,25 +164,20 @@ def score_probe(
     outputs = _outputs(make_probe(kind, least_squares=least_squares), train.codes, targets, test.codes, kind)
     weights = resampling_weights(test.groups, n_bootstraps, resampling)
     n_groups = len(np.unique(test.groups))
-    once = np.ones((1, len(truth)))
     rows = []
     for metric in METRICS[kind]:
         if metric.reads not in outputs:
             continue
         # The first row holds the true values, the others shuffled values.
-        score, *null = (
-            metric.function(*row, once)[0] for row in zip(truths, outputs[metric.reads], strict=True)
-        )
-        resampled = metric.function(truth, outputs[metric.reads][0], weights)
-        low, high = interval(resampled, score, n_groups, scale=metric.scale)
-        constant = clone(metric.dummy).fit(train.codes, values).predict(test.codes)
-        chance = metric.function(truth, constant, once)[0]
+        output, *shuffled = outputs[metric.reads]
+        scored = metric.with_interval(truth, output, weights, n_groups)
+        null = [metric.once(*row) for row in zip(truths[1:], shuffled, strict=True)]
         # Ties count in b despite rounding errors, and so do shuffles whose score is NaN.
-        b = np.sum(~(metric.better * np.array(null) < metric.better * score - 1e-12))
+        b = np.sum(~(metric.better * np.array(null) < metric.better * scored[0] - 1e-12))
         p_value = (b + 1) / (n_permutations + 1) if n_permutations else np.nan
-        rows.append((metric.name, score, low, high, chance, p_value, len(values), len(truth), n_groups))
-    names = ["metric", "score", "low", "high", "chance", "p_value", "n_train", "n_test", "n_test_groups"]
-    return pd.DataFrame(rows, columns=names)
+        numbers = metric.chance(values, truth), p_value, len(values), len(truth), n_groups
+        rows.append((metric.name, *scored, *numbers))
+    return pd.DataFrame(rows, columns=SCORE_COLUMNS)
 
 
 def _as_numbers(train: Samples, test: Samples, kind: Kind) -> tuple[AnyArray, AnyArray]:

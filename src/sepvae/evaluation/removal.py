@@ -8,28 +8,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sepvae.batch import AnyArray
+from sepvae.batch import IntArray
 from sepvae.codes import Kind, attribute_columns, attribute_kind
-from sepvae.evaluation.metrics import METRICS, interval, resampling_weights
+from sepvae.evaluation.metrics import METRICS, resampling_weights
 
-COLUMNS = [
-    "attribute",
-    "images",
-    "population",
-    "wanted",
-    "metric",
-    "score",
-    "low",
-    "high",
-    "chance",
-    "n_train",
-    "n_test",
-    "n_test_groups",
-]
+COLUMNS = ["attribute", "images", "population", "wanted", "metric", "score", "low", "high", "chance"]
+COLUMNS += ["n_train", "n_test", "n_test_groups"]
 MIN_TRAIN = 10  # training samples of a class, below which it is left out
 MAX_CLASSES = 20  # attributes with more classes are taken for names
 NOT_USED = -1
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -163,7 +150,9 @@ def removal_scores(
         metric = "balanced_accuracy" if len(np.unique(truth)) > 1 else "share"
         rng = np.random.default_rng(random_state)
         n_groups = len(np.unique(of_group))
-        scored = _score(truth, read, resampling_weights(of_group, n_bootstraps, rng), n_groups)
+        weights = resampling_weights(of_group, n_bootstraps, rng)
+        # For one wanted class, balanced accuracy is the share predicted as wanted.
+        scored = METRICS["categorical"][0].with_interval(truth, read, weights, n_groups)
         numbers = (*scored, 1 / len(question.names), n_train, len(truth), n_groups)
         rows.append((question.attribute, sheet.images, sheet.population, sheet.wanted, metric, *numbers))
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -189,12 +178,3 @@ def _sheets(own: IntArray, readings: Readings) -> Iterator[_Sheet]:
     yield _Sheet("salient removed", "background", "background", background, nothing, readings.removed)
     yield _Sheet("swapped", "target", "donor's", target, own, readings.swapped)
     yield _Sheet("swapped", "background", "background", background, nothing, readings.swapped)
-
-
-def _score(
-    truth: AnyArray, read: AnyArray, weights: npt.NDArray[np.float64], n_groups: int
-) -> tuple[float, float, float]:
-    """Return balanced accuracy with its interval; for one class it is the share predicted as wanted."""
-    metric = METRICS["categorical"][0]
-    score = float(metric.function(truth, read, np.ones((1, len(truth))))[0])
-    return score, *interval(metric.function(truth, read, weights), score, n_groups, scale=metric.scale)

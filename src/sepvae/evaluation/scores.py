@@ -1,7 +1,6 @@
 """`score_codes`: all scores of a table of codes, as one tidy table."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from itertools import product
 from typing import Any
 
@@ -10,28 +9,14 @@ import pandas as pd
 from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
-from sepvae.codes import Kind, Space, code_columns
+from sepvae.codes import SPACES, Kind, Space, code_columns
 from sepvae.errors import DataError
-from sepvae.evaluation.probes import Samples, known_values, score_probe
+from sepvae.evaluation.probes import SCORE_COLUMNS, Samples, score_probe
+from sepvae.evaluation.questions import ProbeQuestion, probe_questions
 from sepvae.evaluation.separation import separation_scores
 
-COLUMNS = [
-    "space",
-    "attribute",
-    "population",
-    "metric",
-    "score",
-    "low",
-    "high",
-    "chance",
-    "p_value",
-    "n_train",
-    "n_test",
-    "n_test_groups",
-]
-SPACES: tuple[Space, ...] = ("common", "salient", "both")
-MIN_TRAIN = 10  # a probe needs at least this number of training samples
-MAX_CLASSES = 100  # attributes with more classes are taken for names
+COLUMNS = ["space", "attribute", "population", *SCORE_COLUMNS]
+PROBED: tuple[Space, ...] = (*SPACES, "both")
 
 
 def score_codes(
@@ -103,13 +88,13 @@ def score_codes(
     [['common', 1.0], ['salient', 1.0]]
     """
     _check(table)
-    questions = [q for q in _questions(table, kinds or {}) if not q.obstacle]
+    questions = [q for q in probe_questions(table, kinds) if not q.obstacle]
     last = []
     if least_squares:
         questions = [q for q in questions if q.kind == "continuous"]
     else:
         last = [separation_scores(table[table["split"] == "test"], reconstruction_error)]
-    cells = list(product(questions, SPACES))
+    cells = list(product(questions, PROBED))
     answers = Parallel(n_jobs=n_jobs, return_as="generator")(
         delayed(_answer)(
             question,
@@ -156,68 +141,14 @@ def left_out(table: pd.DataFrame, *, kinds: Mapping[str, Kind] | None = None) ->
     _check(table)
     reasons = [
         (question.attribute, question.population, reason)
-        for question in _questions(table, kinds or {})
+        for question in probe_questions(table, kinds)
         for reason in (question.rare, question.obstacle)
         if reason
     ]
     return pd.DataFrame(reasons, columns=["attribute", "population", "reason"])
 
 
-@dataclass(frozen=True)
-class _Question:
-    """Attribute of one population, with its training and test rows; column `value` holds the attribute."""
-
-    attribute: str
-    population: str
-    kind: Kind
-    train: pd.DataFrame
-    test: pd.DataFrame
-    rare: str = ""  # classes that are left out, and the reason
-
-    @property
-    def obstacle(self) -> str:
-        """Reason why no score is possible; empty if one is."""
-        if not self.unlearnable and self.test["value"].nunique() < 2:
-            return "no probe: fewer than two distinct values in split 'test'"
-        return self.unlearnable
-
-    @property
-    def unlearnable(self) -> str:
-        """Reason why no probe can be fitted; empty if one can."""
-        if len(self.train) < MIN_TRAIN:
-            return f"no probe: {len(self.train)} training samples, at least {MIN_TRAIN} are needed"
-        classes = self.train["value"].nunique()
-        if self.kind == "categorical" and classes > MAX_CLASSES:
-            return f"no probe: {classes} classes, at most {MAX_CLASSES} are probed"
-        if self.train["value"].nunique() < 2:
-            return "no probe: fewer than two distinct values in split 'train'"
-        return ""
-
-
-def _questions(table: pd.DataFrame, kinds: Mapping[str, Kind]) -> Iterator[_Question]:
-    """Yield the label among all, then each attribute among all (unless only targets have it) and targets."""
-    for attribute, kind, known in known_values(table, kinds):
-        if attribute == "label" or (known["y"] == 0).any():
-            yield _question(known, attribute, "all", kind)
-        if attribute != "label":
-            yield _question(known[known["y"] == 1], attribute, "target", kind)
-
-
-def _question(known: pd.DataFrame, attribute: str, population: str, kind: Kind) -> _Question:
-    rare = ""
-    if kind == "categorical":
-        counts = known.loc[known["split"] == "train", "value"].value_counts()
-        kept = known["value"].isin(counts.index[counts >= 2])
-        names = sorted(known.loc[~kept, "value"].unique())
-        if names:
-            some = ", ".join(map(str, names[:5])) + (", .." if len(names) > 5 else "")
-            rare = f"{len(names)} classes left out, fewer than 2 training samples each: {some}"
-        known = known[kept]
-    train, test = (known[known["split"] == split] for split in ("train", "test"))
-    return _Question(attribute, population, kind, train, test, rare)
-
-
-def _answer(question: _Question, space: Space, **how: Any) -> pd.DataFrame:
+def _answer(question: ProbeQuestion, space: Space, **how: Any) -> pd.DataFrame:
     train, test = (
         Samples(
             rows[code_columns(rows, space)].to_numpy(float),
@@ -232,7 +163,7 @@ def _answer(question: _Question, space: Space, **how: Any) -> pd.DataFrame:
 
 def _check(table: pd.DataFrame) -> None:
     missing = [name for name in ("id", "split", "group", "y") if name not in table.columns]
-    missing += [f"{space}0" for space in ("common", "salient") if not code_columns(table, space)]
+    missing += [f"{space}0" for space in SPACES if not code_columns(table, space)]
     if missing:
         raise DataError(
             "a table of codes needs columns id, split, group, y, common0, .., salient0, ..; "

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from sepvae.codes import Space, code_columns
+from sepvae.codes import SPACES, Space, code_columns
 from sepvae.errors import DataError
 
 ACTIVE_VARIANCE = 0.01  # a dimension whose posterior means vary less is inactive
@@ -92,8 +92,7 @@ def separation_scores(table: pd.DataFrame, reconstruction_error: pd.DataFrame | 
     """
     target = table[table["y"] == 1]
     rows: list[tuple[str, str, str, float, int, int]] = []
-    spaces: tuple[Space, ...] = ("common", "salient")
-    for space in spaces:
+    for space in SPACES:
         rows.append((space, "all", "variance_ratio", variance_ratio(table, space), *_counts(table)))
         rows.append((space, "target", "active_units", active_units(table, space), *_counts(target)))
     if reconstruction_error is not None:

@@ -8,9 +8,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import chi2_contingency, mannwhitneyu, random_table
 
-from sepvae.batch import AnyArray
+from sepvae.batch import AnyArray, FloatArray
 
-FloatArray = npt.NDArray[np.float64]
 N_TABLES = 9999  # random tables for a p-value if counts are too small for the chi-square distribution
 
 

@@ -14,8 +14,6 @@ NEIGHBOUR = 10
 N_REFERENCES = 500
 BLOCK = 512
 
-FloatArray = npt.NDArray[np.float32]
-
 
 def near_pairs(looks: AnyArray) -> IntArray:
     """
@@ -55,7 +53,7 @@ def near_pairs(looks: AnyArray) -> IntArray:
     return np.asarray(found[np.lexsort((found[:, 1], found[:, 0]))])
 
 
-def _ordinary_distance(unit: FloatArray) -> float:
+def _ordinary_distance(unit: npt.NDArray[np.float32]) -> float:
     """Return the median distance of an image to its tenth nearest, over a random subset."""
     some = np.random.default_rng(0).permutation(len(unit))[:N_REFERENCES]
     nearest = min(NEIGHBOUR, len(unit) - 1)
