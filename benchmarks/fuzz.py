@@ -37,10 +37,10 @@ import pandas as pd
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
+from sepvae.data.measures import measure_volumes
 
 from sepvae.cli.pack import pack_table
 from sepvae.data.load import list_data
-from sepvae.data.measures import measure_volumes
 from sepvae.data.reading import measure_manifest, read_manifest
 from sepvae.errors import SepVAEError
 from sepvae.recipes import load_recipe, recipe_text

@@ -98,7 +98,7 @@ def score_method(model: ContrastiveEstimator, train: Source, test: Source) -> di
 def deviations(train: ArraySource, test: ArraySource) -> np.ndarray:
     """The reference: what age, sex and site do not explain, in the units of the network."""
     covariates = ["age", "sex", "site"]
-    counts = train.grid.counts
+    counts = train.grid.valid_mask
     inside_train, inside_test = (part.x[:, 0][:, counts].astype(np.float64) for part in (train, test))
     controls = np.asarray(train.labels) == "control"
     learnt = Residualizer().fit(inside_train, train.attributes[covariates], controls)

@@ -15,7 +15,7 @@ def test_a_window_comes_back_where_it_was(size: tuple[int, int, int]) -> None:
     grid = Grid((5, 6, 7), AFFINE, size=size)
     voxels = np.random.default_rng(0).normal(size=grid.shape)
     back = grid.back(grid.window(voxels))
-    seen = grid.back(grid.counts.astype(float)) == 1
+    seen = grid.back(grid.valid_mask.astype(float)) == 1
     assert np.array_equal(back[seen], voxels[seen])
     assert not back[~seen].any()
     assert seen.sum() == np.prod(np.minimum(grid.shape, size))
@@ -31,8 +31,8 @@ def test_padding_and_what_lies_out_of_the_mask_do_not_count() -> None:
     mask = np.zeros((4, 4, 4), dtype=bool)
     mask[1:3] = True
     grid = Grid((4, 4, 4), AFFINE, size=(6, 4, 4), mask=mask)
-    assert grid.counts.sum() == mask.sum()
-    assert Grid((4, 4, 4), AFFINE, size=(6, 4, 4)).counts.sum() == 64
+    assert grid.valid_mask.sum() == mask.sum()
+    assert Grid((4, 4, 4), AFFINE, size=(6, 4, 4)).valid_mask.sum() == 64
     assert not grid.back(np.ones((6, 4, 4)))[~mask].any()
 
 
@@ -52,6 +52,6 @@ def test_a_grid_is_kept_in_files() -> None:
     again = Grid.from_state(*grid.state())
     assert again.same_place(grid)
     assert (again.size, again.axes) == (grid.size, grid.axes)
-    assert np.array_equal(again.counts, grid.counts)
+    assert np.array_equal(again.valid_mask, grid.valid_mask)
     assert Grid.from_state(*replace(grid, mask=None).state()).mask is None
     assert grid.voxel_size.tolist() == [2, 2, 3]

@@ -26,7 +26,7 @@ def volumes(ids: list[str] | None = None, labels: list[str] | None = None) -> Ar
     mask = np.zeros(SHAPE, dtype=bool)
     mask[3:9, 3:10, 2:11] = True
     grid = Grid(SHAPE, AFFINE, size=(10, 14, 12), mask=mask, axes="LAS")
-    x = rng.normal(size=(N, 1, *grid.size)).astype(np.float32) * grid.counts
+    x = rng.normal(size=(N, 1, *grid.size)).astype(np.float32) * grid.valid_mask
     axes = ["LAS", "PSR"] * (N // 2)
     native = pd.DataFrame({"mean": rng.normal(9, 1, N), "sd": rng.uniform(1, 3, N), "axes": axes})
     ids = ids or [f"sub-{i:02d}" for i in range(N)]
@@ -84,7 +84,7 @@ def test_the_table_and_the_description_tell_what_there_is(maps: Path) -> None:
 def test_the_mean_image_is_in_the_units_of_the_files(maps: Path) -> None:
     source = volumes()
     x = source.x * source.native["sd"].to_numpy().reshape(-1, 1, 1, 1, 1)
-    x = (x + source.native["mean"].to_numpy().reshape(-1, 1, 1, 1, 1)) * source.grid.counts
+    x = (x + source.native["mean"].to_numpy().reshape(-1, 1, 1, 1, 1)) * source.grid.valid_mask
     mean = source.grid.back(x.mean(axis=0)[0])
     np.testing.assert_allclose(in_ras(maps / "desc-input_stat-mean_map.nii.gz"), mean, rtol=1e-4)
 

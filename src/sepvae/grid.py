@@ -43,7 +43,7 @@ class Grid:
         return edges
 
     @cached_property
-    def counts(self) -> npt.NDArray[np.bool_]:
+    def valid_mask(self) -> npt.NDArray[np.bool_]:
         """Valid voxels of the window, of shape `size`: those of the mask, without padding."""
         return self.window(np.ones(self.shape, dtype=bool) if self.mask is None else self.mask)
 
@@ -53,7 +53,7 @@ class Grid:
         if self.mask is None:
             return None
         n, of = int(self.mask.sum()), self.mask.size
-        window = f", {int(self.counts.sum())} in the window" if self.size != self.shape else ""
+        window = f", {int(self.valid_mask.sum())} in the window" if self.size != self.shape else ""
         return f"mask: {n} of {of} voxels ({100 * n / of:.0f} %){window}"
 
     def same_place(self, other: "Grid") -> bool:

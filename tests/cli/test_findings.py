@@ -74,11 +74,11 @@ def test_a_whole_inspection_fits_80_columns(capsys):
     about = pd.DataFrame({"id": range(n), "group": range(n), "label": ["b", "t"] * (n // 2), "split": None})
     about["age"], about["site"] = rng.normal(50, 10, n).round(), [f"site {i % 9}" for i in range(n)]
     numbers = ["low", "high", "brightness", "contrast", "sharpness", "anisotropy"]
-    measures = pd.DataFrame(rng.uniform(1, 2, size=(n, 6)), columns=numbers)
-    measures = measures.assign(
+    quality_metrics = pd.DataFrame(rng.uniform(1, 2, size=(n, 6)), columns=numbers)
+    quality_metrics = quality_metrics.assign(
         width=rng.integers(900, 999, n), height=999, mode="L", digest=range(n), look=None
     )
-    print_inspection(inspect(about, measures))
+    print_inspection(inspect(about, quality_metrics))
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     assert sum(" more " in line for line in lines) == 3  # values of site for each label; sizes

@@ -128,7 +128,7 @@ def test_more_than_two_labels_want_a_target(study: Path, tmp_path: Path) -> None
     [
         (
             ["--label", "dx"],
-            "name the column of image files or volumes (--images path), or the columns of measures",
+            "name the column of image files or volumes (--images path), or the columns of features",
         ),
         (["--images", "file"], "name the column of labels, such as --label diagnosis"),
         (

@@ -142,9 +142,9 @@ def test_a_volume_that_changes_is_read_again(root):
 
 
 def test_every_slice_is_measured(root):
-    measures, unreadable = measure_manifest(list_brats(root))
-    assert (set(measures["mode"]), set(measures["width"]), unreadable) == ({"L"}, {24}, {})
-    assert measures["digest"].is_unique
+    quality_metrics, unreadable = measure_manifest(list_brats(root))
+    assert (set(quality_metrics["mode"]), set(quality_metrics["width"]), unreadable) == ({"L"}, {24}, {})
+    assert quality_metrics["digest"].is_unique
 
 
 def test_a_split_keeps_patients_whole(tmp_path):

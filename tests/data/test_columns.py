@@ -84,7 +84,7 @@ def test_row_numbers_and_ids_are_no_features_unless_named():
     assert chosen("row", "SUB_ID", table=table) == ["row", "SUB_ID"]
     with pytest.raises(DataError, match="'Unnamed: 0' is a column without a name"):
         chosen("Unnamed: 0", table=table)
-    with pytest.raises(DataError, match=r"only row numbers \('Unnamed: 0'\) fit 'Unn\*'; name measures"):
+    with pytest.raises(DataError, match=r"only row numbers \('Unnamed: 0'\) fit 'Unn\*'; name features"):
         chosen("Unn*", table=table)
 
 

@@ -46,11 +46,11 @@ def test_images_in_memory_are_not_opened_again(noise):
 
 
 def test_every_image_is_measured_as_it_is(noise):
-    _, measures = read_manifest(noise, image_size=4, memory=0)
-    assert sorted(zip(measures["width"], measures["height"], strict=True)) == [
+    _, quality_metrics = read_manifest(noise, image_size=4, memory=0)
+    assert sorted(zip(quality_metrics["width"], quality_metrics["height"], strict=True)) == [
         (20 + i, 30 - i) for i in range(6)
     ]
-    assert measure_manifest(noise)[0].equals(measures)
+    assert measure_manifest(noise)[0].equals(quality_metrics)
 
 
 def test_progress_counts_every_image(noise):
@@ -67,18 +67,18 @@ def test_unreadable_images_are_named(noise):
     second.write_bytes(b"no image")
     with pytest.raises(DataError, match=r"a.2\.png: .*, nor can 1 more; replace or remove it"):
         read_manifest(noise)
-    measures, bad = measure_manifest(noise)
+    quality_metrics, bad = measure_manifest(noise)
     assert list(bad) == ["a/2.png", "b/3.png"]
-    assert measures["width"].isna().tolist() == [False, True, False, False, True, False]
+    assert quality_metrics["width"].isna().tolist() == [False, True, False, False, True, False]
 
 
 def test_measures_have_their_names_where_nothing_can_be_read(noise):
     named = measure_manifest(noise)[0].columns
     for file in noise.files:
         file.unlink()
-    measures, bad = measure_manifest(noise)
-    assert measures.columns.equals(named)
-    assert measures.isna().all(axis=None)
+    quality_metrics, bad = measure_manifest(noise)
+    assert quality_metrics.columns.equals(named)
+    assert quality_metrics.isna().all(axis=None)
     assert len(bad) == 6
 
 
@@ -117,9 +117,9 @@ def array(tmp_path, written):
 
 @pytest.mark.parametrize("x", [X, X / 255, (X / 255).astype(">f4"), np.asfortranarray(X), X[:, 0]])
 def test_images_of_an_array_are_read_when_taken(array, x):
-    source, measures = read_manifest(array(x))
+    source, quality_metrics = read_manifest(array(x))
     assert isinstance(source, StreamSource)
-    assert measures is None
+    assert quality_metrics is None
     assert source.sample_shape == (1, 3, 2)
     np.testing.assert_array_equal(source.take(np.array([2, 1])).x, x.reshape(X.shape)[[3, 1]])
     assert source.labels.tolist() == ["well", "ill", "ill"]
@@ -162,8 +162,8 @@ def test_arrays_refused(array, x, message):
 
 @pytest.mark.real_data
 def test_mixed_sizes_and_modes(real_data):
-    source, measures = read_manifest(list_image_folder(real_data / "xray-originals"), image_size=32)
+    source, quality_metrics = read_manifest(list_image_folder(real_data / "xray-originals"), image_size=32)
     assert np.unique(source.labels, return_counts=True)[1].tolist() == [10, 10]
     assert (source.x.mean(axis=(1, 2, 3)) > 20).all()
-    assert measures["mode"].nunique() > 1
-    assert len(measures[["width", "height"]].drop_duplicates()) == 10
+    assert quality_metrics["mode"].nunique() > 1
+    assert len(quality_metrics[["width", "height"]].drop_duplicates()) == 10

@@ -57,7 +57,7 @@ def test_padding_does_not_count(tmp_path: Path, voxels: np.ndarray) -> None:
     window = VolumeReader(saved(tmp_path, voxels[1]), grid)(np.array([0]))[0, 0]
     expected = (voxels[1] - voxels[1].mean(dtype=float)) / voxels[1].std(dtype=float)
     np.testing.assert_allclose(window[2:10, :, 3:13], expected, atol=1e-5)
-    assert not window[~grid.counts].any()
+    assert not window[~grid.valid_mask].any()
     np.testing.assert_allclose(grid.back(window), expected, atol=1e-5)
 
 
@@ -73,10 +73,10 @@ def test_only_the_mask_counts_and_nothing_lies_out_of_it(tmp_path: Path, voxels:
     bad[~mask & (voxels[0] > 1)] = np.inf
     grid = replace(GRID, mask=mask, size=(10, 7, 10))
     window = VolumeReader(saved(tmp_path, bad), grid)(np.array([0]))[0, 0]
-    seen = grid.back(grid.counts) > 0
+    seen = grid.back(grid.valid_mask) > 0
     inside = voxels[0][seen].astype(float)
     np.testing.assert_allclose(grid.back(window)[seen], (inside - inside.mean()) / inside.std(), atol=1e-5)
-    assert not window[~grid.counts].any()
+    assert not window[~grid.valid_mask].any()
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float64])

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sepvae.data.measures import measure
+from sepvae.data.quality_metrics import measure
 
 
 @pytest.fixture
@@ -32,5 +32,5 @@ def pictures() -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def measures(pictures: np.ndarray) -> pd.DataFrame:
+def quality_metrics(pictures: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame([measure(picture, "L", picture.tobytes()) for picture in pictures])

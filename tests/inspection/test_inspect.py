@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sepvae.data.measures import measure
+from sepvae.data.quality_metrics import measure
 from sepvae.errors import DataError
 from sepvae.inspection import Finding, inspect
 
@@ -20,17 +20,17 @@ def the(inspection, code):
     return finding
 
 
-def replaced(measures, pictures):
+def replaced(quality_metrics, pictures):
     """Measures with other pictures in some rows."""
-    measures = measures.copy()
+    quality_metrics = quality_metrics.copy()
     for row, picture in pictures.items():
         picture = np.broadcast_to(np.float32(picture), (1, 48, 48))
-        measures.loc[row] = measure(picture, "L", picture.tobytes())
-    return measures
+        quality_metrics.loc[row] = measure(picture, "L", picture.tobytes())
+    return quality_metrics
 
 
-def test_nothing_is_found_where_nothing_is_wrong(about, measures):
-    inspection = inspect(about, measures)
+def test_nothing_is_found_where_nothing_is_wrong(about, quality_metrics):
+    inspection = inspect(about, quality_metrics)
     assert codes(inspection) == []
     assert not inspection.spoils
 
@@ -65,9 +65,9 @@ def test_an_unknown_background_is_refused(about):
         inspect(about, background="healthy")
 
 
-def test_measures_of_other_samples_are_refused(about, measures):
+def test_measures_of_other_samples_are_refused(about, quality_metrics):
     with pytest.raises(DataError, match="a row for each of 480"):
-        inspect(about, measures[1:])
+        inspect(about, quality_metrics[1:])
 
 
 def test_unequal_labels(about):
@@ -175,31 +175,35 @@ def test_attributes_are_described_by_label(about):
     ]
 
 
-def test_unreadable_files_spoil_a_fit(about, measures):
-    measures = measures.copy()
-    measures.loc[4] = np.nan
-    inspection = inspect(about, measures.astype(object), unreadable={"s4": "truncated"})
+def test_unreadable_files_spoil_a_fit(about, quality_metrics):
+    quality_metrics = quality_metrics.copy()
+    quality_metrics.loc[4] = np.nan
+    inspection = inspect(about, quality_metrics.astype(object), unreadable={"s4": "truncated"})
     finding = the(inspection, "unreadable")
     assert codes(inspection) == ["unreadable"]
     assert (finding.level, finding.examples) == ("error", ("s4",))
     assert inspection.spoils
 
 
-def test_few_constant_images_are_a_warning_and_many_an_error(about, measures):
-    assert the(inspect(about, replaced(measures, {2: 8})), "constant").level == "warning"
-    many = replaced(measures, {row: row for row in range(60)})
+def test_few_constant_images_are_a_warning_and_many_an_error(about, quality_metrics):
+    assert the(inspect(about, replaced(quality_metrics, {2: 8})), "constant").level == "warning"
+    many = replaced(quality_metrics, {row: row for row in range(60)})
     assert the(inspect(about, many), "constant").level == "error"
 
 
-def test_dim_images_of_12_bits_in_16(about, measures):
-    assert codes(inspect(about, measures.assign(low=measures["low"] / 16, high=measures["high"] / 16))) == [
-        "dim"
-    ]
+def test_dim_images_of_12_bits_in_16(about, quality_metrics):
+    assert codes(
+        inspect(
+            about, quality_metrics.assign(low=quality_metrics["low"] / 16, high=quality_metrics["high"] / 16)
+        )
+    ) == ["dim"]
 
 
-def test_shapes_and_modes_that_differ(about, measures):
-    measures = measures.assign(mode=["L", "L", "RGB", "RGB"] * 120, width=[40, 40, 48, 48] * 120)
-    assert codes(inspect(about, measures)) == ["image-confound"] * 3 + ["mixed-modes", "mixed-shapes"]
+def test_shapes_and_modes_that_differ(about, quality_metrics):
+    quality_metrics = quality_metrics.assign(
+        mode=["L", "L", "RGB", "RGB"] * 120, width=[40, 40, 48, 48] * 120
+    )
+    assert codes(inspect(about, quality_metrics)) == ["image-confound"] * 3 + ["mixed-modes", "mixed-shapes"]
 
 
 @pytest.mark.parametrize(
@@ -212,29 +216,29 @@ def test_shapes_and_modes_that_differ(about, measures):
     ],
 )
 def test_identical_and_near_copies_are_told_by_where_they_stand(
-    about, measures, pictures, rows, split, code, level
+    about, quality_metrics, pictures, rows, split, code, level
 ):
     old, new = rows
     if split:
         about["split"] = np.where(np.arange(480) < 360, "train", "test")
-    finding = the(inspect(about, replaced(measures, {new: pictures[old]})), code)
+    finding = the(inspect(about, replaced(quality_metrics, {new: pictures[old]})), code)
     assert (finding.level, finding.examples) == (level, (f"s{old}", f"s{new}"))
     noisy = 0.9 * pictures[old] + np.random.default_rng(0).normal(size=(48, 48))
-    inspection = inspect(about, replaced(measures, {new: noisy}))
+    inspection = inspect(about, replaced(quality_metrics, {new: noisy}))
     assert the(inspection, f"near-{code}").level == ("note" if level == "note" else "warning")
     assert not inspection.spoils
 
 
-def test_the_same_picture_in_another_shape_is_no_copy(about, measures):
-    measures = measures.copy()
-    measures.loc[4, "look"] = measures.loc[0, "look"]
-    assert codes(inspect(about, measures)) == ["near-duplicates-across-groups"]
-    measures.loc[4, "width"] = 60
-    assert "near-duplicates-across-groups" not in codes(inspect(about, measures))
+def test_the_same_picture_in_another_shape_is_no_copy(about, quality_metrics):
+    quality_metrics = quality_metrics.copy()
+    quality_metrics.loc[4, "look"] = quality_metrics.loc[0, "look"]
+    assert codes(inspect(about, quality_metrics)) == ["near-duplicates-across-groups"]
+    quality_metrics.loc[4, "width"] = 60
+    assert "near-duplicates-across-groups" not in codes(inspect(about, quality_metrics))
 
 
-def test_copies_are_listed_in_sets(about, measures, pictures):
-    copied = replaced(measures, {1: pictures[0], 7: pictures[6], 9: pictures[6]})
+def test_copies_are_listed_in_sets(about, quality_metrics, pictures):
+    copied = replaced(quality_metrics, {1: pictures[0], 7: pictures[6], 9: pictures[6]})
     table = inspect(about, copied).tables["duplicates"]
     assert table[["set", "kind", "id"]].to_numpy().tolist() == [
         *([0, "identical", "s0"], [0, "identical", "s1"]),
@@ -255,10 +259,10 @@ def test_problems_of_readers_stand_among_the_rest(about):
     assert codes(inspect(about, problems=[problem])) == ["no-file", "confound"]
 
 
-def test_everything_is_json(about, measures):
+def test_everything_is_json(about, quality_metrics):
     about.loc[0, "age"] = np.nan
     about["one"] = np.where(about["label"] == "patient", 1.0, 0.0)  # d is infinite
-    inspection = inspect(about, measures)
+    inspection = inspect(about, quality_metrics)
     told = json.loads(json.dumps(inspection.to_dict(), allow_nan=False))
     assert [finding["code"] for finding in told["findings"]] == codes(inspection)
     assert told["findings"][0]["numbers"]["d"] is None

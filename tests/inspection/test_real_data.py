@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from sepvae.data.measures import measure
 from sepvae.data.published import list_celeba, list_kermany
+from sepvae.data.quality_metrics import measure
 from sepvae.inspection import inspect
 
 
@@ -38,9 +38,9 @@ def saved_again(content):
 def test_chest_x_rays_were_squashed_and_26_are_copies(real_data):
     manifest = list_kermany(real_data / "kermany96" / "chest_xray")
     some = measured(manifest.files[::4]).set_index(np.arange(0, len(manifest), 4))
-    measures = some.reindex(range(len(manifest)))  # copies need all files, but not their pixels
-    measures["digest"] = [hashlib.sha256(file.read_bytes()).hexdigest() for file in manifest.files]
-    inspection = inspect(manifest.about, measures, background="NORMAL")
+    quality_metrics = some.reindex(range(len(manifest)))  # copies need all files, but not their pixels
+    quality_metrics["digest"] = [hashlib.sha256(file.read_bytes()).hexdigest() for file in manifest.files]
+    inspection = inspect(manifest.about, quality_metrics, background="NORMAL")
     found = {finding.code: finding for finding in reversed(inspection.findings)}
     assert found["duplicates-within-groups"].numbers == {"sets": 24, "extra": 26}
     assert found["image-confound"].message.startswith("image anisotropy differs strongly")
@@ -52,12 +52,12 @@ def test_chest_x_rays_were_squashed_and_26_are_copies(real_data):
 @pytest.mark.parametrize("name", ["kermany96/chest_xray/train/NORMAL", "celeba8k/img_align_celeba"])
 def test_images_saved_again_are_found_and_mirrored_ones_are_not(real_data, name):
     files = sorted((real_data / name).iterdir())[:600]
-    measures = measured(files)
+    quality_metrics = measured(files)
     again = pd.DataFrame([saved_again(file.read_bytes()) for file in files[::30]])
-    looks = [np.frombuffer(look, dtype=np.uint8).reshape(16, 16) for look in measures["look"][1::30]]
-    mirrored = measures[1::30].assign(digest="", look=[look[:, ::-1].tobytes() for look in looks])
+    looks = [np.frombuffer(look, dtype=np.uint8).reshape(16, 16) for look in quality_metrics["look"][1::30]]
+    mirrored = quality_metrics[1::30].assign(digest="", look=[look[:, ::-1].tobytes() for look in looks])
     mirrored["digest"] = [f"{i}" for i in range(len(mirrored))]
-    everything = pd.concat([measures, again, mirrored], ignore_index=True)
+    everything = pd.concat([quality_metrics, again, mirrored], ignore_index=True)
     about = pd.DataFrame({"id": everything.index.astype(str), "label": ["a", "b"] * (len(everything) // 2)})
     table = inspect(about.assign(group=about["id"], split=None), everything).tables["duplicates"]
     pairs = table[table["kind"] == "near"].groupby("set")["id"].agg(list).tolist()

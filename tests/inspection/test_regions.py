@@ -1,4 +1,4 @@
-"""Findings on tables of measures: each where it belongs, and none where nothing is wrong."""
+"""Findings on tables of features: each where it belongs, and none where nothing is wrong."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import median_abs_deviation
 
 from sepvae.data import ArraySource
-from sepvae.data.measures import measure_source
+from sepvae.data.quality_metrics import measure_source
 from sepvae.errors import DataError
 from sepvae.inspection import inspect
 
@@ -19,8 +19,8 @@ def features() -> pd.DataFrame:
 
 
 def looked_at(about, features):
-    measures = measure_source(ArraySource(features.to_numpy(), np.zeros(len(features))))
-    return inspect(about, measures, features=features)
+    quality_metrics = measure_source(ArraySource(features.to_numpy(), np.zeros(len(features))))
+    return inspect(about, quality_metrics, features=features)
 
 
 def the(inspection, code):

@@ -133,7 +133,7 @@ def seeded():
 def test_volumes_are_decoded_within_the_mask_and_leave_batch_statistics_alone():
     counts = torch.zeros(1, 32, 32, 32, dtype=torch.bool)
     counts[:, 8:24, 8:24, 8:24] = True
-    volumes = build_autoencoder("cnn3d", counts.shape, 2, 1, 2, counts=counts.numpy())
+    volumes = build_autoencoder("cnn3d", counts.shape, 2, 1, 2, valid_mask=counts.numpy())
     seen = []
     volumes.common_encoder.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     x, y = torch.rand(4, *counts.shape) * counts, torch.tensor([0, 0, 1, 1])

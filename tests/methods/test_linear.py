@@ -47,13 +47,13 @@ def source(rows=slice(None)):
 def test_scores_are_those_of_pca_within_the_mask():
     x, grid = volumes()
     scores = PrincipalScores.fit(source(), np.arange(40))
-    reference = PCA(5, whiten=True, svd_solver="full").fit(x[:40, 0, grid.counts])
-    found, wanted = scores.transform(source()).x, reference.transform(x[:, 0, grid.counts])
+    reference = PCA(5, whiten=True, svd_solver="full").fit(x[:40, 0, grid.valid_mask])
+    found, wanted = scores.transform(source()).x, reference.transform(x[:, 0, grid.valid_mask])
     np.testing.assert_allclose(np.abs(found), np.abs(wanted), rtol=2e-3, atol=2e-3)
     back = scores.inverse_transform(found)
-    np.testing.assert_allclose(back[:, 0, grid.counts], reference.inverse_transform(wanted), atol=2e-3)
+    np.testing.assert_allclose(back[:, 0, grid.valid_mask], reference.inverse_transform(wanted), atol=2e-3)
     assert back.shape == x.shape
-    assert (back[:, 0, ~grid.counts] == 0).all()
+    assert (back[:, 0, ~grid.valid_mask] == 0).all()
 
 
 @pytest.mark.parametrize(("n", "components"), [(9, 2), (40, 5), (48, 6)])
@@ -116,7 +116,7 @@ def test_the_common_code_starts_at_the_leading_scores():
 def test_the_common_space_does_not_collapse():
     data = source()
     model = SepVAE(**QUICK | {"max_epochs": 200}).fit(data)
-    x, inside = data.x[:, 0], data.grid.counts
+    x, inside = data.x[:, 0], data.grid.valid_mask
     error = (model.reconstruct(data)[:, 0] - x)[:, inside]
     assert (error**2).sum() < 0.6 * ((x - x.mean(axis=0))[:, inside] ** 2).sum()
 
@@ -129,7 +129,7 @@ def test_volumes_have_it_by_default_and_what_a_target_has_is_found():
     added = (model.reconstruct(data) - model.reconstruct(data, salient="none"))[24:, 0].mean(axis=0)
     truth = np.zeros(grid.shape)
     truth[2:4, 2:4, 2:4] = 1
-    assert np.corrcoef(added[grid.counts], truth[grid.counts])[0, 1] > 0.8
+    assert np.corrcoef(added[grid.valid_mask], truth[grid.valid_mask])[0, 1] > 0.8
 
 
 def test_the_validation_part_has_no_say_in_the_components():
@@ -189,8 +189,8 @@ def test_a_mask_holds_for_every_channel():
     data = ArraySource(np.concatenate([x, 2 * x], axis=1), Y, grid=grid)
     decoded = SepVAE(**QUICK).fit(data).reconstruct(data)
     assert decoded.shape == (48, 2, 6, 6, 6)
-    assert (decoded[:, :, ~grid.counts] == 0).all()
-    assert (decoded[:, :, grid.counts] != 0).any()
+    assert (decoded[:, :, ~grid.valid_mask] == 0).all()
+    assert (decoded[:, :, grid.valid_mask] != 0).any()
 
 
 def test_decoded_images_are_within_their_range():

@@ -58,7 +58,7 @@ def test_maps_of_volumes_are_in_the_units_of_each_file(volumes):
     found = maps.decode(some)
     sd, mean = (volumes.native[name].to_numpy()[some].reshape(2, 1, 1, 1, 1) for name in ("sd", "mean"))
     np.testing.assert_allclose(found.added, own_minus_none(model, volumes)[some] * sd, atol=1e-4)
-    counts = volumes.grid.counts
+    counts = volumes.grid.valid_mask
     expected = (model.reconstruct(volumes, "none")[some] * sd + mean) * counts
     np.testing.assert_allclose(found.without, expected, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(found.strength, np.abs(found.added[:, 0, counts]).mean(axis=1), rtol=1e-5)

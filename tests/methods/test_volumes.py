@@ -33,7 +33,7 @@ def fitted() -> SepVAE:
 
 def test_reconstructions_live_inside_the_mask(fitted: SepVAE) -> None:
     source = cohort()
-    inside = source.grid.counts
+    inside = source.grid.valid_mask
     decoded = fitted.reconstruct(source)
     assert decoded.shape == source.x.shape
     assert not decoded[:, 0][:, ~inside].any()
@@ -66,4 +66,4 @@ def test_contrastive_pca_takes_volumes_of_any_range() -> None:
     model = ContrastivePCA(6, 6).fit(source)
     decoded = model.reconstruct(source)
     assert decoded.min() < -0.5
-    assert not decoded[:, 0][:, ~source.grid.counts].any()
+    assert not decoded[:, 0][:, ~source.grid.valid_mask].any()

@@ -418,7 +418,7 @@ def encode(
 def maps(
     run: Run,
     data: Annotated[
-        Path, typer.Argument(help="Volumes, images or measures, as those fitted on.", show_default=False)
+        Path, typer.Argument(help="Volumes, images or features, as those fitted on.", show_default=False)
     ],
     out: Annotated[Path, typer.Option(help="Folder to make.", show_default=False)],
     root: Root = None,

@@ -131,7 +131,7 @@ def run_fit(
             out,
             about_data=parts.about,
             kinds=parts.kinds,
-            measures=parts.measures,
+            quality_metrics=parts.quality_metrics,
             command=command or _typed(),
             **scoring,
             resume=resume,
@@ -185,7 +185,7 @@ class Parts:
     notes: list[str]
     kinds: "dict[str, Kind]"
     background: Any = None
-    measures: "pd.DataFrame | None" = None
+    quality_metrics: "pd.DataFrame | None" = None
 
 
 def read_parts(
@@ -209,8 +209,8 @@ def read_parts(
     if options["limit"] is not None and how.startswith("as the folders say"):
         notes.append(f"limit {options['limit']}: at most so many of each label for training and in the test")
     notes.insert(0, roles_of(manifest, named=options["background"] is not None or reader in READ_AS))
-    source, measures = read_samples(manifest, look, options["memory"])
-    notes += notes_after(source, measures)
+    source, quality_metrics = read_samples(manifest, look, options["memory"])
+    notes += notes_after(source, quality_metrics)
     about: dict[str, Any] = {"reader": reader, "name": data.resolve().name, **look, "centre": manifest.centre}
     if look.get("mask") is not None:
         about["mask"] = Path(look["mask"]).name  # the model file holds the mask itself
@@ -229,7 +229,9 @@ def read_parts(
         notes,
         {**_kinds(source), **manifest.kinds},
         background=manifest.background,
-        measures=None if measures is None else measures.iloc[np.concatenate(positions[0])],
+        quality_metrics=None
+        if quality_metrics is None
+        else quality_metrics.iloc[np.concatenate(positions[0])],
     )
 
 

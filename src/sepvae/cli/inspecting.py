@@ -8,8 +8,8 @@ from typing import Literal
 from sepvae.codes import attribute_kind
 from sepvae.data.folders import told_passed_over
 from sepvae.data.manifest import Manifest
-from sepvae.data.measures import measure_source, measure_volumes
 from sepvae.data.nifti import NiftiFiles
+from sepvae.data.quality_metrics import measure_source, measure_volumes
 from sepvae.data.reading import measure_manifest, read_manifest
 from sepvae.data.splits import read_split
 from sepvae.data.volumes import read_mask, settled
@@ -41,11 +41,11 @@ def inspect_manifest(
         about = about.assign(split=read_split(split, about["id"].to_numpy(dtype=str)))
     with progress_bar("reading") as progress:
         if manifest.array is not None or manifest.features is not None:
-            measures = measure_source(read_manifest(manifest)[0])
+            quality_metrics = measure_source(read_manifest(manifest)[0])
         elif manifest.volumes is not None:
-            measures, unreadable = measure_volumes(manifest, progress=progress)
+            quality_metrics, unreadable = measure_volumes(manifest, progress=progress)
         else:
-            measures, unreadable = measure_manifest(manifest, progress=progress)
+            quality_metrics, unreadable = measure_manifest(manifest, progress=progress)
     problems = _problems(manifest)
     if mask is not None:
         problems.append(_see_mask(manifest, mask, resample, mask_threshold))
@@ -55,7 +55,7 @@ def inspect_manifest(
     with progress_bar("looking for copies and confounds"):
         inspection = inspect(
             about,
-            measures,
+            quality_metrics,
             features=manifest.features,
             kinds=kinds | dict(manifest.kinds),
             background=manifest.background,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Data = Annotated[
     Path,
     typer.Argument(
-        help="A table (csv, tsv) of NIfTI volumes, of image files or of regional measures; a packed store "
+        help="A table (csv, tsv) of NIfTI volumes, of image files or of regional features; a packed store "
         "(zarr); a folder with one subfolder of images per label; an array (npy, npz) with a table "
         "beside it; CelebA, Kermany's chest_xray or BraTS as downloaded.",
         show_default=False,
@@ -54,7 +54,7 @@ Id = Annotated[
     str | None,
     typer.Option(
         "--id",
-        help="Column of unique names; by default participant_id for volumes and measures, else the file.",
+        help="Column of unique names; by default participant_id for volumes and features, else the file.",
         rich_help_panel=_TABLE,
     ),
 ]
@@ -69,7 +69,7 @@ Images = Annotated[
 Features = Annotated[
     list[str] | None,
     typer.Option(
-        help="Columns of measures: a name, a pattern such as 'lh_*', a regular expression 're:^(lh|rh)_', or "
+        help="Columns of features: a name, a pattern such as 'lh_*', a regular expression 're:^(lh|rh)_', or "
         "'number' for all columns of numbers that have no other role. Repeatable.",
         rich_help_panel=_TABLE,
     ),
@@ -269,16 +269,16 @@ def passed_notes(manifest: "Manifest") -> list[str]:
     return [told_passed_over(manifest.passed_over)] if manifest.passed_over else []
 
 
-def notes_after(source: Any, measures: "pd.DataFrame | None") -> list[str]:
+def notes_after(source: Any, quality_metrics: "pd.DataFrame | None") -> list[str]:
     """Return notes known after reading: files of several pages, orientations, the mask."""
     from sepvae.inspection.images import told_pages
     from sepvae.inspection.volumes import told_orientations
 
     notes = []
-    if measures is not None and "pages" in measures:
-        notes += told_pages(measures)
-    if measures is not None and "orientation" in measures:
-        notes += [message for _, message, _ in told_orientations(measures)]
+    if quality_metrics is not None and "pages" in quality_metrics:
+        notes += told_pages(quality_metrics)
+    if quality_metrics is not None and "orientation" in quality_metrics:
+        notes += [message for _, message, _ in told_orientations(quality_metrics)]
     said = source.grid.mask_words if source.grid is not None else None
     return notes + ([said] if said else [])
 
@@ -310,9 +310,9 @@ def read_like(run: Path, data: Path, root: Path | None = None, *, labelled: bool
     from sepvae.cli.plain import tell
 
     manifest, look = list_like(run, data, root, labelled=labelled)
-    source, measures = read_samples(manifest, look, MEMORY)
+    source, quality_metrics = read_samples(manifest, look, MEMORY)
     told = [note.message for note in manifest.table_notes if note.code != "features-taken"]
-    for note in told + passed_notes(manifest) + notes_after(source, measures):
+    for note in told + passed_notes(manifest) + notes_after(source, quality_metrics):
         tell(f"note: {note}")
     return source
 

@@ -15,7 +15,7 @@ WORDS = {
     "folder": "a folder of images",
     "table": "a table of image files",
     "volumes": "a table of volumes, or a packed store",
-    "regions": "a table of measures",
+    "regions": "a table of features",
     "array": "an array",
     "kermany": "Kermany's chest X-rays",
     "celeba": "CelebA",

@@ -23,7 +23,7 @@ class Samples(NamedTuple):
 
     train: "Source"
     test: "Source"
-    measures: "pd.DataFrame | None" = None
+    quality_metrics: "pd.DataFrame | None" = None
 
 
 def rerun_as_told(
@@ -45,7 +45,7 @@ def rerun_as_told(
         check_new_run(out)
     samples = read_again(run, data, root, table, say)
     with stoppable(out, say, "nothing is compared"):
-        rerun(run, samples.train, samples.test, out, measures=samples.measures, say=say)
+        rerun(run, samples.train, samples.test, out, quality_metrics=samples.quality_metrics, say=say)
     if not first:
         return True
     differences = compare_runs(run, out)
@@ -102,10 +102,10 @@ def read_again(
     of_run = samples_of_run(run, manifest)
     if of_run.others and about.get("limit") is None:
         say(f"note: {len(of_run.others)} samples are not of {run}, such as {of_run.others[0]!r}; left out")
-    source, measures = read_samples(of_run.manifest, look, MEMORY)
-    if measures is not None:
-        measures = measures.iloc[np.concatenate([of_run.train, of_run.test])]
-    return Samples(source.select(of_run.train), source.select(of_run.test), measures)
+    source, quality_metrics = read_samples(of_run.manifest, look, MEMORY)
+    if quality_metrics is not None:
+        quality_metrics = quality_metrics.iloc[np.concatenate([of_run.train, of_run.test])]
+    return Samples(source.select(of_run.train), source.select(of_run.test), quality_metrics)
 
 
 def print_differences(differences: "pd.DataFrame", conditions: "pd.DataFrame") -> None:

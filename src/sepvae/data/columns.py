@@ -136,7 +136,7 @@ def _fitting(
             and not why_no_feature(table.iloc[:, i], name)
         }
         if not found:
-            raise DataError(f"{where}: features: no column of numbers is left; name the columns of measures")
+            raise DataError(f"{where}: features: no column of numbers is left; name the columns of features")
         return found
     try:
         matching = [column for column in table.columns if fits is not None and fits(str(column))]
@@ -152,12 +152,12 @@ def _fitting(
     }
     if rows and rows == set(matching):
         raise DataError(
-            f"{where}: features: only row numbers ({matching[0]!r}) fit {feature!r}; name measures"
+            f"{where}: features: only row numbers ({matching[0]!r}) fit {feature!r}; name features"
         )
     if not (found := set(matching).difference(others, rows)):
         raise DataError(
             f"{where}: features: only {matching[0]!r} fits {feature!r}, which is {others[matching[0]]}; "
-            "name columns of measures"
+            "name columns of features"
         )
     return found
 

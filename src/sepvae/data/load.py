@@ -138,11 +138,11 @@ def _list_table(
     """List a table of images, volumes or features."""
     if (images is None) == (features is None):
         raise DataError(
-            f"{path}: name the column of image files or volumes (--images path), or the columns of measures "
+            f"{path}: name the column of image files or volumes (--images path), or the columns of features "
             f"(--features 'lh_*'){', but not both' * (images is not None)}"
         )
     if images is None:
-        _refuse(path, "a table of measures", root=root, **{"assume-orientation": assume_orientation})
+        _refuse(path, "a table of features", root=root, **{"assume-orientation": assume_orientation})
         return list_regions(path, features=features or (), **columns), "regions"
     if name_volumes(path, images, columns["rules"]):
         columns["assume_orientation"] = assume_orientation

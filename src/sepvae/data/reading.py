@@ -17,16 +17,16 @@ from sepvae.data.arrays import ArraySource, StreamSource
 from sepvae.data.brats import Slice
 from sepvae.data.manifest import Manifest
 from sepvae.data.mapped import MappedArray
-from sepvae.data.measures import measure
 from sepvae.data.packed import Progress
 from sepvae.data.parallel import in_order
 from sepvae.data.pixels import Fit, check_look, check_size, open_image, pixels_of, resized
+from sepvae.data.quality_metrics import measure
 from sepvae.data.regions import regions_source
 from sepvae.data.volume_table import MEMORY, read_volume_listing
 from sepvae.errors import DataError
 from sepvae.grid import Grid, Shape
 
-MEASURES = [*measure(np.zeros((1, 1, 1), dtype=np.float32), "L", b""), "pages"]  # column names
+OF_IMAGES = [*measure(np.zeros((1, 1, 1), dtype=np.float32), "L", b""), "pages"]  # column names
 CHUNK = 256  # rows of an array that are checked at once
 GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B")
 
@@ -68,14 +68,14 @@ def read_manifest(
         manifest.centre,
     )
     kept = min(len(manifest), int(memory * 1e9 / np.prod(reader.shape)))
-    measures, bad = _read_files(manifest, reader, kept, progress)
+    quality_metrics, bad = _read_files(manifest, reader, kept, progress)
     if bad:
         (id_, reason), more = next(iter(bad.items())), f", nor can {len(bad) - 1} more" * (len(bad) > 1)
         file = manifest.files[manifest.about["id"].tolist().index(id_)]
         raise DataError(f"{file}: cannot be read as an image ({reason}){more}; replace or remove it")
     if kept == len(manifest):
-        return ArraySource(reader.kept, **manifest.described), measures
-    return StreamSource(reader, reader.shape, **manifest.described), measures
+        return ArraySource(reader.kept, **manifest.described), quality_metrics
+    return StreamSource(reader, reader.shape, **manifest.described), quality_metrics
 
 
 def measure_manifest(
@@ -140,19 +140,19 @@ def _read_files(
         except Exception as error:  # decoders raise errors of any type
             return _reason(error), None
 
-    measures: list[dict[str, Any]] = []
+    quality_metrics: list[dict[str, Any]] = []
     bad: dict[str, str] = {}
     # The processes use all cores already: threads of matrix products would only slow them down.
     with threadpool_limits(1, "blas"):
         for i, (id_, (found, shown)) in enumerate(zip(manifest.about["id"], in_order(read, n), strict=True)):
-            measures.append({} if isinstance(found, str) else found)
+            quality_metrics.append({} if isinstance(found, str) else found)
             if isinstance(found, str):
                 bad[id_] = found
             if reader is not None and shown is not None:
                 reader.kept[i] = shown
             if progress:
                 progress(i + 1, n)
-    return pd.DataFrame(measures, index=range(n), columns=MEASURES), bad
+    return pd.DataFrame(quality_metrics, index=range(n), columns=OF_IMAGES), bad
 
 
 def _three(size: int | tuple[int, ...] | None) -> int | Shape | None:
@@ -179,8 +179,8 @@ def _read_array(manifest: Manifest, array: MappedArray) -> ArraySource | StreamS
         array = array.grey()
     if len(array.shape) == 2:
         with np.errstate(invalid="ignore"):  # signalling NaN would warn
-            measures = array(np.arange(len(manifest))).astype(np.float64)
-        return ArraySource(measures, **manifest.described)
+            features = array(np.arange(len(manifest))).astype(np.float64)
+        return ArraySource(features, **manifest.described)
     try:
         check_images(np.broadcast_to(np.zeros(1, dtype=array.dtype), array.shape))  # shape and type
     except DataError as error:

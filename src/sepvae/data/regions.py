@@ -52,13 +52,13 @@ def list_regions(
         return not numbers_in(cells, rules)[1].any()
 
     names = choose_columns(table, features, where=path, others=others, is_number=is_number)
-    measures = _measures(table[names], path, rules)
+    numbers = _numbers(table[names], path, rules)
     words = pd.Series(table[names].to_numpy().ravel(), dtype=str)
     told = column_notes(table, features, names, others=others, is_number=is_number)
     return Manifest(
         path,
         rows.about,
-        features=measures,
+        features=numbers,
         kinds=rows.kinds,
         grouped=subject is not None or id == PERSON,  # one row per participant
         label_name=label or "kind",
@@ -126,7 +126,7 @@ def read_regions(
     )
 
 
-def _measures(cells: pd.DataFrame, path: Path, rules: CellRules) -> pd.DataFrame:
+def _numbers(cells: pd.DataFrame, path: Path, rules: CellRules) -> pd.DataFrame:
     """Return columns of finite numbers, NaN for gaps; converted at once, since pandas is slow per column."""
     words = pd.Series(cells.to_numpy().ravel("F"), dtype=str)
     numbers, text = numbers_in(words, rules)

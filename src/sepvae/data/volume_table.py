@@ -17,10 +17,10 @@ from sepvae.data.cells import CellRules, read_cells
 from sepvae.data.columns import takes_group
 from sepvae.data.image_table import PERSON, id_column, list_image_table
 from sepvae.data.manifest import Manifest
-from sepvae.data.measures import measure_volume
 from sepvae.data.nifti import OTHER_FORMATS, NiftiFiles, Volumes, check_orientation
 from sepvae.data.packed import PackedVolumes, Progress
 from sepvae.data.parallel import PART, in_order
+from sepvae.data.quality_metrics import measure_volume
 from sepvae.data.volumes import VolumeReader, common_grid, read_mask, settled, with_window
 from sepvae.errors import DataError
 from sepvae.grid import Grid, Shape
@@ -216,16 +216,16 @@ def read_volume_listing(
             return DataError(
                 f"{volumes.name(i)}: takes more memory than there is; free some, or leave it out"
             )
-        counts = place.mask if headers[i].grid.same_place(place) else None
-        return measure_volume(voxels, headers[i], counts), window if i < kept else None, mean, sd
+        valid_mask = place.mask if headers[i].grid.same_place(place) else None
+        return measure_volume(voxels, headers[i], valid_mask), window if i < kept else None, mean, sd
 
-    measures, native = [], []
+    quality_metrics, native = [], []
     # Workers return results in parts; parts of several cached volumes would take gigabytes on many cores.
     for i, found in enumerate(in_order(read, n, part=1 if kept else PART)):
         if isinstance(found, DataError):
             raise found
         measured, window, mean, sd = found
-        measures.append(measured)
+        quality_metrics.append(measured)
         native.append((mean, sd, headers[i].grid.axes))
         if window is not None:
             reader.kept[i, 0] = window
@@ -234,8 +234,8 @@ def read_volume_listing(
     about = manifest.described | {"grid": place}
     about["native"] = pd.DataFrame(native, columns=["mean", "sd", "axes"])
     if kept == n:
-        return ArraySource(reader.kept, **about), pd.DataFrame(measures)
-    return StreamSource(reader, (1, *place.size), **about), pd.DataFrame(measures)
+        return ArraySource(reader.kept, **about), pd.DataFrame(quality_metrics)
+    return StreamSource(reader, (1, *place.size), **about), pd.DataFrame(quality_metrics)
 
 
 def all_there(manifest: Manifest) -> Volumes:

@@ -50,8 +50,8 @@ class VolumeReader:
             voxels = on_grid(voxels, self.volumes.header(i).grid, self.grid)
         with np.errstate(over="ignore", invalid="ignore"):  # overflow of float32 is refused below
             window = self.grid.window(voxels).astype(np.float32)
-            counts = self.grid.counts
-            inside = window[counts].astype(np.float64)
+            valid_mask = self.grid.valid_mask
+            inside = window[valid_mask].astype(np.float64)
         if bad := int((~np.isfinite(inside)).sum()):
             where = "" if self.grid.mask is None else " inside of the mask"
             raise DataError(
@@ -61,8 +61,8 @@ class VolumeReader:
         mean, sd = float(inside.mean()), float(inside.std())
         if sd <= LEAST_SD * max(1.0, float(np.abs(inside).max())):
             raise DataError(f"{name}: has one value, {mean:g}, in all voxels that count; leave it out")
-        window[counts] = (inside - mean) / sd
-        window[~counts] = 0
+        window[valid_mask] = (inside - mean) / sd
+        window[~valid_mask] = 0
         return window, mean, sd
 
 

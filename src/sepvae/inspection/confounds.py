@@ -106,25 +106,25 @@ def _attribute_tests(samples: Samples, kinds: Mapping[str, str]) -> Iterator[_Te
 
 
 def _image_tests(samples: Samples) -> Iterator[_Test]:
-    measures = samples.measures
-    if measures is None or samples.kind == "row":
+    quality_metrics = samples.quality_metrics
+    if quality_metrics is None or samples.kind == "row":
         return
     numbers: dict[str, pd.Series[Any]] = {}
     classes: dict[str, pd.Series[Any]] = {}
     if samples.kind == "volume":
-        numbers = {name: measures[name].astype(float) for name in ("mean", "sd")}
-        grid = measures["grid"]
+        numbers = {name: quality_metrics[name].astype(float) for name in ("mean", "sd")}
+        grid = quality_metrics["grid"]
         classes = {
             "orientation": grid.map(lambda grid: grid.axes, na_action="ignore"),
             "voxels": grid.map(str, na_action="ignore"),
-            "dtype": measures["dtype"],
+            "dtype": quality_metrics["dtype"],
         }
     else:
-        width, height = measures["width"].astype(float), measures["height"].astype(float)
+        width, height = quality_metrics["width"].astype(float), quality_metrics["height"].astype(float)
         numbers = {"aspect": width / height, "side": (width * height) ** 0.5}
         for name in ("brightness", "contrast", "sharpness", "anisotropy"):
-            numbers[name] = measures[name].astype(float)
-        classes = {"mode": measures["mode"]}
+            numbers[name] = quality_metrics[name].astype(float)
+        classes = {"mode": quality_metrics["mode"]}
     for name, values in numbers.items():
         yield from _of_numbers(samples, name, samples.kind, values)
     for name, values in classes.items():

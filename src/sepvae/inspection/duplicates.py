@@ -61,15 +61,15 @@ ONE_SIDE = _Place(
 WITHIN = _Place("within-groups", "note", "note", "in the same subject", "they count double; keep one of each")
 
 
-def duplicates(samples: Samples, measures: pd.DataFrame) -> tuple[list[Finding], pd.DataFrame]:
+def duplicates(samples: Samples, quality_metrics: pd.DataFrame) -> tuple[list[Finding], pd.DataFrame]:
     """Find identical and near copies; return the findings, and a table with one row per copy."""
-    identical = _identical(measures)
+    identical = _identical(quality_metrics)
     findings = list(_findings(samples, identical, near=False))
     near: list[IntArray] = []
-    if "look" in measures:
-        near = _near(measures)
+    if "look" in quality_metrics:
+        near = _near(quality_metrics)
         findings += _findings(samples, near, near=True)
-        if (n := int(measures["look"].notna().sum())) > MAX_COMPARED:
+        if (n := int(quality_metrics["look"].notna().sum())) > MAX_COMPARED:
             said = f"the first {MAX_COMPARED} of {count(n, samples.kind)}"
             message = f"near copies were looked for among {said} only"
             findings.append(Finding("note", "near-duplicates-not-all-compared", message))
@@ -81,27 +81,33 @@ def duplicates(samples: Samples, measures: pd.DataFrame) -> tuple[list[Finding],
     return findings, table
 
 
-def _identical(measures: pd.DataFrame) -> list[IntArray]:
+def _identical(quality_metrics: pd.DataFrame) -> list[IntArray]:
     """Return the sets of rows with one digest."""
-    digest = measures["digest"].dropna()
+    digest = quality_metrics["digest"].dropna()
     copied = digest[digest.duplicated(keep=False)]
     return [np.asarray(rows, dtype=np.intp) for rows in copied.groupby(copied, sort=False).groups.values()]
 
 
-def _near(measures: pd.DataFrame) -> list[IntArray]:
+def _near(quality_metrics: pd.DataFrame) -> list[IntArray]:
     """Return sets of rows with similar thumbnails and the same shape, from one row per digest."""
-    use = measures["look"].notna() & ~is_constant(measures) & ~measures["digest"].duplicated()
+    use = (
+        quality_metrics["look"].notna()
+        & ~is_constant(quality_metrics)
+        & ~quality_metrics["digest"].duplicated()
+    )
     rows = np.flatnonzero(use)[:MAX_COMPARED]
     if len(rows) < 2:
         return []
-    looks = np.stack([np.frombuffer(look, dtype=np.uint8) for look in measures["look"].to_numpy()[rows]])
+    looks = np.stack(
+        [np.frombuffer(look, dtype=np.uint8) for look in quality_metrics["look"].to_numpy()[rows]]
+    )
     pairs = rows[near_pairs(looks)]
-    sides = np.log(_sides(measures.iloc[rows]))
-    shape = np.full((len(measures), sides.shape[1] - 1), np.nan)
+    sides = np.log(_sides(quality_metrics.iloc[rows]))
+    shape = np.full((len(quality_metrics), sides.shape[1] - 1), np.nan)
     shape[rows] = sides[:, :-1] - sides[:, -1:]
     pairs = pairs[np.ptp(shape[pairs], axis=1).max(axis=1) < np.log(SAME_SHAPE)]
     # Pairs that share an image are joined into one set.
-    graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(measures),) * 2)
+    graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(quality_metrics),) * 2)
     paired = np.unique(pairs)
     member_of = pd.Series(connected_components(graph, directed=False)[1][paired], index=paired)
     return [
@@ -109,11 +115,11 @@ def _near(measures: pd.DataFrame) -> list[IntArray]:
     ]
 
 
-def _sides(measures: pd.DataFrame) -> npt.NDArray[np.float64]:
+def _sides(quality_metrics: pd.DataFrame) -> npt.NDArray[np.float64]:
     """Return image sides in pixels, of shape (n, 2), or volume sides in millimetres, of shape (n, 3)."""
-    if "grid" in measures:
-        return np.array([np.multiply(grid.shape, grid.voxel_size) for grid in measures["grid"]])
-    return measures[["width", "height"]].to_numpy(dtype=float)
+    if "grid" in quality_metrics:
+        return np.array([np.multiply(grid.shape, grid.voxel_size) for grid in quality_metrics["grid"]])
+    return quality_metrics[["width", "height"]].to_numpy(dtype=float)
 
 
 def _findings(samples: Samples, sets: list[IntArray], *, near: bool) -> Iterator[Finding]:

@@ -15,9 +15,9 @@ DIM = 32  # of 255: images without brighter pixels use an eighth of their range
 SAME_SHAPE = 1.05  # images below this ratio of their aspects have the same shape
 
 
-def is_constant(measures: pd.DataFrame) -> npt.NDArray[np.bool_]:
+def is_constant(quality_metrics: pd.DataFrame) -> npt.NDArray[np.bool_]:
     """Return a mask of the images or volumes with a single value; False if unknown."""
-    return (measures["low"] == measures["high"]).to_numpy(dtype=bool)
+    return (quality_metrics["low"] == quality_metrics["high"]).to_numpy(dtype=bool)
 
 
 def unreadable_finding(unreadable: Mapping[str, str], kind: str = "image") -> Iterator[Finding]:
@@ -33,29 +33,29 @@ def unreadable_finding(unreadable: Mapping[str, str], kind: str = "image") -> It
         yield Finding("error", "unreadable", message, tuple(unreadable), {"files": len(unreadable)})
 
 
-def image_findings(samples: Samples, measures: pd.DataFrame) -> Iterator[Finding]:
+def image_findings(samples: Samples, quality_metrics: pd.DataFrame) -> Iterator[Finding]:
     """Check that images are finite, not constant, use their range, and have one shape and mode."""
-    known = measures.dropna(subset="width")
+    known = quality_metrics.dropna(subset="width")
     if len(known) and (broken := int(known["low"].isna().sum())):
         message = f"{count(broken, 'image')} with NaN or infinite pixels: fill them in or leave them out"
-        rows = measures["width"].notna() & measures["low"].isna()
+        rows = quality_metrics["width"].notna() & quality_metrics["low"].isna()
         yield Finding("error", "not-finite", message, samples.ids(rows), {"images": broken})
-    constant = is_constant(measures)
+    constant = is_constant(quality_metrics)
     if n := int(constant.sum()):
         many = n > MANY_CONSTANT * len(known)
         cause = "so many that they were saved or read wrongly, so look at them" if many else "leave them out"
         message = f"{count(n, 'image')} of {len(known)} with one value in every pixel: {cause}"
         level: Level = "error" if many else "warning"
         yield Finding(level, "constant", message, samples.ids(constant), {"images": n})
-    varied = measures.loc[~constant, "high"].dropna()
+    varied = quality_metrics.loc[~constant, "high"].dropna()
     if len(varied) and (brightest := varied.median()) < DIM:
         message = (
             f"half of the images get no brighter than {brightest:.0f} of 255: scale them when you save them "
             "(12-bit pixels in 16-bit files look so), or a fit sees next to nothing"
         )
         yield Finding("warning", "dim", message, numbers={"median_high": float(brightest)})
-    if "pages" in measures and (told := told_pages(measures)):
-        rows = measures["pages"].astype(float) > 1
+    if "pages" in quality_metrics and (told := told_pages(quality_metrics)):
+        rows = quality_metrics["pages"].astype(float) > 1
         yield Finding("warning", "several-pages", told[0], samples.ids(rows), {"files": int(rows.sum())})
     modes = known["mode"].value_counts()
     if len(modes) > 1:
@@ -72,9 +72,9 @@ def image_findings(samples: Samples, measures: pd.DataFrame) -> Iterator[Finding
         yield Finding("note", "mixed-shapes", message, numbers=numbers)
 
 
-def told_pages(measures: pd.DataFrame) -> list[str]:
+def told_pages(quality_metrics: pd.DataFrame) -> list[str]:
     """Return one sentence, in a list, if files have several pages, of which the first was taken."""
-    pages = measures["pages"].astype(float)
+    pages = quality_metrics["pages"].astype(float)
     if not (n := int((pages > 1).sum())):
         return []
     return [
@@ -83,19 +83,21 @@ def told_pages(measures: pd.DataFrame) -> list[str]:
     ]
 
 
-def image_tables(samples: Samples, measures: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def image_tables(samples: Samples, quality_metrics: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return the tables sizes, modes and images of `Inspection`."""
-    known = measures.dropna(subset="width").astype({"width": int, "height": int})
+    known = quality_metrics.dropna(subset="width").astype({"width": int, "height": int})
     sizes = known.value_counts(["width", "height"]).rename("images").reset_index()
     sizes.insert(2, "aspect", sizes["width"] / sizes["height"])
     modes = known["mode"].value_counts().rename("images").rename_axis("mode").reset_index()
-    images = describe_by_label(samples, measures, STATISTICS)
+    images = describe_by_label(samples, quality_metrics, STATISTICS)
     return {"sizes": sizes, "modes": modes, "images": images}
 
 
-def describe_by_label(samples: Samples, measures: pd.DataFrame, statistics: tuple[str, ...]) -> pd.DataFrame:
+def describe_by_label(
+    samples: Samples, quality_metrics: pd.DataFrame, statistics: tuple[str, ...]
+) -> pd.DataFrame:
     """Describe each statistic per label: n, mean, sd, min and max."""
-    numbers = measures[list(statistics)].astype(float)
+    numbers = quality_metrics[list(statistics)].astype(float)
     long = numbers.assign(label=samples.about["label"]).melt("label", var_name="statistic")
     by_label = long.groupby(["statistic", "label"], sort=False)["value"]
     table = by_label.agg(n="count", mean="mean", sd="std", min="min", max="max").reset_index()

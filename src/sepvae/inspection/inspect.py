@@ -25,7 +25,7 @@ from sepvae.inspection.volumes import volume_findings, volume_tables
 
 def inspect(
     about: pd.DataFrame,
-    measures: pd.DataFrame | None = None,
+    quality_metrics: pd.DataFrame | None = None,
     *,
     features: pd.DataFrame | None = None,
     kinds: Mapping[str, str] | None = None,
@@ -45,9 +45,9 @@ def inspect(
     about : DataFrame of n rows
         Columns id, group (the patient; the id if unknown), label, split (the name of a part, such as "train"
         or "test", or missing), then attributes.
-    measures : DataFrame of n rows or None, default=None
-        Image or volume statistics of each sample, by `sepvae.data.measures`; None skips the checks of images,
-        volumes and duplicates.
+    quality_metrics : DataFrame of n rows or None, default=None
+        Statistics of each image or volume, by `sepvae.data.quality_metrics`; None skips the checks of
+        images, volumes and duplicates.
     features : DataFrame of n rows or None, default=None
         Features of a table, such as those of brain regions, with NaN for missing values.
     kinds : dict, default=None
@@ -88,7 +88,7 @@ def inspect(
     """
     check_number("test_size", test_size, above=0, below=1)
     check_number("validation_fraction", validation_fraction, least=0, below=1)
-    samples = read_samples(about, measures, background, features)
+    samples = read_samples(about, quality_metrics, background, features)
     of_kind = {name: (kinds or {}).get(name) or _guess(samples.about[name]) for name in samples.attributes}
     findings = [*problems, *unreadable_finding(unreadable or {}, samples.kind), *_without_label(about)]
     findings += [*label_findings(samples), *group_findings(samples)]
@@ -100,14 +100,14 @@ def inspect(
     if samples.features is not None:
         findings += region_findings(samples, samples.features)
         tables["features"] = region_table(samples.features)
-    if samples.measures is not None:
+    if samples.quality_metrics is not None:
         if samples.kind == "image":
-            findings += image_findings(samples, samples.measures)
-            tables |= image_tables(samples, samples.measures)
+            findings += image_findings(samples, samples.quality_metrics)
+            tables |= image_tables(samples, samples.quality_metrics)
         elif samples.kind == "volume":
-            findings += volume_findings(samples, samples.measures)
-            tables |= volume_tables(samples, samples.measures)
-        copies, tables["duplicates"] = duplicates(samples, samples.measures)
+            findings += volume_findings(samples, samples.quality_metrics)
+            tables |= volume_tables(samples, samples.quality_metrics)
+        copies, tables["duplicates"] = duplicates(samples, samples.quality_metrics)
         findings += copies
     if len(samples.labels) > 1:
         differing, tables["confounds"] = confounds(samples, of_kind)

@@ -19,14 +19,14 @@ OF_EVERY_SAMPLE = ("id", "group", "label", "split")
 @dataclass(frozen=True)
 class Samples:
     """
-    Labelled samples under inspection, with one row each in `about`, `measures` and `features`.
+    Labelled samples under inspection, with one row each in `about`, `quality_metrics` and `features`.
 
-    `about` has columns id, group, label, split, then attributes. `measures` are image or volume statistics,
-    missing for unreadable files.
+    `about` has columns id, group, label, split, then attributes. `quality_metrics` are statistics of images
+    or volumes, missing for unreadable files.
     """
 
     about: pd.DataFrame
-    measures: pd.DataFrame | None
+    quality_metrics: pd.DataFrame | None
     background: Any
     features: pd.DataFrame | None = None
 
@@ -54,9 +54,9 @@ class Samples:
     @property
     def kind(self) -> str:
         """Kind of the samples: "row" of a table, "volume" or "image"."""
-        if self.measures is None or not {"width", "grid"}.intersection(self.measures):
+        if self.quality_metrics is None or not {"width", "grid"}.intersection(self.quality_metrics):
             return "row"
-        return "volume" if "grid" in self.measures else "image"
+        return "volume" if "grid" in self.quality_metrics else "image"
 
     @cached_property
     def grouped(self) -> bool:
@@ -75,14 +75,14 @@ class Samples:
 
 def read_samples(
     about: pd.DataFrame,
-    measures: pd.DataFrame | None,
+    quality_metrics: pd.DataFrame | None,
     background: Any,
     features: pd.DataFrame | None = None,
 ) -> Samples:
     """Validate the tables of `inspect` and return the labelled samples; guess a background of None."""
     if missing := [name for name in OF_EVERY_SAMPLE if name not in about]:
         raise DataError(f"about: wanted columns {', '.join(OF_EVERY_SAMPLE)}, {missing[0]} not found")
-    for name, table in (("measures", measures), ("features", features)):
+    for name, table in (("quality_metrics", quality_metrics), ("features", features)):
         if table is not None and len(table) != len(about):
             raise DataError(f"{name}: wanted a row for each of {len(about)} samples, got {len(table)}")
     labelled = about["label"].notna().to_numpy()
@@ -94,10 +94,11 @@ def read_samples(
         background = guess_background(found.tolist()).background
     elif background not in found:
         raise DataError(f"background: wanted one of {', '.join(map(str, found))}, got {background!r}")
-    measures, features = (
-        None if table is None else table[labelled].reset_index(drop=True) for table in (measures, features)
+    quality_metrics, features = (
+        None if table is None else table[labelled].reset_index(drop=True)
+        for table in (quality_metrics, features)
     )
-    return Samples(about, measures, background, features)
+    return Samples(about, quality_metrics, background, features)
 
 
 def count(n: int, noun: str) -> str:

@@ -17,31 +17,31 @@ STATISTICS = ("low", "high", "mean", "sd")
 OTHER_SCALE = 100  # factor above or below the usual standard deviation
 
 
-def volume_findings(samples: Samples, measures: pd.DataFrame) -> Iterator[Finding]:
+def volume_findings(samples: Samples, quality_metrics: pd.DataFrame) -> Iterator[Finding]:
     """Check that volumes are finite and not constant, and have one grid, orientation and scale."""
-    yield from _not_finite(samples, measures)
-    constant = _is_constant(measures)
+    yield from _not_finite(samples, quality_metrics)
+    constant = _is_constant(quality_metrics)
     if n := int(constant.sum()):
-        of = int(measures["grid"].notna().sum())
+        of = int(quality_metrics["grid"].notna().sum())
         message = (
             f"{count(n, 'volume')} of {of} with one value in every voxel: a fit refuses them; leave them out"
         )
         yield Finding("error", "constant", message, samples.ids(constant), {"volumes": n})
-    if "orientation" in measures:
-        for level, message, rows in told_orientations(measures):
+    if "orientation" in quality_metrics:
+        for level, message, rows in told_orientations(quality_metrics):
             yield Finding(level, "no-orientation", message, samples.ids(rows), {"volumes": int(rows.sum())})
-    yield from _several_grids(samples, measures)
-    axes = _axes(measures).value_counts()
+    yield from _several_grids(samples, quality_metrics)
+    axes = _axes(quality_metrics).value_counts()
     if len(axes) > 1:
         said = ", ".join(f"{n} {name}" for name, n in axes.items())
         message = f"volumes of several orientations ({said}): all are brought to RAS"
         yield Finding("note", "several-orientations", message)
-    yield from _other_scale(samples, measures["sd"].astype(float).mask(constant))
+    yield from _other_scale(samples, quality_metrics["sd"].astype(float).mask(constant))
 
 
-def told_orientations(measures: pd.DataFrame) -> list[tuple[Level, str, npt.NDArray[np.bool_]]]:
+def told_orientations(quality_metrics: pd.DataFrame) -> list[tuple[Level, str, npt.NDArray[np.bool_]]]:
     """Return level, message and mask for headers with no orientation, or two that disagree."""
-    found = measures["orientation"]
+    found = quality_metrics["orientation"]
     n = int(found.notna().sum())
     bare, assumed, differing = ((found == word).to_numpy(bool) for word in ("none", "assumed", "disagree"))
     said: list[tuple[Level, str, npt.NDArray[np.bool_]]] = []
@@ -59,7 +59,7 @@ def told_orientations(measures: pd.DataFrame) -> list[tuple[Level, str, npt.NDAr
         )
         said.append(("error", message, bare))
     if k := int(assumed.sum()):
-        axes = measures["grid"][assumed].iloc[0].axes
+        axes = quality_metrics["grid"][assumed].iloc[0].axes
         said.append(("note", f"orientation: {axes} is assumed of {k} of {n} volumes without one", assumed))
     if k := int(differing.sum()):
         message = f"orientation: sform and qform disagree in {k} of {n} volumes: the sform is taken"
@@ -67,12 +67,12 @@ def told_orientations(measures: pd.DataFrame) -> list[tuple[Level, str, npt.NDAr
     return said
 
 
-def volume_tables(samples: Samples, measures: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def volume_tables(samples: Samples, quality_metrics: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return the tables grids and volumes of `Inspection`."""
-    ids, axes = samples.about["id"].astype(str), _axes(measures)
+    ids, axes = samples.about["id"].astype(str), _axes(quality_metrics)
     rows = []
-    for number, members in enumerate(_grids(measures)):
-        grid = measures["grid"].iloc[members[0]]
+    for number, members in enumerate(_grids(quality_metrics)):
+        grid = quality_metrics["grid"].iloc[members[0]]
         place = {"grid": number, "shape": told(grid.shape), "voxel_size": told(grid.voxel_size.round(3))}
         place["origin"] = told(grid.affine[:3, 3].round(3))
         for orientation, those in ids.iloc[members].groupby(axes.iloc[members], sort=False):
@@ -81,32 +81,32 @@ def volume_tables(samples: Samples, measures: pd.DataFrame) -> dict[str, pd.Data
     columns = ["grid", "shape", "voxel_size", "origin", "orientation", "volumes", "example"]
     return {
         "grids": pd.DataFrame(rows, columns=columns),
-        "volumes": describe_by_label(samples, measures, STATISTICS),
+        "volumes": describe_by_label(samples, quality_metrics, STATISTICS),
     }
 
 
-def _axes(measures: pd.DataFrame) -> "pd.Series[str]":
+def _axes(quality_metrics: pd.DataFrame) -> "pd.Series[str]":
     """Return the orientations of the files, missing for those that cannot be read."""
-    return measures["grid"].map(lambda grid: grid.axes, na_action="ignore")
+    return quality_metrics["grid"].map(lambda grid: grid.axes, na_action="ignore")
 
 
-def _grids(measures: pd.DataFrame) -> list[npt.NDArray[np.intp]]:
+def _grids(quality_metrics: pd.DataFrame) -> list[npt.NDArray[np.intp]]:
     """Return the rows of the volumes on each grid, the most frequent grid first."""
-    rows = np.flatnonzero(measures["grid"].notna())
-    kinds = kinds_of_grid([Header(grid, "") for grid in measures["grid"].iloc[rows]])
+    rows = np.flatnonzero(quality_metrics["grid"].notna())
+    kinds = kinds_of_grid([Header(grid, "") for grid in quality_metrics["grid"].iloc[rows]])
     return sorted((rows[members] for members in kinds.values()), key=len, reverse=True)
 
 
-def _is_constant(measures: pd.DataFrame) -> npt.NDArray[np.bool_]:
+def _is_constant(quality_metrics: pd.DataFrame) -> npt.NDArray[np.bool_]:
     """Return a mask of the constant volumes, by the rule of `VolumeReader`."""
-    values = measures[["low", "high", "sd"]].astype(float)
+    values = quality_metrics[["low", "high", "sd"]].astype(float)
     largest = values[["low", "high"]].abs().max(axis=1).clip(lower=1)
     return (values["sd"] <= LEAST_SD * largest).to_numpy(dtype=bool)
 
 
-def _not_finite(samples: Samples, measures: pd.DataFrame) -> Iterator[Finding]:
-    bad = measures["not_finite"].astype(float).fillna(0)
-    empty = (bad > 0) & measures["low"].isna()
+def _not_finite(samples: Samples, quality_metrics: pd.DataFrame) -> Iterator[Finding]:
+    bad = quality_metrics["not_finite"].astype(float).fillna(0)
+    empty = (bad > 0) & quality_metrics["low"].isna()
     if n := int(empty.sum()):
         message = f"{count(n, 'volume')} without any number, NaN or infinite in every voxel: leave them out"
         yield Finding("error", "not-finite", message, samples.ids(empty), {"volumes": n})
@@ -121,13 +121,13 @@ def _not_finite(samples: Samples, measures: pd.DataFrame) -> Iterator[Finding]:
         yield Finding("warning", "some-not-finite", message, samples.ids(some), numbers)
 
 
-def _several_grids(samples: Samples, measures: pd.DataFrame) -> Iterator[Finding]:
-    kinds = _grids(measures)
+def _several_grids(samples: Samples, quality_metrics: pd.DataFrame) -> Iterator[Finding]:
+    kinds = _grids(quality_metrics)
     if len(kinds) < 2:
         return
     others = np.sort(np.concatenate(kinds[1:]))
     message = (
-        f"volumes on {len(kinds)} grids, {len(kinds[0])} on {measures['grid'].iloc[kinds[0][0]]} and "
+        f"volumes on {len(kinds)} grids, {len(kinds[0])} on {quality_metrics['grid'].iloc[kinds[0][0]]} and "
         f"{len(others)} elsewhere: bring all to one space, or let a fit interpolate them (--resample)"
     )
     numbers = {"grids": len(kinds), "volumes": len(others)}

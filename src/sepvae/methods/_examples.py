@@ -132,8 +132,8 @@ def _pictures(source: Source, positions: IntArray) -> AnyArray:
     if x.ndim == 4:
         return in_unit_range(x)
     level = x.shape[-1] // 2
-    counts = np.ones(x.shape[2:], dtype=bool) if source.grid is None else source.grid.counts
-    return grey_levels(axial(x, level), axial(counts, level))
+    valid_mask = np.ones(x.shape[2:], dtype=bool) if source.grid is None else source.grid.valid_mask
+    return grey_levels(axial(x, level), axial(valid_mask, level))
 
 
 def _thumbnail(image: AnyArray, side: int) -> npt.NDArray[np.uint8]:

@@ -57,7 +57,7 @@ class SalientMaps:
             without = self.model._decode(common, np.zeros_like(salient))
         added -= without
         size = np.abs(added).reshape(len(added), -1).sum(axis=1, dtype=np.float64)
-        counts = np.prod(added.shape[1:]) if self.grid is None else self.grid.counts.sum()
+        counts = np.prod(added.shape[1:]) if self.grid is None else self.grid.valid_mask.sum()
         if added.ndim == 2:
             return Maps(self.model._in_units(without), self._all_features(added), size / counts)
         unit = self.unit[positions] if self.grid is not None else self.unit
@@ -69,7 +69,7 @@ class SalientMaps:
         if self.grid is None or native is None:
             return x
         mean = _column(native["mean"].to_numpy()[positions])
-        voxels: AnyArray = (x * self.unit[positions] + mean) * self.grid.counts
+        voxels: AnyArray = (x * self.unit[positions] + mean) * self.grid.valid_mask
         return voxels
 
     def _unit(self) -> AnyArray:
@@ -121,13 +121,13 @@ def axial(volumes: AnyArray, level: int) -> AnyArray:
     return slices
 
 
-def grey_levels(slices: AnyArray, counts: AnyArray) -> AnyArray:
+def grey_levels(slices: AnyArray, valid_mask: AnyArray) -> AnyArray:
     """Scale each slice to [0, 1] from percentile 1 to 99 of its valid pixels, with 0 elsewhere."""
-    if not counts.any():
+    if not valid_mask.any():
         return np.zeros(slices.shape, dtype=np.float32)
-    low, high = np.percentile(slices[..., counts], (1, 99), axis=-1)[..., None, None]
+    low, high = np.percentile(slices[..., valid_mask], (1, 99), axis=-1)[..., None, None]
     scaled = (slices - low) / np.maximum(high - low, np.finfo(np.float32).tiny)
-    levels: AnyArray = (scaled.clip(0, 1) * counts).astype(np.float32)
+    levels: AnyArray = (scaled.clip(0, 1) * valid_mask).astype(np.float32)
     return levels
 
 

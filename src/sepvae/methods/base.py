@@ -287,7 +287,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         codes = self._encode(source)
         common, kept = codes.common_mean, self._gate_salient(codes.salient_mean) * (salient == "own")
         errors = []
-        values = np.prod(self.sample_shape_ if self.grid_ is None else self.grid_.counts.sum())
+        values = np.prod(self.sample_shape_ if self.grid_ is None else self.grid_.valid_mask.sum())
         if self.scaler_ is not None:
             values = self.scaler_.kept_.sum()
         with self._inference():
@@ -528,10 +528,14 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
                 f"X: the model was fitted on {self.grid_}, got {grid}, or at another place; resample the new "
                 "volumes alike"
             )
-        if grid is not None and self.grid_ is not None and not np.array_equal(grid.counts, self.grid_.counts):
+        if (
+            grid is not None
+            and self.grid_ is not None
+            and not np.array_equal(grid.valid_mask, self.grid_.valid_mask)
+        ):
             raise DataError(
-                f"X: the model was fitted with {self.grid_.counts.sum()} voxels that count, got "
-                f"{grid.counts.sum()}, or others; read the new volumes with the same mask and size"
+                f"X: the model was fitted with {self.grid_.valid_mask.sum()} voxels that count, got "
+                f"{grid.valid_mask.sum()}, or others; read the new volumes with the same mask and size"
             )
 
     def _group_of(self, label: str) -> int:

@@ -85,9 +85,9 @@ class PrincipalScores:
 
 def valid_values(grid: Grid | None, sample_shape: tuple[int, ...]) -> npt.NDArray[np.bool_] | None:
     """Return the values of a volume that are valid voxels, of shape (channels, d, h, w), or None for all."""
-    if grid is None or grid.counts.all():
+    if grid is None or grid.valid_mask.all():
         return None
-    return np.broadcast_to(grid.counts, sample_shape)
+    return np.broadcast_to(grid.valid_mask, sample_shape)
 
 
 def _values(x: AnyArray, valid: npt.NDArray[np.bool_] | None) -> Array:

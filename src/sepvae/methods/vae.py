@@ -315,14 +315,14 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
     ) -> ContrastiveAutoencoder:
         layers = self._objective().critic_layers
         n_groups = len(self.classes_)
-        network, counts = self.network, None
+        network, valid_mask = self.network, None
         if self._is_linear(stored or ()):
             network = "linear"
         else:
-            counts = valid_values(self.grid_, (1, *self.sample_shape_[1:]))
+            valid_mask = valid_values(self.grid_, (1, *self.sample_shape_[1:]))
         dims = self.common_dim, self.salient_dim
         return build_autoencoder(
-            network, sample_shape, *dims, n_groups, critic_layers=layers, counts=counts, stored=stored
+            network, sample_shape, *dims, n_groups, critic_layers=layers, valid_mask=valid_mask, stored=stored
         )
 
     def _encode(self, source: Source) -> Codes[FloatArray]:

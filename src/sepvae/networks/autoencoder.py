@@ -31,11 +31,11 @@ class ContrastiveAutoencoder(nn.Module):
     """
     All networks: encoders of c and s, decoder, salient classifier f_xi and critic D_lambda (Fig. 1).
 
-    `read_out`, from salient means to logits, is None in older models. `counts` is None or a mask of the shape
-    of a sample; decoded samples are 0 outside of it.
+    `read_out`, from salient means to logits, is None in older models. `valid_mask` is None or a mask of the
+    shape of a sample; decoded samples are 0 outside of it.
     """
 
-    counts: Tensor | None
+    valid_mask: Tensor | None
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class ContrastiveAutoencoder(nn.Module):
         salient_classifier: nn.Module,
         critic: nn.Module,
         read_out: nn.Module | None = None,
-        counts: Tensor | None = None,
+        valid_mask: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.common_encoder = common_encoder
@@ -54,8 +54,9 @@ class ContrastiveAutoencoder(nn.Module):
         self.salient_classifier = salient_classifier
         self.critic = critic
         self.read_out = read_out
-        self.register_buffer("counts", counts, persistent=False)  # model files store the mask with the grid
-        self._n_counts = 0 if counts is None else int(counts.sum())
+        # Model files store the mask with the grid.
+        self.register_buffer("valid_mask", valid_mask, persistent=False)
+        self._n_valid = 0 if valid_mask is None else int(valid_mask.sum())
 
     def encode(self, x: Tensor) -> Codes[Tensor]:
         """Return the posterior of both codes; labels are not needed."""
@@ -64,11 +65,11 @@ class ContrastiveAutoencoder(nn.Module):
     def decode(self, common: Tensor, salient: Tensor) -> Tensor:
         """Return the mean of p(x | c, s); s = 0 decodes a sample without salient part."""
         samples: Tensor = self.decoder(torch.cat([common, salient], dim=1))
-        return samples if self.counts is None else samples * self.counts
+        return samples if self.valid_mask is None else samples * self.valid_mask
 
     def pixels(self, x: Tensor) -> int:
         """Return d, the dimension of p(x | c, s): the number of pixels, features or valid voxels."""
-        return x[0].numel() if self.counts is None else self._n_counts
+        return x[0].numel() if self.valid_mask is None else self._n_valid
 
 
 def build_autoencoder(
@@ -79,7 +80,7 @@ def build_autoencoder(
     n_groups: int,
     *,
     critic_layers: int = 3,
-    counts: npt.NDArray[np.bool_] | None = None,
+    valid_mask: npt.NDArray[np.bool_] | None = None,
     stored: Collection[str] | None = None,
 ) -> ContrastiveAutoencoder:
     """
@@ -108,7 +109,7 @@ def build_autoencoder(
     # Last, so that a seed gives the other networks the same weights as in versions without a read-out.
     has_read_out = stored is None or any(name.startswith("read_out.") for name in stored)
     read_out = ReadOut(salient_dim, n_groups) if has_read_out else None
-    where = None if counts is None else torch.from_numpy(np.ascontiguousarray(counts)[None])
+    where = None if valid_mask is None else torch.from_numpy(np.ascontiguousarray(valid_mask)[None])
     model = ContrastiveAutoencoder(common, salient, decode, classifier, critic, read_out, where)
     channels_last = {IMAGES: torch.channels_last, VOLUMES: torch.channels_last_3d}
     if len(sample_shape) in channels_last:

@@ -19,7 +19,7 @@ from sepvae.batch import AnyArray, Source, chunk_rows, chunks
 from sepvae.checks import ask_for_background, guess_background, names_controls, order_labels
 from sepvae.codes import Codes, attribute_kind, code_columns
 from sepvae.data.arrays import ArraySource
-from sepvae.data.measures import measure_source
+from sepvae.data.quality_metrics import measure_source
 from sepvae.errors import DataError, TrainingError
 from sepvae.evaluation.correlations import salient_correlations
 from sepvae.evaluation.scores import score_codes
@@ -78,7 +78,7 @@ def fit_run(
     *,
     about_data: dict[str, Any],
     kinds: Mapping[str, Any] | None = None,
-    measures: pd.DataFrame | None = None,
+    quality_metrics: pd.DataFrame | None = None,
     command: Sequence[str] | None = None,
     n_permutations: int = 100,
     removal: Removal = "auto",
@@ -103,7 +103,7 @@ def fit_run(
         Options that repeat the reading of the data; they are written to `recipe.yaml`.
     kinds : mapping, default=None
         Kinds of attributes, "categorical" or "continuous"; other attributes get theirs from their values.
-    measures : DataFrame, default=None
+    quality_metrics : DataFrame, default=None
         Quality metrics of the files of train, then of test; by default those of the samples as given.
     command : sequence of str, default=None
         Command that was typed; the page shows how to repeat it.
@@ -189,7 +189,7 @@ def fit_run(
             with use_threads(recipe["threads"]):
                 with stage("checking the data", say, show=_shows_bars(model)):
                     allowed = about_data.get("not_missing")
-                    inspection = _inspect(train, test, measures, kind_of, model, allowed)
+                    inspection = _inspect(train, test, quality_metrics, kind_of, model, allowed)
                 if about_data.get("resample"):
                     inspection = inspection.on_one_grid()
                 write_whole(run / "check.json", json.dumps(inspection.to_dict(), indent=2) + "\n")
@@ -366,7 +366,7 @@ def _say_findings(inspection: Inspection, say: Say) -> None:
 def _inspect(
     train: Source,
     test: Source,
-    measures: pd.DataFrame | None,
+    quality_metrics: pd.DataFrame | None,
     kinds: Mapping[str, Any],
     model: ContrastiveEstimator,
     not_missing: Sequence[str] | None,
@@ -374,11 +374,11 @@ def _inspect(
     """Return the inspection of the data with this model's batch size and validation fraction."""
     parts = {"train": train, "test": test}
     about = pd.concat([described(part, name) for name, part in parts.items()], ignore_index=True)
-    if measures is None:
-        measures = pd.concat([measure_source(part) for part in parts.values()], ignore_index=True)
+    if quality_metrics is None:
+        quality_metrics = pd.concat([measure_source(part) for part in parts.values()], ignore_index=True)
     return inspect(
         about,
-        measures,
+        quality_metrics,
         features=_features(train, test),
         kinds=kinds,
         background=model.background,

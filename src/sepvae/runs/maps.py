@@ -193,9 +193,9 @@ def _people(maps: SalientMaps, groups: Sequence[IntArray], statistics: Statistic
         level = images.shape[-1] // 2
         if statistics.effect is not None and statistics.effect.any():
             level = int((statistics.effect[0] ** 2).sum(axis=(0, 1)).argmax())
-        counts = axial(maps.grid.counts, level)
+        valid_mask = axial(maps.grid.valid_mask, level)
         both = np.concatenate([axial(images, level), axial(without, level)], axis=-1)
-        both = grey_levels(both, np.concatenate([counts, counts], axis=-1))
+        both = grey_levels(both, np.concatenate([valid_mask, valid_mask], axis=-1))
         (images, without), added = np.split(both, 2, axis=-1), axial(added, level)
     return {
         "ids": np.asarray(maps.source.ids)[chosen].astype(str),

@@ -77,7 +77,7 @@ def rerun(
     test: Source,
     out: str | Path,
     *,
-    measures: pd.DataFrame | None = None,
+    quality_metrics: pd.DataFrame | None = None,
     say: Say = print,
 ) -> pd.DataFrame | None:
     """
@@ -91,7 +91,7 @@ def rerun(
         The samples of the run, in the order of its `split.csv`.
     out : str or Path
         The run folder to create.
-    measures : DataFrame, default=None
+    quality_metrics : DataFrame, default=None
         As in `fit_run`.
     say : callable, default=print
         Called with each progress message.
@@ -121,7 +121,7 @@ def rerun(
             out,
             about_data={k: v for k, v in recipe["data"].items() if k != "fingerprint"},
             kinds=recipe.get("attributes"),
-            measures=measures,
+            quality_metrics=quality_metrics,
             command=recipe.get("command"),
             n_permutations=protocol.get("n_permutations", 0),
             removal=protocol.get("removal", True),  # older runs trained these classifiers without a bound

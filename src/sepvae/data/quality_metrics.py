@@ -73,9 +73,9 @@ def measure_source(source: Source) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def measure_volume(voxels: AnyArray, header: "Header", counts: AnyArray | None = None) -> dict[str, Any]:
+def measure_volume(voxels: AnyArray, header: "Header", valid_mask: AnyArray | None = None) -> dict[str, Any]:
     """
-    Return the quality metrics of a volume in RAS; low, high, mean and sd are over the mask `counts`.
+    Return the quality metrics of a volume in RAS; low, high, mean and sd are over `valid_mask`.
 
     Files that differ only in orientation or compression have one digest. The thumbnail shows the middle
     sagittal and axial slices side by side.
@@ -87,7 +87,7 @@ def measure_volume(voxels: AnyArray, header: "Header", counts: AnyArray | None =
     >>> str(found["grid"]), found["not_finite"], found["mean"], len(found["look"])
     ('2 x 3 x 4 voxels of 1 x 1 x 1 mm', 0, 11.5, 256)
     """
-    inside = voxels if counts is None else voxels[counts]
+    inside = voxels if valid_mask is None else voxels[valid_mask]
     finite = inside[np.isfinite(inside)]
     found: dict[str, Any] = {"grid": header.grid, "orientation": header.orientation, "dtype": header.dtype}
     found |= {"not_finite": inside.size - finite.size, **dict.fromkeys(("low", "high", "mean", "sd"), np.nan)}
@@ -111,16 +111,16 @@ def measure_volumes(
     if (volumes := manifest.volumes) is None:
         raise DataError(f"{manifest.data}: wanted volumes, found other samples")
 
-    measures: list[dict[str, Any]] = []
+    quality_metrics: list[dict[str, Any]] = []
     bad: dict[str, str] = {}
     results = in_order(partial(_measured, volumes), len(manifest))
     for i, (id_, found) in enumerate(zip(manifest.about["id"], results, strict=True)):
-        measures.append({} if isinstance(found, str) else found)
+        quality_metrics.append({} if isinstance(found, str) else found)
         if isinstance(found, str):
             bad[id_] = found
         if progress:
             progress(i + 1, len(manifest))
-    return pd.DataFrame(measures, index=range(len(manifest)), columns=OF_VOLUMES), bad
+    return pd.DataFrame(quality_metrics, index=range(len(manifest)), columns=OF_VOLUMES), bad
 
 
 def _measured(volumes: "Volumes", i: int) -> dict[str, Any] | str:

@@ -9,8 +9,8 @@ from scipy.ndimage import laplace
 
 from sepvae.data import ArraySource
 from sepvae.data.manifest import Manifest
-from sepvae.data.measures import OF_VOLUMES, measure, measure_source, measure_volume, measure_volumes
 from sepvae.data.nifti import Header, NiftiFiles, write_volume
+from sepvae.data.quality_metrics import OF_VOLUMES, measure, measure_source, measure_volume, measure_volumes
 from sepvae.errors import DataError
 from sepvae.grid import Grid
 
@@ -166,12 +166,12 @@ def test_volumes_have_one_digest_in_any_orientation(volume, tmp_path):
     (tmp_path / "c.nii").write_text("text")
     files = NiftiFiles([tmp_path / name for name in ("a.nii.gz", "b.nii.gz", "c.nii")])
     done = []
-    measures, unreadable = measure_volumes(
+    quality_metrics, unreadable = measure_volumes(
         Manifest(tmp_path, about, volumes=files), progress=lambda *now: done.append(now)
     )
-    assert measures["digest"][0] == measures["digest"][1]
-    assert [grid.axes for grid in measures["grid"][:2]] == ["RAS", "PIL"]
-    assert (list(unreadable), measures["sd"].isna().tolist()) == (["c"], [False, False, True])
+    assert quality_metrics["digest"][0] == quality_metrics["digest"][1]
+    assert [grid.axes for grid in quality_metrics["grid"][:2]] == ["RAS", "PIL"]
+    assert (list(unreadable), quality_metrics["sd"].isna().tolist()) == (["c"], [False, False, True])
     assert unreadable["c"].startswith("cannot be read as a volume")
     assert done == [(1, 3), (2, 3), (3, 3)]
 
