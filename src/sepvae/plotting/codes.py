@@ -1,5 +1,6 @@
 """Scatter plots of the two code spaces, each on its own first two principal components."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from sepvae.batch import AnyArray
-from sepvae.codes import Space, code_columns
+from sepvae.codes import SPACES, Space, code_columns
 from sepvae.errors import DataError
 from sepvae.plotting.palette import AMOUNTS, CATEGORIES, COMMON, MISSING, NEUTRAL, OTHERS, SALIENT
 from sepvae.plotting.words import shortened
@@ -62,21 +63,36 @@ def code_scatter(table: pd.DataFrame, color: str) -> Figure:
     # The drawing order is random, so that no category hides all earlier ones.
     table = table.sample(frac=1, random_state=0)
     figure = Figure(figsize=(9, 4.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    draw = _draw_continuous if _is_continuous(table[color]) else _draw_categories
-    spaces: tuple[tuple[Axes, Space], ...] = ((left, "common"), (right, "salient"))
-    points = [_space(ax, table, space) for ax, space in spaces]
-    draw(figure, points, table, color)
+    axes = dict(zip(SPACES, figure.subplots(1, 2), strict=True))
+    values, unknown = table[color], {"color": MISSING}
+    handles: dict[str, Line2D] = {}
+    if continuous := is_continuous(values):
+        known = np.isfinite(values.to_numpy(float))
+    else:
+        values, names = categories(table, color)
+        known, counts = values.isin(names).to_numpy(), values.value_counts()
+        looks = dict(zip(names, STYLES, strict=False))
+        handles = {f"{name} ({counts[name]})": dot(*look) for name, look in looks.items()}
+    panels = [(ax, label_space(ax, table, space), values) for space, ax in axes.items()]
+    if continuous:
+        draw_amounts(figure, panels, color, unknown)
+    else:
+        draw_categories(panels, looks, unknown)
+    if not known.all():
+        handles[f"no value ({(~known).sum()})"] = dot(MISSING)
+    if handles:
+        draw_legend(figure, handles, "" if continuous else color)
     return figure
 
 
-def _is_continuous(values: "pd.Series[Any]") -> bool:
+def is_continuous(values: "pd.Series[Any]") -> bool:
+    """Return whether values get a colour bar: numbers with more than ten distinct values."""
     numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
     return bool(numeric) and values.nunique() >= MIN_CONTINUOUS
 
 
-def _space(ax: Axes, table: pd.DataFrame, space: Space) -> tuple[Axes, AnyArray]:
-    """Label the axes of one space, and return them with its points of shape (n, 2)."""
+def label_space(ax: Axes, table: pd.DataFrame, space: Space) -> AnyArray:
+    """Label the axes of one space, and return its points of shape (n, 2)."""
     codes = table[code_columns(table, space)].to_numpy(dtype=float)
     n, dim = codes.shape
     if not dim:
@@ -92,11 +108,11 @@ def _space(ax: Axes, table: pd.DataFrame, space: Space) -> tuple[Axes, AnyArray]
     ax.spines[["left", "bottom"]].set_color("0.7")
     if dim == 1:
         ax.set(xlabel=f"{space}0", ylabel="scattered at random", ylim=(-2, 2), yticks=[])
-        return ax, np.column_stack([codes, np.random.default_rng(0).uniform(-0.5, 0.5, size=n)])
+        return np.column_stack([codes, np.random.default_rng(0).uniform(-0.5, 0.5, size=n)])
     points, percent = _principal(codes)
     ax.set(xlabel=f"PC 1 ({percent[0]:.0f} % of variance)", ylabel=f"PC 2 ({percent[1]:.0f} % of variance)")
     ax.set_aspect("equal", adjustable="datalim")
-    return ax, points
+    return points
 
 
 def _principal(codes: AnyArray) -> tuple[AnyArray, AnyArray]:
@@ -110,58 +126,55 @@ def _principal(codes: AnyArray) -> tuple[AnyArray, AnyArray]:
     return pca.transform(codes), 100 * pca.explained_variance_ / total
 
 
-def _size(n: int) -> float:
+Panel = tuple[Axes, AnyArray, "pd.Series[Any]"]  # axes, points of shape (n, 2), and their values
+
+
+def marker_size(n: int) -> float:
     """Return the area of a marker, smaller for more points."""
     return float(np.clip(6000 / n, 5, 30))
 
 
-def _scatter(ax: Axes, points: AnyArray, **how: Any) -> Any:
+def scatter(ax: Axes, points: AnyArray, **how: Any) -> Any:
+    """Draw points of shape (n, 2)."""
     how = {"linewidths": 0, "alpha": 0.75, "rasterized": True} | how
     return ax.scatter(points[:, 0], points[:, 1], **how)
 
 
-def _draw_continuous(
-    figure: Figure, spaces: list[tuple[Axes, AnyArray]], table: pd.DataFrame, color: str
-) -> None:
-    values = table[color].to_numpy(dtype=float)
-    known = np.isfinite(values)
-    for ax, points in spaces:
-        _scatter(ax, points[~known], s=_size(len(table)), color=MISSING)
-        drawn = _scatter(ax, points[known], s=_size(len(table)), c=values[known], cmap=AMOUNTS)
-    bar = figure.colorbar(drawn, ax=[ax for ax, _ in spaces], fraction=0.03, pad=0.02)
+def draw_amounts(figure: Figure, panels: Sequence[Panel], color: str, unknown: dict[str, Any]) -> None:
+    """Draw points coloured by amounts, on one scale; `unknown` is the look of points without a value."""
+    amounts = [values.to_numpy(float) for *_, values in panels]
+    finite = np.concatenate(amounts)[np.isfinite(np.concatenate(amounts))]
+    limits = {"vmin": finite.min(), "vmax": finite.max()} if len(finite) else {}
+    for (ax, points, _), amount in zip(panels, amounts, strict=True):
+        known, size = np.isfinite(amount), marker_size(len(points))
+        scatter(ax, points[~known], s=size, **unknown)
+        drawn = scatter(ax, points[known], s=size, c=amount[known], cmap=AMOUNTS, **limits)
+    bar = figure.colorbar(drawn, ax=[ax for ax, *_ in panels], fraction=0.03, pad=0.02)
     bar.set_label(shortened(color), parse_math=False)
     bar.outline.set_visible(False)
     bar.solids.set_alpha(1)  # type: ignore[union-attr]
     bar.ax.tick_params(labelsize=8, color="0.7", labelcolor="0.4")
-    if not known.all():
-        grey = Line2D([], [], color=MISSING, marker="o", linestyle="")
-        _legend(figure, {f"no value ({(~known).sum()})": grey}, "")
 
 
-def _draw_categories(
-    figure: Figure, spaces: list[tuple[Axes, AnyArray]], table: pd.DataFrame, color: str
+def draw_categories(
+    panels: Sequence[Panel], looks: Mapping[str, tuple[str, str]], unknown: dict[str, Any]
 ) -> None:
-    values, names = _categories(table, color)
-    looks = dict(zip(names, STYLES, strict=False))
-    colours = np.array([looks[value][0] if value in looks else MISSING for value in values])
-    markers = np.array([looks[value][1] if value in looks else "o" for value in values])
-    known = values.isin(names).to_numpy()
-    for ax, points in spaces:
-        _scatter(ax, points[~known], s=_size(len(table)), color=MISSING)
+    """Draw points with the colour and marker of their category; `unknown` is the look of all others."""
+    for ax, points, words in panels:
+        known, size = words.isin(list(looks)).to_numpy(), marker_size(len(points))
+        scatter(ax, points[~known], s=size, **unknown)
+        colours, markers = np.array([looks[word] for word in words[known]]).reshape(-1, 2).T
         for marker in "so^":
-            part = known & (markers == marker)
-            _scatter(ax, points[part], s=_size(len(table)), color=colours[part], marker=marker)
-    counts = values.value_counts()
-    handles = {
-        f"{name} ({counts[name]})": Line2D([], [], color=colour, marker=marker, linestyle="")
-        for name, (colour, marker) in looks.items()
-    }
-    if not known.all():
-        handles[f"no value ({(~known).sum()})"] = Line2D([], [], color=MISSING, marker="o", linestyle="")
-    _legend(figure, handles, color)
+            part = markers == marker
+            scatter(ax, points[known][part], s=size, color=colours[part], marker=marker)
 
 
-def _categories(table: pd.DataFrame, color: str) -> tuple["pd.Series[Any]", list[str]]:
+def dot(colour: str, marker: str = "o", **how: Any) -> Line2D:
+    """Return a marker for a legend."""
+    return Line2D([], [], color=colour, marker=marker, linestyle="", **how)
+
+
+def categories(table: pd.DataFrame, color: str) -> tuple["pd.Series[Any]", list[str]]:
     """Return the values as text, and the categories in legend order, the background's label first."""
     values = table[color]
     words = values.map(lambda v: f"{v:g}" if isinstance(v, float) else str(v)).where(values.notna())
@@ -177,7 +190,7 @@ def _categories(table: pd.DataFrame, color: str) -> tuple["pd.Series[Any]", list
     return words, rank["word"].tolist()
 
 
-def _legend(figure: Figure, handles: dict[str, Line2D], title: str) -> None:
+def draw_legend(figure: Figure, handles: dict[str, Line2D], title: str) -> None:
     """Draw a legend below all panels; names appear literally, also with $ or a leading underscore."""
     names = [shortened(name) for name in handles]
     longest = 5 + max(map(len, names))  # with its marker

@@ -3,7 +3,6 @@
 import math
 import textwrap
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,37 +14,31 @@ from matplotlib.lines import Line2D
 from sepvae.batch import AnyArray, IntArray
 from sepvae.checks import order_labels
 from sepvae.errors import DataError
-from sepvae.plotting.codes import STYLES, _categories, _is_continuous, _legend, _scatter, _size, _space
-from sepvae.plotting.images import (
-    BLOCK_GAP,
-    CELL,
-    GAP,
-    GROUPS,
-    LEFT,
-    MARGIN,
-    RIGHT,
-    ROWS,
-    _block_title,
-    _cell,
-    _cell_height,
-    _check_shapes,
-    _colour_bar,
-    _limit,
-    _show,
-    _show_difference,
-    _signed,
-    _title_of,
+from sepvae.plotting import cells
+from sepvae.plotting.codes import (
+    STYLES,
+    Panel,
+    categories,
+    dot,
+    draw_amounts,
+    draw_categories,
+    draw_legend,
+    is_continuous,
+    label_space,
+    marker_size,
+    scatter,
 )
-from sepvae.plotting.palette import AMOUNTS, MISSING, NEUTRAL, OTHERS
-from sepvae.plotting.words import any_letters, shortened
+from sepvae.plotting.images import GREY_LEVEL, ROWS, check_shapes
+from sepvae.plotting.palette import MISSING, NEUTRAL, OTHERS
+from sepvae.plotting.words import any_letters
 
 COLUMNS = 4  # contenders in one row
 NAME_LENGTH = 26  # characters of a contender's name in one line
-Panel = tuple[Axes, AnyArray]  # axes, and the points of the targets
+UNKNOWN = {"facecolors": "none", "edgecolors": OTHERS, "linewidths": 0.6}  # targets without a value
 
 # Inches: width and height of a scatter; a line of a contender's name; from the rule below it to the images.
 PANEL, LINE, HEADINGS = (2.75, 2.9), 0.17, 0.32
-BLOCK = BLOCK_GAP + 3 * (CELL + GAP)
+BLOCK = cells.BLOCK_GAP + 3 * (cells.CELL + cells.GAP)
 
 
 def salient_scatters(
@@ -75,21 +68,30 @@ def salient_scatters(
         for name, table in tables.items()
     }
     figure, axes = _panels(len(shuffled))
-    panels: dict[str, Panel] = {}
+    colours = pd.concat({name: table.loc[table["y"] != 0, [color]] for name, table in shuffled.items()})
+    values, names = colours[color], list[str]()
+    if not (continuous := is_continuous(values)):
+        values, names = categories(colours, color)
+    panels: list[Panel] = []
     for ax, (name, table) in zip(axes, shuffled.items(), strict=True):
         points = _points(ax, name, table)
         _title(ax, name, (ratios or {}).get(name, math.nan))
         background = (table["y"] == 0).to_numpy()
-        _scatter(ax, points[background], s=_size((~background).sum()), color=MISSING, alpha=1)
-        panels[name] = ax, points[~background]
-    values = pd.concat({name: table.loc[table["y"] != 0, [color]] for name, table in shuffled.items()})
-    draw = _draw_continuous if _is_continuous(values[color]) else _draw_categories
-    handles = {"background": _dot(MISSING)} | draw(figure, panels, values, color)
-    _legend(figure, handles, "" if draw is _draw_continuous else color)
+        scatter(ax, points[background], s=marker_size((~background).sum()), color=MISSING, alpha=1)
+        panels.append((ax, points[~background], values.loc[[name]]))
+    looks = dict(zip(names, STYLES[color == "label" :], strict=False))  # blue is the background's
+    if continuous:
+        draw_amounts(figure, panels, color, UNKNOWN)
+    else:
+        draw_categories(panels, looks, UNKNOWN)
+    handles = {"background": dot(MISSING)} | {name: dot(*look) for name, look in looks.items()}
+    if values.isna().any():
+        handles["no value"] = dot(OTHERS, markerfacecolor="none")
+    draw_legend(figure, handles, "" if continuous else color)
     # A legend of long names may be wider than a few panels.
     with any_letters():
         legend_width = figure.legends[0].get_window_extent().width / figure.dpi
-    figure.set_figwidth(max(figure.get_figwidth(), legend_width + 2 * MARGIN))
+    figure.set_figwidth(max(figure.get_figwidth(), legend_width + 2 * cells.MARGIN))
     return figure
 
 
@@ -116,26 +118,28 @@ def reconstruction_columns(
     groups = [np.flatnonzero(labels == label)[:n] for label in classes[order]]
     shown = np.concatenate(groups)
     images = {name: _three(arrays, shown) for name, arrays in examples.items()}
-    limit = max(_limit(difference) for *_, difference in images.values())
-    height = _cell_height(inputs)
-    top = MARGIN + LINE * max(len(_lines(name)) for name in images) + HEADINGS
-    offsets = [row * (height + GAP) + (row >= len(groups[0])) * BLOCK_GAP for row in range(len(shown))]
-    tier_height = top + offsets[-1] + height + BLOCK_GAP
+    limit = max(cells.limit_of(difference, GREY_LEVEL) for *_, difference in images.values())
+    height = cells.height_of(inputs)
+    top = cells.MARGIN + LINE * max(len(_lines(name)) for name in images) + HEADINGS
+    offsets = [
+        row * (height + cells.GAP) + (row >= len(groups[0])) * cells.BLOCK_GAP for row in range(len(shown))
+    ]
+    tier_height = top + offsets[-1] + height + cells.BLOCK_GAP
     tiers = [list(images)[i : i + COLUMNS] for i in range(0, len(images), COLUMNS)]
-    width = LEFT + CELL + len(tiers[0]) * BLOCK + RIGHT
+    width = cells.LEFT + cells.CELL + len(tiers[0]) * BLOCK + cells.RIGHT
     figure = Figure(figsize=(width, len(tiers) * tier_height))
     for tier, names in enumerate(tiers):
         rows = [tier * tier_height + top + offset for offset in offsets]
         parts = rows[: len(groups[0])], rows[len(groups[0]) :]
-        for (group, colour), label, part in zip(GROUPS, classes[order], parts, strict=True):
-            title = _title_of(group, label)
+        for (group, colour), label, part in zip(cells.GROUPS, classes[order], parts, strict=True):
+            title = cells.title_of(group, label)
             _name_group(figure, title, colour, part[0], part[-1] + height)
         _inputs(figure, rows, height, inputs[shown])
         for i, name in enumerate(names):
-            x = LEFT + CELL + BLOCK_GAP + i * BLOCK
+            x = cells.LEFT + cells.CELL + cells.BLOCK_GAP + i * BLOCK
             last = _contender(figure, x, rows, height, name, images[name], limit)
         if tier == 0:
-            _colour_bar(figure, last.images[0], width - RIGHT + 0.06, rows[-1], height)
+            cells.colour_bar(figure, last.images[0], width - cells.RIGHT + 0.06, rows[-1], height)
     return figure
 
 
@@ -165,7 +169,7 @@ def _panels(n: int) -> tuple[Figure, list[Axes]]:
 def _points(ax: Axes, name: str, table: pd.DataFrame) -> AnyArray:
     """Label the axes of one contender's salient space, and return its points of shape (n, 2)."""
     try:
-        _, points = _space(ax, table, "salient")
+        points = label_space(ax, table, "salient")
     except DataError as error:
         raise DataError(f"{name}: {error}") from None
     ax.xaxis.label.set_fontsize(8)
@@ -194,60 +198,13 @@ def _lines(name: str) -> list[str]:
     return textwrap.wrap(name, NAME_LENGTH) or [name]
 
 
-def _dot(colour: str, marker: str = "o", **how: Any) -> Line2D:
-    return Line2D([], [], color=colour, marker=marker, linestyle="", **how)
-
-
-def _draw_continuous(
-    figure: Figure, panels: Mapping[str, Panel], values: pd.DataFrame, color: str
-) -> dict[str, Line2D]:
-    numbers = values[color].astype(float)
-    limits = {"vmin": numbers.min(), "vmax": numbers.max()}
-    for name, (ax, points) in panels.items():
-        of_panel = numbers.loc[[name]].to_numpy()
-        known = np.isfinite(of_panel)
-        _draw_unknown(ax, points[~known], _size(len(points)))
-        drawn = _scatter(ax, points[known], s=_size(len(points)), c=of_panel[known], cmap=AMOUNTS, **limits)
-    bar = figure.colorbar(drawn, ax=[ax for ax, _ in panels.values()], fraction=0.03, pad=0.02)
-    bar.set_label(shortened(color), parse_math=False)
-    bar.outline.set_visible(False)
-    bar.solids.set_alpha(1)  # type: ignore[union-attr]
-    bar.ax.tick_params(labelsize=8, color="0.7", labelcolor="0.4")
-    return _unknown_handle(numbers)
-
-
-def _draw_categories(
-    _: Figure, panels: Mapping[str, Panel], values: pd.DataFrame, color: str
-) -> dict[str, Line2D]:
-    words, names = _categories(values, color)
-    # If the colour is the label, blue is the background's.
-    looks = dict(zip(names, STYLES[color == "label" :], strict=False))
-    for name, (ax, points) in panels.items():
-        of_panel = words.loc[[name]]
-        known = of_panel.isin(names).to_numpy()
-        _draw_unknown(ax, points[~known], _size(len(points)))
-        colours, markers = np.array([looks[word] for word in of_panel[known]]).reshape(-1, 2).T
-        for marker in "so^":
-            part = markers == marker
-            _scatter(ax, points[known][part], s=_size(len(points)), color=colours[part], marker=marker)
-    return {name: _dot(*look) for name, look in looks.items()} | _unknown_handle(words)
-
-
-def _draw_unknown(ax: Axes, points: AnyArray, size: float) -> None:
-    _scatter(ax, points, s=size, facecolors="none", edgecolors=OTHERS, linewidths=0.6)
-
-
-def _unknown_handle(values: "pd.Series[Any]") -> dict[str, Line2D]:
-    return {"no value": _dot(OTHERS, markerfacecolor="none")} if values.isna().any() else {}
-
-
 def _check_examples(examples: Mapping[str, Mapping[str, AnyArray]]) -> tuple[AnyArray, AnyArray]:
     """Return the inputs and labels that all contenders share; raise if shapes or ids differ."""
     if not examples:
         raise DataError("there is no contender to draw")
     first = next(iter(examples))
     for name, arrays in examples.items():
-        _check_shapes(*(arrays[key] for key in ("inputs", "full", "common_only", "labels")))
+        check_shapes(*(arrays[key] for key in ("inputs", "full", "common_only", "labels")))
         if not np.array_equal(arrays["ids"], examples[first]["ids"]):
             raise DataError(f"the examples of {name} and {first} have different ids: wanted the same samples")
     return examples[first]["inputs"], examples[first]["labels"]
@@ -256,7 +213,7 @@ def _check_examples(examples: Mapping[str, Mapping[str, AnyArray]]) -> tuple[Any
 def _three(arrays: Mapping[str, AnyArray], shown: IntArray) -> list[AnyArray]:
     """Return a contender's full and common-only reconstructions of the shown samples, and the difference."""
     full, common_only = arrays["full"][shown], arrays["common_only"][shown]
-    return [full, common_only, _signed(full) - _signed(common_only)]
+    return [full, common_only, cells.signed(full) - cells.signed(common_only)]
 
 
 def _contender(
@@ -269,23 +226,23 @@ def _contender(
     limit: float,
 ) -> Axes:
     """Draw the three columns of one contender, and return the last axes of differences."""
-    _block_title(figure, "\n".join(_lines(name)), NEUTRAL, x, rows[0] - HEADINGS, 3)
+    cells.block_title(figure, "\n".join(_lines(name)), NEUTRAL, x, rows[0] - HEADINGS, 3)
     for column, heading in enumerate(ROWS[1:]):
         for i, y in enumerate(rows):
-            ax = _cell(figure, x + column * (CELL + GAP), y, height)
+            ax = cells.image_axes(figure, x + column * (cells.CELL + cells.GAP), y, height)
             if column < 2:
-                _show(ax, images[column][i])
+                cells.show(ax, images[column][i])
             else:
-                _show_difference(ax, images[column][i], limit)
+                cells.show_difference(ax, images[column][i], limit)
             if i == 0:
                 _head(ax, heading)
     return ax
 
 
 def _inputs(figure: Figure, rows: list[float], height: float, images: AnyArray) -> None:
-    axes = [_cell(figure, LEFT, y, height) for y in rows]
+    axes = [cells.image_axes(figure, cells.LEFT, y, height) for y in rows]
     for ax, image in zip(axes, images, strict=True):
-        _show(ax, image)
+        cells.show(ax, image)
     _head(axes[0], ROWS[0])
 
 
@@ -297,10 +254,10 @@ def _head(ax: Axes, heading: str) -> None:
 def _name_group(figure: Figure, title: str, colour: str, top: float, bottom: float) -> None:
     """Write the name of a group to the left of its rows, beside a rule in its colour."""
     width, total = figure.get_size_inches()
-    x, ends = (LEFT - 0.06) / width, [1 - top / total, 1 - bottom / total]
+    x, ends = (cells.LEFT - 0.06) / width, [1 - top / total, 1 - bottom / total]
     figure.add_artist(Line2D([x, x], ends, color=colour, linewidth=1.5))
     figure.text(
-        (LEFT - 0.12) / width,
+        (cells.LEFT - 0.12) / width,
         sum(ends) / 2,
         textwrap.fill(title, 12),
         color=colour,

@@ -10,17 +10,8 @@ from matplotlib.figure import Figure
 
 from sepvae.batch import AnyArray
 from sepvae.errors import DataError
-from sepvae.plotting.images import (
-    CELL,
-    GROUPS,
-    MARGIN,
-    RIGHT,
-    _colour_bar,
-    _show_difference,
-    _signed,
-    _title_of,
-    sample_columns,
-)
+from sepvae.plotting import cells
+from sepvae.plotting.images import sample_columns
 from sepvae.plotting.palette import LESS, MORE, NEUTRAL
 from sepvae.plotting.words import shortened
 
@@ -62,9 +53,9 @@ def map_people(
             f"got {images.shape}, {without.shape}, {added.shape} and {y.shape}"
         )
     blocks = [np.flatnonzero(y == group) for group in (0, 1)]
-    signed = _signed(added)
-    limit = limit_of(signed)
-    return sample_columns((images, without), signed, limit, blocks, labels, ids, PARTS)
+    difference = cells.signed(added)
+    limit = cells.limit_of(difference)
+    return sample_columns((images, without), difference, limit, blocks, labels, ids, PARTS)
 
 
 def map_groups(means: Sequence[AnyArray], d: AnyArray | None, labels: Sequence[Any]) -> Figure:
@@ -78,13 +69,18 @@ def map_groups(means: Sequence[AnyArray], d: AnyArray | None, labels: Sequence[A
     >>> [text.get_text() for text in figure.texts]
     ['Mean, background\\n(well)', 'Mean, target (ill)']
     """
-    limit = limit_of(np.stack([_signed(mean) for mean in means]))
+    limit = cells.limit_of(np.stack([cells.signed(mean) for mean in means]))
     panels = [
-        (fill(f"Mean, {_title_of(group.lower(), label)}", TITLE_LENGTH), colour, _signed(mean), limit)
-        for (group, colour), label, mean in zip(GROUPS, labels, means, strict=True)
+        (
+            fill(f"Mean, {cells.title_of(group.lower(), label)}", TITLE_LENGTH),
+            colour,
+            cells.signed(mean),
+            limit,
+        )
+        for (group, colour), label, mean in zip(cells.GROUPS, labels, means, strict=True)
     ]
     if d is not None:
-        panels.append(("Cohen's d", NEUTRAL, _signed(d), limit_of(_signed(d))))
+        panels.append(("Cohen's d", NEUTRAL, cells.signed(d), cells.limit_of(cells.signed(d))))
     return _panels(panels)
 
 
@@ -96,8 +92,8 @@ def map_picture(values: AnyArray, limit: float | None = None) -> Figure:
     >>> map_picture(np.ones((1, 8, 8)), 2.0).axes[0].images[0].get_clim()
     (-2.0, 2.0)
     """
-    signed = _signed(values)
-    return _panels([("", NEUTRAL, signed, limit_of(signed) if limit is None else limit)])
+    shown = cells.signed(values)
+    return _panels([("", NEUTRAL, shown, cells.limit_of(shown) if limit is None else limit)])
 
 
 def map_regions(regions: pd.DataFrame, n: int = 20) -> Figure:
@@ -117,7 +113,7 @@ def map_regions(regions: pd.DataFrame, n: int = 20) -> Figure:
     ax = figure.subplots()
     ax.barh(range(len(d)), d, height=0.7, color=np.where(d < 0, LESS, MORE))
     ax.axvline(0, color="0.5", linewidth=0.8)
-    limit = 1.05 * limit_of(d)
+    limit = 1.05 * cells.limit_of(d)
     ax.set_xlim(-limit, limit)
     ax.set_ylim(len(d) - 0.4, -0.6)
     ax.set_yticks(range(len(d)), shown["feature"].map(shortened), fontsize=8, parse_math=False)
@@ -131,25 +127,18 @@ def map_regions(regions: pd.DataFrame, n: int = 20) -> Figure:
     return figure
 
 
-def limit_of(values: AnyArray) -> float:
-    """Return the end of the symmetric scale: the largest absolute value, or 1 if all are 0."""
-    return float(np.abs(values).max(initial=0)) or 1.0
-
-
 def _panels(panels: Sequence[tuple[str, str, AnyArray, float]]) -> Figure:
     """Draw maps beside each other, each given by title, colour of the title, values and end of the scale."""
-    side = SIDE * CELL
+    side = SIDE * cells.CELL
     height = side * panels[0][2].shape[0] / panels[0][2].shape[1]
-    step, head = side + RIGHT, TITLE if any(title for title, *_ in panels) else MARGIN
-    figure = Figure(figsize=(MARGIN + len(panels) * step, head + height + MARGIN))
+    step, head = side + cells.RIGHT, TITLE if any(title for title, *_ in panels) else cells.MARGIN
+    figure = Figure(figsize=(cells.MARGIN + len(panels) * step, head + height + cells.MARGIN))
     total = figure.get_figheight()
     for i, (title, colour, values, limit) in enumerate(panels):
-        x = MARGIN + i * step
-        box = (x / figure.get_figwidth(), MARGIN / total, side / figure.get_figwidth(), height / total)
-        ax = figure.add_axes(box, xticks=[], yticks=[])
-        ax.spines[:].set_visible(False)
-        _show_difference(ax, values, limit)
-        _colour_bar(figure, ax.images[0], x + side + 0.06, head, height)
+        x = cells.MARGIN + i * step
+        ax = cells.image_axes(figure, x, head, height, side)
+        cells.show_difference(ax, values, limit)
+        cells.colour_bar(figure, ax.images[0], x + side + 0.06, head, height)
         if title:
             place = (x / figure.get_figwidth(), 1 - (head - 0.12) / total)
             figure.text(*place, title, color=colour, fontsize=9, weight="bold", parse_math=False)

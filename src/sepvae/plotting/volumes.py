@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from sepvae.batch import AnyArray
 from sepvae.grid import Grid
+from sepvae.plotting.cells import difference_bar
 from sepvae.plotting.palette import BACKGROUND, DIFFERENCES, NEUTRAL, TARGET
 from sepvae.plotting.words import shortened
 
@@ -43,14 +44,14 @@ def volume_maps(
     """
     means, image = [_finite(mean) for mean in means], _seen(image)
     d = None if d is None else _finite(d)
-    shared = _limit(np.stack(means))
+    shared = _percentile_limit(np.stack(means))
     rows = [
         (f"Mean of what is added, {shortened(label)}", colour, mean, shared)
         for label, colour, mean in zip(labels, (BACKGROUND, TARGET), means, strict=True)
     ]
     if d is not None:
         pair = " against ".join(map(shortened, labels[::-1]))
-        rows.append((f"Cohen's d of what is added, {pair}", NEUTRAL, d, _limit(d)))
+        rows.append((f"Cohen's d of what is added, {pair}", NEUTRAL, d, _percentile_limit(d)))
     figure = Figure(figsize=(WIDTH, len(rows) * (ROW + TITLE)))
     total = figure.get_figheight()
     levels = _levels(image, grid)
@@ -61,7 +62,8 @@ def volume_maps(
         )
         box = (0.0, top - (ROW + TITLE) / total, 1 - BAR / WIDTH, ROW / total)
         _draw_slices(figure, box, values, limit, image, grid, levels)
-        _colour_bar(figure, box, limit)
+        place = (box[2] + 0.08 / WIDTH, box[1] + 0.15 * box[3], 0.1 / WIDTH, 0.7 * box[3])
+        difference_bar(figure, ScalarMappable(Normalize(-limit, limit), DIFFERENCES), place, fontsize=8)
     return figure
 
 
@@ -80,7 +82,7 @@ def map_viewer(values: AnyArray, image: AnyArray, grid: Grid, *, most: int = SIZ
 
     values, image = _finite(values), _seen(image)
     peak = np.unravel_index(np.abs(values).argmax(), values.shape)
-    point, limit = (grid.affine @ [*peak, 1])[:3].tolist(), _limit(values)
+    point, limit = (grid.affine @ [*peak, 1])[:3].tolist(), _percentile_limit(values)
     for step in STEPS:
         affine = grid.affine.copy()
         affine[:3, :3] *= step
@@ -142,16 +144,6 @@ def _draw_slices(
     )
 
 
-def _colour_bar(figure: Figure, box: tuple[float, float, float, float], limit: float) -> None:
-    """Draw the colour bar to the right of one row."""
-    place = (box[2] + 0.08 / WIDTH, box[1] + 0.15 * box[3], 0.1 / WIDTH, 0.7 * box[3])
-    colours = ScalarMappable(Normalize(-limit, limit), DIFFERENCES)
-    bar = figure.colorbar(colours, cax=figure.add_axes(place), ticks=[-limit, 0, limit])
-    bar.ax.set_yticklabels([f"-{limit:.2g}", "0", f"+{limit:.2g}"], fontsize=8)
-    bar.ax.tick_params(length=2)
-    bar.outline.set_visible(False)
-
-
 def _levels(image: AnyArray, grid: Grid) -> list[float]:
     """Return the positions of slices in mm, evenly spaced over the nonzero part of the image."""
     inside = np.flatnonzero((image != 0).any(axis=(0, 1)))
@@ -161,7 +153,7 @@ def _levels(image: AnyArray, grid: Grid) -> list[float]:
     return [float((grid.affine @ [*middle, k, 1])[2]) for k in np.unique(indices)]
 
 
-def _limit(values: AnyArray) -> float:
+def _percentile_limit(values: AnyArray) -> float:
     """Return the end of a symmetric scale, a high percentile of nonzero sizes; 1 if all are 0."""
     sizes = np.abs(values[values != 0])
     return float(np.percentile(sizes, PERCENTILE)) if sizes.size else 1.0

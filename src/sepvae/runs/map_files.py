@@ -14,7 +14,8 @@ from sepvae.data.nifti import write_volume
 from sepvae.files import write_whole
 from sepvae.grid import Grid
 from sepvae.methods._moments import Moments
-from sepvae.plotting.maps import limit_of, map_picture
+from sepvae.plotting.cells import limit_of
+from sepvae.plotting.maps import map_picture
 from sepvae.report.file_names import names_apart
 from sepvae.report.viewer import EFFECT
 from sepvae.runs.folder import write_arrays
