@@ -14,6 +14,7 @@ from sepvae import methods
 from sepvae.cli.app import app
 from sepvae.errors import SepVAEError
 from sepvae.recipes import load_recipe, recipe_names, recipe_text
+from sepvae.registry import find_method, method_names
 
 RECIPE = """
 title: Noise with a bright half
@@ -113,7 +114,7 @@ def test_digits_need_no_data(tmp_path: Path, fitted: SimpleNamespace) -> None:
     assert fitted.model.max_epochs == load_recipe(name).keywords("SepVAE", "paper")["max_epochs"]
 
 
-@pytest.mark.parametrize("method", methods.METHODS)
+@pytest.mark.parametrize("method", method_names())
 def test_each_method_has_its_keywords(method: str, tmp_path: Path, fitted: SimpleNamespace) -> None:
     name = "digits-on-photos"
     invoke("fit", name, "--recipe", name, "--method", method, "--out", tmp_path / "run")
@@ -121,12 +122,12 @@ def test_each_method_has_its_keywords(method: str, tmp_path: Path, fitted: Simpl
 
 
 def test_a_method_needs_no_recipe(folder: Path, tmp_path: Path, fitted: SimpleNamespace) -> None:
-    method = methods.METHODS[-1]
-    preset = list(getattr(methods, method).presets)[-1]
+    method = method_names()[-1]
+    preset = list(find_method(method).presets)[-1]
     options = ["--method", method, "--preset", preset, "--image-size", "16", "--out", tmp_path / "run"]
     invoke("fit", folder, *options)
     assert "recipe" not in fitted.about
-    expected = getattr(methods, method).from_preset(preset, background="control")
+    expected = find_method(method).from_preset(preset, background="control")
     assert fitted.model.get_params() == expected.get_params()
 
 
@@ -142,7 +143,7 @@ MISTAKES = {
         "reads a table of volumes, or a packed store, but this is a folder of images",
     ),
     "a preset": (DIGITS, [DIGITS, "--preset", "papr"], "no preset of SepVAE 'papr'; it has default, paper"),
-    "a method": (DIGITS, [DIGITS, "--method", "SepVEA"], "--method: wanted one of SepVAE"),
+    "a method": (DIGITS, [DIGITS, "--method", "SepVEA"], "--method: wanted one of ConVAE"),
     "a keyword": (DIGITS, [DIGITS, "--set", "gama=1"], "no keyword 'gama'; did you mean gamma?"),
     "a recipe": (DIGITS, ["digits"], "got 'digits'; there are autism"),
 }

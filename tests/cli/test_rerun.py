@@ -188,7 +188,7 @@ CANNOT = {
     "severities": ({"keywords": {"target": "severity"}}, "fitted on severities"),
     "no seed": ({"keywords": {"random_state": None}}, "random_state=None"),
     "keyword": ({"keywords": {"kapa": 1}}, "has kapa, which ContrastivePCA does not know"),
-    "method": ({"method": "os.system"}, "names no method of this library"),
+    "method": ({"method": "os.system"}, "names no method that is installed"),
     "threads": ({"threads": "many"}, "wanted a whole number from 1, got 'many'"),
     "from Python": ({"data": {"reader": "frame", "fingerprint": "0"}}, "does not say how the data were read"),
 }

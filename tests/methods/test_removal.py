@@ -13,6 +13,7 @@ from sepvae.data import ArraySource
 from sepvae.errors import DataError
 from sepvae.methods import _removal
 from sepvae.methods._removal import _partners, score_removal
+from sepvae.methods.base import Capabilities
 
 N = 44  # of each part, the second half targets
 
@@ -20,7 +21,7 @@ N = 44  # of each part, the second half targets
 class Model:
     """One common and one salient number; a sample is the two of them."""
 
-    num_workers, accelerator = 0, "cpu"
+    capabilities, num_workers, accelerator = Capabilities(epochs=True), 0, "cpu"
 
     def _input(self, source: ArraySource) -> ArraySource:
         return source

@@ -88,12 +88,12 @@ def fit_cell(cell: Cell, train: Source, test: Source, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
         model = cell.contender.estimator(cell.seed)
-        if "checkpoint" in model.get_params():  # linear methods have none
+        if model.capabilities.epochs:
             model.set_params(checkpoint=folder / STATE)
         learnt = model.fit_encode(train)
         seconds = round(time.monotonic() - started, 1)
-        if (history := getattr(model, "history_", None)) is not None:
-            write_table(folder / "metrics.csv", history)
+        if model.capabilities.epochs:
+            write_table(folder / "metrics.csv", model.history_)
         write_table(folder / LEARNT, encoded(model, train, "train", learnt))
         write_recipe(folder, cell.about | {"keywords": cell.keywords, "seconds": seconds})
         model.save(folder / "model")

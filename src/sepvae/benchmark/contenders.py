@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sepvae import methods
 from sepvae.checks import check_choice
 from sepvae.errors import DataError
 from sepvae.methods.base import ContrastiveEstimator
+from sepvae.registry import find_method, method_names
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Contender:
     Parameters
     ----------
     method : str
-        Name of a class in `sepvae.methods`.
+        Name of a registered method.
     preset : str
         Named set of keywords of the method.
     ablation : str, default=""
@@ -64,7 +64,7 @@ class Contender:
         DataError
             If the preset does not exist and no keywords are given, or the network is not given by name.
         """
-        method = getattr(methods, self.method)
+        method = find_method(self.method)
         if self.preset not in method.presets and not self.keywords:
             presets = ", ".join(method.presets)
             raise DataError(
@@ -72,15 +72,13 @@ class Contender:
             )
         if isinstance(self.keywords.get("network"), tuple):
             raise DataError(f"{self.name}: a benchmark takes networks by their names, not modules")
-        taken = method().get_params()
         # Cells share the cores, so none starts worker processes to read data.
         quiet = {"progress_bar": False, "validation_fraction": 0.0, "num_workers": 0}
-        keywords = {name: value for name, value in quiet.items() if name in taken}
+        keywords: dict[str, Any] = quiet if method.capabilities.epochs else {}
         keywords |= method.presets.get(self.preset, {}) | dict(self.keywords)
         if self.ablation:
             keywords |= method.ablations[self.ablation]
-        estimator: ContrastiveEstimator = method(**keywords | {"random_state": random_state})
-        return estimator
+        return method(**keywords | {"random_state": random_state})
 
 
 def parse_contender(text: str) -> Contender:
@@ -109,8 +107,8 @@ def parse_contender(text: str) -> Contender:
     """
     method, _, rest = text.partition(":")
     preset, _, ablation = rest.partition(":")
-    check_choice("method", method, methods.METHODS)
-    known = getattr(getattr(methods, method), "ablations", {})
+    check_choice("method", method, method_names())
+    known = find_method(method).ablations
     if ablation and ablation not in known:
         there = ", ".join(known) or "none"
         raise DataError(f"{text}: {method} has no ablation {ablation!r}; there are {there}")

@@ -202,7 +202,10 @@ def fit(
     data: Data,
     out: Annotated[Path, typer.Option(help="Run folder to make.", show_default=False)],
     recipe: Recipe = None,
-    method: Annotated[str, typer.Option(help="SepVAE, ConVAE, MMcVAE or ContrastivePCA.")] = "SepVAE",
+    method: Annotated[
+        str,
+        typer.Option(help="SepVAE, ConVAE, MMcVAE, ContrastivePCA, or one of another package."),
+    ] = "SepVAE",
     preset: Annotated[str, typer.Option(help="default, paper, or another of the method.")] = "default",
     set_: Set = None,
     background: Background = None,

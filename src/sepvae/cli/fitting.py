@@ -110,7 +110,8 @@ def run_fit(
         check_data(data, chosen)
         options = with_recipe(data, options, chosen, typed)
     model = make_model(method, preset, chosen, pairs, background=options["background"])
-    check_launch(getattr(model, "devices", 1), getattr(model, "num_nodes", 1))  # linear methods use one
+    if model.capabilities.epochs:
+        check_launch(model.devices, model.num_nodes)
     first = model.is_first_process()
     say = tell if first else _silence
     if command is not None:

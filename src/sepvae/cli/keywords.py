@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from sepvae import methods
 from sepvae.checks import check_choice
 from sepvae.errors import DataError
 from sepvae.recipes.words import nearest, plain_value
+from sepvae.registry import find_method, method_names
 
 if TYPE_CHECKING:
     from sepvae.recipes import Recipe
@@ -18,8 +18,8 @@ def make_model(
     method: str, preset: str, recipe: "Recipe | None", pairs: list[str] | None, *, background: str | None
 ) -> Any:
     """Return a method with the keywords of its preset, overridden by the recipe, then by KEY=VALUE pairs."""
-    check_choice("--method", method, methods.METHODS)
-    cls = getattr(methods, method)
+    check_choice("--method", method, method_names())
+    cls = find_method(method)
     keywords = {"background": background} | parse_keywords(pairs or [], method)
     if recipe is None:
         return cls.from_preset(preset, **keywords)
@@ -39,7 +39,7 @@ def shared_keywords(pairs: list[str], chosen: Iterable[str]) -> dict[str, dict[s
     found: dict[str, dict[str, Any]] = {method: {} for method in chosen}
     for pair in pairs:
         key = pair.partition("=")[0]
-        takers = [method for method in chosen if key in getattr(methods, method)().get_params()]
+        takers = [method for method in chosen if key in find_method(method)().get_params()]
         for method in takers or chosen[:1]:  # if none knows it, the first one raises
             found[method] |= parse_keywords([pair], method)
     return found
@@ -66,7 +66,7 @@ def parse_keywords(pairs: list[str], method: str = "SepVAE") -> dict[str, Any]:
 
 def _check_names(names: Iterable[str], method: str, where: str) -> None:
     # Callbacks and loggers are objects, which have no form as text.
-    known = [name for name in getattr(methods, method)().get_params() if name not in ("callbacks", "logger")]
+    known = [name for name in find_method(method)().get_params() if name not in ("callbacks", "logger")]
     if unknown := [name for name in names if name not in known]:
         raise DataError(f"{where}: {method} has no keyword {unknown[0]!r}; {nearest(unknown[0], known)}")
 

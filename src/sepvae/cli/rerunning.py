@@ -36,7 +36,8 @@ def rerun_as_told(
     from sepvae.training.distributed import check_launch
 
     model = model_of(run)
-    check_launch(getattr(model, "devices", 1), getattr(model, "num_nodes", 1))  # linear methods use one
+    if model.capabilities.epochs:
+        check_launch(model.devices, model.num_nodes)
     first = model.is_first_process()
     say = tell if first else _silence
     named = run if run.name not in ("", "..") else run.resolve()

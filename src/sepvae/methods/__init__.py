@@ -1,10 +1,9 @@
 """Estimators that separate common from salient codes, one class per method, and `load` for saved ones."""
 
-from sepvae.methods._saving import load
 from sepvae.methods.contrastive_pca import ContrastivePCA
 from sepvae.methods.convae import ConVAE
 from sepvae.methods.mmcvae import MMcVAE
 from sepvae.methods.sepvae import SepVAE
+from sepvae.methods.storing import load
 
-METHODS = ("SepVAE", "ConVAE", "MMcVAE", "ContrastivePCA")
 __all__ = ["ConVAE", "ContrastivePCA", "MMcVAE", "SepVAE", "load"]

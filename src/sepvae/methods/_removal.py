@@ -58,8 +58,8 @@ def score_removal(
         say(f"judging: {sentence}")
     learnt, scored = (codes["split"].to_numpy() == part for part in ("train", "test"))
     places, rows = _positions(train, codes["id"][learnt]), codes[scored]
-    # A linear method has neither keyword.
-    on = {name: getattr(model, name) for name in ("num_workers", "accelerator") if hasattr(model, name)}
+    names = ("num_workers", "accelerator") if model.capabilities.epochs else ()
+    on = {name: getattr(model, name) for name in names}
     n_steps = N_STEPS
     if budget is not None and questions and len(train.sample_shape) > 1:  # a table takes about a second
         n_steps = min(n_steps, budget // sum(batch_size(len(question.names)) for question in questions))

@@ -1,7 +1,7 @@
 """`ContrastiveEstimator`, the base of all methods: fit, encode, reconstruct, swap, sample and save."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -25,12 +25,23 @@ from sepvae.data.tables import TableScaler
 from sepvae.errors import DataError
 from sepvae.grid import Grid
 from sepvae.methods._covariates import check_feature_names, covariate_names, is_source, split_covariates
-from sepvae.methods._saving import save_model
+from sepvae.methods.storing import save_estimator
+from sepvae.model_files.schema import Shapes
 
 FloatArray = npt.NDArray[Any]
 SEEDS = 2**32  # scikit-learn takes seeds below this
 MOST_DIM = 100_000  # codes have fewer dimensions than this
 TABLE_ROWS, IMAGES = 2048, 128  # per chunk: larger chunks take more memory and no less time
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a method can do, for callers that treat methods alike; the class attribute `capabilities`."""
+
+    decoder: bool = True  # decodes codes: reconstructions, swaps, samples, maps
+    epochs: bool = False  # trains by epochs, with the keywords of `ContrastiveVAE`, and has a `history_`
+    critic: bool = False  # trains a critic of the mutual information of c and s
+    several_targets: bool = False  # takes more than one target label
 
 
 @dataclass(eq=False, repr=False)
@@ -39,7 +50,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
     Base of all methods: fit, encode, reconstruct, swap, sample and save.
 
     A method is a dataclass whose fields are its keywords, in addition to these. It implements `_learn`,
-    `_encode`, `_decode`, `_state` and `_set_state`.
+    `_encode`, `_decode`, `_state`, `_state_shapes` and `_set_state`.
     """
 
     common_dim: int = 16
@@ -50,7 +61,9 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
     residualise: Sequence[str] | None = None
     random_state: int | None = 0
 
+    capabilities: ClassVar[Capabilities] = Capabilities()
     presets: ClassVar[dict[str, dict[str, Any]]] = {"default": {}}
+    ablations: ClassVar[dict[str, dict[str, Any]]] = {}  # keywords that leave out a loss term
     not_saved: ClassVar[tuple[str, ...]] = ()
     before: ClassVar[dict[str, Any]] = {}  # values of keywords that older model files lack
 
@@ -66,6 +79,10 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
 
     def _state(self) -> dict[str, AnyArray]:
         """Return the learnt arrays by name."""
+        raise NotImplementedError
+
+    def _state_shapes(self, arrays: Mapping[str, AnyArray], sample_shape: tuple[int, ...]) -> Shapes:
+        """Return the expected shape and NumPy kinds of each array of `_state`, before a file's are used."""
         raise NotImplementedError
 
     def _set_state(self, arrays: dict[str, AnyArray], sample_shape: tuple[int, ...]) -> None:
@@ -368,7 +385,7 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
             class of your own with the name of a method of sepvae.
         """
         check_is_fitted(self)
-        return save_model(self, Path(path), overwrite=overwrite)
+        return save_estimator(self, Path(path), overwrite=overwrite)
 
     def is_first_process(self) -> bool:
         """

@@ -1,6 +1,8 @@
 """`ContrastivePCA`: linear codes, found without training (Abid, Zhang, Bagaria and Zou, 2018)."""
 
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
+from math import prod
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -11,6 +13,7 @@ from sepvae.codes import Codes
 from sepvae.errors import DataError
 from sepvae.methods.base import ContrastiveEstimator, FloatArray
 from sepvae.methods.contrastive_axes import contrastive_axes
+from sepvae.model_files.schema import Shapes
 
 # Codes are exact. A tiny variance instead of 0 keeps the log-variance finite.
 LOGVAR = np.log(1e-6)
@@ -161,6 +164,13 @@ class ContrastivePCA(ContrastiveEstimator):
 
     def _state(self) -> dict[str, AnyArray]:
         return {name: np.asarray(getattr(self, f"{name}_")) for name in STATE}
+
+    def _state_shapes(self, arrays: Mapping[str, AnyArray], sample_shape: tuple[int, ...]) -> Shapes:
+        alphas = arrays.get("alphas", np.ones(1)).shape[:1]  # one, or several proposed ones
+        shapes = {"alpha": (1,), "alphas": alphas, "center": sample_shape}
+        for space, dim in (("common", self.common_dim), ("salient", self.salient_dim)):
+            shapes |= {f"{space}_axes": (dim, prod(sample_shape)), f"{space}_scale": (dim,)}
+        return {name: (shape, "f") for name, shape in shapes.items()}
 
     def _set_state(self, arrays: dict[str, AnyArray], sample_shape: tuple[int, ...]) -> None:  # noqa: ARG002
         for name in STATE:

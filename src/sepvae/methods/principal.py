@@ -1,6 +1,8 @@
 """Principal component scores of samples, the input of network "linear"."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Self
 
 import numpy as np
@@ -81,6 +83,17 @@ class PrincipalScores:
     def state(self) -> dict[str, Array]:
         """Return the learnt arrays by name."""
         return {"mean": self.mean, "axes": self.axes, "scale": self.scale}
+
+
+def stored_shapes(
+    arrays: Mapping[str, AnyArray], sample_shape: tuple[int, ...], grid: Grid | None
+) -> tuple[tuple[int, ...], dict[str, tuple[tuple[int, ...], str]]]:
+    """Return the shape of the scores in a model file, and the expected shapes and kinds of its arrays."""
+    valid = valid_values(grid, sample_shape)
+    values = prod(sample_shape) if valid is None else int(valid.sum())
+    scores = arrays.get("principal.scale", np.ones(1)).shape[:1]
+    shapes = {"mean": (values,), "axes": (*scores, values), "scale": scores}
+    return scores, {f"principal.{name}": (shape, "f") for name, shape in shapes.items()}
 
 
 def valid_values(grid: Grid | None, sample_shape: tuple[int, ...]) -> npt.NDArray[np.bool_] | None:

@@ -181,7 +181,7 @@ class SepVAE(ContrastiveVAE):
     }
     before: ClassVar[dict[str, Any]] = NO_CONSISTENCY
     # Ablations of Table 2 of the paper, each a weight of 0, and of consistency, which is not in the paper.
-    ablations: ClassVar[dict[str, dict[str, float]]] = {
+    ablations: ClassVar[dict[str, dict[str, Any]]] = {
         "no MI": {"kappa": 0.0},
         "no CLSF": {"gamma": 0.0},
         "no SAL": {"beta_salient": 0.0},

@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -23,9 +23,11 @@ from sepvae.data.arrays import as_column
 from sepvae.data.splits import split
 from sepvae.errors import DataError
 from sepvae.losses.classification import group_logits
-from sepvae.methods.base import ContrastiveEstimator, FloatArray
+from sepvae.methods.base import Capabilities, ContrastiveEstimator, FloatArray
 from sepvae.methods.keywords import with_keywords
-from sepvae.methods.principal import PrincipalScores, valid_values
+from sepvae.methods.principal import PrincipalScores, stored_shapes, valid_values
+from sepvae.methods.stored_networks import check_heads, network_shapes
+from sepvae.model_files.schema import Shapes
 from sepvae.networks.autoencoder import ContrastiveAutoencoder, build_autoencoder, network_name
 from sepvae.training.diagnostics import gradient_norms
 from sepvae.training.distributed import is_alone, is_first, one_device
@@ -94,6 +96,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
     logger: Any = None
     callbacks: Sequence[Any] | None = None
 
+    capabilities: ClassVar[Capabilities] = Capabilities(epochs=True, critic=True)
     # How and on which machine a fit runs: not part of a model's file.
     not_saved: ClassVar[tuple[str, ...]] = (
         *("checkpoint", "warm_start", "num_workers", "progress_bar", "compile", "logger", "callbacks"),
@@ -364,6 +367,15 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
         if self.principal_scores_ is not None:
             state |= {f"principal.{name}": array for name, array in self.principal_scores_.state().items()}
         return {name: np.ascontiguousarray(array) for name, array in state.items()}
+
+    def _state_shapes(self, arrays: Mapping[str, AnyArray], sample_shape: tuple[int, ...]) -> Shapes:
+        dims = {"common": self.common_dim, "salient": self.salient_dim}
+        check_heads(arrays, dims, self._objective().critic_layers)
+        scores: dict[str, Any] = {}
+        if self._is_linear(arrays):
+            sample_shape, scores = stored_shapes(arrays, sample_shape, self.grid_)
+        own = isinstance(self.network, tuple)
+        return scores | dict(network_shapes(lambda: self._build(sample_shape, stored=arrays), allocate=own))
 
     def _set_state(self, arrays: dict[str, AnyArray], sample_shape: tuple[int, ...]) -> None:
         of_scores = {name: array for name, array in arrays.items() if name.startswith("principal.")}

@@ -17,11 +17,11 @@ from pydantic_core import PydanticCustomError
 
 from sepvae.errors import DataError
 from sepvae.recipes.words import nearest, plain_value
+from sepvae.registry import method_names
 
 Reader = Literal[
     "digits-on-photos", "folder", "table", "array", "kermany", "celeba", "brats", "volumes", "regions"
 ]
-METHODS = ("SepVAE", "ConVAE", "MMcVAE", "ContrastivePCA")
 Keywords = dict[str, Any]
 OneOrMore = Annotated[list[str], BeforeValidator(lambda given: [given] if isinstance(given, str) else given)]
 Count = Annotated[int, Field(ge=1, strict=True)]
@@ -244,7 +244,7 @@ class Recipe(_Part):
     @classmethod
     def _know_methods(cls, given: Any) -> Any:
         if isinstance(given, dict):
-            _refuse_unknown("method", given, METHODS)
+            _refuse_unknown("method", given, method_names())
         return given
 
     @field_validator("methods")

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.base import clone
+from sklearn.base import clone, is_regressor
 
 from sepvae.batch import AnyArray, Source, chunk_rows, chunks
 from sepvae.checks import ask_for_background, guess_background, names_controls, order_labels
@@ -137,14 +137,14 @@ def fit_run(
     """
     run, started = Path(out), time.monotonic()
     model = clone(model)
-    if "checkpoint" in model.get_params() and model.random_state is not None:  # not resumable without seed
+    if model.capabilities.epochs and model.random_state is not None:  # not resumable without seed
         model.set_params(checkpoint=run / STATE)
     if not model.is_first_process():
         done = resume and (run / "report.html").is_file() and not wants_more_epochs(run, model.get_params())
         if not done:
             model.fit(train)
         return None
-    if getattr(model, "target", "group") != "group":
+    if is_regressor(model):
         raise DataError(
             f"target: wanted group for a run folder, got {model.target}; severities are fitted in Python, by "
             "SepVAE(target='severity').fit(X, y)"
@@ -195,7 +195,7 @@ def fit_run(
                 write_whole(run / "check.json", json.dumps(inspection.to_dict(), indent=2) + "\n")
                 _say_findings(inspection, say)
                 say(f"background {background}, target {target}; fitting on {len(train)} samples")
-                with stage("fitting", say, show=not hasattr(model, "progress_bar")):  # others show their own
+                with stage("fitting", say, show=not model.capabilities.epochs):  # epochs have their own bar
                     learnt = _fit(model, train, run)
                 recipe |= _taken(model, train, say)
                 fitted = time.monotonic()
@@ -222,7 +222,7 @@ def _go_on(run: Path, say: Say, kept: Sequence[str]) -> dict[str, Any]:
 
 def _fit(model: ContrastiveEstimator, train: Source, run: Path) -> Codes[AnyArray]:
     """Fit or resume, save the model, and return the codes of `train`; on divergence write `diverged.csv`."""
-    if "callbacks" in model.get_params():  # all but linear methods
+    if model.capabilities.epochs:
         (run / STATE).parent.mkdir(exist_ok=True)
         model.set_params(callbacks=[*(model.callbacks or []), MetricsFile(run / "metrics.csv")])
     try:
@@ -232,8 +232,8 @@ def _fit(model: ContrastiveEstimator, train: Source, run: Path) -> Codes[AnyArra
         write_table(run / "diverged.csv", pd.DataFrame(steps, columns=["step", "id"]))
         message = f"{error}; all samples of the last steps are in {run / 'diverged.csv'}"
         raise TrainingError(message, error.batches) from None
-    if (history := getattr(model, "history_", None)) is not None:
-        write_table(run / "metrics.csv", history)  # also if all epochs were finished before
+    if model.capabilities.epochs:
+        write_table(run / "metrics.csv", model.history_)  # also if all epochs were finished before
     shutil.rmtree(run / "model", ignore_errors=True)  # of an earlier start
     model.save(run / "model")
     return learnt
@@ -241,11 +241,8 @@ def _fit(model: ContrastiveEstimator, train: Source, run: Path) -> Codes[AnyArra
 
 def _taken(model: ContrastiveEstimator, train: Source, say: Say) -> dict[str, Any]:
     """Print and return the batch size and epochs that "auto" chose; empty if neither is "auto"."""
-    taken = {
-        name: getattr(model, f"{name}_")
-        for name in ("batch_size", "max_epochs")
-        if getattr(model, name, None) == "auto"
-    }
+    names = ("batch_size", "max_epochs") if model.capabilities.epochs else ()
+    taken = {name: getattr(model, f"{name}_") for name in names if getattr(model, name) == "auto"}
     if not taken:
         return {}
     steps = max((len(train) - len(model.validation_indices_)) // model.batch_size_, 1)
@@ -326,12 +323,12 @@ def finish_run(
 
 
 def _shows_bars(model: ContrastiveEstimator) -> bool:
-    return bool(getattr(model, "progress_bar", True))
+    return not model.capabilities.epochs or bool(model.progress_bar)
 
 
 def _removal_budget(model: ContrastiveEstimator, codes: pd.DataFrame) -> int:
-    """Return half the number of samples that the fit processed; a linear method processes each once."""
-    epochs = 1 if (history := getattr(model, "history_", None)) is None else len(history)
+    """Return half the number of samples that the fit processed; without epochs, it processed each once."""
+    epochs = len(model.history_) if model.capabilities.epochs else 1
     return epochs * int((codes["split"] == "train").sum()) // 2
 
 
@@ -383,8 +380,8 @@ def _inspect(
         kinds=kinds,
         background=model.background,
         not_missing=not_missing or (),
-        validation_fraction=getattr(model, "validation_fraction", 0),  # linear methods set no samples aside
-        batch_size=getattr(model, "batch_size", "auto"),
+        validation_fraction=model.validation_fraction if model.capabilities.epochs else 0,
+        batch_size=model.batch_size if model.capabilities.epochs else "auto",
     )
 
 

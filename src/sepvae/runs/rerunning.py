@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sepvae import methods
 from sepvae.batch import Source
 from sepvae.errors import DataError, RunFolderError
 from sepvae.files import read_file
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.progress import stage
+from sepvae.registry import find_method, method_names
 from sepvae.runs.fitting import Say, fingerprint, fit_run
 from sepvae.runs.folder import read_recipe
 from sepvae.runs.resume import is_finished
@@ -46,9 +46,9 @@ def model_of(run: str | Path) -> ContrastiveEstimator:
         raise RunFolderError(
             f"{run}: is not finished; finish it, or run `sepvae fit` again, before it is repeated"
         )
-    if name not in methods.METHODS or not isinstance(keywords, dict):
+    if name not in method_names() or not isinstance(keywords, dict):
         raise RunFolderError(
-            f"{run}: its recipe.yaml names no method of this library, so it cannot be repeated"
+            f"{run}: its recipe.yaml names no method that is installed, so it cannot be repeated"
         )
     if isinstance(keywords.get("network"), list):
         own = "was fitted with modules of your own, which no file holds"
@@ -61,7 +61,7 @@ def model_of(run: str | Path) -> ContrastiveEstimator:
         raise RunFolderError(
             f"{run}: threads in its recipe.yaml: wanted a whole number from 1, got {threads!r}"
         )
-    cls = getattr(methods, name)
+    cls = find_method(name)
     if unknown := sorted(keywords.keys() - cls().get_params().keys()):
         raise RunFolderError(
             f"{run}: its recipe.yaml has {unknown[0]}, which {name} does not know here; take the version of "

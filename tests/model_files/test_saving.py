@@ -87,9 +87,9 @@ def copy_with(saved: Path, folder: Path, **changes: object) -> Path:
     [
         (
             {"class": "os.system"},
-            "wanted one of SepVAE, ConVAE, MMcVAE, ContrastivePCA, got class 'os.system'",
+            "wanted one of ConVAE, ContrastivePCA, MMcVAE, SepVAE, got class 'os.system'",
         ),
-        ({"class": "load"}, "wanted one of SepVAE, ConVAE, MMcVAE, ContrastivePCA, got class 'load'"),
+        ({"class": "load"}, "wanted one of ConVAE, ContrastivePCA, MMcVAE, SepVAE, got class 'load'"),
         ({"sample_shape": [1, 40, 40]}, "weights do not fit"),
         ({"keywords": {"no": 1}}, "damaged"),
         ({"keywords": None}, "damaged"),
@@ -191,7 +191,7 @@ def test_an_overwrite_that_fails_leaves_the_old_model(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("sepvae.methods._saving.write_whole", full)
+    monkeypatch.setattr("sepvae.model_files.save.write_whole", full)
     with pytest.raises(Exception, match="No space left"):
         small(seed=1)[0].save(tmp_path / "model", overwrite=True)
     np.testing.assert_array_equal(load(tmp_path / "model").transform(x), model.transform(x))

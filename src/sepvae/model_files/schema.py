@@ -1,26 +1,18 @@
-"""Schema of model files: files are untrusted, so all content is validated before use."""
+"""Schema of model files: all content is validated before use."""
 
 from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
 from math import prod
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
-import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from torch import nn
 
 from sepvae.batch import AnyArray
 from sepvae.codes import Kind
 from sepvae.errors import ModelFileError
-from sepvae.methods._covariates import covariate_names
-from sepvae.methods.principal import valid_values
-from sepvae.networks.heads import Critic, ReadOut, SalientClassifier
-from sepvae.training.runtime.seeded_init import SeededInit
 
-if TYPE_CHECKING:
-    from sepvae.methods.base import ContrastiveEstimator
-
+FORMAT = 2  # 1 had no checksum of the weights
+WEIGHTS, ABOUT = "model.safetensors", "model.json"
 MOST_VALUES = 2**28  # of one sample: weights alone do not bound the size of an image
 OF_FEATURES = ("scaler.mean", "scaler.scale", "residuals.coefficients")
 Side = Annotated[int, Field(ge=1, le=MOST_VALUES)]
@@ -114,22 +106,6 @@ def check_keywords(keywords: Mapping[str, Any], known: Iterable[str]) -> None:
             raise ModelFileError(f"keywords: {name} is no number, no word and no list of words")
 
 
-def check_values(estimator: "ContrastiveEstimator") -> None:
-    """Raise ModelFileError or DataError unless `fit` accepts the keywords of an unfitted estimator."""
-    values = estimator.get_params(deep=False)
-    if not isinstance(values.get("network"), str | tuple | None):
-        raise ModelFileError("keywords: network is no name")
-    if not isinstance(values.get("precision"), str | int | None):
-        raise ModelFileError("keywords: precision is no name")
-    if isinstance(estimator.background, list):
-        raise ModelFileError("keywords: background is no label")
-    covariate_names(estimator.residualise)
-    try:
-        estimator._check_keywords(np.array([0, 0, 1, 1]))
-    except OverflowError as error:
-        raise ModelFileError("keywords: a number is too large") from error
-
-
 def shapes_beside(about: About, names: Iterable[str]) -> Shapes:
     """Return the expected shapes of all arrays but the weights: scaler, residualizer and grid."""
     shapes: dict[str, tuple[tuple[int, ...], str]] = {}
@@ -147,45 +123,6 @@ def shapes_beside(about: About, names: Iterable[str]) -> Shapes:
         if "grid.mask" in names:
             shapes["grid.mask"] = tuple(about.grid.shape), "biu"
     return shapes
-
-
-def shapes_learnt(
-    estimator: "ContrastiveEstimator", weights: Mapping[str, AnyArray], seen_shape: tuple[int, ...]
-) -> Shapes:
-    """Return the expected shapes of the learnt arrays; sepvae's own networks are not allocated."""
-    from sepvae.methods.contrastive_pca import ContrastivePCA
-
-    dims = {"common": estimator.common_dim, "salient": estimator.salient_dim}
-    if isinstance(estimator, ContrastivePCA):
-        alphas = weights.get("alphas", np.ones(1)).shape[:1]  # one, or several proposed ones
-        linear = {"alpha": (1,), "alphas": alphas, "center": seen_shape}
-        linear |= {f"{space}_axes": (dim, prod(seen_shape)) for space, dim in dims.items()}
-        linear |= {f"{space}_scale": (dim,) for space, dim in dims.items()}
-        return {name: (shape, "f") for name, shape in linear.items()}
-    for space, dim in dims.items():
-        name = f"{space}_encoder.mean.weight"
-        if name not in weights or weights[name].ndim != 2 or len(weights[name]) != dim:
-            raise ModelFileError(f"{name}: wanted {space}_dim, {dim}, rows")
-    scores: dict[str, tuple[tuple[int, ...], str]] = {}
-    if estimator._is_linear(weights):
-        valid = valid_values(estimator.grid_, seen_shape)
-        values = prod(seen_shape) if valid is None else int(valid.sum())
-        seen_shape = weights.get("principal.scale", np.ones(1)).shape[:1]
-        shapes = {"mean": (values,), "axes": (*seen_shape, values), "scale": seen_shape}
-        scores = {f"principal.{name}": (shape, "f") for name, shape in shapes.items()}
-    # The user's modules may not run on the meta device: check the sizes of the heads before allocating any.
-    if own := isinstance(estimator.network, tuple):
-        with torch.device("meta"):
-            critic = Critic(dims["common"], dims["salient"], estimator._objective().critic_layers)
-            heads = nn.ModuleDict(
-                {"critic": critic, "salient_classifier": SalientClassifier(dims["salient"], 2)}
-            )
-            if any(name.startswith("read_out.") for name in weights):
-                heads["read_out"] = ReadOut(dims["salient"], 2)
-        of_heads = {name: array for name, array in weights.items() if name.startswith(tuple(heads))}
-        check_arrays(of_heads, _shapes(heads))
-    with SeededInit(0), nullcontext() if own else torch.device("meta"):
-        return {**scores, **_shapes(estimator._build(seen_shape, stored=weights))}
 
 
 def check_arrays(arrays: Mapping[str, AnyArray], wanted: Shapes) -> None:
@@ -207,13 +144,3 @@ def check_arrays(arrays: Mapping[str, AnyArray], wanted: Shapes) -> None:
         # A feature that was not kept may have NaN statistics.
         if not np.isfinite(array[..., kept] if name in OF_FEATURES else array).all():
             raise ModelFileError(f"{name}: wanted finite numbers, got NaN or infinite ones")
-
-
-def _shapes(module: nn.Module) -> Shapes:
-    """Return the shape and dtype kind of each tensor in the state of a module."""
-    state = module.state_dict().items()
-    kinds = {
-        tensor.dtype: torch.empty(0, dtype=tensor.dtype, device="cpu").numpy().dtype.kind
-        for _, tensor in state
-    }
-    return {name: (tuple(tensor.shape), kinds[tensor.dtype]) for name, tensor in state}

@@ -1,0 +1,188 @@
+"""From a fitted estimator to the content of a model file, and back: `save_estimator` and `load`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sepvae.batch import AnyArray
+from sepvae.data.residuals import Residualizer
+from sepvae.data.tables import TableScaler
+from sepvae.errors import DataError, ModelFileError
+from sepvae.grid import Grid
+from sepvae.methods._covariates import covariate_names
+from sepvae.model_files.load import one_line, read_model
+from sepvae.model_files.save import check_target, write_model
+from sepvae.model_files.schema import ABOUT, WEIGHTS, About, check_arrays, check_keywords, shapes_beside
+from sepvae.registry import find_method, method_names
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from sepvae.methods.base import ContrastiveEstimator
+
+
+def save_estimator(estimator: "ContrastiveEstimator", folder: Path, *, overwrite: bool = False) -> Path:
+    """Write a fitted estimator to a folder; only an existing model is overwritten."""
+    check_target(folder, overwrite=overwrite)
+    name = type(estimator).__name__
+    if name in method_names() and (registered := find_method(name)) is not type(estimator):
+        package = registered.__module__.partition(".")[0]
+        raise ModelFileError(
+            f"{folder}: a class of your own named {name} would be loaded as {package}.{name}; rename the "
+            "class"
+        )
+    keywords = {k: v for k, v in estimator.get_params(deep=False).items() if k not in estimator.not_saved}
+    if isinstance(keywords.get("network"), tuple):
+        keywords["network"] = None
+    about = {
+        "class": name,
+        "keywords": keywords,
+        "classes": estimator.classes_.tolist(),
+        "order": estimator._order.tolist(),
+        "sample_shape": list(estimator.sample_shape_),
+        "features": [str(name) for name in getattr(estimator, "feature_names_in_", [])] or None,
+    }
+    arrays = {f"module.{name}": array for name, array in estimator._state().items()}
+    if estimator.scaler_ is not None:
+        arrays |= {f"scaler.{name}": array for name, array in estimator.scaler_.state().items()}
+    if estimator.residualizer_ is not None:
+        of_residuals, about["residuals"] = estimator.residualizer_.state()
+        arrays |= {f"residuals.{name}": array for name, array in of_residuals.items()}
+    if estimator.grid_ is not None:
+        of_grid, about["grid"] = estimator.grid_.state()
+        arrays |= {f"grid.{name}": array for name, array in of_grid.items()}
+    write_model(folder, about, arrays, overwrite=overwrite)
+    return folder
+
+
+def load(
+    path: str | Path,
+    *,
+    network: "tuple[nn.Module, nn.Module] | None" = None,
+    cls: "type[ContrastiveEstimator] | None" = None,
+) -> "ContrastiveEstimator":
+    """
+    Load a fitted estimator; nothing in its files is executed.
+
+    Parameters
+    ----------
+    path : str or Path
+        Folder written by `save`, or a run folder that holds one as `model/`.
+    network : tuple of two Module or None, default=None
+        The user's own encoder and decoder, if the model was fitted with such modules.
+    cls : class or None, default=None
+        The user's own subclass of a method, if the model is of such a class. A file cannot name a class to
+        import.
+
+    Returns
+    -------
+    SepVAE or another method's estimator
+        Estimator of the class that was saved.
+
+    Raises
+    ------
+    ModelFileError
+        If the folder holds no model, or one that is damaged, newer than this program or of another class.
+    DataError
+        If the model was fitted with the user's own modules, and these are missing or do not fit.
+
+    Examples
+    --------
+    >>> load("no/such/folder")
+    Traceback (most recent call last):
+    sepvae.errors.ModelFileError: no/such/folder: wanted a folder with model.json and model.safetensors
+    """
+    folder, about, arrays = read_model(Path(path))
+    method = _find_class(about.method, folder, cls)
+    try:
+        estimator = _unlearnt(method, about, arrays)
+    except (DataError, ModelFileError) as error:
+        raise ModelFileError(f"{folder} is damaged ({one_line(error)}); save the model again") from error
+    if (own := getattr(estimator, "network", "") is None) and network is None:
+        raise DataError(
+            "the model was fitted with modules of your own; give them again: network=(encoder, decoder)"
+        )
+    if own:
+        estimator.set_params(network=network)
+    try:
+        _learn_again(estimator, about, arrays)
+    except (DataError, ModelFileError, RuntimeError) as error:  # RuntimeError: impossible dimensions
+        if own and isinstance(error, DataError):
+            raise
+        raise ModelFileError(
+            f"{folder / WEIGHTS}: weights do not fit the network that {ABOUT} names ({one_line(error)})"
+        ) from error
+    return estimator
+
+
+def _unlearnt(method: Any, about: About, arrays: Mapping[str, AnyArray]) -> "ContrastiveEstimator":
+    """Return an estimator with everything that `fit` sets, except the learnt arrays and the grid."""
+    check_keywords(about.keywords, method().get_params(deep=False))
+    # A file must not decide how and where a model runs, such as the number of processes.
+    saved = {name: value for name, value in about.keywords.items() if name not in method.not_saved}
+    estimator: ContrastiveEstimator = method(**method.before | saved)
+    _check_values(estimator)
+    beside = {name: array for name, array in arrays.items() if not name.startswith("module.")}
+    check_arrays(beside, shapes_beside(about, beside))
+    estimator.classes_ = np.array(about.classes)
+    estimator.background_ = estimator.classes_[about.order[0]]
+    estimator.sample_shape_, estimator.grid_ = tuple(about.sample_shape), None
+    scaler, residuals = _part(arrays, "scaler."), _part(arrays, "residuals.")
+    estimator.scaler_ = TableScaler.from_state(scaler, about.features) if scaler else None
+    estimator.residualizer_ = None
+    if about.residuals is not None:
+        covariates = about.residuals.model_dump()
+        estimator.residualizer_ = Residualizer.from_state(residuals, covariates, about.features)
+    if scaler:
+        estimator.n_features_in_ = about.sample_shape[0]
+    if about.features:
+        estimator.feature_names_in_ = np.array(about.features, dtype=object)
+    return estimator
+
+
+def _check_values(estimator: "ContrastiveEstimator") -> None:
+    """Raise ModelFileError or DataError unless `fit` accepts the keywords of an unfitted estimator."""
+    values = estimator.get_params(deep=False)
+    if not isinstance(values.get("network"), str | tuple | None):
+        raise ModelFileError("keywords: network is no name")
+    if not isinstance(values.get("precision"), str | int | None):
+        raise ModelFileError("keywords: precision is no name")
+    if isinstance(estimator.background, list):
+        raise ModelFileError("keywords: background is no label")
+    covariate_names(estimator.residualise)
+    try:
+        estimator._check_keywords(np.array([0, 0, 1, 1]))
+    except OverflowError as error:
+        raise ModelFileError("keywords: a number is too large") from error
+
+
+def _learn_again(estimator: "ContrastiveEstimator", about: About, arrays: Mapping[str, AnyArray]) -> None:
+    """Restore the learnt arrays and the grid after a check of their shapes."""
+    weights, scaler = _part(arrays, "module."), estimator.scaler_
+    seen_shape = estimator.sample_shape_ if scaler is None else (int(scaler.kept_.sum()),)
+    if about.grid is not None:
+        estimator.grid_ = Grid.from_state(_part(arrays, "grid."), about.grid.model_dump())
+    check_arrays(weights, estimator._state_shapes(weights, seen_shape))
+    estimator._set_state(weights, seen_shape)
+    estimator._order = np.array(about.order)
+
+
+def _part(arrays: Mapping[str, AnyArray], prefix: str) -> dict[str, AnyArray]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _find_class(name: str, folder: Path, cls: "type[ContrastiveEstimator] | None") -> Any:
+    """Return a registered method, or the caller's class: a file cannot name any other class."""
+    if cls is not None:
+        if cls.__name__ != name:
+            raise ModelFileError(f"{folder / ABOUT}: wanted {cls.__name__}, got class {one_line(repr(name))}")
+        return cls
+    if name not in method_names():
+        known = ", ".join(method_names())
+        raise ModelFileError(
+            f"{folder / ABOUT}: wanted one of {known}, got class {one_line(repr(name))}; a class of your own "
+            "is given with load(path, cls=..)"
+        )
+    return find_method(name)
