@@ -1,21 +1,12 @@
 """Further tables of a benchmark: means with intervals, and associations with clinical scores."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sepvae.report.benchmark_tables import (
-    LATEX,
-    MISSING,
-    ScoreColumn,
-    TableCell,
-    _ampersands,
-    _header,
-    _percent_note,
-    _pipes,
-    _rule,
-    _text,
-)
+from sepvae.report import table_text
+from sepvae.report.benchmark_tables import ScoreColumn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,42 +29,32 @@ class ScoreInterval:
 
 def interval_table(found: Sequence[ScoreInterval]) -> str:
     """Return means with their intervals as a Markdown table with a footnote."""
-    names = ["score", "contender", "mean", "95 % interval", "chance", "kind"]
-    lines = [_pipes(names), _rule(len(names))]
+    rows = []
     for row in found:
         low, mean, high, chance = (
-            _text(TableCell(value), row.column.metric)
+            table_text.score_text(value, math.nan, row.column.metric)
             for value in (row.mean.low, row.mean.difference, row.mean.high, row.chance)
         )
-        between = MISSING if MISSING in (low, high) else f"{low} to {high}"
-        lines.append(_pipes([_header(row.column), row.contender, mean, between, chance, row.mean.kind]))
-    percent = _percent_note([row.column for row in found], "percent")
-    return "\n".join([*lines, "", f"The arrow says which way is better. {percent}".rstrip()])
+        name = table_text.header(row.column.title, row.column.better)
+        rows.append([name, row.contender, mean, table_text.between(low, high), chance, row.mean.kind])
+    percent = table_text.percent_note([row.column.metric for row in found], "percent")
+    names = ["score", "contender", "mean", "95 % interval", "chance", "kind"]
+    return table_text.markdown_table(names, rows, f"The arrow says which way is better. {percent}".rstrip())
 
 
 def association_table(associations: "pd.DataFrame", adjust_for: Sequence[str]) -> str:
     """Return associations with clinical scores, aggregated over seeds, as Markdown table with footnote."""
-    names, rows = _rows(associations, adjust_for)
-    lines = [_pipes(names), _rule(len(names)), *(_pipes(row) for row in rows)]
-    return "\n".join([*lines, "", _note(adjust_for)])
+    return table_text.markdown_table(*_rows(associations, adjust_for), _note(adjust_for))
 
 
 def association_latex(associations: "pd.DataFrame", adjust_for: Sequence[str]) -> str:
     """Return associations with clinical scores as a LaTeX tabular (package booktabs) with a footnote."""
     names, rows = _rows(associations, adjust_for)
-    escaped = [[text.translate(LATEX).replace("-", "$-$") for text in row[3:]] for row in rows]
-    first = [[text.translate(LATEX) for text in row[:3]] for row in rows]
-    lines = [
-        rf"\begin{{tabular}}{{lll{'c' * (len(names) - 3)}}}",
-        r"\toprule",
-        _ampersands([name.translate(LATEX).replace("<", "$<$") for name in names]),
-        r"\midrule",
-        *(_ampersands(start + end) for start, end in zip(first, escaped, strict=True)),
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
-    note = _note(adjust_for).translate(LATEX).replace("<", "$<$")
-    return "\n".join([*lines, rf"\par{{\footnotesize {note}}}"])
+    names = [name.translate(table_text.LATEX).replace("<", "$<$") for name in names]
+    rows = [[text.translate(table_text.LATEX) for text in row] for row in rows]
+    rows = [row[:3] + [text.replace("-", "$-$") for text in row[3:]] for row in rows]
+    note = _note(adjust_for).translate(table_text.LATEX).replace("<", "$<$")
+    return table_text.latex_table(names, rows, note, n_left=3)
 
 
 def _rows(associations: "pd.DataFrame", adjust_for: Sequence[str]) -> tuple[list[str], list[list[str]]]:
@@ -101,7 +82,7 @@ def _mean(values: "pd.Series") -> str:
     """Format mean ± standard deviation over seeds."""
     known = values.dropna()
     if not len(known):
-        return MISSING
+        return table_text.MISSING
     return f"{known.mean():z.2f}" + (f" ± {known.std():.2f}" if len(known) > 1 else "")
 
 

@@ -1,15 +1,14 @@
 """Benchmark results as tables like the paper's: one row per contender, the best score bold."""
 
 import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from sepvae.report.scores import FROM_0_TO_1, number
+from sepvae.report import table_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,23 +16,8 @@ if TYPE_CHECKING:
     from sepvae.evaluation.differences import Difference
 
 PIXELS = "pixels"  # the contender that probes the input itself
-ARROWS = {"high": "\N{UPWARDS ARROW}", "low": "\N{DOWNWARDS ARROW}"}
-MISSING = "-"
 RANKS = "Best mean bold, second underlined, whether clear of chance and of each other or not."
 RUN = ["contender", "seed", "fold"]  # key of a run in the results
-MARKDOWN = re.compile(r"[\\|`\[]|<(?!/?u>|\s)")  # tables use <u>; it is harmless in a name
-LATEX = str.maketrans(
-    {
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "\N{PLUS-MINUS SIGN}": r"$\pm$",
-        ARROWS["high"]: r"$\uparrow$",
-        ARROWS["low"]: r"$\downarrow$",
-        **dict.fromkeys("\n\r", " "),
-        **{character: f"\\{character}" for character in "_%&#${}"},
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -76,7 +60,7 @@ class BenchmarkTable:
 
 @dataclass(frozen=True)
 class ComparedPair:
-    """Difference of one score between two contenders, a minus b."""
+    """Difference of one score table_text.between two contenders, a minus b."""
 
     column: ScoreColumn
     a: str
@@ -136,45 +120,34 @@ def score_rows(results: "pd.DataFrame", column: ScoreColumn) -> "pd.DataFrame":
 def to_markdown(table: BenchmarkTable) -> str:
     """Return a table in Markdown: best in bold, second underlined, with a footnote."""
     forms = {"": "{}", "best": "**{}**", "second": "<u>{}</u>"}
-    lines = [_pipes(["", *map(_header, table.columns)]), _rule(len(table.columns) + 1)]
-    for name, cells in _all_rows(table):
-        texts = [
-            forms[cell.rank].format(_text(cell, column.metric))
-            for cell, column in zip(cells, table.columns, strict=True)
-        ]
-        lines.append(_pipes([name, *texts]))
-    return "\n".join([*lines, "", table.note])
+    rows = [[name, *(forms[cell.rank].format(text) for cell, text in cells)] for name, cells in _texts(table)]
+    return table_text.markdown_table(["", *_headers(table)], rows, table.note)
 
 
 def to_latex(table: BenchmarkTable) -> str:
     r"""Return a table in LaTeX (package booktabs): best in \textbf, second in \underline, with a footnote."""
-    lines = [
-        rf"\begin{{tabular}}{{l{'c' * len(table.columns)}}}",
-        r"\toprule",
-        _ampersands(["", *(_header(column).translate(LATEX) for column in table.columns)]),
-        r"\midrule",
-    ]
-    for name, cells in _all_rows(table):
-        texts = [_latex(cell, column.metric) for cell, column in zip(cells, table.columns, strict=True)]
-        lines.append(_ampersands([name.translate(LATEX), *texts]))
-    lines += [r"\bottomrule", r"\end{tabular}", rf"\par{{\footnotesize {table.note.translate(LATEX)}}}"]
-    return "\n".join(lines)
+    forms = {"": "{}", "best": r"\textbf{{{}}}", "second": r"\underline{{{}}}"}
+    rows = []
+    for name, cells in _texts(table):
+        texts = [forms[cell.rank].format(table_text.latex_number(text)) for cell, text in cells]
+        rows.append([name.translate(table_text.LATEX), *texts])
+    headers = ["", *(name.translate(table_text.LATEX) for name in _headers(table))]
+    return table_text.latex_table(headers, rows, table.note.translate(table_text.LATEX))
 
 
 def difference_table(pairs: Sequence[ComparedPair]) -> str:
     """Return differences between contenders as a Markdown table with a footnote."""
-    names = ["score", "contenders", "difference", "95 % interval", "kind"]
-    lines = [_pipes(names), _rule(len(names))]
+    rows = []
     for pair in pairs:
-        found, metric = pair.difference, pair.column.metric
-        low, high = (_signed(value, metric) for value in (found.low, found.high))
-        between = MISSING if MISSING in (low, high) else f"{low} to {high}"
-        contenders = f"{pair.a} minus {pair.b}"
-        lines.append(
-            _pipes([_header(pair.column), contenders, _signed(found.difference, metric), between, found.kind])
+        found, column = pair.difference, pair.column
+        low, difference, high = (
+            table_text.signed(x, column.metric) for x in (found.low, found.difference, found.high)
         )
-    percent = _percent_note([pair.column for pair in pairs], "percentage points")
-    return "\n".join([*lines, "", f"The arrow says which way is better. {percent}".rstrip()])
+        name, contenders = table_text.header(column.title, column.better), f"{pair.a} minus {pair.b}"
+        rows.append([name, contenders, difference, table_text.between(low, high), found.kind])
+    percent = table_text.percent_note([pair.column.metric for pair in pairs], "percentage points")
+    names = ["score", "contenders", "difference", "95 % interval", "kind"]
+    return table_text.markdown_table(names, rows, f"The arrow says which way is better. {percent}".rstrip())
 
 
 def _reads(values: "pd.Series", wanted: str) -> "pd.Series":
@@ -213,7 +186,7 @@ def _note(
     same = f"{next(iter(runs.values()), 0)} each" if len(set(runs.values())) < 2 else ""
     sentences = [
         "Mean ± standard deviation over runs." if max(runs.values(), default=0) > 1 else "",
-        _percent_note(columns, "percent"),
+        table_text.percent_note([column.metric for column in columns], "percent"),
         f"Runs: {same or ', '.join(f'{name} {n}' for name, n in runs.items())}.",
         f"Scores of fewer runs: {'; '.join(fewer)}." if fewer else "",
         f"Failed cells: {'; '.join(failed) or 'none'}.",
@@ -231,63 +204,18 @@ def _collapsed(results: "pd.DataFrame") -> list[str]:
     return [_run_name(*run) for run in rows.loc[rows["score"] == 0, RUN].to_numpy().tolist()]
 
 
-def _percent_note(columns: Sequence[ScoreColumn], unit: str) -> str:
-    return f"Accuracy and AUC in {unit}." * any(column.metric in FROM_0_TO_1 for column in columns)
-
-
 def _run_name(contender: str, seed: float | None, fold: float | None) -> str:
     known = [(name, value) for name, value in (("seed", seed), ("fold", fold)) if value is not None]
     return " ".join([contender, *(f"{name} {value:.0f}" for name, value in known if not math.isnan(value))])
 
 
-def _all_rows(table: BenchmarkTable) -> list[tuple[str, list[TableCell]]]:
+def _headers(table: BenchmarkTable) -> list[str]:
+    return [table_text.header(column.title, column.better) for column in table.columns]
+
+
+def _texts(table: BenchmarkTable) -> Iterator[tuple[str, list[tuple[TableCell, str]]]]:
+    """Yield the name of each row, with its cells and their text."""
     last = [] if table.pixels is None else [(PIXELS, table.pixels)]
-    return [("chance", table.chance), *table.contenders.items(), *last]
-
-
-def _header(column: ScoreColumn) -> str:
-    return f"{column.title} {ARROWS[column.better]}"
-
-
-def _text(cell: TableCell, metric: str) -> str:
-    """Format mean ± standard deviation, with as many decimals as the mean."""
-    if math.isnan(cell.mean):
-        return MISSING
-    scale = 100 if metric in FROM_0_TO_1 else 1
-    mean, std = scale * cell.mean, scale * cell.std
-    text = f"{mean:.2f}" if scale == 100 else number(mean, metric)
-    if math.isnan(std):
-        return text
-    decimals = len(text.partition(".")[2])
-    return f"{text} ± {number(std, metric) if 'e' in text else f'{std:.{decimals}f}'}"
-
-
-def _latex(cell: TableCell, metric: str) -> str:
-    forms = {"": "{}", "best": r"\textbf{{{}}}", "second": r"\underline{{{}}}"}
-    text = _text(cell, metric).translate(LATEX)
-    return forms[cell.rank].format(text if text == MISSING else text.replace("-", "$-$"))
-
-
-def _signed(value: float, metric: str) -> str:
-    if math.isnan(value):
-        return MISSING
-    text = f"{100 * value:z.2f}" if metric in FROM_0_TO_1 else number(value, metric)
-    return f"+{text}" if value > 0 else text
-
-
-def _pipes(texts: Sequence[str]) -> str:
-    return "| " + " | ".join(_in_cell(text) for text in texts) + " |"
-
-
-def _in_cell(text: str) -> str:
-    """Return text as one line, with the Markdown of cells, code, links and tags escaped."""
-    line = "".join(c if c.isprintable() else " " for c in text)
-    return MARKDOWN.sub(r"\\\g<0>", line)
-
-
-def _rule(n: int) -> str:
-    return "|" + "---|" * n
-
-
-def _ampersands(texts: Sequence[str]) -> str:
-    return " & ".join(texts) + r" \\"
+    for name, cells in [("chance", table.chance), *table.contenders.items(), *last]:
+        metrics = zip(cells, (column.metric for column in table.columns), strict=True)
+        yield name, [(cell, table_text.score_text(cell.mean, cell.std, metric)) for cell, metric in metrics]

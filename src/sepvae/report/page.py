@@ -13,34 +13,6 @@ from sepvae.report.tables import correlation_rows, removal_sections
 from sepvae.report.viewer import effect_viewer, scripts_within
 from sepvae.report.warnings import find_warnings
 
-# The picture below the verdict: what it shows, and how to read it.
-PICTURES = {
-    "people": (
-        "Samples of both groups, the same without their salient part, and the difference",
-        "A few test samples of either group, spread over the test part and not chosen for their looks: the "
-        "sample, its reconstruction without the salient part, and what that part adds (red) or takes away "
-        "(blue), on one scale for all. Where the spaces are well separated the background stays near white.",
-    ),
-    "regions": (
-        "Features with the largest Cohen's d of what the salient part adds",
-        "The 20 features in which the groups differ most in what the salient part adds: the difference of "
-        "the two means in pooled standard deviations.",
-    ),
-    "group": (
-        "Mean of what the salient part adds in either group, and Cohen's d between them",
-        "The mean over the test samples of either group, on one scale, in the units of the input; and "
-        "Cohen's d, the difference of the two means in pooled standard deviations.",
-    ),
-    "reconstructions": (
-        "Inputs, reconstructions with and without the salient part, and the difference",
-        "The last row is what the salient part adds (red) or takes away (blue), on one scale for all.",
-    ),
-}
-MAP_FILES = {
-    "maps.csv": "How much is added to each: ",
-    "regions.csv": "All features, with the mean of either group: ",
-}
-
 
 def write_report(run: Path, out: Path | None = None, *, images: bool = True) -> Path:
     """
@@ -114,9 +86,7 @@ def _page_context(contents: Contents, scatter: dict[str, Any] | None, *, images:
     }
 
 
-def _maps(
-    contents: Contents, *, images: bool
-) -> tuple[dict[str, Any] | None, tuple[Picture, str, str] | None]:
+def _maps(contents: Contents, *, images: bool) -> tuple[dict[str, Any] | None, tuple[Picture, str] | None]:
     """Return figures and viewer of maps, None without maps, and the picture below the verdict."""
     figures = {name: contents.figure(f"map_{name}") for name in ("people", "regions", "group")}
     if not images:
@@ -125,12 +95,12 @@ def _maps(
     first, shown = next(((name, one) for name, one in figures.items() if one), (None, None))
     picture = None
     if first is not None and shown is not None:
-        picture = shown, *PICTURES[first]
+        picture = shown, first
     elif images and (reconstructions := contents.figure("reconstructions")):
-        picture = reconstructions, *PICTURES["reconstructions"]
+        picture = reconstructions, "reconstructions"
     if viewer is None and first is None:
         return None, picture
-    files = {name: about for name, about in MAP_FILES.items() if (contents.path / "maps" / name).is_file()}
+    files = [name for name in ("maps.csv", "regions.csv") if (contents.path / "maps" / name).is_file()]
     return {**figures, "viewer": viewer, "first": first, "files": files}, picture
 
 

@@ -5,12 +5,15 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sepvae.codes import SPACES, code_columns
 from sepvae.evaluation.chance import AT_CHANCE, MAX_P
 from sepvae.report.scores import (
-    MAIN_METRICS,
     Score,
+    gain,
     is_known,
+    main_rows,
     number,
+    of_everyone,
     question,
     reading,
     verdict,
@@ -52,9 +55,9 @@ def of_spaces(
     if scores is not None:
         plain |= {(row["metric"], row["space"]): row["score"] for row in scores.to_dict("records")}
     collapsed = False
-    for space in ("salient", "common"):
+    for space in reversed(SPACES):
         units = plain.get(("active_units", space), math.nan)
-        dimensions = _dimensions(codes, space)
+        dimensions = 0 if codes is None else len(code_columns(codes, space))
         if not (units == 0 or units <= NEARLY_COLLAPSED * dimensions):
             continue
         collapsed |= space == "salient"
@@ -115,17 +118,10 @@ def _from_codes(codes: "pd.DataFrame | None") -> dict[tuple[str, str], float]:
     return {(row["metric"], row["space"]): row["score"] for row in found.to_dict("records")}
 
 
-def _dimensions(codes: "pd.DataFrame | None", space: str) -> int:
-    columns = [] if codes is None else [str(name) for name in codes]
-    return sum(name.startswith(space) and name[len(space) :].isdigit() for name in columns)
-
-
 def of_leaks(scores: "pd.DataFrame", keywords: Collection[str] = KEYWORDS) -> Iterator[ReportWarning]:
     """Yield a warning for each space that predicts, above chance, what belongs in the other space."""
-    rows = _main_rows(scores)
-    everyone = {
-        row["attribute"] for row in rows if row["population"] == "all" and row["attribute"] != "label"
-    }
+    rows = main_rows(scores)
+    of_all = of_everyone(rows)
     for space, title, meaning, action in (
         (
             "common",
@@ -151,12 +147,14 @@ def of_leaks(scores: "pd.DataFrame", keywords: Collection[str] = KEYWORDS) -> It
             row
             for row in rows
             if row["space"] == space
-            and (row["attribute"] in everyone) == (space == "salient")
+            and (row["attribute"] in of_all) == (space == "salient")
             and (space == "common" or row["population"] == "all")
         ]
-        known = sorted(filter(is_known, asked), key=_gain, reverse=True)
+        known = sorted(filter(is_known, asked), key=gain, reverse=True)
         if known:
-            seen = [f"{question(row['attribute'], row['population'])}: {_told(row)}" for row in known]
+            seen = [
+                f"{question(row['attribute'], row['population'])}: {_score_and_chance(row)}" for row in known
+            ]
             yield ReportWarning(
                 f"{title}: {len(known)} of {len(asked)} question{'s' * (len(asked) > 1)}",
                 some(seen),
@@ -167,23 +165,17 @@ def of_leaks(scores: "pd.DataFrame", keywords: Collection[str] = KEYWORDS) -> It
 
 def of_evidence(scores: "pd.DataFrame") -> Iterator[ReportWarning]:
     """Yield a warning if salient scores cannot be told from chance, or test subjects are too few."""
-    rows = _main_rows(scores)
-    everyone = {
-        row["attribute"] for row in rows if row["population"] == "all" and row["attribute"] != "label"
-    }
-    wanted = [row for row in rows if row["space"] == "salient" and row["attribute"] not in everyone]
+    rows = main_rows(scores)
+    of_all = of_everyone(rows)
+    wanted = [row for row in rows if row["space"] == "salient" and row["attribute"] not in of_all]
     seen = []
     for row in wanted:
         doubt = verdict(row)
         if doubt:
             word = "cannot be told from chance" if doubt == AT_CHANCE else doubt
-            seen.append(
-                f"{question(row['attribute'], row['population'])}, salient space: {word}, {_told(row)}"
-            )
+            seen.append(f"{_asked(row)}, salient space: {word}, {_score_and_chance(row)}")
     few = {
-        question(row["attribute"], row["population"]): row["n_test_groups"]
-        for row in rows
-        if row.get("n_test_groups", math.inf) < MIN_SUBJECTS
+        _asked(row): row["n_test_groups"] for row in rows if row.get("n_test_groups", math.inf) < MIN_SUBJECTS
     }
     seen += [f"{asked}: only {n:.0f} test subjects." for asked, n in few.items()]
     if seen:
@@ -196,24 +188,15 @@ def of_evidence(scores: "pd.DataFrame") -> Iterator[ReportWarning]:
         )
 
 
-def _main_rows(scores: "pd.DataFrame") -> list[Score]:
-    """Return one row per question and space, that of the main metric."""
-    rows: list[Score] = scores.dropna(subset=["attribute", "score", "chance"]).to_dict("records")
-    return [
-        row
-        for row in rows
-        if (row["metric"] == "auc" if row["attribute"] == "label" else row["metric"] in MAIN_METRICS)
-    ]
+def _asked(row: Score) -> str:
+    return question(row["attribute"], row["population"])
 
 
-def _told(row: Score) -> str:
+def _score_and_chance(row: Score) -> str:
+    """Format a score with its interval and chance, and with its p-value if that is above 0.05."""
     p = "" if math.isnan(row["p_value"]) or row["p_value"] <= MAX_P else f", p = {row['p_value']:.2f}"
     chance = number(row["chance"], row["metric"])
     return f"{words_of(row['metric'])} {reading(row)}, chance {chance}{p}."
-
-
-def _gain(row: Score) -> float:
-    return float((row["score"] - row["chance"]) / max(1 - row["chance"], 1e-9))
 
 
 def some(seen: list[str]) -> list[str]:

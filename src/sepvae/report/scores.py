@@ -102,6 +102,17 @@ def main_metrics(attribute: str) -> tuple[str, ...]:
     return {"label": ("auc",), "": ()}.get(attribute, MAIN_METRICS)
 
 
+def main_rows(scores: "pd.DataFrame") -> list[Score]:
+    """Return the rows of `scores.csv` with the main metric of each question, one per space."""
+    rows: list[Score] = scores.dropna(subset=["attribute", "score", "chance"]).to_dict("records")
+    return [row for row in rows if row["metric"] in main_metrics(row["attribute"])]
+
+
+def of_everyone(rows: list[Score]) -> set[str]:
+    """Return the attributes that background samples have too, without the label."""
+    return {row["attribute"] for row in rows if row["population"] == "all"} - {"label"}
+
+
 def main_scores(found: list[Section]) -> list[Section]:
     """Keep the main metric of each question, and drop sections without one."""
     kept = [
@@ -155,8 +166,8 @@ def p_values(scores: "pd.DataFrame") -> str:
     known = scores.dropna(subset=["p_value"])
     if known.empty:
         return ""
-    told = known[[not verdict(row) for row in known.to_dict("records")]]
-    most = f" is {told['p_value'].max():.2g} at most" if len(told) else " is in the file"
+    unmarked = known[[not verdict(row) for row in known.to_dict("records")]]
+    most = f" is {unmarked['p_value'].max():.2g} at most" if len(unmarked) else " is in the file"
     return f"The p-value of each score without a mark{most}; scores.csv has them all."
 
 
@@ -208,6 +219,11 @@ def cell(row: Score, low: float, high: float) -> Cell:
         verdict(row),
         marks,
     )
+
+
+def gain(row: Score) -> float:
+    """Return the position of a score between chance (0) and a perfect score (1)."""
+    return float((row["score"] - row["chance"]) / max(1 - row["chance"], 1e-9))
 
 
 def verdict(row: Score) -> str:

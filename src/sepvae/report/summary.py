@@ -3,7 +3,7 @@
 import math
 from typing import TYPE_CHECKING
 
-from sepvae.report.scores import MAIN_METRICS, WORDS, Score, is_known, number
+from sepvae.report.scores import WORDS, Score, gain, is_known, main_rows, number, of_everyone
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -11,19 +11,19 @@ if TYPE_CHECKING:
 
 def summary(scores: "pd.DataFrame") -> list[str]:
     """Return sentences on how well both spaces predict one attribute, and background against target."""
-    rows = scores.dropna(subset=["attribute", "score", "chance"]).to_dict("records")
+    rows = main_rows(scores)
     return [*_attribute(rows), *_label(rows)]
 
 
 def _attribute(rows: list[Score]) -> list[str]:
     """Describe the attribute on which salient leads most, among those of targets only if any exist."""
     pairs = _salient_and_common(rows)
-    everyone = {salient["attribute"] for salient, _ in pairs if salient["population"] == "all"}
-    of_targets = [pair for pair in pairs if pair[0]["attribute"] not in everyone]
+    of_all = of_everyone([salient for salient, _ in pairs])
+    of_targets = [pair for pair in pairs if pair[0]["attribute"] not in of_all]
     asked = of_targets or pairs
     if not asked:
         return []
-    salient, common = max(asked, key=lambda pair: _gain(pair[0]) - _gain(pair[1]))
+    salient, common = max(asked, key=lambda pair: gain(pair[0]) - gain(pair[1]))
     kind = " about what only targets have" if of_targets else ""
     chosen = f"Of {len(asked)} questions{kind}, this is the one on which the salient space is farthest ahead."
     return [
@@ -62,11 +62,8 @@ def _verdict(salient: Score, common: Score, *, leak: bool) -> str:
 
 def _salient_and_common(rows: list[Score]) -> list[tuple[Score, Score]]:
     """Return the main scores of each attribute and population for which both spaces have one."""
-    main = {
-        (row["attribute"], row["population"], row["space"]): row
-        for row in rows
-        if row["metric"] in MAIN_METRICS and row["attribute"] != "label"
-    }
+    asked = [row for row in rows if row["attribute"] != "label"]
+    main = {(row["attribute"], row["population"], row["space"]): row for row in asked}
     return [
         (row, main[attribute, population, "common"])
         for (attribute, population, space), row in main.items()
@@ -74,14 +71,9 @@ def _salient_and_common(rows: list[Score]) -> list[tuple[Score, Score]]:
     ]
 
 
-def _gain(row: Score) -> float:
-    """Return the position of a score between chance (0) and a perfect score (1)."""
-    return float((row["score"] - row["chance"]) / max(1 - row["chance"], 1e-9))
-
-
 def _label(rows: list[Score]) -> list[str]:
     """Compare the two spaces on background against target."""
-    asked = {row["space"]: row for row in rows if row["attribute"] == "label" and row["metric"] == "auc"}
+    asked = {row["space"]: row for row in rows if row["attribute"] == "label"}
     if not {"salient", "common"} <= set(asked):
         return []
     return [_sentence("Background or target", asked["salient"], asked["common"], leak=True)]

@@ -1,9 +1,9 @@
 """Warnings about a run; each rests on a number and a stated threshold."""
 
-import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from sepvae.losses.critic import CHANCE, MARGIN
 from sepvae.report.contents import Contents
 from sepvae.report.score_warnings import KEYWORDS, ReportWarning, of_evidence, of_leaks, of_spaces, some
 
@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from sepvae.batch import AnyArray
 
-CHANCE_OF_CRITIC = 2 * math.log(2)  # loss of a critic at chance
-CRITIC_MARGIN = 0.01  # nats; a critic that never gets further below chance has learnt nothing
 NO_INFORMATION = 1e-6  # nats
 MIN_EPOCHS_OF_CRITIC = 3  # fewer epochs are too few to judge a critic
 STILL_FALLING = 0.05  # share of the loss's total fall; more in the last tenth of epochs is not the end
@@ -98,10 +96,10 @@ def of_training(metrics: "pd.DataFrame", *, critic_counts: bool = True) -> Itera
     information = metrics.get("train_mutual_information")
     if critic_counts and len(metrics) >= MIN_EPOCHS_OF_CRITIC:
         seen = []
-        if critic is not None and critic.min() > CHANCE_OF_CRITIC - CRITIC_MARGIN:
+        if critic is not None and critic.min() > CHANCE - MARGIN:
             seen.append(
                 f"The critic's loss ({_curve('train_critic_loss')}) was never below {critic.min():.3f} in "
-                f"{len(metrics)} epochs; {CHANCE_OF_CRITIC:.3f} is chance."
+                f"{len(metrics)} epochs; {CHANCE:.3f} is chance."
             )
         if information is not None and information.abs().max() < NO_INFORMATION:
             curve = _curve("train_mutual_information")

@@ -3,11 +3,11 @@
 import math
 from collections.abc import Mapping, Sequence
 
+from sepvae.losses.critic import CHANCE, MARGIN
+
 EPOCHS = 5  # consecutive epochs that must agree
 EPOCHS_OF_CRITIC = 20  # minimum, none better than chance: the critic learns along with the codes
 NOTHING = 0.01  # nats of a whole space: below it, its posterior is almost the prior
-CHANCE = 2 * math.log(2)  # loss of a critic at chance
-MARGIN = 0.01  # nats
 CURVE = "its loss (train_critic_loss in metrics.csv)"
 PERFECT = 0.02  # nats: below it, the critic is never wrong
 
