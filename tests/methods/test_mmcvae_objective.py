@@ -117,5 +117,5 @@ def test_unbiased_terms_are_on_average_the_same_whatever_the_batch_size():
 def test_the_critic_is_watched_only(losses):
     found = losses(OURS)
     assert "mutual_information" not in OURS.weights
-    assert found.shown["mutual_information"].shape == (7,)
+    assert found.logged["mutual_information"].shape == (7,)
     assert set(found.terms) == set(OURS.weights)

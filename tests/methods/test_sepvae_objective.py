@@ -132,8 +132,8 @@ def test_a_frozen_variance_passes_no_gradient(model):
 
 
 def test_with_a_learnt_variance_there_is_no_excess(model):
-    shown = losses_of(replace(PAPER, background_posterior_var="learnt"), model).shown
-    assert set(shown) == {"squared_error", "read_out_loss"}
+    logged = losses_of(replace(PAPER, background_posterior_var="learnt"), model).logged
+    assert set(logged) == {"squared_error", "read_out_loss"}
 
 
 def test_learnt_reconstruction_variance_is_the_likeliest_of_the_batch(model):
@@ -141,7 +141,7 @@ def test_learnt_reconstruction_variance_is_the_likeliest_of_the_batch(model):
     variance = plain.terms["reconstruction"].detach().mean() / 5
     wanted = plain.terms["reconstruction"] / (2 * variance) + 5 / 2 * (2 * variance).log()
     assert_close(learnt.terms["reconstruction"], wanted)
-    assert_close(plain.shown["squared_error"], plain.terms["reconstruction"] / 5)
+    assert_close(plain.logged["squared_error"], plain.terms["reconstruction"] / 5)
     got, expected = (
         torch.autograd.grad(term.sum(), model.decoder[-1].bias)
         for term in (learnt.terms["reconstruction"], wanted)
@@ -179,7 +179,7 @@ def test_the_own_losses_of_the_classifiers_tell_the_encoder_nothing(model):
 def test_the_read_out_learns_from_means_whatever_the_noise(model):
     mean = model.encode(X).salient_mean
     loss = binary_cross_entropy_with_logits(model.read_out(mean)[:, 0], Y.double(), reduction="none")
-    assert_close(losses_of(PAPER, model).shown["read_out_loss"], loss)
+    assert_close(losses_of(PAPER, model).logged["read_out_loss"], loss)
     wanted = torch.autograd.grad(loss.mean(), parameters(model, "read_out"))
     assert_close(gradient(PAPER, model, "read_out"), torch.cat([g.flatten() for g in wanted]))
 

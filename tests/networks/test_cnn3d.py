@@ -55,4 +55,4 @@ def test_what_does_not_count_is_decoded_as_zero_and_not_counted() -> None:
     decoded = model.decode(torch.ones(2, 2), torch.ones(2, 2))
     assert (decoded[:, ~counts] == 0).all()
     assert (decoded[:, counts] != 0).any()
-    assert model.pixels(decoded) == 12**3
+    assert model.n_observed(decoded) == 12**3

@@ -42,8 +42,8 @@ def consistency_terms(
     with q(s|x0) by a frozen salient encoder. For a background sample i, a target j and x1 = d([c_i, s_j]):
     swap_common = KL(q(c|x_i) || q(c|x1)); swap_salient = KL(q(s|x_j) || q(s|x1)).
     """
-    codes, processes = drawn.codes, drawn.noise.processes
-    y = all_gather(drawn.y, processes)
+    codes, world_size = drawn.codes, drawn.noise.world_size
+    y = all_gather(drawn.y, world_size)
     of_all = _donors(y, wanted)
     # Each sample that takes part stands for those that are left out.
     stands_for = [group.sum() / (group & (of_all >= 0)).sum().clamp(min=1) for group in (y != 0, y == 0)]
@@ -53,7 +53,7 @@ def consistency_terms(
     rows, n = torch.cat([removed, swapped]), len(removed)
 
     own_codes = torch.cat([codes.salient_mean, codes.salient_logvar], dim=1)
-    mean, logvar = all_gather_with_grad(own_codes, processes)[donors[swapped]].chunk(2, dim=1)
+    mean, logvar = all_gather_with_grad(own_codes, world_size)[donors[swapped]].chunk(2, dim=1)
     given = prior.salient_gate(y[donors[swapped]]).to(mean.dtype) * mean
     own = prior.salient_gate(drawn.y[removed]).to(mean.dtype) * codes.salient_mean[removed]
     nothing = mean.new_zeros(n, mean.shape[1])

@@ -59,8 +59,8 @@ class OriginalConVAEObjective(ConVAEObjective):
         c, s, noise = drawn.c, drawn.s, drawn.noise
         target = (drawn.y != 0).to(s.dtype)
         logits = model.critic(c, s)
-        partners = _next_target(all_gather(drawn.y, noise.processes))[noise.own]
-        shuffled = model.critic(c, all_gather_with_grad(s, noise.processes)[partners])
+        partners = _next_target(all_gather(drawn.y, noise.world_size))[noise.own]
+        shuffled = model.critic(c, all_gather_with_grad(s, noise.world_size)[partners])
         terms = {
             "mutual_information": target * mutual_information(logits, rectified=self.rectify_mi),
             "critic": target * critic_loss(logits, shuffled),

@@ -39,8 +39,8 @@ class MMcVAEObjective(ContrastiveObjective):
     def _own_terms(self, model: ContrastiveAutoencoder, drawn: LatentSample) -> tuple[Terms, Terms]:
         """Return the discrepancies as scalars, from the codes of all processes."""
         c, s, noise = drawn.c, drawn.s, drawn.noise
-        background = all_gather(drawn.y, noise.processes) == 0
-        all_c, all_s = (all_gather_with_grad(code, noise.processes) for code in (c, s))
+        background = all_gather(drawn.y, noise.world_size) == 0
+        all_c, all_s = (all_gather_with_grad(code, noise.world_size) for code in (c, s))
         terms = {
             "common_mmd": self._between(all_c[background], all_c[~background]),
             "salient_mmd_background": self._to_zero(all_s[background]),

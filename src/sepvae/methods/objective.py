@@ -79,7 +79,7 @@ class ContrastiveObjective:
         """
         c, s = sample(codes, noise.critic)
         return critic_loss(
-            model.critic(c, s), model.critic(c, all_gather(s, noise.processes)[noise.partners])
+            model.critic(c, s), model.critic(c, all_gather(s, noise.world_size)[noise.partners])
         )
 
     def losses(
@@ -87,34 +87,35 @@ class ContrastiveObjective:
     ) -> Losses:
         """Return unweighted terms, the loss of the classifiers, and values that are only logged."""
         c, s = sample(codes, noise.model)
-        pixels = model.pixels(x)
+        n_observed = model.n_observed(x)
         error = squared_error(x, model.decode(c, self.prior.salient_gate(y).to(s.dtype) * s))
+        variance = self._variance(error, n_observed, noise.world_size)
         prior = self.prior.mean(y), self.prior.variance(y).to(s.dtype)
         salient_kl = gaussian_kl(codes.salient_mean, codes.salient_logvar, *prior)
         terms = {
-            "reconstruction": gaussian_nll(error, pixels, self._variance(error, pixels, noise.processes)),
+            "reconstruction": gaussian_nll(error, n_observed, variance),
             "common_kl": standard_kl(codes.common_mean, codes.common_logvar),
             "salient_kl_target": (y != 0).to(s.dtype) * salient_kl,
         }
         drawn = LatentSample(x, c, s, codes, y, salient_kl, noise)
-        own, shown = self._own_terms(model, drawn)
+        own, logged = self._own_terms(model, drawn)
         # The classifier trains at full weight on detached codes: at the paper's gamma of 1e-10, its gradient
         # would vanish against Adam's eps. Gamma scales only the gradient in the encoder, and methods without
         # that term train a classifier, too.
         classifiers = group_cross_entropy(model.salient_classifier(s.detach()), y)
-        shown = {"squared_error": error / pixels} | shown
+        logged = {"squared_error": error / n_observed} | logged
         if model.read_out is not None:
             read_out = group_cross_entropy(model.read_out(codes.salient_mean.detach()), y)
-            classifiers, shown = classifiers + read_out, shown | {"read_out_loss": read_out}
-        return Losses(terms | own, classifiers, shown)
+            classifiers, logged = classifiers + read_out, logged | {"read_out_loss": read_out}
+        return Losses(terms | own, classifiers, logged)
 
     def _own_terms(self, model: ContrastiveAutoencoder, drawn: "LatentSample") -> tuple[Terms, Terms]:
         """Return the method's own terms, and values that are only logged."""
         raise NotImplementedError
 
-    def _variance(self, error: Tensor, pixels: int, processes: int) -> Tensor | float:
+    def _variance(self, error: Tensor, n_observed: int, world_size: int) -> Tensor | float:
         if self.reconstruction_var == "learnt":
-            return optimal_variance(all_gather(error, processes), pixels)
+            return optimal_variance(all_gather(error, world_size), n_observed)
         return float(self.reconstruction_var)
 
     def _check_weights(self, *names: str) -> None:

@@ -67,7 +67,7 @@ class ContrastiveAutoencoder(nn.Module):
         samples: Tensor = self.decoder(torch.cat([common, salient], dim=1))
         return samples if self.valid_mask is None else samples * self.valid_mask
 
-    def pixels(self, x: Tensor) -> int:
+    def n_observed(self, x: Tensor) -> int:
         """Return d, the dimension of p(x | c, s): the number of pixels, features or valid voxels."""
         return x[0].numel() if self.valid_mask is None else self._n_valid
 

@@ -61,36 +61,36 @@ def first_of_one() -> Iterator[None]:
         rank_zero_only.rank = rank  # type: ignore[attr-defined]
 
 
-def all_gather(x: Tensor, processes: int) -> Tensor:
+def all_gather(x: Tensor, world_size: int) -> Tensor:
     """All-gather rows in the order of the whole batch, detached; one process gets `x` itself."""
-    if processes == 1:
+    if world_size == 1:
         return x
-    parts = [torch.empty_like(x) for _ in range(processes)]
+    parts = [torch.empty_like(x) for _ in range(world_size)]
     distributed.all_gather(parts, x.detach().contiguous())
     return torch.stack(parts, dim=1).flatten(0, 1)
 
 
-def all_gather_with_grad(x: Tensor, processes: int) -> Tensor:
+def all_gather_with_grad(x: Tensor, world_size: int) -> Tensor:
     """All-gather rows in the order of the whole batch; gradients flow back to the process of each row."""
-    return x if processes == 1 else cast(Tensor, _Gather.apply(x, processes))  # type: ignore[no-untyped-call]
+    return x if world_size == 1 else cast(Tensor, _Gather.apply(x, world_size))  # type: ignore[no-untyped-call]
 
 
 class _Gather(torch.autograd.Function):
     """All-gather whose backward pass sums the gradients of all processes for the rows of this one."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, processes: int) -> Tensor:
-        ctx.processes = processes
-        return all_gather(x, processes)
+    def forward(ctx: Any, x: Tensor, world_size: int) -> Tensor:
+        ctx.world_size = world_size
+        return all_gather(x, world_size)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return all_reduce_sum(gradient, ctx.processes)[distributed.get_rank() :: ctx.processes], None
+        return all_reduce_sum(gradient, ctx.world_size)[distributed.get_rank() :: ctx.world_size], None
 
 
-def all_reduce_sum(x: Tensor, processes: int) -> Tensor:
+def all_reduce_sum(x: Tensor, world_size: int) -> Tensor:
     """All-reduce: return the sum over all processes, the same in each."""
-    if processes == 1:
+    if world_size == 1:
         return x
     x = x.clone()
     distributed.all_reduce(x)

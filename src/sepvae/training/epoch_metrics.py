@@ -26,11 +26,11 @@ class EpochMetrics:
         self.sums = self.sums + by_sample @ members
         self.counts = self.counts + members.sum(0)
 
-    def means(self, processes: int = 1) -> dict[str, float]:
+    def means(self, world_size: int = 1) -> dict[str, float]:
         """Return means so far by NAME, and by group as NAME_background and NAME_target (NAME_target1, ..)."""
         if isinstance(self.sums, float) or isinstance(self.counts, float):
             return {}
-        sums, counts = (all_reduce_sum(part, processes).cpu() for part in (self.sums, self.counts))
+        sums, counts = (all_reduce_sum(part, world_size).cpu() for part in (self.sums, self.counts))
         targets = [f"target{k}" for k in range(1, self.n_groups)] if self.n_groups > 2 else ["target"]
         means = {}
         for name, by_group in zip(self.names, sums, strict=True):

@@ -89,13 +89,13 @@ class AlternatingTraining(pl.LightningModule):
         codes = self._fast_posterior(x, y)
         noise = self._noise(codes, seed)
 
-        shown = {}
+        logged = {}
         critic_optimizer.zero_grad()
         if self.objective.independent_critic:
             critic_loss = self._fast_critic_loss(codes.map(Tensor.detach), noise)
             self.manual_backward(critic_loss.mean())
             self._step(critic_optimizer)
-            shown["critic_loss"] = critic_loss
+            logged["critic_loss"] = critic_loss
 
         losses = self._fast_losses(x, y, codes, noise)
         loss = sum(weight * losses.terms[name] for name, weight in self.objective.weights.items())
@@ -107,7 +107,7 @@ class AlternatingTraining(pl.LightningModule):
         if not self.objective.independent_critic:
             self._step(critic_optimizer)  # equivalent to one Adam for critic and model
 
-        self._note("train", losses, shown, y)
+        self._note("train", losses, logged, y)
         self._sums.append((step, cast(Tensor, self.epoch_means["train"].sums)))
         if (step + 1) % CHECK_EVERY == 0:
             self._stop_if_non_finite([self.epoch_means["train"].means(self.trainer.world_size)])
@@ -119,8 +119,8 @@ class AlternatingTraining(pl.LightningModule):
         codes = self._posterior(x, y)
         noise = self._noise(codes, seed)
         independent = self.objective.independent_critic
-        shown = {"critic_loss": self._critic_loss(codes, noise)} if independent else {}
-        self._note("validation", self._losses(x, y, codes, noise), shown, y)
+        logged = {"critic_loss": self._critic_loss(codes, noise)} if independent else {}
+        self._note("validation", self._losses(x, y, codes, noise), logged, y)
 
     def on_train_start(self) -> None:
         """Do not continue a fit that early stopping ended."""
@@ -186,8 +186,8 @@ class AlternatingTraining(pl.LightningModule):
         generator = torch.Generator(codes.common_mean.device).manual_seed(seed)
         return draw_noise(codes, generator, self.global_rank, self.trainer.world_size)
 
-    def _note(self, stage: str, losses: Losses, shown: dict[str, Tensor], y: Tensor) -> None:
-        self.epoch_means[stage].add(losses.terms | losses.shown | shown, y)
+    def _note(self, stage: str, losses: Losses, logged: dict[str, Tensor], y: Tensor) -> None:
+        self.epoch_means[stage].add(losses.terms | losses.logged | logged, y)
 
     def _stop_if_non_finite(self, seen: list[dict[str, float]]) -> None:
         """Raise DivergenceError with the names of the terms that are not finite."""

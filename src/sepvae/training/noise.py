@@ -21,13 +21,13 @@ class Noise(NamedTuple):
     critic: tuple[Tensor, Tensor]
     partners: Tensor
     model: tuple[Tensor, Tensor]
-    processes: int = 1
+    world_size: int = 1
     rank: int = 0
 
     @property
     def own(self) -> slice:
         """Rows of this process in the whole batch."""
-        return slice(self.rank, None, self.processes)
+        return slice(self.rank, None, self.world_size)
 
 
 def draw_noise(codes: Codes[Tensor], generator: torch.Generator, rank: int = 0, world_size: int = 1) -> Noise:

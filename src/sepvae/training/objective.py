@@ -15,12 +15,12 @@ class Losses(NamedTuple):
 
     A term is zero where it does not apply to a sample. No gradient of the terms reaches the classifiers, nor
     an independent critic. `classifiers` sums the losses of the salient classifier and the read-out on
-    detached codes. `shown` is logged, but not trained on.
+    detached codes. `logged` has further values to log, which are not trained on.
     """
 
     terms: dict[str, Tensor]
     classifiers: Tensor
-    shown: dict[str, Tensor]
+    logged: dict[str, Tensor]
 
 
 class Objective(Protocol):
