@@ -200,11 +200,11 @@ WORDS = {
 
 @pytest.mark.parametrize("of", WORDS)
 def test_each_kind_of_confound_has_its_own_words(of):
-    from sepvae.inspection.confounds import _finding, _Test
+    from sepvae.inspection.confounds import VariableTest, confound_finding
 
     variable = {"image": "brightness", "volume": "sd"}.get(of, "age")
-    test = _Test(variable, of, 1.0, "goes", "with the label", {"p": 0.001})
-    message = _finding(test, 0.01).message
+    test = VariableTest(variable, of, 1.0, "goes", "with the label", {"p": 0.001})
+    message = confound_finding(test, 0.01).message
     assert WORDS[of] in message
     others = [words.partition(":")[2] or words for kind, words in WORDS.items() if kind != of]
     assert not any(words in message for words in others)

@@ -19,15 +19,8 @@ MOST = 1e9  # largest voxel value: sums of squares of larger ones overflow float
 CONTROLS = {
     *("control", "healthycontrol", "normalcontrol", "typicalcontrol", "ctrl", "ctl", "con", "hc", "cn", "nc"),
     *("tdc", "td", "typical", "typicallydeveloping", "typicaldevelopment", "neurotypical", "hv", "healthy"),
-    *(
-        "healthysubject",
-        "healthyvolunteer",
-        "healthyparticipant",
-        "healthycomparison",
-        "normal",
-        "background",
-    ),
-    *("unaffected", "nondemented", "negative", "nofinding", "false", "no"),
+    *("healthysubject", "healthyvolunteer", "healthyparticipant", "healthycomparison", "normal"),
+    *("background", "unaffected", "nondemented", "negative", "nofinding", "false", "no"),
 }
 
 

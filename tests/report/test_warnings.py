@@ -114,7 +114,7 @@ def test_many_leaks_are_counted_not_listed():
 @pytest.mark.parametrize(
     ("change", "seen"),
     [
-        ({"low": 0.45}, "salient space: cannot be told from chance"),
+        ({"low": 0.45}, "salient space: not distinguishable from chance"),
         ({"p": 0.2}, "p = 0.20"),
         ({"chance": 0.95}, "salient space: worse than chance"),
         ({"groups": 4}, "only 4 test subjects"),

@@ -7,7 +7,7 @@ from torch.testing import assert_close
 
 from sepvae.data import ArraySource
 from sepvae.errors import DataError
-from sepvae.training.attribute_classifier import _shifted, train_attribute_classifier
+from sepvae.training.attribute_classifier import shift_images, train_attribute_classifier
 
 rng = np.random.default_rng(0)
 # Classes 0, 1, 2 are a bright left half, top half and all of it; the last is rare.
@@ -70,7 +70,7 @@ def test_shifts_move_whole_images_by_a_sixteenth_at_most():
     torch.manual_seed(0)
     ramp = torch.arange(32.0)
     x = (100 * ramp[:, None] + ramp).expand(200, 1, 32, 32)
-    moved = _shifted(x, torch.Generator().manual_seed(0))[:, 0] - x[:, 0]
+    moved = shift_images(x, torch.Generator().manual_seed(0))[:, 0] - x[:, 0]
     inner = moved[:, 2:-2, 2:-2]  # of the rest, pixels at the border were repeated
     offsets = inner[:, 0, 0]
     assert_close(inner, offsets[:, None, None].expand_as(inner))

@@ -45,7 +45,7 @@ def print_scores(scores: pd.DataFrame) -> None:
             table.add_row(Text(plain(attribute)), metric, *cells, chance)
     console = Console()
     console.print(table)
-    legend = f"; {MARK} cannot be told from chance" * marked
+    legend = f"; {MARK} not distinguishable from chance" * marked
     console.print(
         f"[dim]95 % intervals over test subjects{legend}. The report has all metrics.[/dim]", highlight=False
     )

@@ -36,7 +36,7 @@ CAUSES = {
 
 
 @dataclass(frozen=True)
-class _Test:
+class VariableTest:
     """Test of one variable against the label."""
 
     variable: str
@@ -58,7 +58,7 @@ def confounds(samples: Samples, kinds: Mapping[str, str]) -> tuple[list[Finding]
     tests = [*_attribute_tests(samples, kinds), *_image_tests(samples)]
     corrected = holm([test.row["p"] for test in tests])
     findings = [
-        _finding(test, float(p))
+        confound_finding(test, float(p))
         for test, p in sorted(zip(tests, corrected, strict=True), key=lambda pair: -pair[0].strength)
         if test.strength >= 1 and p < ALPHA
     ]
@@ -92,7 +92,7 @@ def _values(samples: Samples, name: str, kind: str) -> "pd.Series[Any]":
     return pd.to_numeric(values, errors="coerce").astype(float)
 
 
-def _attribute_tests(samples: Samples, kinds: Mapping[str, str]) -> Iterator[_Test]:
+def _attribute_tests(samples: Samples, kinds: Mapping[str, str]) -> Iterator[VariableTest]:
     for name in samples.attributes:
         values = _values(samples, name, kinds[name])
         if kinds[name] == "continuous":
@@ -105,7 +105,7 @@ def _attribute_tests(samples: Samples, kinds: Mapping[str, str]) -> Iterator[_Te
             yield from _of_classes(samples, name, "missing", as_text)
 
 
-def _image_tests(samples: Samples) -> Iterator[_Test]:
+def _image_tests(samples: Samples) -> Iterator[VariableTest]:
     quality_metrics = samples.quality_metrics
     if quality_metrics is None or samples.kind == "row":
         return
@@ -131,7 +131,7 @@ def _image_tests(samples: Samples) -> Iterator[_Test]:
         yield from _of_classes(samples, name, samples.kind, values)
 
 
-def _of_numbers(samples: Samples, name: str, of: str, values: "pd.Series[Any]") -> Iterator[_Test]:
+def _of_numbers(samples: Samples, name: str, of: str, values: "pd.Series[Any]") -> Iterator[VariableTest]:
     table = _known(samples, values)
     by_group = table.groupby(["target", "group"])["value"].mean()
     of_target = by_group.index.get_level_values("target").to_numpy(dtype=bool)
@@ -147,10 +147,10 @@ def _of_numbers(samples: Samples, name: str, of: str, values: "pd.Series[Any]") 
     )
     row = {"variable": name, "of": of, "kind": "continuous", "n_background": len(sides[0])}
     row |= {"n_target": len(sides[1]), "d": effect.d, "auc": effect.auc, "p": effect.p}
-    yield _Test(name, of, abs(effect.auc - 0.5) / MODERATE_AUC + 1e-9, "differs", differs, row)
+    yield VariableTest(name, of, abs(effect.auc - 0.5) / MODERATE_AUC + 1e-9, "differs", differs, row)
 
 
-def _of_classes(samples: Samples, name: str, of: str, values: "pd.Series[Any]") -> Iterator[_Test]:
+def _of_classes(samples: Samples, name: str, of: str, values: "pd.Series[Any]") -> Iterator[VariableTest]:
     table = _known(samples, values)
     # The most frequent class of each group; a tie takes the first in order.
     counts = table.value_counts(["target", "group", "value"]).rename("n").reset_index()
@@ -169,7 +169,7 @@ def _of_classes(samples: Samples, name: str, of: str, values: "pd.Series[Any]") 
     )
     row = {"variable": name, "of": of, "kind": "categorical", "n_background": len(sides[0])}
     row |= {"n_target": len(sides[1]), "cramers_v": effect.cramers_v, "p": effect.p}
-    yield _Test(name, of, effect.cramers_v / MODERATE_V + 1e-9, "goes", differs, row)
+    yield VariableTest(name, of, effect.cramers_v / MODERATE_V + 1e-9, "goes", differs, row)
 
 
 def _known(samples: Samples, values: "pd.Series[Any]") -> pd.DataFrame:
@@ -184,7 +184,8 @@ def _digits(sds: tuple[float, float]) -> int:
     return int(np.clip(1 - np.floor(np.log10(least)), 0, 6))
 
 
-def _finding(test: _Test, p_corrected: float) -> Finding:
+def confound_finding(test: VariableTest, p_corrected: float) -> Finding:
+    """Return the warning on a variable that differs between the labels."""
     said = f"{test.verb}{' strongly' * (test.strength >= STRONG)} {test.differs}"
     effects = {key: test.row[key] for key in ("d", "auc", "cramers_v") if key in test.row}
     numbers = effects | {"p": test.row["p"], "p_corrected": p_corrected}

@@ -87,13 +87,9 @@ class Inspection:
             name, as a list of rows. Missing and infinite values are None.
         """
         findings = [
-            {
-                "level": finding.level,
-                "code": finding.code,
-                "message": finding.message,
-                "examples": list(finding.examples),
-                "numbers": {name: _plain(number) for name, number in finding.numbers.items()},
-            }
+            vars(finding)
+            | {"examples": list(finding.examples)}
+            | {"numbers": {name: _plain(number) for name, number in finding.numbers.items()}}
             for finding in self.findings
         ]
         tables = {

@@ -169,7 +169,7 @@ def _rare_classes(samples: Samples, name: str, share: float) -> Iterator[Finding
     n = known.value_counts()
     if len(n) > 10 and len(n) > len(known) / 2:
         message = (
-            f"{name} has {len(n)} different values in {len(known)} samples, so it tells nobody apart: if "
+            f"{name} has {len(n)} different values in {len(known)} samples, so it is a name, not a class: if "
             f"it is an amount, say so (--attribute {name}:continuous), else leave it out"
         )
         yield Finding("note", "attribute-of-many-values", message, numbers={"values": len(n)})

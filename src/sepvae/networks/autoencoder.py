@@ -89,7 +89,7 @@ def build_autoencoder(
     `stored` holds the weight names of a saved model. Older models had no read-out, a second linear layer in
     the decoder of network "release", and if the network was "auto", `mlp` for tables and `cnn3d` for volumes.
     """
-    latent_dim = common_dim + salient_dim
+    dims, latent_dim = (common_dim, salient_dim), common_dim + salient_dim
     pair = isinstance(network, tuple) and len(network) == 2
     if not isinstance(network, str) and not (pair and all(isinstance(part, nn.Module) for part in network)):
         raise DataError(f"network: wanted a name or a tuple of two modules, got {network!r}")
@@ -101,11 +101,8 @@ def build_autoencoder(
             mlp.start_at_scores(cast(GaussianEncoder, common), cast(nn.Linear, decode))
     else:
         decode = _own_decoder(network[1], sample_shape, latent_dim)  # first: the check of its output is fast
-        common, salient = (_own_encoder(network[0], sample_shape, dim) for dim in (common_dim, salient_dim))
-    classifier, critic = (
-        SalientClassifier(salient_dim, n_groups),
-        Critic(common_dim, salient_dim, critic_layers),
-    )
+        common, salient = (_own_encoder(network[0], sample_shape, dim) for dim in dims)
+    classifier, critic = SalientClassifier(salient_dim, n_groups), Critic(*dims, critic_layers)
     # Last, so that a seed gives the other networks the same weights as in versions without a read-out.
     has_read_out = stored is None or any(name.startswith("read_out.") for name in stored)
     read_out = ReadOut(salient_dim, n_groups) if has_read_out else None

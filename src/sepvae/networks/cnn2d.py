@@ -94,11 +94,7 @@ def conv_decoder(net: ConvNet, shape: tuple[int, ...], latent_dim: int) -> nn.Mo
     hidden = net.hidden or latent_dim
     width = hidden if net.decoder_hidden else latent_dim
     layers: list[nn.Module] = [nn.Linear(latent_dim, hidden), nn.ReLU()] if net.decoder_hidden else []
-    layers += [
-        nn.Linear(width, flat),
-        nn.ReLU(),
-        nn.Unflatten(1, (channels[-1], *sizes[-1])),
-    ]
+    layers += [nn.Linear(width, flat), nn.ReLU(), nn.Unflatten(1, (channels[-1], *sizes[-1]))]
     for i, conv in reversed(list(enumerate(net.convs))):
         # Output padding restores the row or column lost when the encoder rounds down.
         sides = zip(sizes[i], sizes[i + 1], conv.kernel, conv.stride, conv.padding, strict=True)

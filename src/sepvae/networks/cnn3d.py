@@ -29,11 +29,8 @@ def cnn3d_encoder(norm: Norm, shape: tuple[int, ...], latent_dim: int) -> Gaussi
     """
     layers: list[nn.Module] = []
     for before, after in pairwise([shape[0], *CHANNELS]):
-        layers += [
-            nn.Conv3d(before, after, KERNEL, STRIDE, PADDING, bias=False),
-            _normed(norm, after),
-            nn.ReLU(),
-        ]
+        convolution = nn.Conv3d(before, after, KERNEL, STRIDE, PADDING, bias=False)
+        layers += [convolution, _normed(norm, after), nn.ReLU()]
     a, b, c = _sizes(shape)[-1]
     layers += [nn.Flatten(), nn.Linear(CHANNELS[-1] * a * b * c, HIDDEN), nn.ReLU()]
     return GaussianEncoder(nn.Sequential(*layers), HIDDEN, latent_dim)

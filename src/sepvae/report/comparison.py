@@ -99,12 +99,12 @@ def obstacles(runs: list[Contents]) -> list[str]:
     if len({value for value in prints if value}) > 1:
         found.append("The data differ between these runs (fingerprints in their recipes).")
     elif not all(prints):
-        found.append("Whether the data are the same cannot be told: a recipe has no fingerprint of its data.")
+        found.append("It is not known whether the data are the same: a recipe has no fingerprint of them.")
     known = [None if run.split is None else _test_part(run.split) for run in runs]
     if any(part != known[0] for part in known if part is not None and known[0] is not None):
         found.append("The split differs between these runs: they are scored on different samples.")
     elif any(part is None for part in known):
-        found.append("Whether the split is the same cannot be told: a run has no split.csv.")
+        found.append("It is not known whether the split is the same: a run has no split.csv.")
     return found
 
 

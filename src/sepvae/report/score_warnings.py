@@ -164,7 +164,7 @@ def of_leaks(scores: "pd.DataFrame", keywords: Collection[str] = KEYWORDS) -> It
 
 
 def of_evidence(scores: "pd.DataFrame") -> Iterator[ReportWarning]:
-    """Yield a warning if salient scores cannot be told from chance, or test subjects are too few."""
+    """Yield a warning if salient scores are not distinguishable from chance, or test subjects are too few."""
     rows = main_rows(scores)
     of_all = of_everyone(rows)
     wanted = [row for row in rows if row["space"] == "salient" and row["attribute"] not in of_all]
@@ -172,7 +172,7 @@ def of_evidence(scores: "pd.DataFrame") -> Iterator[ReportWarning]:
     for row in wanted:
         doubt = verdict(row)
         if doubt:
-            word = "cannot be told from chance" if doubt == AT_CHANCE else doubt
+            word = "not distinguishable from chance" if doubt == AT_CHANCE else doubt
             seen.append(f"{_asked(row)}, salient space: {word}, {_score_and_chance(row)}")
     few = {
         _asked(row): row["n_test_groups"] for row in rows if row.get("n_test_groups", math.inf) < MIN_SUBJECTS

@@ -30,7 +30,7 @@ FROM_0_TO_1 = ("accuracy", "balanced_accuracy", "auc")
 BEST_IS_1 = (*FROM_0_TO_1, "r2")
 MAIN_METRICS = ("balanced_accuracy", "r2")  # main metric of a categorical and a continuous attribute
 FLAGS = (
-    (AT_CHANCE, "cannot be told from chance: its interval includes chance, or p is above 0.05."),
+    (AT_CHANCE, "is not distinguishable from chance: its interval includes chance, or p is above 0.05."),
     (BELOW_CHANCE, "is worse than chance: its whole interval is."),
 )
 

@@ -1,4 +1,4 @@
-"""Judges: small classifiers that are trained on real samples and applied to decoded ones."""
+"""Classifiers of an attribute: small networks, trained on real samples and applied to decoded ones."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -66,9 +66,9 @@ def train_attribute_classifier(
     `classes` holds 0, 1, .. for each sample, or -1 to leave it out; `source` holds images or scaled tables.
 
     >>> from sepvae.data import ArraySource
-    >>> x = np.array([[-1.0], [-2.0], [1.0], [2.0]])
-    >>> judge = train_attribute_classifier(ArraySource(x, [0, 0, 1, 1]), np.array([0, 0, 1, 1]), n_steps=20)
-    >>> judge.predict(np.array([[-1.5], [1.5]])).tolist()
+    >>> x, y = np.array([[-1.0], [-2.0], [1.0], [2.0]]), np.array([0, 0, 1, 1])
+    >>> classifier = train_attribute_classifier(ArraySource(x, y), y, n_steps=20)
+    >>> classifier.predict(np.array([[-1.5], [1.5]])).tolist()
     [0, 1]
     """
     used = np.flatnonzero(classes >= 0)
@@ -99,7 +99,7 @@ def train_attribute_classifier(
         sampler = cast(GroupBatches, loader.sampler)
         batches = (batch for epoch in count() for batch in _epoch(loader, sampler, epoch, drawing.generator))
         for (x, y), step in zip(batches, range(n_steps), strict=False):
-            x = _shifted(as_input(x.to(device), torch.float32), drawing.generator)
+            x = shift_images(as_input(x.to(device), torch.float32), drawing.generator)
             loss = cross_entropy(network(x), y.to(device))
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -139,7 +139,7 @@ def _classifier(shape: tuple[int, ...], n_classes: int) -> nn.Module:
     return nn.Sequential(nn.Flatten(), encoder.backbone, encoder.mean)
 
 
-def _shifted(x: Tensor, generator: torch.Generator) -> Tensor:
+def shift_images(x: Tensor, generator: torch.Generator) -> Tensor:
     """Shift each image at random, with its border pixels repeated; return tables unchanged."""
     if x.ndim != 4:
         return x

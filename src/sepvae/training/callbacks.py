@@ -82,7 +82,7 @@ class FitProgress(ProgressBar):
         self.bar.start()
         self.task = self.bar.add_task("", total=trainer.max_epochs)
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+    def on_train_epoch_start(self, _: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the number of finished epochs and the terms of the last one."""
         if isinstance(pl_module, AlternatingTraining) and pl_module.history:
             done, last = len(pl_module.history), pl_module.history[-1]
@@ -92,16 +92,11 @@ class FitProgress(ProgressBar):
         """Show the last epoch."""
         self.on_train_epoch_start(trainer, pl_module)
 
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
+    def teardown(self, *_: Any, **__: Any) -> None:
         """Stop the bar."""
         self.bar.stop()
 
-    def on_exception(
-        self,
-        trainer: pl.Trainer,  # noqa: ARG002
-        pl_module: pl.LightningModule,  # noqa: ARG002
-        exception: BaseException,  # noqa: ARG002
-    ) -> None:
+    def on_exception(self, *_: Any, **__: Any) -> None:
         """Stop the bar: Lightning does not call `teardown` after an error."""
         self.bar.stop()
 

@@ -104,23 +104,15 @@ def training_batches(
     y: npt.NDArray[Any],
     positions: npt.NDArray[np.intp],
     *,
-    batch_size: int,
-    balanced: bool,
-    random_state: int,
-    rank: int = 0,
-    world_size: int = 1,
     num_workers: int | Literal["auto"] = "auto",
+    **sampling: Any,
 ) -> Loader:
-    """Return shuffled batches; raise DataError if one cannot hold two samples of every group."""
-    sampler = GroupBatches(
-        y,
-        positions,
-        batch_size,
-        balanced=balanced,
-        random_state=random_state,
-        rank=rank,
-        world_size=world_size,
-    )
+    """
+    Return shuffled batches, with the keywords of `GroupBatches`.
+
+    It raises DataError if a batch cannot hold two samples of every group.
+    """
+    sampler = GroupBatches(y, positions, **sampling)
     return make_loader(Samples(source, y), sampler, source, num_workers)
 
 
