@@ -232,7 +232,7 @@ def test_each_row_of_the_history_belongs_to_its_own_epoch(fit):
         nonlocal time
         time += torch.is_grad_enabled()
         return OBJECTIVE.losses(model, x, y, *rest)._replace(
-            shown={"time": torch.full((len(y),), float(time))}
+            logged={"time": torch.full((len(y),), float(time))}
         )
 
     history = fit(Watched(losses=losses)).history

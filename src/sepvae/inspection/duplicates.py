@@ -85,7 +85,7 @@ def _identical(quality_metrics: pd.DataFrame) -> list[IntArray]:
     """Return the sets of rows with one digest."""
     digest = quality_metrics["digest"].dropna()
     copied = digest[digest.duplicated(keep=False)]
-    return [np.asarray(rows, dtype=np.intp) for rows in copied.groupby(copied, sort=False).groups.values()]
+    return _rows_by_value(copied)
 
 
 def _near(quality_metrics: pd.DataFrame) -> list[IntArray]:
@@ -110,9 +110,11 @@ def _near(quality_metrics: pd.DataFrame) -> list[IntArray]:
     graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(quality_metrics),) * 2)
     paired = np.unique(pairs)
     member_of = pd.Series(connected_components(graph, directed=False)[1][paired], index=paired)
-    return [
-        np.asarray(rows, dtype=np.intp) for rows in member_of.groupby(member_of, sort=False).groups.values()
-    ]
+    return _rows_by_value(member_of)
+
+
+def _rows_by_value(values: "pd.Series[Any]") -> list[IntArray]:
+    return [np.asarray(rows, dtype=np.intp) for rows in values.groupby(values, sort=False).groups.values()]
 
 
 def _sides(quality_metrics: pd.DataFrame) -> npt.NDArray[np.float64]:

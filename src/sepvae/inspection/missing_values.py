@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from sepvae.data.cells import CellRules
-from sepvae.data.missing_codes import KNOWN_CODES, MissingCode, find_class_codes, find_codes
+from sepvae.data.missing_codes import FAR, KNOWN_CODES, MissingCode, find_class_codes, find_codes
 from sepvae.inspection.record import Finding
-from sepvae.inspection.regions import FAR, robust_z
+from sepvae.inspection.regions import robust_z
 from sepvae.inspection.samples import Samples, count, listed
 
 

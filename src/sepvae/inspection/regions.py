@@ -5,14 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from sepvae.data.missing_codes import FAR, MAD_TO_SD
 from sepvae.data.tables import LEAST_SD
 from sepvae.inspection.record import Finding, Level
 from sepvae.inspection.samples import Samples, count, listed
 
 MANY_GAPS = 0.2  # share of missing values of a feature or a sample
 TELLING = 0.9  # twice the distance of the AUC from 0.5
-FAR = 10  # robust standard deviations from the median
-MAD_TO_SD = 1.4826  # for a normal distribution
 
 
 def region_findings(samples: Samples, features: pd.DataFrame) -> Iterator[Finding]:

@@ -174,10 +174,15 @@ def dot(colour: str, marker: str = "o", **how: Any) -> Line2D:
     return Line2D([], [], color=colour, marker=marker, linestyle="", **how)
 
 
+def as_words(values: "pd.Series[Any]") -> "pd.Series[str]":
+    """Return values as text, whole floats without decimals; missing values stay missing."""
+    return values.map(lambda v: f"{v:g}" if isinstance(v, float) else str(v)).where(values.notna())
+
+
 def categories(table: pd.DataFrame, color: str) -> tuple["pd.Series[Any]", list[str]]:
     """Return the values as text, and the categories in legend order, the background's label first."""
     values = table[color]
-    words = values.map(lambda v: f"{v:g}" if isinstance(v, float) else str(v)).where(values.notna())
+    words = as_words(values)
     frequent = words.value_counts().index[: len(STYLES) - 1]
     words = words.where(words.isna() | words.isin(frequent), ALL_OTHERS)
     first = table["y"] if color == "label" and "y" in table else pd.Series(0, index=table.index)

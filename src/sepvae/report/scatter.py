@@ -130,12 +130,12 @@ def _columns(contents: Contents, shown: "pd.DataFrame", *, images: bool) -> list
         kind = "categorical" if name == "label" else kinds.get(name) or attribute_kind(shown[name])
         if kind == "continuous" and known.dtype.kind in "iufb":
             columns.append(_amount(name, shown[name]))
-        elif images or name == "label" or _tells_nobody(shown, name):
+        elif images or name == "label" or _identifies_nobody(shown, name):
             columns.append(_classes(name, shown))
     return columns
 
 
-def _tells_nobody(shown: "pd.DataFrame", name: str) -> bool:
+def _identifies_nobody(shown: "pd.DataFrame", name: str) -> bool:
     """Return whether each class of an attribute covers MIN_GROUPS groups or more and so identifies nobody."""
     known = shown[shown[name].notna()]
     return bool(known.groupby(known[name].astype(str))["group"].nunique().min() >= MIN_GROUPS)
@@ -150,9 +150,9 @@ def _classes(name: str, shown: "pd.DataFrame") -> dict[str, Any]:
     """Return class names in legend order, the style of each, and the class index of each sample."""
     import pandas as pd
 
-    from sepvae.plotting.codes import ALL_OTHERS, STYLES
+    from sepvae.plotting.codes import ALL_OTHERS, STYLES, as_words
 
-    words = shown[name].map(lambda v: f"{v:g}" if isinstance(v, float) else str(v)).where(shown[name].notna())
+    words = as_words(shown[name])
     frequent = words.value_counts().index[: len(STYLES) - 1]
     first = shown["y"].groupby(words).min() if name == "label" else pd.Series(dtype=float)
     names = sorted(frequent, key=lambda word: (first.get(word, 0), _as_number(word), word))

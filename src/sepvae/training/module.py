@@ -110,7 +110,8 @@ class AlternatingTraining(pl.LightningModule):
         self._note("train", losses, logged, y)
         self._sums.append((step, cast(Tensor, self.epoch_means["train"].sums)))
         if (step + 1) % CHECK_EVERY == 0:
-            self._stop_if_non_finite([self.epoch_means["train"].means(self.trainer.world_size)])
+            means = self.epoch_means["train"].means(self.trainer.world_size)
+            self._stop_if_non_finite({f"train_{name}": value for name, value in means.items()})
 
     def validation_step(self, batch: tuple[Tensor, Tensor], step: int) -> None:
         """Record all terms, with labels as in training."""
@@ -137,9 +138,7 @@ class AlternatingTraining(pl.LightningModule):
         """Log the epoch's means; raise DivergenceError if one of them or a weight is not finite."""
         metrics = self._log("train")
         # Training means precede the last steps' weights; validation means follow them.
-        self._stop_if_non_finite(
-            [_of_stage("train", metrics), _of_stage("validation", self._validation_metrics)]
-        )
+        self._stop_if_non_finite(metrics | self._validation_metrics)
         if not torch.stack([parameter.isfinite().all() for parameter in self.parameters()]).all():
             raise DivergenceError(["weights"], self.current_epoch)
         self.history.append({"epoch": self.current_epoch} | metrics | self._validation_metrics)
@@ -189,10 +188,11 @@ class AlternatingTraining(pl.LightningModule):
     def _note(self, stage: str, losses: Losses, logged: dict[str, Tensor], y: Tensor) -> None:
         self.epoch_means[stage].add(losses.terms | losses.logged | logged, y)
 
-    def _stop_if_non_finite(self, seen: list[dict[str, float]]) -> None:
+    def _stop_if_non_finite(self, metrics: dict[str, float]) -> None:
         """Raise DivergenceError with the names of the terms that are not finite."""
+        bad = {name for name, value in metrics.items() if not np.isfinite(value)}
         terms = (*self.objective.weights, "critic_loss")
-        non_finite = [name for name in terms if not all(np.isfinite(means.get(name, 0)) for means in seen)]
+        non_finite = [name for name in terms if bad & {f"{stage}_{name}" for stage in self.epoch_means}]
         if not non_finite:
             return
         step, first = first_non_finite(self._sums) or (None, [])
@@ -213,7 +213,3 @@ class AlternatingTraining(pl.LightningModule):
         metrics = {f"{stage}_{name}": value for name, value in (sums | means | weighted).items()}
         self.log_dict(metrics, sync_dist=self.trainer.world_size > 1)
         return metrics
-
-
-def _of_stage(stage: str, metrics: dict[str, float]) -> dict[str, float]:
-    return {name.removeprefix(f"{stage}_"): value for name, value in metrics.items()}
