@@ -18,10 +18,12 @@ from PIL import Image
 import sepvae.files
 import sepvae.model_files.save as saving
 import sepvae.runs.figures as drawing
+import sepvae.runs.finishing as finishing
 import sepvae.runs.fitting as fitting
 from sepvae.cli import main
 from sepvae.data import read_array, read_image_folder
 from sepvae.methods import SepVAE
+from sepvae.run_folder import RecipeFile
 from sepvae.training.callbacks import MetricsFile
 from sepvae.training.checkpoints import LastState
 
@@ -135,15 +137,15 @@ def room(most=resource.RLIM_INFINITY):
 
 # What begins when the disk is full, at which call, and the file that is named, in the order of a fit.
 STAGES = [
-    (fitting, "write_recipe", 1, "recipe.yaml"),
-    (fitting, "_inspect", 1, "check.json"),
+    (RecipeFile, "write", 1, "recipe.yaml"),
+    (fitting, "inspect_parts", 1, "check.json"),
     (LastState, "on_train_epoch_end", 1, "checkpoints/last.ckpt"),
     (LastState, "on_train_epoch_end", 2, "checkpoints/last.ckpt"),
     (MetricsFile, "on_train_epoch_end", 1, "metrics.csv"),
     (saving, "write_whole", 1, "model"),
-    (fitting, "encoded", 1, "codes.csv"),
-    (fitting, "score_codes", 1, "scores.csv"),
-    (fitting, "make_examples", 1, "examples.npz"),
+    (finishing, "encoded", 1, "codes.csv"),
+    (finishing, "score_codes", 1, "scores.csv"),
+    (finishing, "make_examples", 1, "examples.npz"),
     (drawing, "write_whole", 1, "figures/learning_curves.png"),
     (fitting, "write_report", 1, "report.html"),
 ]

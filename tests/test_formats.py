@@ -16,9 +16,9 @@ from sepvae.errors import ModelFileError, RunFolderError
 from sepvae.model_files.schema import FORMAT
 from sepvae.networks.autoencoder import NETWORKS, build_autoencoder
 from sepvae.report import write_report
+from sepvae.run_folder import FORMAT as RUN_FORMAT
+from sepvae.run_folder import RunFolder
 from sepvae.runs import encode_run, evaluate_run, read_codes
-from sepvae.runs.folder import FORMAT as RUN_FORMAT
-from sepvae.runs.folder import read_scores, write_table
 
 STORED = Path(__file__).parent / "fixtures"
 FORMATS = range(1, FORMAT + 1)
@@ -140,9 +140,10 @@ def test_a_stored_run_encodes_as_it_did(stored_run: Path) -> None:
 
 
 def test_a_stored_run_is_scored_and_reported_as_it_was(stored_run: Path) -> None:
-    then = read_scores(stored_run)
-    write_table(stored_run / "scores.csv", evaluate_run(stored_run, n_permutations=19))
-    now = read_scores(stored_run)
+    scores = RunFolder(stored_run).scores
+    then = scores.required()
+    scores.write(evaluate_run(stored_run, n_permutations=19))
+    now = scores.required()
     interval = ["low", "high"]  # by the percentile bootstrap then, by Student's t now
     pd.testing.assert_frame_equal(now.drop(columns=interval), then.drop(columns=interval), rtol=1e-4)
     known = now.dropna(subset=interval)

@@ -263,7 +263,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "run"
     how: dict[str, Any] = {"about_data": {}, "n_permutations": 0, "say": lambda _: None}
     with pytest.MonkeyPatch.context() as quick:
-        quick.setattr("sepvae.runs.fitting.draw", lambda _: None)
+        quick.setattr("sepvae.runs.finishing.draw", lambda _: None)
         fit_run(METHODS["SepVAE"], table(0), table(1), out, **how)
     return out
 

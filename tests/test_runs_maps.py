@@ -13,6 +13,7 @@ from sepvae.errors import DataError, RunFolderError
 from sepvae.grid import Grid
 from sepvae.methods import ContrastivePCA
 from sepvae.methods._maps import SalientMaps
+from sepvae.run_folder import MapFolder
 from sepvae.runs.figures import draw_maps
 from sepvae.runs.maps import map_run, write_maps
 
@@ -108,7 +109,7 @@ def test_new_people_need_no_labels(model: ContrastivePCA, tmp_path: Path) -> Non
     out = map_run(tmp_path / "run", volumes(labels=["unknown"] * N), tmp_path / "new")
     assert len(list(out.glob("sub-*_desc-salient_map.nii.gz"))) == N
     assert not list(out.glob("*stat-d*"))
-    draw_maps(tmp_path, out)
+    draw_maps(MapFolder(out), tmp_path / "figures")
     with pytest.raises(RunFolderError, match="it exists"):
         map_run(tmp_path / "run", volumes(), out)
 
@@ -116,7 +117,7 @@ def test_new_people_need_no_labels(model: ContrastivePCA, tmp_path: Path) -> Non
 def test_a_failure_leaves_nothing(
     model: ContrastivePCA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sepvae.runs.maps._describe", lambda _: 1 / 0)
+    monkeypatch.setattr("sepvae.run_folder.JsonFile.write", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         write_maps(model, volumes(), tmp_path / "maps")
     assert list(tmp_path.iterdir()) == []
@@ -141,7 +142,7 @@ def test_images_leave_pictures_of_some_and_numbers_of_groups(tmp_path: Path) -> 
     assert len(list(maps.glob("sub-*.png"))) == 24
     assert (maps / "label-scz_ad_desc-salient_stat-mean_map.png").is_file()
     assert pd.read_csv(maps / "maps.csv")["file"].notna().sum() == 24
-    draw_maps(tmp_path, maps)
+    draw_maps(MapFolder(maps), tmp_path / "figures")
     drawn = {"map_group.png", "map_group.svg", "map_people.png", "map_people.svg"}
     assert {path.name for path in (tmp_path / "figures").iterdir()} == drawn
 
@@ -163,5 +164,5 @@ def test_tables_leave_ranked_regions(tmp_path: Path) -> None:
     parts = [f(part) for part in (one[:30], one[30:]) for f in (np.mean, lambda v: v.std(ddof=1))]
     np.testing.assert_allclose(found.to_numpy(float), parts, rtol=1e-5, atol=1e-18)
     assert abs(regions.set_index("feature")["d"]["insula"]) > 1
-    draw_maps(tmp_path, maps)
+    draw_maps(MapFolder(maps), tmp_path / "figures")
     assert (tmp_path / "figures" / "map_regions.svg").is_file()

@@ -1,14 +1,16 @@
 """Atomic writes of files and folders, and readers that report damaged files."""
 
+import csv
+import io
 import os
 import re
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sepvae.errors import RunFolderError
 
@@ -33,6 +35,23 @@ def write_whole(path: Path, content: str | bytes) -> None:
         except BaseException:
             aside.unlink(missing_ok=True)
             raise
+
+
+def write_table(path: Path, table: "pd.DataFrame") -> None:
+    """Write a table as CSV, without its index."""
+    text = table.to_csv(index=False, lineterminator="\n")
+    if "\r" in text:  # Python does not quote it, and readers take it for the end of a row
+        text = table.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    write_whole(path, text)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write arrays as compressed `.npz`."""
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    write_whole(path, buffer.getvalue())
 
 
 @contextmanager
@@ -88,6 +107,14 @@ def whole_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
         _to_disk(folder.parent)
 
 
+def check_new(path: Path, what: str, hint: str = "") -> None:
+    """Raise RunFolderError if an output, such as a "file", exists; `hint` is one more thing to do."""
+    if path.exists():
+        raise RunFolderError(
+            f"{path}: wanted a new {what}, but it exists; choose another --out, or remove it{hint}"
+        )
+
+
 def read_file(path: Path, reader: Callable[[Path], T]) -> T | None:
     """Return what `reader` makes of a file of a run folder, None if it is absent; raise if it is damaged."""
     from zipfile import BadZipFile
@@ -99,6 +126,8 @@ def read_file(path: Path, reader: Callable[[Path], T]) -> T | None:
     damage = (ValueError, TypeError, KeyError, OSError, EOFError, RecursionError, BadZipFile, YAMLError)
     try:
         return reader(path)
+    except RunFolderError:  # says already what is wrong
+        raise
     except damage as error:
         reason = str(error).partition("\n")[0]
         raise RunFolderError(
@@ -111,6 +140,13 @@ def read_table(path: Path, words: Iterable[str]) -> "pd.DataFrame":
     import pandas as pd
 
     return pd.read_csv(path, dtype=dict.fromkeys(words, str), keep_default_na=False, na_values=[""])
+
+
+def read_cells(file: Path | io.StringIO) -> "pd.DataFrame":
+    """Read a CSV file with all cells as text, as they stand in it."""
+    import pandas as pd
+
+    return pd.read_csv(file, dtype=str, keep_default_na=False)
 
 
 def plain_name(name: str) -> str:

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from sepvae.benchmark import make_cells, run_benchmark, write_outputs
-from sepvae.benchmark.cells import CODES, PREDICTIONS, SCORES
 from sepvae.benchmark.evidence import write_intervals
+from sepvae.benchmark.folder import BenchmarkFolder
 from sepvae.data import ArraySource
 from sepvae.data.folds import make_folds
 from sepvae.evaluation.associations import partial_spearman
@@ -56,7 +56,7 @@ def test_a_paper_contender_has_least_squares_beside_ridge_and_others_a_dash(fini
 
 def test_predictions_of_all_folds_cover_each_patient_once(finished):
     cells, _, out, _ = finished
-    tables = [pd.read_csv(out / "cells" / cell.name / PREDICTIONS) for cell in cells[:1] + cells[2:3]]
+    tables = [pd.read_csv(out / "cells" / cell.name / "predictions.csv") for cell in cells[:1] + cells[2:3]]
     assert [cell.fold for cell in cells[:1] + cells[2:3]] == [0, 1]
     ados = pd.concat(tables).query("attribute == 'ados' and space == 'salient'")
     source = clinical_source()
@@ -84,7 +84,7 @@ def test_associations_are_of_predictions_pooled_over_folds(finished):
     assert len(found) == 2 * 2 * 2  # contenders, seeds, spaces; age is no clinical score
     row = found.query("contender == 'ContrastivePCA (pca)' and seed == 1 and space == 'salient'").iloc[0]
     names = [cell.name for cell in cells if (cell.contender.preset, cell.seed) == ("pca", 1)]
-    pooled = pd.concat(pd.read_csv(out / "cells" / name / PREDICTIONS) for name in names)
+    pooled = pd.concat(pd.read_csv(out / "cells" / name / "predictions.csv") for name in names)
     pooled = pooled.query("attribute == 'ados' and space == 'salient'")
     source = clinical_source()
     age = pd.Series(source.attributes["age"].to_numpy(), index=source.ids)[pooled["id"]]
@@ -121,7 +121,7 @@ def test_seeds_that_agree_are_no_narrow_interval(tmp_path):
     row = {"contender": "A", "fold": None, "attribute": "age", "population": "target", "space": "salient"}
     row |= {"metric": "mae", "probe": "linear", "score": 8.0, "low": 7.0, "high": 9.5, "chance": 9.0}
     runs = pd.DataFrame([row | {"seed": seed, "n_train": 80, "n_test": 20} for seed in range(5)])
-    write_intervals(runs, [AGE], tmp_path)
+    write_intervals(runs, [AGE], BenchmarkFolder(tmp_path))
     found = pd.read_csv(tmp_path / "intervals.csv").iloc[0]
     assert found[["mean", "low", "high"]].tolist() == [8.0, 7.0, 9.5]
     assert found["kind"] == "bootstrap over test groups, mean of 5 seeds"
@@ -130,15 +130,15 @@ def test_seeds_that_agree_are_no_narrow_interval(tmp_path):
 def test_a_folder_from_before_predictions_goes_on(finished):
     cells, parts, out, _ = finished
     folder = out / "cells" / cells[0].name
-    before = (folder / PREDICTIONS).read_text()
-    stamps = [(folder / name).stat().st_mtime_ns for name in (CODES, SCORES)]
+    before = (folder / "predictions.csv").read_text()
+    stamps = [(folder / name).stat().st_mtime_ns for name in ("codes.csv", "scores.csv")]
     associations = (out / "associations.csv").read_text()
-    (folder / PREDICTIONS).unlink()
+    (folder / "predictions.csv").unlink()
     again = run_benchmark(cells, parts, out, **HOW)
     write_outputs(again, cells, out, [AGE], background="control", kinds=KINDS, adjust_for=["age"])
-    assert (folder / PREDICTIONS).read_text() == before
+    assert (folder / "predictions.csv").read_text() == before
     assert (out / "associations.csv").read_text() == associations
-    assert [(folder / name).stat().st_mtime_ns for name in (CODES, SCORES)] == stamps
+    assert [(folder / name).stat().st_mtime_ns for name in ("codes.csv", "scores.csv")] == stamps
 
 
 def test_a_person_predicted_twice_costs_the_associations_alone(tmp_path):

@@ -7,8 +7,7 @@ from joblib import parallel_config
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from sepvae.benchmark import make_cells, run_benchmark, write_outputs
-from sepvae.benchmark.cells import CODES, SCORES, STATE
-from sepvae.benchmark.folder import RESULTS, states
+from sepvae.benchmark.folder import BenchmarkFolder, CellFolder
 from sepvae.benchmark.pixels import Pixels
 from sepvae.data import ArraySource
 from sepvae.errors import DataError, RunFolderError
@@ -44,7 +43,7 @@ def test_a_row_for_each_cell_and_score(finished):
     assert rows[["recipe", "method", "preset"]].drop_duplicates().to_numpy().tolist() == [
         ["made-up", "SepVAE", "default"]
     ]
-    pd.testing.assert_frame_equal(pd.read_csv(out / RESULTS), results, check_dtype=False)
+    pd.testing.assert_frame_equal(pd.read_csv(BenchmarkFolder(out).results.path), results, check_dtype=False)
 
 
 def test_app_d_has_the_own_classifier_for_sepvae_and_a_network_for_the_others(finished):
@@ -76,7 +75,7 @@ def test_pixels_of_few_samples_are_not_drowned_by_rounding(tmp_path):
     )
     test = ArraySource(test.x, labels, ids=[f"test{i}" for i in range(40)])
     Pixels(100, "control").run(train, test, tmp_path, kinds={}, n_permutations=0)
-    scores = pd.read_csv(tmp_path / SCORES).query("metric == 'auc' and probe == 'linear'")
+    scores = CellFolder(tmp_path).scores.required().query("metric == 'auc' and probe == 'linear'")
     assert scores["score"].item() > 0.95
 
 
@@ -87,15 +86,15 @@ def test_its_state_was_told_until_the_end(finished):
 
 def test_what_is_finished_stays_and_what_is_missing_is_done(finished, parts):
     cells, out, results, _ = finished
-    folder, other = out / "cells" / cells[0].name, out / "cells" / cells[1].name
-    stamp = (other / CODES).stat().st_mtime_ns
-    for file in (SCORES, CODES):  # killed after the fit, before its codes were written
-        (folder / file).unlink()
-    weights = (folder / "model" / "model.safetensors").stat().st_mtime_ns
+    folder, other = (BenchmarkFolder(out).cell(cell.name) for cell in cells[:2])
+    stamp = other.codes.path.stat().st_mtime_ns
+    for file in (folder.scores, folder.codes):  # killed after the fit, before its codes were written
+        file.path.unlink()
+    weights = (folder.model / "model.safetensors").stat().st_mtime_ns
     again = run_benchmark(cells, parts, out, **HOW)
     pd.testing.assert_frame_equal(without_time(again), without_time(results))
-    assert (other / CODES).stat().st_mtime_ns == stamp
-    assert (folder / "model" / "model.safetensors").stat().st_mtime_ns == weights
+    assert other.codes.path.stat().st_mtime_ns == stamp
+    assert (folder.model / "model.safetensors").stat().st_mtime_ns == weights
 
 
 def test_killed_while_the_model_was_written_a_cell_is_fitted_again(parts, tmp_path):
@@ -119,19 +118,19 @@ def test_a_cell_goes_on_after_its_last_epoch(parts, tmp_path, monkeypatch):
     out, whole = tmp_path / "out", tmp_path / "whole"
     with pytest.raises(ZeroDivisionError):
         cell.run(train, test, out, **how)
-    assert (out / STATE).is_file()
+    assert (out / "last.ckpt").is_file()
     monkeypatch.setattr(ContrastiveEstimator, "save", save)
     cell.run(train, test, whole, **how)
     monkeypatch.setattr(AlternatingTraining, "training_step", lambda *_: 1 / 0)  # all epochs are done
     cell.run(train, test, out, **how)
-    assert (out / CODES).read_bytes() == (whole / CODES).read_bytes()
-    assert not (out / STATE).exists()
+    assert (out / "codes.csv").read_bytes() == (whole / "codes.csv").read_bytes()
+    assert not (out / "last.ckpt").exists()
 
 
 def test_samples_set_aside_are_marked(parts, tmp_path):
     cells = make_cells([contender("SepVAE", validation_fraction=0.3)], [0], 1)
     run_benchmark(cells, parts, tmp_path / "out", **HOW)
-    codes = pd.read_csv(tmp_path / "out" / "cells" / cells[0].name / CODES)
+    codes = pd.read_csv(tmp_path / "out" / "cells" / cells[0].name / "codes.csv")
     assert codes["split"].value_counts().to_dict() == {"train": 42, "validation": 18, "test": 40}
 
 
@@ -154,13 +153,13 @@ def test_a_process_that_dies_fails_its_cells_only(parts, tmp_path, monkeypatch):
                     function(*arguments, **keywords)
 
     (tmp_path / "out" / "cells" / cells[0].name).mkdir(parents=True)
-    monkeypatch.setattr("sepvae.benchmark.running.claim", lambda *_, **__: None)
+    monkeypatch.setattr(BenchmarkFolder, "claim", lambda *_: None)
     monkeypatch.setattr("sepvae.benchmark.running.Parallel", Dying)
     results = run_benchmark(cells, parts, tmp_path / "out", **HOW)
     errors = results[results["error"].notna()]
     assert errors["contender"].tolist() == ["SepVAE (default)"]
     assert errors["error"].item() == "its process was killed, perhaps for want of memory"
-    assert states(cells, tmp_path / "out")[cells[1].name] == "finished"
+    assert BenchmarkFolder(tmp_path / "out").cell(cells[1].name).state() == "finished"
 
 
 def test_cells_at_once_give_what_one_after_the_other_gives(finished, parts, tmp_path):
@@ -178,7 +177,7 @@ def test_a_cell_that_fails_is_a_row_with_its_error_and_the_others_go_on(parts, t
     assert failed["contender"].tolist() == ["SepVAE (default)"]
     assert failed["error"].item().startswith("DataError: batch_size: wanted 4 or more")
     assert results.query("contender == 'ContrastivePCA (default)'")["score"].notna().any()
-    assert states(cells, tmp_path / "out")[cells[0].name] == "failed"
+    assert BenchmarkFolder(tmp_path / "out").cell(cells[0].name).state() == "failed"
 
 
 def test_folds_are_scored_on_their_own_part(tmp_path):

@@ -38,7 +38,7 @@ REGIONS += ["--attribute", "site", "--set", "residualise=age", *LINEAR]
 @pytest.fixture(autouse=True)
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures take most of the time, and hold no number that is compared."""
-    monkeypatch.setattr("sepvae.runs.fitting.draw", lambda _: None)
+    monkeypatch.setattr("sepvae.runs.finishing.draw", lambda _: None)
 
 
 def invoke(*arguments: object, status: int = 0) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from sepvae.batch import Source
 from sepvae.benchmark.contenders import Contender
+from sepvae.benchmark.folder import CellFolder
 from sepvae.codes import Kind, code_columns
 from sepvae.evaluation.associations import probe_predictions
 from sepvae.evaluation.groups import group_scores, mlp_probabilities
@@ -18,12 +19,8 @@ from sepvae.evaluation.scores import score_codes
 from sepvae.files import plain_name, read_table
 from sepvae.methods import load
 from sepvae.methods._examples import make_examples
-from sepvae.runs.folder import write_arrays, write_recipe, write_table
 from sepvae.runs.scoring import described, encoded, reconstruction_errors
 
-SCORES, CODES, LEARNT = "scores.csv", "codes.csv", "codes-train.csv"
-STATE = "last.ckpt"  # state of an interrupted fit
-ERRORS, CLASSIFIED, PREDICTIONS = "reconstruction.csv", "classified.csv", "predictions.csv"
 PAPER = "paper"  # preset whose continuous attributes are also predicted by least squares
 WITHOUT_EFFECT = ("num_workers",)  # keywords that do not change the result
 
@@ -73,54 +70,52 @@ class Cell:
         kinds: Mapping[str, Kind],
         n_permutations: int,
     ) -> None:
-        """Fit and score, or continue an interrupted run; `scores.csv` is written last."""
-        if not (folder / CODES).is_file():
-            fit_cell(self, train, test, folder)
-        (folder / PREDICTIONS).unlink(missing_ok=True)  # may belong to earlier codes
-        read_predictions(folder, kinds)
-        scores = score_cell(self, folder, kinds=kinds, n_permutations=n_permutations)
-        write_table(folder / SCORES, scores)
+        """Fit and score, or continue an interrupted run; the scores are written last."""
+        files = CellFolder(folder, kinds)
+        if not files.codes.exists():
+            fit_cell(self, train, test, files)
+        files.predictions.path.unlink(missing_ok=True)  # may belong to earlier codes
+        read_predictions(files)
+        files.scores.write(score_cell(self, files, n_permutations=n_permutations))
 
 
-def fit_cell(cell: Cell, train: Source, test: Source, folder: Path) -> None:
+def fit_cell(cell: Cell, train: Source, test: Source, folder: CellFolder) -> None:
     """Fit, encode, and write model, codes and examples to the folder, the codes last."""
-    if not (folder / "model").is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
+    if not folder.model.is_dir():
+        folder.path.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
         model = cell.contender.estimator(cell.seed)
         if model.capabilities.epochs:
-            model.set_params(checkpoint=folder / STATE)
+            model.set_params(checkpoint=folder.checkpoint)
         learnt = model.fit_encode(train)
         seconds = round(time.monotonic() - started, 1)
         if model.capabilities.epochs:
-            write_table(folder / "metrics.csv", model.history_)
-        write_table(folder / LEARNT, encoded(model, train, "train", learnt))
-        write_recipe(folder, cell.about | {"keywords": cell.keywords, "seconds": seconds})
-        model.save(folder / "model")
-    (folder / STATE).unlink(missing_ok=True)
-    model = load(folder / "model")
-    of_train = read_table(
-        folder / LEARNT, list(map(str, described(train, "train").select_dtypes(exclude="number")))
-    )
+            folder.metrics.write(model.history_)
+        folder.train_codes.write(encoded(model, train, "train", learnt))
+        folder.recipe.write(cell.about | {"keywords": cell.keywords, "seconds": seconds})
+        model.save(folder.model)
+    folder.checkpoint.unlink(missing_ok=True)
+    model = load(folder.model)
+    text = map(str, described(train, "train").select_dtypes(exclude="number"))
+    of_train = read_table(folder.train_codes.path, text)
     codes = pd.concat([of_train, encoded(model, test, "test")], ignore_index=True)
-    write_table(folder / ERRORS, reconstruction_errors(model, test))
+    folder.reconstruction.write(reconstruction_errors(model, test))
     if hasattr(model, "predict_proba"):
         target = int(np.flatnonzero(model.classes_ != model.background_)[0])
         of_target = model.predict_proba(test)[:, target]
-        write_table(folder / CLASSIFIED, pd.DataFrame({"id": test.ids, "probability": of_target}))
+        folder.classified.write(pd.DataFrame({"id": test.ids, "probability": of_target}))
     of_targets = codes.loc[(codes["split"] != "test") & (codes["y"] == 1), code_columns(codes, "salient")]
-    write_arrays(folder / "examples.npz", make_examples(model, of_targets.to_numpy(), test, per_label=6))
-    write_table(folder / CODES, codes)
+    folder.examples.write(make_examples(model, of_targets.to_numpy(), test, per_label=6))
+    folder.codes.write(codes)
 
 
-def score_cell(cell: Cell, folder: Path, *, kinds: Mapping[str, Kind], n_permutations: int) -> pd.DataFrame:
+def score_cell(cell: Cell, folder: CellFolder, *, n_permutations: int) -> pd.DataFrame:
     """
     Score the codes of a fitted cell by linear probes, and the groups by the classifier of App. D.
 
     With preset "paper", continuous attributes are also predicted by least squares, as in the paper.
     """
-    codes = read_cell_codes(folder, kinds)
-    errors = read_table(folder / ERRORS, ["id"])
+    codes, kinds, errors = read_codes(folder), folder.kinds(), folder.reconstruction.required()
     scores = score_codes(codes, reconstruction_error=errors, kinds=kinds, n_permutations=n_permutations)
     scores.insert(0, "probe", np.where(scores["chance"].notna(), "linear", ""))
     parts = [scores]
@@ -128,22 +123,18 @@ def score_cell(cell: Cell, folder: Path, *, kinds: Mapping[str, Kind], n_permuta
         amounts = score_codes(codes, kinds=kinds, least_squares=True, n_permutations=n_permutations)
         parts += [amounts.assign(probe="least_squares")] if len(amounts) else []
     own = cell.contender.method == "SepVAE"
-    of_target = (
-        read_table(folder / CLASSIFIED, ["id"])["probability"].to_numpy() if own else mlp_probabilities(codes)
-    )
+    of_target = folder.classified.required()["probability"].to_numpy() if own else mlp_probabilities(codes)
     of_groups = group_scores(codes, of_target, "own classifier" if own else "mlp")
     return pd.concat([*parts, of_groups], ignore_index=True)
 
 
-def read_predictions(folder: Path, kinds: Mapping[str, Kind]) -> pd.DataFrame:
+def read_predictions(folder: CellFolder) -> pd.DataFrame:
     """Read the probes' predictions of a cell; compute and store them if they are missing."""
-    if not (folder / PREDICTIONS).is_file():
-        write_table(folder / PREDICTIONS, probe_predictions(read_cell_codes(folder, kinds), kinds=kinds))
-    return read_table(folder / PREDICTIONS, ["id", "attribute", "space"])
+    if not folder.predictions.exists():
+        folder.predictions.write(probe_predictions(read_codes(folder), kinds=folder.kinds()))
+    return folder.predictions.required()
 
 
-def read_cell_codes(folder: Path, kinds: Mapping[str, Kind]) -> pd.DataFrame:
-    """Read the codes of a cell; ids, groups, labels and categorical attributes are text."""
-    words = ["id", "group", "label", "split"]
-    words += [name for name, kind in kinds.items() if kind == "categorical"]
-    return read_table(folder / CODES, words).copy()  # in one block: pandas warns of hundreds
+def read_codes(folder: CellFolder) -> pd.DataFrame:
+    """Read the codes of a cell."""
+    return folder.codes.required().copy()  # in one block: pandas warns of hundreds

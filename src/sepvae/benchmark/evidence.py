@@ -1,16 +1,15 @@
 """Intervals of a benchmark's means, and associations of its predictions with clinical scores."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import pandas as pd
 
-from sepvae.benchmark.cells import CODES, Cell, read_predictions
+from sepvae.benchmark.cells import Cell, read_predictions
+from sepvae.benchmark.folder import BenchmarkFolder
 from sepvae.codes import Kind
 from sepvae.errors import DataError
 from sepvae.evaluation.associations import clinical_associations, clinical_scores
 from sepvae.evaluation.differences import Difference, mean_over_runs
-from sepvae.files import write_whole
 from sepvae.report.benchmark_evidence import (
     ScoreInterval,
     association_latex,
@@ -18,10 +17,9 @@ from sepvae.report.benchmark_evidence import (
     interval_table,
 )
 from sepvae.report.benchmark_tables import ScoreColumn, score_rows
-from sepvae.runs.folder import write_table
 
 
-def write_intervals(results: pd.DataFrame, columns: Sequence[ScoreColumn], out: Path) -> None:
+def write_intervals(results: pd.DataFrame, columns: Sequence[ScoreColumn], out: BenchmarkFolder) -> None:
     """
     Write `intervals.csv` and `intervals.md`: each mean of the table with its 95 % interval and chance.
 
@@ -42,13 +40,12 @@ def write_intervals(results: pd.DataFrame, columns: Sequence[ScoreColumn], out: 
             | {"low": f.mean.low, "high": f.mean.high, "kind": f.mean.kind}
             for f in found
         ]
-        write_table(out / "intervals.csv", pd.DataFrame(table))
-        write_whole(out / "intervals.md", interval_table(found) + "\n")
+        out.write("intervals", csv=pd.DataFrame(table), md=interval_table(found))
 
 
 def write_associations(
     cells: Sequence[Cell],
-    out: Path,
+    out: BenchmarkFolder,
     about: pd.DataFrame,
     *,
     adjust_for: Sequence[str],
@@ -62,24 +59,22 @@ def write_associations(
     scores = clinical_scores(about, kinds)
     tables = []
     for cell in cells if scores else ():
-        folder = out / "cells" / cell.name
-        if (folder / CODES).is_file():
-            found = read_predictions(folder, kinds)
+        folder = out.cell(cell.name, kinds)
+        if folder.codes.exists() and len(found := read_predictions(folder)):
             tables.append(found.assign(contender=cell.contender.name, seed=cell.seed))
-    told = [table for table in tables if len(table)]
-    if not told:
+    if not tables:
         return
     try:
         associations = clinical_associations(
-            pd.concat(told, ignore_index=True), about, scores=scores, adjust_for=adjust_for, kinds=kinds
+            pd.concat(tables, ignore_index=True), about, scores=scores, adjust_for=adjust_for, kinds=kinds
         )
     except DataError as error:  # the other tables are still written
-        write_whole(out / "associations.md", f"No associations with clinical scores: {error}\n")
+        out.write("associations", md=f"No associations with clinical scores: {error}")
         return
     if len(associations):
-        write_table(out / "associations.csv", associations)
-        write_whole(out / "associations.md", association_table(associations, adjust_for) + "\n")
-        write_whole(out / "associations.tex", association_latex(associations, adjust_for) + "\n")
+        markdown = association_table(associations, adjust_for)
+        latex = association_latex(associations, adjust_for)
+        out.write("associations", csv=associations, md=markdown, tex=latex)
 
 
 def _mean_with_interval(runs: pd.DataFrame) -> Difference:

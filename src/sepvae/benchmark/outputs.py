@@ -4,16 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
-import numpy as np
 import pandas as pd
 
-from sepvae.benchmark.cells import CODES, Cell, read_cell_codes
+from sepvae.benchmark.cells import Cell, read_codes
 from sepvae.benchmark.evidence import write_associations, write_intervals
+from sepvae.benchmark.folder import BenchmarkFolder, CellFolder
 from sepvae.codes import Kind, Space
 from sepvae.errors import DataError
 from sepvae.evaluation.differences import difference_over_runs, paired_bootstrap
 from sepvae.evaluation.separation import variance_ratio
-from sepvae.files import write_whole
 from sepvae.plotting.contenders import reconstruction_columns, salient_scatters
 from sepvae.report.benchmark_tables import (
     ComparedPair,
@@ -25,7 +24,6 @@ from sepvae.report.benchmark_tables import (
     to_markdown,
 )
 from sepvae.runs.figures import save_figure
-from sepvae.runs.folder import write_table
 
 OWN = "own"  # App. D: SepVAE's own classifier, a separate network for other methods
 Kinds = Mapping[str, Kind]
@@ -77,19 +75,18 @@ def write_outputs(
     results = results.assign(probe=results["probe"].where(~by_classifier, OWN))
     table = benchmark_table(results, columns, left_out=left_out)
     in_markdown = to_markdown(table)
-    write_whole(out / "table.md", in_markdown + "\n")
-    write_whole(out / "table.tex", to_latex(table) + "\n")
-    write_intervals(results, columns, out)
-    firsts = _firsts(cells, out)
-    codes = {name: read_cell_codes(folder, kinds) for name, folder in firsts.items()}
+    folder = BenchmarkFolder(out)
+    folder.write("table", md=in_markdown, tex=to_latex(table))
+    write_intervals(results, columns, folder)
+    firsts = _firsts(cells, folder, kinds)
+    codes = {name: read_codes(cell) for name, cell in firsts.items()}
     pairs = _differences(results, cells, codes, columns, kinds)
     if pairs:
         rows = [{"score": p.column.title, "a": p.a, "b": p.b, **p.difference._asdict()} for p in pairs]
-        write_table(out / "differences.csv", pd.DataFrame(rows))
-        write_whole(out / "differences.md", difference_table(pairs) + "\n")
+        folder.write("differences", csv=pd.DataFrame(rows), md=difference_table(pairs))
     if codes:
-        write_associations(cells, out, next(iter(codes.values())), adjust_for=adjust_for, kinds=kinds)
-        _draw(out, firsts, codes, columns, background)
+        write_associations(cells, folder, next(iter(codes.values())), adjust_for=adjust_for, kinds=kinds)
+        _draw(folder.figures, firsts, codes, columns, background)
     return in_markdown
 
 
@@ -130,28 +127,29 @@ def _within_one_fit(
 
 
 def _draw(
-    out: Path, firsts: dict[str, Path], codes: Codes, columns: Sequence[ScoreColumn], background: str
+    figures: Path,
+    firsts: dict[str, CellFolder],
+    codes: Codes,
+    columns: Sequence[ScoreColumn],
+    background: str,
 ) -> None:
     """Draw Fig. 4 and Fig. 3 of the paper for all contenders, each with its first seed."""
     attributes = [column.attribute for column in columns if column.attribute not in ("", "label")]
     color = attributes[0] if attributes else "label"
     tests = {name: table[table["split"] == "test"] for name, table in codes.items()}
     ratios = {name: variance_ratio(table, "salient") for name, table in tests.items()}
-    save_figure(out, "salient_spaces", salient_scatters(tests, color, ratios=ratios))
-    examples = {}
-    for contender, folder in firsts.items():
-        with np.load(folder / "examples.npz", allow_pickle=False) as arrays:
-            examples[contender] = {name: arrays[name] for name in arrays.files}
+    save_figure(figures, "salient_spaces", salient_scatters(tests, color, ratios=ratios))
+    examples = {contender: folder.examples.required() for contender, folder in firsts.items()}
     if all(arrays["inputs"].ndim == 4 for arrays in examples.values()):
-        save_figure(out, "reconstructions", reconstruction_columns(examples, background=background))
+        save_figure(figures, "reconstructions", reconstruction_columns(examples, background=background))
 
 
-def _firsts(cells: Sequence[Cell], out: Path) -> dict[str, Path]:
+def _firsts(cells: Sequence[Cell], out: BenchmarkFolder, kinds: Kinds) -> dict[str, CellFolder]:
     """Return the folder of each contender's first cell, if it has codes: the same seed and fold for all."""
     seed, fold = cells[0].seed, cells[0].fold
     folders = {
-        cell.contender.name: out / "cells" / cell.name
+        cell.contender.name: out.cell(cell.name, kinds)
         for cell in cells
         if (cell.seed, cell.fold) == (seed, fold)
     }
-    return {name: folder for name, folder in folders.items() if (folder / CODES).is_file()}
+    return {name: folder for name, folder in folders.items() if folder.codes.exists()}

@@ -10,14 +10,13 @@ import pandas as pd
 from sklearn.decomposition import PCA
 
 from sepvae.batch import AnyArray, Source, chunks, gather, in_unit_range
-from sepvae.benchmark.cells import SCORES
+from sepvae.benchmark.folder import CellFolder
 from sepvae.codes import Codes, Kind, codes_table
 from sepvae.data.residuals import Residualizer
 from sepvae.data.tables import TableScaler
 from sepvae.evaluation.groups import group_scores, mlp_probabilities
 from sepvae.evaluation.scores import score_codes
 from sepvae.methods._covariates import covariate_names, split_covariates
-from sepvae.runs.folder import write_table
 from sepvae.runs.scoring import described
 
 NAME = "pixels"
@@ -57,13 +56,13 @@ class Pixels:
         kinds: Mapping[str, Kind],
         n_permutations: int,
     ) -> None:
-        """Compute and score the components, and write `scores.csv`."""
+        """Compute and score the components, and write the scores."""
         codes = self.components(train, test)
         scores = score_codes(codes, kinds=kinds, n_permutations=n_permutations)
         probed = scores[(scores["space"] == "salient") & scores["chance"].notna()].assign(probe="linear")
         of_groups = group_scores(codes, mlp_probabilities(codes), "mlp")
         both = pd.concat([probed, of_groups], ignore_index=True).assign(space=NAME)
-        write_table(folder / SCORES, both)
+        CellFolder(folder).scores.write(both)
 
     def components(self, train: Source, test: Source) -> pd.DataFrame:
         """Return the components as salient codes, in a table such as `codes.csv`."""

@@ -1,5 +1,6 @@
 """Run all cells of a benchmark in parallel. Finished cells are kept, so that a killed benchmark continues."""
 
+import hashlib
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,25 +15,22 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from sepvae.batch import Source
 from sepvae.benchmark.cells import Cell
 from sepvae.benchmark.contenders import Contender
-from sepvae.benchmark.folder import (
-    ERROR,
-    STARTED,
-    Cells,
-    Parts,
-    States,
-    check_old,
-    claim,
-    collect,
-    states,
-    without_folders,
-)
+from sepvae.benchmark.folder import BenchmarkFolder, CellFolder, States, without_folders
 from sepvae.benchmark.pixels import Pixels
 from sepvae.codes import Kind
-from sepvae.errors import DataError
+from sepvae.errors import DataError, RunFolderError
 from sepvae.files import write_whole
+from sepvae.runs.same_data import fingerprint
 from sepvae.runs.threads import use_threads
 
 LOOK_EVERY = 2.0  # seconds
+COLUMNS = [
+    *("recipe", "contender", "method", "preset", "ablation", "seed", "fold"),
+    *("probe", "space", "attribute", "population", "metric", "score", "low", "high", "chance", "p_value"),
+    *("n_train", "n_test", "n_test_groups", "seconds", "error"),
+]
+Cells = Sequence[Cell | Pixels]
+Parts = Sequence[tuple[Source, Source]]
 
 
 def make_cells(contenders: Sequence[Contender], seeds: Sequence[int], n_folds: int) -> list[Cell]:
@@ -112,34 +110,31 @@ def run_benchmark(
     DataError
         If two cells have the same name: contenders that differ only in keywords need a folder each.
     """
-    out = Path(out)
+    folder = BenchmarkFolder(out)
     if len({cell.name for cell in cells}) < len(cells):
         raise DataError(
             "cells: wanted each contender, seed and fold once; give other keywords another folder"
         )
-    claim(out, recipe=recipe, parts=parts, threads=threads, permutations=n_permutations, kinds=kinds)
-    check_old(cells, out)
+    digest = hashlib.sha256("".join(fingerprint(*part) for part in parts).encode()).hexdigest()
+    settings = {"recipe": recipe, "data": digest, "threads": threads, "permutations": n_permutations}
+    folder.claim(settings | {"attributes": dict(kinds)})
+    _check_keywords(cells, folder)
     everything: Cells = [*_pixels(cells, background), *cells]
     how = {"kinds": dict(kinds), "n_permutations": n_permutations, "threads": threads}
-    for name, state in states(everything, out).items():
-        if state != "finished":  # so that cells that failed or stopped run again
-            for file in (STARTED, ERROR):
-                (out / "cells" / name / file).unlink(missing_ok=True)
-    with _watched(everything, out, recipe, watch):
-        while todo := _waiting(everything, out):
+    for cell_folder in (folder.cell(cell.name) for cell in everything):
+        if cell_folder.state() != "finished":  # so that cells that failed or stopped run again
+            cell_folder.started.unlink(missing_ok=True)
+            cell_folder.error.unlink(missing_ok=True)
+    with _watched(everything, folder, recipe, watch):
+        while todo := [cell for cell in everything if folder.cell(cell.name).state() == "waiting"]:
             try:
                 Parallel(n_jobs=jobs, batch_size=1)(
-                    delayed(_attempt)(cell, *parts[cell.fold or 0], out / "cells" / cell.name, **how)
+                    delayed(_attempt)(cell, *parts[cell.fold or 0], folder.cell(cell.name).path, **how)
                     for cell in todo
                 )
             except TerminatedWorkerError:
-                _blame(todo, out)
-    return collect(everything, out, recipe)
-
-
-def _waiting(cells: Cells, out: Path) -> Cells:
-    seen = states(cells, out)
-    return [cell for cell in cells if seen[cell.name] == "waiting"]
+                _blame(todo, folder)
+    return collect(everything, folder, recipe)
 
 
 def _pixels(cells: Sequence[Cell], background: str) -> list[Pixels]:
@@ -155,28 +150,64 @@ def _attempt(
     cell: Cell | Pixels, train: Source, test: Source, folder: Path, *, threads: int, **how: Any
 ) -> None:
     """Run a cell; write its error to a file, so that the other cells continue."""
+    files = CellFolder(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / STARTED).touch()
+    files.started.touch()
     try:
         with use_threads(threads):
             cell.run(train, test, folder, **how)
     except Exception as error:
-        write_whole(folder / "traceback.txt", without_folders(traceback.format_exc()))
-        said = " ".join(f"{type(error).__name__}: {error}".split())
-        write_whole(folder / ERROR, without_folders(said) + "\n")
+        write_whole(files.traceback, without_folders(traceback.format_exc()))
+        files.fail(f"{type(error).__name__}: {error}")
 
 
-def _blame(cells: Cells, out: Path) -> None:
+def _blame(cells: Cells, out: BenchmarkFolder) -> None:
     """Mark the running cells as failed when their process died, so that the other cells can continue."""
-    running = [name for name, state in states(cells, out).items() if state == "running"]
+    running = [cell for cell in cells if out.cell(cell.name).state() == "running"]
     if not running:
         raise RuntimeError("a process of the benchmark died before it began; is there enough memory?")
-    for name in running:
-        write_whole(out / "cells" / name / ERROR, "its process was killed, perhaps for want of memory\n")
+    for cell in running:
+        out.cell(cell.name).fail("its process was killed, perhaps for want of memory")
+
+
+def _check_keywords(cells: Sequence[Cell], out: BenchmarkFolder) -> None:
+    """Raise RunFolderError if a cell was fitted with other keywords under the same name."""
+    for cell in cells:
+        folder = out.cell(cell.name)
+        if (recipe := folder.recipe.read()) is None:
+            continue
+        old, now = recipe["keywords"], cell.keywords
+        if differing := [name for name in now if name in old and old[name] != now[name]]:
+            name = differing[0]
+            raise RunFolderError(
+                f"{folder}: was fitted with {name} {old[name]}, now {now[name]}; choose another --out, "
+                "or remove that folder"
+            )
+
+
+def collect(cells: Cells, out: BenchmarkFolder, recipe: str) -> pd.DataFrame:
+    """Write all scores: one row per cell and score, and one row with its error for each failed cell."""
+    tables = []
+    for cell in cells:
+        folder = out.cell(cell.name)
+        if (scores := folder.scores.read()) is not None:
+            seconds = (folder.recipe.read() or {}).get("seconds")
+            tables.append(scores.assign(**cell.about, seconds=seconds))
+        elif folder.error.is_file():
+            error = without_folders(folder.error.read_text(encoding="utf-8").strip())
+            tables.append(pd.DataFrame([{**cell.about, "error": error}]))
+    if not tables:
+        return pd.DataFrame(columns=COLUMNS)
+    results = pd.concat([table.dropna(axis=1, how="all") for table in tables], ignore_index=True)
+    results = results.assign(recipe=recipe).reindex(columns=COLUMNS)
+    out.results.write(results.astype({"seed": "Int64", "fold": "Int64"}))  # no .0 in integers
+    return results
 
 
 @contextmanager
-def _watched(cells: Cells, out: Path, recipe: str, watch: Callable[[States], None] | None) -> Iterator[None]:
+def _watched(
+    cells: Cells, out: BenchmarkFolder, recipe: str, watch: Callable[[States], None] | None
+) -> Iterator[None]:
     """Every two seconds, pass the states of the cells to `watch`; update `results.csv` when one ends."""
     done, trouble = threading.Event(), list[Exception]()
 
@@ -184,7 +215,7 @@ def _watched(cells: Cells, out: Path, recipe: str, watch: Callable[[States], Non
         finished = -1
         while True:
             last = done.is_set()  # one more pass after the end
-            seen = states(cells, out)
+            seen = out.states(cell.name for cell in cells)
             if (n := sum(state in ("finished", "failed") for state in seen.values())) != finished:
                 finished = n
                 collect(cells, out, recipe)

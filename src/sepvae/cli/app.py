@@ -407,8 +407,8 @@ def encode(
 ) -> None:
     """Write the codes of samples, and whether the run has seen them; labels are not needed."""
     from sepvae.cli.plain import tell
+    from sepvae.files import write_table
     from sepvae.runs import encode_run
-    from sepvae.runs.folder import write_table
 
     _refuse_existing(out)
     codes = encode_run(run, read_like(run, data, root, labelled=False), say=tell)
@@ -428,12 +428,13 @@ def maps(
 ) -> None:
     """Write what the salient part adds to new samples; a fit does so for its test part in RUN/maps."""
     from sepvae.cli.plain import tell
+    from sepvae.run_folder import MapFolder
     from sepvae.runs import map_run
 
     _refuse_existing(out)
     folder = map_run(run, read_like(run, data, root, labelled=False), out, say=tell)
     typer.echo(f"maps: {folder}")
-    if (pictures := folder / "figures").is_dir():
+    if (pictures := MapFolder(folder).figures).is_dir():
         typer.echo(f"pictures: {pictures}")
     else:
         typer.echo("no pictures: they compare groups, and no sample has a label that was fitted on")
@@ -461,10 +462,11 @@ def evaluate(
     from sepvae.cli.options import permutations_again
     from sepvae.cli.plain import tell
     from sepvae.cli.table import print_scores, print_warnings
+    from sepvae.files import write_table
     from sepvae.progress import stage
     from sepvae.report.page import write_report
+    from sepvae.run_folder import RunFolder
     from sepvae.runs import evaluate_run, keep_scores, recorded_permutations
-    from sepvae.runs.folder import write_table
 
     if out is not None:
         _refuse_existing(out)
@@ -483,7 +485,7 @@ def evaluate(
         keep_scores(run, scores, n_permutations=permutations)
         with stage("writing the page", tell):
             page = write_report(run)
-        typer.echo(f"scores: {run / 'scores.csv'}, report: {page}")
+        typer.echo(f"scores: {RunFolder(run).scores}, report: {page}")
     elif out is not None:
         write_table(out, scores)
         typer.echo(f"scores: {out}")

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sepvae.codes import Kind
     from sepvae.data.manifest import Manifest
     from sepvae.recipes import Recipe
-    from sepvae.runs.fitting import Say
+    from sepvae.runs.finishing import Say
 
 
 def typed_options(context: typer.Context) -> set[str]:
@@ -50,12 +50,13 @@ def with_options_of_run(context: typer.Context, run: Path) -> typer.Context | No
     Its `obj` is the full command; new `--set` pairs are appended. None if nothing is added: the run or its
     command does not exist, or all its options are typed again.
     """
-    from sepvae.runs import read_recipe
+    from sepvae.run_folder import RunFolder
 
+    recipe = RunFolder(run).recipe
     usage_error: Any = typer.BadParameter.__base__  # UsageError of click, or of Typer's copy of it
-    if context.obj is not None or not (run / "recipe.yaml").is_file():
+    if context.obj is not None or not recipe.exists():
         return None
-    words = [str(word) for word in read_recipe(run).get("command") or []]
+    words = [str(word) for word in recipe.required().get("command") or []]
     if words[:2] != ["sepvae", "fit"]:
         return None
     try:
@@ -145,6 +146,7 @@ def run_fit(
 def stoppable(run: Path, say: "Say", go_on: str = "--resume goes on with it") -> Iterator[None]:
     """Print CollapseWarnings as lines; on Ctrl-C or SystemExit, print what is left of the run and exit."""
     from sepvae.errors import CollapseWarning
+    from sepvae.run_folder import RunFolder
 
     with warnings.catch_warnings():
         warnings.filterwarnings("always", category=CollapseWarning)
@@ -160,7 +162,7 @@ def stoppable(run: Path, say: "Say", go_on: str = "--resume goes on with it") ->
         try:
             yield
         except (KeyboardInterrupt, SystemExit) as stop:
-            left = f"{run} is not finished; {go_on}" if (run / "recipe.yaml").is_file() else "nothing is left"
+            left = f"{run} is not finished; {go_on}" if RunFolder(run).recipe.exists() else "nothing is left"
             say(f"stopped; {left}")
             code = stop.code if isinstance(stop, SystemExit) else 128 + signal.SIGINT
             raise typer.Exit(code if isinstance(code, int) else 1) from None
@@ -169,12 +171,13 @@ def stoppable(run: Path, say: "Say", go_on: str = "--resume goes on with it") ->
 def show(scores: Any, run: Path) -> None:
     """Print the scores, the warnings and the path of the page; do nothing on ranks above 0."""
     from sepvae.cli.table import print_scores, print_warnings
+    from sepvae.run_folder import RunFolder
 
     if scores is None:
         return
     print_scores(scores)
     print_warnings(run)
-    typer.echo(f"report: {run / 'report.html'}")
+    typer.echo(f"report: {RunFolder(run).report}")
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def rerun_as_told(
 def complete_as_told(run: Path, data: Path | None, root: Path | None) -> None:
     """Add the files that a quick fit left out, after checking that DATA is that of the fit."""
     from sepvae.runs import complete_run, left_out_of
-    from sepvae.runs.rerunning import check_same_data
+    from sepvae.runs.same_data import check_same_data
 
     if not left_out_of(run):
         tell(f"{run}: nothing was left out")

@@ -34,8 +34,8 @@ def split_manifest(
         )
         return [(train, test)], how + alike * how.startswith("drawn")
     if file is not None:
-        told = f"with folds ({protocol.folds})" if left_out is None else f"that leaves out {left_out}"
-        raise DataError(f"--split has no meaning for a recipe {told}; take one with test_size")
+        which = f"with folds ({protocol.folds})" if left_out is None else f"that leaves out {left_out}"
+        raise DataError(f"--split has no meaning for a recipe {which}; take one with test_size")
     labels, groups = (manifest.about[name].to_numpy(dtype=str) for name in ("label", "group"))
     if recipe is not None and left_out is not None:
         values = _attribute(manifest, recipe, "leave_out", left_out)
@@ -62,23 +62,20 @@ def samples_of_run(run: Path, manifest: "Manifest") -> SamplesOfRun:
     import numpy as np
     import pandas as pd
 
-    from sepvae.errors import RunFolderError
-    from sepvae.runs.folder import read_split_of_run
+    from sepvae.run_folder import RunFolder
 
-    told = read_split_of_run(run)
-    if told is None:
-        raise RunFolderError(f"{run}: wanted a run folder with split.csv, as `sepvae fit` leaves it")
+    split = RunFolder(run).split.required()
     ids = manifest.about["id"].astype(str)
-    mask = ids.isin(told["id"]).to_numpy()
+    mask = ids.isin(split["id"]).to_numpy()
     kept, others = manifest.keep(mask), ids[~mask].tolist()
-    positions = pd.Index(kept.about["id"].astype(str)).get_indexer(pd.Index(told["id"]))
-    if gone := told["id"][positions < 0].tolist():
+    positions = pd.Index(kept.about["id"].astype(str)).get_indexer(pd.Index(split["id"]))
+    if gone := split["id"][positions < 0].tolist():
         more = f"; {len(others)} others are there, such as {others[0]!r}" if others else ""
         raise DataError(
-            f"{manifest.data}: {len(gone)} of the {len(told)} samples of {run} are not there, such as "
+            f"{manifest.data}: {len(gone)} of the {len(split)} samples of {run} are not there, such as "
             f"{gone[0]!r}{more}; nothing was fitted: give the data as they were"
         )
-    in_test = (told["split"] == "test").to_numpy()
+    in_test = (split["split"] == "test").to_numpy()
     return SamplesOfRun(
         kept,
         np.asarray(positions[~in_test], dtype=np.intp),

@@ -83,7 +83,7 @@ def _page_context(runs: list[Contents], *, images: bool) -> dict[str, Any]:
 
 def _names(runs: list[Contents]) -> list[str]:
     """Return the names of the folders, numbered where several are equal."""
-    names = [run.path.resolve().name for run in runs]
+    names = [run.folder.path.resolve().name for run in runs]
     counts, seen = Counter(names), Counter[str]()
     numbered = []
     for name in names:

@@ -2,39 +2,18 @@
 
 import base64
 import io
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sepvae.errors import RunFolderError
-from sepvae.files import read_file, read_table
+from sepvae.files import read_file
 from sepvae.report.file_names import scatter_files
-from sepvae.report.scores import COLUMNS
+from sepvae.run_folder import RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from sepvae.batch import AnyArray
-
-WORDS = {
-    "metrics.csv": (),
-    "split.csv": ("id", "group", "label", "split"),
-    "codes.csv": ("id", "group", "label", "split"),
-    "scores.csv": ("space", "attribute", "population", "metric"),
-    "removal.csv": ("attribute", "images", "wanted"),
-    "correlations.csv": ("attribute", "kind", "population", "axis", "measure"),
-}
-NUMBERS = {
-    "metrics.csv": ("epoch",),
-    "split.csv": (),
-    "codes.csv": ("y", "common0", "salient0"),
-    "scores.csv": COLUMNS[4:],
-    "removal.csv": ("score", "low", "high", "chance"),
-    "correlations.csv": ("value", "p_value", "p_adjusted", "n"),
-}
-LEVELS = ("error", "warning", "note")
 
 
 @dataclass(frozen=True)
@@ -50,7 +29,7 @@ class Picture:
 class Contents:
     """Content of a run folder; None for missing files."""
 
-    path: Path
+    folder: RunFolder
     recipe: dict[str, Any]
     versions: dict[str, Any] | None
     split: "pd.DataFrame | None"
@@ -65,7 +44,7 @@ class Contents:
 
     def figure(self, name: str) -> Picture | None:
         """Read `figures/NAME.png`; None if it does not exist."""
-        return read_file(self.path / "figures" / f"{name}.png", _picture)
+        return read_file(self.folder.figures / f"{name}.png", _picture)
 
     def scatters(self) -> list[Picture]:
         """Read the figures of codes, the one coloured by label first."""
@@ -73,105 +52,28 @@ class Contents:
 
         columns = [] if self.codes is None else attribute_columns(self.codes)
         column_of = {name: column for column, name in scatter_files(columns).items()}
-        files = sorted(
-            (self.path / "figures").glob("codes_*.png"), key=lambda p: (p.stem != "codes_label", p)
-        )
+        files = sorted(self.folder.figures.glob("codes_*.png"), key=lambda p: (p.stem != "codes_label", p))
         found = [(file.stem, picture) for file in files if (picture := self.figure(file.stem))]
         return [replace(picture, about=column_of.get(name, picture.about)) for name, picture in found]
 
 
 def read_contents(run: Path) -> Contents:
     """Read a run folder; raise RunFolderError if it has no recipe or one of its files is damaged."""
-    recipe = read_file(run / "recipe.yaml", _yaml)
-    if recipe is None:
-        raise RunFolderError(
-            f"{run} is not a run folder: it has no recipe.yaml; give the folder that a fit wrote"
-        )
-    kinds = recipe.get("attributes")
-    kinds = kinds if isinstance(kinds, Mapping) else {}
-    classes = [str(name) for name, kind in kinds.items() if kind == "categorical"]
+    folder = RunFolder(run)
     return Contents(
-        path=run,
-        recipe=recipe,
-        versions=read_file(run / "versions.json", lambda path: dict(json.loads(path.read_text("utf-8")))),
-        split=_table(run / "split.csv"),
-        metrics=_table(run / "metrics.csv"),
-        codes=_table(run / "codes.csv", classes),
-        scores=_table(run / "scores.csv"),
-        removal=_table(run / "removal.csv"),
-        correlations=_table(run / "correlations.csv"),
-        findings=read_file(run / "check.json", _findings),
-        examples=read_file(run / "examples.npz", lambda path: _arrays(path, ("inputs", "full"))),
-        thumbnails=read_file(run / "thumbnails.npz", _thumbnails),
+        folder=folder,
+        recipe=folder.recipe.required(),
+        versions=folder.versions.read(),
+        split=folder.split.read(),
+        metrics=folder.metrics.read(),
+        codes=folder.codes.read(),
+        scores=folder.scores.read(),
+        removal=folder.removal.read(),
+        correlations=folder.correlations.read(),
+        findings=(folder.inspection.read() or {}).get("findings"),
+        examples=folder.examples.read("inputs", "full"),
+        thumbnails=folder.thumbnails.read(),
     )
-
-
-def _yaml(path: Path) -> dict[str, Any]:
-    import yaml
-
-    return dict(yaml.safe_load(path.read_text("utf-8")))
-
-
-def _table(path: Path, classes: list[str] | None = None) -> "pd.DataFrame | None":
-    words = (*WORDS[path.name], *(classes or []))
-    table = read_file(path, lambda path: _csv(path, words))
-    wanted = (*WORDS[path.name], *NUMBERS[path.name])
-    missing = [] if table is None else [column for column in wanted if column not in table]
-    if missing:
-        raise RunFolderError(
-            f"{path} lacks columns {', '.join(missing)}; delete it to leave it out, or make it again"
-        )
-    return table
-
-
-def _csv(path: Path, words: tuple[str, ...]) -> "pd.DataFrame":
-    """Read a table; raise ValueError if a number column (NUMBERS, codes, all of metrics.csv) has text."""
-    import pandas as pd
-
-    table = read_table(path, words)
-    names = table.columns if path.name == "metrics.csv" else NUMBERS[path.name]
-    codes = [name for name in table if path.name == "codes.csv" and _is_code(str(name))]
-    for name in {*names, *codes} & set(table):
-        if len(table) and not pd.api.types.is_numeric_dtype(table[name]):
-            raise ValueError(f"column {name} holds something that is no number")
-    return table
-
-
-def _is_code(column: str) -> bool:
-    return any(column.startswith(space) and column[len(space) :].isdigit() for space in ("common", "salient"))
-
-
-def _findings(path: Path) -> list[dict[str, Any]]:
-    """Read and validate the findings of `check.json`, errors first."""
-    findings = json.loads(path.read_text("utf-8"))["findings"]
-    if not isinstance(findings, list):
-        raise TypeError("findings is no list")
-    for finding in findings:
-        if not isinstance(finding, dict) or not isinstance(finding.get("message"), str):
-            raise TypeError("a finding has no message")
-        if finding.get("level") not in LEVELS or not isinstance(finding.get("examples", []), list):
-            raise TypeError("a finding has no level error, warning or note, or its examples are no list")
-    return sorted(findings, key=lambda finding: LEVELS.index(finding["level"]))
-
-
-def _arrays(path: Path, names: tuple[str, ...]) -> "dict[str, AnyArray]":
-    import numpy as np
-
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in names}
-
-
-def _thumbnails(path: Path) -> "dict[str, AnyArray]":
-    found = _arrays(path, ("ids", "images"))
-    ids, images = found["ids"], found["images"]
-    if (
-        images.ndim != 4
-        or images.shape[1] not in (1, 3)
-        or len(ids) != len(images)
-        or images.dtype != "uint8"
-    ):
-        raise ValueError(f"images: wanted uint8 (n, 1 or 3, h, w), one for each id, got {images.shape}")
-    return found
 
 
 def _picture(path: Path) -> Picture:
@@ -180,7 +82,7 @@ def _picture(path: Path) -> Picture:
         raise ValueError("no PNG image")
     uri = "data:image/webp;base64," + base64.b64encode(_webp(content)).decode()
     also = ", .svg" if path.with_suffix(".svg").is_file() else ""
-    return Picture(path.stem.removeprefix("codes_"), uri, f"figures/{path.name}{also}")
+    return Picture(path.stem.removeprefix("codes_"), uri, f"{path.parent.name}/{path.name}{also}")
 
 
 def _webp(png: bytes) -> bytes:

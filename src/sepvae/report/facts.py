@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sepvae.report.contents import Contents
 from sepvae.report.warnings import divided_groups
+from sepvae.run_folder import RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +86,7 @@ def command(recipe: dict[str, Any]) -> str:
         return ""
     words = list(map(str, typed)) if isinstance(typed, list) else shlex.split(str(typed))
     drawn = "fit" in words[:3] and "--split" not in words and "digits-on-photos" not in words
-    again = ["--split", "RUN/split.csv"] if drawn else []
+    again = ["--split", RunFolder("RUN").split.path.as_posix()] if drawn else []
     return shlex.join([*words, *again])
 
 

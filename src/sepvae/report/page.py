@@ -40,15 +40,14 @@ def write_report(run: Path, out: Path | None = None, *, images: bool = True) -> 
     RunFolderError
         If the folder is no run folder, or one of its files cannot be read.
     """
-    run = Path(run)
-    contents = read_contents(run)
+    contents = read_contents(Path(run))
     scatter = scatter_data(contents, images=images)
     library, own = scatter_scripts() if scatter else ("", "")
     maps, picture = _maps(contents, images=images)
     shown = _page_context(contents, scatter, images=images) | {"maps": maps, "picture": picture}
     inner = [*([library] if scatter else []), *scripts_within((maps or {}).get("viewer"))]
     page = render("page.html.j2", shown | {"plotly": packed(library)}, [own] if scatter else [], inner)
-    return write_page(run / "report.html" if out is None else Path(out), page)
+    return write_page(contents.folder.report if out is None else Path(out), page)
 
 
 def _page_context(contents: Contents, scatter: dict[str, Any] | None, *, images: bool) -> dict[str, Any]:
@@ -88,10 +87,11 @@ def _page_context(contents: Contents, scatter: dict[str, Any] | None, *, images:
 
 def _maps(contents: Contents, *, images: bool) -> tuple[dict[str, Any] | None, tuple[Picture, str] | None]:
     """Return figures and viewer of maps, None without maps, and the picture below the verdict."""
+    maps = contents.folder.maps
     figures = {name: contents.figure(f"map_{name}") for name in ("people", "regions", "group")}
     if not images:
         figures["people"] = None
-    viewer = effect_viewer(contents.path)
+    viewer = effect_viewer(maps)
     first, shown = next(((name, one) for name, one in figures.items() if one), (None, None))
     picture = None
     if first is not None and shown is not None:
@@ -100,7 +100,7 @@ def _maps(contents: Contents, *, images: bool) -> tuple[dict[str, Any] | None, t
         picture = reconstructions, "reconstructions"
     if viewer is None and first is None:
         return None, picture
-    files = [name for name in ("maps.csv", "regions.csv") if (contents.path / "maps" / name).is_file()]
+    files = [file.path.name for file in (maps.samples, maps.regions) if file.exists()]
     return {**figures, "viewer": viewer, "first": first, "files": files}, picture
 
 

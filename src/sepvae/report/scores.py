@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SPACES = ("salient", "common", "both")
-COLUMNS = ("space", "attribute", "population", "metric", "score", "low", "high", "chance", "p_value")
 WORDS = {
     "balanced_accuracy": "balanced accuracy",
     "auc": "AUC",

@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING
 
 from sepvae.errors import DataError
 from sepvae.files import read_file
+from sepvae.run_folder import EFFECT, IMAGE, MapFolder
 
 if TYPE_CHECKING:
     from sepvae.batch import AnyArray
     from sepvae.grid import Grid
 
-EFFECT, IMAGE = "desc-salient_stat-d_map", "desc-input_stat-mean_map"  # file names without suffix
 
-
-def effect_viewer(run: Path) -> str | None:
-    """Return an HTML viewer of Cohen's d over the mean image; None if a run has no such maps of volumes."""
-    effect, image = (read_file(run / "maps" / f"{name}.nii.gz", _volume) for name in (EFFECT, IMAGE))
+def effect_viewer(maps: MapFolder) -> str | None:
+    """Return an HTML viewer of Cohen's d over the mean image; None if there are no such maps of volumes."""
+    effect, image = (read_file(maps.volume(name), _volume) for name in (EFFECT, IMAGE))
     if effect is None or image is None or effect[0].shape != image[0].shape:
         return None
     from sepvae.plotting.volumes import map_viewer

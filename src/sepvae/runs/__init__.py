@@ -3,7 +3,8 @@
 from sepvae.runs.additions import complete_run, left_out_of
 from sepvae.runs.comparing import compare_conditions, compare_runs
 from sepvae.runs.figures import draw
-from sepvae.runs.fitting import finish_run, fit_run
+from sepvae.runs.finishing import finish_run
+from sepvae.runs.fitting import fit_run
 from sepvae.runs.folder import check_new_run, read_codes, read_recipe
 from sepvae.runs.maps import map_run
 from sepvae.runs.rerunning import model_of, rerun

@@ -13,10 +13,8 @@ from sepvae.methods._examples import make_thumbnails
 from sepvae.methods._removal import score_removal
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.progress import stage
-from sepvae.runs.folder import read_codes, read_recipe, write_arrays, write_recipe, write_table
+from sepvae.run_folder import RunFolder
 from sepvae.runs.threads import use_threads
-
-REMOVAL, THUMBNAILS = "removal.csv", "thumbnails.npz"
 
 
 def left_out_of(run: str | Path) -> list[str]:
@@ -31,21 +29,20 @@ def left_out_of(run: str | Path) -> list[str]:
     Returns
     -------
     list of str
-        Subset of "removal.csv" and "thumbnails.npz", without files that such data do not have.
+        Names of the table of removal and of the thumbnails, without files that such data do not have.
 
     Raises
     ------
     RunFolderError
         If the folder holds no codes, or they are damaged.
     """
-    codes, kinds, folder = read_codes(run), read_recipe(run).get("attributes"), Path(run)
-    found = []
-    if not (folder / REMOVAL).is_file() and removal_questions(codes, kinds=kinds)[0]:
-        found.append(REMOVAL)
-    if not (folder / THUMBNAILS).is_file():
-        found.append(THUMBNAILS)
-    shape = load(run).sample_shape_ if found else ()
-    return [name for name in found if len(shape) < 4 or name != REMOVAL if len(shape) > 1 or name == REMOVAL]
+    folder = RunFolder(run)
+    removal, thumbnails = folder.removal, folder.thumbnails
+    questions = removal_questions(folder.codes.required(), kinds=folder.kinds())[0]
+    missing = [file for file in (removal, thumbnails) if not file.exists() and (questions or file != removal)]
+    axes = len(load(run).sample_shape_) if missing else 0
+    possible = {removal: axes < 4, thumbnails: axes > 1}
+    return [file.path.name for file in missing if possible[file]]
 
 
 def complete_run(
@@ -69,30 +66,31 @@ def complete_run(
     list of str
         Names of the added files. The recipe records them, so that `rerun` makes them, too.
     """
-    folder, model, recipe, missing = Path(run), load(run), read_recipe(run), left_out_of(run)
+    folder, model, missing = RunFolder(run), load(run), left_out_of(run)
+    recipe = folder.recipe.required()
     protocol = dict(recipe.get("protocol", {}))
     with use_threads(recipe.get("threads")):
-        if THUMBNAILS in missing:
+        if folder.thumbnails.path.name in missing:
             with stage("thumbnails", say):
                 write_thumbnails(folder, test)
             protocol["thumbnails"] = True
-        if REMOVAL in missing:
+        if folder.removal.path.name in missing:
             with stage("scoring removal", say) as progress:
-                kinds = recipe.get("attributes", {})
-                write_removal(folder, model, train, test, read_codes(run), kinds, say=say, progress=progress)
+                codes, kinds = folder.codes.required(), folder.kinds()
+                write_removal(folder, model, train, test, codes, kinds, say=say, progress=progress)
             protocol["removal"] = True
-    write_recipe(folder, recipe | {"protocol": protocol})
+    folder.recipe.write(recipe | {"protocol": protocol})
     return missing
 
 
-def write_thumbnails(run: Path, test: Source) -> None:
+def write_thumbnails(run: RunFolder, test: Source) -> None:
     """Write small test images for the page, if samples are images or volumes."""
     if (thumbnails := make_thumbnails(test)) is not None:
-        write_arrays(run / THUMBNAILS, thumbnails)
+        run.thumbnails.write(thumbnails)
 
 
 def write_removal(
-    run: Path,
+    run: RunFolder,
     model: ContrastiveEstimator,
     train: Source,
     test: Source,
@@ -102,4 +100,4 @@ def write_removal(
 ) -> None:
     """Write scores of removal and swaps, unless `score_removal` leaves them out, such as for volumes."""
     if (removal := score_removal(model, train, test, codes, kinds=kinds, **how)) is not None:
-        write_table(run / REMOVAL, removal)
+        run.removal.write(removal)

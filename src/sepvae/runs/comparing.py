@@ -13,11 +13,10 @@ from safetensors.numpy import load_file
 
 from sepvae.batch import AnyArray
 from sepvae.data.nifti import NiftiFiles
-from sepvae.files import read_file
-from sepvae.runs.folder import read_recipe, read_versions
+from sepvae.files import read_cells, read_file
+from sepvae.model_files.schema import WEIGHTS
+from sepvae.run_folder import RunFolder
 
-WEIGHTS = "model/model.safetensors"
-TABLES = ("metrics.csv", "codes.csv", "scores.csv", "correlations.csv", "removal.csv")
 TIMES = re.compile(r"(^|_)(seconds|time)$")  # columns of metrics.csv that differ between any two fits
 
 Arrays = Mapping[str, AnyArray]
@@ -58,16 +57,18 @@ def compare_runs(first: str | Path, second: str | Path) -> pd.DataFrame:
     RunFolderError
         If a file is damaged.
     """
-    files: dict[str, tuple[str, Reader]] = {"weights": (WEIGHTS, _weights)}
-    files |= {name: (name, _table) for name in TABLES}
+    runs = RunFolder(first), RunFolder(second)
+    run = runs[0]
+    files: dict[str, dict[str, Reader]] = {"weights": {f"{run.model.name}/{WEIGHTS}": _weights}}
+    for table in (run.metrics, run.codes, run.scores, run.correlations, run.removal):
+        name = table.path.name
+        files[name] = {name: _metrics if table is run.metrics else _table}
+    files["maps"] = dict(sorted({name: how for run in runs for name, how in _map_files(run)}.items()))
     rows = [
         {"what": what, **gap._asdict()}
-        for what, (name, reader) in files.items()
-        if (gap := _largest(Path(first), Path(second), {name: reader})) is not None
+        for what, readers in files.items()
+        if (gap := _largest(Path(first), Path(second), readers)) is not None
     ]
-    of_maps = dict(sorted({**dict(_map_files(Path(first))), **dict(_map_files(Path(second)))}.items()))
-    if (gap := _largest(Path(first), Path(second), of_maps)) is not None:
-        rows.append({"what": "maps", **gap._asdict()})
     return pd.DataFrame(rows, columns=["what", *Gap._fields])
 
 
@@ -90,7 +91,10 @@ def compare_conditions(first: str | Path, second: str | Path) -> pd.DataFrame:
     RunFolderError
         If a file is damaged.
     """
-    then, now = (read_versions(run) | {"threads": read_recipe(run).get("threads")} for run in (first, second))
+    folders = RunFolder(first), RunFolder(second)
+    then, now = (
+        (run.versions.read() or {}) | {"threads": run.recipe.required().get("threads")} for run in folders
+    )
     rows = [(name, *(str(run.get(name) or "") for run in (then, now))) for name in {**then, **now}]
     return pd.DataFrame([row for row in rows if row[1] != row[2]], columns=["what", "first", "second"])
 
@@ -125,7 +129,7 @@ def _gap(first: Arrays, second: Arrays) -> Gap:
         b = second[name]
         text = a.dtype.kind in "UO"
         if a.shape != b.shape or not (text or a.dtype == b.dtype):
-            return Gap(False, np.inf, np.inf, f"{name} is {_told(a)} and {_told(b)}")
+            return Gap(False, np.inf, np.inf, f"{name} is {_size(a)} and {_size(b)}")
         if np.array_equal(a, b) if text else a.tobytes() == b.tobytes():
             continue
         apart, shares = _apart(a, b)
@@ -156,19 +160,18 @@ def _apart(a: AnyArray, b: AnyArray) -> tuple[npt.NDArray[np.float64], npt.NDArr
     return np.where(infinite, np.inf, apart), np.where(infinite, np.inf, shares)
 
 
-def _told(array: AnyArray) -> str:
-    return (
-        f"{' x '.join(map(str, array.shape)) or 'one'} {'cells' if array.dtype.kind in 'UO' else array.dtype}"
-    )
+def _size(array: AnyArray) -> str:
+    kind = "cells" if array.dtype.kind in "UO" else array.dtype
+    return f"{' x '.join(map(str, array.shape)) or 'one'} {kind}"
 
 
-def _map_files(run: Path) -> Iterator[tuple[str, Reader]]:
+def _map_files(run: RunFolder) -> Iterator[tuple[str, Reader]]:
     """Yield the map files that hold numbers, not the pictures drawn from them, each with its reader."""
     readers: dict[str, Reader] = {".csv": _table, ".npz": _arrays, ".nii.gz": _volume}
-    for path in (run / "maps").rglob("*"):
+    for path in run.maps.path.rglob("*"):
         for suffix, reader in readers.items():
             if path.name.endswith(suffix):
-                yield path.relative_to(run).as_posix(), reader
+                yield path.relative_to(run.path).as_posix(), reader
 
 
 def _weights(path: Path) -> Arrays:
@@ -180,10 +183,11 @@ def _weights(path: Path) -> Arrays:
 
 def _table(path: Path) -> Arrays:
     """Read cells as text: pandas writes numbers so that equal text means equal numbers."""
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    if path.name == "metrics.csv":
-        table = table.loc[:, [TIMES.search(str(name)) is None for name in table]]
-    return {str(name): cells.to_numpy(dtype=object) for name, cells in table.items()}
+    return {str(name): cells.to_numpy(dtype=object) for name, cells in read_cells(path).items()}
+
+
+def _metrics(path: Path) -> Arrays:
+    return {name: cells for name, cells in _table(path).items() if not TIMES.search(name)}
 
 
 def _arrays(path: Path) -> Arrays:

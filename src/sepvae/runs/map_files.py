@@ -17,8 +17,7 @@ from sepvae.methods._moments import Moments
 from sepvae.plotting.cells import limit_of
 from sepvae.plotting.maps import map_picture
 from sepvae.report.file_names import names_apart
-from sepvae.report.viewer import EFFECT
-from sepvae.runs.folder import write_arrays
+from sepvae.run_folder import EFFECT, MapFolder
 
 GROUPS = ("background", "target")
 
@@ -43,26 +42,26 @@ def group_files(labels: Sequence[str], statistic: str) -> list[str]:
 
 def write_window(file: Path, window: AnyArray, grid: Grid, axes: str) -> None:
     """Write a map of shape `grid.size` as NIfTI on the full grid; `axes` is its orientation, as in "LAS"."""
-    write_volume(file.with_name(f"{file.name}.nii.gz"), grid.back(window), grid, axes)
+    write_volume(file, grid.back(window), grid, axes)
 
 
-def write_group_volumes(folder: Path, statistics: Statistics, grid: Grid) -> None:
+def write_group_volumes(folder: MapFolder, statistics: Statistics, grid: Grid) -> None:
     """Write means and standard deviations of groups, and Cohen's d, as NIfTI."""
     values = {"mean": [m.mean for m in statistics.moments], "sd": [m.sd for m in statistics.moments]}
     for statistic, of_groups in values.items():
         files = group_files(statistics.labels, statistic)
         for file, window, moments in zip(files, of_groups, statistics.moments, strict=True):
             if moments.n:
-                write_window(folder / file, window[0], grid, grid.axes)
+                write_window(folder.volume(file), window[0], grid, grid.axes)
     if statistics.effect is not None:
-        write_window(folder / EFFECT, statistics.effect[0], grid, grid.axes)
+        write_window(folder.volume(EFFECT), statistics.effect[0], grid, grid.axes)
 
 
-def write_pictures(folder: Path, statistics: Statistics, people: Mapping[str, AnyArray]) -> None:
-    """Write pictures and `maps.npz`; samples share a scale, means and deviations another, d has its own."""
+def write_pictures(folder: MapFolder, statistics: Statistics, people: Mapping[str, AnyArray]) -> None:
+    """Write pictures and arrays; samples share a scale, means and deviations another, d has its own."""
     limit = limit_of(np.stack([*people.values()])) if people else 1.0
     for name, added in people.items():
-        _write_picture(folder / f"{name}.png", map_picture(added, limit))
+        _write_picture(folder.picture(name), map_picture(added, limit))
     arrays: dict[str, Any] = {"labels": np.array(statistics.labels)}
     present = [m for m in statistics.moments if m.n]
     limit = limit_of(np.stack([a for m in present for a in (m.mean, m.sd)])) if present else 1.0
@@ -70,12 +69,12 @@ def write_pictures(folder: Path, statistics: Statistics, people: Mapping[str, An
         if moments.n:
             arrays |= {f"{group}_n": moments.n, f"{group}_mean": moments.mean, f"{group}_sd": moments.sd}
             for statistic, values in (("mean", moments.mean), ("sd", moments.sd)):
-                file = f"{group_files(statistics.labels, statistic)[i]}.png"
-                _write_picture(folder / file, map_picture(values, limit))
+                file = group_files(statistics.labels, statistic)[i]
+                _write_picture(folder.picture(file), map_picture(values, limit))
     if statistics.effect is not None:
         arrays["d"] = statistics.effect
-        _write_picture(folder / f"{EFFECT}.png", map_picture(statistics.effect))
-    write_arrays(folder / "maps.npz", arrays)
+        _write_picture(folder.picture(EFFECT), map_picture(statistics.effect))
+    folder.groups.write(arrays)
 
 
 def regions(statistics: Statistics, features: Sequence[str]) -> pd.DataFrame:

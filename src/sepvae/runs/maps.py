@@ -1,16 +1,16 @@
 """Maps of a run as files: effect of the salient part on each held-out sample and on each group."""
 
-import json
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from sepvae.batch import AnyArray, IntArray, Source, chunk_rows, chunks, in_unit_range
-from sepvae.errors import DataError, RunFolderError
-from sepvae.files import whole_folder, write_whole
+from sepvae.errors import DataError
+from sepvae.files import check_new, whole_folder
 from sepvae.grid import Grid
 from sepvae.methods import load
 from sepvae.methods._maps import SalientMaps, axial, grey_levels, members, spread
@@ -18,9 +18,8 @@ from sepvae.methods._moments import Moments, effect_size
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.progress import stage
 from sepvae.report.file_names import names_apart
-from sepvae.report.viewer import IMAGE
+from sepvae.run_folder import IMAGE, MapFolder
 from sepvae.runs.figures import draw_maps
-from sepvae.runs.folder import write_arrays, write_table
 from sepvae.runs.map_files import (
     Statistics,
     regions,
@@ -62,11 +61,11 @@ def map_run(
     RunFolderError
         If `out` exists.
     """
-    _check_new(Path(out))
+    check_new(Path(out), "folder for maps")
     with stage("mapping what the salient part adds", say) as progress:
         folder = write_maps(load(run), source, Path(out), progress=progress)
     with stage("drawing", say):
-        draw_maps(folder, folder)
+        draw_maps(maps := MapFolder(folder), maps.figures)
     return folder
 
 
@@ -83,13 +82,13 @@ def write_maps(
     A map is the sample decoded with its own salient code, minus the sample decoded without one, in the units
     of the input. Labels do not affect it.
     """
-    _check_new(folder)
+    check_new(folder, "folder for maps")
     if not can_map(source):
         raise DataError(
             "maps: wanted volumes with a grid, for a map lies somewhere; got an array of voxels only"
         )
     with whole_folder(folder) as whole:
-        _write(whole, model, source, progress)
+        _write(MapFolder(whole), model, source, progress)
     return folder
 
 
@@ -98,15 +97,8 @@ def can_map(source: Source) -> bool:
     return len(source.sample_shape) < 4 or source.grid is not None
 
 
-def _check_new(folder: Path) -> None:
-    if folder.exists():
-        raise RunFolderError(
-            f"{folder}: wanted a new folder for maps, but it exists; choose another, or remove it"
-        )
-
-
 def _write(
-    folder: Path,
+    folder: MapFolder,
     model: ContrastiveEstimator,
     source: Source,
     progress: Callable[[int, int], None] | None,
@@ -124,7 +116,7 @@ def _write(
             of_group.add(added[np.isin(part, group)])
         for i, one in zip(part.tolist(), added, strict=True):
             if maps.grid is not None:
-                write_window(folder / names[i], one[0], maps.grid, _axes(source, i, maps.grid))
+                write_window(folder.volume(names[i]), one[0], maps.grid, _axes(source, i, maps.grid))
         pictures |= {int(i): added[i - part[0]] for i in np.intersect1d(part, kept)}
         if progress is not None:
             progress(int(part[-1]) + 1, len(source))
@@ -134,14 +126,14 @@ def _write(
     statistics = Statistics(_labels(model), moments, effect_size(*moments, unit))
     files = _write_groups(folder, maps, statistics, names, pictures)
     about = {"id": ids, "label": np.asarray(source.labels).astype(str), "file": files}
-    write_table(folder / "maps.csv", pd.DataFrame(about | {"mean_absolute": strength}))
+    folder.samples.write(pd.DataFrame(about | {"mean_absolute": strength}))
     if (maps.grid is not None or maps.is_image) and any(map(len, groups)):
-        write_arrays(folder / "people.npz", _people(maps, groups, statistics))
-    _describe(folder)
+        folder.people.write(_people(maps, groups, statistics))
+    folder.description.write(_description())
 
 
 def _write_groups(
-    folder: Path,
+    folder: MapFolder,
     maps: SalientMaps,
     statistics: Statistics,
     names: list[str],
@@ -150,12 +142,12 @@ def _write_groups(
     """Write the files of groups, and pictures of samples; return the file of each sample, or ""."""
     if maps.grid is not None:
         write_group_volumes(folder, statistics, maps.grid)
-        write_window(folder / IMAGE, _mean_image(maps), maps.grid, maps.grid.axes)
-        return [f"{name}.nii.gz" for name in names]
+        write_window(folder.volume(IMAGE), _mean_image(maps), maps.grid, maps.grid.axes)
+        return [folder.volume(name).name for name in names]
     if maps.is_image:
         write_pictures(folder, statistics, {names[i]: picture for i, picture in pictures.items()})
-        return [f"{name}.png" if i in pictures else "" for i, name in enumerate(names)]
-    write_table(folder / "regions.csv", regions(statistics, _features(maps.model, maps.source)))
+        return [folder.picture(name).name if i in pictures else "" for i, name in enumerate(names)]
+    folder.regions.write(regions(statistics, _features(maps.model, maps.source)))
     return [""] * len(names)
 
 
@@ -207,11 +199,10 @@ def _people(maps: SalientMaps, groups: Sequence[IntArray], statistics: Statistic
     }
 
 
-def _describe(folder: Path) -> None:
-    about = {
+def _description() -> dict[str, Any]:
+    return {
         "Name": "What the salient part adds: own salient minus salient removed, decoded by sepvae",
         "BIDSVersion": "1.10.0",
         "DatasetType": "derivative",
         "GeneratedBy": [{"Name": "sepvae", "Version": version("sepvae")}],
     }
-    write_whole(folder / "dataset_description.json", json.dumps(about, indent=2) + "\n")

@@ -1,22 +1,18 @@
 """`rerun`: check that data are those of a run, and fit again with its recipe."""
 
-import csv
-from io import StringIO
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from sepvae.batch import Source
-from sepvae.errors import DataError, RunFolderError
-from sepvae.files import read_file
+from sepvae.errors import RunFolderError
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.progress import stage
 from sepvae.registry import find_method, method_names
-from sepvae.runs.fitting import Say, fingerprint, fit_run
-from sepvae.runs.folder import read_recipe
-from sepvae.runs.resume import is_finished
-from sepvae.runs.scoring import described
+from sepvae.run_folder import RunFolder
+from sepvae.runs.finishing import Say
+from sepvae.runs.fitting import fit_run
+from sepvae.runs.same_data import check_same_data
 from sepvae.runs.threads import use_threads
 
 
@@ -40,9 +36,10 @@ def model_of(run: str | Path) -> ContrastiveEstimator:
         If the run is not finished, or its recipe cannot be repeated: custom modules, severities, no seed, or
         a keyword that this version does not have.
     """
-    recipe = read_recipe(run)
+    folder = RunFolder(run)
+    recipe = folder.recipe.required()
     name, keywords = str(recipe.get("method")), recipe.get("keywords")
-    if not is_finished(Path(run)):
+    if not folder.is_finished(recipe):
         raise RunFolderError(
             f"{run}: is not finished; finish it, or run `sepvae fit` again, before it is repeated"
         )
@@ -108,7 +105,7 @@ def rerun(
     DataError
         If the samples are not those of the run; nothing is fitted then.
     """
-    recipe, model = read_recipe(run), model_of(run)
+    recipe, model = RunFolder(run).recipe.required(), model_of(run)
     if model.is_first_process():
         with stage("comparing the data with those of the run", say):
             check_same_data(run, train, test)
@@ -128,35 +125,3 @@ def rerun(
             thumbnails=protocol.get("thumbnails", True),
             say=say,
         )
-
-
-def check_same_data(run: str | Path, train: Source, test: Source) -> None:
-    """Raise DataError if samples, ids, groups, labels or attributes differ from those of a run."""
-    about = pd.concat([described(train, "train"), described(test, "test")], ignore_index=True)
-    now = _cells(StringIO(about.to_csv(index=False, quoting=csv.QUOTE_ALL, lineterminator="\n")))
-    then = read_file(Path(run) / "codes.csv", _cells)
-    if then is None:
-        raise RunFolderError(f"{run}: wanted a run folder with codes.csv, as `sepvae fit` leaves it")
-    if then["id"].tolist() != now["id"].tolist():
-        raise DataError(f"{run}: wanted its samples in the order of its split.csv, got others")
-    for name in now.columns.intersection(then.columns).drop("split"):  # validation is drawn by the fit
-        if (changed := np.flatnonzero(then[name] != now[name])).size:
-            more = f", and {changed.size - 1} more" * (changed.size > 1)
-            sample, was, now_is = (
-                table[n].iloc[changed[0]] for table, n in ((then, "id"), (then, name), (now, name))
-            )
-            raise _not_the_same(run, f"{name} of {sample!r} was {was!r}, is {now_is!r}{more}")
-    if fingerprint(train, test) != read_recipe(run).get("data", {}).get("fingerprint"):
-        told = "ids, groups, labels and attributes are the same, what the samples hold is not"
-        raise _not_the_same(run, f"{told} (files were changed, or are read in another way)")
-
-
-def _cells(file: Path | StringIO) -> pd.DataFrame:
-    """Read all cells of a table as text."""
-    return pd.read_csv(file, dtype=str, keep_default_na=False)
-
-
-def _not_the_same(run: str | Path, what: str) -> DataError:
-    return DataError(
-        f"{run}: was fitted on other data: {what}; nothing was fitted: give the data as they were"
-    )

@@ -1,33 +1,32 @@
 """Lock of a run folder, and checks that an earlier fit in it can be resumed."""
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from sepvae.errors import RunFolderError
-from sepvae.files import ASIDE
-from sepvae.runs.folder import plain, read_recipe
+from sepvae.files import ASIDE, remove_asides
+from sepvae.run_folder import RunFolder, current_versions, plain
 
-LOCK = ".lock"
-STATE = Path("checkpoints") / "last.ckpt"  # complete state to resume a fit from
 # Parts of a recipe in which a resumed fit must be the same.
 SAME = ("method", "keywords", "data", "attributes", "protocol")
 
+Recipe = Mapping[str, Any]
+
 
 @contextmanager
-def claimed(run: Path) -> Iterator[None]:
+def claimed(run: RunFolder) -> Iterator[None]:
     """
     Create a run folder if needed, and lock it; raise RunFolderError if another fit holds the lock.
 
     The lock ends with its process, so a crash leaves no stale lock.
     """
-    lock, made = FileLock(run / LOCK), not run.exists()
+    lock, made = FileLock(run.lock), not run.path.exists()
     try:
-        run.mkdir(parents=True, exist_ok=True)
+        run.path.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
         yield
     except Timeout:
@@ -37,54 +36,50 @@ def claimed(run: Path) -> Iterator[None]:
     finally:
         if lock.is_locked:
             with suppress(OSError):  # some systems cannot remove an open file
-                (run / LOCK).unlink()
+                run.lock.unlink()
             lock.release()
         if made:
             with suppress(OSError):  # removes the folder only if it is empty
-                run.rmdir()
+                run.path.rmdir()
 
 
-def is_begun(run: Path) -> bool:
-    """Return whether a run folder holds a fit, finished or not; raise RunFolderError for other files."""
-    if (run / "recipe.yaml").is_file():
-        return True
-    others = [path.name for path in run.iterdir()] if run.exists() else []
-    if strange := [name for name in others if name != LOCK and not ASIDE.fullmatch(name)]:
+def earlier_recipe(run: RunFolder) -> dict[str, Any] | None:
+    """Return the recipe of a fit in a folder, finished or not; raise RunFolderError for other files."""
+    if (recipe := run.recipe.read()) is not None:
+        return recipe
+    others = [path.name for path in run.path.iterdir()] if run.path.exists() else []
+    if strange := [name for name in others if name != run.lock.name and not ASIDE.fullmatch(name)]:
         raise RunFolderError(
-            f"{run}: wanted a new folder, or a fit to go on with, but it holds {strange[0]}, no recipe.yaml"
+            f"{run}: wanted a new folder, or a fit to go on with, but it holds {strange[0]}, no "
+            f"{run.recipe.path.name}"
         )
-    return False
+    return None
 
 
-def is_finished(run: Path) -> bool:
-    """Return whether the fit in a run folder is finished; its page is the last file written."""
-    return "seconds" in read_recipe(run) and (run / "report.html").is_file()
-
-
-def wants_more_epochs(run: Path, keywords: Mapping[str, Any]) -> bool:
-    """Return whether `max_epochs` is larger than in the run folder; False for methods without epochs."""
-    recipe = read_recipe(run)
-    was, now = recipe.get("keywords", {}).get("max_epochs"), keywords.get("max_epochs")
+def wants_more_epochs(earlier: Recipe, keywords: Mapping[str, Any]) -> bool:
+    """Return whether `max_epochs` is larger than in an earlier fit; False for methods without epochs."""
+    was, now = earlier.get("keywords", {}).get("max_epochs"), keywords.get("max_epochs")
     if was == "auto":
-        was = recipe.get("taken", {}).get("max_epochs")
+        was = earlier.get("taken", {}).get("max_epochs")
     return isinstance(was, int) and isinstance(now, int) and now > was
 
 
-def check_same_fit(run: Path, recipe: dict[str, Any]) -> None:
+def check_same_fit(run: RunFolder, earlier: Recipe, recipe: dict[str, Any]) -> None:
     """
-    Raise RunFolderError if a run folder holds a fit of other data or keywords, except for more epochs.
+    Raise RunFolderError if an earlier fit has other data or keywords, except for fewer epochs.
 
     More epochs of a finished fit need its checkpoint.
     """
-    old, now = read_recipe(run), plain(recipe)
-    if wants_more_epochs(run, now["keywords"]):
-        if is_finished(run) and not (run / STATE).is_file():
+    now = plain(recipe)
+    if wants_more_epochs(earlier, now["keywords"]):
+        if run.is_finished(earlier) and not run.checkpoint.is_file():
+            state = run.checkpoint.relative_to(run.path)
             raise RunFolderError(
-                f"{run}: holds no {STATE}, which more epochs begin with; fit anew into another --out"
+                f"{run}: holds no {state}, which more epochs begin with; fit anew into another --out"
             )
-        old["keywords"]["max_epochs"] = now["keywords"]["max_epochs"]
+        now["keywords"]["max_epochs"] = earlier["keywords"]["max_epochs"]
     for part in SAME:
-        was, asked = old.get(part), now.get(part)
+        was, asked = earlier.get(part), now.get(part)
         if was == asked:
             continue
         if isinstance(was, dict) and isinstance(asked, dict):
@@ -99,12 +94,36 @@ def check_same_fit(run: Path, recipe: dict[str, Any]) -> None:
         raise RunFolderError(f"{run}: was begun with {what}; choose another --out")
 
 
+def begin(run: RunFolder, recipe: dict[str, Any], earlier: Recipe | None, say: Callable[[str], None]) -> None:
+    """Write recipe and versions, or prepare the folder of an earlier fit and take over its threads."""
+    if earlier is None:
+        run.recipe.write(recipe)
+        run.versions.write(current_versions())
+        return
+    remove_asides(run.path)
+    epochs = 0 if (metrics := run.metrics.read()) is None else len(metrics)
+    say(f"going on with {run}, after {epochs} epochs" if epochs else f"going on with {run}, from the start")
+    if changed := differing_versions(run):
+        say(f"warning: started with {changed}, so that numbers may differ in their last digits")
+    longer = wants_more_epochs(earlier, recipe["keywords"])
+    recipe |= {name: earlier[name] for name in ("threads", *["command"] * (not longer)) if name in earlier}
+    if longer:
+        run.recipe.write(recipe)
+
+
+def differing_versions(run: RunFolder) -> str:
+    """Return versions that changed, as in "torch 2.12.0 (now 2.13.0)"; empty if none did or none is known."""
+    old, now = run.versions.read() or {}, current_versions()
+    pairs = [(name, was, now[name]) for name, was in old.items() if was != now.get(name, was)]
+    return ", ".join(f"{name} {was} (now {is_now})" for name, was, is_now in pairs)
+
+
 @contextmanager
-def remove_run_on_error(run: Path) -> Iterator[None]:
-    """On error, delete the run folder unless it holds a checkpoint, a model or `diverged.csv`."""
+def remove_run_on_error(run: RunFolder) -> Iterator[None]:
+    """On error, delete the run folder unless it holds something to resume or to look at."""
     try:
         yield
     except BaseException:
-        if not any((run / kept).exists() for kept in (STATE, "model", "diverged.csv")):
-            shutil.rmtree(run, ignore_errors=True)
+        if not run.has_results():
+            shutil.rmtree(run.path, ignore_errors=True)
         raise

@@ -15,9 +15,8 @@ from sepvae.evaluation.scores import score_codes
 from sepvae.methods import load
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.progress import stage
-from sepvae.runs.folder import read_codes, read_recipe, read_split_of_run, write_recipe, write_table
+from sepvae.run_folder import N_PERMUTATIONS, RunFolder
 
-N_PERMUTATIONS = 100  # of runs whose recipe records none
 RECONSTRUCTIONS: dict[str, Literal["own", "none"]] = {"full": "own", "common_only": "none"}
 
 
@@ -40,10 +39,9 @@ def encode_run(run: str | Path, source: Source, *, say: Callable[[str], None] | 
         As in `codes.csv`. Samples whose id is in the run have its split (train, validation or test), others
         have "new". Rows without ids have "unknown", since row numbers are the same in every array.
     """
-    run = Path(run)
     with stage("encoding", say):
         table = encoded(load(run), source, "new")
-    known = read_split_of_run(run)
+    known = RunFolder(run).split.read()
     if known is None or _rows_are_numbered(run, source):
         return table.assign(split="unknown")
     split_of = dict(zip(known["id"], known["split"], strict=True))
@@ -69,7 +67,7 @@ def recorded_permutations(run: str | Path) -> int:
     int
         Number in its recipe; 100 if it records none.
     """
-    recorded = read_recipe(run).get("protocol", {}).get("n_permutations", N_PERMUTATIONS)
+    recorded = RunFolder(run).recipe.required().get("protocol", {}).get("n_permutations", N_PERMUTATIONS)
     return int(recorded)
 
 
@@ -108,14 +106,16 @@ def evaluate_run(
     """
     if n_permutations is None:
         n_permutations = recorded_permutations(run)
-    codes = read_codes(run)
-    keywords: dict[str, Any] = {"kinds": read_recipe(run).get("attributes"), "n_permutations": n_permutations}
+    folder = RunFolder(run)
+    codes = folder.codes.required()
+    keywords: dict[str, Any] = {"kinds": folder.kinds(), "n_permutations": n_permutations}
     if source is None:
         with stage("scoring", say) as progress:
             scores = score_codes(codes, **keywords, progress=progress)
-        old = Path(run) / "scores.csv"  # reconstruction errors cannot be computed from codes
-        errors = [pd.read_csv(old).query("metric == 'reconstruction_error'")] if old.is_file() else []
-        return pd.concat([scores, *errors], ignore_index=True)
+        if (old := folder.scores.read()) is None:
+            return scores
+        errors = old.query("metric == 'reconstruction_error'")  # they cannot be computed from codes
+        return pd.concat([scores, errors], ignore_index=True)
     with stage("encoding", say):
         model = load(run)
         new = encoded(model, source, "test")
@@ -155,10 +155,11 @@ def keep_scores(run: str | Path, scores: pd.DataFrame, *, n_permutations: int) -
     n_permutations : int
         Number of permutations behind each p-value, for the recipe.
     """
-    recipe = read_recipe(run)
-    recipe["protocol"] = {**recipe.get("protocol", {}), "n_permutations": n_permutations}
-    write_table(Path(run) / "scores.csv", scores)
-    write_recipe(Path(run), recipe)
+    folder = RunFolder(run)
+    recipe = folder.recipe.required()
+    protocol = {**recipe.get("protocol", {}), "n_permutations": n_permutations}
+    folder.scores.write(scores)
+    folder.recipe.write(recipe | {"protocol": protocol})
 
 
 def encoded(
@@ -192,7 +193,7 @@ def reconstruction_errors(model: ContrastiveEstimator, source: Source) -> pd.Dat
 
 def _rows_are_numbered(run: str | Path, source: Source | None = None) -> bool:
     """Return whether ids are row numbers, which are the same in every array."""
-    data = read_recipe(run).get("data", {})
+    data = RunFolder(run).recipe.required().get("data", {})
     if data.get("id") or data.get("subject"):
         return False
     numbers = source is not None and [str(id_) for id_ in source.ids] == [str(i) for i in range(len(source))]

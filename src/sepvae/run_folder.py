@@ -1,0 +1,294 @@
+"""`RunFolder`: every file of a run by its name, with how it is read and written."""
+
+import json
+import re
+from collections.abc import Mapping
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from platform import python_version
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from sepvae.errors import RunFolderError
+from sepvae.files import read_file, read_table, write_arrays, write_table, write_whole
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sepvae.batch import AnyArray
+
+FORMAT = 1  # version of run folders; those that record none have this one, too
+PACKAGES = (
+    *("sepvae", "torch", "lightning", "numpy", "scipy", "scikit-learn", "pandas", "pillow", "matplotlib"),
+    *("plotly", "safetensors", "nibabel", "nilearn", "zarr"),
+)
+N_PERMUTATIONS = 100  # behind each p-value, unless the recipe names another number
+SAMPLE = ("id", "group", "label", "split")  # columns of each table of samples
+LEVELS = ("error", "warning", "note")
+EFFECT, IMAGE = "desc-salient_stat-d_map", "desc-input_stat-mean_map"  # maps of volumes, without suffix
+
+T = TypeVar("T")
+
+
+class RunFile(Generic[T]):
+    """One file of a folder. It is written whole: readers see the old content or the new."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def exists(self) -> bool:
+        """Return whether the file exists."""
+        return self.path.is_file()
+
+    def read(self) -> T | None:
+        """Return the content, None if the file does not exist; raise RunFolderError if it is damaged."""
+        return read_file(self.path, self._parse)
+
+    def required(self) -> T:
+        """Return the content; raise RunFolderError if the file does not exist or is damaged."""
+        if (content := self.read()) is None:
+            raise self.missing()
+        return content
+
+    def missing(self) -> RunFolderError:
+        """Return the error for a folder without this file."""
+        wanted = f"a run folder with {self.path.name}, as `sepvae fit` leaves it"
+        return RunFolderError(f"{self.path.parent}: wanted {wanted}")
+
+    def _parse(self, path: Path) -> T:
+        raise NotImplementedError
+
+
+class YamlFile(RunFile[dict[str, Any]]):
+    """A mapping in YAML."""
+
+    def write(self, content: dict[str, Any]) -> None:
+        """Write the mapping, with objects without a YAML type as the name of their class."""
+        import yaml
+
+        write_whole(self.path, yaml.safe_dump(plain(content), sort_keys=False))
+
+    def _parse(self, path: Path) -> dict[str, Any]:
+        import yaml
+
+        return dict(yaml.safe_load(path.read_text("utf-8")))
+
+
+class RecipeFile(YamlFile):
+    """Data, method, keywords and protocol of a run, with the format of the folder."""
+
+    def write(self, content: dict[str, Any]) -> None:
+        """Write the recipe with its format."""
+        super().write({"format": FORMAT, **content})
+
+    def missing(self) -> RunFolderError:
+        """Return the error for a folder without a recipe."""
+        lacks = f"it has no {self.path.name}; give the folder that a fit wrote"
+        return RunFolderError(f"{self.path.parent} is not a run folder: {lacks}")
+
+    def _parse(self, path: Path) -> dict[str, Any]:
+        recipe = super()._parse(path)
+        if (found := recipe.get("format", FORMAT)) != FORMAT:
+            told = f"is of format {found}, this sepvae reads format {FORMAT}; update sepvae"
+            raise RunFolderError(f"{path.parent}: its {path.name} {told}")
+        if isinstance(data := recipe.get("data"), dict) and "group" in data:  # former name of "subject"
+            recipe["data"] = {"subject" if key == "group" else key: value for key, value in data.items()}
+        return recipe
+
+
+class JsonFile(RunFile[dict[str, Any]]):
+    """A mapping in JSON."""
+
+    def write(self, content: dict[str, Any]) -> None:
+        """Write the mapping."""
+        write_whole(self.path, json.dumps(content, indent=2) + "\n")
+
+    def _parse(self, path: Path) -> dict[str, Any]:
+        return dict(json.loads(path.read_text("utf-8")))
+
+
+class InspectionFile(JsonFile):
+    """An inspection of the data; its findings are read with errors first."""
+
+    def _parse(self, path: Path) -> dict[str, Any]:
+        findings = (content := super()._parse(path))["findings"]
+        if not isinstance(findings, list):
+            raise TypeError("findings is no list")
+        for finding in findings:
+            if not isinstance(finding, dict) or not isinstance(finding.get("message"), str):
+                raise TypeError("a finding has no message")
+            if finding.get("level") not in LEVELS or not isinstance(finding.get("examples", []), list):
+                raise TypeError("a finding has no level error, warning or note, or its examples are no list")
+        return content | {"findings": sorted(findings, key=lambda finding: LEVELS.index(finding["level"]))}
+
+
+class TableFile(RunFile["pd.DataFrame"]):
+    """
+    A table in CSV with its required columns of `text` and of `numbers`.
+
+    All columns that match the regular expression `numeric` must hold numbers, too.
+    """
+
+    def __init__(
+        self, path: Path, text: tuple[str, ...] = (), numbers: tuple[str, ...] = (), numeric: str = "$"
+    ) -> None:
+        super().__init__(path)
+        self.text, self.numbers, self.numeric = text, numbers, re.compile(numeric)
+
+    def write(self, content: "pd.DataFrame") -> None:
+        """Write the table, without its index."""
+        write_table(self.path, content)
+
+    def _parse(self, path: Path) -> "pd.DataFrame":
+        import pandas as pd
+
+        table = read_table(path, self._text_columns())
+        if missing := [name for name in (*self.text, *self.numbers) if name not in table]:
+            told = "delete it to leave it out, or make it again"
+            raise RunFolderError(f"{path} lacks columns {', '.join(missing)}; {told}")
+        numeric = [name for name in map(str, table) if name in self.numbers or self.numeric.fullmatch(name)]
+        if odd := [name for name in numeric if len(table) and not pd.api.types.is_numeric_dtype(table[name])]:
+            raise ValueError(f"column {odd[0]} holds something that is no number")
+        return table
+
+    def _text_columns(self) -> tuple[str, ...]:
+        return self.text
+
+
+class CodesFile(TableFile):
+    """Samples, attributes and posterior means; categorical attributes are read as text."""
+
+    def __init__(self, run: "RunFolder", name: str) -> None:
+        numbers = ("y", "common0", "salient0")
+        super().__init__(run.path / name, SAMPLE, numbers, r"(common|salient)\d+")
+        self.run = run
+
+    def _text_columns(self) -> tuple[str, ...]:
+        return *self.text, *(name for name, kind in self.run.kinds().items() if kind == "categorical")
+
+
+class ArraysFile(RunFile["dict[str, AnyArray]"]):
+    """Arrays by name, in `.npz`."""
+
+    def write(self, content: "Mapping[str, AnyArray]") -> None:
+        """Write the arrays, compressed."""
+        write_arrays(self.path, content)
+
+    def read(self, *names: str) -> "dict[str, AnyArray] | None":
+        """Return the arrays of these names, by default all; None if the file does not exist."""
+        return read_file(self.path, partial(self._parse, names=names))
+
+    def _parse(self, path: Path, names: tuple[str, ...] = ()) -> "dict[str, AnyArray]":
+        import numpy as np
+
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in names or arrays.files}
+
+
+class ThumbnailsFile(ArraysFile):
+    """Small images with the ids of their samples."""
+
+    def _parse(self, path: Path, names: tuple[str, ...] = ("ids", "images")) -> "dict[str, AnyArray]":
+        found = super()._parse(path, names or ("ids", "images"))
+        ids, images = found["ids"], found["images"]
+        fits = images.ndim == 4 and images.shape[1] in (1, 3) and len(ids) == len(images)
+        if not fits or images.dtype != "uint8":
+            raise ValueError(f"images: wanted uint8 (n, 1 or 3, h, w), one for each id, got {images.shape}")
+        return found
+
+
+class MapFolder:
+    """Maps of what the salient part adds, in `maps/` of a run or in a folder of their own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.samples = TableFile(path / "maps.csv")
+        self.regions = TableFile(path / "regions.csv", text=("feature",))
+        self.people = ArraysFile(path / "people.npz")  # samples in the figure
+        self.groups = ArraysFile(path / "maps.npz")  # of images; those of volumes are NIfTI files
+        self.description = JsonFile(path / "dataset_description.json")
+        self.figures = path / "figures"  # those of a run are with its other figures
+
+    def volume(self, name: str) -> Path:
+        """Return the path of a map of volumes, such as EFFECT."""
+        return self.path / f"{name}.nii.gz"
+
+    def picture(self, name: str) -> Path:
+        """Return the path of a map of images."""
+        return self.path / f"{name}.png"
+
+
+class RunFolder:
+    """
+    Folder that a fit leaves behind. It is a run if it has a recipe; all other files may be missing.
+
+    `kinds` of attributes are those of the recipe by default.
+    """
+
+    def __init__(self, path: str | Path, kinds: Mapping[str, Any] | None = None) -> None:
+        self.path = path = Path(path)
+        self._kinds = kinds
+        # What was fitted, on what, and with what.
+        self.recipe = RecipeFile(path / "recipe.yaml")
+        self.versions = JsonFile(path / "versions.json")
+        self.inspection = InspectionFile(path / "check.json")
+        self.split = TableFile(path / "split.csv", SAMPLE)
+        # The fit.
+        self.model = path / "model"
+        self.checkpoint = path / "checkpoints" / "last.ckpt"  # complete state to resume a fit from
+        self.lock = path / ".lock"
+        self.metrics = TableFile(path / "metrics.csv", numbers=("epoch",), numeric=".*")
+        self.diverged = TableFile(path / "diverged.csv")
+        # What the codes tell.
+        self.codes = CodesFile(self, "codes.csv")
+        asked, score = ("space", "attribute", "population", "metric"), ("score", "low", "high", "chance")
+        self.scores = TableFile(path / "scores.csv", asked, (*score, "p_value"))
+        self.removal = TableFile(path / "removal.csv", ("attribute", "images", "wanted"), score)
+        self.correlations = TableFile(
+            path / "correlations.csv",
+            text=("attribute", "kind", "population", "axis", "measure"),
+            numbers=("value", "p_value", "p_adjusted", "n"),
+        )
+        # What the page shows.
+        self.examples = ArraysFile(path / "examples.npz")
+        self.thumbnails = ThumbnailsFile(path / "thumbnails.npz")
+        self.maps = MapFolder(path / "maps")
+        self.figures = path / "figures"
+        self.report = path / "report.html"
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def kinds(self) -> Mapping[str, Any]:
+        """Return "categorical" or "continuous" for each attribute."""
+        kinds = self.recipe.required().get("attributes") if self._kinds is None else self._kinds
+        return kinds if isinstance(kinds, Mapping) else {}
+
+    def is_finished(self, recipe: Mapping[str, Any]) -> bool:
+        """Return whether the fit of this recipe is finished; its page is the last file written."""
+        return "seconds" in recipe and self.report.is_file()
+
+    def has_results(self) -> bool:
+        """Return whether a failed fit left something to keep: a state to resume, a model, its last steps."""
+        return self.checkpoint.exists() or self.model.exists() or self.diverged.exists()
+
+
+def current_versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that the numbers depend on."""
+    return {"python": python_version(), **{name: version(name) for name in PACKAGES}}
+
+
+def plain(value: Any) -> Any:
+    """Convert a value to YAML types: NumPy scalars to Python's, other objects to the name of their class."""
+    import numpy as np
+
+    if isinstance(value, dict):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    return value if value is None or isinstance(value, str | int | float | bool) else type(value).__name__
