@@ -27,8 +27,8 @@ from sepvae.data.volume_table import read_volumes
 from sepvae.evaluation import map_scores
 from sepvae.evaluation.associations import probe_predictions
 from sepvae.evaluation.scores import score_codes
+from sepvae.interpretation.maps import SalientMaps
 from sepvae.methods import ContrastivePCA, ConVAE, MMcVAE, SepVAE
-from sepvae.methods._maps import SalientMaps
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.runs.scoring import encoded
 

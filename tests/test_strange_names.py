@@ -23,6 +23,7 @@ from sepvae.data import ArraySource
 from sepvae.errors import DataError
 from sepvae.files import write_table
 from sepvae.grid import Grid
+from sepvae.interpretation.map_folder import write_maps
 from sepvae.methods import ContrastivePCA
 from sepvae.plotting import code_scatter
 from sepvae.plotting.words import LENGTH
@@ -30,7 +31,6 @@ from sepvae.report import write_comparison, write_report
 from sepvae.report.benchmark_tables import ScoreColumn, benchmark_table, to_markdown
 from sepvae.report.file_names import names_apart, scatter_files
 from sepvae.runs import evaluate_run, fit_run, read_codes
-from sepvae.runs.maps import write_maps
 
 MARKUP = ["<script>alert(1)</script>", "</script>", "<img src=x onerror=alert(1)>", '"><b id="evil">', "&lt;"]
 MARKUP += ["{{ 7*7 }}", "{% raw %}", "[bold red]", "[/]", "$x_1$", "_hidden", "**b**", "a|b", "%s"]

@@ -183,7 +183,8 @@ def test_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_demo_leaves_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # A quick judge: how well it judges is not the question here.
     monkeypatch.setattr(
-        "sepvae.methods._removal.train_attribute_classifier", partial(train_attribute_classifier, n_steps=5)
+        "sepvae.interpretation.removal.train_attribute_classifier",
+        partial(train_attribute_classifier, n_steps=5),
     )
     small = ["--set", "max_epochs=1", "--set", "common_dim=2", "--set", "salient_dim=2"]
     output = invoke("demo", "--out", tmp_path / "run", "--permutations", 0, *small)

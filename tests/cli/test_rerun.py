@@ -119,7 +119,8 @@ def test_the_demo_brings_its_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     few = tuple(part.select(np.arange(0, len(part), 9)) for part in load_digits_on_photos())
     monkeypatch.setattr("sepvae.data.bundled.load_digits_on_photos", lambda *_: few)
     monkeypatch.setattr(
-        "sepvae.methods._removal.train_attribute_classifier", partial(train_attribute_classifier, n_steps=5)
+        "sepvae.interpretation.removal.train_attribute_classifier",
+        partial(train_attribute_classifier, n_steps=5),
     )
     small = ["--set", "max_epochs=1", "--set", "common_dim=2", "--set", "salient_dim=2"]
     invoke("demo", "--out", tmp_path / "run", "--permutations", 0, *small)

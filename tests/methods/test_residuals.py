@@ -10,7 +10,7 @@ import pytest
 from sepvae import ContrastivePCA, SepVAE, load
 from sepvae.data import ArraySource, frame_source
 from sepvae.errors import DataError
-from sepvae.methods._examples import make_examples
+from sepvae.interpretation.examples import make_examples
 
 TAKEN = ["age", "site"]
 FEATURES = ["f0", "f1", "f2", "f3"]

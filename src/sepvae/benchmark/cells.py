@@ -17,8 +17,8 @@ from sepvae.evaluation.associations import probe_predictions
 from sepvae.evaluation.groups import group_scores, mlp_probabilities
 from sepvae.evaluation.scores import score_codes
 from sepvae.files import plain_name, read_table
+from sepvae.interpretation.examples import make_examples
 from sepvae.methods import load
-from sepvae.methods._examples import make_examples
 from sepvae.runs.scoring import described, encoded, reconstruction_errors
 
 PAPER = "paper"  # preset whose continuous attributes are also predicted by least squares

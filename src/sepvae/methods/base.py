@@ -262,6 +262,49 @@ class ContrastiveEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         check_is_fitted(self)
         return np.array(code_names(self.common_dim, self.salient_dim, self.space), dtype=object)
 
+    def decode(self, common: FloatArray, salient: FloatArray, *, standardised: bool = False) -> FloatArray:
+        """
+        Decode codes, such as posterior means from `encode` of which some were changed.
+
+        Parameters
+        ----------
+        common : ndarray of shape (n, common_dim)
+            Common codes.
+        salient : ndarray of shape (n, salient_dim)
+            Salient codes; zeros are s' = 0, that of the background.
+        standardised : bool, default=False
+            Return tables as the network sees them: standardised, without effects of covariates.
+
+        Returns
+        -------
+        ndarray of shape (n, ...)
+            In the units of X unless `standardised`; residualised tables are those of an average control.
+        """
+        check_is_fitted(self)
+        decoded = self._decode(common, self._gate_salient(salient))
+        return decoded if standardised else self._in_units(decoded)
+
+    def prepare(self, X: Any) -> Source:
+        """
+        Return samples as the network sees them.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or Source
+            As in `fit`.
+
+        Returns
+        -------
+        Source
+            Tables residualised, imputed and standardised; images and volumes as they are.
+
+        Raises
+        ------
+        DataError
+            If the samples do not match those that were fitted on.
+        """
+        return self._input(X)
+
     def reconstruct(self, X: Any, salient: Literal["own", "none"] = "own") -> FloatArray:
         """
         Decode the codes of samples, with their salient part or without it.

@@ -8,9 +8,9 @@ import pandas as pd
 
 from sepvae.batch import Source
 from sepvae.evaluation.removal import removal_questions
+from sepvae.interpretation.examples import make_thumbnails
+from sepvae.interpretation.removal import score_removal
 from sepvae.methods import load
-from sepvae.methods._examples import make_thumbnails
-from sepvae.methods._removal import score_removal
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.progress import stage
 from sepvae.run_folder import RunFolder

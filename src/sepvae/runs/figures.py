@@ -11,6 +11,7 @@ from sepvae.batch import AnyArray
 from sepvae.codes import attribute_columns
 from sepvae.data.nifti import NiftiFiles
 from sepvae.files import write_whole
+from sepvae.interpretation.map_files import GROUPS, group_files
 from sepvae.plotting.codes import code_scatter
 from sepvae.plotting.correlations import correlation_map
 from sepvae.plotting.curves import learning_curves
@@ -19,7 +20,6 @@ from sepvae.plotting.maps import map_groups, map_people, map_regions
 from sepvae.plotting.words import any_letters
 from sepvae.report.file_names import scatter_files
 from sepvae.run_folder import EFFECT, IMAGE, MapFolder, RunFolder
-from sepvae.runs.map_files import GROUPS, group_files
 
 
 def draw(run: Path) -> None:

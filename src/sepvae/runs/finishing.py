@@ -12,13 +12,13 @@ from sepvae.batch import AnyArray, Source
 from sepvae.codes import Codes, code_columns
 from sepvae.evaluation.correlations import salient_correlations
 from sepvae.evaluation.scores import score_codes
-from sepvae.methods._examples import make_examples
+from sepvae.interpretation.examples import make_examples
+from sepvae.interpretation.map_folder import can_map, write_maps
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.progress import stage
 from sepvae.run_folder import SAMPLE, RunFolder
 from sepvae.runs.additions import write_removal, write_thumbnails
 from sepvae.runs.figures import draw
-from sepvae.runs.maps import can_map, write_maps
 from sepvae.runs.scoring import encoded, reconstruction_errors
 
 Say = Callable[[str], None]

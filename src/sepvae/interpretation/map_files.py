@@ -13,7 +13,7 @@ from sepvae.batch import AnyArray
 from sepvae.data.nifti import write_volume
 from sepvae.files import write_whole
 from sepvae.grid import Grid
-from sepvae.methods._moments import Moments
+from sepvae.interpretation.moments import Moments
 from sepvae.plotting.cells import limit_of
 from sepvae.plotting.maps import map_picture
 from sepvae.report.file_names import names_apart

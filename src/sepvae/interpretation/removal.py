@@ -1,6 +1,7 @@
 """Removal and swap scores of a fitted model: attribute classifiers read its decoded test samples."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -74,7 +75,7 @@ def score_removal(
         classes[places] = question.classes[learnt]
         judges.append(
             train_attribute_classifier(
-                model._input(train), classes, random_state=random_state, n_steps=n_steps, progress=tick, **on
+                model.prepare(train), classes, random_state=random_state, n_steps=n_steps, progress=tick, **on
             )
         )
     readings = _read(model, judges, test, rows, np.random.default_rng(random_state), tick)
@@ -111,16 +112,17 @@ def _read(
     tick: Callable[..., None],
 ) -> list[Readings]:
     """Return the predictions of each classifier on real, reconstructed, removed and swapped test samples."""
-    real, places = model._input(test), _positions(test, rows["id"])
+    real, places = model.prepare(test), _positions(test, rows["id"])
     common, salient = (
         np.array(rows[code_columns(rows, space)], dtype=np.float32) for space in ("common", "salient")
     )
-    other = _partners(rows["y"].to_numpy(), rng)
+    other = partners(rows["y"].to_numpy(), rng)
+    decode = partial(model.decode, standardised=True)
     decoded = {
         "real": lambda part: in_unit_range(real.take(places[part]).x),
-        "full": lambda part: model._decode(common[part], salient[part]),
-        "removed": lambda part: model._decode(common[part], np.zeros_like(salient[part])),
-        "swapped": lambda part: model._decode(common[other[part]], salient[part]),
+        "full": lambda part: decode(common[part], salient[part]),
+        "removed": lambda part: decode(common[part], np.zeros_like(salient[part])),
+        "swapped": lambda part: decode(common[other[part]], salient[part]),
     }
     read: list[dict[str, npt.NDArray[np.int64]]] = [{} for _ in judges]
     for kind, images in decoded.items():
@@ -133,7 +135,7 @@ def _read(
     return [Readings(**reading) for reading in read]
 
 
-def _partners(y: npt.NDArray[Any], rng: np.random.Generator) -> IntArray:
+def partners(y: npt.NDArray[Any], rng: np.random.Generator) -> IntArray:
     """Return a sample of the other label for each sample, without repeats unless that label is rarer."""
     partners = np.zeros(len(y), dtype=np.intp)
     for label in (0, 1):

@@ -5,8 +5,8 @@ import pytest
 from sepvae import SepVAE
 from sepvae.data import ArraySource
 from sepvae.grid import Grid
+from sepvae.interpretation.examples import make_examples, make_thumbnails
 from sepvae.methods import ContrastivePCA
-from sepvae.methods._examples import make_examples, make_thumbnails
 
 QUICK = {"max_epochs": 1, "progress_bar": False, "accelerator": "cpu"}
 rng = np.random.default_rng(0)

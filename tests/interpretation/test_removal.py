@@ -11,8 +11,8 @@ import pytest
 from sepvae import SepVAE
 from sepvae.data import ArraySource
 from sepvae.errors import DataError
-from sepvae.methods import _removal
-from sepvae.methods._removal import _partners, score_removal
+from sepvae.interpretation import removal
+from sepvae.interpretation.removal import partners, score_removal
 from sepvae.methods.base import Capabilities
 
 N = 44  # of each part, the second half targets
@@ -23,10 +23,11 @@ class Model:
 
     capabilities, num_workers, accelerator = Capabilities(epochs=True), 0, "cpu"
 
-    def _input(self, source: ArraySource) -> ArraySource:
+    def prepare(self, source: ArraySource) -> ArraySource:
         return source
 
-    def _decode(self, common: np.ndarray, salient: np.ndarray) -> np.ndarray:
+    def decode(self, common: np.ndarray, salient: np.ndarray, *, standardised: bool) -> np.ndarray:
+        assert standardised
         return np.concatenate([common, salient], axis=1)
 
 
@@ -50,8 +51,8 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Any]]:
         calls.append((source, classes))
         return SimpleNamespace(predict=lambda x: x[:, 1].astype(int).clip(0, classes.max()))
 
-    monkeypatch.setattr(_removal, "train_attribute_classifier", train_attribute_classifier)
-    monkeypatch.setattr(_removal, "CHUNK", 7)  # so that there are several, and the last is smaller
+    monkeypatch.setattr(removal, "train_attribute_classifier", train_attribute_classifier)
+    monkeypatch.setattr(removal, "CHUNK", 7)  # so that there are several, and the last is smaller
     return calls
 
 
@@ -75,7 +76,7 @@ def test_a_perfect_separation_scores_one_and_loses_nothing_by_itself() -> None:
 def test_a_salient_part_that_is_not_used_is_neither_removed_nor_swapped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Model, "_decode", lambda _self, common, _salient: common.repeat(2, axis=1))
+    monkeypatch.setattr(Model, "decode", lambda _self, common, *_, **__: common.repeat(2, axis=1))
     scores = run(common0=lambda codes: codes["salient0"])
     assert scores is not None
     score = scores[scores["attribute"] == "label"].set_index(["images", "population", "wanted"])["score"]
@@ -105,10 +106,10 @@ def test_too_few_samples_are_not_judged(judged: list[Any]) -> None:
 
 def test_partners_are_of_the_other_label_and_none_comes_twice() -> None:
     y = np.array([1, 0, 1, 0, 0, 1])
-    partners = _partners(y, np.random.default_rng(0))
-    assert sorted(partners) == list(range(6))
-    assert (y[partners] != y).all()
-    few = _partners(np.array([0, 1, 1, 1]), np.random.default_rng(0))
+    places = partners(y, np.random.default_rng(0))
+    assert sorted(places) == list(range(6))
+    assert (y[places] != y).all()
+    few = partners(np.array([0, 1, 1, 1]), np.random.default_rng(0))
     assert few[1:].tolist() == [0, 0, 0]
     assert few[0] in (1, 2, 3)
 
@@ -116,7 +117,7 @@ def test_partners_are_of_the_other_label_and_none_comes_twice() -> None:
 @pytest.mark.parametrize("kind", ["images", "table"])
 def test_a_fitted_model_is_judged(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        _removal, "train_attribute_classifier", partial(_removal.train_attribute_classifier, n_steps=2)
+        removal, "train_attribute_classifier", partial(removal.train_attribute_classifier, n_steps=2)
     )
     rng, y = np.random.default_rng(0), np.repeat([0, 1], 20)
     x = rng.random((40, 1, 16, 16)) if kind == "images" else rng.normal(size=(40, 3))

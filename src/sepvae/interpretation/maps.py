@@ -35,7 +35,7 @@ class SalientMaps:
     def __init__(self, model: ContrastiveEstimator, source: Source) -> None:
         self.model, self.source = model, source
         codes = model.encode(source)
-        self._common, self._salient = codes.common_mean, model._gate_salient(codes.salient_mean)
+        self._common, self._salient = codes.common_mean, codes.salient_mean
         self.grid: Grid | None = model.grid_ if model.grid_ is not None else source.grid
         self.unit = self._unit()
 
@@ -52,14 +52,13 @@ class SalientMaps:
     def decode(self, positions: IntArray) -> Maps:
         """Return the maps of the samples at these positions."""
         common, salient = self._common[positions], self._salient[positions]
-        with self.model._inference():
-            added = self.model._decode(common, salient)
-            without = self.model._decode(common, np.zeros_like(salient))
+        added = self.model.decode(common, salient, standardised=True)
+        without = self.model.decode(common, np.zeros_like(salient), standardised=True)
         added -= without
         size = np.abs(added).reshape(len(added), -1).sum(axis=1, dtype=np.float64)
         counts = np.prod(added.shape[1:]) if self.grid is None else self.grid.valid_mask.sum()
         if added.ndim == 2:
-            return Maps(self.model._in_units(without), self._all_features(added), size / counts)
+            return Maps(self._table_in_units(without), self._all_features(added), size / counts)
         unit = self.unit[positions] if self.grid is not None else self.unit
         return Maps(self.in_units(without, positions), added * unit, size / counts * unit.ravel())
 
@@ -75,12 +74,18 @@ class SalientMaps:
     def _unit(self) -> AnyArray:
         if self.model.scaler_ is not None:
             ends = np.repeat([[0.0], [1.0]], self.model.scaler_.kept_.sum(), axis=1)
-            zero, one = self.model._in_units(ends)
+            zero, one = self._table_in_units(ends)
             return np.asarray(np.nan_to_num(one - zero))  # no change where all values were missing
         if self.grid is None:
             return np.ones(1, dtype=np.float32)
         native = self.source.native
         return _column(np.ones(len(self.source)) if native is None else native["sd"].to_numpy())
+
+    def _table_in_units(self, table: AnyArray) -> AnyArray:
+        """Convert a standardised table to the units of the input, with covariates of an average control."""
+        scaler, residualizer = self.model.scaler_, self.model.residualizer_
+        table = scaler.inverse_transform(table)  # type: ignore[union-attr]
+        return table if residualizer is None else residualizer.inverse_transform(table, None)
 
     def _all_features(self, added: AnyArray) -> AnyArray:
         """Return differences for all input columns, in their units; columns that the scaler dropped get 0."""

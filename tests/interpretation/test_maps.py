@@ -5,9 +5,9 @@ import pytest
 from sepvae import SepVAE
 from sepvae.data import ArraySource
 from sepvae.grid import Grid
+from sepvae.interpretation.maps import SalientMaps, axial, grey_levels, members, spread
+from sepvae.interpretation.moments import Moments, effect_size
 from sepvae.methods import ContrastivePCA
-from sepvae.methods._maps import SalientMaps, axial, grey_levels, members, spread
-from sepvae.methods._moments import Moments, effect_size
 
 rng = np.random.default_rng(0)
 Y = np.repeat(["well", "ill"], 20)

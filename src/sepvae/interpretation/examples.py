@@ -9,7 +9,7 @@ import pandas as pd
 from sepvae.batch import AnyArray, IntArray, Source, chunk_rows, chunks, in_unit_range
 from sepvae.data.arrays import ArraySource
 from sepvae.data.pixels import resized
-from sepvae.methods._maps import axial, grey_levels, members, spread
+from sepvae.interpretation.maps import axial, grey_levels, members, spread
 from sepvae.methods.base import ContrastiveEstimator
 
 N_TRAVERSED = 4
@@ -84,7 +84,7 @@ def _traversals(
     common = model.encode(batch.x).common_mean
     grid = len(common), *codes.shape[:2]
     moved = np.broadcast_to(codes, (len(common), *codes.shape)).reshape(-1, codes.shape[-1])
-    decoded = model._decode(common.repeat(grid[1] * grid[2], axis=0), moved.astype(common.dtype))
+    decoded = model.decode(common.repeat(grid[1] * grid[2], axis=0), moved.astype(common.dtype))
     return {
         "traversals": decoded.reshape(*grid, *decoded.shape[1:]),
         "traversal_ids": np.asarray(batch.id).astype(str),

@@ -1,0 +1,1 @@
+"""Interpretation of fitted models: maps, examples, traversals, swaps and removal."""
