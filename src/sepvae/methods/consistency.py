@@ -14,8 +14,8 @@ from sepvae.codes import Codes
 from sepvae.losses.divergences import gaussian_kl
 from sepvae.losses.priors import GroupPrior, SeverityPrior
 from sepvae.methods.objective import LatentSample, Terms
-from sepvae.networks.autoencoder import ContrastiveAutoencoder
 from sepvae.networks.heads import frozen, running_statistics
+from sepvae.networks.model import ContrastiveAutoencoder
 from sepvae.training.distributed import all_gather, all_gather_with_grad
 
 CONSISTENCY = ("removal_common", "removal_salient", "swap_common", "swap_salient")  # terms and weights

@@ -11,8 +11,8 @@ from sepvae.losses.density_ratio import mutual_information
 from sepvae.losses.moments import ORIGINAL_GAMMAS, fixed_gammas, median_gamma, mmd, mmd_to_zero
 from sepvae.methods.objective import ContrastiveObjective, LatentSample, Terms
 from sepvae.methods.vae import PAPER, ContrastiveVAE
-from sepvae.networks.autoencoder import ContrastiveAutoencoder
 from sepvae.networks.heads import frozen
+from sepvae.networks.model import ContrastiveAutoencoder
 from sepvae.training.distributed import all_gather, all_gather_with_grad
 
 

@@ -12,8 +12,8 @@ from sepvae.losses.density_ratio import critic_loss
 from sepvae.losses.divergences import gaussian_kl, standard_kl
 from sepvae.losses.priors import GroupPrior, SeverityPrior
 from sepvae.losses.reconstruction import gaussian_nll, optimal_variance, squared_error
-from sepvae.networks.autoencoder import ContrastiveAutoencoder
 from sepvae.networks.heads import sample
+from sepvae.networks.model import ContrastiveAutoencoder
 from sepvae.training.distributed import all_gather
 from sepvae.training.noise import Noise
 from sepvae.training.objective import Losses

@@ -20,8 +20,8 @@ from sepvae.methods.base import FloatArray
 from sepvae.methods.consistency import CONSISTENCY, consistency_terms
 from sepvae.methods.objective import ContrastiveObjective, LatentSample, Learnt, Terms
 from sepvae.methods.vae import PAPER, ContrastiveVAE
-from sepvae.networks.autoencoder import ContrastiveAutoencoder
 from sepvae.networks.heads import frozen
+from sepvae.networks.model import ContrastiveAutoencoder
 
 NO_CONSISTENCY = dict.fromkeys(CONSISTENCY, 0.0)
 

@@ -28,7 +28,8 @@ from sepvae.methods.keywords import with_keywords
 from sepvae.methods.principal import PrincipalScores, stored_shapes, valid_values
 from sepvae.methods.stored_networks import check_heads, network_shapes
 from sepvae.model_files.schema import Shapes
-from sepvae.networks.autoencoder import ContrastiveAutoencoder, build_autoencoder, network_name
+from sepvae.networks.autoencoder import build_autoencoder, network_name
+from sepvae.networks.model import ContrastiveAutoencoder
 from sepvae.training.diagnostics import gradient_norms
 from sepvae.training.distributed import is_alone, is_first, one_device
 from sepvae.training.fit import train

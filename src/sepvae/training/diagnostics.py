@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sepvae.errors import DataError
-from sepvae.networks.autoencoder import ContrastiveAutoencoder
+from sepvae.networks.model import ContrastiveAutoencoder
 from sepvae.training.module import as_input
 from sepvae.training.noise import draw_noise
 from sepvae.training.objective import Objective

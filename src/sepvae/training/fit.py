@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ProgressBar
 
 from sepvae.batch import Source
 from sepvae.errors import DataError
-from sepvae.networks.autoencoder import ContrastiveAutoencoder
+from sepvae.networks.model import ContrastiveAutoencoder
 from sepvae.training.callbacks import CollapseWatch, FitProgress
 from sepvae.training.checkpoints import BestWeights, LastState
 from sepvae.training.distributed import first_of_one, is_alone, is_first

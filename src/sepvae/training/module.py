@@ -10,7 +10,7 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
 
 from sepvae.codes import Codes
-from sepvae.networks.autoencoder import ContrastiveAutoencoder
+from sepvae.networks.model import ContrastiveAutoencoder
 from sepvae.training.divergence import DivergenceError, first_non_finite
 from sepvae.training.epoch_metrics import EpochMetrics
 from sepvae.training.noise import Noise, draw_noise

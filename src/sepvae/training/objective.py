@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 from torch import Tensor
 
 from sepvae.codes import Codes
-from sepvae.networks.autoencoder import ContrastiveAutoencoder
+from sepvae.networks.model import ContrastiveAutoencoder
 from sepvae.training.noise import Noise
 
 
