@@ -7,14 +7,7 @@ from typing import Any
 import lightning.pytorch as pl
 import pandas as pd
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich import progress
 from rich.table import Column
 
 from sepvae.errors import CollapseWarning
@@ -67,13 +60,13 @@ class FitProgress(ProgressBar):
 
     def __init__(self) -> None:
         super().__init__()
-        self.bar = Progress(
-            TextColumn("epoch"),
-            MofNCompleteColumn(),
-            BarColumn(6),  # the whole line fits into 80 columns
-            TimeElapsedColumn(table_column=Column(min_width=7)),
-            TimeRemainingColumn(table_column=Column(min_width=7)),
-            TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+        self.bar = progress.Progress(
+            progress.TextColumn("epoch"),
+            progress.MofNCompleteColumn(),
+            progress.BarColumn(6),  # the whole line fits into 80 columns
+            progress.TimeElapsedColumn(table_column=Column(min_width=7)),
+            progress.TimeRemainingColumn(table_column=Column(min_width=7)),
+            progress.TextColumn("{task.description}", table_column=Column(no_wrap=True)),
         )
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
