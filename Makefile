@@ -1,17 +1,23 @@
-# make demo    set up, fit on embedded data, print where the report is
-# make test    set up, run all tests
-# make check   set up, check format, lint, types, floors and docstrings
+# make demo        set up, fit on embedded data, print where the report is
+# make test        set up, run the tests of every room; under 4 minutes on 2 cores
+# make test-slow   set up, run the other tests: fits in several processes, checks of
+#                  every method, the page in a browser
+# make check       set up, check format, lint, types, floors and docstrings
 
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: demo test check format clean
+.PHONY: demo test test-slow check format clean
 
 demo: .venv/.installed
 	$(BIN)/sepvae demo
 
 test: .venv/.installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(PYTEST) -m 'not slow'
+
+test-slow: .venv/.installed
+	$(PYTEST) -m slow
 
 check: .venv/.installed
 	$(BIN)/ruff format --check

@@ -6,33 +6,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from typer.testing import CliRunner
 
 from sepvae import ContrastivePCA
 from sepvae.checks import guess_background, order_labels
-from sepvae.cli.app import app
 from sepvae.data import ArraySource
 from sepvae.errors import BackgroundWarning, DataError
 from sepvae.inspection import inspect
 from sepvae.runs import fit_run
 
-LINEAR = [
-    "--method",
-    "ContrastivePCA",
-    "--set",
-    "common_dim=1",
-    "--set",
-    "salient_dim=1",
-    "--permutations",
-    "0",
-]
+from .helpers import linear, outcome
+
+LINEAR = linear(common_dim=1)
+pytestmark = pytest.mark.usefixtures("undrawn")
 COLUMNS = ["--features", "x*", "--label", "dx"]
-
-
-def invoke(*arguments):
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    output = result.output if result.exception is None else f"{result.output}{result.exception}"
-    return result.exit_code, " ".join(output.split())
 
 
 @pytest.fixture
@@ -120,19 +106,19 @@ def test_a_number_and_its_text_are_told_apart(labels, background, message):
 )
 def test_numbers_need_a_background(table, tmp_path, ill, well, hint):
     data = table(ill, well)
-    code, said = invoke("fit", data, *COLUMNS, "--out", tmp_path / "run", *LINEAR)
+    code, said = outcome("fit", data, *COLUMNS, "--out", tmp_path / "run", *LINEAR)
     assert code != 0
     assert "do not tell which is the background" in said
     assert hint in said
-    code, said = invoke("check", data, *COLUMNS)
+    code, said = outcome("check", data, *COLUMNS)
     assert code == 1
     assert hint in said
-    code, said = invoke("check", data, *COLUMNS, "--background", well)
+    code, said = outcome("check", data, *COLUMNS, "--background", well)
     assert (code, f"background: {well} (40), target: {ill} (40)" in said) == (0, True)
 
 
 def test_a_word_for_controls_is_taken_and_said(table, tmp_path):
-    code, said = invoke("fit", table("ASD", "HC"), *COLUMNS, "--out", tmp_path / "run", *LINEAR)
+    code, said = outcome("fit", table("ASD", "HC"), *COLUMNS, "--out", tmp_path / "run", *LINEAR)
     assert code == 0
     assert "background: HC (40), target: ASD (40) (by its name" in said
     assert pd.read_csv(tmp_path / "run" / "codes.csv").query("y == 0")["label"].unique().tolist() == ["HC"]
@@ -140,11 +126,11 @@ def test_a_word_for_controls_is_taken_and_said(table, tmp_path):
 
 def test_a_score_of_the_background_alone_is_an_inverted_analysis(table):
     score = ["--attribute", "ados:continuous"]
-    code, said = invoke("check", table("1", "2"), *COLUMNS, *score, "--background", "1")
+    code, said = outcome("check", table("1", "2"), *COLUMNS, *score, "--background", "1")
     assert code == 1
     assert "ados is known of 1 only, the background" in said
     assert "(--background 2)" in said
-    assert invoke("check", table("1", "2"), *COLUMNS, *score, "--background", "2")[0] == 0
+    assert outcome("check", table("1", "2"), *COLUMNS, *score, "--background", "2")[0] == 0
 
 
 def test_words_of_the_background_alone_are_a_warning():
@@ -158,7 +144,7 @@ def test_words_of_the_background_alone_are_a_warning():
 def test_named_labels_stand_in_every_file_and_new_data_are_read_alike(table, tmp_path):
     data, run, new = table("1", "2"), tmp_path / "run", tmp_path / "new.csv"
     names = ["--background", "2=control", "--target", "1=autism"]
-    code, said = invoke("fit", data, *COLUMNS, *names, "--out", run, *LINEAR)
+    code, said = outcome("fit", data, *COLUMNS, *names, "--out", run, *LINEAR)
     assert code == 0
     assert "background: control (40), target: autism (40)" in said
     for file in ("codes.csv", "split.csv", "maps/maps.csv"):
@@ -171,8 +157,8 @@ def test_named_labels_stand_in_every_file_and_new_data_are_read_alike(table, tmp
     }
     frame = pd.read_csv(data)
     frame.assign(participant_id="new-" + frame["participant_id"]).to_csv(new, index=False)
-    assert invoke("evaluate", run, new, "--permutations", "0")[0] == 0
-    assert invoke("rerun", run, data, "--out", tmp_path / "again")[0] == 0
+    assert outcome("evaluate", run, new, "--permutations", "0")[0] == 0
+    assert outcome("rerun", run, data, "--out", tmp_path / "again")[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -185,7 +171,7 @@ def test_named_labels_stand_in_every_file_and_new_data_are_read_alike(table, tmp
     ],
 )
 def test_names_refused(table, tmp_path, names, message):
-    code, said = invoke("fit", table("1", "2"), *COLUMNS, *names, "--out", tmp_path / "run", *LINEAR)
+    code, said = outcome("fit", table("1", "2"), *COLUMNS, *names, "--out", tmp_path / "run", *LINEAR)
     assert code != 0
     assert message in said
 

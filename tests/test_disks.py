@@ -27,6 +27,8 @@ from sepvae.run_folder import RecipeFile
 from sepvae.training.callbacks import MetricsFile
 from sepvae.training.checkpoints import LastState
 
+from .helpers import quick, without_figures
+
 resource = pytest.importorskip("resource", reason="Windows has other limits")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="rights are taken as Linux has them")
 
@@ -126,7 +128,8 @@ def sepvae_():
 @pytest.fixture(scope="module")
 def whole(data, tmp_path_factory, sepvae_):
     out = tmp_path_factory.mktemp("whole") / "out"
-    assert sepvae_(*told(data, out)) == (0, [])
+    with without_figures():
+        assert sepvae_(*told(data, out)) == (0, [])
     return out
 
 
@@ -170,6 +173,7 @@ def full_disk(module, name, turn):
             room()
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_again_and_again_is_one_line_each_and_the_fit_ends_the_same(
     data, whole, tmp_path, sepvae_
 ):
@@ -190,6 +194,7 @@ def assert_same(out, whole):
         assert (out / name).read_bytes() == (whole / name).read_bytes(), name
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_disk_that_is_found_full_at_last_keeps_the_state_before(data, tmp_path, sepvae_, monkeypatch):
     out, count = tmp_path / "out", []
 
@@ -240,6 +245,7 @@ def begun(data, tmp_path, sepvae_):
     return out
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_run_folder_that_may_only_be_read_stays_as_it_is_to_go_on_later(data, whole, sepvae_, begun):
     before = {path: path.read_bytes() for path in begun.rglob("*") if path.is_file()}
     with read_only(begun):
@@ -252,6 +258,7 @@ def test_a_run_folder_that_may_only_be_read_stays_as_it_is_to_go_on_later(data, 
     assert_same(begun, whole)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_nothing_is_written_beside_data_in_a_table(data, tmp_path, sepvae_):
     before = seen(data)
     with read_only(data):
@@ -266,11 +273,12 @@ def test_nothing_is_written_beside_images_and_arrays(data):
         images = read_image_folder(data / "images", image_size=16, memory=0)
         rows = read_array(data / "x.npy", table=data / "table.csv", label="dx", id="id")
         for source, workers in ((images, 2), (rows, 0)):
-            model = SepVAE(2, 2, max_epochs=1, batch_size=8, num_workers=workers, progress_bar=False)
+            model = SepVAE(**quick(batch_size=8, num_workers=workers))
             assert model.fit(source).transform(source).shape == (len(source), 4)
     assert seen(data) == before
 
 
+@pytest.mark.slow
 def test_without_a_home_that_may_be_written(data, tmp_path):
     home, out = tmp_path / "home", tmp_path / "out"
     home.mkdir()

@@ -20,6 +20,8 @@ from sepvae.run_folder import FORMAT as RUN_FORMAT
 from sepvae.run_folder import RunFolder
 from sepvae.runs import encode_run, evaluate_run, read_codes
 
+from .helpers import quick
+
 STORED = Path(__file__).parent / "fixtures"
 FORMATS = range(1, FORMAT + 1)
 CODES = ("common_mean", "common_logvar", "salient_mean", "salient_logvar")
@@ -83,8 +85,8 @@ def shapes(model: nn.Module) -> dict[str, list[int]]:
 
 def test_a_model_of_network_release_with_the_layer_that_was_dropped_still_loads(tmp_path: Path) -> None:
     x = np.random.default_rng(0).random((8, 1, 64, 64)).astype(np.float32)
-    few = {"max_epochs": 1, "batch_size": 8, "progress_bar": False, "accelerator": "cpu"}
-    model = sepvae.SepVAE(2, 3, network="release", background=0, **few).fit(x, np.repeat([0, 1], 4))
+    keywords = quick(salient_dim=3, batch_size=8, network="release", background=0)
+    model = sepvae.SepVAE(**keywords).fit(x, np.repeat([0, 1], 4))
     weights = json.loads((STORED / "networks.json").read_text())["release"]["weights"]
     model.module_ = build_autoencoder("release", (1, 64, 64), 2, 3, 2, stored=weights).eval()
     assert sum(key.startswith("decoder.2.") for key in model.module_.state_dict()) == 2

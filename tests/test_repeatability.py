@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import matplotlib as mpl
@@ -33,11 +34,13 @@ from sepvae.report import write_report
 from sepvae.runs import fit_run, read_codes
 from sepvae.training.attribute_classifier import train_attribute_classifier
 
-VAE: dict[str, Any] = {"max_epochs": 2, "batch_size": 10, "progress_bar": False, "accelerator": "cpu"}
+from .helpers import quick
+
+VAE = quick(max_epochs=2, batch_size=10)
 METHODS: dict[str, Any] = {
-    "SepVAE": SepVAE(2, 2, **VAE, reset_optimizer="epoch"),
-    "ConVAE": ConVAE(2, 2, **VAE),
-    "MMcVAE": MMcVAE(2, 2, **VAE),
+    "SepVAE": SepVAE(**VAE, reset_optimizer="epoch"),
+    "ConVAE": ConVAE(**VAE),
+    "MMcVAE": MMcVAE(**VAE),
     "ContrastivePCA": ContrastivePCA(2, 2),
 }
 IMAGES = "{participant_id}/anat/{participant_id}_GM.nii.gz"
@@ -56,8 +59,10 @@ def table(seed: int = 0) -> ArraySource:
 def digests(model: Any, source: Source) -> dict[str, str]:
     """What a fit has come to, each part in a word."""
     codes = model.encode(source)
+    with TemporaryDirectory() as folder:
+        weights = (model.save(Path(folder) / "model") / "model.safetensors").read_bytes()
     parts = {
-        "weights": b"".join(name.encode() + array.tobytes() for name, array in model._state().items()),
+        "weights": weights,
         "codes": b"".join(np.ascontiguousarray(part).tobytes() for part in vars(codes).values()),
         "errors": model.reconstruction_error(source).tobytes(),
         "history": repr(getattr(model, "history_", pd.DataFrame()).to_dict("list")).encode(),
@@ -72,14 +77,15 @@ def fitted(name: str, source: Source, **keywords: Any) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def fresh() -> dict[str, Any]:
     """The fits of a process of its own, with as many threads."""
-    code = "import json, torch, test_repeatability as t; "
+    code = "import json, torch; from tests import test_repeatability as t; "
     code += f"torch.set_num_threads({torch.get_num_threads()}); "
     code += "print(json.dumps({name: t.fitted(name, t.table()) for name in t.METHODS}))"
     command = [sys.executable, "-W", "ignore", "-c", code]
-    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True)
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_a_seed_gives_one_result_in_any_process(name: str, fresh: dict[str, Any]) -> None:
     first = fitted(name, table())
@@ -93,6 +99,7 @@ def test_another_seed_gives_another_result() -> None:
     assert all(one[part] != other[part] for part in one)
 
 
+@pytest.mark.slow
 def test_cells_at_once_leave_the_same_files(tmp_path: Path) -> None:
     small = {"common_dim": 2, "salient_dim": 2, "background": "control"}
     keywords = {"SepVAE": small | VAE | {"max_epochs": 1}, "ContrastivePCA": small}
@@ -258,16 +265,6 @@ def unusual() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "run"
-    how: dict[str, Any] = {"about_data": {}, "n_permutations": 0, "say": lambda _: None}
-    with pytest.MonkeyPatch.context() as quick:
-        quick.setattr("sepvae.runs.finishing.draw", lambda _: None)
-        fit_run(METHODS["SepVAE"], table(0), table(1), out, **how)
-    return out
-
-
 USES: dict[str, Callable[[Any, Source], Any]] = {
     "fit": lambda model, source: model.fit(source),
     "encode": lambda model, source: model.encode(source),
@@ -293,7 +290,7 @@ def test_the_process_is_left_as_found_by_methods(name: str) -> None:
 @pytest.mark.usefixtures("unusual")
 def test_the_process_is_left_as_found_where_workers_read(folder: Path) -> None:
     source = read_image_folder(folder, image_size=16, memory=0)
-    model = SepVAE(2, 2, **VAE, num_workers=1)
+    model = SepVAE(**VAE, num_workers=1)
     before = surroundings()
     model.fit(source).encode(source)
     after = surroundings()
@@ -304,10 +301,10 @@ def test_the_process_is_left_as_found_where_workers_read(folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("unusual")
-def test_the_process_is_left_as_found_by_runs(run: Path, tmp_path: Path) -> None:
-    codes, before = read_codes(run), surroundings()
+def test_the_process_is_left_as_found_by_runs(table_run: Path, tmp_path: Path) -> None:
+    codes, before = read_codes(table_run), surroundings()
     score_codes(codes, n_permutations=19)
-    write_report(run, tmp_path / "page.html")
+    write_report(table_run, tmp_path / "page.html")
     how: dict[str, Any] = {"about_data": {}, "n_permutations": 0, "say": lambda _: None}
     fit_run(METHODS["ContrastivePCA"], table(0), table(1), tmp_path / "run", **how)
     after = surroundings()

@@ -5,9 +5,7 @@ import warnings
 import pandas as pd
 import pytest
 import yaml
-from typer.testing import CliRunner
 
-from sepvae.cli.app import app
 from sepvae.data.folders import list_image_folder
 from sepvae.data.load import list_data
 from sepvae.data.tables import frame_source
@@ -15,17 +13,10 @@ from sepvae.errors import DataError
 from sepvae.recipes.recipe import Data
 from sepvae.runs import read_recipe
 
-LINEAR = [
-    "--method",
-    "ContrastivePCA",
-    "--set",
-    "common_dim=1",
-    "--set",
-    "salient_dim=1",
-    "--permutations",
-    "0",
-]
+from .helpers import linear, outcome
 
+LINEAR = linear(common_dim=1)
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 RECIPE = """
 title: Visits
@@ -40,12 +31,6 @@ methods:
   ContrastivePCA:
     default: {}
 """
-
-
-def invoke(*arguments):
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    output = result.output if result.exception is None else f"{result.output}{result.exception}"
-    return result.exit_code, " ".join(output.split())
 
 
 @pytest.fixture
@@ -66,24 +51,24 @@ def visits(tmp_path):
 @pytest.mark.parametrize("option", ["--subject", "--group"])
 def test_persons_are_not_split_by_either_name(visits, tmp_path, option):
     run, columns = tmp_path / "run", ["--features", "x*", "--label", "dx", "--id", "visit", option, "who"]
-    code, said = invoke("fit", visits, *columns, "--out", run, *LINEAR)
+    code, said = outcome("fit", visits, *columns, "--out", run, *LINEAR)
     assert code == 0
     assert ("--group is called --subject now" in said) == (option == "--group")
     split = pd.read_csv(run / "split.csv")
     assert split["group"].nunique() == 20
     assert split.groupby("group")["split"].agg(lambda parts: parts.eq("test").nunique()).eq(1).all()
     assert read_recipe(run)["data"]["subject"] == "who"
-    assert invoke("check", visits, *columns)[0] == 0
+    assert outcome("check", visits, *columns)[0] == 0
 
 
 def test_old_recipes_of_runs_are_read(visits, tmp_path):
     run = tmp_path / "run"
     columns = ["--features", "x*", "--label", "dx", "--id", "visit", "--subject", "who"]
-    assert invoke("fit", visits, *columns, "--out", run, *LINEAR)[0] == 0
+    assert outcome("fit", visits, *columns, "--out", run, *LINEAR)[0] == 0
     recipe = yaml.safe_load((run / "recipe.yaml").read_text())
     recipe["data"]["group"] = recipe["data"].pop("subject")
     (run / "recipe.yaml").write_text(yaml.safe_dump(recipe))
-    assert invoke("rerun", run, visits, "--out", tmp_path / "again")[0] == 0
+    assert outcome("rerun", run, visits, "--out", tmp_path / "again")[0] == 0
 
 
 def test_recipes_take_the_old_name_with_a_note(visits, tmp_path):
@@ -92,7 +77,7 @@ def test_recipes_take_the_old_name_with_a_note(visits, tmp_path):
     for name in ("group", "subject"):
         file = tmp_path / f"{name}.yaml"
         file.write_text(RECIPE.replace("subject:", f"{name}:"))
-        code, said = invoke("fit", visits, "--recipe", file, "--out", tmp_path / name, *LINEAR)
+        code, said = outcome("fit", visits, "--recipe", file, "--out", tmp_path / name, *LINEAR)
         assert code == 0
         assert (f"note: {file}: data.group is called data.subject now" in said) == (name == "group")
         assert pd.read_csv(tmp_path / name / "split.csv")["group"].nunique() == 20
@@ -100,8 +85,8 @@ def test_recipes_take_the_old_name_with_a_note(visits, tmp_path):
 
 def test_both_names_are_one_too_many(visits):
     columns = ["--features", "x*", "--label", "dx", "--id", "visit", "--subject", "who", "--group", "who"]
-    assert "--group is called --subject now; give one of both" in invoke("check", visits, *columns)[1]
-    assert "--group" not in invoke("fit", "--help")[1]
+    assert "--group is called --subject now; give one of both" in outcome("check", visits, *columns)[1]
+    assert "--group" not in outcome("fit", "--help")[1]
 
 
 def test_readers_take_the_old_name_with_a_warning(visits):

@@ -38,20 +38,22 @@ from sepvae.process_wide import ProcessWideContext
 from sepvae.training import fit
 from sepvae.training.runtime.seeded_init import SeededInit
 
-Y = np.repeat([0, 1], 20)
-X = np.random.default_rng(0).normal(size=(40, 5)) + 2.0 * Y[:, None]
+from .helpers import quick
+
+Y = np.repeat(["control", "patient"], 20)
+X = np.random.default_rng(0).normal(size=(40, 5)) + 2.0 * (Y == "patient")[:, None]
 LONG = 30  # seconds after which a wait has failed
 
 
 def vae(**keywords):
-    few = {"max_epochs": 2, "batch_size": 10, "progress_bar": False, "accelerator": "cpu"}
-    return SepVAE(2, 2, **few | keywords)
+    return SepVAE(**quick(max_epochs=2, batch_size=10) | keywords)
 
 
 def bits(model, source=X):
     """All that a fit has come to."""
-    codes = b"".join(np.ascontiguousarray(part).tobytes() for part in vars(model.encode(source)).values())
-    return b"".join(array.tobytes() for array in model._state().values()) + codes
+    weights = (weight.numpy() for weight in model.module_.state_dict().values())
+    codes = vars(model.encode(source)).values()
+    return b"".join(np.ascontiguousarray(array).tobytes() for array in (*weights, *codes))
 
 
 def fitted(seed, **keywords):
@@ -84,6 +86,7 @@ def left_as_found(*but):
 # What pandas and scikit-learn set for a moment, for all threads, may be undone in another order.
 any_order = partial(left_as_found, "warnings")
 ANY_ORDER = pytest.mark.filterwarnings("default")
+SLOW = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -259,20 +262,20 @@ def test_a_model_is_on_its_device_until_the_last_of_its_users_is_done():
     model, moves, begun, free = vae().fit(X, Y), [], threading.Event(), threading.Event()
     model.module_.to = lambda device: moves.append(str(device)) or model.module_
 
-    def use():
-        with model._inference():
+    def hold_the_first(*_):
+        if not begun.is_set():
             begun.set()
             assert free.wait(LONG)
 
+    model.module_.decoder.register_forward_pre_hook(hold_the_first)
     with ThreadPoolExecutor(1) as pool:
-        with model._inference():
-            other = pool.submit(use)
-            assert begun.wait(LONG)
-            there = list(moves)
-        assert moves == there
+        other = pool.submit(model.sample, 3)
+        assert begun.wait(LONG)
+        model.sample(2)
+        assert moves == ["cpu"] * 2  # each brought it there, none took it home
         free.set()
         other.result(LONG)
-    assert moves == [*there, "cpu"]
+    assert moves == ["cpu"] * 3
 
 
 @ANY_ORDER
@@ -311,6 +314,7 @@ def test_images_on_disk_are_read_by_several_threads(folder):
         assert [*pool.map(lambda seed: fitted_on_disk(folder, seed, n, 2), range(2))] == wanted
 
 
+@SLOW
 @FEW_CORES
 def test_processes_of_joblib_give_what_one_gives_and_start_processes_that_read(folder):
     n = torch.get_num_threads()
@@ -324,6 +328,7 @@ def first_code(model, x, y=None):  # noqa: ARG001
     return float(model.transform(x)[0, 0])
 
 
+@SLOW
 @pytest.mark.parametrize(("model", "grid"), [
     (vae(max_epochs=1), {"beta_common": [0.5, 1.0]}),
     (ContrastivePCA(2, 1), {"common_dim": [1, 2]}),
@@ -336,6 +341,7 @@ def test_folds_and_grids_in_processes_have_the_scores_of_one(model, grid):
     np.testing.assert_array_equal(one["mean_test_score"], two["mean_test_score"])
 
 
+@SLOW
 def test_an_error_in_a_process_arrives_as_ours():
     with pytest.raises(TrainingError, match=r"^training stopped: ") as raised:
         Parallel(n_jobs=2)(delayed(vae(learning_rate=rate).fit)(X, Y) for rate in (1e-3, 1e30))
@@ -349,6 +355,7 @@ def test_errors_are_the_same_after_a_journey(kind):
     assert (type(arrived), str(arrived), vars(arrived)) == (kind, "what was wrong", vars(error))
 
 
+@SLOW
 def test_a_process_that_may_have_none_of_its_own_reads_by_itself(folder):
     job = folder, 0, torch.get_num_threads(), 2
     processes = multiprocessing.get_context("forkserver")
@@ -357,6 +364,7 @@ def test_a_process_that_may_have_none_of_its_own_reads_by_itself(folder):
         assert pool.apply_async(fitted_on_disk, job).get(2 * LONG) == fitted_on_disk(*job[:3], 0)
 
 
+@SLOW
 @FEW_CORES
 def test_within_a_running_event_loop_all_is_as_without(tmp_path, folder, alone):
     cohort = simulate_vbm_cohort(tmp_path / "cohort", n_subjects=8, side=24).parent

@@ -162,6 +162,7 @@ def test_a_process_that_dies_fails_its_cells_only(parts, tmp_path, monkeypatch):
     assert BenchmarkFolder(tmp_path / "out").cell(cells[1].name).state() == "finished"
 
 
+@pytest.mark.slow
 def test_cells_at_once_give_what_one_after_the_other_gives(finished, parts, tmp_path):
     cells, _, results, _ = finished
     with parallel_config(backend="loky", n_jobs=2):
@@ -240,6 +241,7 @@ def test_tables_and_figures(finished):
     assert within["difference"].item() == pytest.approx(first["SepVAE (default)"] - first["MMcVAE (default)"])
 
 
+@pytest.mark.slow
 def test_on_a_dask_cluster(parts, finished, tmp_path, monkeypatch):
     distributed = pytest.importorskip("distributed", reason="dask is the extra sepvae[cluster]")
     cells, _, results, _ = finished

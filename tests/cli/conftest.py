@@ -1,25 +1,15 @@
-"""A small folder of images, and a run fitted on it."""
+"""A small folder of images, a table of regions, and a run fitted on each."""
 
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from sepvae.cli.app import app
+from ..helpers import invoke, linear, quick_sets, short_judges, without_figures
 
-QUICK = ["--image-size", "16", "--permutations", "19", "--set", "max_epochs=2", "--set", "progress_bar=false"]
-QUICK += [
-    "--set",
-    "common_dim=2",
-    "--set",
-    "salient_dim=2",
-    "--set",
-    "accelerator=cpu",
-    "--set",
-    "batch_size=8",
-]
+QUICK = ["--image-size", "16", "--permutations", "19", *quick_sets(max_epochs=2, batch_size=8)]
 PATTERN = r"(?P<group>p\d+)_(?P<kind>left|right)"
 
 
@@ -45,9 +35,29 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of images, for tests that only read it."""
     out = tmp_path_factory.mktemp("runs") / "run"
-    result = CliRunner().invoke(
-        app, ["fit", str(folder), "--out", str(out), "--pattern", PATTERN, "--removal", *QUICK]
-    )
-    assert result.exit_code == 0, result.output
+    with short_judges():
+        invoke("fit", folder, "--out", out, "--pattern", PATTERN, "--removal", *QUICK)
+    return out
+
+
+@pytest.fixture(scope="session")
+def regions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of measures of 60 people, with an age, a site and one column more."""
+    rng, file = np.random.default_rng(0), tmp_path_factory.mktemp("regions") / "regions.csv"
+    frame = pd.DataFrame(rng.normal(size=(60, 4)), columns=["lh_a", "lh_b", "lh_c", "rh_a"])
+    frame["age"], frame["ag"], frame["site"] = rng.uniform(20, 60, 60), ["x", "y"] * 30, [1, 2] * 30
+    frame.assign(dx=["hc", "mdd"] * 30, participant_id=[f"p{i}" for i in range(60)]).to_csv(file, index=False)
+    return file
+
+
+@pytest.fixture(scope="session")
+def regions_run(regions: Path) -> Path:
+    """A linear run of that table without its age, for tests that only read it."""
+    out = regions.parent / "run"
+    attributes = ["--attribute", "ag", "--attribute", "age:continuous", "--attribute", "site"]
+    columns = ["--features", "lh_*", "--label", "dx", "--background", "hc", *attributes]
+    with without_figures():
+        invoke("fit", regions, "--out", out, *columns, *linear(residualise="age"))
     return out

@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,19 +16,14 @@ from typer.testing import CliRunner
 import sepvae
 from sepvae.cli import main
 from sepvae.cli.app import app
-from sepvae.cli.table import _short
+from sepvae.cli.table import print_scores
 from sepvae.errors import SepVAEError
 from sepvae.report.contents import read_contents
 from sepvae.report.warnings import find_warnings
-from sepvae.training.attribute_classifier import train_attribute_classifier
 
-QUICK = ["--image-size", "16", "--set", "max_epochs=1", "--set", "progress_bar=false"]
+from ..helpers import invoke, quick_sets, sets
 
-
-def invoke(*arguments: object) -> str:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.output
+QUICK = ["--image-size", "16", *sets(max_epochs=1, progress_bar="false")]
 
 
 def test_fit_leaves_a_whole_run_folder(run: Path) -> None:
@@ -157,41 +151,29 @@ def test_too_few_permutations_are_refused(run: Path) -> None:
     assert "wanted 0, or 19 or more, got 5" in result.output
 
 
-def test_report_is_written_again(run: Path) -> None:
-    (run / "report.html").unlink()
-    assert "report.html" in invoke("report", run)
-    assert "SepVAE" in (run / "report.html").read_text()
+def test_report_is_written_again(run: Path, tmp_path: Path) -> None:
+    own = shutil.copytree(run, tmp_path / "run")
+    (own / "report.html").unlink()
+    assert "report.html" in invoke("report", own)
+    assert "SepVAE" in (own / "report.html").read_text()
 
 
 def test_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = [
-        "--permutations",
-        "0",
-        "--set",
-        "max_epochs=1",
-        "--set",
-        "network=release",
-        "--set",
-        "progress_bar=false",
-    ]
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SepVAEError, match="choose network cnn2d"):
-        invoke("demo", *quick)
+        invoke("demo", "--permutations", 0, *quick_sets(network="release"))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_demo_leaves_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A quick judge: how well it judges is not the question here.
-    monkeypatch.setattr(
-        "sepvae.interpretation.removal.train_attribute_classifier",
-        partial(train_attribute_classifier, n_steps=5),
-    )
-    small = ["--set", "max_epochs=1", "--set", "common_dim=2", "--set", "salient_dim=2"]
-    output = invoke("demo", "--out", tmp_path / "run", "--permutations", 0, *small)
+@pytest.mark.slow
+@pytest.mark.usefixtures("undrawn", "judged_shortly")
+def test_demo_leaves_a_page(tmp_path: Path) -> None:
+    output = invoke("demo", "--out", tmp_path / "run", "--permutations", 0, *quick_sets())
     assert "background background, target target; fitting on 2874 samples" in output
     assert "digit" in (tmp_path / "run" / "report.html").read_text()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_quick_fit_leaves_out_what_takes_long(folder: Path, tmp_path: Path) -> None:
     output = invoke("fit", folder, "--out", tmp_path / "run", "--background", "control", "--quick", *QUICK)
     recipe = yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text())
@@ -212,6 +194,7 @@ def test_a_quick_fit_leaves_out_what_takes_long(folder: Path, tmp_path: Path) ->
     assert [name for name in lines if name in stages] == stages
 
 
+@pytest.mark.usefixtures("undrawn", "judged_shortly")
 def test_evaluate_adds_what_a_quick_fit_left_out(folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     fitted = invoke("fit", folder, "--out", run, "--background", "control", "--quick", *QUICK)
@@ -236,6 +219,7 @@ def test_evaluate_adds_what_a_quick_fit_left_out(folder: Path, tmp_path: Path) -
     assert "nothing was left out" in invoke("evaluate", run, folder, "--complete", "--permutations", 0)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_short_fit_trains_no_classifiers_of_removal_for_longer_than_itself(
     folder: Path, tmp_path: Path
 ) -> None:
@@ -291,11 +275,7 @@ BAD = {
 
 @pytest.fixture
 def own_folder(folder: Path, tmp_path: Path) -> Path:
-    for path in folder.rglob("*.png"):
-        copy = tmp_path / "faces" / path.relative_to(folder)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(path.read_bytes())
-    return tmp_path / "faces"
+    return shutil.copytree(folder, tmp_path / "faces")
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -361,8 +341,20 @@ def test_images_of_another_size_are_resized_as_the_recipe_says(run: Path, tmp_pa
     assert len(pd.read_csv(tmp_path / "codes.csv")) == 1
 
 
-def test_scores_keep_their_digits_on_the_terminal() -> None:
-    assert [_short(x) for x in (0.5, -0.25, -10.23, 20.5)] == [".50", "-.25", "-10.23", "20.50"]
+def test_scores_keep_their_digits_on_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    row = {"attribute": "sex", "population": "all", "metric": "balanced_accuracy", "score": 0.5}
+    row |= {"chance": 0.5, "p_value": 0.5}
+    spaces = [
+        {"space": "salient", "low": -0.25, "high": 0.5},
+        {"space": "common", "low": -10.23, "high": 20.5},
+    ]
+    print_scores(pd.DataFrame([row | space for space in spaces]))
+    out = capsys.readouterr().out
+    assert "0.50 [-.25, .50]" in out
+    assert "0.50 [-10.23, 20.50]" in out
 
 
 def test_version() -> None:
@@ -385,22 +377,11 @@ def test_as_a_process_a_mistake_exits_with_two(tmp_path: Path) -> None:
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_as_two_processes_a_fit_leaves_one_run_and_says_all_once(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    command = [
-        sys.executable,
-        "-m",
-        "sepvae",
-        "fit",
-        str(folder),
-        "--out",
-        str(out),
-        "--permutations",
-        "0",
-        *QUICK,
-    ]
-    for pair in ("accelerator=cpu", "devices=2", "batch_size=8"):
-        command += ["--set", pair]
+    command = [sys.executable, "-m", "sepvae", "fit", str(folder), "--out", str(out), "--permutations", "0"]
+    command += [*QUICK, *sets(accelerator="cpu", devices=2, batch_size=8)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert len(pd.read_csv(out / "metrics.csv")) == 1

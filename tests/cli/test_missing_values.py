@@ -7,20 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from typer.testing import CliRunner
 
-from sepvae.cli.app import app
 from sepvae.errors import DataError
 
+from ..helpers import invoke, linear
+
 HOW = ["--features", "lh_*", "--label", "dx", "--background", "HC"]
-FIT = [*HOW, "--method", "ContrastivePCA", "--set", "common_dim=2", "--set", "salient_dim=1"]
-FIT += ["--permutations", "0"]
+FIT = [*HOW, *linear()]
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
-def invoke(*arguments: object, code: int = 0) -> str:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
-    assert result.exit_code == code, result.output
-    return " ".join(result.output.split())
+def in_one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 @pytest.fixture
@@ -35,7 +33,7 @@ def frame() -> pd.DataFrame:
 
 
 def found(file: Path, *options: str) -> dict[str, list[str]]:
-    text = CliRunner().invoke(app, ["check", str(file), *HOW, *options, "--json"]).output
+    text = invoke("check", file, *HOW, *options, "--json", status=None)
     messages: dict[str, list[str]] = {}
     for finding in json.loads(text)["findings"]:
         messages.setdefault(finding["code"], []).append(finding["message"])
@@ -121,21 +119,21 @@ def test_a_fit_says_what_its_scores_are_of_and_keeps_what_was_named(
 ) -> None:
     frame.loc[[3, 41, 42], "AGE"] = -9999
     frame.to_csv(file := tmp_path / "t.csv", index=False)
-    told = invoke("fit", file, "--out", tmp_path / "run", *FIT, "--attribute", "AGE:continuous")
+    told = in_one_line(invoke("fit", file, "--out", tmp_path / "run", *FIT, "--attribute", "AGE:continuous"))
     assert "warning: AGE: 3 of 80 samples have -9999" in told
     assert "missing-code" in (tmp_path / "run" / "check.json").read_text()
     assert "AGE: 3 of 80 samples have -9999" in (tmp_path / "run" / "report.html").read_text()
     named = ["--attribute", "AGE:continuous", "--missing", "-9999", "--not-missing", "none"]
-    told = invoke("fit", file, "--out", tmp_path / "run2", *FIT, *named)
+    told = in_one_line(invoke("fit", file, "--out", tmp_path / "run2", *FIT, *named))
     assert "note: AGE: 3 of 80 missing, written -9999.0" in told
     assert "note: t.csv: read 80 rows from 81 lines (1 of names)" in told
     about = yaml.safe_load((tmp_path / "run2" / "recipe.yaml").read_text())["data"]
     assert (about["missing"], about["not_missing"], about["encoding"]) == (["-9999"], ["none"], None)
-    told = invoke("rerun", tmp_path / "run2", file, "--out", tmp_path / "again")
+    told = in_one_line(invoke("rerun", tmp_path / "run2", file, "--out", tmp_path / "again"))
     assert "all numbers are those of" in told
     new = frame.assign(participant_id=[f"new{i}" for i in range(80)])
     new.to_csv(tmp_path / "new.csv", index=False)
-    told = invoke("evaluate", tmp_path / "run2", tmp_path / "new.csv", "--permutations", "0")
+    told = in_one_line(invoke("evaluate", tmp_path / "run2", tmp_path / "new.csv", "--permutations", "0"))
     assert "AGE: 3 of 80 missing, written -9999.0" in told
 
 
@@ -155,6 +153,6 @@ def test_an_index_that_pandas_wrote_is_no_feature(frame: pd.DataFrame, tmp_path:
     for header in ("", "Unnamed: 0"):
         file.write_text(header + text)
         how = ["--features", "number", *HOW[2:]]
-        told = invoke("fit", file, "--out", tmp_path / f"run{header}", *how, *FIT[6:])
+        told = in_one_line(invoke("fit", file, "--out", tmp_path / f"run{header}", *how, *FIT[6:]))
         assert "features: number took 5 of 9 columns: lh_r0, lh_r1, lh_r2, lh_r3, .., TRUE_AGE" in told
         assert f"left out: no name: {header!r}" in told

@@ -16,17 +16,13 @@ from sepvae.data import frame_source, read_image_folder
 from sepvae.errors import DataError, SepVAEError
 from sepvae.runs import fit_run
 
-QUICK = ["--image-size", "16", "--permutations", "0", "--set", "max_epochs=1", "--set", "batch_size=8"]
-QUICK += ["--set", "common_dim=2", "--set", "salient_dim=2", "--set", "progress_bar=false"]
+from ..helpers import invoke, quick, quick_sets, without_figures
+
+pytestmark = pytest.mark.usefixtures("undrawn")
+QUICK = ["--image-size", "16", "--permutations", "0", *quick_sets(batch_size=8)]
 TABLE = ["--images", "slices/{participant_id}.png", "--label", "dx", "--background", "hc"]
 TABLE += ["--subject", "family", "--id", "participant_id"]
 TABLE += ["--attribute", "age:continuous", "--attribute", "site:categorical"]
-
-
-def invoke(*arguments: object) -> str:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.output
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +44,8 @@ def study(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "run"
-    invoke("fit", study, *TABLE, "--target", "bd", "--target", "scz", "--out", out, *QUICK)
+    with without_figures():
+        invoke("fit", study, *TABLE, "--target", "bd", "--target", "scz", "--out", out, *QUICK)
     return out
 
 
@@ -167,16 +164,13 @@ def test_rows_of_another_array_are_new_ones(tmp_path: Path) -> None:
     assert set(pd.read_csv(tmp_path / "c.csv")["split"]) == {"unknown"}  # numbers of rows name nobody
 
 
-SMALL = {"common_dim": 2, "salient_dim": 2, "max_epochs": 1, "progress_bar": False, "accelerator": "cpu"}
-
-
 def test_a_run_that_does_not_say_how_data_were_read_takes_data_of_its_shape(
     folder: Path, study: Path, tmp_path: Path
 ) -> None:
     images, run = read_image_folder(folder, image_size=20), tmp_path / "run"
     how = {"n_permutations": 0, "say": lambda _: None}
     parts = (images.select(np.arange(i, len(images), 3)) for i in (0, 1))
-    fit_run(SepVAE(**SMALL), *parts, run, about_data={}, **how)
+    fit_run(SepVAE(**quick()), *parts, run, about_data={}, **how)
     invoke("encode", run, folder, "--out", tmp_path / "codes.csv")
     found = pd.read_csv(tmp_path / "codes.csv").set_index("id")
     fitted = pd.read_csv(run / "codes.csv").query("split == 'test'").set_index("id")
@@ -195,7 +189,7 @@ def test_a_run_of_measures_finds_its_columns_by_name(folder: Path, tmp_path: Pat
     train, test = (
         frame_source(part, label="dx", id="id", features=["a", "b", "c"]) for part in (rows[:40], rows[40:])
     )
-    fit_run(SepVAE(**SMALL), train, test, run, about_data={}, n_permutations=0, say=lambda _: None)
+    fit_run(SepVAE(**quick()), train, test, run, about_data={}, n_permutations=0, say=lambda _: None)
     invoke("encode", run, table, "--out", tmp_path / "codes.csv")
     found, fitted = (
         pd.read_csv(tmp_path / "codes.csv"),

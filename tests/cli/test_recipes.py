@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
 from sepvae import methods
-from sepvae.cli.app import app
 from sepvae.errors import SepVAEError
 from sepvae.recipes import load_recipe, recipe_names, recipe_text
 from sepvae.registry import find_method, method_names
+
+from ..helpers import invoke
 
 RECIPE = """
 title: Noise with a bright half
@@ -36,12 +36,6 @@ methods:
     paper: {network: cnn2d, gamma: 1e-10, kappa: 3}
     quick: {max_epochs: 1, kappa: 3}
 """
-
-
-def invoke(*arguments: object) -> str:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.output
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import re
 import shutil
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,73 +12,35 @@ import torch
 import yaml
 from PIL import Image
 from safetensors.numpy import load_file, save_file
-from typer.testing import CliRunner
 
-from sepvae.cli.app import app
 from sepvae.data import load_digits_on_photos, simulate_vbm_cohort
 from sepvae.errors import DataError, RunFolderError, SepVAEError
 from sepvae.runs import compare_conditions, compare_runs
-from sepvae.training.attribute_classifier import train_attribute_classifier
 
-LINEAR = [
-    "--method",
-    "ContrastivePCA",
-    "--set",
-    "common_dim=2",
-    "--set",
-    "salient_dim=1",
-    "--permutations",
-    "0",
-]
-REGIONS = ["--features", "lh_*", "--label", "dx", "--background", "hc", "--attribute", "age:continuous"]
-REGIONS += ["--attribute", "site", "--set", "residualise=age", *LINEAR]
+from ..helpers import invoke, linear, quick_sets
 
-
-@pytest.fixture(autouse=True)
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures take most of the time, and hold no number that is compared."""
-    monkeypatch.setattr("sepvae.runs.finishing.draw", lambda _: None)
-
-
-def invoke(*arguments: object, status: int = 0) -> str:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
-    assert result.exit_code == status, result.output
-    return result.output
-
-
-@pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    rng, file = np.random.default_rng(0), tmp_path_factory.mktemp("regions") / "regions.csv"
-    frame = pd.DataFrame(rng.normal(size=(60, 3)), columns=["lh_a", "lh_b", "lh_c"])
-    frame["age"], frame["site"], frame["dx"] = rng.uniform(20, 60, 60), [1, 2] * 30, ["hc", "mdd"] * 30
-    frame.assign(participant_id=[f"p{i}" for i in range(60)]).to_csv(file, index=False)
-    return file
-
-
-@pytest.fixture(scope="module")
-def of_table(table: Path) -> Path:
-    invoke("fit", table, "--out", table.parent / "run", *REGIONS)
-    return table.parent / "run"
+pytestmark = pytest.mark.usefixtures("undrawn", "judged_shortly")
 
 
 @pytest.fixture
-def own_run(of_table: Path, tmp_path: Path) -> Path:
-    shutil.copytree(of_table, tmp_path / "run")
+def own_run(regions_run: Path, tmp_path: Path) -> Path:
+    shutil.copytree(regions_run, tmp_path / "run")
     return tmp_path / "run"
 
 
-def test_a_table_gives_the_same_numbers_beside_the_run(own_run: Path, table: Path) -> None:
-    output = invoke("rerun", own_run, table)
+def test_a_table_gives_the_same_numbers_beside_the_run(own_run: Path, regions: Path) -> None:
+    output = invoke("rerun", own_run, regions)
     assert "differ" not in output
     assert output.count("identical") == 6  # weights, codes, scores, correlations, removal, maps
     again = own_run.with_name("run-rerun")
     assert (again / "report.html").is_file()
     for file in ("codes.csv", "split.csv", "model/model.safetensors"):
         assert (again / file).read_bytes() == (own_run / file).read_bytes()
-    invoke("rerun", own_run, table)
+    invoke("rerun", own_run, regions)
     assert own_run.with_name("run-rerun-2").is_dir()
 
 
+@pytest.mark.slow
 def test_images_give_the_same_numbers_and_the_same_recipe(run: Path, folder: Path, tmp_path: Path) -> None:
     output = invoke("rerun", run, folder, "--out", tmp_path / "again")
     assert "differ" not in output
@@ -91,13 +52,13 @@ def test_images_give_the_same_numbers_and_the_same_recipe(run: Path, folder: Pat
 def test_the_samples_of_a_limited_fit_are_found_again(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "faces")
     run = tmp_path / "run"
-    invoke("fit", folder, "--out", run, "--limit", 15, "--image-size", 16, *LINEAR)
+    invoke("fit", folder, "--out", run, "--limit", 15, "--image-size", 16, *linear())
     Image.new("L", (20, 20)).save(tmp_path / "faces" / "control" / "a_first.png")
     assert "differ" not in invoke("rerun", run, tmp_path / "faces")
 
 
-def test_samples_that_came_later_are_left_out(own_run: Path, table: Path, tmp_path: Path) -> None:
-    rows = pd.read_csv(table)
+def test_samples_that_came_later_are_left_out(own_run: Path, regions: Path, tmp_path: Path) -> None:
+    rows = pd.read_csv(regions)
     more = pd.concat([rows.tail(1).assign(participant_id="new"), rows])
     more.to_csv(tmp_path / "more.csv", index=False)
     assert f"1 samples are not of {own_run}, such as 'new'" in invoke("rerun", own_run, tmp_path / "more.csv")
@@ -108,7 +69,7 @@ def test_volumes_keep_their_mask_in_files_and_packed(tmp_path: Path) -> None:
     people, run = cohort / "participants.tsv", tmp_path / "run"
     images = ["--images", "{participant_id}/anat/{participant_id}_GM.nii.gz"]
     mask = cohort / "truth" / "brain_mask.nii.gz"
-    invoke("fit", people, *images, "--label", "group", "--mask", mask, "--out", run, *LINEAR)
+    invoke("fit", people, *images, "--label", "group", "--mask", mask, "--out", run, *linear())
     mask.unlink()
     assert "differ" not in invoke("rerun", run, people)
     invoke("pack", people, tmp_path / "cohort.zarr", *images)
@@ -118,12 +79,7 @@ def test_volumes_keep_their_mask_in_files_and_packed(tmp_path: Path) -> None:
 def test_the_demo_brings_its_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     few = tuple(part.select(np.arange(0, len(part), 9)) for part in load_digits_on_photos())
     monkeypatch.setattr("sepvae.data.bundled.load_digits_on_photos", lambda *_: few)
-    monkeypatch.setattr(
-        "sepvae.interpretation.removal.train_attribute_classifier",
-        partial(train_attribute_classifier, n_steps=5),
-    )
-    small = ["--set", "max_epochs=1", "--set", "common_dim=2", "--set", "salient_dim=2"]
-    invoke("demo", "--out", tmp_path / "run", "--permutations", 0, *small)
+    invoke("demo", "--out", tmp_path / "run", "--permutations", 0, *quick_sets())
     assert "differ" not in invoke("rerun", tmp_path / "run")
     with pytest.raises(DataError, match="come with the library; leave it out"):
         invoke("rerun", tmp_path / "run", tmp_path)
@@ -157,20 +113,24 @@ OTHER_DATA: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
 
 @pytest.mark.parametrize(("change", "message"), OTHER_DATA.values(), ids=OTHER_DATA)
 def test_other_data_are_told_in_one_line_and_nothing_is_fitted(
-    change: Callable[[pd.DataFrame], pd.DataFrame], message: str, of_table: Path, table: Path, tmp_path: Path
+    change: Callable[[pd.DataFrame], pd.DataFrame],
+    message: str,
+    regions_run: Path,
+    regions: Path,
+    tmp_path: Path,
 ) -> None:
-    change(pd.read_csv(table)).to_csv(tmp_path / "regions.csv", index=False)
+    change(pd.read_csv(regions)).to_csv(tmp_path / "regions.csv", index=False)
     with pytest.raises(SepVAEError, match=message) as error:
-        invoke("rerun", of_table, tmp_path / "regions.csv", "--out", tmp_path / "again")
+        invoke("rerun", regions_run, tmp_path / "regions.csv", "--out", tmp_path / "again")
     assert "\n" not in str(error.value)
     assert not (tmp_path / "again").exists()
 
 
-def test_another_number_is_told_with_its_place(own_run: Path, table: Path) -> None:
+def test_another_number_is_told_with_its_place(own_run: Path, regions: Path) -> None:
     codes = pd.read_csv(own_run / "codes.csv")
     codes.loc[4, "salient0"] += 0.25
     codes.to_csv(own_run / "codes.csv", index=False)
-    output = " ".join(invoke("rerun", own_run, table, status=1).split())
+    output = " ".join(invoke("rerun", own_run, regions, status=1).split())
     assert re.search(r"codes.csv differ 0.25 [\d.]+ salient0, row 5", output)
     assert output.count("identical") == 5
     assert "not all numbers are those of" in output
@@ -197,35 +157,35 @@ CANNOT = {
 
 @pytest.mark.parametrize(("changes", "message"), CANNOT.values(), ids=CANNOT)
 def test_what_cannot_be_repeated_is_refused(
-    changes: dict[str, object], message: str, own_run: Path, table: Path
+    changes: dict[str, object], message: str, own_run: Path, regions: Path
 ) -> None:
     change_recipe(own_run, **changes)
     with pytest.raises(SepVAEError, match=message) as error:
-        invoke("rerun", own_run, table)
+        invoke("rerun", own_run, regions)
     assert "\n" not in str(error.value)
     assert not own_run.with_name("run-rerun").exists()
 
 
-def test_data_are_to_be_named(of_table: Path) -> None:
+def test_data_are_to_be_named(regions_run: Path) -> None:
     with pytest.raises(DataError, match=r"was fitted on regions.csv \(regions\); say where that is"):
-        invoke("rerun", of_table)
+        invoke("rerun", regions_run)
 
 
-def test_other_conditions_are_told(own_run: Path, table: Path, tmp_path: Path) -> None:
+def test_other_conditions_are_told(own_run: Path, regions: Path, tmp_path: Path) -> None:
     versions = own_run / "versions.json"
     versions.write_text(versions.read_text().replace(torch.__version__, "1.0"))
     change_recipe(own_run, threads=1)
     again = tmp_path / "again"
-    assert f"torch: was 1.0, is {torch.__version__}" in invoke("rerun", own_run, table, "--out", again)
+    assert f"torch: was 1.0, is {torch.__version__}" in invoke("rerun", own_run, regions, "--out", again)
     change_recipe(again, threads=3)
     told = compare_conditions(own_run, again).set_index("what")
     assert told.loc["threads"].tolist() == ["1", "3"]
 
 
-def test_as_many_threads_compute_as_before(own_run: Path, table: Path, tmp_path: Path) -> None:
+def test_as_many_threads_compute_as_before(own_run: Path, regions: Path, tmp_path: Path) -> None:
     before = torch.get_num_threads()
     change_recipe(own_run, threads=before + 1)
-    assert "differ" not in invoke("rerun", own_run, table, "--out", tmp_path / "again")
+    assert "differ" not in invoke("rerun", own_run, regions, "--out", tmp_path / "again")
     assert yaml.safe_load((tmp_path / "again" / "recipe.yaml").read_text())["threads"] == before + 1
     assert torch.get_num_threads() == before
 

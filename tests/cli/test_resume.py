@@ -15,8 +15,10 @@ from typer.testing import CliRunner
 from sepvae.cli import main
 from sepvae.cli.app import app
 from sepvae.runs import read_recipe
+from sepvae.training.checkpoints import LastState
 
 COMPARED = ("model/model.safetensors", "codes.csv", "metrics.csv", "scores.csv", "correlations.csv")
+pytestmark = pytest.mark.usefixtures("undrawn")
 # Processes that have all imported, and have not computed yet.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["sepvae.cli.app", "sepvae.runs"])
@@ -80,6 +82,7 @@ def assert_same(out, whole):
     assert {path.name for path in out.iterdir()} == {path.name for path in whole.iterdir()}
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_a_fit_ends_the_same(tmp_path, table):
     sets = ("reset_optimizer=epoch", "keep=best")
     whole, out, log = tmp_path / "whole", tmp_path / "out", tmp_path / "log"
@@ -93,6 +96,7 @@ def test_killed_again_and_again_a_fit_ends_the_same(tmp_path, table):
     assert_same(out, whole)
 
 
+@pytest.mark.slow
 def test_with_processes_that_read_it_ends_the_same_and_they_keep_no_lock(tmp_path, images):
     whole, out, log = tmp_path / "whole", tmp_path / "out", tmp_path / "log"
     assert process(told(images, whole, "max_epochs=2"), log)[0] == 0
@@ -102,6 +106,7 @@ def test_with_processes_that_read_it_ends_the_same_and_they_keep_no_lock(tmp_pat
     assert_same(out, whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("send", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_fit_that_is_asked_to_stop_says_how_to_go_on(tmp_path, table, send, status):
     out, log = tmp_path / "out", tmp_path / "log"
@@ -112,6 +117,7 @@ def test_a_fit_that_is_asked_to_stop_says_how_to_go_on(tmp_path, table, send, st
     assert not [path.name for path in out.rglob(".*")]
 
 
+@pytest.mark.slow
 def test_stopped_before_there_is_anything_it_leaves_nothing(tmp_path, table):
     out, log = tmp_path / "out", tmp_path / "log"
     ended, said = process(told(table, out, "max_epochs=500"), log, signal.SIGTERM, out.exists)
@@ -128,9 +134,17 @@ def sepvae(*arguments):
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory, table):
-    """A fit that was killed after some epochs."""
-    out, log = tmp_path_factory.mktemp("begun") / "out", tmp_path_factory.mktemp("log") / "log"
-    process(told(table, out, "max_epochs=500"), log, signal.SIGKILL, epochs(out, 2))
+    """A fit that was stopped after some epochs."""
+    out, end = tmp_path_factory.mktemp("begun") / "out", LastState.on_train_epoch_end
+
+    def stop(self, trainer, pl_module):
+        if pl_module.current_epoch == 2:
+            raise KeyboardInterrupt
+        end(self, trainer, pl_module)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LastState, "on_train_epoch_end", stop)
+        sepvae(*told(table, out, "max_epochs=500"))
     return out
 
 
@@ -150,6 +164,7 @@ def test_epochs_are_added_to_a_finished_fit(tmp_path, table):
     assert f"{out} is finished" in sepvae(*told(table, out, "max_epochs=4"), "--resume")[1]
 
 
+@pytest.mark.slow
 def test_a_fit_goes_on_with_its_own_options(tmp_path, table):
     whole, out, log = tmp_path / "whole", tmp_path / "out", tmp_path / "log"
     assert process(told(table, whole, "max_epochs=9"), log)[0] == 0
@@ -248,6 +263,7 @@ def test_what_is_finished_is_not_fitted_again(tmp_path, table):
     assert (tmp_path / "out" / "model" / "model.safetensors").stat().st_mtime_ns == changed
 
 
+@pytest.mark.slow
 def test_linear_methods_begin_again(tmp_path, table):
     out = tmp_path / "out"
     arguments = ["fit", *table, "--out", str(out), "--method", "ContrastivePCA", "--permutations", "0"]

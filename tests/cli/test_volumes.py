@@ -8,23 +8,15 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
 
-from sepvae.cli.app import app
 from sepvae.data import simulate_vbm_cohort
 from sepvae.errors import SepVAEError
 
+from ..helpers import invoke, sets, without_figures
+
+pytestmark = pytest.mark.usefixtures("undrawn")
 IMAGES = "{participant_id}/anat/{participant_id}_GM.nii.gz"
-QUICK = [
-    "--set",
-    "max_epochs=1",
-    "--set",
-    "batch_size=8",
-    "--set",
-    "progress_bar=false",
-    "--permutations",
-    "0",
-]
+QUICK = [*sets(max_epochs=1, batch_size=8, progress_bar="false"), "--permutations", "0"]
 HOW = ["--label", "group", "--attribute", "age:continuous", "--attribute", "severity:continuous"]
 SMALL = ["--image-size", "32", *QUICK]  # pads 24 voxels a side to what the network takes at least
 RECIPE = f"""
@@ -40,12 +32,6 @@ methods:
 """
 
 
-def invoke(*arguments: object) -> str:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.output
-
-
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return simulate_vbm_cohort(tmp_path_factory.mktemp("c") / "cohort", n_subjects=24, side=24).parent
@@ -55,7 +41,9 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(cohort: Path) -> Path:
     mask = cohort / "truth" / "brain_mask.nii.gz"
     out = cohort.parent / "run"
-    invoke("fit", cohort / "participants.tsv", "--images", IMAGES, *HOW, "--mask", mask, "--out", out, *SMALL)
+    how = [*HOW, "--mask", mask, *SMALL]
+    with without_figures():
+        invoke("fit", cohort / "participants.tsv", "--images", IMAGES, *how, "--out", out)
     return out
 
 
@@ -105,9 +93,7 @@ def test_a_packed_store_gives_the_same_codes(run: Path, cohort: Path, tmp_path: 
 
 
 def test_check_lists_the_grid(cohort: Path) -> None:
-    said = (
-        CliRunner().invoke(app, ["check", str(cohort / "participants.tsv"), "--images", IMAGES, *HOW]).output
-    )
+    said = invoke("check", cohort / "participants.tsv", "--images", IMAGES, *HOW)
     assert "24 x 24 x 24" in said
     assert "RAS" in said
 
@@ -183,7 +169,7 @@ def _moved(voxels: int) -> np.ndarray:
 def _refused(table: Path, folder: Path, message: str, named: str, *more: object) -> None:
     arguments = ["fit", table, "--images", IMAGES, *HOW, "--out", folder / "run", *more, *SMALL]
     with pytest.raises(SepVAEError) as error:
-        CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+        invoke(*arguments)
     assert message in str(error.value)
     assert named in str(error.value)
     assert "\n" not in str(error.value)
@@ -191,8 +177,8 @@ def _refused(table: Path, folder: Path, message: str, named: str, *more: object)
 
 
 def test_check_takes_the_mask_and_refuses_what_a_fit_would_refuse(cohort: Path) -> None:
-    arguments = ["check", str(cohort / "participants.tsv"), "--images", IMAGES, *HOW, "--mask"]
+    arguments = ["check", cohort / "participants.tsv", "--images", IMAGES, *HOW, "--mask"]
     mask = cohort / "truth" / "brain_mask.nii.gz"
-    assert "24 x 24 x 24" in CliRunner().invoke(app, [*arguments, str(mask)]).output
+    assert "24 x 24 x 24" in invoke(*arguments, mask)
     with pytest.raises(SepVAEError, match="wanted a mask, found nothing"):
-        CliRunner().invoke(app, [*arguments, str(mask.with_name("no.nii.gz"))], catch_exceptions=False)
+        invoke(*arguments, mask.with_name("no.nii.gz"))

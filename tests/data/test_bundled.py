@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
+from PIL import Image
+from sklearn.datasets import load_digits, load_sample_images
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from sepvae.data import load_digits_on_photos
-from sepvae.data.bundled import _grey_photos
 
 
 @pytest.fixture(scope="module")
@@ -14,9 +14,15 @@ def parts():
     return load_digits_on_photos()
 
 
+def grey_photos():
+    pictures = zip(("china", "flower"), load_sample_images().images, strict=True)
+    grey = {name: np.asarray(Image.fromarray(image).convert("L")) for name, image in pictures}
+    return {name: pixels.astype(np.float32) / np.float32(255) for name, pixels in grey.items()}
+
+
 def patches(source):
     """Each image's patch, cut from the photo again by what the attributes say."""
-    photos = _grey_photos()
+    photos = grey_photos()
     where = source.attributes[["photo", "position_row", "position_col"]].itertuples(index=False)
     return np.stack([photos[p][int(r) : int(r) + 32, int(c) : int(c) + 32] for p, r, c in where])
 
@@ -53,7 +59,7 @@ def test_digits_are_disjoint_and_rightly_named(parts):
 
 
 def test_photo_regions_are_disjoint(parts):
-    for photo, grey in _grey_photos().items():
+    for photo, grey in grey_photos().items():
         train, test = (np.zeros(grey.shape, dtype=bool) for _ in parts)
         for mask, source in zip((train, test), parts, strict=True):
             of_photo = source.attributes[source.attributes["photo"] == photo]

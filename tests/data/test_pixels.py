@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sepvae.data.pixels import _scaled, check_look, check_size, open_image, pixels_of, resized
+from sepvae.data.pixels import check_look, check_size, open_image, pixels_of, resized
 from sepvae.errors import DataError
 
 
@@ -39,18 +39,20 @@ def test_a_thread_of_pixels_fits_everywhere():
 
 def test_shrinking_averages_blocks():
     x = np.random.default_rng(0).random((3, 12, 20), dtype=np.float32)
-    np.testing.assert_allclose(_scaled(x, 4, 5), x.reshape(3, 4, 3, 5, 4).mean(axis=(2, 4)), atol=1e-6)
+    np.testing.assert_allclose(
+        resized(x, (4, 5), "squash"), x.reshape(3, 4, 3, 5, 4).mean(axis=(2, 4)), atol=1e-6
+    )
 
 
 def test_shrinking_counts_pixels_by_area():
     # 3 pixels to 2: each new one covers a whole old one and half of the middle one.
-    np.testing.assert_allclose(_scaled(row(0, 60, 90), 1, 2), [[[20, 80]]], rtol=1e-6)
+    np.testing.assert_allclose(resized(row(0, 60, 90), (1, 2), "squash"), [[[20, 80]]], rtol=1e-6)
 
 
 def test_growing_is_pillows_bilinear():
     x = np.random.default_rng(0).random((5, 7), dtype=np.float32)
     wanted = np.asarray(Image.fromarray(x).resize((16, 13), Image.Resampling.BILINEAR))
-    np.testing.assert_allclose(_scaled(x[None], 13, 16)[0], wanted, atol=1e-6)
+    np.testing.assert_allclose(resized(x[None], (13, 16), "squash")[0], wanted, atol=1e-6)
 
 
 def test_one_axis_shrinks_while_the_other_grows():

@@ -6,7 +6,9 @@ import pytest
 from sepvae import MMcVAE, SepVAE
 from sepvae.batch import auto_batch_size, auto_max_epochs
 
-QUICK = {"max_epochs": 1, "progress_bar": False, "accelerator": "cpu", "background": 0}
+from ..helpers import quick
+
+QUICK = quick(salient_dim=1, background=0)
 
 
 @pytest.mark.parametrize(
@@ -22,15 +24,13 @@ def test_the_largest_batch_of_20_steps(n: int, size: int) -> None:
 )
 def test_what_was_taken_is_kept(method: type[SepVAE], batch_size: int | str, taken: int) -> None:
     x = np.random.default_rng(0).normal(size=(60, 3))
-    model = method(2, 1, batch_size=batch_size, **QUICK).fit(x, np.arange(60) % 2)
+    model = method(batch_size=batch_size, **QUICK).fit(x, np.arange(60) % 2)
     assert (model.batch_size_, model.get_params()["batch_size"]) == (taken, batch_size)
 
 
 def test_the_default_is_the_number_that_it_stands_for() -> None:
     x = np.random.default_rng(0).normal(size=(60, 3))
-    auto, sixteen = (
-        SepVAE(2, 1, **QUICK, **how).fit(x, np.arange(60) % 2) for how in ({}, {"batch_size": 16})
-    )
+    auto, sixteen = (SepVAE(**QUICK, **how).fit(x, np.arange(60) % 2) for how in ({}, {"batch_size": 16}))
     np.testing.assert_array_equal(auto.transform(x), sixteen.transform(x))
 
 
@@ -46,12 +46,12 @@ def test_small_data_are_gone_through_more_often(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("sepvae.batch.EPOCHS", 2)
     monkeypatch.setattr("sepvae.batch.FIT_STEPS", 7)
     x, y = np.random.default_rng(0).normal(size=(32, 2)), np.arange(32) % 2
-    model = SepVAE(1, 1, validation_fraction=0, **QUICK | {"max_epochs": "auto"}).fit(x, y)
+    model = SepVAE(validation_fraction=0, **QUICK | {"common_dim": 1, "max_epochs": "auto"}).fit(x, y)
     assert model.max_epochs_ == len(model.history_) == 4  # two steps each
 
 
 def test_a_rare_group_is_in_every_batch() -> None:
     x, y = np.random.default_rng(0).normal(size=(60, 3)), np.repeat([0, 1], [56, 4])
-    history = SepVAE(2, 1, validation_fraction=0, **QUICK).fit(x, y).history_
+    history = SepVAE(validation_fraction=0, **QUICK).fit(x, y).history_
     assert history["train_salient_kl_target"].notna().all()
     assert history["train_reconstruction_target"].notna().all()

@@ -18,6 +18,8 @@ from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.networks.heads import running_statistics
 from sepvae.training.noise import draw_noise
 
+from ..helpers import quick
+
 PLAIN = SepVAEObjective(
     beta_common=0.5,
     beta_salient=0.3,
@@ -34,7 +36,7 @@ REMOVED = (1,)  # every third of 3 targets
 DONORS = {0: 1, 5: 2, 7: 4}  # targets in a circle, for every second of 5 background samples
 OF_TARGET, OF_BACKGROUND = 3 / 1, 5 / 3  # how many samples each of these stands for
 X = torch.randn(8, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-QUICK = {"common_dim": 2, "salient_dim": 1, "max_epochs": 2, "progress_bar": False, "accelerator": "cpu"}
+QUICK = quick(salient_dim=1, max_epochs=2)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""One battery for every estimator: scikit-learn's checks and what users rely on, for tables and images."""
+"""One battery for every estimator: what users rely on, for tables and images."""
 
 import pickle
 import re
@@ -16,51 +16,25 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sepvae import ContrastivePCA, ConVAE, MMcVAE, SepVAE, load
 from sepvae.data import ArraySource
 from sepvae.errors import DataError, TrainingError
 
-QUICK: dict[str, Any] = {"common_dim": 2, "salient_dim": 2, "progress_bar": False, "accelerator": "cpu"}
+from ..helpers import quick
+
+Data = tuple[np.ndarray, np.ndarray]
+SLOW = pytest.mark.slow
+QUICK = quick(max_epochs=2, batch_size=16)
 ESTIMATORS: list[Any] = [
-    SepVAE(**QUICK, max_epochs=2, batch_size=16),
-    ConVAE(**QUICK, max_epochs=2, batch_size=16),
-    ConVAE(**QUICK, max_epochs=2, batch_size=16, critic="original"),
-    MMcVAE(**QUICK, max_epochs=2, batch_size=16),
-    MMcVAE(**QUICK, max_epochs=2, batch_size=16, mmd="original"),
+    SepVAE(**QUICK),
+    ConVAE(**QUICK),
+    ConVAE(**QUICK, critic="original"),
+    MMcVAE(**QUICK),
+    MMcVAE(**QUICK, mmd="original"),
     ContrastivePCA(common_dim=2, salient_dim=2),
 ]
 VAES = ESTIMATORS[:-1]
-
-# scikit-learn's checks fit many times and one asks for an accuracy, so: small batches, large steps.
-LIVELY = {"max_epochs": 20, "batch_size": 16, "learning_rate": 1e-2}
-CHECKED = [
-    SepVAE(**QUICK, **LIVELY, gamma=10),
-    ConVAE(**QUICK, **LIVELY),
-    MMcVAE(**QUICK, **LIVELY, beta_salient=0.1),
-]
-
-
-@parametrize_with_checks(CHECKED)
-@pytest.mark.filterwarnings("ignore")  # scikit-learn's checks feed data that deserves warnings
-def test_scikit_learn(estimator: Any, check: Any) -> None:
-    check(estimator)
-
-
-def tables(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    X = rng.normal(size=(40, 5))
-    X[rng.random(X.shape) < 0.05] = np.nan
-    return X, np.repeat(["control", "patient"], 20)
-
-
-def images(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    return rng.integers(0, 256, size=(40, 3, 16, 20), dtype=np.uint8), np.repeat(["control", "patient"], 20)
-
-
-@pytest.fixture(params=[tables, images], ids=["tables", "images"])
-def data(request: pytest.FixtureRequest) -> tuple[np.ndarray, np.ndarray]:
-    return request.param(np.random.default_rng(0))
 
 
 def name_of(estimator: Any) -> str:
@@ -68,36 +42,63 @@ def name_of(estimator: Any) -> str:
     return type(estimator).__name__ + "-original" * (kind == "original")
 
 
-@pytest.fixture(params=ESTIMATORS, ids=name_of)
+def each(estimators: list[Any]) -> list[Any]:
+    """Parameters of tests: SepVAE and the linear method always, the others in `make test-slow`."""
+    always = (SepVAE, ContrastivePCA)
+    return [pytest.param(e, id=name_of(e), marks=[] if type(e) in always else SLOW) for e in estimators]
+
+
+def tables(rng: np.random.Generator) -> Data:
+    X = rng.normal(size=(40, 5))
+    X[rng.random(X.shape) < 0.05] = np.nan
+    return X, np.repeat(["control", "patient"], 20)
+
+
+def images(rng: np.random.Generator) -> Data:
+    return rng.integers(0, 256, size=(40, 3, 16, 20), dtype=np.uint8), np.repeat(["control", "patient"], 20)
+
+
+@pytest.fixture(scope="module", params=[tables, pytest.param(images, marks=SLOW)])
+def data(request: pytest.FixtureRequest) -> Data:
+    X, y = request.param(np.random.default_rng(0))
+    X.setflags(write=False)
+    return X, y
+
+
+@pytest.fixture(scope="module", params=each(ESTIMATORS))
+def fitted(request: pytest.FixtureRequest, data: Data) -> Any:
+    """For tests that only read it."""
+    return clone(request.param).fit(*data)
+
+
+@pytest.fixture(params=each(ESTIMATORS))
 def estimator(request: pytest.FixtureRequest) -> Any:
     return clone(request.param)
 
 
-@pytest.fixture(params=VAES, ids=name_of)
+@pytest.fixture(params=each(VAES))
 def vae(request: pytest.FixtureRequest) -> Any:
     return clone(request.param)
 
 
-def test_shapes(estimator: Any, data: tuple[np.ndarray, np.ndarray]) -> None:
-    X, y = data
-    codes = estimator.fit(X, y).encode(X)
+def test_shapes(fitted: Any, data: Data) -> None:
+    X, _ = data
+    codes = fitted.encode(X)
     assert codes.common_mean.shape == codes.common_logvar.shape == (40, 2)
     assert codes.salient_mean.shape == codes.salient_logvar.shape == (40, 2)
-    assert estimator.reconstruct(X).shape == estimator.swap(X, X[::-1]).shape == X.shape
-    assert estimator.sample(3, y=1, random_state=0).shape == (3, *X.shape[1:])
-    assert estimator.reconstruction_error(X).shape == (40,)
-    assert estimator.transform(X).shape == (40, 4)
+    assert fitted.reconstruct(X).shape == fitted.swap(X, X[::-1]).shape == X.shape
+    assert fitted.sample(3, y=1, random_state=0).shape == (3, *X.shape[1:])
+    assert fitted.reconstruction_error(X).shape == (40,)
+    assert fitted.transform(X).shape == (40, 4)
 
 
-def test_inference_does_not_depend_on_the_rest_of_the_batch(
-    estimator: Any, data: tuple[np.ndarray, np.ndarray]
-) -> None:
-    X, y = data
-    whole, alone = estimator.fit(X, y).encode(X), estimator.encode(X[7:8])
+def test_inference_does_not_depend_on_the_rest_of_the_batch(fitted: Any, data: Data) -> None:
+    X, _ = data
+    whole, alone = fitted.encode(X), fitted.encode(X[7:8])
     np.testing.assert_allclose(whole.salient_mean[7:8], alone.salient_mean, rtol=1e-4, atol=1e-5)
 
 
-def test_one_seed_one_result(vae: Any, data: tuple[np.ndarray, np.ndarray]) -> None:
+def test_one_seed_one_result(vae: Any, data: Data) -> None:
     X, y = data
     first, second = clone(vae).fit(X, y), clone(vae).fit(X, y)
     np.testing.assert_array_equal(first.transform(X), second.transform(X))
@@ -105,46 +106,42 @@ def test_one_seed_one_result(vae: Any, data: tuple[np.ndarray, np.ndarray]) -> N
     assert not np.array_equal(first.transform(X), other.transform(X))
 
 
-def test_global_generators_are_left_as_found(estimator: Any, data: tuple[np.ndarray, np.ndarray]) -> None:
+def test_global_generators_are_left_as_found(estimator: Any, data: Data) -> None:
     before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
     estimator.fit(*data).sample(2)
     assert torch.equal(before[0], torch.get_rng_state())
     np.testing.assert_array_equal(before[1], np.random.get_state()[1])  # noqa: NPY002
 
 
-def test_save_and_load(estimator: Any, data: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
-    X, y = data
-    estimator.fit(X, y).save(tmp_path / "model")
+def test_save_and_load(fitted: Any, data: Data, tmp_path: Path) -> None:
+    X, _ = data
+    fitted.save(tmp_path / "model")
     again = load(tmp_path / "model")
-    assert type(again) is type(estimator)
-    np.testing.assert_array_equal(again.transform(X), estimator.transform(X))
-    np.testing.assert_array_equal(again.reconstruct(X), estimator.reconstruct(X))
+    assert type(again) is type(fitted)
+    np.testing.assert_array_equal(again.transform(X), fitted.transform(X))
+    np.testing.assert_array_equal(again.reconstruct(X), fitted.reconstruct(X))
 
 
-def test_pickle(estimator: Any, data: tuple[np.ndarray, np.ndarray]) -> None:
-    X, y = data
-    again = pickle.loads(pickle.dumps(estimator.fit(X, y)))  # noqa: S301
-    np.testing.assert_array_equal(again.transform(X), estimator.transform(X))
+def test_pickle(fitted: Any, data: Data) -> None:
+    X, _ = data
+    again = pickle.loads(pickle.dumps(fitted))  # noqa: S301
+    np.testing.assert_array_equal(again.transform(X), fitted.transform(X))
 
 
-def test_swapping_with_oneself_is_reconstruction(estimator: Any, data: tuple[np.ndarray, np.ndarray]) -> None:
-    X, y = data
-    np.testing.assert_array_equal(estimator.fit(X, y).swap(X, X), estimator.reconstruct(X))
+def test_swapping_with_oneself_is_reconstruction(fitted: Any, data: Data) -> None:
+    X, _ = data
+    np.testing.assert_array_equal(fitted.swap(X, X), fitted.reconstruct(X))
 
 
-def test_background_and_target_samples_differ_by_the_salient_part(
-    estimator: Any, data: tuple[np.ndarray, np.ndarray]
-) -> None:
-    X, y = data
-    estimator.fit(X, y)
-    background, target = (estimator.sample(4, y=group, random_state=0) for group in (0, 1))
+def test_background_and_target_samples_differ_by_the_salient_part(fitted: Any) -> None:
+    background, target = (fitted.sample(4, y=group, random_state=0) for group in (0, 1))
     common = np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32)
-    expected = estimator._decode(common, np.zeros((4, 2), dtype=np.float32))
-    np.testing.assert_allclose(background, estimator._in_units(expected), rtol=1e-4, atol=1e-5)
+    without = fitted.decode(common, np.zeros((4, 2), dtype=np.float32))
+    np.testing.assert_allclose(background, without, rtol=1e-4, atol=1e-5)
     assert not np.allclose(background, target)
 
 
-def test_labels_are_numbered_from_the_named_background(vae: Any, data: tuple[np.ndarray, np.ndarray]) -> None:
+def test_labels_are_numbered_from_the_named_background(vae: Any, data: Data) -> None:
     X, y = data
     vae.set_params(background="patient").fit(X, y)
     assert list(vae.classes_) == ["control", "patient"]
@@ -153,7 +150,7 @@ def test_labels_are_numbered_from_the_named_background(vae: Any, data: tuple[np.
     np.testing.assert_allclose(vae.predict_proba(X)[:, 1], swapped.predict_proba(X)[:, 0], rtol=1e-5)
 
 
-def test_a_source_fits_as_its_arrays_do(estimator: Any, data: tuple[np.ndarray, np.ndarray]) -> None:
+def test_a_source_fits_as_its_arrays_do(estimator: Any, data: Data) -> None:
     X, y = data
     groups = np.arange(40) // 2
     from_arrays = clone(estimator).fit(X, y, groups=groups)
@@ -161,7 +158,7 @@ def test_a_source_fits_as_its_arrays_do(estimator: Any, data: tuple[np.ndarray, 
     np.testing.assert_array_equal(from_arrays.transform(X), from_source.transform(ArraySource(X, y)))
 
 
-def test_validation_keeps_groups_whole(vae: Any, data: tuple[np.ndarray, np.ndarray]) -> None:
+def test_validation_keeps_groups_whole(vae: Any, data: Data) -> None:
     X, y = data
     groups = np.arange(40) // 4
     held_out = vae.set_params(validation_fraction=0.2).fit(X, y, groups=groups).validation_indices_
@@ -342,7 +339,7 @@ def test_every_method_explains_every_keyword() -> None:
 def test_methods_differ_by_their_terms_only() -> None:
     """The same seed draws the same networks, sees the same batches, and adds the same noise."""
     X, y = tables(np.random.default_rng(0))
-    off: dict[str, Any] = {"beta_common": 0, "beta_salient": 0, "max_epochs": 2, "batch_size": 16}
+    off: dict[str, Any] = {"beta_common": 0, "beta_salient": 0}
     without = SepVAE.ablations["no CONS"] | {"background_posterior_var": "learnt"}
     sep = SepVAE(**QUICK, **off, **without, kappa=0, gamma=0).fit(X, y)
     con = ConVAE(**QUICK, **off, kappa=0).fit(X, y)
@@ -370,7 +367,7 @@ def test_presets_of_the_other_methods() -> None:
     assert ContrastivePCA.from_preset("pca").alpha == 0
 
 
-def test_gradient_norms_of_a_batch(vae: Any, data: tuple[np.ndarray, np.ndarray]) -> None:
+def test_gradient_norms_of_a_batch(vae: Any, data: Data) -> None:
     X, y = data
     before = vae.fit(X, y).transform(X)
     norms = vae.gradient_norms(X, y).set_index("term")

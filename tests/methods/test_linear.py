@@ -14,15 +14,9 @@ from sepvae.grid import Grid
 from sepvae.methods.principal import MOST_COMPONENTS, PrincipalScores
 from sepvae.networks.autoencoder import build_autoencoder, network_name
 
-QUICK = {
-    "common_dim": 2,
-    "salient_dim": 2,
-    "max_epochs": 2,
-    "progress_bar": False,
-    "accelerator": "cpu",
-    "validation_fraction": 0.0,
-    "background": "well",
-}
+from ..helpers import quick
+
+QUICK = quick(max_epochs=2, validation_fraction=0.0, background="well")
 Y = np.repeat(["well", "ill"], 24)
 
 
@@ -113,6 +107,7 @@ def test_the_common_code_starts_at_the_leading_scores():
     assert torch.equal(decoded, torch.cat([z[:, :4], torch.zeros(3, 2)], dim=1))
 
 
+@pytest.mark.slow
 def test_the_common_space_does_not_collapse():
     data = source()
     model = SepVAE(**QUICK | {"max_epochs": 200}).fit(data)

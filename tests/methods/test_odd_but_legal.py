@@ -13,11 +13,12 @@ from sepvae import ContrastivePCA, ConVAE, MMcVAE, SepVAE
 from sepvae.data import ArraySource, StreamSource
 from sepvae.errors import DataError, TrainingError
 
-QUICK: dict[str, Any] = {"max_epochs": 1, "progress_bar": False, "accelerator": "cpu"}
+from ..helpers import quick
+
 ESTIMATORS: list[Any] = [
-    SepVAE(2, 2, **QUICK),
-    ConVAE(2, 2, **QUICK),
-    MMcVAE(2, 2, **QUICK),
+    SepVAE(**quick()),
+    ConVAE(**quick()),
+    MMcVAE(**quick()),
     ContrastivePCA(2, 2),
 ]
 X = np.random.default_rng(0).integers(0, 100, size=(40, 5)).astype(np.float64)
@@ -28,7 +29,7 @@ FRAME = pd.DataFrame(X, columns=list("abcde"))
 
 
 def vae(**keywords: Any) -> SepVAE:
-    return SepVAE(**{"common_dim": 2, "salient_dim": 2} | QUICK | keywords)
+    return SepVAE(**quick(**keywords))
 
 
 def strided(x: np.ndarray, step: int) -> np.ndarray:
@@ -275,7 +276,7 @@ SIZES: dict[str, tuple[np.ndarray, np.ndarray, dict[str, Any]]] = {
 def test_odd_sizes_and_values_work(
     method: Any, x: np.ndarray, y: np.ndarray, keywords: dict[str, Any]
 ) -> None:
-    model = method(**{"common_dim": 2, "salient_dim": 2} | QUICK | keywords).fit(x, y)
+    model = method(**quick(**keywords)).fit(x, y)
     assert np.isfinite(model.transform(x)).all()
     assert model.reconstruct(x).shape == x.shape
     assert np.isfinite(model.reconstruct(x)).all()

@@ -8,15 +8,20 @@ from sklearn.model_selection import train_test_split
 
 from sepvae import ConVAE, MMcVAE, SepVAE
 
+from ..helpers import quick
+
 X, is_benign = load_breast_cancer(return_X_y=True)
 Y = np.where(is_benign == 1, "benign", "malignant")
 TRAIN, TEST = train_test_split(np.arange(len(Y)), test_size=0.25, stratify=Y, random_state=0)
 
 
-@pytest.mark.parametrize("method", [SepVAE, ConVAE, MMcVAE])
+OTHERS = [pytest.param(method, marks=pytest.mark.slow) for method in (ConVAE, MMcVAE)]
+
+
+@pytest.mark.parametrize("method", [SepVAE, *OTHERS])
 def test_held_out_diagnoses_of_breast_cancer_are_predicted(method: type[SepVAE]) -> None:
-    quick = {"max_epochs": 30, "batch_size": 64, "progress_bar": False, "accelerator": "cpu"}
-    model = method(4, 2, background="benign", **quick).fit(X[TRAIN], Y[TRAIN])
+    keywords = quick(common_dim=4, max_epochs=30, batch_size=64)
+    model = method(background="benign", **keywords).fit(X[TRAIN], Y[TRAIN])
     is_malignant = Y[TEST] == "malignant"
     assert roc_auc_score(is_malignant, model.predict_proba(X[TEST])[:, 1]) > 0.95
     assert np.mean(model.predict(X[TEST]) == Y[TEST]) > 0.85

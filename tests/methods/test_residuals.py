@@ -12,6 +12,8 @@ from sepvae.data import ArraySource, frame_source
 from sepvae.errors import DataError
 from sepvae.interpretation.examples import make_examples
 
+from ..helpers import quick
+
 TAKEN = ["age", "site"]
 FEATURES = ["f0", "f1", "f2", "f3"]
 
@@ -38,8 +40,7 @@ def source(frame: pd.DataFrame) -> ArraySource:
 
 
 def model(**keywords: Any) -> Any:
-    quick: dict[str, Any] = {"progress_bar": False, "accelerator": "cpu", "max_epochs": 2, "batch_size": 16}
-    return SepVAE(common_dim=2, salient_dim=2, **quick, **{"residualise": TAKEN} | keywords)
+    return SepVAE(**quick(max_epochs=2, batch_size=16, residualise=TAKEN) | keywords)
 
 
 @pytest.fixture

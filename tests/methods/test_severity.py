@@ -13,7 +13,9 @@ from sepvae import SepVAE, load
 from sepvae.data import load_digits_on_photos
 from sepvae.errors import DataError
 
-QUICK: dict[str, Any] = {"progress_bar": False, "accelerator": "cpu", "target": "severity"}
+from ..helpers import quick
+
+QUICK = quick(batch_size=16, target="severity")
 
 
 def faded_digits() -> tuple[np.ndarray, np.ndarray]:
@@ -28,9 +30,12 @@ def faded_digits() -> tuple[np.ndarray, np.ndarray]:
     return mixed[:, :, ::2, ::2], opacity
 
 
+@pytest.mark.slow
 def test_salient_norm_rises_with_severity_in_unseen_images() -> None:
     x, severity = faded_digits()
-    model = SepVAE(8, 4, **QUICK, max_epochs=12, batch_size=32).fit(x[:450], severity[:450])
+    model = SepVAE(**QUICK | {"common_dim": 8, "salient_dim": 4, "max_epochs": 12, "batch_size": 32}).fit(
+        x[:450], severity[:450]
+    )
     norm = np.linalg.norm(model.encode(x[450:]).salient_mean, axis=1)
     assert spearmanr(norm, severity[450:]).statistic > 0.5
     assert spearmanr(model.predict(x[450:]), severity[450:]).statistic > 0.5
@@ -39,7 +44,7 @@ def test_salient_norm_rises_with_severity_in_unseen_images() -> None:
 def test_what_is_fitted_is_saved_and_in_range(tmp_path: Any) -> None:
     rng = np.random.default_rng(0)
     X, severity = rng.normal(size=(40, 5)), np.where(np.arange(40) < 20, 0, rng.random(40))
-    model = SepVAE(2, 2, **QUICK, max_epochs=1, batch_size=16).fit(X, severity)
+    model = SepVAE(**QUICK).fit(X, severity)
     assert np.all((model.predict(X) > 0) & (model.predict(X) < 1))
     assert model.reconstruct(X).shape == X.shape
     model.save(tmp_path / "model")
@@ -49,9 +54,9 @@ def test_what_is_fitted_is_saved_and_in_range(tmp_path: Any) -> None:
 def test_groups_are_severities_of_0_and_1_but_for_the_learnt_variance() -> None:
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(40, 5)), np.arange(40) % 2
-    how: dict[str, Any] = {"max_epochs": 2, "batch_size": 16, "background_posterior_var": "learnt"}
-    groups = SepVAE(2, 2, **QUICK | {"target": "group"}, **how).fit(X, y)
-    severities = SepVAE(2, 2, **QUICK, **how).fit(X, y.astype(float))
+    how = QUICK | {"max_epochs": 2, "background_posterior_var": "learnt"}
+    groups = SepVAE(**how | {"target": "group"}).fit(X, y)
+    severities = SepVAE(**how).fit(X, y.astype(float))
     np.testing.assert_allclose(groups.transform(X), severities.transform(X), rtol=1e-4, atol=1e-5)
 
 
@@ -68,13 +73,13 @@ def test_bad_severities(labels: list[Any], got: str) -> None:
     with pytest.raises(
         DataError, match=rf"wanted numbers in .*, with 0 for the background and some above; got {got}"
     ):
-        SepVAE(2, 2, **QUICK).fit(np.random.default_rng(0).normal(size=(20, 5)), labels)
+        SepVAE(**QUICK).fit(np.random.default_rng(0).normal(size=(20, 5)), labels)
 
 
 def test_it_is_a_regressor_and_draws_any_severity() -> None:
     rng = np.random.default_rng(0)
     X, severity = rng.normal(size=(60, 5)), np.where(np.arange(60) % 2, rng.random(60), 0)
-    model = SepVAE(2, 2, **QUICK, max_epochs=1, batch_size=16).fit(X, severity)
+    model = SepVAE(**QUICK).fit(X, severity)
     assert is_regressor(model)
     assert not is_classifier(model)
     assert model.score(X, severity) == pytest.approx(r2_score(severity, model.predict(X)))

@@ -8,6 +8,8 @@ from PIL import Image
 from sepvae import SepVAE
 from sepvae.data import StreamSource, read_image_folder
 
+from ..helpers import quick
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -22,8 +24,7 @@ def folder(tmp_path_factory):
 
 
 def fitted(source, num_workers="auto"):
-    model = SepVAE(common_dim=2, salient_dim=2, max_epochs=2, batch_size=8, accelerator="cpu")
-    return model.set_params(progress_bar=False, random_state=0, num_workers=num_workers).fit(source)
+    return SepVAE(**quick(max_epochs=2, batch_size=8, random_state=0, num_workers=num_workers)).fit(source)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,8 @@ from sepvae.errors import DataError
 from sepvae.grid import Grid
 from sepvae.methods import ContrastivePCA
 
+from ..helpers import quick
+
 SHAPE, N = (32, 33, 34), 16
 
 
@@ -27,8 +29,7 @@ def cohort(shift: float = 0.0) -> ArraySource:
 
 @pytest.fixture(scope="module")
 def fitted() -> SepVAE:
-    keywords = {"max_epochs": 1, "batch_size": 8, "progress_bar": False, "accelerator": "cpu"}
-    return SepVAE(2, 2, **keywords).fit(cohort())
+    return SepVAE(**quick(batch_size=8)).fit(cohort())
 
 
 def test_reconstructions_live_inside_the_mask(fitted: SepVAE) -> None:

@@ -14,7 +14,9 @@ import sepvae
 from sepvae import ContrastivePCA, SepVAE, load
 from sepvae.errors import DataError, ModelFileError
 
-QUICK = {"common_dim": 2, "salient_dim": 3, "max_epochs": 1, "progress_bar": False, "accelerator": "cpu"}
+from ..helpers import quick
+
+QUICK = quick(salient_dim=3)
 RNG = np.random.default_rng(0)
 Y = np.repeat([0, 1], 20)
 IMAGES = RNG.random((40, 1, 16, 16))

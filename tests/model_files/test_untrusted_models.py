@@ -23,6 +23,8 @@ from sepvae.data.arrays import ArraySource
 from sepvae.errors import DataError, ModelFileError
 from sepvae.grid import Grid
 
+from ..helpers import quick
+
 RNG = np.random.default_rng(0)
 Y = np.repeat([0, 1], 10)
 MOST = 100  # MiB that a refusal may take
@@ -42,9 +44,8 @@ class Payload:
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three small models: of a table, by a network; of a table and of volumes, by axes."""
-    folder, quick = tmp_path_factory.mktemp("models"), {"progress_bar": False, "accelerator": "cpu"}
-    table = RNG.normal(size=(20, 4))
-    SepVAE(2, 3, max_epochs=1, **quick).fit(table, Y).save(folder / "network")
+    folder, table = tmp_path_factory.mktemp("models"), RNG.normal(size=(20, 4))
+    SepVAE(**quick(salient_dim=3)).fit(table, Y).save(folder / "network")
     ContrastivePCA(1, 1).fit(table, Y).save(folder / "axes")
     grid = Grid((3, 3, 3), np.eye(4), size=(4, 3, 3), mask=np.ones((3, 3, 3), dtype=bool))
     ContrastivePCA(1, 1).fit(ArraySource(RNG.normal(size=(20, 1, 4, 3, 3)), Y, grid=grid)).save(

@@ -1,5 +1,7 @@
 import io
 import json
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -133,3 +135,19 @@ def mapped_run(run):
     for name, voxels in (("desc-salient_stat-d_map", effect), ("desc-input_stat-mean_map", image)):
         write_volume(run / "maps" / f"{name}.nii.gz", voxels, Grid(shape, np.eye(4)), "LAS")
     return run
+
+
+class UMAP:
+    """The place of a sample is ten times its first two codes."""
+
+    def __init__(self, **keywords):
+        assert keywords == {"n_components": 2, "random_state": 0, "n_jobs": 1}
+
+    def fit_transform(self, codes):
+        return 10 * codes[:, :2]
+
+
+@pytest.fixture
+def umap(monkeypatch):
+    """As if umap-learn was installed."""
+    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=UMAP))

@@ -23,6 +23,7 @@ STATE = """b => [b.clientWidth, b.querySelector("canvas").width]
     .concat(Array.from(b.querySelectorAll("img"), i => [i.complete, i.naturalWidth]))"""
 HINT = "willReadFrequently"  # what Chromium says of the speed of nilearn's canvas
 
+pytestmark = pytest.mark.slow
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 
@@ -207,8 +208,8 @@ def test_on_paper_and_without_scripts_the_still_figures_are_seen(run, visit):
     assert not plain.locator("#scatter").is_visible()
 
 
-def test_ways_of_placing_can_be_chosen(run, visit, monkeypatch):
-    monkeypatch.setattr("sepvae.report.scatter._umap", lambda codes: 10 * codes[:, :2])
+@pytest.mark.usefixtures("umap")
+def test_ways_of_placing_can_be_chosen(run, visit):
     page = visit(write_report(run))
     page.get_by_label("UMAP").check()
     wait_for(page, "document.querySelector('#scatter-common .xtitle').textContent === 'UMAP 1'")

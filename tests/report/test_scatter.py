@@ -3,7 +3,6 @@ import io
 import json
 import sys
 from dataclasses import replace
-from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -12,7 +11,6 @@ from PIL import Image
 from sklearn.decomposition import PCA
 
 from sepvae.plotting.palette import BACKGROUND, TARGET
-from sepvae.report import scatter
 from sepvae.report.contents import read_contents
 from sepvae.report.scatter import scatter_data
 
@@ -106,7 +104,7 @@ def test_every_sample_finds_its_own_thumbnail_on_the_sheet(contents):
 
 
 def test_large_tables_are_thinned_out_but_keep_those_with_thumbnails(contents, monkeypatch):
-    monkeypatch.setattr(scatter, "MAX_POINTS", 32)
+    monkeypatch.setattr("sepvae.report.scatter.MAX_POINTS", 32)
     data = scatter_data(contents)
     assert (data["count"], data["total"]) == (32, 40)
     assert set(contents.thumbnails["ids"]) <= set(data["ids"])
@@ -119,17 +117,8 @@ def test_groups_are_shown_where_they_hold_several_samples(contents):
     assert data["groups"] == rows_of(data, codes)["group"].tolist()
 
 
+@pytest.mark.usefixtures("umap")
 def test_umap_is_offered_where_it_is_installed(contents, monkeypatch):
-    class UMAP:
-        def __init__(self, **keywords):
-            assert keywords == {"n_components": 2, "random_state": 0, "n_jobs": 1}
-
-        def fit_transform(self, codes):
-            return 10 * codes[:, :2]
-
-    stub = ModuleType("umap")
-    stub.UMAP = UMAP
-    monkeypatch.setitem(sys.modules, "umap", stub)
     data = scatter_data(contents)
     places = data["spaces"]["common"]["places"]
     expected = 10 * rows_of(data, contents.codes)["common0"]
@@ -138,10 +127,18 @@ def test_umap_is_offered_where_it_is_installed(contents, monkeypatch):
     assert list(scatter_data(contents)["spaces"]["common"]["places"]) == ["PCA"]
 
 
+def names_without_images(contents, note, group):
+    """Names of the attributes that are shown, where test samples have such notes and groups."""
+    codes, test = contents.codes.copy(), contents.codes["split"] == "test"
+    codes.loc[test, "note"] = note + [None] * (40 - len(note))
+    codes.loc[test, "group"] = [f"p{i}" for i in group]
+    data = scatter_data(replace(contents, codes=codes), images=False)
+    return [column["name"] for column in data["columns"]]
+
+
 @pytest.mark.parametrize(("rare", "told"), [(4, False), (5, True)])
-def test_classes_of_few_groups_are_not_named_without_images(rare, told):
+def test_classes_of_few_groups_are_not_named_without_images(contents, rare, told):
     note = ["rare Mr Smith"] * rare + ["common"] * 20
-    shown = pd.DataFrame({"note": [*note, None], "group": range(len(note) + 1)})
-    assert scatter._tells_nobody(shown, "note") is told
-    twice = pd.DataFrame({"note": ["Jane"] * 9 + ["common"] * 9, "group": ["p1"] * 9 + list(range(9))})
-    assert not scatter._tells_nobody(twice, "note")
+    assert ("note" in names_without_images(contents, note, range(40))) is told
+    twice = ["Jane"] * 9 + ["common"] * 9
+    assert "note" not in names_without_images(contents, twice, [1] * 9 + [*range(31)])

@@ -11,6 +11,8 @@ from sepvae.data import StreamSource
 from sepvae.errors import DataError, ModelFileError
 from sepvae.methods import ConVAE, MMcVAE, SepVAE
 
+from ..helpers import quick
+
 rng = np.random.default_rng(0)
 Y = rng.permutation(np.repeat(["control", "patient"], [24, 16]))
 X = rng.normal(size=(40, 5)) + (Y == "patient")[:, None] * np.array([3.0, 0, 0, 0, 0])
@@ -18,7 +20,7 @@ X = rng.normal(size=(40, 5)) + (Y == "patient")[:, None] * np.array([3.0, 0, 0, 
 
 def model(method=SepVAE, **keywords):
     defaults = {"max_epochs": 5, "batch_size": 11, "learning_rate": 0.03, "validation_fraction": 0.3}
-    return method(3, 2, progress_bar=False, accelerator="cpu", **defaults | keywords)
+    return method(**quick(common_dim=3, **defaults) | keywords)
 
 
 class Killed(BaseException):

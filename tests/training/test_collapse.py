@@ -5,6 +5,8 @@ from sepvae.errors import CollapseWarning
 from sepvae.methods import SepVAE
 from sepvae.training.collapse import collapses
 
+from ..helpers import quick
+
 WEIGHTS = {"common_kl": 1.0, "salient_kl_target": 1.0, "mutual_information": 1.0}
 SOUND = {"train_common_kl": 5.0, "train_salient_kl_target": 2.0, "train_critic_loss": 1.2}
 
@@ -45,7 +47,7 @@ def test_what_has_no_weight_is_not_warned_of():
 def test_training_warns_once():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(40, 3)), np.repeat([0, 1], 20)
-    model = SepVAE(2, 2, beta_common=1e4, max_epochs=30, batch_size=20, progress_bar=False)
+    model = SepVAE(**quick(beta_common=1e4, max_epochs=30, batch_size=20))
     with pytest.warns(CollapseWarning, match="common space holds next to nothing") as caught:
         model.fit(X, y)
     assert sum("common space" in str(warning.message) for warning in caught) == 1

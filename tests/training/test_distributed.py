@@ -45,6 +45,7 @@ def parts(found, kind):
     return {name: value for name, value in found.items() if name.startswith(kind)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gradient0", "gradient1", "weight", "history", "codes"])
 def test_two_processes_give_what_one_gives(one, two, kind):
     wanted, got = parts(one, kind), parts(two, kind)

@@ -234,9 +234,11 @@ def test_processes_that_would_keep_the_history_are_refused(strategy):
 
 
 @pytest.mark.parametrize("strategy", ["auto", "ddp"])
-def test_several_devices_expect_parameters_that_a_backward_pass_does_not_reach(strategy):
-    trainer = make_trainer([], strategy, accelerator="cpu", devices=2, num_nodes=1, logger=False)
-    assert trainer.strategy._ddp_kwargs == {"find_unused_parameters": True}
+def test_several_devices_expect_parameters_that_a_backward_pass_does_not_reach(strategy, monkeypatch):
+    asked, trainer = [], pl.Trainer
+    monkeypatch.setattr(pl, "Trainer", lambda **how: asked.append(how["strategy"]) or trainer(**how))
+    make_trainer([], strategy, accelerator="cpu", devices=2, num_nodes=1, logger=False)
+    assert asked == [strategy, "ddp_find_unused_parameters_true"]
 
 
 def test_a_fit_on_one_device_takes_no_notice_of_a_schedulers_other_tasks(monkeypatch):

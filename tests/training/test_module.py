@@ -62,6 +62,7 @@ def fit(model, tmp_path):
         validate=True,
         learning_rate=1e-2,
         batch_size=8,
+        callbacks=(),
     ):
         training = AlternatingTraining(
             model,
@@ -82,6 +83,7 @@ def fit(model, tmp_path):
             enable_model_summary=False,
             num_sanity_val_steps=0,
             default_root_dir=tmp_path,
+            callbacks=[*callbacks],
         )
         source, rest = ArraySource(X, Y), np.arange(len(VALIDATION), len(Y))
         batches = training_batches(source, Y, rest, batch_size=batch_size, balanced=False, random_state=7)
@@ -256,23 +258,23 @@ def test_weights_that_are_not_finite_stop_training_before_the_epoch_counts(fit):
     assert (caught.value.terms, caught.value.step) == (["weights"], None)
 
 
-def test_gradients_are_clipped_to_a_norm(fit, monkeypatch):
-    norms = []
-    step = AlternatingTraining._step
+class Norms(pl.Callback):
+    """The norm of the gradients of every step."""
 
-    def noted(self, optimizer):
-        step(self, optimizer)
-        gradients = [
-            p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None
-        ]
-        norms.append(float(torch.cat([gradient.ravel() for gradient in gradients]).norm()))
+    def __init__(self):
+        self.seen = []
 
-    monkeypatch.setattr(AlternatingTraining, "_step", noted)
-    fit(epochs=1)
-    free, norms[:] = list(norms), []
-    fit(epochs=1, gradient_clip_val=0.01)
-    assert min(free) > 0.01
-    assert norms == pytest.approx([0.01] * len(free), rel=1e-3)
+    def on_before_optimizer_step(self, trainer, pl_module, optimizer):  # noqa: ARG002
+        parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        self.seen.append(float(torch.cat([p.grad.ravel() for p in parameters]).norm()))
+
+
+def test_gradients_are_clipped_to_a_norm(fit):
+    free, clipped = Norms(), Norms()
+    fit(epochs=1, callbacks=[free])
+    fit(epochs=1, callbacks=[clipped], gradient_clip_val=0.01)
+    assert min(free.seen) > 0.01
+    assert clipped.seen == pytest.approx([0.01] * len(free.seen), rel=1e-3)
 
 
 @pytest.mark.parametrize("astray", ["common_kl", "mutual_information"])

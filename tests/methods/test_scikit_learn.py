@@ -1,23 +1,48 @@
-"""Estimators of scikit-learn that fit others."""
+"""What scikit-learn asks of an estimator, and its estimators that fit others."""
+
+from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import StackingClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_predict
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sepvae import SepVAE
+from sepvae import ConVAE, MMcVAE, SepVAE
 from sepvae.errors import DataError
 
-QUICK = {"common_dim": 2, "salient_dim": 1, "max_epochs": 1, "progress_bar": False, "accelerator": "cpu"}
+from ..helpers import quick
+
 RNG = np.random.default_rng(0)
 Y = np.array(["autism", "HC"] * 30)
 X = RNG.normal(size=(60, 4)) + 3 * (Y == "autism")[:, None]
 
+# One of the checks asks for an accuracy, so: small batches, large steps.
+LIVELY = quick(max_epochs=20, batch_size=16, learning_rate=1e-2)
+OURS = SepVAE(**LIVELY | {"max_epochs": 10, "learning_rate": 2e-2}, gamma=10)
+OTHERS = ConVAE(**LIVELY), MMcVAE(**LIVELY, beta_salient=0.1)
+DESERVED = pytest.mark.filterwarnings("ignore")  # the checks feed data that deserves warnings
+
+
+@parametrize_with_checks([OURS])
+@DESERVED
+def test_every_check(estimator: Any, check: Any) -> None:
+    accuracy = check.func.__name__ == "check_classifiers_train"
+    check(estimator if accuracy else clone(estimator).set_params(max_epochs=1))
+
+
+@pytest.mark.slow
+@parametrize_with_checks([*OTHERS])
+@DESERVED
+def test_every_check_of_the_other_methods(estimator: Any, check: Any) -> None:
+    test_every_check(estimator, check)
+
 
 def model(background):
-    return SepVAE(**QUICK, background=background)
+    return SepVAE(**quick(), background=background)
 
 
 def ensemble(kind, background):
