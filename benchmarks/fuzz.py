@@ -37,11 +37,11 @@ import pandas as pd
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
-from sepvae.data.measures import measure_volumes
 
 from sepvae.cli.pack import pack_table
-from sepvae.data.load import list_data
-from sepvae.data.reading import measure_manifest, read_manifest
+from sepvae.data.image_reader import measure_images
+from sepvae.data.loading import list_data, read_manifest
+from sepvae.data.quality_metrics import measure_volumes
 from sepvae.errors import SepVAEError
 from sepvae.recipes import load_recipe, recipe_text
 
@@ -139,11 +139,11 @@ def read(kind: str, file: Path) -> None:
         options |= {"data": file.parent / "t.tsv", "images": "path", "attributes": {"age": None}}
     elif kind == "csv":
         options |= {"features": ["m*"], "id": "id", "attributes": {"age": None}}
-    manifest, _ = list_data(**options, two_labels=False)
+    manifest = list_data(**options, two_labels=False)
     if manifest.volumes is not None and len(manifest.missing) == 0:
         measure_volumes(manifest)
     elif len(manifest.files):
-        measure_manifest(manifest)
+        measure_images(manifest)
     source, _ = read_manifest(manifest, image_size=16 if len(manifest.files) else None)
     source.take(np.arange(len(source)))
 

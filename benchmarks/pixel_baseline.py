@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from sepvae.benchmark.pixels import Pixels
-from sepvae.cli.rerunning import read_again
 from sepvae.evaluation import score_codes
 from sepvae.runs import read_codes, read_recipe
+from sepvae.runs.new_data import read_again
 
 
 def main() -> None:

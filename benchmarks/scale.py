@@ -134,12 +134,11 @@ def make_images(folder: Path, n: int, channels: int) -> float:
 
 def read_once(folder: str, channels: int) -> Report:
     """List, decode twice, then take batches from memory and from the files, as training does."""
-    from sepvae.data.load import list_data
-    from sepvae.data.reading import read_manifest
+    from sepvae.data.loading import list_data, read_manifest
     from sepvae.training.loader import ordered_batches
 
     found = {"load": os.getloadavg()[0]}
-    manifest, found["list"] = _timed(lambda: list_data(folder)[0])
+    manifest, found["list"] = _timed(lambda: list_data(folder))
     look: dict[str, Any] = {"image_size": SIDE, "channels": channels}
     read_manifest(manifest.limited(WARM_UP), **look)
     _drop(manifest.files)

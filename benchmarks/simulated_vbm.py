@@ -21,9 +21,9 @@ from matplotlib.figure import Figure
 
 from sepvae.batch import Source
 from sepvae.data import ArraySource, simulate_vbm_cohort, split
+from sepvae.data.formats.volume_table import read_volumes
 from sepvae.data.residuals import Residualizer
 from sepvae.data.simulated import true_map
-from sepvae.data.volume_table import read_volumes
 from sepvae.evaluation import map_scores
 from sepvae.evaluation.associations import probe_predictions
 from sepvae.evaluation.scores import score_codes

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from sepvae.benchmark.folder import without_folders
 from sepvae.cli.app import app
-from sepvae.cli.fitting import _typed
+from sepvae.cli.fitting import typed_command
 from sepvae.runs import read_recipe
 
 USER, FREE_TEXT = "jane.doe", ("descrip", "aux_file", "db_name", "intent_name")
@@ -167,7 +167,7 @@ def test_a_run_of_volumes_names_nobody_and_copies_no_words_of_their_headers(home
 )
 def test_typed_paths_lose_their_folders(word: str, kept: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["sepvae", "fit", "--root=../data", word])
-    assert _typed() == ["sepvae", "fit", "--root=../data", kept]
+    assert typed_command() == ["sepvae", "fit", "--root=../data", kept]
 
 
 def test_a_template_of_files_keeps_no_folder(home: Path, folder: Path, invoke) -> None:

@@ -25,9 +25,10 @@ from PIL import Image
 from sepvae.batch import Source
 from sepvae.benchmark import make_cells, parse_contender, run_benchmark
 from sepvae.data import ArraySource, read_array, read_image_folder, read_volumes, simulate_vbm_cohort
-from sepvae.data.packed import list_packed
+from sepvae.data.formats.packed_store import PackedStore
+from sepvae.data.loading import read_manifest
 from sepvae.data.packing import pack
-from sepvae.data.reading import read_manifest
+from sepvae.data.spec import DataSpec
 from sepvae.evaluation import score_codes
 from sepvae.methods import ContrastivePCA, ConVAE, MMcVAE, SepVAE
 from sepvae.report import write_report
@@ -191,16 +192,18 @@ def volumes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Source]:
     how: dict[str, Any] = {"images": IMAGES, "label": "group", "mask": mask, "size": 32}
     kept, again = (read_volumes(people, **how, memory=memory) for memory in (4, 0))
     pack_people(people, store)
-    packed, _ = read_manifest(list_packed(store, label="group"), image_size=32, mask=mask)
+    packed, _ = read_manifest(PackedStore().list(store, DataSpec(label="group")), image_size=32, mask=mask)
     assert [source.in_memory for source in (kept, again, packed)] == [True, False, False]
     return {"kept": kept, "again": again, "packed": packed}
 
 
 def pack_people(people: Path, store: Path) -> None:
     from sepvae.data.cells import read_cells
-    from sepvae.data.volume_table import all_there, list_volumes
+    from sepvae.data.formats.volume_table import VolumeTable
+    from sepvae.data.spec import DataSpec
+    from sepvae.data.volume_reader import all_there
 
-    manifest = list_volumes(people, images=IMAGES, label=None)
+    manifest = VolumeTable().list(people, DataSpec(images=IMAGES, label=None))
     files = [IMAGES.format(participant_id=id_) for id_ in manifest.about["id"]]
     pack(all_there(manifest), read_cells(people), store, files=files)
 

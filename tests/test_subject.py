@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from sepvae.data.folders import list_image_folder
-from sepvae.data.load import list_data
+from sepvae.data.formats.image_folder import list_image_folder
+from sepvae.data.loading import list_data
+from sepvae.data.spec import DataSpec
 from sepvae.data.tables import frame_source
 from sepvae.errors import DataError
-from sepvae.recipes.recipe import Data
 from sepvae.runs import read_recipe
 
 from .helpers import linear, outcome
@@ -73,7 +73,7 @@ def test_old_recipes_of_runs_are_read(visits, tmp_path):
 
 def test_recipes_take_the_old_name_with_a_note(visits, tmp_path):
     with pytest.warns(FutureWarning, match="data.group is called data.subject now"):
-        assert Data.model_validate({"group": "who"}) == Data(subject="who")
+        assert DataSpec.model_validate({"group": "who"}) == DataSpec(subject="who")
     for name in ("group", "subject"):
         file = tmp_path / f"{name}.yaml"
         file.write_text(RECIPE.replace("subject:", f"{name}:"))
@@ -100,7 +100,7 @@ def test_readers_take_the_old_name_with_a_warning(visits):
     with pytest.raises(DataError, match="give one of both"):
         frame_source(frame, label="dx", subject="who", group="who", id="visit")
     with pytest.warns(FutureWarning, match="group= is called subject= now") as caught:
-        manifest, _ = list_data(visits, features=["x*"], label="dx", id="visit", group="who")
+        manifest = list_data(visits, features=["x*"], label="dx", id="visit", group="who")
     assert len(caught) == 1
     assert manifest.about["group"].tolist() == frame["who"].tolist()
 

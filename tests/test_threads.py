@@ -27,10 +27,12 @@ from torch.utils.data import DataLoader
 import sepvae
 from sepvae.data import read_array, read_image_folder, simulate_vbm_cohort
 from sepvae.data.cells import read_cells
-from sepvae.data.packed import list_packed
+from sepvae.data.formats.packed_store import PackedStore
+from sepvae.data.formats.volume_table import VolumeTable
+from sepvae.data.loading import read_manifest
 from sepvae.data.packing import pack
-from sepvae.data.reading import read_manifest
-from sepvae.data.volume_table import all_there, list_volumes
+from sepvae.data.spec import DataSpec
+from sepvae.data.volume_reader import all_there
 from sepvae.errors import DataError, ModelFileError, RunFolderError, TrainingError
 from sepvae.methods import ContrastivePCA, SepVAE
 from sepvae.networks.autoencoder import build_autoencoder
@@ -373,11 +375,11 @@ def test_within_a_running_event_loop_all_is_as_without(tmp_path, folder, alone):
     pd.DataFrame({"id": np.arange(40).astype(str), "dx": Y}).to_csv(tmp_path / "x.csv", index=False)
 
     def work():
-        manifest = list_volumes(cohort / "participants.tsv", images=files, label=None)
+        manifest = VolumeTable().list(cohort / "participants.tsv", DataSpec(images=files, label=None))
         names = [files.format(participant_id=id_) for id_ in manifest.about["id"]]
         store = tmp_path / f"{len([*tmp_path.glob('*.zarr')])}.zarr"
         pack(all_there(manifest), read_cells(cohort / "participants.tsv"), store, files=names)
-        volumes, _ = read_manifest(list_packed(store, label="group"), image_size=32)
+        volumes, _ = read_manifest(PackedStore().list(store, DataSpec(label="group")), image_size=32)
         packed = volumes.take(np.arange(4)).x
         rows = read_array(tmp_path / "x.npy", table=tmp_path / "x.csv", label="dx", id="id")
         images = fitted_on_disk(folder, 0, torch.get_num_threads(), 2)

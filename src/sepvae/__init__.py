@@ -3,7 +3,8 @@ Contrastive analysis for medical imaging: separate variation that patients share
 
 `SepVAE`, `ConVAE`, `MMcVAE` and `ContrastivePCA` are scikit-learn estimators that learn a common and a
 salient code of every image or table row; `load` reads a saved one. `sepvae.data` reads images and tables;
-`sepvae.evaluation` scores codes of any program.
+`fit_folder` goes from data to a run folder, as `sepvae fit` does; `sepvae.evaluation` scores codes of any
+program.
 """
 
 from importlib import import_module
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sepvae import data, evaluation, plotting
     from sepvae.methods import ContrastivePCA, ConVAE, MMcVAE, SepVAE, load
+    from sepvae.runs import fit_folder
 
 __version__ = "0.1.0"
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "__version__",
     "data",
     "evaluation",
+    "fit_folder",
     "load",
     "plotting",
 ]
@@ -37,5 +40,6 @@ def __getattr__(name: str) -> Any:
     if name in _ROOMS:
         return import_module(f"sepvae.{name}")
     if name in __all__:
-        return getattr(import_module("sepvae.methods"), name)
+        room = "sepvae.runs" if name == "fit_folder" else "sepvae.methods"
+        return getattr(import_module(room), name)
     raise AttributeError(f"module 'sepvae' has no attribute {name!r}")

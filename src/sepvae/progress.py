@@ -10,6 +10,11 @@ from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 
 Progress = Callable[[int, int], None]
+Say = Callable[[str], None]
+
+
+def silence(message: str) -> None:
+    """Discard the message; no-op logger for ranks above 0."""
 
 
 @contextmanager

@@ -3,7 +3,8 @@ import pytest
 from nibabel.nifti1 import Nifti1Image
 
 from sepvae.cli.pack import pack_table
-from sepvae.data.packed import list_packed
+from sepvae.data.formats.packed_store import PackedStore
+from sepvae.data.spec import DataSpec
 from sepvae.errors import DataError
 
 
@@ -23,7 +24,7 @@ def test_volumes_of_a_template_are_packed(table, tmp_path):
     lines = pack_table(table, tmp_path / "x.zarr", **look)
     assert "2 volumes of 3 x 4 x 5 voxels of 1 x 1 x 1 mm, int16, all read back" in lines[0]
     assert lines[1:] == ["note: 1 volumes have no row, such as s2_GM.nii.gz; left out"]
-    assert list_packed(tmp_path / "x.zarr", label="dx").about["id"].tolist() == ["s0", "s1"]
+    assert PackedStore().list(tmp_path / "x.zarr", DataSpec(label="dx")).about["id"].tolist() == ["s0", "s1"]
 
 
 def test_a_volume_that_is_not_there_is_named(table, tmp_path):
@@ -36,6 +37,6 @@ def test_a_volume_that_is_not_there_is_named(table, tmp_path):
 def test_someone_may_have_several_scans_told_apart_by_their_files(table, tmp_path):
     table.write_text("participant_id\tfile\tdx\ns0\ts0_GM.nii.gz\twell\ns0\ts2_GM.nii.gz\twell\n")
     pack_table(table, tmp_path / "x.zarr", images="file", root=None, resample=False)
-    manifest = list_packed(tmp_path / "x.zarr", label="dx", subject="participant_id")
+    manifest = PackedStore().list(tmp_path / "x.zarr", DataSpec(label="dx", subject="participant_id"))
     assert manifest.about["id"].tolist() == ["s0_GM.nii.gz", "s2_GM.nii.gz"]
     assert manifest.about["group"].tolist() == ["s0", "s0"]

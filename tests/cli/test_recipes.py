@@ -52,7 +52,7 @@ def fitted(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     def fit_run(model: Any, train: Any, test: Any, *_: Any, about_data: dict[str, Any], **__: Any) -> None:
         seen.model, seen.train, seen.test, seen.about = model, train, test, about_data
 
-    monkeypatch.setattr("sepvae.runs.fit_run", fit_run)
+    monkeypatch.setattr("sepvae.runs.from_data.fit_run", fit_run)
     return seen
 
 

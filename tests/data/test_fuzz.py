@@ -18,10 +18,9 @@ from numcodecs import Blosc, Zstd
 from PIL import Image
 
 from sepvae.data.cells import read_cells
-from sepvae.data.load import list_data
+from sepvae.data.loading import list_data, read_manifest
 from sepvae.data.nifti import NiftiFiles
 from sepvae.data.packing import pack
-from sepvae.data.reading import read_manifest
 from sepvae.errors import DataError, SepVAEError
 from sepvae.recipes import load_recipe, recipe_text
 
@@ -87,7 +86,7 @@ def read(home, kind):
         "npz": (home / "y.npz", {"label": "dx"}),
     }[kind]
     source, _ = read_manifest(
-        list_data(data, **options, two_labels=False)[0], image_size=16 if kind in IMAGES else None
+        list_data(data, **options, two_labels=False), image_size=16 if kind in IMAGES else None
     )
     return source.take(np.arange(len(source))).x
 
@@ -318,4 +317,4 @@ def test_a_link_to_a_pipe_is_no_image(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     Image.new("L", (4, 4)).save(tmp_path / "1.png")
     (tmp_path / "2.png").symlink_to(tmp_path / "pipe")
-    assert list_data(tmp_path, labelled=False)[0].about["id"].tolist() == ["1.png"]
+    assert list_data(tmp_path, labelled=False).about["id"].tolist() == ["1.png"]

@@ -3,6 +3,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from sepvae.data.formats.image_folder import ImageFolder
 from sepvae.data.manifest import Manifest
 from sepvae.errors import DataError
 
@@ -12,7 +13,9 @@ def manifest():
     labels = ["well", "flu", "cold", "well", "flu"]
     about = pd.DataFrame({"id": list("abcde"), "group": list("ppqrs"), "label": labels, "split": None})
     about["sex"] = ["f", "f", "m", None, "f"]
-    return Manifest(Path("data"), about, [Path(name) for name in "abcde"], missing=["b", "c"])
+    return Manifest(
+        Path("data"), about, [Path(name) for name in "abcde"], format=ImageFolder(), missing=["b", "c"]
+    )
 
 
 def test_keep_leaves_samples_out_everywhere(manifest):
@@ -31,7 +34,9 @@ def test_limit_counts_by_label_or_by_an_attribute(manifest):
 def test_a_limit_counts_val_as_train_and_the_test_apart():
     parts = ["test"] * 3 + ["train"] * 3 + ["Val"] * 3
     about = pd.DataFrame({"id": list("abcdefghi"), "group": list("abcdefghi"), "label": "well"})
-    manifest = Manifest(Path("data"), about.assign(split=parts), [Path(name) for name in about["id"]])
+    manifest = Manifest(
+        Path("data"), about.assign(split=parts), [Path(name) for name in about["id"]], format=ImageFolder()
+    )
     assert manifest.limited(2).about["id"].tolist() == ["a", "b", "d", "e"]
     assert manifest.limited(4).about["id"].tolist() == ["a", "b", "c", "d", "e", "f", "g"]
 
@@ -64,7 +69,9 @@ def test_several_targets_are_joined_and_told_apart_by_an_attribute(manifest):
 
 @pytest.mark.parametrize("name", ["sex", "label", "y"])
 def test_the_attribute_of_targets_takes_no_name_that_is_taken(manifest, name):
-    manifest = Manifest(manifest.data, manifest.about, manifest.files, label_name=name)
+    manifest = Manifest(
+        manifest.data, manifest.about, manifest.files, format=manifest.format, label_name=name
+    )
     two = manifest.of_two_labels("well", ["flu", "cold"])
     assert two.attributes.columns.tolist() == ["sex", f"{name}_given"]
 
@@ -72,7 +79,7 @@ def test_the_attribute_of_targets_takes_no_name_that_is_taken(manifest, name):
 def test_background_is_named_known_or_first(manifest):
     two = manifest.keep(manifest.about["label"].ne("cold").to_numpy())
     assert two.of_two_labels().background == "flu"
-    known = Manifest(two.data, two.about, two.files, background="well")
+    known = Manifest(two.data, two.about, two.files, format=two.format, background="well")
     assert known.of_two_labels().background == "well"
     assert known.of_two_labels("flu").background == "flu"
 
@@ -100,5 +107,5 @@ def test_one_label_only_and_far_too_many(manifest):
         manifest.keep(manifest.about["label"].eq("cold").to_numpy()).of_two_labels()
     ages = pd.DataFrame({"id": range(99), "group": range(99), "label": map(str, range(99)), "split": None})
     with pytest.raises(DataError, match=r"found 0 \(1\), .* and 89 more; name --background") as caught:
-        Manifest(Path("data"), ages).of_two_labels()
+        Manifest(Path("data"), ages, format=ImageFolder()).of_two_labels()
     assert len(str(caught.value)) < 200

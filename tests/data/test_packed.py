@@ -10,11 +10,13 @@ from nibabel.nifti1 import Nifti1Header, Nifti1Image
 
 from sepvae.data import parallel
 from sepvae.data.cells import read_cells
-from sepvae.data.load import kind_of
+from sepvae.data.formats.base import STORE, kind_of
+from sepvae.data.formats.packed_store import PackedStore
 from sepvae.data.nifti import NiftiFiles
-from sepvae.data.packed import PackedVolumes, is_packed, list_packed, open_packed, verify
+from sepvae.data.packed import PackedVolumes, is_packed, open_packed, verify
 from sepvae.data.packing import pack
 from sepvae.data.parallel import in_order
+from sepvae.data.spec import DataSpec
 from sepvae.errors import DataError
 
 TABLE = """\
@@ -152,28 +154,28 @@ def test_progress_counts_writing_and_checking(save, packed):
 
 
 def test_columns_of_the_table_tell_about_the_volumes(store):
-    manifest = list_packed(store, label="dx", attributes={"age": "continuous"})
+    manifest = PackedStore().list(store, DataSpec(label="dx", attributes={"age": "continuous"}))
     assert manifest.about["id"].tolist() == ["s1", "s2", "s3"]
     assert manifest.about["label"].tolist() == ["well", "ill", "ill"]
     assert manifest.attributes["age"].fillna(-1).tolist() == [30, -1, 41.5]
     assert (manifest.kinds, manifest.grouped, manifest.label_name) == ({"age": "continuous"}, True, "dx")
-    assert list_packed(store, label="dx", id="participant_id").grouped  # one row a person
+    assert PackedStore().list(store, DataSpec(label="dx", id="participant_id")).grouped  # one row a person
 
 
 def test_the_file_names_who_stands_there_twice(save, packed):
     store = packed([save("1.nii"), save("2.nii")], "participant_id\ns1\ns1\n")
-    manifest = list_packed(store, label=None, subject="participant_id")
+    manifest = PackedStore().list(store, DataSpec(label=None, subject="participant_id"))
     assert manifest.about["id"].tolist() == ["1.nii", "2.nii"]
     assert manifest.about["group"].tolist() == ["s1", "s1"]
 
 
 def test_a_column_that_is_not_there_is_named_with_the_store(store):
     with pytest.raises(DataError, match=r"x\.zarr: no column 'agee' for an attribute; did you mean 'age'"):
-        list_packed(store, label="dx", attributes=["agee"])
+        PackedStore().list(store, DataSpec(label="dx", attributes=["agee"]))
 
 
 def test_some_of_them(store):
-    kept = list_packed(store, label="dx").keep(np.array([True, False, True])).volumes
+    kept = PackedStore().list(store, DataSpec(label="dx")).keep(np.array([True, False, True])).volumes
     whole = open_packed(store).volumes
     assert (len(kept), kept.name(1)) == (2, f"{store}: 3.nii.gz")
     np.testing.assert_array_equal(kept(1), whole(2))
@@ -208,7 +210,7 @@ def test_a_damaged_store_is_named(store, part):
     file = store / part
     file.write_bytes(file.read_bytes()[:-5])
     with pytest.raises(DataError, match=r"x\.zarr: is damaged .*; copy or pack it again"):
-        list_packed(store, label="dx")
+        PackedStore().list(store, DataSpec(label="dx"))
 
 
 def test_parts_that_do_not_belong_together_are_damage(store):
@@ -220,7 +222,7 @@ def test_parts_that_do_not_belong_together_are_damage(store):
 
 
 def test_a_store_is_told_by_what_it_holds(store, tmp_path):
-    assert kind_of(store.rename(tmp_path / "cohort")) == "packed"
+    assert kind_of(store.rename(tmp_path / "cohort")) is STORE
 
 
 def test_what_is_no_packed_store_is_told(store, tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sepvae.data.pixels import check_look, check_size, open_image, pixels_of, resized
+from sepvae.data.pixels import check_size, open_image, pixels_of, resized
 from sepvae.errors import DataError
 
 
@@ -132,19 +132,6 @@ def test_sizes():
 def test_sizes_refused(size):
     with pytest.raises(DataError, match=r"image_size: wanted a side or \(height, width\) in pixels, got"):
         check_size(size)
-
-
-@pytest.mark.parametrize(
-    ("look", "message"),
-    [
-        ((2, "pad", None), r"channels: wanted 1 \(grey\) or 3 \(RGB\), got 2"),
-        ((1, "stretch", None), "fit: wanted one of pad, crop, squash, got 'stretch'"),
-        ((1, "pad", 1.1), "centre: wanted a number above 0"),
-    ],
-)
-def test_looks_refused(look, message):
-    with pytest.raises(DataError, match=message):
-        check_look(*look)
 
 
 def tiff(grey, photometric, bits):

@@ -8,6 +8,8 @@ import pytest
 from scipy.ndimage import laplace
 
 from sepvae.data import ArraySource
+from sepvae.data.formats.image_folder import ImageFolder
+from sepvae.data.formats.volume_table import VolumeTable
 from sepvae.data.manifest import Manifest
 from sepvae.data.nifti import Header, NiftiFiles, write_volume
 from sepvae.data.quality_metrics import OF_VOLUMES, measure, measure_source, measure_volume, measure_volumes
@@ -167,7 +169,7 @@ def test_volumes_have_one_digest_in_any_orientation(volume, tmp_path):
     files = NiftiFiles([tmp_path / name for name in ("a.nii.gz", "b.nii.gz", "c.nii")])
     done = []
     quality_metrics, unreadable = measure_volumes(
-        Manifest(tmp_path, about, volumes=files), progress=lambda *now: done.append(now)
+        Manifest(tmp_path, about, format=VolumeTable(), volumes=files), progress=lambda *now: done.append(now)
     )
     assert quality_metrics["digest"][0] == quality_metrics["digest"][1]
     assert [grid.axes for grid in quality_metrics["grid"][:2]] == ["RAS", "PIL"]
@@ -178,4 +180,4 @@ def test_volumes_have_one_digest_in_any_orientation(volume, tmp_path):
 
 def test_other_samples_are_no_volumes(tmp_path):
     with pytest.raises(DataError, match="wanted volumes, found other samples"):
-        measure_volumes(Manifest(tmp_path, pd.DataFrame({"id": []})))
+        measure_volumes(Manifest(tmp_path, pd.DataFrame({"id": []}), format=ImageFolder()))

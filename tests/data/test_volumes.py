@@ -12,8 +12,9 @@ from nibabel.nifti1 import Nifti1Image
 from scipy.ndimage import map_coordinates
 
 from sepvae.data.arrays import ArraySource
+from sepvae.data.formats.volume_table import VolumeTable, read_volumes
 from sepvae.data.nifti import NiftiFiles, write_volume
-from sepvae.data.volume_table import list_volumes, read_volumes
+from sepvae.data.spec import DataSpec
 from sepvae.data.volumes import VolumeReader, common_grid, kinds_of_grid, on_grid, read_mask, with_window
 from sepvae.errors import DataError
 from sepvae.grid import Grid
@@ -298,8 +299,9 @@ def table(folder: Path, line: int, column: int, word: str) -> Path:
 
 def test_volumes_of_a_table_are_listed(tmp_path: Path, voxels: np.ndarray) -> None:
     files = saved(tmp_path, *voxels)
-    manifest = list_volumes(
-        table(tmp_path, 2, 3, "40"), images="file", label="diagnosis", attributes={"panss": "continuous"}
+    manifest = VolumeTable().list(
+        table(tmp_path, 2, 3, "40"),
+        DataSpec(images="file", label="diagnosis", attributes={"panss": "continuous"}),
     )
     assert isinstance(manifest.volumes, NiftiFiles)
     assert manifest.volumes.files == files.files
@@ -319,7 +321,9 @@ def test_volumes_of_a_table_are_listed(tmp_path: Path, voxels: np.ndarray) -> No
 def test_cells_of_no_use_are_refused(tmp_path: Path, line: int, column: int, word: str, said: str) -> None:
     path = table(tmp_path, line, column, word)
     with pytest.raises(DataError) as caught:
-        list_volumes(path, images="file", label="diagnosis", attributes={"panss": "continuous"})
+        VolumeTable().list(
+            path, DataSpec(images="file", label="diagnosis", attributes={"panss": "continuous"})
+        )
     assert re.search(said, str(caught.value)), caught.value
     assert "\n" not in str(caught.value)
 

@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from sepvae.data.published import list_celeba, list_kermany
+from sepvae.data.formats.celeba import CelebA
+from sepvae.data.formats.kermany import Kermany
 from sepvae.data.quality_metrics import measure
+from sepvae.data.spec import DataSpec
 from sepvae.inspection import inspect
 
 
@@ -36,7 +38,7 @@ def saved_again(content):
 
 @pytest.mark.real_data
 def test_chest_x_rays_were_squashed_and_26_are_copies(real_data):
-    manifest = list_kermany(real_data / "kermany96" / "chest_xray")
+    manifest = Kermany().list(real_data / "kermany96" / "chest_xray", DataSpec())
     some = measured(manifest.files[::4]).set_index(np.arange(0, len(manifest), 4))
     quality_metrics = some.reindex(range(len(manifest)))  # copies need all files, but not their pixels
     quality_metrics["digest"] = [hashlib.sha256(file.read_bytes()).hexdigest() for file in manifest.files]
@@ -66,7 +68,7 @@ def test_images_saved_again_are_found_and_mirrored_ones_are_not(real_data, name)
 
 @pytest.mark.real_data
 def test_faces_with_glasses_or_hats_are_few(real_data):
-    manifest = list_celeba(real_data / "celeba8k", attributes=["Male"])
+    manifest = CelebA().list(real_data / "celeba8k", DataSpec(attributes=["Male"]))
     inspection = inspect(manifest.about, background="neither")
     found = {finding.code: finding for finding in inspection.findings}
     assert found["imbalance"].numbers == {"ratio": pytest.approx(7121 / 823)}

@@ -20,44 +20,14 @@ if TYPE_CHECKING:
     from sepvae.recipes import Recipe
 
 SIGNS = {"waiting": "[dim]·[/]", "running": "[yellow]▶[/]", "finished": "[green]✓[/]", "failed": "[red]✗[/]"}
-# Defaults of the data options of `fit` that a benchmark takes from its recipe.
-DEFAULTS: dict[str, Any] = {
-    **dict.fromkeys(
-        (
-            "background",
-            "target",
-            "label",
-            "subject",
-            "id",
-            "images",
-            "features",
-            "table",
-            "pattern",
-            "modality",
-        )
-    ),
-    **{
-        "image_size": None,
-        "channels": None,
-        "fit": "pad",
-        "mask": None,
-        "mask_threshold": None,
-        "assume_orientation": None,
-        "resample": False,
-        "limit_by": None,
-        "missing": None,
-        "not_missing": None,
-        "encoding": None,
-    },
-}
 
 
-def benchmark_as_told(
+def run_recipe_benchmark(
     data: Path,
     out: Path,
-    options: dict[str, Any],
+    fields: dict[str, Any],
     *,
-    typed: set[str],
+    split: Path | None,
     recipe: str,
     contenders: list[str] | None,
     pairs: list[str] | None,
@@ -71,37 +41,39 @@ def benchmark_as_told(
     import pandas as pd
 
     from sepvae.benchmark import make_cells, run_benchmark, write_outputs
-    from sepvae.cli.fitting import read_parts
-    from sepvae.cli.recipes import check_data, load_told, with_recipe
+    from sepvae.cli.recipes import load_with_notes
+    from sepvae.data.spec import read_spec
     from sepvae.report.benchmark_tables import ScoreColumn
+    from sepvae.runs.dataset import check_recipe, read_dataset, spec_with_recipe
+    from sepvae.runs.splitting import Splitting
 
-    chosen = load_told(recipe)
-    check_data(data, chosen)
+    chosen = load_with_notes(recipe)
+    check_recipe(data, chosen)
     if chosen.reader == "digits-on-photos" and (
         chosen.protocol.test_size is None or chosen.protocol.stratify_by
     ):
         raise DataError(f"{chosen.file}: protocol: the digits come split in two; take test_size alone")
-    options = with_recipe(data, DEFAULTS | options, chosen, typed)
+    spec = spec_with_recipe(data, chosen, read_spec(fields), split=split)
     wanted = choose_contenders(chosen, contenders, pairs)
-    parts = read_parts(data, options, chosen, in_folds=True)
-    for note in parts.notes:
+    dataset = read_dataset(data, spec, Splitting.of(chosen, file=split, in_folds=True))
+    for note in dataset.notes:
         tell(f"note: {note}")
-    background = parts.background or "background"
+    background = dataset.background or "background"
     protocol = chosen.protocol
     columns = [ScoreColumn(**column.model_dump()) for column in protocol.columns]
-    _check_attributes(chosen, "columns", [c.attribute for c in columns], ["label", *parts.kinds])
-    _check_attributes(chosen, "adjust_for", protocol.adjust_for, parts.kinds)
+    _check_attributes(chosen, "columns", [c.attribute for c in columns], ["label", *dataset.kinds])
+    _check_attributes(chosen, "adjust_for", protocol.adjust_for, dataset.kinds)
     wanted = [replace(c, keywords={**c.keywords, "background": background}) for c in wanted]
-    cells = make_cells(wanted, range(seeds or protocol.seeds), len(parts.pairs))
+    cells = make_cells(wanted, range(seeds or protocol.seeds), len(dataset.pairs))
     tell(f"{len(cells)} cells: {', '.join(c.name for c in wanted)}")
     with _scheduler(scheduler), _live(cells) as watch:
         results = run_benchmark(
             cells,
-            parts.pairs,
+            dataset.pairs,
             out,
             recipe=chosen.name,
             background=background,
-            kinds=parts.kinds,
+            kinds=dataset.kinds,
             n_permutations=permutations,
             jobs=None if scheduler else jobs,
             threads=threads,
@@ -117,7 +89,7 @@ def benchmark_as_told(
         out,
         columns,
         background=background,
-        kinds=parts.kinds,
+        kinds=dataset.kinds,
         adjust_for=protocol.adjust_for,
         left_out=protocol.leave_out,
     )
@@ -131,7 +103,8 @@ def choose_contenders(
 ) -> "list[Contender]":
     """Return the contenders, typed or else the recipe's; KEY=VALUE pairs override the recipe's keywords."""
     from sepvae.benchmark import parse_contender
-    from sepvae.cli.keywords import recipe_keywords, shared_keywords
+    from sepvae.cli.keywords import shared_keywords
+    from sepvae.runs.models import recipe_keywords
 
     wanted = [parse_contender(text) for text in texts or recipe.protocol.contenders]
     if len(names := {c.name for c in wanted}) < len(wanted):
@@ -184,20 +157,20 @@ def _live(cells: "Sequence[Cell]") -> Iterator[Callable[[dict[str, str]], None]]
 
     console, started = Console(stderr=True), time.monotonic()
     before: set[str] = set()  # cells done before this start
-    told: set[str] = set()
+    printed: set[str] = set()
 
     def newly_done(states: dict[str, str]) -> list[str]:
         done = [
-            name for name, state in states.items() if state in ("finished", "failed") and name not in told
+            name for name, state in states.items() if state in ("finished", "failed") and name not in printed
         ]
-        told.update(done)
+        printed.update(done)
         return done
 
     if not console.is_terminal:
 
         def tell(states: dict[str, str]) -> None:
             done = newly_done(states)
-            for number, name in enumerate(done, start=len(told) - len(done) + 1):
+            for number, name in enumerate(done, start=len(printed) - len(done) + 1):
                 console.print(f"{number} of {len(states)}: {name} {states[name]}", highlight=False)
 
         yield tell
@@ -205,10 +178,10 @@ def _live(cells: "Sequence[Cell]") -> Iterator[Callable[[dict[str, str]], None]]
     with Live(console=console, refresh_per_second=2) as live:
 
         def draw(states: dict[str, str]) -> None:
-            first = not told and not before
+            first = not printed and not before
             done = newly_done(states)
             before.update(done if first else ())
-            own = len(told) - len(before)
+            own = len(printed) - len(before)
             live.update(table_of(cells, states, time.monotonic() - started, own=own))
 
         yield draw

@@ -1,17 +1,20 @@
 """`sepvae check`: measure the samples, files or rows, and inspect them before a fit."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import typer
+
+from sepvae.cli.plain import tell
 from sepvae.codes import attribute_kind
-from sepvae.data.folders import told_passed_over
+from sepvae.data.formats.image_folder import describe_skipped
+from sepvae.data.loading import describe_roles
 from sepvae.data.manifest import Manifest
 from sepvae.data.nifti import NiftiFiles
-from sepvae.data.quality_metrics import measure_source, measure_volumes
-from sepvae.data.reading import measure_manifest, read_manifest
+from sepvae.data.spec import DataSpec
 from sepvae.data.splits import read_split
+from sepvae.data.volume_reader import all_listed
 from sepvae.data.volumes import read_mask, settled
 from sepvae.errors import DataError
 from sepvae.inspection import Finding, Inspection, inspect
@@ -24,32 +27,24 @@ BEFORE_FINDINGS = ("rows-read", "features-taken")
 
 def inspect_manifest(
     manifest: Manifest,
+    spec: DataSpec,
     *,
     split: Path | None,
     test_size: float,
     batch_size: int | Literal["auto"],
-    mask: Path | None = None,
-    mask_threshold: float | None = None,
-    resample: bool = False,
-    not_missing: Sequence[str] = (),
 ) -> Inspection:
     """Measure every sample, and return the inspection: findings on problems that would spoil a fit."""
     if manifest.volumes is not None:
         manifest = replace(manifest, volumes=settled(manifest.volumes))
-    about, unreadable = manifest.about, dict[str, str]()
+    about = manifest.about
     if split is not None:
         about = about.assign(split=read_split(split, about["id"].to_numpy(dtype=str)))
     with progress_bar("reading") as progress:
-        if manifest.array is not None or manifest.features is not None:
-            quality_metrics = measure_source(read_manifest(manifest)[0])
-        elif manifest.volumes is not None:
-            quality_metrics, unreadable = measure_volumes(manifest, progress=progress)
-        else:
-            quality_metrics, unreadable = measure_manifest(manifest, progress=progress)
+        quality_metrics, unreadable = manifest.format.measure(manifest, progress)
     problems = _problems(manifest)
-    if mask is not None:
-        problems.append(_see_mask(manifest, mask, resample, mask_threshold))
-    elif mask_threshold is not None:
+    if spec.mask is not None:
+        problems.append(_see_mask(manifest, spec, spec.mask))
+    elif spec.mask_threshold is not None:
         raise DataError("--mask-threshold has no meaning without --mask; leave it out")
     kinds = {str(name): attribute_kind(values) for name, values in manifest.attributes.items()}
     with progress_bar("looking for copies and confounds"):
@@ -63,19 +58,30 @@ def inspect_manifest(
             test_size=test_size,
             batch_size=batch_size,
             problems=problems,
-            not_missing=not_missing,
+            not_missing=spec.not_missing or (),
         )
-    return inspection.on_one_grid() if resample else inspection
+    return inspection.on_one_grid() if spec.resample else inspection
 
 
-def _see_mask(manifest: Manifest, mask: Path, resample: bool, threshold: float | None) -> Finding:
+def print_notes(manifest: Manifest, spec: DataSpec) -> None:
+    """Print how the data were read, and the background and the target."""
+    if manifest.format.note is not None:
+        typer.echo(f"note: {manifest.format.note}")
+    for of_table in manifest.table_notes:
+        if of_table.code in BEFORE_FINDINGS:
+            tell(f"note: {of_table.message}")
+    if manifest.background is not None:
+        typer.echo(describe_roles(manifest, spec))
+
+
+def _see_mask(manifest: Manifest, spec: DataSpec, mask: Path) -> Finding:
     """Return a note with the mask's number of voxels; raise DataError if a fit would reject the mask."""
-    if manifest.volumes is None:
-        raise DataError("--mask has no meaning for what is no volume; leave it out")
+    volumes = all_listed(manifest)
     first = next(i for i, id_ in enumerate(manifest.about["id"]) if id_ not in set(manifest.missing))
-    place = manifest.volumes.header(first).grid
-    assume = manifest.volumes.assume if isinstance(manifest.volumes, NiftiFiles) else None
-    found = read_mask(mask, place, resample=resample, threshold=threshold, assume_orientation=assume)
+    place = volumes.header(first).grid
+    assume = volumes.assume if isinstance(volumes, NiftiFiles) else None
+    how: dict[str, Any] = {"resample": spec.resample, "threshold": spec.mask_threshold}
+    found = read_mask(mask, place, **how, assume_orientation=assume)
     n = int(found.sum())
     numbers = {"voxels": n, "of": found.size}
     return Finding("note", "mask", replace(place, mask=found).mask_words or "", numbers=numbers)
@@ -83,7 +89,7 @@ def _see_mask(manifest: Manifest, mask: Path, resample: bool, threshold: float |
 
 def _problems(manifest: Manifest) -> list[Finding]:
     """Return findings on the manifest: rows without file, files without row, skipped files, table notes."""
-    found, what = [], "image" if manifest.volumes is None else "volume"
+    found, what = [], manifest.format.sample
     if n := len(manifest.missing):
         remedy = f"copy the {what}s, or take those rows out"
         if n == len(manifest):
@@ -93,9 +99,8 @@ def _problems(manifest: Manifest) -> list[Finding]:
     if n := len(manifest.unlisted):
         message = f"{count(n, what)} beside the others, not named in the table: a fit leaves them out"
         found.append(Finding("warning", "files-without-row", message, tuple(manifest.unlisted)))
-    if said := told_passed_over(manifest.passed_over):
+    if said := describe_skipped(manifest.passed_over):
         kinds = manifest.passed_over.values()
         numbers = {"files": sum(n for of_label in kinds for n in of_label.values())}
         found.append(Finding("warning", "passed-over", said, numbers=numbers))
-    told = [note for note in manifest.table_notes if note.code not in BEFORE_FINDINGS]
-    return found + [Finding(*note) for note in told]
+    return found + [Finding(*note) for note in manifest.table_notes if note.code not in BEFORE_FINDINGS]

@@ -1,36 +1,14 @@
-"""Method keywords from the command line and from recipes."""
+"""Method keywords from the command line."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
-from sepvae.checks import check_choice
 from sepvae.errors import DataError
-from sepvae.recipes.words import nearest, plain_value
-from sepvae.registry import find_method, method_names
-
-if TYPE_CHECKING:
-    from sepvae.recipes import Recipe
-
-
-def make_model(
-    method: str, preset: str, recipe: "Recipe | None", pairs: list[str] | None, *, background: str | None
-) -> Any:
-    """Return a method with the keywords of its preset, overridden by the recipe, then by KEY=VALUE pairs."""
-    check_choice("--method", method, method_names())
-    cls = find_method(method)
-    keywords = {"background": background} | parse_keywords(pairs or [], method)
-    if recipe is None:
-        return cls.from_preset(preset, **keywords)
-    return cls(**cls.presets.get(preset, {}) | recipe_keywords(recipe, method, preset) | keywords)
-
-
-def recipe_keywords(recipe: "Recipe", method: str, preset: str) -> dict[str, Any]:
-    """Return the keywords that a recipe sets for a method; raise DataError if the method lacks one."""
-    given = recipe.keywords(method, preset)
-    _check_names(given, method, f"{recipe.file}: methods.{method}.{preset}")
-    return given
+from sepvae.recipes.recipe import plain_value
+from sepvae.registry import find_method
+from sepvae.runs.models import check_keywords
 
 
 def shared_keywords(pairs: list[str], chosen: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -59,16 +37,9 @@ def parse_keywords(pairs: list[str], method: str = "SepVAE") -> dict[str, Any]:
             raise DataError(f"--set: wanted KEY=VALUE, got {pair!r}")
         if key == "background":
             raise DataError("--set: the background is named by --background, not by --set")
-        _check_names([key], method, "--set")
+        check_keywords([key], method, "--set")
         keywords[key] = _value(text)
     return keywords
-
-
-def _check_names(names: Iterable[str], method: str, where: str) -> None:
-    # Callbacks and loggers are objects, which have no form as text.
-    known = [name for name in find_method(method)().get_params() if name not in ("callbacks", "logger")]
-    if unknown := [name for name in names if name not in known]:
-        raise DataError(f"{where}: {method} has no keyword {unknown[0]!r}; {nearest(unknown[0], known)}")
 
 
 def _value(text: str) -> Any:

@@ -56,9 +56,6 @@ Quick = Annotated[
         "--complete` adds them, and takes 100 permutations.",
     ),
 ]
-Modality = Annotated[
-    str | None, typer.Option(help="For BraTS: flair (the default), t1, t1ce or t2.", show_default=False)
-]
 PermutationsAgain = Annotated[
     int | None,
     typer.Option(

@@ -1,38 +1,34 @@
 """`sepvae pack`: write the volumes of a table into one store."""
 
 from pathlib import Path
+from typing import Any
 
 from sepvae.cli.plain import plain
 from sepvae.data.cells import CellRules, read_cells
-from sepvae.data.image_table import PERSON
+from sepvae.data.formats.volume_table import VolumeTable
 from sepvae.data.packed import open_packed
 from sepvae.data.packing import pack
-from sepvae.data.volume_table import all_there, list_volumes
+from sepvae.data.rows import PERSON
+from sepvae.data.spec import read_spec
+from sepvae.data.volume_reader import all_there
+from sepvae.errors import DataError
 from sepvae.progress import progress_bar
 
 
-def pack_table(
-    table: Path,
-    out: Path,
-    *,
-    images: str,
-    root: Path | None,
-    resample: bool,
-    assume: str | None = None,
-    encoding: str | None = None,
-) -> list[str]:
+def pack_table(table: Path, out: Path, **fields: Any) -> list[str]:
     """Pack the volumes of a table into a store, and return the lines to print."""
-    rules = CellRules(encoding=encoding)
-    cells, folder = read_cells(table, rules), table.parent if root is None else root
+    spec = read_spec(fields)
+    if spec.images is None:
+        raise DataError(f"{table}: name the column of volumes, such as --images path")
+    rules = CellRules(encoding=spec.encoding)
+    cells, folder = read_cells(table, rules), table.parent if spec.root is None else spec.root
     # A subject may have several scans; their files distinguish them.
     person = PERSON if PERSON in cells else None
-    manifest = list_volumes(
-        table, images=images, root=root, label=None, subject=person, assume_orientation=assume, rules=rules
-    )
+    manifest = VolumeTable().list(table, spec.model_copy(update={"subject": person}), labelled=False)
     volumes = all_there(manifest)
     files = [Path(volumes.name(i)).relative_to(folder).as_posix() for i in range(len(volumes))]
     with progress_bar("packing") as progress:
-        pack(volumes, cells, out, files=files, resample=resample, progress=progress)
+        pack(volumes, cells, out, files=files, resample=spec.resample, progress=progress)
     packed = open_packed(out).volumes
     header = packed.header(0)
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())

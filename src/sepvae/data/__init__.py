@@ -1,33 +1,54 @@
 """Data sources (volumes, images, arrays, tables), splits, and bundled data for a first run."""
 
-from sepvae.data.arrays import ArraySource, StreamSource
-from sepvae.data.bundled import load_digits_on_photos
-from sepvae.data.images import read_array, read_brats, read_celeba, read_image_folder, read_image_table
-from sepvae.data.regions import read_regions
-from sepvae.data.residuals import Residualizer
-from sepvae.data.simulated import simulate_vbm_cohort, true_map
-from sepvae.data.splits import given_split, read_split, split, split_table
-from sepvae.data.tables import TableScaler, frame_source
-from sepvae.data.volume_table import read_volumes
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "ArraySource",
-    "Residualizer",
-    "StreamSource",
-    "TableScaler",
-    "frame_source",
-    "given_split",
-    "load_digits_on_photos",
-    "read_array",
-    "read_brats",
-    "read_celeba",
-    "read_image_folder",
-    "read_image_table",
-    "read_regions",
-    "read_split",
-    "read_volumes",
-    "simulate_vbm_cohort",
-    "split",
-    "split_table",
-    "true_map",
-]
+if TYPE_CHECKING:
+    from sepvae.data.arrays import ArraySource as ArraySource
+    from sepvae.data.arrays import StreamSource as StreamSource
+    from sepvae.data.bundled import load_digits_on_photos as load_digits_on_photos
+    from sepvae.data.formats.regions import read_regions as read_regions
+    from sepvae.data.formats.volume_table import read_volumes as read_volumes
+    from sepvae.data.images import read_array as read_array
+    from sepvae.data.images import read_brats as read_brats
+    from sepvae.data.images import read_celeba as read_celeba
+    from sepvae.data.images import read_image_folder as read_image_folder
+    from sepvae.data.images import read_image_table as read_image_table
+    from sepvae.data.loading import load as load
+    from sepvae.data.residuals import Residualizer as Residualizer
+    from sepvae.data.simulated import simulate_vbm_cohort as simulate_vbm_cohort
+    from sepvae.data.simulated import true_map as true_map
+    from sepvae.data.spec import DataSpec as DataSpec
+    from sepvae.data.splits import given_split as given_split
+    from sepvae.data.splits import read_split as read_split
+    from sepvae.data.splits import split as split
+    from sepvae.data.splits import split_table as split_table
+    from sepvae.data.tables import TableScaler as TableScaler
+    from sepvae.data.tables import frame_source as frame_source
+
+_MODULES = {
+    "arrays": ["ArraySource", "StreamSource"],
+    "bundled": ["load_digits_on_photos"],
+    "images": ["read_array", "read_brats", "read_celeba", "read_image_folder", "read_image_table"],
+    "formats.regions": ["read_regions"],
+    "loading": ["load"],
+    "residuals": ["Residualizer"],
+    "simulated": ["simulate_vbm_cohort", "true_map"],
+    "spec": ["DataSpec"],
+    "splits": ["given_split", "read_split", "split", "split_table"],
+    "tables": ["TableScaler", "frame_source"],
+    "formats.volume_table": ["read_volumes"],
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+__all__ = sorted(_MODULE_OF)
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+def __getattr__(name: str) -> Any:
+    """Import public names on first use: a recipe and `sepvae --help` need neither pandas nor scikit-learn."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'sepvae.data' has no attribute {name!r}")
+    return getattr(import_module(f"sepvae.data.{_MODULE_OF[name]}"), name)

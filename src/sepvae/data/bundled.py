@@ -12,6 +12,7 @@ from sepvae.data.arrays import ArraySource
 
 FloatImages = npt.NDArray[np.float32]
 
+DIGITS = "digits-on-photos"  # their name as `reader` of a recipe
 N_TEST = 360
 PATCH = 32
 ENLARGED = 24  # side of a resized digit in pixels; the original has 8

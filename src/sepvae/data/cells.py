@@ -16,23 +16,10 @@ from sepvae.errors import DataError
 GAP = "n/a"  # word of BIDS for a missing value
 # Words for a missing value, in any case: those of pandas, and the point of SAS and SPSS.
 MISSING_WORDS = frozenset(
-    (
-        "",
-        GAP,
-        "na",
-        "nan",
-        "-nan",
-        "null",
-        "<na>",
-        "#na",
-        "#n/a",
-        "#n/a n/a",
-        ".",
-        "1.#ind",
-        "-1.#ind",
-        "1.#qnan",
-        "-1.#qnan",
-    )
+    [
+        *("", GAP, "na", "nan", "-nan", "null", "<na>", "#na", "#n/a", "#n/a n/a", "."),
+        *("1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"),
+    ]
 )
 NONE = "None"  # word of Python, case-sensitive: "none" may be a class, such as no medication
 MOST_COLUMNS = 100_000
@@ -246,8 +233,8 @@ def _count(path: Path, n_rows: int, n_lines: int, spans: list[_Span]) -> TableNo
         "blank or of Excel's sep=": n_lines - n_rows - 1 - within,
         "within cells of several lines": within,
     }
-    told = ", ".join(f"{n} {what}" for what, n in others.items() if n)
-    return TableNote("note", "rows-read", f"{path.name}: read {n_rows} rows from {n_lines} lines ({told})")
+    kinds = ", ".join(f"{n} {what}" for what, n in others.items() if n)
+    return TableNote("note", "rows-read", f"{path.name}: read {n_rows} rows from {n_lines} lines ({kinds})")
 
 
 def _span_notes(path: Path, spans: list[_Span], n_columns: int) -> list[TableNote]:

@@ -200,12 +200,12 @@ def column_notes(
         column = table.iloc[:, i]
         why = others.get(name) or ("words" if not is_number(column) else why_no_feature(column, name))
         out.setdefault(why.removeprefix("the ").removeprefix("an "), []).append(repr(name))
-    told = "; ".join(
+    skipped = "; ".join(
         f"{why}: {', '.join(left[:4])}" + f" and {len(left) - 4} more" * (len(left) > 4)
         for why, left in out.items()
     )
     message = f"features: number took {len(names)} of {table.shape[1]} columns: {few}"
-    notes = [TableNote("note", "features-taken", message + (f"; left out: {told}" if told else ""))]
+    notes = [TableNote("note", "features-taken", message + (f"; left out: {skipped}" if skipped else ""))]
     constant = [str(name) for name in names if table[name].dropna().nunique() < 2]
     if constant:
         few = ", ".join(constant[:4]) + f" and {len(constant) - 4} more" * (len(constant) > 4)

@@ -7,17 +7,15 @@ from typing import Any
 
 from sepvae.codes import Kind
 from sepvae.data.arrays import ArraySource, StreamSource
-from sepvae.data.brats import list_brats
-from sepvae.data.cells import CellRules
 from sepvae.data.columns import takes_group
-from sepvae.data.folders import list_image_folder, told_passed_over
-from sepvae.data.image_table import list_array, list_image_table
-from sepvae.data.packed import Progress
-from sepvae.data.pixels import Fit, check_look
-from sepvae.data.published import list_celeba
-from sepvae.data.reading import read_manifest
-from sepvae.data.volume_table import MEMORY
+from sepvae.data.formats.array import Array
+from sepvae.data.formats.brats import BraTS, list_brats
+from sepvae.data.formats.celeba import CelebA
+from sepvae.data.formats.image_folder import ImageFolder, describe_skipped
+from sepvae.data.formats.image_table import ImageTable
+from sepvae.data.spec import MEMORY, Fit, read_spec
 from sepvae.errors import PassedOverWarning
+from sepvae.progress import Progress
 
 
 def read_image_folder(
@@ -95,12 +93,12 @@ def read_image_folder(
     ...     limit_by="kind",
     ... )  # doctest: +SKIP
     """
-    check_look(channels, fit, None)
-    manifest = list_image_folder(path, pattern=pattern, labelled=labelled).limited(limit, limit_by)
-    if said := told_passed_over(manifest.passed_over):
+    look: dict[str, Any] = {"image_size": image_size, "channels": channels, "fit": fit, "memory": memory}
+    spec = read_spec(look | {"pattern": pattern, "limit": limit, "limit_by": limit_by})
+    manifest = ImageFolder().list(Path(path), spec, labelled=labelled).limited(limit, limit_by)
+    if said := describe_skipped(manifest.passed_over):
         warnings.warn(f"{path}: {said}", PassedOverWarning, stacklevel=2)
-    look: dict[str, Any] = {"image_size": image_size, "channels": channels, "fit": fit}
-    return read_manifest(manifest, **look, memory=memory, progress=progress)[0]
+    return ImageFolder().read(manifest, spec, progress=progress)[0]
 
 
 @takes_group
@@ -172,19 +170,10 @@ def read_image_table(
     ...     attributes={"age": "continuous", "site": "categorical"},
     ... )  # doctest: +SKIP
     """
-    rules = CellRules(missing, not_missing, encoding)
-    manifest = list_image_table(
-        path,
-        images=images,
-        label=label,
-        root=root,
-        subject=subject,
-        id=id,
-        attributes=attributes,
-        rules=rules,
-    )
-    look: dict[str, Any] = {"image_size": image_size, "channels": channels, "fit": fit}
-    return read_manifest(manifest, **look, memory=memory, progress=progress)[0]
+    columns: dict[str, Any] = {"images": images, "label": label, "root": root, "subject": subject, "id": id}
+    rules: dict[str, Any] = {"missing": missing, "not_missing": not_missing, "encoding": encoding}
+    look = {"image_size": image_size, "channels": channels, "fit": fit, "memory": memory}
+    return ImageTable().load(path, progress, attributes=attributes, **columns, **rules, **look)
 
 
 def read_celeba(
@@ -222,10 +211,8 @@ def read_celeba(
     --------
     >>> source = read_celeba("celeba", attributes=["Male", "Smiling"])  # doctest: +SKIP
     """
-    manifest = list_celeba(path, attributes=attributes)
-    return read_manifest(
-        manifest, image_size=image_size, channels=3, fit="crop", memory=memory, progress=progress
-    )[0]
+    look: dict[str, Any] = {"image_size": image_size, "fit": "crop", "memory": memory}
+    return CelebA().load(path, progress, attributes=attributes, **look)
 
 
 def read_brats(
@@ -273,7 +260,8 @@ def read_brats(
     >>> source = read_brats("BraTS2020_TrainingData", modality="t1ce", image_size=128)  # doctest: +SKIP
     """
     manifest = list_brats(path, modality=modality, step=step, min_tumour=min_tumour)
-    return read_manifest(manifest, image_size=image_size, memory=memory, progress=progress)[0]
+    spec = read_spec({"image_size": image_size, "memory": memory})
+    return BraTS().read(manifest, spec, progress=progress)[0]
 
 
 @takes_group
@@ -321,7 +309,6 @@ def read_array(
     --------
     >>> source = read_array("slices.npy", table="slices.csv", label="diagnosis")  # doctest: +SKIP
     """
-    rules = CellRules(missing, not_missing, encoding)
-    return read_manifest(
-        list_array(path, table=table, label=label, subject=subject, id=id, attributes=attributes, rules=rules)
-    )[0]
+    columns: dict[str, Any] = {"table": table, "label": label, "subject": subject, "id": id}
+    rules: dict[str, Any] = {"missing": missing, "not_missing": not_missing, "encoding": encoding}
+    return Array().load(path, attributes=attributes, **columns, **rules)

@@ -18,7 +18,8 @@ from sepvae.data.splits import SIDES
 from sepvae.errors import DataError
 
 if TYPE_CHECKING:
-    from sepvae.data.brats import Slice
+    from sepvae.data.formats.base import Format
+    from sepvae.data.formats.brats import Slice
     from sepvae.data.nifti import Volumes
 
 FEATURES_WRITTEN = ""  # key of all features in `Manifest.written`; no attribute has this name
@@ -32,6 +33,7 @@ class Manifest:
     data: Path  # what the user named: a folder, a table or an array
     about: pd.DataFrame  # n rows: id, group, label, split (that of the data, or missing), attributes
     files: "Sequence[Path | Slice]" = ()
+    format: "Format" = field(kw_only=True)
     array: MappedArray | None = None
     volumes: "Volumes | None" = None
     features: pd.DataFrame | None = None  # n rows of float64, NaN where missing

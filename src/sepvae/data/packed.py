@@ -15,13 +15,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from sepvae.batch import AnyArray, IntArray
-from sepvae.codes import Kind
-from sepvae.data.cells import CellRules
-from sepvae.data.columns import takes_group
-from sepvae.data.image_table import PERSON, about_rows
-from sepvae.data.manifest import Manifest
 from sepvae.data.nifti import MOST_VOXELS, ORIENTATIONS, Header
 from sepvae.data.parallel import in_order
+from sepvae.data.rows import PERSON
 from sepvae.errors import DataError
 from sepvae.grid import Grid
 
@@ -87,40 +83,6 @@ class PackedVolumes:
 def is_packed(path: str | Path) -> bool:
     """Return whether a path names a packed store, valid or damaged."""
     return Path(path).suffix.lower() == ".zarr" or (Path(path) / "zarr.json").is_file()
-
-
-@takes_group
-def list_packed(
-    path: str | Path,
-    *,
-    label: str | None,
-    subject: str | None = None,
-    id: str | None = None,  # noqa: A002  (the word of this library)
-    attributes: Mapping[str, Kind | None] | Sequence[str] = (),
-    rules: CellRules | None = None,
-) -> Manifest:
-    """List the volumes of a packed store; ids are `id`, else participant_id if unique, else file names."""
-    store = open_packed(Path(path))
-    rows = about_rows(
-        store.cells,
-        store.volumes.path,
-        label=label,
-        subject=subject,
-        id=id or store.id_column,
-        attributes=attributes,
-        ids=store.volumes.files,
-        rules=rules,
-    )
-    return Manifest(
-        store.volumes.path,
-        rows.about,
-        volumes=store.volumes,
-        kinds=rows.kinds,
-        notes=rows.notes,
-        written=rows.written,
-        grouped=subject is not None or (id or store.id_column) == PERSON,  # one row per participant
-        label_name=label or "kind",
-    )
 
 
 def verify(path: str | Path, *, progress: Progress | None = None) -> list[str]:

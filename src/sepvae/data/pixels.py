@@ -4,13 +4,12 @@ import io
 import logging
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from sepvae.checks import check_choice, check_number
+from sepvae.data.spec import Fit
 from sepvae.errors import DataError
 from sepvae.process_wide import ignoring
 
@@ -19,7 +18,6 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())  # errors of a file a
 PHOTOMETRIC, WHITE_IS_ZERO, BITS_PER_SAMPLE, SAMPLE_FORMAT, ORIENTATION = 262, 0, 258, 339, 274  # TIFF tags
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP")  # for others Pillow may run a program of the system
 
-Fit = Literal["pad", "crop", "squash"]
 Pixels = npt.NDArray[np.float32]
 
 
@@ -34,15 +32,6 @@ def check_size(image_size: int | tuple[int, ...]) -> tuple[int, int]:
     if len(size) != 2 or not all(isinstance(side, int | np.integer) and side >= 1 for side in size):
         raise DataError(f"image_size: wanted a side or (height, width) in pixels, got {image_size!r}")
     return int(size[0]), int(size[1])
-
-
-def check_look(channels: int, fit: str, centre: float | None) -> None:
-    """Raise if `channels`, `fit` or `centre` is invalid, before any file is opened."""
-    if channels not in (1, 3):
-        raise DataError(f"channels: wanted 1 (grey) or 3 (RGB), got {channels}")
-    check_choice("fit", fit, get_args(Fit))
-    if centre is not None:
-        check_number("centre", centre, above=0, below=1 + 1e-9)
 
 
 def open_image(file: Path) -> tuple[Image.Image, bytes]:

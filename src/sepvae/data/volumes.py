@@ -14,7 +14,7 @@ from sepvae.checks import check_number
 from sepvae.data.nifti import Header, NiftiFiles, Volumes
 from sepvae.data.parallel import in_order
 from sepvae.errors import DataError
-from sepvae.grid import Grid, Shape, told
+from sepvae.grid import Grid, told
 from sepvae.process_wide import ignoring
 
 LEAST_SD = 1e-12  # times the largest value, at least 1: a volume that varies less is constant
@@ -217,7 +217,7 @@ def _inside(file: str | Path, voxels: AnyArray, threshold: float | None) -> npt.
     return inside
 
 
-def with_window(grid: Grid, size: int | Shape | None) -> Grid:
+def with_window(grid: Grid, size: int | tuple[int, ...] | None) -> Grid:
     """Return the grid with a window of one side or three; None keeps the grid."""
     if size is None:
         return grid

@@ -54,9 +54,9 @@ def image_findings(samples: Samples, quality_metrics: pd.DataFrame) -> Iterator[
             "(12-bit pixels in 16-bit files look so), or a fit sees next to nothing"
         )
         yield Finding("warning", "dim", message, numbers={"median_high": float(brightest)})
-    if "pages" in quality_metrics and (told := told_pages(quality_metrics)):
+    if "pages" in quality_metrics and (pages := describe_pages(quality_metrics)):
         rows = quality_metrics["pages"].astype(float) > 1
-        yield Finding("warning", "several-pages", told[0], samples.ids(rows), {"files": int(rows.sum())})
+        yield Finding("warning", "several-pages", pages[0], samples.ids(rows), {"files": int(rows.sum())})
     modes = known["mode"].value_counts()
     if len(modes) > 1:
         said = ", ".join(f"{n} {mode}" for mode, n in modes.items())
@@ -72,7 +72,7 @@ def image_findings(samples: Samples, quality_metrics: pd.DataFrame) -> Iterator[
         yield Finding("note", "mixed-shapes", message, numbers=numbers)
 
 
-def told_pages(quality_metrics: pd.DataFrame) -> list[str]:
+def describe_pages(quality_metrics: pd.DataFrame) -> list[str]:
     """Return one sentence, in a list, if files have several pages, of which the first was taken."""
     pages = quality_metrics["pages"].astype(float)
     if not (n := int((pages > 1).sum())):

@@ -28,7 +28,7 @@ def volume_findings(samples: Samples, quality_metrics: pd.DataFrame) -> Iterator
         )
         yield Finding("error", "constant", message, samples.ids(constant), {"volumes": n})
     if "orientation" in quality_metrics:
-        for level, message, rows in told_orientations(quality_metrics):
+        for level, message, rows in describe_orientations(quality_metrics):
             yield Finding(level, "no-orientation", message, samples.ids(rows), {"volumes": int(rows.sum())})
     yield from _several_grids(samples, quality_metrics)
     axes = _axes(quality_metrics).value_counts()
@@ -39,7 +39,7 @@ def volume_findings(samples: Samples, quality_metrics: pd.DataFrame) -> Iterator
     yield from _other_scale(samples, quality_metrics["sd"].astype(float).mask(constant))
 
 
-def told_orientations(quality_metrics: pd.DataFrame) -> list[tuple[Level, str, npt.NDArray[np.bool_]]]:
+def describe_orientations(quality_metrics: pd.DataFrame) -> list[tuple[Level, str, npt.NDArray[np.bool_]]]:
     """Return level, message and mask for headers with no orientation, or two that disagree."""
     found = quality_metrics["orientation"]
     n = int(found.notna().sum())

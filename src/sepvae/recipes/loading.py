@@ -5,11 +5,10 @@ from pathlib import Path
 
 import yaml
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
+from sepvae.data.strict_model import first_error, nearest
 from sepvae.errors import DataError
 from sepvae.recipes.recipe import Recipe
-from sepvae.recipes.words import nearest
 
 MOST_LETTERS, MOST_VALUES, MOST_DEPTH = 10**6, 10_000, 50  # limits on the YAML of a recipe
 # Raised by yaml, besides YAMLError, for a date that does not exist, !!bool x, !!int '', !!timestamp x or deep
@@ -107,7 +106,7 @@ def _checked(text: str, file: str, name: str) -> Recipe:
         problem = (getattr(error, "problem", None) or str(error)).partition("\n")[0]
         raise DataError(f"{file}{line}: is not YAML that is read here ({problem})") from None
     except ValidationError as error:
-        raise DataError(f"{file}: {_told(error.errors())}") from None
+        raise DataError(f"{file}: {first_error(error.errors())}") from None
     except STUMBLES as error:
         problem = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise DataError(f"{file}: is not YAML that is read here ({problem})") from None
@@ -141,27 +140,3 @@ def _size(node: yaml.Node, sizes: dict[int, int]) -> int:
             node.value.encode()  # raises for an unpaired surrogate such as "\ud800"
         sizes[id(node)] = 1 + sum(_size(part, sizes) for part in inner)
     return sizes[id(node)]
-
-
-def _told(errors: list[ErrorDetails]) -> str:
-    """Format the first error in one line: place, expected value, given value, number of other errors."""
-    error = errors[0]
-    context, came = error.get("ctx", {}), error["input"]
-    words = [*error["loc"], *([context["key"]] if "key" in context else [])]
-    place = " ".join(".".join(map(str, words)).split())
-    place = place if len(place) <= 100 else place[:97] + "..."
-    prefix, message = f"{place}: " if place else "", error["msg"].replace("Input should be ", "wanted ")
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    if error["type"] == "missing":
-        return f"{prefix}wanted a value, found no such key{more}"
-    if error["type"] in ("unknown", "one_of_both", "own"):
-        return f"{prefix}{message}{more}"
-    if error["type"].startswith(("model_", "dict_")):
-        message = "wanted keys with values"
-    elif error["type"] == "string_type":
-        message = "wanted text" + " (put it in quotes)" * isinstance(came, bool)
-    try:
-        got = "nothing" if came is None else repr(came)
-    except ValueError:  # Python reads huge hexadecimal or octal integers, but limits the digits of repr
-        got = "a number of thousands of digits"
-    return f"{prefix}{message}, got {got if len(got) <= 60 else got[:57] + '...'}{more}"

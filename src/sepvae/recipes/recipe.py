@@ -1,46 +1,22 @@
 """Schema of a recipe, validated by pydantic."""
 
-import warnings
-from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from sepvae.data.spec import Count, DataSpec, OneOrMore
+from sepvae.data.strict_model import StrictModel, refuse_unknown
 from sepvae.errors import DataError
-from sepvae.recipes.words import nearest, plain_value
 from sepvae.registry import method_names
 
 Reader = Literal[
     "digits-on-photos", "folder", "table", "array", "kermany", "celeba", "brats", "volumes", "regions"
 ]
 Keywords = dict[str, Any]
-OneOrMore = Annotated[list[str], BeforeValidator(lambda given: [given] if isinstance(given, str) else given)]
-Count = Annotated[int, Field(ge=1, strict=True)]
 
 
-class _Part(BaseModel):
-    """Base class of the parts of a recipe: frozen, with an error for unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _know_keys(cls, given: Any) -> Any:
-        if isinstance(given, dict):
-            _refuse_unknown("key", given, cls.model_fields)
-        return given
-
-
-class Column(_Part):
+class Column(StrictModel):
     """
     Column of the benchmark's table.
 
@@ -85,69 +61,7 @@ class Column(_Part):
         return self
 
 
-class Data(_Part):
-    """
-    Options for reading data, with the same names as in `sepvae fit`.
-
-    Parameters
-    ----------
-    background, label, subject, id, images, limit_by, encoding : str, default=None
-        Text values.
-    target, attribute, features, pattern, missing, not_missing : str or list of str, default=None
-        One or more values.
-    limit, channels : int, default=None
-        Integers of at least 1.
-    image_size : int or str, default=None
-        Side length, or "HEIGHTxWIDTH", or "XxYxZ" for volumes.
-    fit : {"pad", "crop", "squash"}, default=None
-        How to handle images of another shape.
-    mask : str, default=None
-        Path of the brain mask for volumes.
-    mask_threshold : float, default=None
-        Voxels whose mask value is above it are used.
-    assume_orientation : str, default=None
-        Orientation of volumes whose header has none.
-    resample : bool, default=None
-        Whether to interpolate volumes on other grids.
-    modality : str, default=None
-        Image to read when a visit has several.
-    """
-
-    background: str | None = None
-    target: OneOrMore | None = None
-    attribute: OneOrMore | None = None
-    label: str | None = None
-    subject: str | None = None
-    id: str | None = None
-    images: str | None = None
-    features: OneOrMore | None = None
-    pattern: OneOrMore | None = None
-    limit: Count | None = None
-    limit_by: str | None = None
-    image_size: str | None = None
-    channels: Count | None = None
-    fit: Literal["pad", "crop", "squash"] | None = None
-    mask: str | None = None
-    mask_threshold: float | None = None
-    assume_orientation: str | None = None
-    missing: OneOrMore | None = None
-    not_missing: OneOrMore | None = None
-    encoding: str | None = None
-    resample: bool | None = None
-    modality: str | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _know_group(cls, given: Any) -> Any:
-        """Accept `group`, the old name of `subject`, with a FutureWarning."""
-        if isinstance(given, dict) and "group" in given and "subject" not in given:
-            message = "data.group is called data.subject now; the next version does not know the old name"
-            warnings.warn(message, FutureWarning, stacklevel=2)
-            return {"subject" if key == "group" else key: value for key, value in given.items()}
-        return given
-
-
-class Protocol(_Part):
+class Protocol(StrictModel):
     """
     Splits and repetitions of the fits, and the benchmark's contenders and table.
 
@@ -206,7 +120,7 @@ class Protocol(_Part):
         return 1 / self.folds if self.folds is not None else self.test_size or 0.2
 
 
-class Recipe(_Part):
+class Recipe(StrictModel):
     """
     One experiment: data, protocol, and the keywords of each method.
 
@@ -221,8 +135,8 @@ class Recipe(_Part):
     reader : str
         Reader of DATA: digits-on-photos, folder, table, array, kermany, celeba, brats, volumes (in files or
         packed) or regions.
-    data : Data, default=none of its options
-        Options of the reader.
+    data : DataSpec, default=none of its options
+        How DATA are read.
     protocol : Protocol
         Splits, repetitions, contenders and table.
     methods : dict
@@ -234,7 +148,7 @@ class Recipe(_Part):
     source: str | None = None
     note: str | None = None
     reader: Reader
-    data: Data = Field(default_factory=Data)
+    data: DataSpec = Field(default_factory=DataSpec)
     protocol: Protocol
     methods: Annotated[dict[str, dict[str, Keywords]], Field(min_length=1)]
     _name: str = PrivateAttr("recipe")
@@ -244,7 +158,7 @@ class Recipe(_Part):
     @classmethod
     def _know_methods(cls, given: Any) -> Any:
         if isinstance(given, dict):
-            _refuse_unknown("method", given, method_names())
+            refuse_unknown("method", given, method_names())
         return given
 
     @field_validator("methods")
@@ -312,10 +226,16 @@ class Recipe(_Part):
         return dict(self.methods[method][preset])
 
 
-def _refuse_unknown(what: str, given: Iterable[Any], known: Iterable[str]) -> None:
-    known = list(known)
-    if unknown := [str(key) for key in given if key not in known]:
-        hint = nearest(unknown[0], known)
-        raise PydanticCustomError(
-            "unknown", "no such {what}; {hint}", {"what": what, "key": unknown[0], "hint": hint}
-        )
+def plain_value(value: Any) -> Any:
+    """
+    Convert text such as "1e-10" to a number, and "None" to None: YAML reads both as text.
+
+    >>> plain_value("1e-10"), plain_value("None"), plain_value("e2")
+    (1e-10, None, 'e2')
+    """
+    if value == "None":
+        return None
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value

@@ -6,6 +6,7 @@ from sepvae.runs.figures import draw
 from sepvae.runs.finishing import finish_run
 from sepvae.runs.fitting import fit_run
 from sepvae.runs.folder import check_new_run, read_codes, read_recipe
+from sepvae.runs.from_data import fit_folder
 from sepvae.runs.maps import map_run
 from sepvae.runs.rerunning import model_of, rerun
 from sepvae.runs.scoring import encode_run, evaluate_run, keep_scores, recorded_permutations
@@ -19,6 +20,7 @@ __all__ = [
     "encode_run",
     "evaluate_run",
     "finish_run",
+    "fit_folder",
     "fit_run",
     "keep_scores",
     "left_out_of",

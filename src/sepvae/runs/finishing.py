@@ -1,7 +1,7 @@
 """`finish_run`: score a fitted model, and draw its figures."""
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -15,13 +15,12 @@ from sepvae.evaluation.scores import score_codes
 from sepvae.interpretation.examples import make_examples
 from sepvae.interpretation.map_folder import can_map, write_maps
 from sepvae.methods.base import ContrastiveEstimator
-from sepvae.progress import stage
+from sepvae.progress import Say, stage
 from sepvae.run_folder import SAMPLE, RunFolder
 from sepvae.runs.additions import write_removal, write_thumbnails
 from sepvae.runs.figures import draw
 from sepvae.runs.scoring import encoded, reconstruction_errors
 
-Say = Callable[[str], None]
 Removal = bool | Literal["auto"]
 
 

@@ -17,10 +17,10 @@ from sepvae.checks import ask_for_background, guess_background, names_controls, 
 from sepvae.codes import Codes, attribute_kind
 from sepvae.errors import DataError, TrainingError
 from sepvae.methods.base import ContrastiveEstimator
-from sepvae.progress import stage
+from sepvae.progress import Say, stage
 from sepvae.report.page import write_report
 from sepvae.run_folder import N_PERMUTATIONS, RunFolder
-from sepvae.runs.finishing import Removal, Say, finish_run, shows_bars
+from sepvae.runs.finishing import Removal, finish_run, shows_bars
 from sepvae.runs.folder import check_new_run
 from sepvae.runs.inspecting import inspect_parts, print_findings
 from sepvae.runs.resume import (

@@ -7,10 +7,9 @@ import pandas as pd
 from sepvae.batch import Source
 from sepvae.errors import RunFolderError
 from sepvae.methods.base import ContrastiveEstimator
-from sepvae.progress import stage
+from sepvae.progress import Say, stage
 from sepvae.registry import find_method, method_names
 from sepvae.run_folder import RunFolder
-from sepvae.runs.finishing import Say
 from sepvae.runs.fitting import fit_run
 from sepvae.runs.same_data import check_same_data
 from sepvae.runs.threads import use_threads

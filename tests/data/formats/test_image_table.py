@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
-from sepvae.data.image_table import list_array, list_image_table
+from sepvae.data.formats.array import Array
+from sepvae.data.formats.image_table import ImageTable
+from sepvae.data.spec import DataSpec, read_spec
 from sepvae.errors import DataError
 
 TABLE = """\
@@ -18,7 +20,8 @@ def listed(folder, written):
     root = folder("0.png", "1.png", "sub/2.png")
 
     def listed(text=TABLE, **keywords):
-        return list_image_table(written(text), **{"images": "path", "label": "dx", "root": root} | keywords)
+        spec = read_spec({"images": "path", "label": "dx", "root": root} | keywords)
+        return ImageTable().list(written(text), spec)
 
     return listed
 
@@ -98,7 +101,7 @@ def test_by_default_files_lie_beside_the_table(listed):
         ({"id": "patient"}, "'p1' stands in lines 2 and 3; .* name another --id column"),
         ({"id": "age"}, "1 of 3 rows have no 'age' for id, the first in line 3; fill them in"),
         ({"attributes": ["height"]}, "no column 'height' for an attribute"),
-        ({"attributes": {"age": "ordinal"}}, "attribute age: wanted one of categorical, continuous"),
+        ({"attributes": {"age": "ordinal"}}, "attribute.age: wanted 'continuous' or 'categorical'"),
         (
             {"attributes": {"patient": "continuous"}},
             "line 2: wanted a number as 'patient', got 'p1'; correct the table",
@@ -134,10 +137,12 @@ def test_columns_that_are_not_used_may_be_odd(listed):
 
 def test_a_table_beside_an_array(written, tmp_path):
     np.save(tmp_path / "x.npy", np.zeros((3, 2)))
-    manifest = list_array(tmp_path / "x.npy", table=written(TABLE), label="dx", attributes=["age"])
+    manifest = Array().list(
+        tmp_path / "x.npy", DataSpec(table=written(TABLE), label="dx", attributes=["age"])
+    )
     assert manifest.about["id"].tolist() == ["0", "1", "2"]
     assert manifest.array.shape == (3, 2)
     with pytest.raises(
         DataError, match=r"table.csv: wanted one row for each of the 3 samples in x.npy, got 1"
     ):
-        list_array(tmp_path / "x.npy", table=written("dx\nill\n"), label="dx")
+        Array().list(tmp_path / "x.npy", DataSpec(table=written("dx\nill\n"), label="dx"))

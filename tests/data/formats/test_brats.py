@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from sepvae.cli.app import app
 from sepvae.data import ArraySource, StreamSource, read_brats
-from sepvae.data.brats import is_brats, list_brats
-from sepvae.data.load import list_data
-from sepvae.data.reading import measure_manifest, read_manifest
+from sepvae.data.formats.brats import is_brats, list_brats
+from sepvae.data.image_reader import measure_images
+from sepvae.data.loading import list_data, read_manifest
 from sepvae.data.splits import choose_split
 from sepvae.errors import DataError
 
@@ -142,7 +142,7 @@ def test_a_volume_that_changes_is_read_again(root):
 
 
 def test_every_slice_is_measured(root):
-    quality_metrics, unreadable = measure_manifest(list_brats(root))
+    quality_metrics, unreadable = measure_images(list_brats(root))
     assert (set(quality_metrics["mode"]), set(quality_metrics["width"]), unreadable) == ({"L"}, {24}, {})
     assert quality_metrics["digest"].is_unique
 
@@ -185,13 +185,13 @@ def test_links_are_followed_and_hidden_files_passed_over(root, tmp_path_factory)
 
 
 def test_data_are_known_by_their_names(root):
-    manifest, reader = list_data(root, attributes={"tumour_voxels": "categorical"}, limit=2)
-    assert (reader, manifest.about["label"].value_counts().to_dict()) == (
+    manifest = list_data(root, attributes={"tumour_voxels": "categorical"}, limit=2)
+    assert (manifest.format.name, manifest.about["label"].value_counts().to_dict()) == (
         "brats",
         {"tumour": 2, "healthy": 2},
     )
     assert manifest.kinds["tumour_voxels"] == "categorical"
-    files = list_data(root, modality="t1")[0].files
+    files = list_data(root, modality="t1").files
     assert files[0].volume.name == "BraTS20_Training_000_t1.nii.gz"
     with pytest.raises(DataError, match="is BraTS, for which --pattern has no meaning"):
         list_data(root, pattern="x")
@@ -210,8 +210,8 @@ def test_other_folders_are_not_brats(tmp_path):
 def test_without_labels_no_segmentation_is_needed(root):
     for file in root.rglob("*_seg.nii.gz"):
         file.unlink()
-    manifest, reader = list_data(root, labelled=False)
-    assert (reader, len(manifest), set(manifest.about["label"])) == ("brats", 9, {""})
+    manifest = list_data(root, labelled=False)
+    assert (manifest.format.name, len(manifest), set(manifest.about["label"])) == ("brats", 9, {""})
     assert list(manifest.attributes) == ["slice_position"]
     assert read_manifest(manifest)[0].sample_shape == (1, 64, 64)
 

@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sepvae.data.folders import list_image_folder
-from sepvae.data.published import is_celeba, is_kermany, list_celeba, list_kermany
-from sepvae.data.reading import read_manifest
+from sepvae.data.formats.celeba import CelebA, is_celeba
+from sepvae.data.formats.image_folder import list_image_folder
+from sepvae.data.formats.kermany import Kermany, is_kermany
+from sepvae.data.loading import read_manifest
+from sepvae.data.spec import DataSpec
 from sepvae.data.splits import choose_split
 from sepvae.errors import DataError
 
@@ -17,7 +19,7 @@ XRAYS = [
 def test_xrays_tell_patient_and_subtype_by_their_names(folder):
     root = folder(*XRAYS, "PNEUMONIA/odd.jpeg")
     assert is_kermany(list_image_folder(root))
-    about = list_kermany(root).about
+    about = Kermany().list(root, DataSpec()).about
     assert about["group"].tolist() == [
         *["IM-0115", "NORMAL2-IM-0116"],
         *["PNEUMONIA/odd.jpeg", "person1", "person2", "person3"],
@@ -63,7 +65,7 @@ def test_faces_of_one_kind(folder, written, below, name, text):
     assert not is_celeba(root)
     written(text, name)
     assert is_celeba(root)
-    manifest = list_celeba(root, attributes=["Male"])
+    manifest = CelebA().list(root, DataSpec(attributes=["Male"]))
     assert manifest.about["id"].tolist() == ["1.jpg", "2.jpg", "4.jpg"]
     assert manifest.about["label"].tolist() == ["glasses or hat", "glasses or hat", "neither"]
     assert manifest.about["accessory"].fillna("-").tolist() == ["glasses", "hat", "-"]
@@ -76,7 +78,7 @@ def test_faces_that_are_not_there_and_not_listed(folder, written):
     root = folder("img_align_celeba/1.jpg", "img_align_celeba/9.jpg")
     (root / "img_align_celeba" / "Thumbs.db").write_bytes(b"")
     written(TEXT, "list_attr_celeba.txt")
-    manifest = list_celeba(root)
+    manifest = CelebA().list(root, DataSpec())
     assert (manifest.missing, manifest.unlisted) == (["2.jpg", "4.jpg"], ["9.jpg"])
     with pytest.raises(DataError, match=r"2\.jpg and 1 more are named there, but not to be found"):
         read_manifest(manifest)
@@ -99,26 +101,26 @@ def test_lists_refused(folder, written, text):
     root = folder("img_align_celeba/1.jpg")
     written(text, "list_attr_celeba.txt")
     with pytest.raises(DataError, match=r"list_attr_celeba\.txt: .*download it again$") as caught:
-        list_celeba(root)
+        CelebA().list(root, DataSpec())
     assert "\n" not in str(caught.value)
 
 
 def test_celeba_refused(folder, written):
     root = folder()
     with pytest.raises(DataError, match=r"wanted CelebA's list_attr_celeba.txt or .csv, found neither"):
-        list_celeba(root)
+        CelebA().list(root, DataSpec())
     written(TEXT, "list_attr_celeba.txt")
     with pytest.raises(DataError, match="wanted CelebA's images in a folder img_align_celeba, found none"):
-        list_celeba(root)
+        CelebA().list(root, DataSpec())
     with pytest.raises(DataError, match="CelebA has no 'Age'; it has Eyeglasses, Male, Wearing_Hat"):
-        list_celeba(root, attributes=["Age"])
+        CelebA().list(root, DataSpec(attributes=["Age"]))
 
 
 @pytest.mark.real_data
 def test_pneumonia_set(real_data):
     root = real_data / "kermany96" / "chest_xray"
     assert is_kermany(list_image_folder(root))
-    about = list_kermany(root / "train").about
+    about = Kermany().list(root / "train", DataSpec()).about
     assert about["label"].value_counts().to_dict() == {"PNEUMONIA": 3875, "NORMAL": 1341}
     assert about["subtype"].value_counts().to_dict() == {"bacteria": 2530, "virus": 1345}
     assert about.groupby("label")["group"].nunique().to_dict() == {"PNEUMONIA": 1635, "NORMAL": 1211}
@@ -130,7 +132,7 @@ def test_pneumonia_set(real_data):
 
 @pytest.mark.real_data
 def test_faces(real_data):
-    manifest = list_celeba(real_data / "celeba8k")
+    manifest = CelebA().list(real_data / "celeba8k", DataSpec())
     assert manifest.about["label"].value_counts().to_dict() == {"neither": 7121, "glasses or hat": 823}
     assert manifest.about["accessory"].value_counts().to_dict() == {"glasses": 490, "hat": 333}
     source, _ = read_manifest(manifest.limited(5), channels=3, fit="crop")

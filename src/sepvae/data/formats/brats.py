@@ -16,9 +16,12 @@ from PIL import Image
 from sepvae.batch import AnyArray
 from sepvae.checks import check_number
 from sepvae.codes import Kind
+from sepvae.data.formats.base import FOLDER, OF_VOLUMES, Images
+from sepvae.data.formats.image_folder import typed_attributes
 from sepvae.data.manifest import Manifest
 from sepvae.data.nifti import refuse_more
 from sepvae.data.parallel import in_order
+from sepvae.data.spec import DataSpec
 from sepvae.errors import DataError
 
 # Names in files until 2021, and since 2023.
@@ -58,6 +61,28 @@ class Slice:
         return Image.fromarray(pixels), pixels.tobytes()
 
 
+class BraTS(Images):
+    """BraTS as the paper uses it: axial slices of one modality."""
+
+    name, kind, title = "brats", FOLDER, "BraTS"
+    refused = ("pattern", *OF_VOLUMES)
+    note = (
+        "read as BraTS: every fourth axial slice with brain on a tenth of it or more; tumour from 50 voxels "
+        "on, fewer are left out"
+    )
+    needs_label = False
+
+    def detect(self, path: Path, spec: DataSpec) -> bool:
+        return is_brats(path)
+
+    def list(self, path: Path, spec: DataSpec, *, labelled: bool = True) -> Manifest:
+        manifest = list_brats(path, modality=spec.modality or "flair", labelled=labelled)
+        if unknown := [name for name in spec.attributes if name not in manifest.attributes]:
+            known = ", ".join(map(str, manifest.attributes))
+            raise DataError(f"attribute: BraTS has no {unknown[0]!r}; it has {known}")
+        return typed_attributes(manifest, spec)
+
+
 def is_brats(path: Path) -> bool:
     """Return whether a file below the folder has a name of BraTS, such as BraTS20_Training_001_flair.nii."""
     return any(_VOLUME.fullmatch(file.name) for file in _volumes_below(path))
@@ -93,7 +118,7 @@ def list_brats(
     files = [Slice(*row) for row in table[["file", "z", "low", "high"]].itertuples(index=False, name=None)]
     about = _about(table, root, labelled)
     kinds: dict[str, Kind] = {name: "continuous" for name in AMOUNTS if name in about}
-    return Manifest(root, about, files, kinds=kinds, background="healthy", grouped=True)
+    return Manifest(root, about, files, format=BraTS(), kinds=kinds, background="healthy", grouped=True)
 
 
 def read_volume(file: Path) -> AnyArray:

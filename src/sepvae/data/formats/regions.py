@@ -2,69 +2,65 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from sepvae.codes import Kind
-from sepvae.data.arrays import ArraySource
+from sepvae.data.arrays import ArraySource, StreamSource
 from sepvae.data.cells import CellRules, read_cell_table
 from sepvae.data.columns import choose_columns, column_notes, other_columns, takes_group
-from sepvae.data.image_table import PERSON, about_rows, id_column, numbers_in, words_of_missing
+from sepvae.data.formats.base import OF_VOLUMES, TABLE, Format, Measured
 from sepvae.data.manifest import FEATURES_WRITTEN, Manifest
+from sepvae.data.quality_metrics import measure_source
+from sepvae.data.rows import PERSON, about_rows, numbers_in, rules_of, with_person, words_of_missing
+from sepvae.data.spec import DataSpec
 from sepvae.errors import DataError
+from sepvae.grid import Grid
+from sepvae.progress import Progress
 
 
-@takes_group
-def list_regions(
-    path: str | Path,
-    *,
-    features: Sequence[str],
-    label: str | None,
-    subject: str | None = None,
-    id: str | None = None,  # noqa: A002  (the word of this library)
-    attributes: Mapping[str, Kind | None] | Sequence[str] = (),
-    rules: CellRules | None = None,
-) -> Manifest:
-    """
-    List the rows of a table of features; columns are named as in `read_regions`.
+class Regions(Format):
+    """Table of features, which are named by columns or patterns."""
 
-    >>> manifest = list_regions(
-    ...     "aparc_aseg.csv",
-    ...     features=["lh_*", "rh_*", "aseg_*"],
-    ...     label="DX_GROUP",
-    ...     attributes={"AGE_AT_SCAN": "continuous", "SITE_ID": "categorical"},
-    ... )  # doctest: +SKIP
-    """
-    path = Path(path)
-    rules = rules or CellRules()
-    given = read_cell_table(path, rules)
-    table = given.cells
-    id = id_column(table, id, subject)  # noqa: A001
-    others = other_columns(label, subject, id, attributes)
-    ids = [str(i) for i in range(len(table))]
-    rows = about_rows(
-        given, path, label=label, subject=subject, id=id, attributes=attributes, ids=ids, rules=rules
-    )
+    name, kind, title, sample = "regions", TABLE, "a table of features", "row"
+    refused = ("root", "assume_orientation", *OF_VOLUMES)
 
-    def is_number(cells: "pd.Series[str]") -> bool:
-        """Return whether all cells are numbers or missing."""
-        return not numbers_in(cells, rules)[1].any()
+    def detect(self, path: Path, spec: DataSpec) -> bool:
+        return spec.features is not None and spec.images is None
 
-    names = choose_columns(table, features, where=path, others=others, is_number=is_number)
-    numbers = _numbers(table[names], path, rules)
-    words = pd.Series(table[names].to_numpy().ravel(), dtype=str)
-    told = column_notes(table, features, names, others=others, is_number=is_number)
-    return Manifest(
-        path,
-        rows.about,
-        features=numbers,
-        kinds=rows.kinds,
-        grouped=subject is not None or id == PERSON,  # one row per participant
-        label_name=label or "kind",
-        notes=[*rows.notes, *told],
-        written={**rows.written, FEATURES_WRITTEN: words_of_missing(words, rules)},
-    )
+    def list(self, path: Path, spec: DataSpec, *, labelled: bool = True) -> Manifest:
+        rules, asked = rules_of(spec), spec.features or ()
+        given = read_cell_table(path, rules)
+        table = given.cells
+        spec = with_person(spec, table)
+        rows = about_rows(given, path, spec, [str(i) for i in range(len(table))])
+        rows["grouped"] |= spec.id == PERSON  # one row per participant
+
+        def is_number(cells: "pd.Series[str]") -> bool:
+            """Return whether all cells are numbers or missing."""
+            return not numbers_in(cells, rules)[1].any()
+
+        others = other_columns(spec.label, spec.subject, spec.id, spec.attributes)
+        names = choose_columns(table, asked, where=path, others=others, is_number=is_number)
+        rows["notes"] += column_notes(table, asked, names, others=others, is_number=is_number)
+        words = pd.Series(table[names].to_numpy().ravel(), dtype=str)
+        rows["written"][FEATURES_WRITTEN] = words_of_missing(words, rules)
+        return Manifest(path, **rows, format=self, features=_numbers(table[names], path, rules))
+
+    def read(
+        self,
+        manifest: Manifest,
+        spec: DataSpec,
+        *,
+        grid: Grid | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[ArraySource, None]:
+        return regions_source(manifest), None
+
+    def measure(self, manifest: Manifest, progress: Progress | None = None) -> Measured:
+        return measure_source(regions_source(manifest)), {}
 
 
 def regions_source(manifest: Manifest) -> ArraySource:
@@ -86,7 +82,7 @@ def read_regions(
     missing: Sequence[str | float] = (),
     not_missing: Sequence[str | float] = (),
     encoding: str | None = None,
-) -> ArraySource:
+) -> ArraySource | StreamSource:
     """
     Read a table of features, one person per row.
 
@@ -118,12 +114,9 @@ def read_regions(
     --------
     >>> source = read_regions("aparc_aseg.csv", features="re:^(lh|rh)_", label="DX_GROUP")  # doctest: +SKIP
     """
-    rules = CellRules(missing, not_missing, encoding)
-    return regions_source(
-        list_regions(
-            path, features=features, label=label, subject=subject, id=id, attributes=attributes, rules=rules
-        )
-    )
+    columns: dict[str, Any] = {"features": features, "label": label, "subject": subject, "id": id}
+    rules: dict[str, Any] = {"missing": missing, "not_missing": not_missing, "encoding": encoding}
+    return Regions().load(path, attributes=attributes, **columns, **rules)
 
 
 def _numbers(cells: pd.DataFrame, path: Path, rules: CellRules) -> pd.DataFrame:

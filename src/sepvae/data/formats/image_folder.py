@@ -4,31 +4,39 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from sepvae.checks import check_attribute_names
+from sepvae.data.formats.base import FOLDER, OF_VOLUMES, Format, Images
 from sepvae.data.manifest import Manifest
+from sepvae.data.rows import rules_of
+from sepvae.data.spec import DataSpec
 from sepvae.data.splits import SIDES
 from sepvae.errors import DataError
 
-SUFFIXES = {
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".jpe",
-    ".jfif",
-    ".bmp",
-    ".dib",
-    ".tif",
-    ".tiff",
-    ".gif",
-    ".webp",
-    ".apng",
-}
+SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib"}
+SUFFIXES |= {".tif", ".tiff", ".gif", ".webp", ".apng"}
 LITTER = {"thumbs.db", "desktop.ini"}
 DICOM = "DICOM"
+
+
+class ImageFolder(Images):
+    """Folder of images; any folder that is of no other format."""
+
+    name, kind, title = "folder", FOLDER, "a folder of images"
+    refused = ("modality", *OF_VOLUMES)
+    needs_label, subject_option = False, "--pattern"
+
+    def list(self, path: Path, spec: DataSpec, *, labelled: bool = True) -> Manifest:
+        manifest = list_image_folder(path, pattern=spec.pattern, labelled=labelled)
+        return typed_attributes(manifest, spec)
+
+    def reads(self, other: Format) -> bool:
+        """Return whether the other is the same; Kermany's images are a folder like any other, too."""
+        return other.name in (self.name, "kermany")
 
 
 def list_image_folder(
@@ -42,7 +50,7 @@ def list_image_folder(
     the label "".
     """
     root = Path(path)
-    files, labels, parts = _list_parts(root) if labelled else _list_any(root)
+    files, labels, parts = _list_labelled(root) if labelled else _list_unlabelled(root)
     about = pd.DataFrame({"label": labels, "split": parts}, dtype=object)
     about.insert(0, "id", [file.relative_to(root).as_posix() for file in files])
     groups, attributes = _described([file.name for file in files], pattern, must_match=labelled)
@@ -54,6 +62,7 @@ def list_image_folder(
         root,
         pd.concat([about, attributes], axis=1),
         files,
+        format=ImageFolder(),
         grouped=grouped,
         passed_over=_passed_over(root, labelled=labelled),
     )
@@ -96,7 +105,7 @@ def _files(folder: Path, deep: bool) -> Iterator[Path]:
 def _passed_over(root: Path, *, labelled: bool) -> dict[str, dict[str, int]]:
     """Count the files that are not read, by label ("" outside of all labels) and suffix."""
     found: dict[str, Counter[str]] = {}
-    depth = 1 if _parts(root) else 0
+    depth = 1 if _split_folders(root) else 0
     for file in sorted(_files(root, deep=True)):
         place = file.relative_to(root).parts[depth:]
         label = place[0] if len(place) > 1 else ""
@@ -120,11 +129,11 @@ def _kind(file: Path) -> str:
     return f"{DICOM} without suffix" if is_dicom else suffix or "without suffix"
 
 
-def told_passed_over(passed_over: Mapping[str, Mapping[str, int]]) -> str:
+def describe_skipped(passed_over: Mapping[str, Mapping[str, int]]) -> str:
     """
     Format the numbers of files that are not read, and how to convert them.
 
-    >>> told_passed_over({"covid": {".dcm": 6, ".txt": 1}})
+    >>> describe_skipped({"covid": {".dcm": 6, ".txt": 1}})
     'passed over: covid: 6 .dcm, 1 .txt; DICOM is not read: convert it (dcm2niix, dcm2img)'
     """
     if not passed_over:
@@ -146,12 +155,12 @@ def _refuse(error: OSError) -> None:
     raise DataError(f"{error.filename}: cannot be opened ({error.strerror}); see who may read it") from error
 
 
-def _list_parts(root: Path) -> tuple[list[Path], list[str], list[str | None]]:
+def _list_labelled(root: Path) -> tuple[list[Path], list[str], list[str | None]]:
     """Return all images, their labels and their parts of a split; raise for fewer than two labels."""
     if not root.is_dir():
         found = "a file" if root.is_file() else "nothing"
         raise DataError(f"{root}: wanted a folder with one subfolder of images per label, found {found}")
-    parts, whole = _parts(root), [None]
+    parts, whole = _split_folders(root), [None]
     listed = [
         (file, folder.name, part and part.name)
         for part in parts or whole
@@ -161,7 +170,7 @@ def _list_parts(root: Path) -> tuple[list[Path], list[str], list[str | None]]:
     found_labels = dict.fromkeys(label for _, label, _ in listed)
     if len(found_labels) < 2:
         where = f" in {', '.join(part.name for part in parts)}" if parts else ""
-        passed = told_passed_over(_passed_over(root, labelled=True))
+        passed = describe_skipped(_passed_over(root, labelled=True))
         raise DataError(
             f"{root}: wanted two subfolders or more with images{where}, one per label, "
             f"found {', '.join(found_labels) or 'none'}; put the images of each label in a folder of its own"
@@ -171,16 +180,16 @@ def _list_parts(root: Path) -> tuple[list[Path], list[str], list[str | None]]:
     return list(files), list(labels), list(names)
 
 
-def _list_any(root: Path) -> tuple[list[Path], list[str], list[None]]:
+def _list_unlabelled(root: Path) -> tuple[list[Path], list[str], list[None]]:
     """Return all images with the subfolder of each, or "", and no parts of a split."""
     if not root.is_dir() or not (files := images_in(root)):
         raise DataError(f"{root}: wanted a folder with images, found none")
-    depth = 1 if _parts(root) else 0
+    depth = 1 if _split_folders(root) else 0
     places = [file.relative_to(root).parts[depth:] for file in files]
     return files, [place[0] if len(place) > 1 else "" for place in places], [None] * len(files)
 
 
-def _parts(root: Path) -> list[Path]:
+def _split_folders(root: Path) -> list[Path]:
     """Return the subfolders with images if all are parts of a split, else none, since they are labels."""
     folders = [folder for folder in _subfolders(root) if any(_walk(folder, deep=True))]
     parts = [folder for folder in folders if folder.name.lower() in SIDES]
@@ -228,3 +237,32 @@ def _compiled(pattern: str, names: list[str], must_match: bool) -> re.Pattern[st
     if must_match and not any(map(regex.search, names)):
         raise DataError(f"pattern {pattern!r}: found in no file name; {example}")
     return regex
+
+
+def typed_attributes(manifest: Manifest, spec: DataSpec) -> Manifest:
+    """Mark missing values, and convert continuous attributes to numbers, since file names give text."""
+    about, written = manifest.about.copy(), {}
+    rules = rules_of(spec)
+    for name, kind in spec.attributes.items():
+        if name not in manifest.attributes:
+            known = ", ".join(map(str, manifest.attributes)) or "none"
+            raise DataError(f"attribute: wanted a named group of --pattern ({known}), got {name!r}")
+        if not pd.api.types.is_numeric_dtype(about[name]):
+            cells = about[name].astype(object).map(str, na_action="ignore").astype("str")
+            written[name] = sorted(set(cells[rules.are_missing(cells)].dropna()))
+            about[name] = about[name].mask(rules.are_missing(cells))
+        if kind == "continuous":
+            numbers = pd.to_numeric(about[name], errors="coerce")
+            if (wrong := about.loc[about[name].notna() & numbers.isna(), name]).size:
+                raise DataError(
+                    f"attribute {name}: wanted a number, got {wrong.iloc[0]!r}; correct the --pattern, or "
+                    f"make it missing (--missing {wrong.iloc[0]})"
+                )
+            about[name] = numbers
+    kinds = {name: kind for name, kind in spec.attributes.items() if kind}
+    return replace(
+        manifest,
+        about=about,
+        kinds={**manifest.kinds, **kinds},
+        written={name: words for name, words in written.items() if words},
+    )

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from sepvae.data.regions import list_regions, read_regions, regions_source
+from sepvae.data.formats.regions import Regions, read_regions, regions_source
+from sepvae.data.spec import DataSpec
 from sepvae.errors import DataError
 
 TABLE = """\
@@ -15,7 +16,7 @@ p2,1,41,01,-1,.,9,2
 @pytest.fixture
 def listed(written):
     def listed(text=TABLE, **keywords):
-        return list_regions(written(text), **{"label": "dx", "features": ["lh_*"]} | keywords)
+        return Regions().list(written(text), DataSpec(**{"label": "dx", "features": ["lh_*"]} | keywords))
 
     return listed
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sepvae.data.load import list_data
+from sepvae.data.loading import list_data
 from sepvae.errors import DataError
 
 CELEBA = "image_id,Eyeglasses,Male,Wearing_Hat\n1.jpg,1,-1,-1\n2.jpg,-1,-1,-1\n"
@@ -29,36 +29,36 @@ TWO = {"background": "well", "targets": ["ill"]}
     ],
 )
 def test_what_is_named_tells_the_reader(data, name, keywords, reader, ids):
-    manifest, used = list_data(data / name, **keywords)
-    assert used == reader
+    manifest = list_data(data / name, **keywords)
+    assert manifest.format.name == reader
     assert manifest.about["id"].tolist() == ids
     assert manifest.about["label"].nunique() == 2
 
 
 def test_published_data_are_known(folder, written):
     xrays = folder("x/PNEUMONIA/person1_virus_6.jpeg", "x/NORMAL/IM-0001-0001.jpeg") / "x"
-    assert list_data(xrays)[1] == "kermany"
-    manifest, used = list_data(xrays, pattern=r"(?P<group>person\d)")
-    assert (used, manifest.attributes.columns.tolist()) == ("folder", [])
+    assert list_data(xrays).format.name == "kermany"
+    manifest = list_data(xrays, pattern=r"(?P<group>person\d)")
+    assert (manifest.format.name, manifest.attributes.columns.tolist()) == ("folder", [])
     root = folder("img_align_celeba/1.jpg", "img_align_celeba/2.jpg")
     written(CELEBA, "list_attr_celeba.csv")
-    manifest, used = list_data(root, attributes={"Male": None})
-    assert (used, manifest.background) == ("celeba", "neither")
+    manifest = list_data(root, attributes={"Male": None})
+    assert (manifest.format.name, manifest.background) == ("celeba", "neither")
     with pytest.raises(DataError, match="is CelebA, whose attributes are yes or no"):
         list_data(root, attributes={"Male": "continuous"})
 
 
 def test_a_folder_may_be_named_like_a_file(folder):
-    assert list_data(folder("x.npy/a/1.png", "x.npy/b/1.png") / "x.npy")[1] == "folder"
+    assert list_data(folder("x.npy/a/1.png", "x.npy/b/1.png") / "x.npy").format.name == "folder"
 
 
 def test_file_names_give_numbers_where_that_is_said(folder):
     root = folder("a/p1_30.png", "b/p2_40.png")
     pattern = r"(?P<eye>p\d)_(?P<age>\d+)"
-    manifest, _ = list_data(root, pattern=pattern, attributes={"age": "continuous"})
+    manifest = list_data(root, pattern=pattern, attributes={"age": "continuous"})
     assert manifest.attributes["age"].tolist() == [30, 40]
     assert manifest.kinds == {"age": "continuous"}
-    assert list_data(root, pattern=pattern)[0].attributes["age"].tolist() == ["30", "40"]
+    assert list_data(root, pattern=pattern).attributes["age"].tolist() == ["30", "40"]
     with pytest.raises(
         DataError, match=r"attribute: wanted a named group of --pattern \(eye, age\), got 'sex'"
     ):
@@ -68,14 +68,14 @@ def test_file_names_give_numbers_where_that_is_said(folder):
 
 
 def test_limits_count_the_two_labels(data):
-    manifest, _ = list_data(data / "x.npy", label="dx", background="well", targets=["ill", "odd"], limit=1)
+    manifest = list_data(data / "x.npy", label="dx", background="well", targets=["ill", "odd"], limit=1)
     assert manifest.about["label"].tolist() == ["well", "ill + odd"]
 
 
 def test_without_labels(data):
-    manifest, _ = list_data(data / "x.csv", images="path", labelled=False)
+    manifest = list_data(data / "x.csv", images="path", labelled=False)
     assert manifest.about["label"].tolist() == ["", "", ""]
-    assert len(list_data(data / "b", labelled=False)[0]) == 2
+    assert len(list_data(data / "b", labelled=False)) == 2
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from sepvae.data import ArraySource, StreamSource
-from sepvae.data.folders import list_image_folder
-from sepvae.data.image_table import list_array
-from sepvae.data.reading import measure_manifest, read_manifest
+from sepvae.data.formats.array import Array
+from sepvae.data.formats.image_folder import list_image_folder
+from sepvae.data.image_reader import measure_images
+from sepvae.data.loading import read_manifest
+from sepvae.data.spec import DataSpec
 from sepvae.errors import DataError
 
 EVERYTHING = np.arange(6)
@@ -50,7 +54,7 @@ def test_every_image_is_measured_as_it_is(noise):
     assert sorted(zip(quality_metrics["width"], quality_metrics["height"], strict=True)) == [
         (20 + i, 30 - i) for i in range(6)
     ]
-    assert measure_manifest(noise)[0].equals(quality_metrics)
+    assert measure_images(noise)[0].equals(quality_metrics)
 
 
 def test_progress_counts_every_image(noise):
@@ -67,23 +71,23 @@ def test_unreadable_images_are_named(noise):
     second.write_bytes(b"no image")
     with pytest.raises(DataError, match=r"a.2\.png: .*, nor can 1 more; replace or remove it"):
         read_manifest(noise)
-    quality_metrics, bad = measure_manifest(noise)
+    quality_metrics, bad = measure_images(noise)
     assert list(bad) == ["a/2.png", "b/3.png"]
     assert quality_metrics["width"].isna().tolist() == [False, True, False, False, True, False]
 
 
 def test_measures_have_their_names_where_nothing_can_be_read(noise):
-    named = measure_manifest(noise)[0].columns
+    named = measure_images(noise)[0].columns
     for file in noise.files:
         file.unlink()
-    quality_metrics, bad = measure_manifest(noise)
+    quality_metrics, bad = measure_images(noise)
     assert quality_metrics.columns.equals(named)
     assert quality_metrics.isna().all(axis=None)
     assert len(bad) == 6
 
 
 def test_missing_images_are_named(noise):
-    manifest = type(noise)(noise.data, noise.about, noise.files, missing=["b/1.png", "b/3.png"])
+    manifest = replace(noise, missing=["b/1.png", "b/3.png"])
     with pytest.raises(DataError, match=r"b.1\.png and 1 more are named there, but not to be found; copy"):
         read_manifest(manifest)
 
@@ -92,6 +96,11 @@ def test_decompression_bombs_are_refused(noise, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(DataError, match="DecompressionBombError"):
         read_manifest(noise)
+
+
+def test_a_centre_beyond_the_image_is_refused(noise):
+    with pytest.raises(DataError, match="centre: wanted a number above 0"):
+        read_manifest(replace(noise, centre=1.1))
 
 
 @pytest.mark.parametrize("memory", [-1, float("nan"), "4"])
@@ -109,7 +118,9 @@ def array(tmp_path, written):
 
     def build(x):
         np.save(tmp_path / "x.npy", x)
-        manifest = list_array(tmp_path / "x.npy", table=written("dx\nwell\nill\nodd\nill\n"), label="dx")
+        manifest = Array().list(
+            tmp_path / "x.npy", DataSpec(table=written("dx\nwell\nill\nodd\nill\n"), label="dx")
+        )
         return manifest.of_two_labels("well", ["ill"])
 
     return build

@@ -3,7 +3,7 @@ import os
 import pytest
 from PIL import Image
 
-from sepvae.data.folders import images_in, list_image_folder, told_passed_over
+from sepvae.data.formats.image_folder import describe_skipped, images_in, list_image_folder
 from sepvae.errors import DataError
 
 KERMANY = [r"(?P<group>person\d+)_(?P<subtype>bacteria|virus)", r"(?P<group>(NORMAL2-)?IM-\d+)"]
@@ -151,7 +151,7 @@ def test_files_that_are_not_read_are_counted_by_label_and_suffix(folder):
         "ill": {".dcm": 2},
         "well": {"DICOM without suffix": 1, ".txt": 1},
     }
-    said = told_passed_over(manifest.passed_over)
+    said = describe_skipped(manifest.passed_over)
     assert "ill: 2 .dcm; well: 1 DICOM without suffix, 1 .txt" in said
     assert "dcm2niix" in said
 

@@ -1,0 +1,100 @@
+"""CelebA, as downloaded."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sepvae.data.formats.base import FOLDER, OF_VOLUMES, Images
+from sepvae.data.formats.image_folder import images_in
+from sepvae.data.manifest import Manifest
+from sepvae.data.spec import DataSpec
+from sepvae.errors import DataError
+
+# The paper crops the central 108 x 108 pixels of images that are 178 wide.
+CELEBA_CENTRE = 108 / 178
+MOST_OF_LINE = 10_000  # bytes; lines of 40 attributes have a few hundred
+
+
+class CelebA(Images):
+    """
+    CelebA as the paper uses it: faces with neither hat nor glasses, with glasses only, with a hat only.
+
+    Only the central square of 108 of 178 pixels' width is used, in colour. Every image is its own group,
+    since the list does not name people.
+    """
+
+    name, kind, title = "celeba", FOLDER, "CelebA"
+    refused = ("pattern", "modality", *OF_VOLUMES)
+    note = "read as CelebA: neither, glasses or hat; images with both are left out"
+    needs_label, subject_option, channels = False, None, 3
+
+    def detect(self, path: Path, spec: DataSpec) -> bool:
+        return is_celeba(path)
+
+    def list(self, path: Path, spec: DataSpec, *, labelled: bool = True) -> Manifest:
+        if "continuous" in spec.attributes.values():
+            raise DataError(f"{path} is CelebA, whose attributes are yes or no; leave :continuous out")
+        table = _celeba_list(path)
+        if unknown := [name for name in spec.attributes if name not in table]:
+            raise DataError(f"attribute: CelebA has no {unknown[0]!r}; it has {', '.join(table.columns)}")
+        glasses, hat = table["Eyeglasses"].to_numpy() == 1, table["Wearing_Hat"].to_numpy() == 1
+        about = pd.DataFrame({"id": table.index, "group": table.index})
+        about["label"] = np.where(glasses | hat, "glasses or hat", "neither")
+        about["split"] = None
+        about["accessory"] = pd.Series(np.where(glasses, "glasses", "hat")).where(glasses | hat)
+        for name in spec.attributes:
+            about[name] = np.where(table[name] == 1, "yes", "no")
+        inner = path / "img_align_celeba"
+        folder = next((one for one in (inner, inner / inner.name) if _has_files(one)), None)
+        if folder is None:
+            raise DataError(f"{path}: wanted CelebA's images in a folder img_align_celeba, found none")
+        files = [folder / name for name in table.index]
+        there = {file.name for file in images_in(folder, deep=False)}
+        manifest = Manifest(
+            path,
+            about,
+            files,
+            format=self,
+            background="neither",
+            centre=CELEBA_CENTRE,
+            missing=[name for name in table.index if name not in there],
+            unlisted=sorted(there - set(table.index)),
+        )
+        return manifest.keep(~(glasses & hat))
+
+
+def is_celeba(path: Path) -> bool:
+    """Return whether a folder holds CelebA's list of attributes."""
+    return any((path / f"list_attr_celeba.{suffix}").is_file() for suffix in ("txt", "csv"))
+
+
+def _has_files(folder: Path) -> bool:
+    return folder.is_dir() and any(file.is_file() for file in folder.iterdir())
+
+
+def _celeba_list(root: Path) -> pd.DataFrame:
+    """Return the attributes of each image, 1 or -1, by file name."""
+    text, comma = root / "list_attr_celeba.txt", root / "list_attr_celeba.csv"
+    path = text if text.is_file() else comma
+    if not path.is_file():
+        raise DataError(f"{root}: wanted CelebA's list_attr_celeba.txt or .csv, found neither")
+    try:
+        with path.open("rb") as file:
+            if max(len(file.readline(MOST_OF_LINE)) for _ in range(2)) == MOST_OF_LINE:
+                raise ValueError("its lines are too long")
+        layout: dict[str, Any] = {"sep": r"\s+", "skiprows": 1} if path == text else {"index_col": 0}
+        table: pd.DataFrame = pd.read_csv(path, **layout)
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: cannot be read ({reason}); download it again") from error
+    nameless = table.index.isna().any()
+    table.index = table.index.astype(str)
+    is_celeba = table.isin([-1, 1]).all(axis=None) and {"Eyeglasses", "Wearing_Hat"} <= set(table.columns)
+    if nameless or not is_celeba or not table.index.is_unique or table.index.str.contains(r"[/\\]").any():
+        raise DataError(
+            f"{path}: wanted one line for each image, with 1 or -1 for each attribute, Eyeglasses and "
+            "Wearing_Hat among them; download it again"
+        )
+    return table

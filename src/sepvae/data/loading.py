@@ -1,0 +1,113 @@
+"""`list_data`: detect the format of DATA and list its samples. `load`: read them, too."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sepvae.checks import guess_background
+from sepvae.data.arrays import ArraySource, StreamSource
+from sepvae.data.columns import takes_group
+from sepvae.data.formats import find_format
+from sepvae.data.manifest import Manifest
+from sepvae.data.spec import DataSpec, read_spec
+from sepvae.grid import Grid
+from sepvae.progress import Progress
+
+
+@takes_group
+def list_data(
+    data: str | Path,
+    spec: DataSpec | None = None,
+    *,
+    labelled: bool = True,
+    two_labels: bool = True,
+    label_names: Mapping[str, str] | None = None,
+    **fields: Any,
+) -> Manifest:
+    """
+    Detect the format of DATA, and list its samples; the spec may be given as its fields.
+
+    `labelled=False` lists data without labels. `two_labels=False` keeps the labels as they are if no
+    background or target is named and the labels do not show the background. Keys of `label_names` that do not
+    occur are ignored.
+
+    >>> list_data("celeba", attributes=["Male"]).format.name  # doctest: +SKIP
+    'celeba'
+    """
+    path, spec = Path(data), read_spec(fields, spec)
+    format_ = find_format(path, spec, labelled=labelled)
+    format_.check(path, spec, labelled=labelled)
+    manifest = format_.list(path, spec, labelled=labelled).named(label_names or {})
+    named = spec.background is not None or spec.targets
+    if labelled and (two_labels or named or _tells_background(manifest)):
+        manifest = manifest.of_two_labels(spec.background, spec.targets)
+    return manifest.limited(spec.limit, spec.limit_by)
+
+
+def read_manifest(
+    manifest: Manifest,
+    spec: DataSpec | None = None,
+    *,
+    grid: Grid | None = None,
+    progress: Progress | None = None,
+    **fields: Any,
+) -> tuple[ArraySource | StreamSource, pd.DataFrame | None]:
+    """Return listed samples as a source, and quality metrics of images or volumes (None for other data)."""
+    return manifest.format.read(manifest, read_spec(fields, spec), grid=grid, progress=progress)
+
+
+def load(
+    data: str | Path, spec: DataSpec | None = None, *, progress: Progress | None = None, **fields: Any
+) -> ArraySource | StreamSource:
+    """
+    Read data of any format, as `sepvae fit` does.
+
+    Parameters
+    ----------
+    data : str or Path
+        A table (csv, tsv) of volumes, of image files or of features; a packed store (zarr); a folder with one
+        subfolder of images per label; an array (npy, npz) with a table beside it; CelebA, Kermany's chest
+        X-rays or BraTS as downloaded.
+    spec : DataSpec, default=None
+        How the data are read, where `fields` do not say it.
+    progress : callable, default=None
+        Called as `progress(done, total)` after every sample.
+    **fields : object
+        Fields of `DataSpec`, such as `label="diagnosis"`.
+
+    Returns
+    -------
+    ArraySource or StreamSource
+        Samples of background and target, cached up to `memory` GB, else streamed.
+
+    Raises
+    ------
+    DataError
+        If the data or a field is invalid, or a field has no meaning for the data.
+
+    Examples
+    --------
+    >>> source = load(
+    ...     "participants.tsv", images="path", label="dx", attributes=["age", "site"], mask="brain.nii.gz"
+    ... )  # doctest: +SKIP
+    """
+    spec = read_spec(fields, spec)
+    return read_manifest(list_data(data, spec), spec, progress=progress)[0]
+
+
+def describe_roles(manifest: Manifest, spec: DataSpec) -> str:
+    """Return a line with the background, the target, their counts, and how the background was chosen."""
+    if spec.background is not None or manifest.background is None or manifest.format.note is not None:
+        return manifest.roles()
+    why = guess_background(manifest.about["label"]).why
+    reason = {"alphabet": "the first by alphabet; ", "word": "by its name; "}.get(why, "")
+    return f"{manifest.roles()} ({reason}--background names another)"
+
+
+def _tells_background(manifest: Manifest) -> bool:
+    """Return whether there are two labels, and the background is known or guessed from words."""
+    labels = manifest.about["label"].unique()
+    known = manifest.background is not None or (len(labels) and guess_background(labels).why != "number")
+    return len(labels) == 2 and bool(known)

@@ -1,0 +1,185 @@
+"""Data of a run, or new data, read as recipe.yaml of the run says."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from sepvae.batch import Source
+from sepvae.data import bundled
+from sepvae.data.arrays import ArraySource, StreamSource
+from sepvae.data.bundled import DIGITS
+from sepvae.data.cells import CellRules, read_cells
+from sepvae.data.formats import format_named
+from sepvae.data.formats.base import FOLDER, STORE, TABLE, Kind, kind_of
+from sepvae.data.loading import list_data, read_manifest
+from sepvae.data.manifest import Manifest
+from sepvae.data.spec import DataSpec, spec_of_run
+from sepvae.errors import DataError
+from sepvae.grid import Grid
+from sepvae.methods import load
+from sepvae.methods._covariates import covariate_names
+from sepvae.progress import Say, progress_bar
+from sepvae.runs.dataset import RECORDED, notes_on_samples, notes_on_skipped
+from sepvae.runs.folder import read_recipe
+from sepvae.runs.splitting import samples_of_run
+
+# The reader of data of a kind, by the axes of one sample, for runs that do not record it.
+READERS = {
+    1: {"a table": "regions"},
+    3: {"a folder": "folder", "a table": "table", "an array": "array"},
+    4: {"a table": "volumes", "a packed store": "packed"},
+}
+
+
+class Listed(NamedTuple):
+    """Listed data with all that reads them as a run read its own."""
+
+    manifest: Manifest
+    spec: DataSpec
+    grid: Grid | None  # of a model of volumes; it includes the window and the mask
+
+
+class Samples(NamedTuple):
+    """Training and test samples of a run, read again."""
+
+    train: Source
+    test: Source
+    quality_metrics: pd.DataFrame | None = None
+
+
+def read_new_data(
+    run: Path, data: Path, root: Path | None = None, *, labelled: bool = True, say: Say
+) -> Source:
+    """Read all samples of new data as the recipe of a run says, and say notes on them."""
+    listed = list_as_run(run, data, root, labelled=labelled)
+    source, quality_metrics = _read(listed)
+    notes = [note.message for note in listed.manifest.table_notes if note.code != "features-taken"]
+    for note in notes + notes_on_skipped(listed.manifest) + notes_on_samples(source, quality_metrics):
+        say(f"note: {note}")
+    return source
+
+
+def read_again(
+    run: Path,
+    data: Path | None,
+    root: Path | None,
+    table: Path | None,
+    say: Say,
+    again: str = "rerun RUN DATA",
+) -> Samples:
+    """Read the samples of a run in its order; errors name the command `again`."""
+    about = read_recipe(run).get("data", {})
+    recorded = (
+        {"reader", "fingerprint"} if about.get("reader") == DIGITS else {*RECORDED[:7], "targets", "centre"}
+    )
+    if not recorded <= about.keys():
+        raise DataError(f"{run}: its recipe.yaml does not say how the data were read; repeat it in Python")
+    if about["reader"] == DIGITS:
+        if given := next((x for x in (data, root, table) if x is not None and str(x) != DIGITS), None):
+            raise DataError(
+                f"{given}: {run} was fitted on {DIGITS}, which come with the library; leave it out"
+            )
+        return Samples(*bundled.load_digits_on_photos(about.get("split_seed", 0)))
+    if data is None:
+        name = about.get("name", "data")
+        raise DataError(f"{run}: was fitted on {name} ({about['reader']}); say where that is: sepvae {again}")
+    listed = list_as_run(run, data, root, table)
+    of_run = samples_of_run(run, listed.manifest)
+    if of_run.others and about.get("limit") is None:
+        say(f"note: {len(of_run.others)} samples are not of {run}, such as {of_run.others[0]!r}; left out")
+    source, quality_metrics = _read(listed._replace(manifest=of_run.manifest))
+    if quality_metrics is not None:
+        quality_metrics = quality_metrics.iloc[np.concatenate([of_run.train, of_run.test])]
+    return Samples(source.select(of_run.train), source.select(of_run.test), quality_metrics)
+
+
+def list_as_run(
+    run: Path, data: Path, root: Path | None = None, table: Path | None = None, *, labelled: bool = True
+) -> Listed:
+    """List data as the recipe of a run says."""
+    recipe, kind = read_recipe(run), kind_of(data)
+    about = recipe["data"]
+    if about.get("reader") == DIGITS:
+        raise DataError(f"{run}: was fitted on {DIGITS}, which takes no other data")
+    if not {"reader", "targets"} <= about.keys():
+        about = _assumed(run, data, recipe, labelled=labelled)
+    if kind is STORE and about["reader"] == "volumes":  # a store may replace the files
+        about = about | {"reader": "packed", "images": None, "assume_orientation": None}
+    spec = _spec(run, data, about, kind, labelled=labelled)
+    spec = spec.model_copy(update={"root": root, "table": table, "background": None, "targets": []})
+    if labelled and about["targets"]:
+        background, targets = recipe["keywords"]["background"], about["targets"]
+        spec = spec.model_copy(update={"background": background, "targets": targets})
+    if not labelled:
+        spec = _without_labels(spec, run, data, recipe["keywords"])
+    names = about.get("labels")
+    manifest = list_data(data, spec, labelled=labelled, two_labels=False, label_names=names)
+    manifest = replace(manifest, centre=about.get("centre", manifest.centre))
+    if manifest.features is not None:
+        fitted = [*getattr(load(run), "feature_names_in_", [])]
+        if set(fitted) == set(manifest.features):  # new data may have their columns in another order
+            manifest = replace(manifest, features=manifest.features[fitted])
+    return Listed(manifest, spec, load(run).grid_ if manifest.volumes is not None else None)
+
+
+def _read(listed: Listed) -> tuple[ArraySource | StreamSource, pd.DataFrame | None]:
+    with progress_bar("reading") as progress:
+        return read_manifest(listed.manifest, listed.spec, grid=listed.grid, progress=progress)
+
+
+def _spec(run: Path, data: Path, about: Mapping[str, Any], kind: Kind, *, labelled: bool) -> DataSpec:
+    """Return the recorded spec; raise if the data are of another kind, but for any folder without labels."""
+    reader = about["reader"]
+    if kind is format_named(reader).kind:
+        return spec_of_run(about)
+    if labelled or kind is not FOLDER:
+        if reader == "packed":
+            raise DataError(f"{data}: {run} was fitted on a packed store; give a store: sepvae pack makes it")
+        raise DataError(f"{data}: {run} was fitted on a {reader}; give new data of that kind")
+    return DataSpec(**{name: about[name] for name in ("image_size", "channels", "fit") if name in about})
+
+
+def _without_labels(spec: DataSpec, run: Path, data: Path, keywords: Mapping[str, Any]) -> DataSpec:
+    """Return the spec of data that may lack labels and subjects, and all attributes but covariates."""
+    # Covariates that the model residualises are needed for new samples, too.
+    taken_out = covariate_names(keywords.get("residualise")) or []
+    attributes = {name: kind for name, kind in spec.attributes.items() if name in taken_out}
+    features = spec.features
+    if features is not None:  # by name: a pattern could match covariates that have no role here
+        features = load(run).feature_names_in_.tolist()
+    cells: Any = read_cells(data, CellRules(encoding=spec.encoding)) if kind_of(data) is TABLE else {}
+    label = spec.label if spec.label in cells and cells[spec.label].notna().all() else None
+    subject = spec.subject if spec.subject in cells else None
+    known = {"attributes": attributes, "features": features, "label": label, "subject": subject}
+    return spec.model_copy(update=known)
+
+
+def _assumed(run: Path, data: Path, recipe: dict[str, Any], *, labelled: bool) -> dict[str, Any]:
+    """Return what a recipe does not record of its data, from the kind of DATA and the sample shape."""
+    model, about, kind = load(run), dict(recipe["data"]), kind_of(data)
+    shape = model.sample_shape_
+    readers = READERS.get(len(shape), {})
+    unsaid = f"{run}: its recipe.yaml does not say how the data were read"
+    in_python = "encode in Python, by sepvae.load(RUN).encode(source)"
+    if kind.title not in readers or (len(shape) == 4 and model.grid_ is None):
+        sides = " x ".join(map(str, shape))
+        raise DataError(f"{unsaid}, and {data} gives no samples of shape {sides}, as it has; {in_python}")
+    if kind is TABLE and len(shape) > 1 and not about.get("images"):
+        remedy = "fit with about_data={'images': COLUMN}"
+        raise DataError(f"{unsaid}: no column of images in {data} is named; {remedy}, or {in_python}")
+    if labelled and kind is not FOLDER and not about.get("label"):
+        remedy = "fit with about_data={'label': COLUMN}, or score in Python, by evaluate_run(RUN, source)"
+        raise DataError(f"{unsaid}: no column of labels in {data} is named; {remedy}")
+    if len(shape) == 1:
+        if (names := getattr(model, "feature_names_in_", None)) is None:
+            raise DataError(f"{unsaid}, and its features have no names; {in_python}")
+        about.setdefault("features", names.tolist())
+    if len(shape) == 3:
+        about = {"channels": shape[0], "image_size": tuple(shape[1:]), "fit": "pad"} | about
+    if kind is not FOLDER:
+        about.setdefault("attributes", recipe.get("attributes"))
+    return {"targets": []} | about | {"reader": readers[kind.title]}

@@ -1,0 +1,53 @@
+"""One spec in Python, recipes, on the command line and in recipe.yaml of a run."""
+
+import pytest
+import typer
+
+from sepvae.cli.app import app
+from sepvae.data.spec import DataSpec, option_name, option_of, read_spec, spec_of_run
+from sepvae.errors import DataError
+
+
+def options_of(command: str) -> dict[str, str]:
+    """Help of each option of a command, by its name."""
+    known = typer.main.get_command(app).commands[command].params
+    return {option.opts[0].removeprefix("--"): option.help or "" for option in known}
+
+
+def test_every_field_is_an_option_of_fit_with_its_help() -> None:
+    options = options_of("fit")
+    for field in DataSpec.model_fields:
+        assert options[option_name(field).replace("_", "-")] == option_of(field).help
+
+
+def test_check_has_the_options_that_list_samples() -> None:
+    assert {"image-size", "channels", "fit", "memory"}.isdisjoint(options_of("check"))
+    assert {"label", "mask", "encoding", "attribute", "target"} <= options_of("check").keys()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"image_size": "a"}, "image_size: wanted pixels, such as 64 or 48x64, or voxels"),
+        ({"image_size": 0}, "image_size: wanted pixels"),
+        (
+            {"attribute": ["age:number"]},
+            "attribute: age:number: wanted one of continuous, categorical, got 'num",
+        ),
+        ({"fit": "stretch"}, "fit: wanted 'pad', 'crop' or 'squash', got 'stretch'"),
+        ({"channels": 2}, "channels: wanted 1 or 3, got 2"),
+        ({"limit": 0}, "limit: wanted greater than or equal to 1, got 0"),
+        ({"labell": "dx"}, "labell: no such key; did you mean label"),
+    ],
+)
+def test_a_wrong_value_is_one_line(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_spec(fields)
+
+
+def test_what_older_runs_record_is_read() -> None:
+    recorded = {"reader": "regions", "name": "t.csv", "image_size": 64, "mask": "m.nii", "group": "who"}
+    recorded |= {"label": "dx", "attributes": {"age": None}, "features": ["x*"], "split": "drawn", "limit": 3}
+    spec = spec_of_run(recorded)
+    assert (spec.label, spec.attributes, spec.features) == ("dx", {"age": None}, ["x*"])
+    assert (spec.mask, spec.limit) == (None, None)

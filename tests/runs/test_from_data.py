@@ -1,0 +1,76 @@
+"""From data to a run folder in one call, as the command line does it."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+from typer.testing import CliRunner
+
+import sepvae
+from sepvae.cli.app import app
+from sepvae.data import DataSpec
+from sepvae.errors import DataError
+
+GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "data.md"
+FEW = {"common_dim": 2, "salient_dim": 2, "max_epochs": 1, "progress_bar": False, "accelerator": "cpu"}
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """Slices of 60 people, with a participants.tsv."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "slices").mkdir()
+    names = [f"sub-{i:02d}" for i in range(60)]
+    for name in names:
+        pixels = rng.integers(0, 255, (16, 16), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "slices" / f"{name}.png")
+    rows = pd.DataFrame({"participant_id": names, "diagnosis": ["HC", "SCZ"] * 30})
+    rows.assign(age=rng.normal(40, 9, 60), site=rng.choice(["a", "b"], 60)).to_csv(
+        tmp_path / "participants.tsv", sep="\t", index=False
+    )
+    return tmp_path
+
+
+def test_the_example_of_the_guide_runs(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(study)
+    section = GUIDE.read_text().split("## From Python")[1]
+    example = re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
+    settings = ", ".join(f"{name}={value!r}" for name, value in FEW.items())
+    names: dict[str, object] = {}
+    exec(example.replace("max_epochs=50", settings), names)  # noqa: S102
+    assert names["codes"].common_mean.shape == (60, 2)
+    assert {"label", "age", "site"} <= set(names["scores"]["attribute"])
+
+
+def test_it_fits_as_the_command_line_does(study: Path) -> None:
+    table, how = study / "participants.tsv", {"n_permutations": 0, "removal": False, "thumbnails": False}
+    spec = DataSpec(images="slices/{participant_id}.png", label="diagnosis", image_size=16, limit=25)
+    sepvae.fit_folder(
+        table,
+        study / "python",
+        sepvae.SepVAE(**FEW),
+        spec=spec,
+        split_seed=3,
+        scoring=how,
+        say=lambda _: None,
+    )
+    options = ["--images", "slices/{participant_id}.png", "--label", "diagnosis", "--image-size", "16"]
+    options += ["--limit", "25", "--split-seed", "3", "--permutations", "0", "--quick"]
+    options += [word for name, value in FEW.items() for word in ("--set", f"{name}={value}")]
+    result = CliRunner().invoke(app, ["fit", str(table), "--out", str(study / "typed"), *options])
+    assert result.exit_code == 0, result.output
+    recipes = [yaml.safe_load((study / run / "recipe.yaml").read_text()) for run in ("python", "typed")]
+    assert recipes[0]["data"] == recipes[1]["data"]
+    codes = [(study / run / "codes.csv").read_text() for run in ("python", "typed")]
+    assert codes[0] == codes[1]
+
+
+def test_a_wrong_field_is_named(study: Path) -> None:
+    with pytest.raises(DataError, match="labell: no such key; did you mean label"):
+        sepvae.fit_folder(study / "participants.tsv", study / "run", labell="diagnosis")
+    with pytest.raises(DataError, match="is a table of image files, for which --mask has no meaning"):
+        sepvae.data.load(study / "participants.tsv", images="participant_id", label="diagnosis", mask="m.nii")
