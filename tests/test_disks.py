@@ -141,7 +141,7 @@ def room(most=resource.RLIM_INFINITY):
 # What begins when the disk is full, at which call, and the file that is named, in the order of a fit.
 STAGES = [
     (RecipeFile, "write", 1, "recipe.yaml"),
-    (fitting, "inspect_parts", 1, "check.json"),
+    (fitting, "inspect", 1, "check.json"),
     (LastState, "on_train_epoch_end", 1, "checkpoints/last.ckpt"),
     (LastState, "on_train_epoch_end", 2, "checkpoints/last.ckpt"),
     (MetricsFile, "on_train_epoch_end", 1, "metrics.csv"),

@@ -268,7 +268,7 @@ class RunFolder:
         return kinds if isinstance(kinds, Mapping) else {}
 
     def is_finished(self, recipe: Mapping[str, Any]) -> bool:
-        """Return whether the fit of this recipe is finished; its page is the last file written."""
+        """Return whether the fit of its recipe is finished; the page is the last file written."""
         return "seconds" in recipe and self.report.is_file()
 
     def has_results(self) -> bool:

@@ -18,7 +18,7 @@ from sepvae.cli import main
 from sepvae.cli.app import app
 from sepvae.cli.table import print_scores
 from sepvae.errors import SepVAEError
-from sepvae.report.contents import read_contents
+from sepvae.report.contents import Contents
 from sepvae.report.warnings import find_warnings
 
 from ..helpers import invoke, quick_sets, sets
@@ -198,7 +198,7 @@ def test_a_quick_fit_leaves_out_what_takes_long(folder: Path, tmp_path: Path) ->
 def test_evaluate_adds_what_a_quick_fit_left_out(folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     fitted = invoke("fit", folder, "--out", run, "--background", "control", "--quick", *QUICK)
-    titles = [warning.title for warning in find_warnings(read_contents(run))]
+    titles = [warning.title for warning in find_warnings(Contents(run))]
     found = f"{len(titles)} warnings on the page: {'; '.join(titles)}"
     assert found in fitted.splitlines()
     with pytest.raises(SepVAEError, match="say where that is: sepvae evaluate RUN DATA --complete"):

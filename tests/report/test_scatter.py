@@ -1,8 +1,8 @@
 import base64
+import copy
 import io
 import json
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,13 +11,20 @@ from PIL import Image
 from sklearn.decomposition import PCA
 
 from sepvae.plotting.palette import BACKGROUND, TARGET
-from sepvae.report.contents import read_contents
+from sepvae.report.contents import Contents
 from sepvae.report.scatter import scatter_data
+
+
+def with_codes(contents, codes):
+    """The same run with other codes."""
+    other = copy.copy(contents)
+    other.codes = codes
+    return other
 
 
 @pytest.fixture
 def contents(run):
-    return read_contents(run)
+    return Contents(run)
 
 
 def column(data, name):
@@ -42,7 +49,7 @@ def test_places_are_principal_components_of_the_training_samples(contents):
 
 def test_one_dimension_is_shown_as_it_is(contents):
     codes = contents.codes[contents.codes["split"] == "test"].drop(columns="salient1")
-    data = scatter_data(replace(contents, codes=codes))
+    data = scatter_data(with_codes(contents, codes))
     assert data["fitted"] == "test"
     places = data["spaces"]["salient"]["places"]["PCA"]
     np.testing.assert_allclose(places["x"], rows_of(data, codes)["salient0"], rtol=1e-3)
@@ -54,14 +61,14 @@ def test_one_dimension_is_shown_as_it_is(contents):
 def test_a_collapsed_space_and_codes_that_are_not_finite_do_no_harm(contents):
     codes = contents.codes.assign(salient0=0.0, salient1=0.0)
     codes.loc[codes.index[-1], "common0"] = np.inf
-    data = scatter_data(replace(contents, codes=codes))
+    data = scatter_data(with_codes(contents, codes))
     assert (data["count"], set(data["spaces"]["salient"]["places"]["PCA"]["x"])) == (39, {0.0})
     json.dumps(data, allow_nan=False)
 
 
 def test_nothing_to_show_is_nothing(contents):
-    assert scatter_data(replace(contents, codes=None)) is None
-    assert scatter_data(replace(contents, codes=contents.codes.assign(split="train"))) is None
+    assert scatter_data(with_codes(contents, None)) is None
+    assert scatter_data(with_codes(contents, contents.codes.assign(split="train"))) is None
 
 
 def test_classes_come_background_first_and_missing_ones_are_null(contents):
@@ -79,7 +86,7 @@ def test_classes_come_background_first_and_missing_ones_are_null(contents):
 
 def test_rare_classes_share_a_look_but_keep_their_word(contents):
     names = [f"{i % 20}" for i in range(len(contents.codes))]
-    data = scatter_data(replace(contents, codes=contents.codes.assign(subtype=names)))
+    data = scatter_data(with_codes(contents, contents.codes.assign(subtype=names)))
     subtype = column(data, "subtype")
     assert subtype["names"][-1] == "all others"
     assert len(subtype["names"]) == len(subtype["looks"]) == 15
@@ -113,7 +120,7 @@ def test_large_tables_are_thinned_out_but_keep_those_with_thumbnails(contents, m
 def test_groups_are_shown_where_they_hold_several_samples(contents):
     assert scatter_data(contents)["groups"] is None
     codes = contents.codes.assign(group=contents.codes["group"].str[:-1])
-    data = scatter_data(replace(contents, codes=codes))
+    data = scatter_data(with_codes(contents, codes))
     assert data["groups"] == rows_of(data, codes)["group"].tolist()
 
 
@@ -132,7 +139,7 @@ def names_without_images(contents, note, group):
     codes, test = contents.codes.copy(), contents.codes["split"] == "test"
     codes.loc[test, "note"] = note + [None] * (40 - len(note))
     codes.loc[test, "group"] = [f"p{i}" for i in group]
-    data = scatter_data(replace(contents, codes=codes), images=False)
+    data = scatter_data(with_codes(contents, codes), images=False)
     return [column["name"] for column in data["columns"]]
 
 

@@ -1,12 +1,11 @@
 import math
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from sepvae.plotting import learning_curves
-from sepvae.report.contents import read_contents
+from sepvae.report.contents import Contents
 from sepvae.report.score_warnings import of_evidence, of_leaks, of_spaces
 from sepvae.report.warnings import find_warnings, of_data, of_reconstructions, of_split, of_training
 
@@ -222,7 +221,8 @@ def test_divided_groups_are_counted():
 
 
 def test_a_run_without_kappa_is_not_asked_for_its_critic(run):
-    contents = replace(read_contents(run), metrics=critic([1.39] * 5), findings=None)
+    contents = Contents(run)
+    contents.metrics, contents.findings = critic([1.39] * 5), None
     assert "The critic was at chance from the start" in titles(find_warnings(contents))
     contents.recipe["keywords"]["kappa"] = 0.0
     assert "The critic was at chance from the start" not in titles(find_warnings(contents))
@@ -230,4 +230,4 @@ def test_a_run_without_kappa_is_not_asked_for_its_critic(run):
 
 def test_a_folder_with_nothing_but_a_recipe_has_no_warning(tmp_path):
     (tmp_path / "recipe.yaml").write_text("method: SepVAE\n")
-    assert find_warnings(read_contents(tmp_path)) == []
+    assert find_warnings(Contents(tmp_path)) == []

@@ -33,20 +33,13 @@ class CellFolder(RunFolder):
         self.classified = TableFile(path / "classified.csv", text=("id",))
         self.predictions = TableFile(path / "predictions.csv", text=("id", "attribute", "space"))
         self.scores.text = (*self.scores.text, "probe")
-        self.started, self.error, self.traceback = (
-            path / name for name in ("started", "error.txt", "traceback.txt")
-        )
+        self.started, self.error = path / "started", path / "error.txt"
+        self.traceback = path / "traceback.txt"
 
     def state(self) -> str:
         """Return the state of the cell: waiting, running, finished or failed."""
-        for file, state in (
-            (self.scores.path, "finished"),
-            (self.error, "failed"),
-            (self.started, "running"),
-        ):
-            if file.is_file():
-                return state
-        return "waiting"
+        found = {"finished": self.scores.path, "failed": self.error, "running": self.started}
+        return next((state for state, file in found.items() if file.is_file()), "waiting")
 
     def fail(self, message: str) -> None:
         """Write an error, on one line."""

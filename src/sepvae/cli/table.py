@@ -53,10 +53,10 @@ def print_scores(scores: pd.DataFrame) -> None:
 
 def print_warnings(run: Path) -> None:
     """Print the number of warnings on the page of a run, and their titles."""
-    from sepvae.report.contents import read_contents
+    from sepvae.report.contents import Contents
     from sepvae.report.warnings import find_warnings
 
-    if titles := [warning.title for warning in find_warnings(read_contents(run))]:
+    if titles := [warning.title for warning in find_warnings(Contents(run))]:
         counted = f"{len(titles)} warning{'s' * (len(titles) > 1)} on the page"
         typer.echo(f"{counted}: {'; '.join(titles)}")
 

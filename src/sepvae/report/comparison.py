@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sepvae.errors import RunFolderError
-from sepvae.report.contents import Contents, read_contents
+from sepvae.report.contents import Contents
 from sepvae.report.facts import facts, has_epochs, settings, title
 from sepvae.report.html import render, write_page
 from sepvae.report.scores import NOTES, SPACES, Cell, cell, number, question, scale, words_of
@@ -56,7 +56,7 @@ def write_comparison(runs: list[Path], out: Path, *, images: bool = True) -> Pat
     """
     if len(runs) < 2:
         raise RunFolderError(f"a comparison needs two run folders or more, got {len(runs)}")
-    found = [read_contents(Path(run)) for run in runs]
+    found = [Contents(Path(run)) for run in runs]
     return write_page(Path(out), render("comparison.html.j2", _page_context(found, images=images)))
 
 

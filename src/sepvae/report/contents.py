@@ -4,16 +4,11 @@ import base64
 import io
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sepvae.files import read_file
 from sepvae.report.file_names import scatter_files
 from sepvae.run_folder import RunFolder
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from sepvae.batch import AnyArray
 
 
 @dataclass(frozen=True)
@@ -25,22 +20,20 @@ class Picture:
     file: str
 
 
-@dataclass(frozen=True)
 class Contents:
     """Content of a run folder; None for missing files."""
 
-    folder: RunFolder
-    recipe: dict[str, Any]
-    versions: dict[str, Any] | None
-    split: "pd.DataFrame | None"
-    metrics: "pd.DataFrame | None"
-    codes: "pd.DataFrame | None"
-    scores: "pd.DataFrame | None"
-    removal: "pd.DataFrame | None"
-    correlations: "pd.DataFrame | None"
-    findings: list[dict[str, Any]] | None
-    examples: "dict[str, AnyArray] | None"
-    thumbnails: "dict[str, AnyArray] | None"
+    def __init__(self, run: Path) -> None:
+        """Read all files; raise RunFolderError if the recipe is missing or one of them is damaged."""
+        self.folder = folder = RunFolder(run)
+        self.recipe = folder.recipe.required()
+        self.versions = folder.versions.read()
+        self.split, self.metrics, self.codes = folder.split.read(), folder.metrics.read(), folder.codes.read()
+        self.scores, self.removal = folder.scores.read(), folder.removal.read()
+        self.correlations = folder.correlations.read()
+        self.findings: list[dict[str, Any]] | None = (folder.inspection.read() or {}).get("findings")
+        self.examples = folder.examples.read("inputs", "full")
+        self.thumbnails = folder.thumbnails.read()
 
     def figure(self, name: str) -> Picture | None:
         """Read `figures/NAME.png`; None if it does not exist."""
@@ -55,25 +48,6 @@ class Contents:
         files = sorted(self.folder.figures.glob("codes_*.png"), key=lambda p: (p.stem != "codes_label", p))
         found = [(file.stem, picture) for file in files if (picture := self.figure(file.stem))]
         return [replace(picture, about=column_of.get(name, picture.about)) for name, picture in found]
-
-
-def read_contents(run: Path) -> Contents:
-    """Read a run folder; raise RunFolderError if it has no recipe or one of its files is damaged."""
-    folder = RunFolder(run)
-    return Contents(
-        folder=folder,
-        recipe=folder.recipe.required(),
-        versions=folder.versions.read(),
-        split=folder.split.read(),
-        metrics=folder.metrics.read(),
-        codes=folder.codes.read(),
-        scores=folder.scores.read(),
-        removal=folder.removal.read(),
-        correlations=folder.correlations.read(),
-        findings=(folder.inspection.read() or {}).get("findings"),
-        examples=folder.examples.read("inputs", "full"),
-        thumbnails=folder.thumbnails.read(),
-    )
 
 
 def _picture(path: Path) -> Picture:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from sepvae.report.contents import Contents, Picture, read_contents
+from sepvae.report.contents import Contents, Picture
 from sepvae.report.facts import command, facts, has_epochs, samples, settings_by_part, title, words
 from sepvae.report.html import as_json, packed, render, scatter_scripts, write_page
 from sepvae.report.scatter import scatter_data
@@ -40,7 +40,7 @@ def write_report(run: Path, out: Path | None = None, *, images: bool = True) -> 
     RunFolderError
         If the folder is no run folder, or one of its files cannot be read.
     """
-    contents = read_contents(Path(run))
+    contents = Contents(Path(run))
     scatter = scatter_data(contents, images=images)
     library, own = scatter_scripts() if scatter else ("", "")
     maps, picture = _maps(contents, images=images)

@@ -1,17 +1,14 @@
 """Removal scores and thumbnails of a run, which a quick fit omits and `evaluate --complete` adds."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from sepvae.batch import Source
 from sepvae.evaluation.removal import removal_questions
 from sepvae.interpretation.examples import make_thumbnails
 from sepvae.interpretation.removal import score_removal
 from sepvae.methods import load
-from sepvae.methods.base import ContrastiveEstimator
 from sepvae.progress import stage
 from sepvae.run_folder import RunFolder
 from sepvae.runs.threads import use_threads
@@ -72,32 +69,15 @@ def complete_run(
     with use_threads(recipe.get("threads")):
         if folder.thumbnails.path.name in missing:
             with stage("thumbnails", say):
-                write_thumbnails(folder, test)
+                if (images := make_thumbnails(test)) is not None:
+                    folder.thumbnails.write(images)
             protocol["thumbnails"] = True
         if folder.removal.path.name in missing:
             with stage("scoring removal", say) as progress:
-                codes, kinds = folder.codes.required(), folder.kinds()
-                write_removal(folder, model, train, test, codes, kinds, say=say, progress=progress)
+                codes = folder.codes.required()
+                how: dict[str, Any] = {"kinds": folder.kinds(), "progress": progress}
+                if (scores := score_removal(model, train, test, codes, say=say, **how)) is not None:
+                    folder.removal.write(scores)
             protocol["removal"] = True
     folder.recipe.write(recipe | {"protocol": protocol})
     return missing
-
-
-def write_thumbnails(run: RunFolder, test: Source) -> None:
-    """Write small test images for the page, if samples are images or volumes."""
-    if (thumbnails := make_thumbnails(test)) is not None:
-        run.thumbnails.write(thumbnails)
-
-
-def write_removal(
-    run: RunFolder,
-    model: ContrastiveEstimator,
-    train: Source,
-    test: Source,
-    codes: pd.DataFrame,
-    kinds: Mapping[str, Any],
-    **how: Any,
-) -> None:
-    """Write scores of removal and swaps, unless `score_removal` leaves them out, such as for volumes."""
-    if (removal := score_removal(model, train, test, codes, kinds=kinds, **how)) is not None:
-        run.removal.write(removal)

@@ -12,12 +12,12 @@ from sepvae.batch import AnyArray, Source
 from sepvae.codes import Codes, code_columns
 from sepvae.evaluation.correlations import salient_correlations
 from sepvae.evaluation.scores import score_codes
-from sepvae.interpretation.examples import make_examples
+from sepvae.interpretation.examples import make_examples, make_thumbnails
 from sepvae.interpretation.map_folder import can_map, write_maps
+from sepvae.interpretation.removal import score_removal
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.progress import Say, stage
 from sepvae.run_folder import SAMPLE, RunFolder
-from sepvae.runs.additions import write_removal, write_thumbnails
 from sepvae.runs.figures import draw
 from sepvae.runs.scoring import encoded, reconstruction_errors
 
@@ -81,12 +81,14 @@ def finish_run(
     of_targets = codes.loc[(codes["split"] != "test") & (codes["y"] == 1), code_columns(codes, "salient")]
     with step("examples"):
         folder.examples.write(make_examples(model, of_targets.to_numpy(), test))
-        if thumbnails:
-            write_thumbnails(folder, test)
+        if thumbnails and (images := make_thumbnails(test)) is not None:
+            folder.thumbnails.write(images)
     if removal:
         budget = _removal_budget(model, codes) if removal == "auto" else None
         with step("scoring removal") as progress:
-            write_removal(folder, model, train, test, codes, kinds, budget=budget, say=say, progress=progress)
+            how = {"kinds": kinds, "budget": budget, "say": say, "progress": progress}
+            if (removed := score_removal(model, train, test, codes, **how)) is not None:
+                folder.removal.write(removed)
     if can_map(test):
         with step("mapping what the salient part adds") as progress:
             shutil.rmtree(folder.maps.path, ignore_errors=True)  # of an earlier start

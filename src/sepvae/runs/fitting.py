@@ -15,14 +15,16 @@ from sklearn.base import clone, is_regressor
 from sepvae.batch import AnyArray, Source
 from sepvae.checks import ask_for_background, guess_background, names_controls, order_labels
 from sepvae.codes import Codes, attribute_kind
+from sepvae.data.arrays import ArraySource
+from sepvae.data.quality_metrics import measure_source
 from sepvae.errors import DataError, TrainingError
+from sepvae.inspection import inspect
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.progress import Say, stage
 from sepvae.report.page import write_report
 from sepvae.run_folder import N_PERMUTATIONS, RunFolder
 from sepvae.runs.finishing import Removal, finish_run, shows_bars
 from sepvae.runs.folder import check_new_run
-from sepvae.runs.inspecting import inspect_parts, print_findings
 from sepvae.runs.resume import (
     begin,
     check_same_fit,
@@ -32,17 +34,13 @@ from sepvae.runs.resume import (
     wants_more_epochs,
 )
 from sepvae.runs.same_data import fingerprint
+from sepvae.runs.scoring import described
 from sepvae.runs.threads import use_threads
 from sepvae.training.callbacks import MetricsFile
 
-NOT_IN_RECIPE = (
-    "progress_bar",
-    "num_workers",
-    "checkpoint",
-    "warm_start",
-    "logger",
-    "callbacks",
-)  # these do not change the result
+PRINTED = ("missing-code", "missing-word", "label-looks-missing")  # warnings that are printed in full
+# Keywords that do not change the result.
+NOT_IN_RECIPE = {"progress_bar", "num_workers", "checkpoint", "warm_start", "logger", "callbacks"}
 
 
 def fit_run(
@@ -114,12 +112,13 @@ def fit_run(
     if model.capabilities.epochs and model.random_state is not None:  # not resumable without seed
         model.set_params(checkpoint=run.checkpoint)
     if not model.is_first_process():
-        if not (resume and _is_finished(run, model)):
+        done = resume and run.report.is_file()
+        if not done or wants_more_epochs(run.recipe.required(), model.get_params()):
             model.fit(train)
         return None
     if not resume:
         check_new_run(run.path)
-    _choose_background(model, train)
+    background, target = _choose_background(model, train)
     recipe = _recipe(model, train, test, about_data, kinds)
     scoring = {"n_permutations": n_permutations, "removal": removal, "thumbnails": thumbnails}
     recipe["protocol"] = {"n_permutations": n_permutations, "scored_on": "test"} | scoring
@@ -136,6 +135,7 @@ def fit_run(
             begin(run, recipe, earlier, say)
             with use_threads(recipe["threads"]):
                 _inspect(run, model, train, test, recipe, quality_metrics, say)
+                say(f"background {background}, target {target}; fitting on {len(train)} samples")
                 with stage("fitting", say, show=not model.capabilities.epochs):  # epochs have their own bar
                     learnt = _fit(model, train, run)
                 recipe |= _taken(model, train, say)
@@ -149,13 +149,8 @@ def fit_run(
     return scores
 
 
-def _is_finished(run: RunFolder, model: ContrastiveEstimator) -> bool:
-    """Return whether the run has its page, and all epochs of this model."""
-    return run.report.is_file() and not wants_more_epochs(run.recipe.required(), model.get_params())
-
-
-def _choose_background(model: ContrastiveEstimator, train: Source) -> None:
-    """Set the background of the model, guessed by the names of the labels; raise DataError for numbers."""
+def _choose_background(model: ContrastiveEstimator, train: Source) -> list[Any]:
+    """Set the background of the model, unless it is guessed from numbers; return it with the target."""
     if is_regressor(model):
         raise DataError(
             f"target: wanted group for a run folder, got {model.target}; severities are fitted in Python, by "
@@ -166,7 +161,9 @@ def _choose_background(model: ContrastiveEstimator, train: Source) -> None:
     if model.background is None and guess.why == "number" and not names_controls(guess.background):
         raise DataError(ask_for_background(Counter(labels.tolist()), "background="))
     classes, order = order_labels(labels, model.background)
-    model.set_params(background=classes[order].tolist()[0])
+    both: list[Any] = classes[order].tolist()
+    model.set_params(background=both[0])
+    return both
 
 
 def _recipe(
@@ -195,18 +192,40 @@ def _inspect(
     quality_metrics: pd.DataFrame | None,
     say: Say,
 ) -> None:
-    """Inspect the data, write the findings, and print the most serious ones."""
-    data = recipe["data"]
+    """Inspect the data, with this model's batch size and validation fraction; write and print findings."""
+    data, parts, epochs = recipe["data"], {"train": train, "test": test}, model.capabilities.epochs
     with stage("checking the data", say, show=shows_bars(model)):
-        inspection = inspect_parts(
-            train, test, quality_metrics, recipe["attributes"], model, data.get("not_missing")
+        about = pd.concat([described(part, name) for name, part in parts.items()], ignore_index=True)
+        if quality_metrics is None:
+            quality_metrics = pd.concat([measure_source(part) for part in parts.values()], ignore_index=True)
+        inspection = inspect(
+            about,
+            quality_metrics,
+            features=_features(train, test),
+            kinds=recipe["attributes"],
+            background=model.background,
+            not_missing=data.get("not_missing") or (),
+            validation_fraction=model.validation_fraction if epochs else 0,
+            batch_size=model.batch_size if epochs else "auto",
         )
     if data.get("resample"):
         inspection = inspection.on_one_grid()
     run.inspection.write(inspection.to_dict())
-    print_findings(inspection, say)
-    background, target = model.background, next(label for label in train.labels if label != model.background)
-    say(f"background {background}, target {target}; fitting on {len(train)} samples")
+    for finding in inspection.findings:
+        if finding.level == "error" or finding.code in PRINTED:
+            say(f"warning: {finding.message}")
+    if n := sum(finding.level == "warning" for finding in inspection.findings):
+        say(f"{n} {'warning' if n == 1 else 'warnings'} about the data: the page has them, as has check.json")
+
+
+def _features(*sources: Source) -> pd.DataFrame | None:
+    """Return the features of tables by name; None if a source has no feature names."""
+    parts = [
+        pd.DataFrame(source.x, columns=[*source.feature_names])
+        for source in sources
+        if isinstance(source, ArraySource) and source.feature_names is not None
+    ]
+    return pd.concat(parts, ignore_index=True) if len(parts) == len(sources) else None
 
 
 def _fit(model: ContrastiveEstimator, train: Source, run: RunFolder) -> Codes[AnyArray]:
