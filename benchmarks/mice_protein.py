@@ -22,9 +22,10 @@ from sepvae import SepVAE
 from sepvae.batch import IntArray
 from sepvae.cli.keywords import parse_keywords
 from sepvae.codes import codes_table
-from sepvae.data import TableScaler, frame_source, split_table
+from sepvae.data import frame_source, split_table
 from sepvae.data.arrays import ArraySource
 from sepvae.evaluation import score_codes
+from sepvae.preprocessing import TableScaler
 
 
 def read() -> tuple[ArraySource, pd.Series]:

@@ -22,7 +22,6 @@ from matplotlib.figure import Figure
 from sepvae.batch import Source
 from sepvae.data import ArraySource, simulate_vbm_cohort, split
 from sepvae.data.formats.volume_table import read_volumes
-from sepvae.data.residuals import Residualizer
 from sepvae.data.simulated import true_map
 from sepvae.evaluation import map_scores
 from sepvae.evaluation.associations import probe_predictions
@@ -30,6 +29,7 @@ from sepvae.evaluation.scores import score_codes
 from sepvae.interpretation.maps import SalientMaps
 from sepvae.methods import ContrastivePCA, ConVAE, MMcVAE, SepVAE
 from sepvae.methods.base import ContrastiveEstimator
+from sepvae.preprocessing.residualizer import Residualizer
 from sepvae.runs.scoring import encoded
 
 KINDS = {"age": "continuous", "sex": "categorical", "site": "categorical"}

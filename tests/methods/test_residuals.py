@@ -103,7 +103,7 @@ def test_linear_methods_have_it_too(source: ArraySource, tmp_path: Any) -> None:
     linear = ContrastivePCA(common_dim=2, salient_dim=1, residualise="site").fit(source)
     linear.save(tmp_path / "model")
     np.testing.assert_array_equal(load(tmp_path / "model").transform(source), linear.transform(source))
-    by_site = pd.Series(linear._input(source).x[:50, 0]).groupby(source.attributes["site"][:50]).mean()
+    by_site = pd.Series(linear.prepare(source).x[:50, 0]).groupby(source.attributes["site"][:50]).mean()
     assert abs(by_site["A"] - by_site["B"]) < 1e-6
 
 

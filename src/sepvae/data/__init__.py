@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from sepvae.data.images import read_image_folder as read_image_folder
     from sepvae.data.images import read_image_table as read_image_table
     from sepvae.data.loading import load as load
-    from sepvae.data.residuals import Residualizer as Residualizer
     from sepvae.data.simulated import simulate_vbm_cohort as simulate_vbm_cohort
     from sepvae.data.simulated import true_map as true_map
     from sepvae.data.spec import DataSpec as DataSpec
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from sepvae.data.splits import read_split as read_split
     from sepvae.data.splits import split as split
     from sepvae.data.splits import split_table as split_table
-    from sepvae.data.tables import TableScaler as TableScaler
     from sepvae.data.tables import frame_source as frame_source
 
 _MODULES = {
@@ -32,11 +30,10 @@ _MODULES = {
     "images": ["read_array", "read_brats", "read_celeba", "read_image_folder", "read_image_table"],
     "formats.regions": ["read_regions"],
     "loading": ["load"],
-    "residuals": ["Residualizer"],
     "simulated": ["simulate_vbm_cohort", "true_map"],
     "spec": ["DataSpec"],
     "splits": ["given_split", "read_split", "split", "split_table"],
-    "tables": ["TableScaler", "frame_source"],
+    "tables": ["frame_source"],
     "formats.volume_table": ["read_volumes"],
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

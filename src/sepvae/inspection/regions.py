@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from sepvae.data.missing_codes import FAR, MAD_TO_SD
-from sepvae.data.tables import LEAST_SD
 from sepvae.inspection.record import Finding, Level
 from sepvae.inspection.samples import Samples, count, listed
+from sepvae.preprocessing.scaler import LEAST_SD
 
 MANY_GAPS = 0.2  # share of missing values of a feature or a sample
 TELLING = 0.9  # twice the distance of the AUC from 0.5

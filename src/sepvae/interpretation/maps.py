@@ -84,12 +84,12 @@ class SalientMaps:
     def _table_in_units(self, table: AnyArray) -> AnyArray:
         """Convert a standardised table to the units of the input, with covariates of an average control."""
         scaler, residualizer = self.model.scaler_, self.model.residualizer_
-        table = scaler.inverse_transform(table)  # type: ignore[union-attr]
+        table = scaler.inverse_transform(table)
         return table if residualizer is None else residualizer.inverse_transform(table, None)
 
     def _all_features(self, added: AnyArray) -> AnyArray:
         """Return differences for all input columns, in their units; columns that the scaler dropped get 0."""
-        kept = self.model.scaler_.kept_  # type: ignore[union-attr]
+        kept = self.model.scaler_.kept_
         whole = np.zeros((len(added), len(kept)))
         whole[:, kept] = added
         return whole * self.unit

@@ -11,7 +11,7 @@ from sepvae.batch import AnyArray, IntArray, Source, chunks, gather, in_unit_ran
 from sepvae.checks import check_number
 from sepvae.codes import Codes
 from sepvae.errors import DataError
-from sepvae.methods.base import ContrastiveEstimator, FloatArray
+from sepvae.methods.base import ContrastiveEstimator
 from sepvae.methods.contrastive_axes import contrastive_axes
 from sepvae.model_files.schema import Shapes
 
@@ -140,10 +140,10 @@ class ContrastivePCA(ContrastiveEstimator):
             np.where(d > least, d, 1).astype(dtype) for d in deviations
         )
 
-    def _encode(self, source: Source) -> Codes[FloatArray]:
+    def _encode(self, source: Source) -> Codes[AnyArray]:
         center = self.center_.ravel()
 
-        def encoded(part: IntArray) -> list[FloatArray]:
+        def encoded(part: IntArray) -> list[AnyArray]:
             x = _flat(source.take(part).x) - center
             return [
                 x @ self.common_axes_.T / self.common_scale_,
@@ -153,9 +153,9 @@ class ContrastivePCA(ContrastiveEstimator):
         common, salient = gather(len(source), map(encoded, chunks(len(source), self._chunk_rows())))
         return Codes(common, np.full_like(common, LOGVAR), salient, np.full_like(salient, LOGVAR))
 
-    def _decode(self, common: FloatArray, salient: FloatArray) -> FloatArray:
+    def _decode(self, common: AnyArray, salient: AnyArray) -> AnyArray:
         dtype = self.center_.dtype
-        x: FloatArray = (common * self.common_scale_).astype(dtype) @ self.common_axes_
+        x: AnyArray = (common * self.common_scale_).astype(dtype) @ self.common_axes_
         x += (salient * self.salient_scale_).astype(dtype) @ self.salient_axes_
         x += self.center_.ravel()
         if self.center_.ndim == 3:  # an image
@@ -178,8 +178,8 @@ class ContrastivePCA(ContrastiveEstimator):
         self.alpha_ = arrays["alpha"].item()  # files store scalars with one axis
 
 
-def _flat(x: AnyArray) -> FloatArray:
+def _flat(x: AnyArray) -> AnyArray:
     """Return samples as rows of floats: float32 for images and volumes, which is enough for 8 bits."""
     dtype = np.float32 if x.ndim > 2 else np.result_type(x.dtype, np.float32)
-    flat: FloatArray = in_unit_range(x).astype(dtype, copy=False).reshape(len(x), -1)
+    flat: AnyArray = in_unit_range(x).astype(dtype, copy=False).reshape(len(x), -1)
     return flat

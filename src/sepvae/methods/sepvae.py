@@ -3,21 +3,17 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 import torch
-from sklearn.metrics import r2_score
-from sklearn.utils import RegressorTags, Tags
 from torch import Tensor
 
-from sepvae.batch import AnyArray, IntArray
+from sepvae.batch import AnyArray
 from sepvae.checks import check_choice, check_flag, check_number
 from sepvae.codes import Codes
-from sepvae.errors import DataError
 from sepvae.losses.classification import group_cross_entropy
 from sepvae.losses.density_ratio import mutual_information
 from sepvae.losses.priors import GroupPrior, SeverityPrior
-from sepvae.methods.base import FloatArray
 from sepvae.methods.consistency import CONSISTENCY, consistency_terms
+from sepvae.methods.labels import GroupLabels, SeverityLabels
 from sepvae.methods.objective import ContrastiveObjective, LatentSample, Learnt, Terms
 from sepvae.methods.vae import PAPER, ContrastiveVAE
 from sepvae.networks.heads import frozen
@@ -145,8 +141,7 @@ class SepVAE(ContrastiveVAE):
 
     Examples
     --------
-    >>> import numpy as np
-    >>> rng = np.random.default_rng(0)
+    >>>     >>> rng = np.random.default_rng(0)
     >>> X = rng.normal(size=(60, 5))
     >>> y = np.repeat(["healthy", "ill"], 30)
     >>> X[y == "ill", 0] += rng.normal(3, 2, size=30)
@@ -188,30 +183,10 @@ class SepVAE(ContrastiveVAE):
         "no CONS": NO_CONSISTENCY,
     }
 
-    def predict(self, X: Any) -> AnyArray:
-        """
-        Return the more probable label by the read-out; for severities, the expected severity.
-
-        Parameters
-        ----------
-        X : array-like, DataFrame or Source
-            As in `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n,)
-            Labels, or severities.
-        """
-        if self.target == "severity":
-            severities: AnyArray = self.predict_proba(X)[:, 1]
-            return severities
-        return super().predict(X)
-
     def _objective(self) -> SepVAEObjective:
-        by_severity = self.target == "severity"
-        posterior_var = self.background_posterior_var
+        severity, posterior_var = self.target == "severity", self.background_posterior_var
         if posterior_var == "auto":
-            posterior_var = "learnt" if by_severity else 0.1
+            posterior_var = "learnt" if severity else 0.1
         return SepVAEObjective(
             beta_common=self.beta_common,
             beta_salient=self.beta_salient,
@@ -222,70 +197,14 @@ class SepVAE(ContrastiveVAE):
             background_posterior_var=posterior_var,
             rectify_mi=self.rectify_mi,
             **{name: getattr(self, name) for name in CONSISTENCY},
-            severity=by_severity,
+            severity=severity,
         )
 
     def _check_keywords(self, y: AnyArray) -> None:
         check_choice("target", self.target, ("group", "severity"))
         super()._check_keywords(y)
 
-    def _encode_labels(self, labels: AnyArray) -> tuple[AnyArray, IntArray, AnyArray]:
-        if self.target != "severity":
-            return super()._encode_labels(labels)
-        if self.background is not None:
-            raise DataError(f"background: wanted None, for severities have it at 0, got {self.background!r}")
-        numbers = isinstance(labels[0], int | float | np.number)
-        if not numbers or np.min(labels) != 0 or np.max(labels) > 1 or np.max(labels) == 0:
-            got = f"{np.min(labels)} to {np.max(labels)}" if numbers else f"{labels[0]!r}"
-            raise DataError(
-                "labels: with target='severity' wanted numbers in [0, 1], with 0 for the background and some "
-                f"above; got {got}"
-            )
-        return np.array([0.0, 1.0]), np.arange(2), np.asarray(labels, dtype=np.float32)
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """
-        Return the accuracy of `predict`; for severities, its R2.
-
-        Parameters
-        ----------
-        X : array-like, DataFrame or Source
-            As in `fit`.
-        y : array-like of shape (n,)
-            Labels, or severities.
-        sample_weight : array-like of shape (n,), default=None
-            Weights of samples.
-
-        Returns
-        -------
-        float
-            At most 1.
-        """
+    def _label_encoder(self) -> GroupLabels:
         if self.target == "severity":
-            return float(r2_score(y, self.predict(X), sample_weight=sample_weight))
-        return float(super().score(X, y, sample_weight))
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        if self.target == "severity":
-            tags.estimator_type, tags.classifier_tags = "regressor", None
-            tags.regressor_tags = RegressorTags()
-        return tags
-
-    def _encode_known_labels(self, labels: AnyArray) -> AnyArray:
-        if self.target == "severity":
-            return np.asarray(labels, dtype=np.float32)
-        return super()._encode_known_labels(labels)
-
-    def _salient_prior_std(self, y: float) -> float:
-        if self.target != "severity":
-            return super()._salient_prior_std(y)
-        check_number("y", y, least=0)
-        if y > 1:
-            raise DataError(f"y: wanted a severity in [0, 1], got {y!r}")
-        prior, severity = self._objective().prior, torch.tensor([y], dtype=torch.float64)
-        return float(prior.salient_gate(severity) * prior.variance(severity).sqrt())
-
-    def _gate_salient(self, salient: FloatArray) -> FloatArray:
-        """Gate by the severity that the read-out expects, since the true one is not known."""
-        return salient * self._probabilities(salient)[:, 1:] if self.target == "severity" else salient
+            return SeverityLabels(self.background, SeverityPrior(self.background_prior_var))
+        return GroupLabels(self.background)

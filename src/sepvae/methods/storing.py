@@ -7,20 +7,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sepvae.batch import AnyArray
-from sepvae.data.residuals import Residualizer
-from sepvae.data.tables import TableScaler
 from sepvae.errors import DataError, ModelFileError
-from sepvae.grid import Grid
-from sepvae.methods._covariates import covariate_names
 from sepvae.model_files.load import one_line, read_model
 from sepvae.model_files.save import check_target, write_model
 from sepvae.model_files.schema import ABOUT, WEIGHTS, About, check_arrays, check_keywords, shapes_beside
+from sepvae.preprocessing.covariates import covariate_names
+from sepvae.preprocessing.input_adapter import InputAdapter
 from sepvae.registry import find_method, method_names
 
 if TYPE_CHECKING:
     from torch import nn
 
     from sepvae.methods.base import ContrastiveEstimator
+LEARNT = "module."  # prefix of what a method learnt; the rest is of input and labels
 
 
 def save_estimator(estimator: "ContrastiveEstimator", folder: Path, *, overwrite: bool = False) -> Path:
@@ -36,24 +35,11 @@ def save_estimator(estimator: "ContrastiveEstimator", folder: Path, *, overwrite
     keywords = {k: v for k, v in estimator.get_params(deep=False).items() if k not in estimator.not_saved}
     if isinstance(keywords.get("network"), tuple):
         keywords["network"] = None
-    about = {
-        "class": name,
-        "keywords": keywords,
-        "classes": estimator.classes_.tolist(),
-        "order": estimator._order.tolist(),
-        "sample_shape": list(estimator.sample_shape_),
-        "features": [str(name) for name in getattr(estimator, "feature_names_in_", [])] or None,
-    }
-    arrays = {f"module.{name}": array for name, array in estimator._state().items()}
-    if estimator.scaler_ is not None:
-        arrays |= {f"scaler.{name}": array for name, array in estimator.scaler_.state().items()}
-    if estimator.residualizer_ is not None:
-        of_residuals, about["residuals"] = estimator.residualizer_.state()
-        arrays |= {f"residuals.{name}": array for name, array in of_residuals.items()}
-    if estimator.grid_ is not None:
-        of_grid, about["grid"] = estimator.grid_.state()
-        arrays |= {f"grid.{name}": array for name, array in of_grid.items()}
-    write_model(folder, about, arrays, overwrite=overwrite)
+    order = estimator._labels.order.tolist()
+    about = {"class": name, "keywords": keywords, "classes": estimator.classes_.tolist(), "order": order}
+    beside, of_input = estimator._adapter.state()
+    weights = {f"{LEARNT}{name}": array for name, array in estimator._state().items()}
+    write_model(folder, about | of_input, weights | beside, overwrite=overwrite)
     return folder
 
 
@@ -96,8 +82,10 @@ def load(
     """
     folder, about, arrays = read_model(Path(path))
     method = _find_class(about.method, folder, cls)
+    weights = {name.removeprefix(LEARNT): x for name, x in arrays.items() if name.startswith(LEARNT)}
+    beside = {name: array for name, array in arrays.items() if not name.startswith(LEARNT)}
     try:
-        estimator = _unlearnt(method, about, arrays)
+        estimator = _without_weights(method, about, beside)
     except (DataError, ModelFileError) as error:
         raise ModelFileError(f"{folder} is damaged ({one_line(error)}); save the model again") from error
     if (own := getattr(estimator, "network", "") is None) and network is None:
@@ -107,7 +95,9 @@ def load(
     if own:
         estimator.set_params(network=network)
     try:
-        _learn_again(estimator, about, arrays)
+        seen_shape = estimator._adapter.seen_shape
+        check_arrays(weights, estimator._state_shapes(weights, seen_shape))
+        estimator._set_state(weights, seen_shape)
     except (DataError, ModelFileError, RuntimeError) as error:  # RuntimeError: impossible dimensions
         if own and isinstance(error, DataError):
             raise
@@ -117,28 +107,17 @@ def load(
     return estimator
 
 
-def _unlearnt(method: Any, about: About, arrays: Mapping[str, AnyArray]) -> "ContrastiveEstimator":
-    """Return an estimator with everything that `fit` sets, except the learnt arrays and the grid."""
+def _without_weights(method: Any, about: About, beside: Mapping[str, AnyArray]) -> "ContrastiveEstimator":
+    """Return an estimator with everything that `fit` sets, except the learnt arrays."""
     check_keywords(about.keywords, method().get_params(deep=False))
     # A file must not decide how and where a model runs, such as the number of processes.
     saved = {name: value for name, value in about.keywords.items() if name not in method.not_saved}
     estimator: ContrastiveEstimator = method(**method.before | saved)
     _check_values(estimator)
-    beside = {name: array for name, array in arrays.items() if not name.startswith("module.")}
     check_arrays(beside, shapes_beside(about, beside))
-    estimator.classes_ = np.array(about.classes)
-    estimator.background_ = estimator.classes_[about.order[0]]
-    estimator.sample_shape_, estimator.grid_ = tuple(about.sample_shape), None
-    scaler, residuals = _part(arrays, "scaler."), _part(arrays, "residuals.")
-    estimator.scaler_ = TableScaler.from_state(scaler, about.features) if scaler else None
-    estimator.residualizer_ = None
-    if about.residuals is not None:
-        covariates = about.residuals.model_dump()
-        estimator.residualizer_ = Residualizer.from_state(residuals, covariates, about.features)
-    if scaler:
-        estimator.n_features_in_ = about.sample_shape[0]
-    if about.features:
-        estimator.feature_names_in_ = np.array(about.features, dtype=object)
+    adapter = InputAdapter(estimator.residualise, about.method).restore(beside, about.model_dump())
+    labels = estimator._label_encoder().restore(np.array(about.classes), np.array(about.order))
+    estimator._set_fitted(adapter, labels)
     return estimator
 
 
@@ -156,21 +135,6 @@ def _check_values(estimator: "ContrastiveEstimator") -> None:
         estimator._check_keywords(np.array([0, 0, 1, 1]))
     except OverflowError as error:
         raise ModelFileError("keywords: a number is too large") from error
-
-
-def _learn_again(estimator: "ContrastiveEstimator", about: About, arrays: Mapping[str, AnyArray]) -> None:
-    """Restore the learnt arrays and the grid after a check of their shapes."""
-    weights, scaler = _part(arrays, "module."), estimator.scaler_
-    seen_shape = estimator.sample_shape_ if scaler is None else (int(scaler.kept_.sum()),)
-    if about.grid is not None:
-        estimator.grid_ = Grid.from_state(_part(arrays, "grid."), about.grid.model_dump())
-    check_arrays(weights, estimator._state_shapes(weights, seen_shape))
-    estimator._set_state(weights, seen_shape)
-    estimator._order = np.array(about.order)
-
-
-def _part(arrays: Mapping[str, AnyArray], prefix: str) -> dict[str, AnyArray]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _find_class(name: str, folder: Path, cls: "type[ContrastiveEstimator] | None") -> Any:

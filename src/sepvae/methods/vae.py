@@ -1,9 +1,8 @@
 """`ContrastiveVAE`, the base of all VAE methods: training with Lightning, inference and prediction."""
 
 import hashlib
-import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -11,7 +10,6 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.base import ClassifierMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
@@ -22,21 +20,21 @@ from sepvae.codes import Codes
 from sepvae.data.arrays import as_column
 from sepvae.data.splits import split
 from sepvae.errors import DataError
-from sepvae.losses.classification import group_logits
-from sepvae.methods.base import Capabilities, ContrastiveEstimator, FloatArray
+from sepvae.methods.base import ContrastiveEstimator
+from sepvae.methods.capabilities import Capabilities
+from sepvae.methods.inference import Networks, as_numpy, inference
 from sepvae.methods.keywords import with_keywords
+from sepvae.methods.prediction import PredictionMixin
 from sepvae.methods.principal import PrincipalScores, stored_shapes, valid_values
 from sepvae.methods.stored_networks import check_heads, network_shapes
 from sepvae.model_files.schema import Shapes
 from sepvae.networks.autoencoder import build_autoencoder, network_name
 from sepvae.networks.model import ContrastiveAutoencoder
 from sepvae.training.diagnostics import gradient_norms
-from sepvae.training.distributed import is_alone, is_first, one_device
+from sepvae.training.distributed import is_alone, is_first
 from sepvae.training.fit import train
 from sepvae.training.loader import ordered_batches
-from sepvae.training.module import as_input
 from sepvae.training.objective import Objective
-from sepvae.training.runtime.memory import retain_freed_memory
 from sepvae.training.runtime.seeded_init import SeededInit
 
 # Keywords passed to `train` unchanged.
@@ -65,7 +63,7 @@ PAPER: dict[str, Any] = {
 
 
 @dataclass(eq=False, repr=False)
-class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[misc]
+class ContrastiveVAE(PredictionMixin, ContrastiveEstimator):
     """
     Base of all VAE methods: two encoders, one decoder, a critic and a classifier.
 
@@ -112,64 +110,6 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
         """Return the method's objective with these keywords."""
         raise NotImplementedError
 
-    def predict_proba(self, X: Any) -> FloatArray:
-        """
-        Return the probability of each label, read from the salient means.
-
-        The read-out is a separate small classifier, trained on detached means of the training part; it does
-        not affect the other networks. Models saved before it existed use the salient classifier instead.
-
-        Parameters
-        ----------
-        X : array-like, DataFrame or Source
-            As in `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n, 2)
-            Columns in the order of `classes_`.
-        """
-        return self._probabilities(self.encode(X).salient_mean)[:, np.argsort(self._order)]
-
-    def sampled_classifier_proba(self, X: Any) -> FloatArray:
-        """
-        Return the probability of each label by the salient classifier, evaluated on salient means.
-
-        The paper scores this classifier (App. D), which learns from sampled codes. It may have learnt the
-        width of the noise, which differs between the groups in training and is absent from means: prefer
-        `predict_proba`.
-
-        Parameters
-        ----------
-        X : array-like, DataFrame or Source
-            As in `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n, 2)
-            Columns in the order of `classes_`.
-        """
-        salient = self.encode(X).salient_mean
-        return self._probabilities(salient, sampled=True)[:, np.argsort(self._order)]
-
-    def predict(self, X: Any) -> AnyArray:
-        """
-        Return the more probable label by `predict_proba`.
-
-        Parameters
-        ----------
-        X : array-like, DataFrame or Source
-            As in `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n,)
-            Labels.
-        """
-        likelier = self.predict_proba(X).argmax(axis=1)
-        labels: AnyArray = self.classes_[likelier]
-        return labels
-
     def gradient_norms(self, X: Any, y: Any) -> pd.DataFrame:
         """
         Return the norm of the gradient that each weighted loss term has in each encoder.
@@ -187,8 +127,8 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
             One row per term: term, weight, value (its mean over the batch), common_encoder and
             salient_encoder (the norm of the gradient in each), as from `sepvae.training.diagnostics`.
         """
-        source = _scored(self._input(X), self.principal_scores_)
-        numbers = self._encode_known_labels(as_column("y", y).ravel())
+        source = _scored(self.prepare(X), self.principal_scores_)
+        numbers = self._labels.transform(as_column("y", y).ravel())
         x = source.take(np.arange(len(source))).x
         return gradient_norms(self._objective(), self.module_, x, numbers, random_state=self._seed())
 
@@ -204,9 +144,7 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
         return is_first(self.devices, self.num_nodes)
 
     def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = False
-        return tags
+        return self._label_encoder().set_tags(super().__sklearn_tags__())
 
     def _check_keywords(self, y: AnyArray) -> None:
         super()._check_keywords(y)
@@ -238,7 +176,10 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
         check_choice("reset_optimizer", self.reset_optimizer, ("never", "epoch"))
         self._objective()  # validates its own keywords
 
-    def _parts(self, group: IntArray, groups: AnyArray, seed: int) -> tuple[IntArray, IntArray]:
+    def _gate_salient(self, salient: AnyArray) -> AnyArray:
+        return self._labels.gate_salient(salient, self._probabilities)
+
+    def _validation_split(self, group: IntArray, groups: AnyArray, seed: int) -> tuple[IntArray, IntArray]:
         """Return positions for training and validation; the latter are empty if a label is too rare."""
         everyone, nobody = np.arange(len(group)), np.arange(0)
         if self.validation_fraction == 0:
@@ -329,39 +270,23 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
             network, sample_shape, *dims, n_groups, critic_layers=layers, valid_mask=valid_mask, stored=stored
         )
 
-    def _encode(self, source: Source) -> Codes[FloatArray]:
+    def _encode(self, source: Source) -> Codes[AnyArray]:
         everyone, source = np.arange(len(source)), _scored(source, self.principal_scores_)
         with self._inference() as (module, put):
             batches = ordered_batches(
                 source, everyone, everyone, batch_size=self._chunk_rows(), num_workers=self.num_workers
             )
-            return Codes(*gather(len(source), (_parts(module.encode(put(x))) for x, _ in batches)))
+            return Codes(*gather(len(source), (_arrays(module.encode(put(x))) for x, _ in batches)))
 
-    def _decode(self, common: FloatArray, salient: FloatArray) -> FloatArray:
+    def _decode(self, common: AnyArray, salient: AnyArray) -> AnyArray:
         with self._inference() as (module, put):
             decoded = (
-                [_as_numpy(module.decode(put(common[part]), put(salient[part])))]
+                [as_numpy(module.decode(put(common[part]), put(salient[part])))]
                 for part in chunks(len(common), self._chunk_rows())
             )
             samples = gather(len(common), decoded)[0]
         scores = self.principal_scores_
         return samples if scores is None else scores.inverse_transform(samples)
-
-    def _encode_known_labels(self, labels: AnyArray) -> AnyArray:
-        """Encode labels by the fitted classes; a batch may hold only one of them."""
-        known = self.classes_[self._order]
-        numbers: IntArray = pd.Index(known).get_indexer(pd.Index(labels))
-        if unknown := sorted(map(str, labels[numbers < 0])):
-            fitted = ", ".join(map(str, known))
-            raise DataError(f"y: wanted labels that were fitted ({fitted}), got {unknown[0]}")
-        return numbers
-
-    def _probabilities(self, salient: FloatArray, *, sampled: bool = False) -> FloatArray:
-        """Return the probability of each group, the background first."""
-        with self._inference() as (module, put):
-            read_out = None if sampled else module.read_out
-            classifier = module.salient_classifier if read_out is None else read_out
-            return _as_numpy(group_logits(classifier(put(salient))).softmax(dim=1))
 
     def _state(self) -> dict[str, AnyArray]:
         state = {name: tensor.numpy() for name, tensor in self.module_.state_dict().items()}
@@ -394,14 +319,10 @@ class ContrastiveVAE(ClassifierMixin, ContrastiveEstimator):  # type: ignore[mis
         module.to(floats).load_state_dict(tensors)
         self.module_ = module.eval()
 
-    @contextmanager
-    def _inference(self) -> Iterator[tuple[ContrastiveAutoencoder, Callable[[Any], Tensor]]]:
+    def _inference(self) -> AbstractContextManager[Networks]:
         """Yield the module on the device of `accelerator`, and a function that puts arrays on that device."""
         check_is_fitted(self)
-        device = one_device(self.accelerator)
-        one = next(self.module_.parameters())
-        with torch.inference_mode(), retain_freed_memory(), _lent(self.module_, device):
-            yield self.module_, lambda x: as_input(torch.as_tensor(x).to(device), one.dtype)
+        return inference(self.module_, self.accelerator)
 
 
 def _scored(source: Source, scores: PrincipalScores | None) -> Source:
@@ -409,34 +330,6 @@ def _scored(source: Source, scores: PrincipalScores | None) -> Source:
     return source if scores is None else scores.transform(source)
 
 
-# By id of a module: the number of its nested or concurrent loans, and the device that it returns to.
-_LOANS: dict[int, tuple[int, torch.device]] = {}
-_lending = threading.Lock()
-
-
-@contextmanager
-def _lent(module: nn.Module, device: torch.device) -> Iterator[None]:
-    """Move a module to a device until its last concurrent user is done."""
-    with _lending:
-        loans, home = _LOANS.get(id(module), (0, next(module.parameters()).device))
-        _LOANS[id(module)] = loans + 1, home
-        module.to(device)
-    try:
-        yield
-    finally:
-        with _lending:
-            loans, home = _LOANS.pop(id(module))
-            if loans > 1:
-                _LOANS[id(module)] = loans - 1, home
-            else:
-                module.to(home)
-
-
-def _parts(codes: Codes[Tensor]) -> list[FloatArray]:
+def _arrays(codes: Codes[Tensor]) -> list[AnyArray]:
     parts = codes.common_mean, codes.common_logvar, codes.salient_mean, codes.salient_logvar
-    return [_as_numpy(part) for part in parts]
-
-
-def _as_numpy(tensor: Tensor) -> FloatArray:
-    array: FloatArray = tensor.cpu().contiguous().numpy()
-    return array
+    return [as_numpy(part) for part in parts]

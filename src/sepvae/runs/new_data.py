@@ -21,7 +21,7 @@ from sepvae.data.spec import DataSpec, spec_of_run
 from sepvae.errors import DataError
 from sepvae.grid import Grid
 from sepvae.methods import load
-from sepvae.methods._covariates import covariate_names
+from sepvae.preprocessing.covariates import covariate_names
 from sepvae.progress import Say, progress_bar
 from sepvae.runs.dataset import RECORDED, notes_on_samples, notes_on_skipped
 from sepvae.runs.folder import read_recipe

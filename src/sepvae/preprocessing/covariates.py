@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sepvae.batch import FloatArray
 from sepvae.data.arrays import ArraySource, as_array
 from sepvae.data.columns import named_column
 from sepvae.data.frames import as_frame
@@ -84,6 +85,34 @@ def check_feature_names(names: Sequence[str] | None, fitted: Sequence[str] | Non
         f"X: feature {i + 1} is {names[i]!r}, where the model was fitted on {fitted[i]!r}; "
         "give the same features"
     )
+
+
+def numeric_covariate(covariates: pd.DataFrame, name: str) -> FloatArray:
+    """Return a covariate as finite numbers."""
+    values = _complete(covariates, name)
+    numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    if wrong := np.flatnonzero(~np.isfinite(numbers)).tolist():
+        raise DataError(
+            f"residualise: wanted numbers as {name!r}, got {str(values.iloc[wrong[0]])!r}; correct it"
+        )
+    return numbers
+
+
+def categorical_covariate(covariates: pd.DataFrame, name: str) -> pd.Series:
+    """Return a covariate as class names; 1, 1.0 and "1" are one class, whatever their source."""
+    values = _complete(covariates, name).infer_objects()
+    if pd.api.types.is_float_dtype(values) and (values == values.round()).all():
+        values = values.astype(np.int64)
+    return values.astype(str)
+
+
+def _complete(covariates: pd.DataFrame, name: str) -> pd.Series:
+    values: pd.Series = covariates[name]
+    if missing := int(values.isna().sum()):
+        raise DataError(
+            f"residualise: {missing} of {len(values)} samples have no {name!r}; fill it in, or leave them out"
+        )
+    return values
 
 
 def _check_table(X: Any) -> None:

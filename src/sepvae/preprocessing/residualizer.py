@@ -7,13 +7,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sepvae.batch import AnyArray
+from sepvae.batch import AnyArray, FloatArray
 from sepvae.codes import Kind, attribute_kind
 from sepvae.data.missing_codes import refuse_codes, refuse_known_codes
 from sepvae.data.tables import refuse_infinite
 from sepvae.errors import DataError
+from sepvae.preprocessing.covariates import categorical_covariate, numeric_covariate
 
-FloatTable = npt.NDArray[np.float64]
 ROUNDING = 1e-12  # residuals and spreads below this share of the largest value are 0
 ALONE = 1e-9  # a control with a leverage this close to 1 is the only one that shows some effect
 
@@ -59,8 +59,8 @@ class Residualizer:
 
     kinds_: dict[str, Kind]
     levels_: dict[str, list[str]]
-    coefficients_: FloatTable
-    scale_: FloatTable
+    coefficients_: FloatArray
+    scale_: FloatArray
 
     def __init__(self, names: Sequence[str] | None = None) -> None:
         self.names = names
@@ -105,7 +105,7 @@ class Residualizer:
 
     def fit_transform(
         self, x: npt.ArrayLike, covariates: pd.DataFrame, is_control: npt.ArrayLike
-    ) -> FloatTable:
+    ) -> FloatArray:
         """
         Fit the effects of covariates, and return w-scores, which are leave-one-out for controls.
 
@@ -146,7 +146,7 @@ class Residualizer:
         w[is_control] = of_controls
         return w
 
-    def transform(self, x: npt.ArrayLike, covariates: pd.DataFrame) -> FloatTable:
+    def transform(self, x: npt.ArrayLike, covariates: pd.DataFrame) -> FloatArray:
         """
         Return features as w-scores.
 
@@ -170,10 +170,10 @@ class Residualizer:
         left = self._table(x) - self._design(covariates) @ self.coefficients_
         left[np.abs(left) <= self._rounding] = 0
         with np.errstate(over="ignore"):  # the scaler refuses values too far from the fitted ones
-            w: FloatTable = left / self.scale_
+            w: FloatArray = left / self.scale_
         return w
 
-    def inverse_transform(self, w: npt.ArrayLike, covariates: pd.DataFrame | None = None) -> FloatTable:
+    def inverse_transform(self, w: npt.ArrayLike, covariates: pd.DataFrame | None = None) -> FloatArray:
         """
         Transform w-scores back to the units of the input.
 
@@ -196,7 +196,7 @@ class Residualizer:
             As from `transform`.
         """
         design = self._average[None] if covariates is None else self._design(covariates)
-        x: FloatTable = design @ self.coefficients_ + np.asarray(w, dtype=np.float64) * self.scale_
+        x: FloatArray = design @ self.coefficients_ + np.asarray(w, dtype=np.float64) * self.scale_
         return x
 
     def state(self) -> tuple[dict[str, AnyArray], dict[str, Any]]:
@@ -210,14 +210,8 @@ class Residualizer:
         about : dict
             Kinds of covariates and their levels, as JSON accepts them.
         """
-        arrays: dict[str, AnyArray] = {
-            "coefficients": self.coefficients_,
-            "scale": self.scale_,
-            "rounding": self._rounding,
-            "average": self._average,
-            "middle": self._middle,
-            "spread": self._spread,
-        }
+        arrays: dict[str, AnyArray] = {"coefficients": self.coefficients_, "scale": self.scale_}
+        arrays |= {name: getattr(self, f"_{name}") for name in ("rounding", "average", "middle", "spread")}
         return arrays, {"kinds": self.kinds_, "levels": self.levels_}
 
     @classmethod
@@ -239,14 +233,14 @@ class Residualizer:
         Residualizer
             Fitted object.
         """
-        made = cls(names)
-        made.kinds_, made.levels_ = dict(about["kinds"]), dict(about["levels"])
-        made.coefficients_, made.scale_ = arrays["coefficients"], arrays["scale"]
-        made._rounding, made._average = arrays["rounding"], arrays["average"]
-        made._middle, made._spread = arrays["middle"], arrays["spread"]
-        return made
+        fitted = cls(names)
+        fitted.kinds_, fitted.levels_ = dict(about["kinds"]), dict(about["levels"])
+        fitted.coefficients_, fitted.scale_ = arrays["coefficients"], arrays["scale"]
+        fitted._rounding, fitted._average = arrays["rounding"], arrays["average"]
+        fitted._middle, fitted._spread = arrays["middle"], arrays["spread"]
+        return fitted
 
-    def _table(self, x: npt.ArrayLike) -> FloatTable:
+    def _table(self, x: npt.ArrayLike) -> FloatArray:
         table = np.asarray(x, dtype=np.float64)
         refuse_infinite(table, self.names)
         return table
@@ -254,26 +248,26 @@ class Residualizer:
     def _learn_covariates(self, controls: pd.DataFrame) -> None:
         """Fit the levels of classes, and mean and standard deviation of amounts."""
         classes = [name for name, kind in self.kinds_.items() if kind == "categorical"]
-        self.levels_ = {name: sorted(set(_words(controls, name))) for name in classes}
-        amounts = [_amounts(controls, name) for name in self.kinds_ if name not in classes]
+        self.levels_ = {name: sorted(set(categorical_covariate(controls, name))) for name in classes}
+        amounts = [numeric_covariate(controls, name) for name in self.kinds_ if name not in classes]
         self._middle = np.array([values.mean() for values in amounts])
         # Standardised, so that cubic millimetres weigh no more than years.
         self._spread = np.array([values.std() for values in amounts])
         largest = np.array([np.abs(values).max(initial=0) for values in amounts])
         self._spread[self._spread <= ROUNDING * largest] = 1
 
-    def _design(self, covariates: pd.DataFrame) -> FloatTable:
+    def _design(self, covariates: pd.DataFrame) -> FloatArray:
         """Return the design matrix (n, k): 1, standardised amounts, 0 or 1 for each class but the first."""
         if absent := [name for name in self.kinds_ if name not in covariates]:
             raise DataError(f"residualise: wanted a covariate {absent[0]!r} of these samples, found none")
-        columns: list[FloatTable] = [np.ones(len(covariates))]
+        columns: list[FloatArray] = [np.ones(len(covariates))]
         amounts = [name for name, kind in self.kinds_.items() if kind == "continuous"]
         for i, name in enumerate(amounts):
-            values = _amounts(covariates, name)
+            values = numeric_covariate(covariates, name)
             columns.append((values - self._middle[i]) / self._spread[i])
             refuse_known_codes(name, values, columns[-1])
         for name, levels in self.levels_.items():
-            words = _words(covariates, name)
+            words = categorical_covariate(covariates, name)
             if unseen := words[~words.isin(levels)].tolist():
                 raise DataError(
                     f"residualise: {len(unseen)} of {len(words)} samples have {name} {unseen[0]!r}, which no "
@@ -283,7 +277,7 @@ class Residualizer:
             columns += [(words == level).to_numpy().astype(np.float64) for level in levels[1:]]
         return np.column_stack(columns)
 
-    def _learn_effects(self, x: FloatTable, design: FloatTable, known: npt.NDArray[np.bool_]) -> None:
+    def _learn_effects(self, x: FloatArray, design: FloatArray, known: npt.NDArray[np.bool_]) -> None:
         """Fit least squares, once for all features that the same controls lack."""
         unit = np.abs(np.nan_to_num(x)).max(axis=0, initial=0)
         unit[unit == 0] = 1
@@ -302,7 +296,7 @@ class Residualizer:
             self.scale_[features] = np.where(deviation > ROUNDING, deviation * unit[features], 1)
         self._rounding = ROUNDING * unit
 
-    def _check_enough(self, design: FloatTable, rows: npt.NDArray[np.bool_], feature: int) -> None:
+    def _check_enough(self, design: FloatArray, rows: npt.NDArray[np.bool_], feature: int) -> None:
         """Raise unless k + 2 or more controls have the feature, some of them in every class."""
         whose = (
             "" if rows.all() else f" with feature {feature if self.names is None else self.names[feature]!r}"
@@ -324,36 +318,8 @@ class Residualizer:
             first += len(levels) - 1
 
 
-def _alike(x: FloatTable) -> Iterator[tuple[npt.NDArray[np.bool_], npt.NDArray[np.intp]]]:
+def _alike(x: FloatArray) -> Iterator[tuple[npt.NDArray[np.bool_], npt.NDArray[np.intp]]]:
     """Yield rows that have a value, and all features that have one in exactly these rows."""
     patterns, which = np.unique(~np.isnan(x), axis=1, return_inverse=True)
     for i, rows in enumerate(patterns.T):
         yield rows, np.flatnonzero(which.ravel() == i)
-
-
-def _amounts(covariates: pd.DataFrame, name: str) -> FloatTable:
-    """Return a covariate as finite numbers."""
-    values = _complete(covariates, name)
-    numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    if wrong := np.flatnonzero(~np.isfinite(numbers)).tolist():
-        raise DataError(
-            f"residualise: wanted numbers as {name!r}, got {str(values.iloc[wrong[0]])!r}; correct it"
-        )
-    return numbers
-
-
-def _words(covariates: pd.DataFrame, name: str) -> pd.Series:
-    """Return a covariate as class names; 1, 1.0 and "1" are one class, whatever their source."""
-    values = _complete(covariates, name).infer_objects()
-    if pd.api.types.is_float_dtype(values) and (values == values.round()).all():
-        values = values.astype(np.int64)
-    return values.astype(str)
-
-
-def _complete(covariates: pd.DataFrame, name: str) -> pd.Series:
-    values: pd.Series = covariates[name]
-    if missing := int(values.isna().sum()):
-        raise DataError(
-            f"residualise: {missing} of {len(values)} samples have no {name!r}; fill it in, or leave them out"
-        )
-    return values

@@ -6,9 +6,9 @@ import pytest
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import roc_auc_score
 
-from sepvae.data import TableScaler
-from sepvae.data.residuals import Residualizer
 from sepvae.errors import DataError
+from sepvae.preprocessing import TableScaler
+from sepvae.preprocessing.residualizer import Residualizer
 
 
 @pytest.fixture

@@ -1,0 +1,133 @@
+"""Encoders of labels: y is 0 for the background, 1 for the target, or a severity between 0 and 1."""
+
+from collections.abc import Callable
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.utils import RegressorTags, Tags
+
+from sepvae.batch import AnyArray, IntArray
+from sepvae.checks import check_number, order_labels
+from sepvae.errors import DataError
+from sepvae.losses.priors import SeverityPrior
+
+
+class GroupLabels:
+    """
+    Two labels: `classes` are sorted, and `order` holds the positions of background and target in them.
+
+    >>> GroupLabels("well").fit_transform(np.array(["ill", "well", "ill"]))
+    array([1, 0, 1])
+    """
+
+    classes: AnyArray
+    order: IntArray
+
+    def __init__(self, background: Any = None) -> None:
+        self.background = background
+
+    def fit_transform(self, labels: AnyArray) -> AnyArray:
+        """Learn which label is the background, and return y of all samples."""
+        self.classes, self.order = order_labels(labels, self.background)
+        return self.transform(labels)
+
+    def restore(self, classes: AnyArray, order: IntArray) -> Self:
+        """Restore fitted labels from a model file."""
+        self.classes, self.order = classes, order
+        return self
+
+    def transform(self, labels: AnyArray) -> AnyArray:
+        """Return y of labels, of which a batch may hold only one."""
+        y: AnyArray = pd.Index(self.classes[self.order]).get_indexer(pd.Index(labels))
+        if unknown := sorted(map(str, labels[y < 0])):
+            fitted = ", ".join(map(str, self.classes[self.order]))
+            raise DataError(f"y: wanted labels that were fitted ({fitted}), got {unknown[0]}")
+        return y.astype(np.int64)
+
+    def predict(self, probabilities: AnyArray) -> AnyArray:
+        """Return the more probable label; columns are in the order of `classes`."""
+        labels: AnyArray = self.classes[probabilities.argmax(axis=1)]
+        return labels
+
+    def score(self, y: AnyArray, predicted: AnyArray, sample_weight: Any) -> float:
+        """Return the accuracy."""
+        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+
+    def salient_std(self, y: float | str) -> float:
+        """Return the standard deviation around s' = 0 of salient codes that the decoder gets for label y."""
+        labels = self.classes[self.order].tolist()
+        if isinstance(y, str):
+            if y not in labels:
+                known = " or ".join(map(repr, [0, 1, *(name for name in labels if isinstance(name, str))]))
+                raise DataError(f"y: wanted {known}, got {y!r}")
+            y = labels.index(y)
+        if np.ndim(y) > 0 or y not in range(len(labels)):
+            raise DataError(f"y: wanted 0 for background or 1 for target, got {y!r}")
+        return float(y != 0)
+
+    def gate_salient(self, salient: AnyArray, probabilities: Callable[[AnyArray], AnyArray]) -> AnyArray:  # noqa: ARG002
+        """Return the salient codes that the decoder gets for samples whose labels are not known."""
+        return salient
+
+    def set_tags(self, tags: Tags) -> Tags:
+        """Return scikit-learn's tags of an estimator that predicts these labels."""
+        tags.classifier_tags.multi_class = False
+        return tags
+
+
+class SeverityLabels(GroupLabels):
+    """Severities in [0, 1], 0 for the background (App. B)."""
+
+    def __init__(self, background: Any, prior: SeverityPrior) -> None:
+        super().__init__(background)
+        self.prior = prior
+
+    def fit_transform(self, labels: AnyArray) -> AnyArray:
+        """Check the severities, and return them as float32."""
+        if self.background is not None:
+            raise DataError(f"background: wanted None, for severities have it at 0, got {self.background!r}")
+        numbers = isinstance(labels[0], int | float | np.number)
+        if not numbers or np.min(labels) != 0 or np.max(labels) > 1 or np.max(labels) == 0:
+            got = f"{np.min(labels)} to {np.max(labels)}" if numbers else f"{labels[0]!r}"
+            raise DataError(
+                "labels: with target='severity' wanted numbers in [0, 1], with 0 for the background and some "
+                f"above; got {got}"
+            )
+        self.classes, self.order = np.array([0.0, 1.0]), np.arange(2)
+        return self.transform(labels)
+
+    def transform(self, labels: AnyArray) -> AnyArray:
+        """Return severities as float32."""
+        return np.asarray(labels, dtype=np.float32)
+
+    def predict(self, probabilities: AnyArray) -> AnyArray:
+        """Return the expected severity."""
+        severities: AnyArray = probabilities[:, 1]
+        return severities
+
+    def score(self, y: AnyArray, predicted: AnyArray, sample_weight: Any) -> float:
+        """Return R2."""
+        return float(r2_score(y, predicted, sample_weight=sample_weight))
+
+    def salient_std(self, y: float | str) -> float:
+        """Return the standard deviation of y s, for s from the prior of severity y."""
+        if isinstance(y, str):
+            return super().salient_std(y)
+        check_number("y", y, least=0)
+        if y > 1:
+            raise DataError(f"y: wanted a severity in [0, 1], got {y!r}")
+        severity = torch.tensor([y], dtype=torch.float64)
+        return float(self.prior.salient_gate(severity) * self.prior.variance(severity).sqrt())
+
+    def gate_salient(self, salient: AnyArray, probabilities: Callable[[AnyArray], AnyArray]) -> AnyArray:
+        """Gate by the expected severity, since the true one is not known."""
+        return salient * probabilities(salient)[:, 1:]
+
+    def set_tags(self, tags: Tags) -> Tags:
+        """Return the tags of a regressor."""
+        tags.estimator_type, tags.classifier_tags = "regressor", None
+        tags.regressor_tags = RegressorTags()
+        return tags

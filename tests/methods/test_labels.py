@@ -1,0 +1,26 @@
+import numpy as np
+import pytest
+
+from sepvae.errors import DataError
+from sepvae.losses.priors import SeverityPrior
+from sepvae.methods.labels import GroupLabels, SeverityLabels
+
+HALF = np.array([[0.4, 0.6], [0.9, 0.1]])
+
+
+def test_the_background_is_0_whatever_its_order() -> None:
+    labels = GroupLabels("well")
+    assert labels.fit_transform(np.array(["ill", "well", "ill"])).tolist() == [1, 0, 1]
+    assert labels.transform(np.array(["ill"])).tolist() == [1]
+    assert labels.predict(HALF).tolist() == ["well", "ill"]
+    assert (labels.salient_std("well"), labels.salient_std("ill"), labels.salient_std(1)) == (0, 1, 1)
+    with pytest.raises(DataError, match=r"wanted labels that were fitted \(well, ill\), got sick"):
+        labels.transform(np.array(["sick"]))
+
+
+def test_severities_are_kept_and_gate_the_salient_part() -> None:
+    labels = SeverityLabels(None, SeverityPrior(0.04))
+    assert labels.fit_transform(np.array([0, 0.5, 1])).tolist() == [0, 0.5, 1]
+    assert labels.predict(HALF).tolist() == [0.6, 0.1]
+    assert labels.gate_salient(np.ones((2, 3)), lambda _: HALF).tolist() == [[0.6] * 3, [0.1] * 3]
+    assert labels.salient_std(0.5) == pytest.approx(0.5 * np.sqrt(0.04 + 0.96 * 0.25))
