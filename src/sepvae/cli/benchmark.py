@@ -13,11 +13,13 @@ from sepvae.cli.plain import plain, tell
 from sepvae.errors import DataError
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import Group
 
     from sepvae.benchmark import Contender
     from sepvae.benchmark.cells import Cell
     from sepvae.recipes import Recipe
+    from sepvae.runs.dataset import Dataset
 
 SIGNS = {"waiting": "[dim]·[/]", "running": "[yellow]▶[/]", "finished": "[green]✓[/]", "failed": "[red]✗[/]"}
 
@@ -38,28 +40,14 @@ def run_recipe_benchmark(
     permutations: int,
 ) -> None:
     """Run the missing cells of a benchmark, write its tables and figures, and exit with 1 if any failed."""
-    import pandas as pd
-
     from sepvae.benchmark import make_cells, run_benchmark, write_outputs
     from sepvae.cli.recipes import load_with_notes
-    from sepvae.data.spec import read_spec
     from sepvae.report.benchmark_tables import ScoreColumn
-    from sepvae.runs.dataset import check_recipe, read_dataset, spec_with_recipe
-    from sepvae.runs.splitting import Splitting
 
     chosen = load_with_notes(recipe)
-    check_recipe(data, chosen)
-    if chosen.reader == "digits-on-photos" and (
-        chosen.protocol.test_size is None or chosen.protocol.stratify_by
-    ):
-        raise DataError(f"{chosen.file}: protocol: the digits come split in two; take test_size alone")
-    spec = spec_with_recipe(data, chosen, read_spec(fields), split=split)
     wanted = choose_contenders(chosen, contenders, pairs)
-    dataset = read_dataset(data, spec, Splitting.of(chosen, file=split, in_folds=True))
-    for note in dataset.notes:
-        tell(f"note: {note}")
-    background = dataset.background or "background"
-    protocol = chosen.protocol
+    dataset = _read_folds(data, fields, chosen, split)
+    background, protocol = dataset.background or "background", chosen.protocol
     columns = [ScoreColumn(**column.model_dump()) for column in protocol.columns]
     _check_attributes(chosen, "columns", [c.attribute for c in columns], ["label", *dataset.kinds])
     _check_attributes(chosen, "adjust_for", protocol.adjust_for, dataset.kinds)
@@ -79,10 +67,7 @@ def run_recipe_benchmark(
             threads=threads,
             watch=watch,
         )
-    failed = results[results["error"].notna()]
-    for row in failed.to_dict("records"):
-        which = [f", {name} {row[name]:.0f}" for name in ("seed", "fold") if not pd.isna(row[name])]
-        tell(f"failed: {row['contender']}{''.join(which)}: {row['error']}")
+    n_failed = _tell_failures(results)
     table = write_outputs(
         results,
         cells,
@@ -95,7 +80,33 @@ def run_recipe_benchmark(
     )
     typer.echo(table)
     typer.echo(f"tables, figures and all scores: {out}")
-    raise typer.Exit(1 if len(failed) else 0)
+    raise typer.Exit(1 if n_failed else 0)
+
+
+def _read_folds(data: Path, fields: dict[str, Any], recipe: "Recipe", split: Path | None) -> "Dataset":
+    """Read DATA in the folds of a recipe, and print notes on them."""
+    from sepvae.data.spec import read_spec
+    from sepvae.runs.dataset import check_recipe, read_dataset, spec_with_recipe
+    from sepvae.runs.splitting import Splitting
+
+    check_recipe(data, recipe)
+    protocol = recipe.protocol
+    if recipe.reader == "digits-on-photos" and (protocol.test_size is None or protocol.stratify_by):
+        raise DataError(f"{recipe.file}: protocol: the digits come split in two; take test_size alone")
+    spec = spec_with_recipe(data, recipe, read_spec(fields), split=split)
+    dataset = read_dataset(data, spec, Splitting.of(recipe, file=split, in_folds=True))
+    for note in dataset.notes:
+        tell(f"note: {note}")
+    return dataset
+
+
+def _tell_failures(results: "pd.DataFrame") -> int:
+    """Print the cells that failed, and return their number."""
+    failed = results[results["error"].notna()]
+    for row in failed.to_dict("records"):
+        which = [f", {name} {row[name]:.0f}" for name in ("seed", "fold") if row[name] == row[name]]
+        tell(f"failed: {row['contender']}{''.join(which)}: {row['error']}")
+    return len(failed)
 
 
 def choose_contenders(

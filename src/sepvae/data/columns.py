@@ -115,7 +115,9 @@ def _fitting(
 ) -> set[Any]:
     """Return the columns that one name or pattern selects."""
     fits = _rule(feature)
-    if feature != NUMBER and (feature in table or fits is None):
+    if feature == NUMBER:
+        return _columns_of_numbers(table, where, others, is_number)
+    if feature in table or fits is None:
         if feature in table and is_nameless(feature):
             raise DataError(
                 f"{where}: features: {feature!r} is a column without a name, such as an index that pandas "
@@ -126,20 +128,8 @@ def _fitting(
                 f"{where}: features: {feature!r} is {others[feature]}, and cannot be both; leave one out"
             )
         return {named_column(table, where, "features", feature).name}
-    if feature == NUMBER:
-        columns = enumerate(table.columns)
-        found = {
-            name
-            for i, name in columns
-            if name not in others
-            and is_number(table.iloc[:, i])
-            and not why_no_feature(table.iloc[:, i], name)
-        }
-        if not found:
-            raise DataError(f"{where}: features: no column of numbers is left; name the columns of features")
-        return found
     try:
-        matching = [column for column in table.columns if fits is not None and fits(str(column))]
+        matching = [column for column in table.columns if fits(str(column))]
     except re.error as error:
         raise DataError(f"{where}: features: {feature!r} is no regular expression ({error})") from error
     if not matching:
@@ -159,6 +149,17 @@ def _fitting(
             f"{where}: features: only {matching[0]!r} fits {feature!r}, which is {others[matching[0]]}; "
             "name columns of features"
         )
+    return found
+
+
+def _columns_of_numbers(
+    table: pd.DataFrame, where: object, others: Mapping[Any, str], is_number: Callable[[pd.Series], bool]
+) -> set[Any]:
+    """Return the columns of numbers that have no other role, and are neither ids nor row numbers."""
+    columns = [(name, table.iloc[:, i]) for i, name in enumerate(table.columns) if name not in others]
+    found = {name for name, column in columns if is_number(column) and not why_no_feature(column, name)}
+    if not found:
+        raise DataError(f"{where}: features: no column of numbers is left; name the columns of features")
     return found
 
 
