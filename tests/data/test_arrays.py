@@ -6,7 +6,7 @@ import pytest
 from nibabel.nifti1 import Nifti1Image
 
 from sepvae.data import ArraySource, StreamSource
-from sepvae.data.arrays import as_array
+from sepvae.data.conversion import as_array
 from sepvae.errors import DataError
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from sepvae.batch import AnyArray, IntArray
-from sepvae.data.arrays import as_tensors_take
+from sepvae.data.conversion import as_tensors_take
 from sepvae.errors import DataError
 from sepvae.process_wide import ignoring
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from sepvae.batch import AnyArray, IntArray, Source, auto_batch_size, auto_max_epochs, chunks, gather
 from sepvae.checks import check_choice, check_flag, check_number
 from sepvae.codes import Codes
-from sepvae.data.arrays import as_column
+from sepvae.data.conversion import as_column
 from sepvae.data.splits import split
 from sepvae.errors import DataError
 from sepvae.methods.base import ContrastiveEstimator
