@@ -40,8 +40,8 @@ def test_pixels_are_rounded_to_the_nearest(folder):
     ("keywords", "message"),
     [
         ({"channels": 2}, "channels: wanted 1"),
-        ({"fit": "stretch"}, "fit: wanted one of"),
-        ({"image_size": 0}, "image_size: wanted a side"),
+        ({"fit": "stretch"}, "fit: wanted 'pad', 'crop' or 'squash'"),
+        ({"image_size": 0}, "image_size: wanted pixels"),
         ({"limit_by": "eye"}, "limit_by='eye' needs limit"),
         ({"pattern": "(?P<eye>x)"}, "found in no file name"),
     ],
