@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 
-from sepvae.data.spec import DataSpec, option_name, option_of
+from sepvae.data.spec import DataSpec, option_name, option_of, read_spec
 from sepvae.errors import DataError
 
 KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
@@ -45,6 +45,7 @@ def data_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., N
             typed = typed_options(context)
             chosen = {name: given.pop(name) for name in (*wanted, "group") if name in given}
             fields = _with_subject({name: value for name, value in chosen.items() if name in typed})
+            _check(fields)
             own = {"context": context} if "context" in parameters else {}
             command(**given, **own, fields=fields)
 
@@ -60,6 +61,15 @@ def data_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., N
         return run
 
     return with_options
+
+
+def _check(fields: dict[str, Any]) -> None:
+    """Raise DataError that names the option for a wrong value."""
+    try:
+        read_spec(fields)
+    except DataError as error:
+        name, colon, reason = str(error).partition(":")
+        raise DataError(f"--{name.replace('_', '-')}{colon}{reason}") from None
 
 
 def typed_options(context: typer.Context) -> set[str]:
