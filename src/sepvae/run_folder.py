@@ -4,9 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
-from platform import python_version
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sepvae.errors import RunFolderError
@@ -22,7 +20,7 @@ PACKAGES = (
     *("sepvae", "torch", "lightning", "numpy", "scipy", "scikit-learn", "pandas", "pillow", "matplotlib"),
     *("plotly", "safetensors", "nibabel", "nilearn", "zarr"),
 )
-N_PERMUTATIONS = 100  # behind each p-value, unless the recipe names another number
+N_PERMUTATIONS = 100  # behind each p-value, unless a recipe or a caller names another number
 SAMPLE = ("id", "group", "label", "split")  # columns of each table of samples
 LEVELS = ("error", "warning", "note")
 EFFECT, IMAGE = "desc-salient_stat-d_map", "desc-input_stat-mean_map"  # maps of volumes, without suffix
@@ -92,8 +90,10 @@ class RecipeFile(YamlFile):
     def _parse(self, path: Path) -> dict[str, Any]:
         recipe = super()._parse(path)
         if (found := recipe.get("format", FORMAT)) != FORMAT:
-            told = f"is of format {found}, this sepvae reads format {FORMAT}; update sepvae"
-            raise RunFolderError(f"{path.parent}: its {path.name} {told}")
+            raise RunFolderError(
+                f"{path.parent}: its {path.name} is of format {found}, this sepvae reads format {FORMAT}; "
+                "update sepvae"
+            )
         if isinstance(data := recipe.get("data"), dict) and "group" in data:  # former name of "subject"
             recipe["data"] = {"subject" if key == "group" else key: value for key, value in data.items()}
         return recipe
@@ -147,8 +147,10 @@ class TableFile(RunFile["pd.DataFrame"]):
 
         table = read_table(path, self._text_columns())
         if missing := [name for name in (*self.text, *self.numbers) if name not in table]:
-            told = "delete it to leave it out, or make it again"
-            raise RunFolderError(f"{path} lacks columns {', '.join(missing)}; {told}")
+            columns = ", ".join(missing)
+            raise RunFolderError(
+                f"{path} lacks columns {columns}; delete it to leave it out, or make it again"
+            )
         numeric = [name for name in map(str, table) if name in self.numbers or self.numeric.fullmatch(name)]
         if odd := [name for name in numeric if len(table) and not pd.api.types.is_numeric_dtype(table[name])]:
             raise ValueError(f"column {odd[0]} holds something that is no number")
@@ -278,6 +280,9 @@ class RunFolder:
 
 def current_versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that the numbers depend on."""
+    from importlib.metadata import version
+    from platform import python_version
+
     return {"python": python_version(), **{name: version(name) for name in PACKAGES}}
 
 

@@ -18,6 +18,7 @@ from sepvae.cli.options import (
 )
 from sepvae.cli.reading import LISTED, Data, Split, TestSize, data_options, typed_options
 from sepvae.cli.run_commands import encode, evaluate, maps, report, rerun
+from sepvae.run_folder import N_PERMUTATIONS
 
 app = typer.Typer(
     help="Contrastive analysis for medical imaging: separate what patients share with controls "
@@ -50,7 +51,7 @@ def demo(
         Path | None, typer.Option(help="Run folder; by default sepvae-demo, or sepvae-demo-2, ..")
     ] = None,
     set_: Set = None,
-    permutations: Permutations = 100,
+    permutations: Permutations = N_PERMUTATIONS,
     removal: Removal = None,
     quick: Quick = False,
 ) -> None:
@@ -130,7 +131,7 @@ def fit(
     split: Split = None,
     test_size: TestSize = 0.2,
     split_seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
-    permutations: Permutations = 100,
+    permutations: Permutations = N_PERMUTATIONS,
     removal: Removal = None,
     quick: Quick = False,
     resume: Annotated[

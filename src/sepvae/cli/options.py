@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from sepvae.run_folder import N_PERMUTATIONS
+
 
 def _enough(permutations: int | None) -> int | None:
     if permutations is None:
@@ -82,7 +84,7 @@ Recipe = Annotated[
         "Options that are typed take precedence.",
     ),
 ]
-PERMUTATIONS, QUICK_PERMUTATIONS = 100, 19
+QUICK_PERMUTATIONS = 19
 
 
 def scoring_options(
@@ -114,4 +116,4 @@ def permutations_again(typed: int | None, recorded: int, *, complete: bool) -> i
     """
     if typed is not None:
         return typed
-    return PERMUTATIONS if complete and recorded == QUICK_PERMUTATIONS else recorded
+    return N_PERMUTATIONS if complete and recorded == QUICK_PERMUTATIONS else recorded

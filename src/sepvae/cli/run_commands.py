@@ -24,7 +24,7 @@ def encode(
     from sepvae.runs import encode_run
     from sepvae.runs.new_data import read_new_data
 
-    _refuse_existing(out)
+    _check_out(out, "file")
     codes = encode_run(run, read_new_data(run, data, **fields, labelled=False, say=tell), say=tell)
     write_table(out, codes)
     parts = ", ".join(f"{n} {part}" for part, n in codes["split"].value_counts().items())
@@ -46,7 +46,7 @@ def maps(
     from sepvae.runs import map_run
     from sepvae.runs.new_data import read_new_data
 
-    _refuse_existing(out)
+    _check_out(out, "folder for maps")
     folder = map_run(run, read_new_data(run, data, **fields, labelled=False, say=tell), out, say=tell)
     typer.echo(f"maps: {folder}")
     if (pictures := MapFolder(folder).figures).is_dir():
@@ -85,7 +85,7 @@ def evaluate(
     from sepvae.runs.new_data import read_new_data
 
     if out is not None:
-        _refuse_existing(out)
+        _check_out(out, "file")
     recorded = recorded_permutations(run)
     permutations = permutations_again(permutations, recorded, complete=complete)
     if complete:
@@ -155,10 +155,10 @@ def report(
     typer.echo(f"report: {page}")
 
 
-def _refuse_existing(file: Path) -> None:
+def _check_out(file: Path, what: str) -> None:
     from sepvae.errors import RunFolderError
+    from sepvae.files import check_new
 
-    if file.exists():
-        raise RunFolderError(f"{file}: exists; choose another --out, or remove it")
+    check_new(file, what)
     if not file.parent.is_dir():
         raise RunFolderError(f"{file}: there is no folder {file.parent}; make it, or choose another --out")

@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from sepvae.batch import AnyArray, FloatArray
 from sepvae.codes import Kind, attribute_columns, attribute_kind
 from sepvae.evaluation.metrics import METRICS, resampling_weights
+from sepvae.run_folder import N_PERMUTATIONS
 
 SCORE_COLUMNS = ["metric", "score", "low", "high", "chance", "p_value", "n_train", "n_test", "n_test_groups"]
 RIDGE_ALPHAS = (0.1, 1.0, 10.0, 100.0, 1000.0)
@@ -112,7 +113,7 @@ def score_probe(
     kind: Kind,
     *,
     least_squares: bool = False,
-    n_permutations: int = 100,
+    n_permutations: int = N_PERMUTATIONS,
     n_bootstraps: int = 1000,
     random_state: int = 0,
 ) -> pd.DataFrame:

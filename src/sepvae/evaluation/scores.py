@@ -14,6 +14,7 @@ from sepvae.errors import DataError
 from sepvae.evaluation.probes import SCORE_COLUMNS, Samples, score_probe
 from sepvae.evaluation.questions import ProbeQuestion, probe_questions
 from sepvae.evaluation.separation import separation_scores
+from sepvae.run_folder import N_PERMUTATIONS
 
 COLUMNS = ["space", "attribute", "population", *SCORE_COLUMNS]
 PROBED: tuple[Space, ...] = (*SPACES, "both")
@@ -25,7 +26,7 @@ def score_codes(
     reconstruction_error: pd.DataFrame | None = None,
     kinds: Mapping[str, Kind] | None = None,
     least_squares: bool = False,
-    n_permutations: int = 100,
+    n_permutations: int = N_PERMUTATIONS,
     n_bootstraps: int = 1000,
     random_state: int = 0,
     n_jobs: int = 1,
