@@ -17,16 +17,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
 from sepvae.benchmark.folder import without_folders
-from sepvae.cli.app import app
 from sepvae.cli.fitting import typed_command
 from sepvae.runs import read_recipe
 
+from .helpers import invoke, sets
+
 USER, FREE_TEXT = "jane.doe", ("descrip", "aux_file", "db_name", "intent_name")
 CODES = ("utf-8", "utf-16-le", "utf-32-le")  # the last is numpy's
-QUICK = ["--set", "common_dim=2", "--set", "salient_dim=1", "--permutations", "0"]
+QUICK = [*sets(common_dim=2, salient_dim=1), "--permutations", "0"]
 RECIPE = """
 title: Small images
 reader: folder
@@ -51,20 +51,17 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def invoke(monkeypatch: pytest.MonkeyPatch):
-    """Type a command, as the user."""
+def typed(monkeypatch: pytest.MonkeyPatch):
+    """Run a command, as the user who typed it."""
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         monkeypatch.setenv(name, USER)
     monkeypatch.setattr(socket, "gethostname", lambda: f"pc-of-{USER}")
 
-    def typed(*words: object, status: int = 0) -> str:
-        command = [str(word) for word in words]
-        monkeypatch.setattr(sys, "argv", ["sepvae", *command])
-        result = CliRunner().invoke(app, command, catch_exceptions=False)
-        assert result.exit_code == status, result.output
-        return result.output
+    def run(*words: object, status: int = 0) -> str:
+        monkeypatch.setattr(sys, "argv", ["sepvae", *map(str, words)])
+        return invoke(*words, status=status)
 
-    return typed
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -112,32 +109,32 @@ def see_that_nobody_is_named(out: Path, home: Path) -> list[str]:
     return [file.relative_to(out).as_posix() for file in files]
 
 
-def test_a_run_of_images_names_nobody(home: Path, folder: Path, invoke) -> None:
+def test_a_run_of_images_names_nobody(home: Path, folder: Path, typed) -> None:
     out = home / "runs" / "run"
     split = pd.DataFrame({"id": [file.relative_to(folder).as_posix() for file in folder.rglob("*.png")]})
     split.assign(split=["train", "train", "train", "test"] * 10).to_csv(home / "split.csv", index=False)
     how = ["--recipe", home / "recipe.yaml", f"--split={home / 'split.csv'}", "--set", "progress_bar=false"]
-    invoke("fit", folder, "--out", out, *how, "--set=accelerator=cpu", *QUICK)
-    invoke("evaluate", out, "--permutations", "0")
-    invoke("report", out)
-    invoke("maps", out, folder, "--out", out / "maps-again")
+    typed("fit", folder, "--out", out, *how, "--set=accelerator=cpu", *QUICK)
+    typed("evaluate", out, "--permutations", "0")
+    typed("report", out)
+    typed("maps", out, folder, "--out", out / "maps-again")
     files = see_that_nobody_is_named(out, home)
     wanted = {"recipe.yaml", "model/model.json", "metrics.csv", "report.html", "examples.npz"}
     assert wanted | {"maps/maps.csv", "figures/codes_label.svg"} <= set(files)
 
 
-def test_a_run_of_a_table_of_images_names_nobody(home: Path, folder: Path, invoke) -> None:
+def test_a_run_of_a_table_of_images_names_nobody(home: Path, folder: Path, typed) -> None:
     files = sorted(folder.rglob("*.png"))
     table = pd.DataFrame({"file": files, "dx": [file.parent.name for file in files]})
     table.to_csv(home / "table.csv", index=False)
     how = ["--images", "file", "--label", "dx", f"--root={folder}", "--image-size", "8"]
     out = home / "runs" / "table"
-    invoke("fit", home / "table.csv", f"--out={out}", *how, "--method", "ContrastivePCA", *QUICK)
+    typed("fit", home / "table.csv", f"--out={out}", *how, "--method", "ContrastivePCA", *QUICK)
     see_that_nobody_is_named(out, home)
     assert pd.read_csv(out / "codes.csv")["id"].isin([f"{f.parent.name}/{f.name}" for f in files]).all()
 
 
-def test_a_run_of_volumes_names_nobody_and_copies_no_words_of_their_headers(home: Path, invoke) -> None:
+def test_a_run_of_volumes_names_nobody_and_copies_no_words_of_their_headers(home: Path, typed) -> None:
     rng, people = np.random.default_rng(0), home / "volumes"
     people.mkdir()
     table = pd.DataFrame({"participant_id": [f"s{i}" for i in range(24)], "dx": ["hc", "scz"] * 12})
@@ -153,7 +150,7 @@ def test_a_run_of_volumes_names_nobody_and_copies_no_words_of_their_headers(home
     out = home / "runs" / "volumes"
     how = ["--images", "{participant_id}.nii.gz", "--label", "dx", "--root", people, "--background", "hc"]
     how += ["--mask", people / "mask.nii.gz", "--method", "ContrastivePCA"]
-    invoke("fit", people / "participants.tsv", "--out", out, *how, *QUICK)
+    typed("fit", people / "participants.tsv", "--out", out, *how, *QUICK)
     see_that_nobody_is_named(out, home)
     for file in (out / "maps").glob("*.nii.gz"):
         header = nib.Nifti1Image.from_filename(file).header
@@ -170,26 +167,26 @@ def test_typed_paths_lose_their_folders(word: str, kept: str, monkeypatch: pytes
     assert typed_command() == ["sepvae", "fit", "--root=../data", kept]
 
 
-def test_a_template_of_files_keeps_no_folder(home: Path, folder: Path, invoke) -> None:
+def test_a_template_of_files_keeps_no_folder(home: Path, folder: Path, typed) -> None:
     table = pd.DataFrame({"n": [f.name for f in folder.rglob("*.png")], "dx": ["a", "b"] * 20})
     table.assign(of=[f.parent.name for f in folder.rglob("*.png")]).to_csv(home / "t.csv", index=False)
     out, template = home / "runs" / "template", str(folder / "{of}" / "{n}")
     how = ["--label", "dx", "--root", folder, "--image-size", "8", "--method", "ContrastivePCA", *QUICK]
-    invoke("fit", home / "t.csv", "--out", out, "--images", template, *how)
+    typed("fit", home / "t.csv", "--out", out, "--images", template, *how)
     assert read_recipe(out)["data"]["images"] == "{of}/{n}"
     see_that_nobody_is_named(out, home)
-    invoke("encode", out, home / "t.csv", "--out", home / "codes.csv", "--root", folder)
+    typed("encode", out, home / "t.csv", "--out", home / "codes.csv", "--root", folder)
 
 
 def test_a_benchmark_names_nobody_though_cells_fail(
-    home: Path, folder: Path, invoke, monkeypatch: pytest.MonkeyPatch
+    home: Path, folder: Path, typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device", str(home / "a folder" / "weights"))
 
     monkeypatch.setattr("sepvae.methods.SepVAE.fit_encode", fail)
     out = home / "runs" / "benchmark"
-    said = invoke("benchmark", folder, "--recipe", home / "recipe.yaml", "--out", out, status=1)
+    said = typed("benchmark", folder, "--recipe", home / "recipe.yaml", "--out", out, status=1)
     files = see_that_nobody_is_named(out, home)
     assert "failed: SepVAE (default), seed 0: OSError: [Errno 28] No space left on device: 'weights'" in said
     assert {"results.csv", "table.md", "cells/SepVAE-default-seed0/traceback.txt"} <= set(files)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
 
-from sepvae.cli.app import app
 from sepvae.cli.benchmark import table_of
 from sepvae.errors import DataError
+
+from ..helpers import invoke
 
 RECIPE = """
 title: Noise with a bright half
@@ -56,10 +56,9 @@ def words(folder: Path, recipe: Path, out: Path, *more: str) -> list[str]:
 
 def test_from_a_recipe_to_tables(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    result = CliRunner().invoke(app, words(folder, write_recipe(tmp_path), out), catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    assert "6 cells: SepVAE (default), SepVAE (default, no MI), ContrastivePCA (default)" in result.output
-    assert "| SepVAE (default, no MI) |" in result.output
+    said = invoke(*words(folder, write_recipe(tmp_path), out))
+    assert "6 cells: SepVAE (default), SepVAE (default, no MI), ContrastivePCA (default)" in said
+    assert "| SepVAE (default, no MI) |" in said
     results = pd.read_csv(out / "results.csv")
     assert set(results["recipe"]) == {"mine.yaml"}
     assert set(results["seed"].dropna()) == {0, 1}
@@ -79,8 +78,7 @@ def test_from_a_recipe_to_tables(folder: Path, tmp_path: Path) -> None:
 def test_folds_and_typed_contenders_and_keywords(folder: Path, tmp_path: Path) -> None:
     recipe, out = write_recipe(tmp_path, "folds: 2"), tmp_path / "out"
     typed = ["--contender", "ContrastivePCA", "--contender", "SepVAE", "--seeds", "1", "--set", "kappa=7"]
-    result = CliRunner().invoke(app, words(folder, recipe, out, *typed), catch_exceptions=False)
-    assert result.exit_code == 0, result.output
+    invoke(*words(folder, recipe, out, *typed))
     names = sorted(path.name for path in (out / "cells").iterdir())
     assert names == [
         *(f"ContrastivePCA-default-seed0-fold{fold}" for fold in (0, 1)),
@@ -92,11 +90,10 @@ def test_folds_and_typed_contenders_and_keywords(folder: Path, tmp_path: Path) -
 
 def test_a_failed_cell_is_told_and_counts(folder: Path, tmp_path: Path) -> None:
     typed = ["--set", "network=mlp", "--seeds", "1"]
-    result = CliRunner().invoke(app, words(folder, write_recipe(tmp_path), tmp_path / "out", *typed))
-    assert result.exit_code == 1
-    assert "failed: SepVAE (default), seed 0: DataError: network" in result.output
-    assert "wanted one for images" in result.output
-    assert "| ContrastivePCA (default) |" in result.output
+    said = invoke(*words(folder, write_recipe(tmp_path), tmp_path / "out", *typed), status=1)
+    assert "failed: SepVAE (default), seed 0: DataError: network" in said
+    assert "wanted one for images" in said
+    assert "| ContrastivePCA (default) |" in said
 
 
 @pytest.mark.parametrize(
@@ -114,7 +111,7 @@ def test_a_failed_cell_is_told_and_counts(folder: Path, tmp_path: Path) -> None:
 def test_what_there_is_not(folder: Path, tmp_path: Path, typed: list[str], message: str) -> None:
     command = words(folder, write_recipe(tmp_path), tmp_path / "out", *typed)
     with pytest.raises(DataError, match=message):
-        CliRunner().invoke(app, command, catch_exceptions=False)
+        invoke(*command)
     assert not (tmp_path / "out").exists()
 
 
@@ -122,13 +119,13 @@ def test_a_column_that_the_data_cannot_fill_is_refused_before_any_fit(folder: Pa
     recipe = write_recipe(tmp_path)
     recipe.write_text(recipe.read_text().replace("attribute: kind", "attribute: kidn"))
     with pytest.raises(DataError, match="the data have no attribute 'kidn'; they have kind"):
-        CliRunner().invoke(app, words(folder, recipe, tmp_path / "out"), catch_exceptions=False)
+        invoke(*words(folder, recipe, tmp_path / "out"))
 
 
 def test_a_split_file_beside_folds_is_refused(folder: Path, tmp_path: Path) -> None:
     command = words(folder, write_recipe(tmp_path, "folds: 2"), tmp_path / "out", "--split", "mine.csv")
     with pytest.raises(DataError, match="--split has no meaning for a recipe with folds"):
-        CliRunner().invoke(app, command, catch_exceptions=False)
+        invoke(*command)
 
 
 def of_sites(folder: Path, how: str) -> Path:
@@ -143,12 +140,11 @@ def of_sites(folder: Path, how: str) -> Path:
 def test_each_site_is_left_out(folder: Path, tmp_path: Path) -> None:
     recipe, out = of_sites(tmp_path, "leave_out: site\n  adjust_for: kind"), tmp_path / "out"
     typed = ["--contender", "ContrastivePCA", "--seeds", "1"]
-    result = CliRunner().invoke(app, words(folder, recipe, out, *typed), catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    assert "note: split leaves out site by site: 0, 1" in result.output
-    row = next(line for line in result.output.splitlines() if line.startswith("| ContrastivePCA"))
+    said = invoke(*words(folder, recipe, out, *typed))
+    assert "note: split leaves out site by site: 0, 1" in said
+    row = next(line for line in said.splitlines() if line.startswith("| ContrastivePCA"))
     assert row.startswith("| ContrastivePCA (default) | - | ")
-    assert "No score of site: all samples that a fold tests have one value of it." in result.output
+    assert "No score of site: all samples that a fold tests have one value of it." in said
     results = pd.read_csv(out / "results.csv")
     assert set(results["fold"]) == {0, 1}
     assert "site" not in set(results["attribute"].dropna())
@@ -157,8 +153,8 @@ def test_each_site_is_left_out(folder: Path, tmp_path: Path) -> None:
 def test_folds_are_stratified_by_site(folder: Path, tmp_path: Path) -> None:
     recipe, out = of_sites(tmp_path, "folds: 2\n  stratify_by: site"), tmp_path / "out"
     typed = ["--contender", "ContrastivePCA", "--seeds", "1"]
-    result = CliRunner().invoke(app, words(folder, recipe, out, *typed), catch_exceptions=False)
-    assert "note: split in 2 folds, seed 0, stratified by site" in result.output
+    said = invoke(*words(folder, recipe, out, *typed))
+    assert "note: split in 2 folds, seed 0, stratified by site" in said
     codes = pd.read_csv(out / "cells" / "ContrastivePCA-default-seed0-fold0" / "codes.csv")
     assert codes.query("split == 'test'").groupby("site").size().to_dict() == {0: 20, 1: 20}
 
@@ -180,9 +176,7 @@ def test_folds_are_stratified_by_site(folder: Path, tmp_path: Path) -> None:
 )
 def test_a_protocol_that_the_data_cannot_keep(folder: Path, tmp_path: Path, how: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        CliRunner().invoke(
-            app, words(folder, of_sites(tmp_path, how), tmp_path / "out"), catch_exceptions=False
-        )
+        invoke(*words(folder, of_sites(tmp_path, how), tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
@@ -191,23 +185,19 @@ def test_a_split_file_has_no_meaning_where_sites_are_left_out(folder: Path, tmp_
     with pytest.raises(
         DataError, match="no meaning for a recipe that leaves out site; take one with test_size"
     ):
-        CliRunner().invoke(app, command, catch_exceptions=False)
+        invoke(*command)
 
 
 @pytest.mark.parametrize("typed", ["--seeds=0", "--jobs=0", "--threads=0"])
 def test_there_is_at_least_one_of_each(folder: Path, tmp_path: Path, typed: str) -> None:
-    result = CliRunner().invoke(app, words(folder, write_recipe(tmp_path), tmp_path / "out", typed))
-    assert result.exit_code == 2
-    assert "greater than or equal to 1" in " ".join(result.output.replace("│", " ").split())
+    said = invoke(*words(folder, write_recipe(tmp_path), tmp_path / "out", typed), status=2)
+    assert "greater than or equal to 1" in " ".join(said.replace("│", " ").split())
 
 
 def test_the_background_can_be_named(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     typed = ["--background", "patient", "--contender", "ContrastivePCA", "--seeds", "1"]
-    result = CliRunner().invoke(
-        app, words(folder, write_recipe(tmp_path), out, *typed), catch_exceptions=False
-    )
-    assert result.exit_code == 0, result.output
+    invoke(*words(folder, write_recipe(tmp_path), out, *typed))
     assert (
         "background: patient" in (out / "cells" / "ContrastivePCA-default-seed0" / "recipe.yaml").read_text()
     )
@@ -233,8 +223,7 @@ def test_killed_it_goes_on_where_it_was(folder: Path, tmp_path: Path) -> None:
     assert first.is_file()
     stamp = first.stat().st_mtime_ns
     assert len(list(out.glob("cells/*seed*/scores.csv"))) < 6
-    result = CliRunner().invoke(app, words(folder, recipe, out), catch_exceptions=False)
-    assert result.exit_code == 0, result.output
+    invoke(*words(folder, recipe, out))
     assert len(list(out.glob("cells/*seed*/scores.csv"))) == 6
     assert first.stat().st_mtime_ns == stamp
     assert pd.read_csv(out / "results.csv")["error"].isna().all()

@@ -8,7 +8,8 @@ from sepvae.grid import Grid
 from sepvae.interpretation.examples import make_examples, make_thumbnails
 from sepvae.methods import ContrastivePCA
 
-QUICK = {"max_epochs": 1, "progress_bar": False, "accelerator": "cpu"}
+from ..helpers import quick
+
 rng = np.random.default_rng(0)
 Y = np.repeat(["well", "ill"], [30, 20])
 X = rng.integers(0, 256, size=(50, 1, 16, 16), dtype=np.uint8)
@@ -22,7 +23,7 @@ def of_targets(model, source):
 
 @pytest.fixture(scope="module")
 def model():
-    return SepVAE(3, 2, background="well", **QUICK).fit(X, Y)
+    return SepVAE(**quick(common_dim=3, background="well")).fit(X, Y)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def test_traversals_move_along_principal_components_of_training_targets(model, e
     axis = axes[:, -1] * np.sign(axes[np.abs(axes[:, -1]).argmax(), -1])  # the largest, its sign fixed
     s = salient.mean(axis=0) + 2 * np.sqrt(variances[-1]) * axis
     common = model.encode(TEST.x[6:7]).common_mean
-    decoded = model._decode(common, s[None].astype(np.float32))[0]
+    decoded = model.decode(common, s[None].astype(np.float32))[0]
     np.testing.assert_allclose(examples["traversals"][1, 0, 5], decoded, atol=1e-6)
 
 
@@ -82,7 +83,7 @@ def test_a_collapsed_salient_space_gives_still_pictures(model, monkeypatch):
 def test_tables_have_reconstructions_only():
     x = np.where(rng.random((50, 4)) < 0.05, np.nan, rng.normal(size=(50, 4)))
     source = ArraySource(x, Y)
-    model = SepVAE(2, 2, background="well", **QUICK).fit(x, Y)
+    model = SepVAE(**quick(background="well")).fit(x, Y)
     examples = make_examples(model, of_targets(model, source), source, per_label=3)
     assert set(examples) == {"ids", "labels", "inputs", "full", "common_only"}
     np.testing.assert_array_equal(examples["inputs"][:3], x[[0, 14, 29]])

@@ -9,6 +9,8 @@ from sepvae.interpretation.maps import SalientMaps, axial, grey_levels, members,
 from sepvae.interpretation.moments import Moments, effect_size
 from sepvae.methods import ContrastivePCA
 
+from ..helpers import quick
+
 rng = np.random.default_rng(0)
 Y = np.repeat(["well", "ill"], 20)
 
@@ -34,7 +36,7 @@ def test_maps_of_tables_are_in_the_units_of_the_table():
 def test_maps_of_images_are_what_the_salient_code_adds():
     x = rng.integers(0, 256, size=(40, 1, 16, 16), dtype=np.uint8)
     source = ArraySource(x, Y)
-    model = SepVAE(2, 2, max_epochs=1, progress_bar=False, accelerator="cpu").fit(source)
+    model = SepVAE(**quick()).fit(source)
     expected = own_minus_none(model, source)
     maps = SalientMaps(model, source).decode(np.array([7, 3]))
     np.testing.assert_allclose(maps.added, expected[[7, 3]], atol=1e-6)

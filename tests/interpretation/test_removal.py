@@ -15,6 +15,8 @@ from sepvae.interpretation import removal
 from sepvae.interpretation.removal import partners, score_removal
 from sepvae.methods.capabilities import Capabilities
 
+from ..helpers import quick
+
 N = 44  # of each part, the second half targets
 
 
@@ -123,7 +125,7 @@ def test_a_fitted_model_is_judged(kind: str, monkeypatch: pytest.MonkeyPatch) ->
     x = rng.random((40, 1, 16, 16)) if kind == "images" else rng.normal(size=(40, 3))
     if kind == "table":
         x[::7, 1] = np.nan
-    model = SepVAE(2, 2, max_epochs=1, progress_bar=False, accelerator="cpu").fit(x, y)
+    model = SepVAE(**quick()).fit(x, y)
     train, test = (ArraySource(x, y, ids=[f"{name}{i}" for i in range(40)]) for name in ("a", "b"))
     codes = pd.DataFrame(model.transform(x), columns=list(model.get_feature_names_out())).assign(y=y, label=y)
     parts = [codes.assign(split=s, id=p.ids, group=p.ids) for s, p in (("train", train), ("test", test))]

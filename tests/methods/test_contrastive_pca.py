@@ -15,7 +15,7 @@ from sepvae import load
 from sepvae.data import ArraySource
 from sepvae.data.arrays import StreamSource
 from sepvae.errors import DataError
-from sepvae.methods.contrastive_axes import _affinity, _span, contrastive_axes, propose_alphas
+from sepvae.methods.contrastive_axes import contrastive_axes, propose_alphas, sample_span, subspace_affinity
 from sepvae.methods.contrastive_pca import ContrastivePCA
 
 TARGET = np.arange(60) % 3 > 0
@@ -69,10 +69,10 @@ def test_no_background_is_pca_of_the_targets() -> None:
 
 def test_the_span_has_no_more_directions_than_the_samples() -> None:
     flat = samples(8) @ np.random.default_rng(1).normal(size=(8, 8)) @ np.diag([1, 1, 1, 1, 1, 0, 0, 0])
-    assert len(_span(flat, 1000, 0)[1]) == 5
+    assert len(sample_span(flat, 1000, 0)[1]) == 5
     # The background's deviations from its mean sum to zero: one of 60 directions is not there.
     for dtype in ("f8", "f4"):
-        inside, rows = _span(samples(90).astype(dtype), 1000, 0)
+        inside, rows = sample_span(samples(90).astype(dtype), 1000, 0)
         assert len(rows) == 59
         np.testing.assert_allclose(inside @ rows, samples(90), atol=1e-4)
 
@@ -82,7 +82,7 @@ def test_large_data_are_brought_to_their_leading_components(monkeypatch: pytest.
     exact = contrastive_axes(x, TARGET, 2, 3, alpha=1.5)
     monkeypatch.setattr("sepvae.methods.contrastive_axes.MOST", 40)
     approximate = contrastive_axes(x, TARGET, 2, 3, alpha=1.5)
-    assert _span(x, 40, 0)[1].shape == (40, 90)
+    assert sample_span(x, 40, 0)[1].shape == (40, 90)
     np.testing.assert_allclose(approximate.salient, exact.salient, atol=1e-6)
 
 
@@ -96,7 +96,7 @@ def test_affinity_is_the_product_of_cosines() -> None:
     rng = np.random.default_rng(0)
     subspaces = np.stack([np.linalg.qr(rng.normal(size=(6, 2)))[0] for _ in range(4)])
     expected = [[np.cos(subspace_angles(a, b)).prod() for b in subspaces] for a in subspaces]
-    np.testing.assert_allclose(_affinity(subspaces), expected)
+    np.testing.assert_allclose(subspace_affinity(subspaces), expected)
 
 
 def test_one_alpha_of_each_subspace_is_proposed_and_the_middle_one_chosen() -> None:

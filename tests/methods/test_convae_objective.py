@@ -6,7 +6,7 @@ import torch
 from torch.distributions import Normal, kl_divergence
 from torch.testing import assert_close
 
-from sepvae.methods.convae import ConVAEObjective, OriginalConVAEObjective, _next_target
+from sepvae.methods.convae import ConVAEObjective, OriginalConVAEObjective, next_target
 from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.training.noise import draw_noise
 
@@ -88,7 +88,7 @@ def test_the_original_critic_is_one_unit_that_sees_targets_and_learns_with_all_e
 
 
 def test_partners_go_round_the_targets():
-    assert _next_target(torch.tensor([1, 0, 1, 1, 0])).tolist() == [3, 1, 0, 2, 4]
+    assert next_target(torch.tensor([1, 0, 1, 1, 0])).tolist() == [3, 1, 0, 2, 4]
 
 
 def test_the_independent_critic_gets_nothing_from_the_terms():

@@ -54,7 +54,7 @@ def contrastive_axes(
     array([[0., 1.]])
     """
     wanted = common_dim + salient_dim
-    inside, span = _span(x, max(MOST, wanted), seed)
+    inside, span = sample_span(x, max(MOST, wanted), seed)
     if len(span) < wanted:
         raise DataError(
             f"common_dim and salient_dim: wanted {wanted} directions, but {len(x)} samples of {x.shape[1]} "
@@ -88,7 +88,7 @@ def propose_alphas(target: Matrix, background: Matrix, dim: int, seed: int = 0) 
     (array([ 0.1,  0.5, 46.4]), 0.5)
     """
     subspaces = np.stack([_leading(target - alpha * background, dim) for alpha in CANDIDATES])
-    affinity = _affinity(subspaces)
+    affinity = subspace_affinity(subspaces)
     clusters = SpectralClustering(CLUSTERS, affinity="precomputed", random_state=seed).fit_predict(affinity)
     found = []
     for cluster in np.unique(clusters):
@@ -99,7 +99,7 @@ def propose_alphas(target: Matrix, background: Matrix, dim: int, seed: int = 0) 
     return alphas, float(alphas[len(alphas) // 2])
 
 
-def _affinity(subspaces: Matrix) -> Matrix:
+def subspace_affinity(subspaces: Matrix) -> Matrix:
     """Return the product of cosines of the principal angles of all pairs of (n, features, dim) subspaces."""
     inner = subspaces[:, None].swapaxes(-1, -2) @ subspaces[None]
     # The cosines are singular values; their product is the absolute determinant. Spectral clustering needs a
@@ -108,7 +108,7 @@ def _affinity(subspaces: Matrix) -> Matrix:
     return affinity
 
 
-def _span(x: Array, most: int, seed: int) -> tuple[Array, Array]:
+def sample_span(x: Array, most: int, seed: int) -> tuple[Array, Array]:
     """Return coordinates of the samples, and the orthonormal rows that span them."""
     if min(x.shape) > most:
         left, deviations, rows = randomized_svd(x, most, random_state=seed)

@@ -59,7 +59,7 @@ class OriginalConVAEObjective(ConVAEObjective):
         c, s, noise = drawn.c, drawn.s, drawn.noise
         target = (drawn.y != 0).to(s.dtype)
         logits = model.critic(c, s)
-        partners = _next_target(all_gather(drawn.y, noise.world_size))[noise.own]
+        partners = next_target(all_gather(drawn.y, noise.world_size))[noise.own]
         shuffled = model.critic(c, all_gather_with_grad(s, noise.world_size)[partners])
         terms = {
             "mutual_information": target * mutual_information(logits, rectified=self.rectify_mi),
@@ -68,7 +68,7 @@ class OriginalConVAEObjective(ConVAEObjective):
         return terms, {}
 
 
-def _next_target(y: Tensor) -> Tensor:
+def next_target(y: Tensor) -> Tensor:
     """Return for each target the row of another target, in a cycle; batches come shuffled."""
     rows = torch.arange(len(y), device=y.device)
     target = rows[y != 0]
