@@ -9,6 +9,7 @@ from torch.testing import assert_close
 from sepvae.methods.convae import ConVAEObjective, OriginalConVAEObjective, next_target
 from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.training.noise import draw_noise
+from sepvae.training.objective import weighted
 
 WEIGHTS = {
     "beta_common": 0.5,
@@ -46,7 +47,8 @@ def drawn(model):
 
 def test_weighted_terms_are_the_bound_and_the_mutual_information_sample_by_sample():
     model = make_model(OURS)
-    terms, codes, (c, s) = losses_of(OURS, model).terms, model.encode(X), drawn(model)
+    losses, codes, (c, s) = losses_of(OURS, model), model.encode(X), drawn(model)
+    terms = weighted(losses.terms, losses.weights)
     for i, y in enumerate(Y.double()):
         q_c = Normal(codes.common_mean[i], (codes.common_logvar[i] / 2).exp())
         q_s = Normal(codes.salient_mean[i], (codes.salient_logvar[i] / 2).exp())
@@ -57,7 +59,7 @@ def test_weighted_terms_are_the_bound_and_the_mutual_information_sample_by_sampl
             + 0.3 * y * kl_divergence(q_s, Normal(0, 1)).sum()
             + 2.0 * (d / (1 - d)).log().relu()
         )
-        assert_close(sum(weight * terms[name][i] for name, weight in OURS.weights.items()), wanted)
+        assert_close(sum(terms.values())[i], wanted)
 
 
 def test_salient_codes_of_the_background_are_told_nothing_but_independence():
@@ -66,9 +68,7 @@ def test_salient_codes_of_the_background_are_told_nothing_but_independence():
     codes.salient_mean.retain_grad()
     noise = draw_noise(codes, torch.Generator().manual_seed(1))
     loss = replace(OURS, kappa=0.0).losses(model, X, Y, codes, noise)
-    sum(
-        weight * loss.terms[name] for name, weight in replace(OURS, kappa=0.0).weights.items()
-    ).sum().backward()
+    sum(weighted(loss.terms, loss.weights).values()).sum().backward()
     assert torch.equal(codes.salient_mean.grad.abs().sum(dim=1) > 0, Y == 1)
 
 
@@ -102,3 +102,13 @@ def test_layers_of_the_critic(objective, layers):
     linear = [layer for layer in make_model(objective).critic.layers if isinstance(layer, torch.nn.Linear)]
     assert len(linear) == layers
     assert math.prod(linear[-1].weight.shape) == 5
+
+
+def test_a_lone_target_is_its_own_partner_and_the_loss_stays_finite():
+    """The critic then gets its joint pair shuffled; batches of training have two targets or more."""
+    model, y = make_model(ORIGINAL), (torch.arange(len(Y)) == 0).long()
+    codes = model.encode(X)
+    losses = ORIGINAL.losses(model, X, y, codes, draw_noise(codes, torch.Generator().manual_seed(1)))
+    logit = model.critic(*(part[:1] for part in drawn(model)))[0]
+    expected = torch.nn.functional.softplus(-logit) + torch.nn.functional.softplus(logit)
+    assert_close(losses.terms["critic"][0], expected)

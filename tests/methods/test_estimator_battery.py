@@ -371,7 +371,7 @@ def test_gradient_norms_of_a_batch(vae: Any, data: Data) -> None:
     X, y = data
     before = vae.fit(X, y).transform(X)
     norms = vae.gradient_norms(X, y).set_index("term")
-    assert list(norms.index) == list(vae._objective().weights)
+    assert list(norms.index)[:3] == ["reconstruction", "common_kl", "salient_kl_target"]
     assert norms.loc["common_kl", "common_encoder"] > 0 == norms.loc["common_kl", "salient_encoder"]
     np.testing.assert_array_equal(vae.transform(X), before)
     one_group = vae.gradient_norms(X[:20], y[:20]).set_index("term")

@@ -13,6 +13,7 @@ from sepvae.codes import Codes
 from sepvae.methods.sepvae import SepVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.training.noise import Noise, draw_noise
+from sepvae.training.objective import weighted
 
 PAPER = SepVAEObjective(
     beta_common=0.5,
@@ -57,7 +58,7 @@ def losses_of(objective, model, codes=None):
 def gradient(objective, model, *names):
     """What the model step would follow, for the parameters of these parts."""
     losses = losses_of(objective, model)
-    loss = sum(weight * losses.terms[name] for name, weight in objective.weights.items()) + losses.classifiers
+    loss = sum(weighted(losses.terms, losses.weights).values()) + losses.classifiers
     return torch.cat([g.flatten() for g in torch.autograd.grad(loss.mean(), parameters(model, *names))])
 
 
@@ -71,7 +72,8 @@ def draw(codes, noise):
 
 
 def test_weighted_terms_are_equation_2_sample_by_sample(model):
-    terms = losses_of(PAPER, model).terms
+    losses = losses_of(PAPER, model)
+    terms = weighted(losses.terms, losses.weights)
     for i, (q_c, q_s, c, s) in enumerate(draw(model.encode(X), NOISE.model)):
         y = Y[i].double()
         d = model.critic(c[None], s[None]).sigmoid()[0]
@@ -82,7 +84,7 @@ def test_weighted_terms_are_equation_2_sample_by_sample(model):
             - 0.7 * Bernoulli(logits=model.salient_classifier(s)[0]).log_prob(y)
             + 2.0 * (d / (1 - d)).log().relu()
         )
-        assert_close(sum(weight * terms[name][i] for name, weight in PAPER.weights.items()), wanted)
+        assert_close(sum(terms.values())[i], wanted)
 
 
 def test_critic_loss_is_line_6_of_algorithm_1(model):
@@ -110,7 +112,7 @@ def test_each_salient_kl_is_zero_on_the_other_group(model):
 
 
 def test_background_excess_is_its_kl_but_for_the_constant_of_frozen_variances(model):
-    terms, _, shown = losses_of(PAPER, model)
+    terms, _, _, shown = losses_of(PAPER, model)
     constant = 2 / 2 * (3.2 - 1 - math.log(3.2))
     excess = torch.where(Y == 0, terms["salient_kl_background"] - constant, 0)
     assert_close(shown["salient_kl_background_excess"], excess)
@@ -205,9 +207,9 @@ def test_rectify_mi_is_a_relu_sample_by_sample(model):
 
 
 def test_terms_are_one_value_per_sample_and_have_a_weight_each(model):
-    terms, classifier, shown = losses_of(PAPER, model)
-    assert terms.keys() == PAPER.weights.keys()
-    assert {value.shape for value in [*terms.values(), classifier, *shown.values()]} == {(6,)}
+    terms, weights, classifier, logged = losses_of(PAPER, model)
+    assert terms.keys() == weights.keys()
+    assert {value.shape for value in [*terms.values(), classifier, *logged.values()]} == {(6,)}
 
 
 def test_three_groups_have_their_own_logits_and_the_targets_prior():
@@ -247,11 +249,9 @@ def test_an_ablation_changes_exactly_one_weight_of_the_terms_that_are_the_same(m
     for name in dropped:
         keywords = SepVAE.ablations[name]
         ablated = clone(full).set_params(**keywords)
-        before, after = full._objective(), ablated._objective()
+        before, after = (losses_of(estimator.objective(), model) for estimator in (full, ablated))
         assert len(keywords) == 1
-        assert {term for term in before.weights if before.weights[term] != after.weights[term]} == dropped[
-            name
-        ]
+        changed = {term for term, weight in before.weights.items() if weight != after.weights[term]}
+        assert changed == dropped[name]
         assert all(after.weights[term] == 0 for term in dropped[name])
-        terms = [losses_of(objective, model).terms for objective in (before, after)]
-        assert_close(*terms, rtol=0, atol=0)
+        assert_close(before.terms, after.terms, rtol=0, atol=0)

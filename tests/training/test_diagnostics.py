@@ -13,8 +13,13 @@ from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.networks.heads import GaussianEncoder
 from sepvae.training.diagnostics import ENCODERS, gradient_norms
 from sepvae.training.noise import draw_noise
+from sepvae.training.objective import weighted
 
-OBJECTIVE = SepVAE(beta_common=0.5, beta_salient=0.3, kappa=2.0, gamma=0.7, rectify_mi=False)._objective()
+OBJECTIVE = SepVAE(beta_common=0.5, beta_salient=0.3, kappa=2.0, gamma=0.7, rectify_mi=False).objective()
+TERMS = (
+    *("reconstruction", "common_kl", "salient_kl_target", "salient_kl_background", "salient_classification"),
+    *("mutual_information", "removal_common", "removal_salient", "swap_common", "swap_salient"),
+)
 rng = np.random.default_rng(0)
 Y = np.repeat([0, 1], [7, 5])
 X = rng.normal(size=(12, 5)) + Y[:, None]
@@ -36,8 +41,8 @@ def weighted_terms(model, seed=0):
     fresh, x, y = deepcopy(model).train(), torch.from_numpy(X), torch.from_numpy(Y)
     codes = OBJECTIVE.posterior(fresh.encode(x), y)
     noise = draw_noise(codes, torch.Generator().manual_seed(seed))
-    terms = OBJECTIVE.losses(fresh, x, y, codes, noise).terms
-    return fresh, {name: weight * terms[name].mean() for name, weight in OBJECTIVE.weights.items()}
+    losses = OBJECTIVE.losses(fresh, x, y, codes, noise)
+    return fresh, {name: term.mean() for name, term in weighted(losses.terms, losses.weights).items()}
 
 
 def gradient(part):
@@ -54,30 +59,29 @@ def by_backward(model, chosen):
 class Merged:
     """The whole loss of OBJECTIVE as one term."""
 
-    weights: dict[str, float] = {"all": 1.0}  # noqa: RUF012
-
     def posterior(self, codes, y):
         return OBJECTIVE.posterior(codes, y)
 
     def losses(self, model, x, y, codes, noise):
-        terms = OBJECTIVE.losses(model, x, y, codes, noise).terms
-        return SimpleNamespace(terms={"all": sum(w * terms[name] for name, w in OBJECTIVE.weights.items())})
+        losses = OBJECTIVE.losses(model, x, y, codes, noise)
+        whole = sum(weighted(losses.terms, losses.weights).values())
+        return SimpleNamespace(terms={"all": whole}, weights={"all": 1.0})
 
 
 class Only:
     """One term, a function of codes."""
 
     def __init__(self, term, weight=1.0):
-        self.weights, self.term = {"only": weight}, term
+        self.weight, self.term = weight, term
 
     def posterior(self, codes, y):  # noqa: ARG002
         return codes
 
     def losses(self, model, x, y, codes, noise):  # noqa: ARG002
-        return SimpleNamespace(terms={"only": self.term(codes)})
+        return SimpleNamespace(terms={"only": self.term(codes)}, weights={"only": self.weight})
 
 
-@pytest.mark.parametrize("name", OBJECTIVE.weights)
+@pytest.mark.parametrize("name", TERMS)
 def test_each_row_is_what_a_backward_pass_on_a_copy_gives(model, name):
     row, expected = table(OBJECTIVE, model).loc[name], by_backward(model, [name])
     np.testing.assert_allclose(row[list(ENCODERS)].astype(float), [float(g.norm()) for g in expected])
@@ -87,7 +91,7 @@ def test_each_row_is_what_a_backward_pass_on_a_copy_gives(model, name):
 
 
 def test_gradients_of_the_terms_add_up_to_that_of_the_whole_loss(model):
-    by_term = [by_backward(model, [name]) for name in OBJECTIVE.weights]
+    by_term = [by_backward(model, [name]) for name in TERMS]
     sums = [float(sum(parts).norm()) for parts in zip(*by_term, strict=True)]
     np.testing.assert_allclose(table(Merged(), model).loc["all", list(ENCODERS)].astype(float), sums)
 
@@ -110,9 +114,9 @@ def test_what_reaches_one_encoder_only_is_zero_in_the_other(model):
 
 
 def test_an_ablation_is_a_row_of_zeros_and_leaves_the_others_alone(model):
-    ablated = table(SepVAE(beta_common=0.5, beta_salient=0.3, kappa=0, gamma=0.7)._objective(), model)
+    ablated = table(SepVAE(beta_common=0.5, beta_salient=0.3, kappa=0, gamma=0.7).objective(), model)
     assert (ablated.loc["mutual_information", ["weight", *ENCODERS]] == 0).all()
-    others = [name for name in OBJECTIVE.weights if name != "mutual_information"]
+    others = [name for name in TERMS if name != "mutual_information"]
     assert ablated.loc[others].equals(table(OBJECTIVE, model).loc[others])
 
 

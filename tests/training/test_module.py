@@ -201,7 +201,7 @@ def test_every_term_is_logged_unweighted_weighted_and_by_group(fit):
     training = fit(epochs=2)
     for row in training.history:
         for stage in ("train", "validation"):
-            for name, weight in OBJECTIVE.weights.items():
+            for name, weight in training.weights.items():
                 assert row[f"{stage}_{name}_weighted"] == weight * row[f"{stage}_{name}"]
             by_group = ("reconstruction", "common_kl", "squared_error", "mutual_information")
             for name in (*by_group, "critic_loss", "read_out_loss"):
@@ -212,8 +212,9 @@ def test_every_term_is_logged_unweighted_weighted_and_by_group(fit):
 
 @pytest.mark.parametrize("stage", ["train", "validation"])
 def test_loss_is_the_sum_of_weighted_terms_with_the_mi_and_without(fit, stage):
-    row = fit(epochs=1).history[0]
-    terms = {name: weight * row[f"{stage}_{name}"] for name, weight in OBJECTIVE.weights.items()}
+    training = fit(epochs=1)
+    row = training.history[0]
+    terms = {name: weight * row[f"{stage}_{name}"] for name, weight in training.weights.items()}
     assert row[f"{stage}_loss"] == pytest.approx(sum(terms.values()))
     assert row[f"{stage}_loss_without_mi"] == pytest.approx(sum(terms.values()) - terms["mutual_information"])
 

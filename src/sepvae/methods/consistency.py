@@ -13,7 +13,7 @@ from torch import Tensor
 from sepvae.codes import Codes
 from sepvae.losses.divergences import gaussian_kl
 from sepvae.losses.priors import GroupPrior, SeverityPrior
-from sepvae.methods.objective import LatentSample, Terms
+from sepvae.methods.objective import LatentSample
 from sepvae.networks.heads import frozen, running_statistics
 from sepvae.networks.model import ContrastiveAutoencoder
 from sepvae.training.distributed import all_gather, all_gather_with_grad
@@ -33,7 +33,7 @@ def consistency_terms(
     posterior: Callable[[Codes[Tensor], Tensor], Codes[Tensor]],
     prior: GroupPrior | SeverityPrior,
     wanted: Collection[str] = CONSISTENCY,
-) -> Terms:
+) -> dict[str, Tensor]:
     """
     Return the terms in `wanted`, each of shape (batch,): 0 for the other group and for samples left out.
 
@@ -42,6 +42,8 @@ def consistency_terms(
     with q(s|x0) by a frozen salient encoder. For a background sample i, a target j and x1 = d([c_i, s_j]):
     swap_common = KL(q(c|x_i) || q(c|x1)); swap_salient = KL(q(s|x_j) || q(s|x1)).
     """
+    if not wanted:
+        return {}
     codes, world_size = drawn.codes, drawn.noise.world_size
     y = all_gather(drawn.y, world_size)
     of_all = _donors(y, wanted)

@@ -9,6 +9,7 @@ from torch import Tensor
 from sepvae.batch import AnyArray
 from sepvae.checks import check_choice, check_flag
 from sepvae.losses.density_ratio import critic_loss, mutual_information
+from sepvae.losses.divergences import standard_kl
 from sepvae.methods.objective import ContrastiveObjective, LatentSample, Terms
 from sepvae.methods.vae import PAPER, ContrastiveVAE
 from sepvae.networks.heads import frozen
@@ -28,14 +29,19 @@ class ConVAEObjective(ContrastiveObjective):
         self._check_weights("kappa")
         check_flag("rectify_mi", self.rectify_mi)
 
-    @property
-    def weights(self) -> dict[str, float]:
-        """Weight of each term by name."""
-        return super().weights | {"mutual_information": self.kappa}
+    def terms(self, model: ContrastiveAutoencoder, sample: LatentSample) -> Terms:
+        """Return the evidence lower bound of both groups, and the mutual information."""
+        codes, target = sample.codes, (sample.y != 0).to(sample.s.dtype)
+        return {
+            "reconstruction": (1.0, sample.reconstruction),
+            "common_kl": (self.beta_common, standard_kl(codes.common_mean, codes.common_logvar)),
+            "salient_kl_target": (self.beta_salient, target * sample.salient_kl),
+            **self._critic_terms(model, sample, target),
+        }
 
-    def _own_terms(self, model: ContrastiveAutoencoder, drawn: LatentSample) -> tuple[Terms, Terms]:
-        logits = frozen(model.critic, drawn.c, drawn.s)
-        return {"mutual_information": mutual_information(logits, rectified=self.rectify_mi)}, {}
+    def _critic_terms(self, model: ContrastiveAutoencoder, sample: LatentSample, target: Tensor) -> Terms:  # noqa: ARG002
+        logits = frozen(model.critic, sample.c, sample.s)
+        return {"mutual_information": (self.kappa, mutual_information(logits, rectified=self.rectify_mi))}
 
 
 @dataclass(frozen=True)
@@ -50,26 +56,20 @@ class OriginalConVAEObjective(ConVAEObjective):
     critic_layers: ClassVar[int] = 1
     independent_critic: ClassVar[bool] = False
 
-    @property
-    def weights(self) -> dict[str, float]:
-        """Weight of each term by name; the critic's loss is one of them."""
-        return super().weights | {"critic": 1.0}
-
-    def _own_terms(self, model: ContrastiveAutoencoder, drawn: LatentSample) -> tuple[Terms, Terms]:
-        c, s, noise = drawn.c, drawn.s, drawn.noise
-        target = (drawn.y != 0).to(s.dtype)
+    def _critic_terms(self, model: ContrastiveAutoencoder, sample: LatentSample, target: Tensor) -> Terms:
+        c, s, noise = sample.c, sample.s, sample.noise
         logits = model.critic(c, s)
-        partners = next_target(all_gather(drawn.y, noise.world_size))[noise.own]
+        partners = next_target(all_gather(sample.y, noise.world_size))[noise.own]
         shuffled = model.critic(c, all_gather_with_grad(s, noise.world_size)[partners])
-        terms = {
-            "mutual_information": target * mutual_information(logits, rectified=self.rectify_mi),
-            "critic": target * critic_loss(logits, shuffled),
+        information = target * mutual_information(logits, rectified=self.rectify_mi)
+        return {
+            "mutual_information": (self.kappa, information),
+            "critic": (1.0, target * critic_loss(logits, shuffled)),
         }
-        return terms, {}
 
 
 def next_target(y: Tensor) -> Tensor:
-    """Return for each target the row of another target, in a cycle; batches come shuffled."""
+    """Return for each target the row of the previous one, in a cycle: a lone target is its own partner."""
     rows = torch.arange(len(y), device=y.device)
     target = rows[y != 0]
     partners = rows.clone()
@@ -144,7 +144,15 @@ class ConVAE(ContrastiveVAE):
         },
     }
 
-    def _objective(self) -> ConVAEObjective:
+    def objective(self) -> ConVAEObjective:
+        """
+        Return the loss of this method with its keywords.
+
+        Returns
+        -------
+        ConVAEObjective
+            Terms and weights, as training uses them.
+        """
         objective = OriginalConVAEObjective if self.critic == "original" else ConVAEObjective
         return objective(
             beta_common=self.beta_common,

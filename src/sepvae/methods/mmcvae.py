@@ -8,6 +8,7 @@ from torch import Tensor
 from sepvae.batch import AnyArray
 from sepvae.checks import check_choice
 from sepvae.losses.density_ratio import mutual_information
+from sepvae.losses.divergences import standard_kl
 from sepvae.losses.moments import ORIGINAL_GAMMAS, fixed_gammas, median_gamma, mmd, mmd_to_zero
 from sepvae.methods.objective import ContrastiveObjective, LatentSample, Terms
 from sepvae.methods.vae import PAPER, ContrastiveVAE
@@ -28,25 +29,24 @@ class MMcVAEObjective(ContrastiveObjective):
         super().__post_init__()
         self._check_weights("common_mmd", "background_mmd")
 
-    @property
-    def weights(self) -> dict[str, float]:
-        """Weight of each term by name."""
-        return super().weights | {
-            "common_mmd": self.common_mmd,
-            "salient_mmd_background": self.background_mmd,
+    def terms(self, model: ContrastiveAutoencoder, sample: LatentSample) -> Terms:  # noqa: ARG002
+        """Return the evidence lower bound of both groups, and the discrepancies of codes of all processes."""
+        codes, target, noise = sample.codes, (sample.y != 0).to(sample.s.dtype), sample.noise
+        common_kl = standard_kl(codes.common_mean, codes.common_logvar)
+        salient_kl = target * sample.salient_kl
+        background = all_gather(sample.y, noise.world_size) == 0
+        c, s = (all_gather_with_grad(code, noise.world_size) for code in (sample.c, sample.s))
+        return {
+            "reconstruction": (1.0, sample.reconstruction),
+            "common_kl": (self.beta_common, common_kl),
+            "salient_kl_target": (self.beta_salient, salient_kl),
+            "common_mmd": (self.common_mmd, self._between(c[background], c[~background])),
+            "salient_mmd_background": (self.background_mmd, self._to_zero(s[background])),
         }
 
-    def _own_terms(self, model: ContrastiveAutoencoder, drawn: LatentSample) -> tuple[Terms, Terms]:
-        """Return the discrepancies as scalars, from the codes of all processes."""
-        c, s, noise = drawn.c, drawn.s, drawn.noise
-        background = all_gather(drawn.y, noise.world_size) == 0
-        all_c, all_s = (all_gather_with_grad(code, noise.world_size) for code in (c, s))
-        terms = {
-            "common_mmd": self._between(all_c[background], all_c[~background]),
-            "salient_mmd_background": self._to_zero(all_s[background]),
-        }
-        # No term uses the critic: its estimate is only logged.
-        return terms, {"mutual_information": mutual_information(frozen(model.critic, c, s))}
+    def logged(self, model: ContrastiveAutoencoder, sample: LatentSample) -> dict[str, Tensor]:
+        """Return the critic's estimate, which no term uses."""
+        return {"mutual_information": mutual_information(frozen(model.critic, sample.c, sample.s))}
 
     def _between(self, background: Tensor, target: Tensor) -> Tensor:
         if min(len(background), len(target)) < 2:
@@ -131,7 +131,15 @@ class MMcVAE(ContrastiveVAE):
         },
     }
 
-    def _objective(self) -> MMcVAEObjective:
+    def objective(self) -> MMcVAEObjective:
+        """
+        Return the loss of this method with its keywords.
+
+        Returns
+        -------
+        MMcVAEObjective
+            Terms and weights, as training uses them.
+        """
         return MMcVAEObjective(
             beta_common=self.beta_common,
             beta_salient=self.beta_salient,

@@ -9,34 +9,35 @@ from sepvae.checks import check_number
 from sepvae.codes import Codes
 from sepvae.losses.classification import group_cross_entropy
 from sepvae.losses.density_ratio import critic_loss
-from sepvae.losses.divergences import gaussian_kl, standard_kl
+from sepvae.losses.divergences import gaussian_kl
 from sepvae.losses.priors import GroupPrior, SeverityPrior
 from sepvae.losses.reconstruction import gaussian_nll, optimal_variance, squared_error
-from sepvae.networks.heads import sample
+from sepvae.networks.heads import sample as draw
 from sepvae.networks.model import ContrastiveAutoencoder
 from sepvae.training.distributed import all_gather
 from sepvae.training.noise import Noise
 from sepvae.training.objective import Losses
 
 Learnt = Literal["learnt"]
-Terms = dict[str, Tensor]
+Terms = dict[str, tuple[float, Tensor | None]]  # weight, and value for each sample; None is left out
 
 
 class LatentSample(NamedTuple):
-    """Sampled codes of a batch with its samples, posterior, labels, salient KL and noise."""
+    """Sampled codes of a batch with its samples, posterior, labels, noise and the terms of all methods."""
 
     x: Tensor
     c: Tensor
     s: Tensor
     codes: Codes[Tensor]
     y: Tensor
-    salient_kl: Tensor
+    reconstruction: Tensor  # -log p(x | c, y s), up to a constant
+    salient_kl: Tensor  # KL(q(s | x) || p(s | y))
     noise: Noise
 
 
 @dataclass(frozen=True)
 class ContrastiveObjective:
-    """Base of all objectives: terms that every method has; a method adds its own."""
+    """Base of all objectives: a method states its loss in `terms`."""
 
     beta_common: float
     beta_salient: float
@@ -58,15 +59,6 @@ class ContrastiveObjective:
         """
         return GroupPrior(background_var=1.0)
 
-    @property
-    def weights(self) -> dict[str, float]:
-        """Weight of each term by name; an ablation is a weight of 0."""
-        return {
-            "reconstruction": 1.0,
-            "common_kl": self.beta_common,
-            "salient_kl_target": self.beta_salient,
-        }
-
     def posterior(self, codes: Codes[Tensor], y: Tensor) -> Codes[Tensor]:  # noqa: ARG002
         """Return the posterior that training samples from: here that of the encoders."""
         return codes
@@ -77,41 +69,42 @@ class ContrastiveObjective:
 
         `codes` are detached. Methods that do not use the critic's estimate still log it.
         """
-        c, s = sample(codes, noise.critic)
+        c, s = draw(codes, noise.critic)
         return critic_loss(
             model.critic(c, s), model.critic(c, all_gather(s, noise.world_size)[noise.partners])
         )
 
+    def terms(self, model: ContrastiveAutoencoder, sample: LatentSample) -> Terms:
+        """Return the loss: weight and value of each term, by name."""
+        raise NotImplementedError
+
+    def logged(self, model: ContrastiveAutoencoder, sample: LatentSample) -> dict[str, Tensor]:  # noqa: ARG002
+        """Return further values that are only logged."""
+        return {}
+
     def losses(
         self, model: ContrastiveAutoencoder, x: Tensor, y: Tensor, codes: Codes[Tensor], noise: Noise
     ) -> Losses:
-        """Return unweighted terms, the loss of the classifiers, and values that are only logged."""
-        c, s = sample(codes, noise.model)
+        """Return unweighted terms with their weights, the loss of the classifiers, and values to log."""
+        c, s = draw(codes, noise.model)
         n_observed = model.n_observed(x)
         error = squared_error(x, model.decode(c, self.prior.salient_gate(y).to(s.dtype) * s))
         variance = self._variance(error, n_observed, noise.world_size)
         prior = self.prior.mean(y), self.prior.variance(y).to(s.dtype)
         salient_kl = gaussian_kl(codes.salient_mean, codes.salient_logvar, *prior)
-        terms = {
-            "reconstruction": gaussian_nll(error, n_observed, variance),
-            "common_kl": standard_kl(codes.common_mean, codes.common_logvar),
-            "salient_kl_target": (y != 0).to(s.dtype) * salient_kl,
-        }
-        drawn = LatentSample(x, c, s, codes, y, salient_kl, noise)
-        own, logged = self._own_terms(model, drawn)
+        reconstruction = gaussian_nll(error, n_observed, variance)
+        sample = LatentSample(x, c, s, codes, y, reconstruction, salient_kl, noise)
+        terms = self.terms(model, sample)
+        logged = {"squared_error": error / n_observed} | self.logged(model, sample)
         # The classifier trains at full weight on detached codes: at the paper's gamma of 1e-10, its gradient
         # would vanish against Adam's eps. Gamma scales only the gradient in the encoder, and methods without
         # that term train a classifier, too.
         classifiers = group_cross_entropy(model.salient_classifier(s.detach()), y)
-        logged = {"squared_error": error / n_observed} | logged
         if model.read_out is not None:
             read_out = group_cross_entropy(model.read_out(codes.salient_mean.detach()), y)
             classifiers, logged = classifiers + read_out, logged | {"read_out_loss": read_out}
-        return Losses(terms | own, classifiers, logged)
-
-    def _own_terms(self, model: ContrastiveAutoencoder, drawn: "LatentSample") -> tuple[Terms, Terms]:
-        """Return the method's own terms, and values that are only logged."""
-        raise NotImplementedError
+        values = {name: value for name, (_, value) in terms.items() if value is not None}
+        return Losses(values, {name: terms[name][0] for name in values}, classifiers, logged)
 
     def _variance(self, error: Tensor, n_observed: int, world_size: int) -> Tensor | float:
         if self.reconstruction_var == "learnt":

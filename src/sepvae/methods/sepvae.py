@@ -1,6 +1,6 @@
 """SepVAE (Louiset et al., MIDL 2024): its objective, Eq. 2 of the paper, and its estimator."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -11,6 +11,7 @@ from sepvae.checks import check_choice, check_flag, check_number
 from sepvae.codes import Codes
 from sepvae.losses.classification import group_cross_entropy
 from sepvae.losses.density_ratio import mutual_information
+from sepvae.losses.divergences import standard_kl
 from sepvae.losses.priors import GroupPrior, SeverityPrior
 from sepvae.methods.consistency import CONSISTENCY, consistency_terms
 from sepvae.methods.labels import GroupLabels, SeverityLabels
@@ -49,14 +50,26 @@ class SepVAEObjective(ContrastiveObjective):
         """Salient prior p(s | y): narrow for the background, standard for targets, between for severities."""
         return (SeverityPrior if self.severity else GroupPrior)(self.background_prior_var)
 
-    @property
-    def weights(self) -> dict[str, float]:
-        """Weight of each term by name, without consistency terms of weight 0."""
-        return super().weights | {
-            "salient_kl_background": self.beta_salient,
-            "salient_classification": self.gamma,
-            "mutual_information": self.kappa,
-            **{name: weight for name in CONSISTENCY if (weight := getattr(self, name)) > 0},
+    def terms(self, model: ContrastiveAutoencoder, sample: LatentSample) -> Terms:
+        """Return Eq. 2 with the mutual information of Eq. 3 and the consistency terms, ours."""
+        c, s, codes, y = sample.c, sample.s, sample.codes, sample.y
+        common_kl = standard_kl(codes.common_mean, codes.common_logvar)
+        target_kl, background_kl = (of_group.to(s.dtype) * sample.salient_kl for of_group in (y != 0, y == 0))
+        classification = group_cross_entropy(frozen(model.salient_classifier, s), y)
+        information = mutual_information(frozen(model.critic, c, s), rectified=self.rectify_mi)
+        wanted = [name for name in CONSISTENCY if getattr(self, name) > 0]
+        kl = consistency_terms(model, sample, self.posterior, self.prior, wanted)
+        return {
+            "reconstruction": (1.0, sample.reconstruction),
+            "common_kl": (self.beta_common, common_kl),
+            "salient_kl_target": (self.beta_salient, target_kl),
+            "salient_kl_background": (self.beta_salient, background_kl),
+            "salient_classification": (self.gamma, classification),
+            "mutual_information": (self.kappa, information),
+            "removal_common": (self.removal_common, kl.get("removal_common")),  # KL(q(c|x) || q(c|x0))
+            "removal_salient": (self.removal_salient, kl.get("removal_salient")),  # KL(q(s|x0) || p(s|y=0))
+            "swap_common": (self.swap_common, kl.get("swap_common")),  # KL(q(c|x_i) || q(c|x1))
+            "swap_salient": (self.swap_salient, kl.get("swap_salient")),  # KL(q(s|x_j) || q(s|x1))
         }
 
     def posterior(self, codes: Codes[Tensor], y: Tensor) -> Codes[Tensor]:
@@ -68,21 +81,12 @@ class SepVAEObjective(ContrastiveObjective):
         logvar = torch.where(y[:, None] == 0, sigma_q.log(), learnt)
         return Codes(codes.common_mean, codes.common_logvar, codes.salient_mean, logvar)
 
-    def _own_terms(self, model: ContrastiveAutoencoder, drawn: LatentSample) -> tuple[Terms, Terms]:
-        _, c, s, codes, y, salient_kl, _ = drawn
-        background = (y == 0).to(s.dtype)
-        terms = {
-            "salient_kl_background": background * salient_kl,
-            "salient_classification": group_cross_entropy(frozen(model.salient_classifier, s), y),
-            "mutual_information": mutual_information(frozen(model.critic, c, s), rectified=self.rectify_mi),
-        }
-        if wanted := [name for name in CONSISTENCY if name in self.weights]:
-            terms |= consistency_terms(model, drawn, self.posterior, self.prior, wanted)
+    def logged(self, model: ContrastiveAutoencoder, sample: LatentSample) -> dict[str, Tensor]:  # noqa: ARG002
+        """With a fixed variance, the background's KL has a constant minimum; return the excess over it."""
         if self.background_posterior_var == "learnt":
-            return terms, {}
-        # With a fixed variance, the background's KL has a constant minimum; log the excess over it.
-        off_centre = codes.salient_mean.square().sum(dim=1) / (2 * self.background_prior_var)
-        return terms, {"salient_kl_background_excess": background * off_centre}
+            return {}
+        off_centre = sample.codes.salient_mean.square().sum(dim=1) / (2 * self.background_prior_var)
+        return {"salient_kl_background_excess": (sample.y == 0).to(off_centre.dtype) * off_centre}
 
 
 @dataclass(eq=False, repr=False)
@@ -183,22 +187,20 @@ class SepVAE(ContrastiveVAE):
         "no CONS": NO_CONSISTENCY,
     }
 
-    def _objective(self) -> SepVAEObjective:
+    def objective(self) -> SepVAEObjective:
+        """
+        Return the loss of this method with its keywords.
+
+        Returns
+        -------
+        SepVAEObjective
+            Terms and weights, as training uses them.
+        """
         severity, posterior_var = self.target == "severity", self.background_posterior_var
         if posterior_var == "auto":
             posterior_var = "learnt" if severity else 0.1
-        return SepVAEObjective(
-            beta_common=self.beta_common,
-            beta_salient=self.beta_salient,
-            reconstruction_var=self.reconstruction_var,
-            kappa=self.kappa,
-            gamma=self.gamma,
-            background_prior_var=self.background_prior_var,
-            background_posterior_var=posterior_var,
-            rectify_mi=self.rectify_mi,
-            **{name: getattr(self, name) for name in CONSISTENCY},
-            severity=severity,
-        )
+        given: dict[str, Any] = {f.name: getattr(self, f.name, None) for f in fields(SepVAEObjective)}
+        return SepVAEObjective(**given | {"background_posterior_var": posterior_var, "severity": severity})
 
     def _check_keywords(self, y: AnyArray) -> None:
         check_choice("target", self.target, ("group", "severity"))

@@ -106,8 +106,15 @@ class ContrastiveVAE(PredictionMixin, ContrastiveEstimator):
         super().__init_subclass__()
         cls.__doc__ = with_keywords(cls.__doc__)
 
-    def _objective(self) -> Objective:
-        """Return the method's objective with these keywords."""
+    def objective(self) -> Objective:
+        """
+        Return the loss of this method with its keywords.
+
+        Returns
+        -------
+        Objective
+            Terms and weights, as training uses them.
+        """
         raise NotImplementedError
 
     def gradient_norms(self, X: Any, y: Any) -> pd.DataFrame:
@@ -130,7 +137,7 @@ class ContrastiveVAE(PredictionMixin, ContrastiveEstimator):
         source = _scored(self.prepare(X), self.principal_scores_)
         numbers = self._labels.transform(as_column("y", y).ravel())
         x = source.take(np.arange(len(source))).x
-        return gradient_norms(self._objective(), self.module_, x, numbers, random_state=self._seed())
+        return gradient_norms(self.objective(), self.module_, x, numbers, random_state=self._seed())
 
     def is_first_process(self) -> bool:
         """
@@ -174,7 +181,7 @@ class ContrastiveVAE(PredictionMixin, ContrastiveEstimator):
         check_number("validation_fraction", self.validation_fraction, least=0, below=1)
         check_choice("keep", self.keep, ("last", "best"))
         check_choice("reset_optimizer", self.reset_optimizer, ("never", "epoch"))
-        self._objective()  # validates its own keywords
+        self.objective()  # validates its own keywords
 
     def _gate_salient(self, salient: AnyArray) -> AnyArray:
         return self._labels.gate_salient(salient, self._probabilities)
@@ -199,7 +206,7 @@ class ContrastiveVAE(PredictionMixin, ContrastiveEstimator):
             auto_max_epochs(n, self.batch_size_) if self.max_epochs == "auto" else int(self.max_epochs)
         )
         module, history = train(
-            self._objective(),
+            self.objective(),
             lambda: self._start(source.sample_shape),
             source,
             y,
@@ -258,7 +265,7 @@ class ContrastiveVAE(PredictionMixin, ContrastiveEstimator):
     def _build(
         self, sample_shape: tuple[int, ...], stored: Collection[str] | None = None
     ) -> ContrastiveAutoencoder:
-        layers = self._objective().critic_layers
+        layers = self.objective().critic_layers
         n_groups = len(self.classes_)
         network, valid_mask = self.network, None
         if self._is_linear(stored or ()):
@@ -296,7 +303,7 @@ class ContrastiveVAE(PredictionMixin, ContrastiveEstimator):
 
     def _state_shapes(self, arrays: Mapping[str, AnyArray], sample_shape: tuple[int, ...]) -> Shapes:
         dims = {"common": self.common_dim, "salient": self.salient_dim}
-        check_heads(arrays, dims, self._objective().critic_layers)
+        check_heads(arrays, dims, self.objective().critic_layers)
         scores: dict[str, Any] = {}
         if self._is_linear(arrays):
             sample_shape, scores = stored_shapes(arrays, sample_shape, self.grid_)

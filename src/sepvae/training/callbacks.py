@@ -41,7 +41,7 @@ class CollapseWatch(Checkpoint):
         """Check the history, on rank 0 only."""
         if not (trainer.is_global_zero and isinstance(pl_module, AlternatingTraining)):
             return
-        for what, message in collapses(pl_module.history, pl_module.objective.weights).items():
+        for what, message in collapses(pl_module.history, pl_module.weights).items():
             if what not in self.warned:
                 self.warned.add(what)
                 warnings.warn(message, CollapseWarning, stacklevel=2)

@@ -35,7 +35,7 @@ def gradient_norms(
     >>> from sepvae import SepVAE
     >>> from sepvae.networks.autoencoder import build_autoencoder
     >>> model = build_autoencoder("mlp", (5,), common_dim=3, salient_dim=2, n_groups=2)
-    >>> norms = gradient_norms(SepVAE(gamma=0)._objective(), model, torch.randn(4, 5), [0, 0, 1, 1])
+    >>> norms = gradient_norms(SepVAE(gamma=0).objective(), model, torch.randn(4, 5), [0, 0, 1, 1])
     >>> norms.set_index("term").loc["salient_classification", ["weight", "salient_encoder"]].tolist()
     [0.0, 0.0]
     """
@@ -47,24 +47,24 @@ def gradient_norms(
     y = y if y.is_floating_point() else y.long()
     with torch.enable_grad(), seeded(random_state):
         copy = deepcopy(model).train()
-        means = _mean_terms(objective, copy, as_input(x, like.dtype), y, random_state)
+        means, weights = _mean_terms(objective, copy, as_input(x, like.dtype), y, random_state)
         encoders = [getattr(copy, name) for name in ENCODERS]
         norms = {name: _norms(mean, encoders) for name, mean in means.items()}
     rows = [
         [name, weight, float(means[name].detach()), *(abs(weight) * norm for norm in norms[name])]
-        for name, weight in objective.weights.items()
+        for name, weight in weights.items()
     ]
     return pd.DataFrame(rows, columns=["term", "weight", "value", *ENCODERS])
 
 
 def _mean_terms(
     objective: Objective, model: ContrastiveAutoencoder, x: Tensor, y: Tensor, seed: int
-) -> dict[str, Tensor]:
-    """Return the batch means of the unweighted terms, computed as in a training step."""
+) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """Return the batch means of the unweighted terms, computed as in a training step, and the weights."""
     codes = objective.posterior(model.encode(x), y)
     noise = draw_noise(codes, torch.Generator(x.device).manual_seed(seed))
-    terms = objective.losses(model, x, y, codes, noise).terms
-    return {name: terms[name].mean() for name in objective.weights}
+    losses = objective.losses(model, x, y, codes, noise)
+    return {name: losses.terms[name].mean() for name in losses.weights}, losses.weights
 
 
 def _norms(mean: Tensor, parts: Sequence[nn.Module]) -> list[float]:

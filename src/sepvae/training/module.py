@@ -14,7 +14,7 @@ from sepvae.networks.model import ContrastiveAutoencoder
 from sepvae.training.divergence import DivergenceError, first_non_finite
 from sepvae.training.epoch_metrics import EpochMetrics
 from sepvae.training.noise import Noise, draw_noise
-from sepvae.training.objective import Losses, Objective
+from sepvae.training.objective import Losses, Objective, weighted
 from sepvae.training.runtime.compiling import compiled
 
 
@@ -27,6 +27,7 @@ def as_input(x: Tensor, dtype: torch.dtype) -> Tensor:
 
 # Adam's default, independent of the encoders' rate: 1e-2 was no better, and with 2e-5 it would hardly move.
 READ_OUT_LEARNING_RATE = 1e-3
+OF_CRITIC = ("mutual_information", "critic")  # terms that the critic's own training changes
 CHECK_EVERY = 50  # steps between two checks of the terms: each check waits for the device
 
 
@@ -60,6 +61,7 @@ class AlternatingTraining(pl.LightningModule):
         self.random_state = random_state
         self.history: list[dict[str, float]] = []  # one row per epoch
         self.stopped_early = False
+        self.weights: dict[str, float] = {}  # of the terms, after the first step
         self._validation_metrics: dict[str, float] = {}
         self._sums: deque[tuple[int, Tensor]] = deque(maxlen=CHECK_EVERY)  # sums of the terms after each step
         self.epoch_means = {stage: EpochMetrics(n_groups) for stage in ("train", "validation")}
@@ -98,7 +100,7 @@ class AlternatingTraining(pl.LightningModule):
             logged["critic_loss"] = critic_loss
 
         losses = self._fast_losses(x, y, codes, noise)
-        loss = sum(weight * losses.terms[name] for name, weight in self.objective.weights.items())
+        loss = sum(weighted(losses.terms, losses.weights).values())
         for optimizer in (model_optimizer, *read_out_optimizers):
             optimizer.zero_grad()
         self.manual_backward((loss + losses.classifiers).mean())
@@ -186,12 +188,13 @@ class AlternatingTraining(pl.LightningModule):
         return draw_noise(codes, generator, self.global_rank, self.trainer.world_size)
 
     def _note(self, stage: str, losses: Losses, logged: dict[str, Tensor], y: Tensor) -> None:
+        self.weights = losses.weights
         self.epoch_means[stage].add(losses.terms | losses.logged | logged, y)
 
     def _stop_if_non_finite(self, metrics: dict[str, float]) -> None:
         """Raise DivergenceError with the names of the terms that are not finite."""
         bad = {name for name, value in metrics.items() if not np.isfinite(value)}
-        terms = (*self.objective.weights, "critic_loss")
+        terms = (*self.weights, "critic_loss")
         non_finite = [name for name in terms if bad & {f"{stage}_{name}" for stage in self.epoch_means}]
         if not non_finite:
             return
@@ -206,10 +209,10 @@ class AlternatingTraining(pl.LightningModule):
         """Log every term, unweighted, weighted and by group, and the total with and without the MI."""
         means = self.epoch_means[stage].means(self.trainer.world_size)
         self.epoch_means[stage].clear()
-        weighted = {f"{name}_weighted": w * means[name] for name, w in self.objective.weights.items()}
-        loss = sum(weighted.values())
-        of_critic = sum(weighted.get(f"{name}_weighted", 0.0) for name in ("mutual_information", "critic"))
-        sums = {"loss": loss, "loss_without_mi": loss - of_critic}
-        metrics = {f"{stage}_{name}": value for name, value in (sums | means | weighted).items()}
+        parts = weighted(means, self.weights)
+        loss, of_critic = sum(parts.values()), sum(parts.get(name, 0.0) for name in OF_CRITIC)
+        metrics = {"loss": loss, "loss_without_mi": loss - of_critic} | means
+        metrics |= {f"{name}_weighted": value for name, value in parts.items()}
+        metrics = {f"{stage}_{name}": value for name, value in metrics.items()}
         self.log_dict(metrics, sync_dist=self.trainer.world_size > 1)
         return metrics
