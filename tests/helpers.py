@@ -58,10 +58,10 @@ def quick_sets(**keywords: object) -> list[str]:
     return sets(**quick(progress_bar="false", **keywords))
 
 
-def linear(**keywords: object) -> list[str]:
+def linear(method: str = "ContrastivePCA", **keywords: object) -> list[str]:
     """Options of the quickest fit there is: linear, and without permutations."""
     few = {"common_dim": 2, "salient_dim": 1}
-    return ["--method", "ContrastivePCA", "--permutations", "0", *sets(**few | keywords)]
+    return ["--method", method, "--permutations", "0", *sets(**few | keywords)]
 
 
 def invoke(*arguments: object, status: int | None = 0) -> str:

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
 
 import sepvae
 from sepvae import ContrastivePCA
 from sepvae.benchmark.contenders import parse_contender
-from sepvae.cli.app import app
 from sepvae.errors import DataError, ModelFileError
 from sepvae.registry import find_method, method_names
+
+from .helpers import invoke, linear
 
 OWN = ("SepVAE", "ConVAE", "MMcVAE", "ContrastivePCA")
 MODULE = """
@@ -60,29 +60,12 @@ def test_a_method_of_another_package_is_saved_and_loaded(
     np.testing.assert_array_equal(again.transform(x), model.transform(x))
 
 
-def invoke(*words: str) -> str:
-    result = CliRunner().invoke(app, words)
-    assert result.exit_code == 0, result.output
-    return result.output
-
-
 def test_it_is_named_on_the_command_line(theirs: type[ContrastivePCA], tmp_path: Path) -> None:
     table = pd.DataFrame(np.random.default_rng(0).normal(size=(80, 4)), columns=list("abcd"))
     table.assign(dx=["ill", "well"] * 40).to_csv(tmp_path / "table.csv", index=False)
     data, out = str(tmp_path / "table.csv"), str(tmp_path / "run")
-    how = [
-        "--label",
-        "dx",
-        "--features",
-        "number",
-        "--set",
-        "common_dim=2",
-        "--set",
-        "salient_dim=1",
-        "--permutations",
-        "0",
-    ]
-    invoke("fit", data, "--out", out, "--method", "PlainPCA", "--background", "well", *how)
+    how = ["--label", "dx", "--features", "number", "--background", "well", *linear("PlainPCA")]
+    invoke("fit", data, "--out", out, *how)
     assert type(sepvae.load(out)) is theirs
     assert "all numbers are those of" in invoke("rerun", out, data)
 

@@ -12,10 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
 from sepvae.cli import main
-from sepvae.cli.app import app
 from sepvae.cli.benchmark import table_of
 from sepvae.cli.plain import plain
 from sepvae.cli.table import print_scores
@@ -31,6 +29,8 @@ from sepvae.report import write_comparison, write_report
 from sepvae.report.benchmark_tables import ScoreColumn, benchmark_table, to_markdown
 from sepvae.report.file_names import names_apart, scatter_files
 from sepvae.runs import evaluate_run, fit_run, read_codes
+
+from .helpers import invoke, linear
 
 MARKUP = ["<script>alert(1)</script>", "</script>", "<img src=x onerror=alert(1)>", '"><b id="evil">', "&lt;"]
 MARKUP += ["{{ 7*7 }}", "{% raw %}", "[bold red]", "[/]", "$x_1$", "_hidden", "**b**", "a|b", "%s"]
@@ -294,22 +294,12 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_images_of_strange_names_go_all_the_way(pictures: Path) -> None:
     run, outer = pictures.parent / "run", pictures.parent
-    how = [
-        "--method",
-        "ContrastivePCA",
-        "--set",
-        "common_dim=2",
-        "--set",
-        "salient_dim=1",
-        "--permutations",
-        "0",
-    ]
+    how = linear()
     commands = [["fit", str(pictures), "--out", str(run), "--image-size", "8", "--background", "NA", *how]]
     commands += [["evaluate", str(run), "--permutations", "0"]]
     commands += [[what, str(run), str(pictures), "--out", str(outer / what)] for what in ("encode", "maps")]
     for command in commands:
-        result = CliRunner().invoke(app, command, catch_exceptions=False)
-        assert result.exit_code == 0, result.output
+        invoke(*command)
     files = {path.relative_to(pictures).as_posix() for path in pictures.rglob("*.png")}
     for table in (run / "codes.csv", outer / "encode", outer / "maps" / "maps.csv"):
         assert set(rows_of(table)[0]["id"]) == files

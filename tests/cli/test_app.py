@@ -11,11 +11,9 @@ import pandas as pd
 import pytest
 import yaml
 from PIL import Image
-from typer.testing import CliRunner
 
 import sepvae
 from sepvae.cli import main
-from sepvae.cli.app import app
 from sepvae.cli.table import print_scores
 from sepvae.errors import SepVAEError
 from sepvae.report.contents import Contents
@@ -146,9 +144,7 @@ def test_evaluate_wants_labels_that_were_fitted_on(run: Path, folder: Path, tmp_
 
 
 def test_too_few_permutations_are_refused(run: Path) -> None:
-    result = CliRunner().invoke(app, ["evaluate", str(run), "--permutations", "5"])
-    assert result.exit_code == 2
-    assert "wanted 0, or 19 or more, got 5" in result.output
+    assert "wanted 0, or 19 or more, got 5" in invoke("evaluate", run, "--permutations", 5, status=2)
 
 
 def test_report_is_written_again(run: Path, tmp_path: Path) -> None:

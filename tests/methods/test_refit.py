@@ -7,6 +7,8 @@ import pytest
 from sepvae import ContrastivePCA, SepVAE
 from sepvae.errors import DataError
 
+from ..helpers import quick
+
 RNG = np.random.default_rng(0)
 Y = np.repeat(["well", "ill"], 20)
 
@@ -15,7 +17,7 @@ Y = np.repeat(["well", "ill"], 20)
     "model",
     [
         ContrastivePCA(2, 1, background="well"),
-        SepVAE(2, 1, background="well", max_epochs=1, progress_bar=False, warm_start=True),
+        SepVAE(**quick(salient_dim=1, background="well", warm_start=True)),
     ],
 )
 def test_a_refused_fit_changes_nothing(model: ContrastivePCA | SepVAE) -> None:

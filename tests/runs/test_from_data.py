@@ -8,15 +8,15 @@ import pandas as pd
 import pytest
 import yaml
 from PIL import Image
-from typer.testing import CliRunner
 
 import sepvae
-from sepvae.cli.app import app
 from sepvae.data import DataSpec
 from sepvae.errors import DataError
 
+from ..helpers import invoke, quick, quick_sets
+
 GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "data.md"
-FEW = {"common_dim": 2, "salient_dim": 2, "max_epochs": 1, "progress_bar": False, "accelerator": "cpu"}
+pytestmark = pytest.mark.usefixtures("undrawn", "judged_shortly")
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_the_example_of_the_guide_runs(study: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(study)
     section = GUIDE.read_text().split("## From Python")[1]
     example = re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
-    settings = ", ".join(f"{name}={value!r}" for name, value in FEW.items())
+    settings = ", ".join(f"{name}={value!r}" for name, value in quick().items())
     names: dict[str, object] = {}
     exec(example.replace("max_epochs=50", settings), names)  # noqa: S102
     assert names["codes"].common_mean.shape == (60, 2)
@@ -52,17 +52,15 @@ def test_it_fits_as_the_command_line_does(study: Path) -> None:
     sepvae.fit_folder(
         table,
         study / "python",
-        sepvae.SepVAE(**FEW),
+        sepvae.SepVAE(**quick()),
         spec=spec,
         split_seed=3,
         scoring=how,
         say=lambda _: None,
     )
     options = ["--images", "slices/{participant_id}.png", "--label", "diagnosis", "--image-size", "16"]
-    options += ["--limit", "25", "--split-seed", "3", "--permutations", "0", "--quick"]
-    options += [word for name, value in FEW.items() for word in ("--set", f"{name}={value}")]
-    result = CliRunner().invoke(app, ["fit", str(table), "--out", str(study / "typed"), *options])
-    assert result.exit_code == 0, result.output
+    options += ["--limit", "25", "--split-seed", "3", "--permutations", "0", "--quick", *quick_sets()]
+    invoke("fit", table, "--out", study / "typed", *options)
     recipes = [yaml.safe_load((study / run / "recipe.yaml").read_text()) for run in ("python", "typed")]
     assert recipes[0]["data"] == recipes[1]["data"]
     codes = [(study / run / "codes.csv").read_text() for run in ("python", "typed")]
