@@ -145,7 +145,8 @@ class SepVAE(ContrastiveVAE):
 
     Examples
     --------
-    >>>     >>> rng = np.random.default_rng(0)
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
     >>> X = rng.normal(size=(60, 5))
     >>> y = np.repeat(["healthy", "ill"], 30)
     >>> X[y == "ill", 0] += rng.normal(3, 2, size=30)
