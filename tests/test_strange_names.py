@@ -292,6 +292,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_images_of_strange_names_go_all_the_way(pictures: Path) -> None:
     run, outer = pictures.parent / "run", pictures.parent
     how = linear()

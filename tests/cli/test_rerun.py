@@ -182,6 +182,7 @@ def test_other_conditions_are_told(own_run: Path, regions: Path, tmp_path: Path)
     assert told.loc["threads"].tolist() == ["1", "3"]
 
 
+@pytest.mark.slow
 def test_as_many_threads_compute_as_before(own_run: Path, regions: Path, tmp_path: Path) -> None:
     before = torch.get_num_threads()
     change_recipe(own_run, threads=before + 1)

@@ -160,6 +160,7 @@ def test_shuffle_of_equal_groups_lays_whole_blocks_in_another_order():
     assert (shuffle_by_group(values, groups, np.random.default_rng(3)) == expected).all()
 
 
+@pytest.mark.slow
 def test_p_is_uniform_where_groups_are_unequal_and_vary_inside():
     # Laid end to end, blocks lost their groups: 0.09 of these 400 had p <= 0.05.
     rng, found = np.random.default_rng(0), []

@@ -15,6 +15,7 @@ from ..helpers import quick
 
 rng = np.random.default_rng(0)
 Y = rng.permutation(np.repeat(["control", "patient"], [24, 16]))
+OTHERS = [pytest.param(method, marks=pytest.mark.slow) for method in (ConVAE, MMcVAE)]
 X = rng.normal(size=(40, 5)) + (Y == "patient")[:, None] * np.array([3.0, 0, 0, 0, 0])
 
 
@@ -49,7 +50,7 @@ def assert_same(one, other):
         assert torch.equal(value, other.module_.state_dict()[name]), name
 
 
-@pytest.mark.parametrize("method", [SepVAE, ConVAE, MMcVAE])
+@pytest.mark.parametrize("method", [SepVAE, *OTHERS])
 @pytest.mark.parametrize(
     "keywords", [{}, {"reset_optimizer": "epoch"}, {"keep": "best"}, {"early_stopping": 1}]
 )

@@ -131,6 +131,7 @@ def test_a_precision_that_only_costs_time_is_refused_before_training(monkeypatch
         fit(precision="bf16-mixed")
 
 
+@pytest.mark.slow
 def test_a_compiled_step_trains_as_the_plain_one(monkeypatch):
     """Traced and differentiated as for any compiler, but run by torch, which is quicker than compiling."""
     traced = []
