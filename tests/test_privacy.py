@@ -123,6 +123,7 @@ def test_a_run_of_images_names_nobody(home: Path, folder: Path, typed) -> None:
     assert wanted | {"maps/maps.csv", "figures/codes_label.svg"} <= set(files)
 
 
+@pytest.mark.slow
 def test_a_run_of_a_table_of_images_names_nobody(home: Path, folder: Path, typed) -> None:
     files = sorted(folder.rglob("*.png"))
     table = pd.DataFrame({"file": files, "dx": [file.parent.name for file in files]})
@@ -167,6 +168,7 @@ def test_typed_paths_lose_their_folders(word: str, kept: str, monkeypatch: pytes
     assert typed_command() == ["sepvae", "fit", "--root=../data", kept]
 
 
+@pytest.mark.slow
 def test_a_template_of_files_keeps_no_folder(home: Path, folder: Path, typed) -> None:
     table = pd.DataFrame({"n": [f.name for f in folder.rglob("*.png")], "dx": ["a", "b"] * 20})
     table.assign(of=[f.parent.name for f in folder.rglob("*.png")]).to_csv(home / "t.csv", index=False)

@@ -91,6 +91,7 @@ def test_a_split_is_repeated_from_its_file(run: Path, study: Path, tmp_path: Pat
         pd.testing.assert_frame_equal(first, second)
 
 
+@pytest.mark.slow
 def test_without_memory_the_result_is_the_same(run: Path, study: Path, tmp_path: Path) -> None:
     options = ["--target", "bd", "--target", "scz", "--memory", "0", "--out", tmp_path / "streamed"]
     invoke("fit", study, *TABLE, *options, *QUICK)
