@@ -115,6 +115,10 @@ def test_benchmark(table: Path, tmp_path: Path) -> None:
     said = invoke("benchmark", table, "--out", tmp_path / "out", *how)
     for name in ("SparseSepVAE (default)", "SparseSepVAE (default, no L1)", "BackgroundFirstPCA (default)"):
         assert f"| {name} |" in said
+    results = pd.read_csv(tmp_path / "out" / "results.csv")
+    probes = results.query("attribute == 'label' and metric == 'auc'").groupby("method")["probe"].agg(set)
+    assert probes["SparseSepVAE"] == {"linear", "own classifier"}  # that of SepVAE is its own, too
+    assert probes["BackgroundFirstPCA"] == {"linear", "mlp"}
 
 
 @pytest.mark.usefixtures("installed")

@@ -180,14 +180,15 @@ class ArraysFile(RunFile["dict[str, AnyArray]"]):
         write_arrays(self.path, content)
 
     def read(self, *names: str) -> "dict[str, AnyArray] | None":
-        """Return the arrays of these names, by default all; None if the file does not exist."""
+        """Return these arrays, of which only the first must be there; by default all. None without file."""
         return read_file(self.path, partial(self._parse, names=names))
 
     def _parse(self, path: Path, names: tuple[str, ...] = ()) -> "dict[str, AnyArray]":
         import numpy as np
 
         with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in names or arrays.files}
+            wanted = [*names[:1], *(name for name in names[1:] if name in arrays.files)] or arrays.files
+            return {name: arrays[name] for name in wanted}
 
 
 class ThumbnailsFile(ArraysFile):

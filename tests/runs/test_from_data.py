@@ -72,3 +72,19 @@ def test_a_wrong_field_is_named(study: Path) -> None:
         sepvae.fit_folder(study / "participants.tsv", study / "run", labell="diagnosis")
     with pytest.raises(DataError, match="is a table of image files, for which --mask has no meaning"):
         sepvae.data.load(study / "participants.tsv", images="participant_id", label="diagnosis", mask="m.nii")
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_an_estimator_keeps_its_background_and_its_keywords(study: Path) -> None:
+    model = sepvae.ContrastivePCA(common_dim=2, salient_dim=2, background="SCZ")
+    how = {"n_permutations": 0, "removal": False, "thumbnails": False}
+    spec = DataSpec(images="slices/{participant_id}.png", label="diagnosis", image_size=16)
+    sepvae.fit_folder(
+        study / "participants.tsv", study / "run", model, spec=spec, scoring=how, say=lambda _: None
+    )
+    assert yaml.safe_load((study / "run" / "recipe.yaml").read_text())["keywords"]["background"] == "SCZ"
+    other = sepvae.ContrastivePCA(common_dim=2, salient_dim=2)
+    sepvae.fit_folder(
+        study / "participants.tsv", study / "b", other, spec=spec, scoring=how, say=lambda _: None
+    )
+    assert other.background is None

@@ -19,6 +19,7 @@ from sepvae.evaluation.scores import score_codes
 from sepvae.files import plain_name, read_table
 from sepvae.interpretation.examples import make_examples
 from sepvae.methods import load
+from sepvae.registry import find_method
 from sepvae.runs.scoring import described, encoded, reconstruction_errors
 
 PAPER = "paper"  # preset whose continuous attributes are also predicted by least squares
@@ -99,7 +100,8 @@ def fit_cell(cell: Cell, train: Source, test: Source, folder: CellFolder) -> Non
     text = map(str, described(train, "train").select_dtypes(exclude="number"))
     of_train = read_table(folder.train_codes.path, text)
     codes = pd.concat([of_train, encoded(model, test, "test")], ignore_index=True)
-    folder.reconstruction.write(reconstruction_errors(model, test))
+    if (errors := reconstruction_errors(model, test)) is not None:
+        folder.reconstruction.write(errors)
     if hasattr(model, "predict_proba"):
         target = int(np.flatnonzero(model.classes_ != model.background_)[0])
         of_target = model.predict_proba(test)[:, target]
@@ -115,14 +117,14 @@ def score_cell(cell: Cell, folder: CellFolder, *, n_permutations: int) -> pd.Dat
 
     With preset "paper", continuous attributes are also predicted by least squares, as in the paper.
     """
-    codes, kinds, errors = read_codes(folder), folder.kinds(), folder.reconstruction.required()
+    codes, kinds, errors = read_codes(folder), folder.kinds(), folder.reconstruction.read()
     scores = score_codes(codes, reconstruction_error=errors, kinds=kinds, n_permutations=n_permutations)
     scores.insert(0, "probe", np.where(scores["chance"].notna(), "linear", ""))
     parts = [scores]
     if cell.contender.preset == PAPER:
         amounts = score_codes(codes, kinds=kinds, least_squares=True, n_permutations=n_permutations)
         parts += [amounts.assign(probe="least_squares")] if len(amounts) else []
-    own = cell.contender.method == "SepVAE"
+    own = find_method(cell.contender.method).capabilities.classifier
     of_target = folder.classified.required()["probability"].to_numpy() if own else mlp_probabilities(codes)
     of_groups = group_scores(codes, of_target, "own classifier" if own else "mlp")
     return pd.concat([*parts, of_groups], ignore_index=True)

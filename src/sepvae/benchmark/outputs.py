@@ -140,7 +140,8 @@ def _draw(
     ratios = {name: variance_ratio(table, "salient") for name, table in tests.items()}
     save_figure(figures, "salient_spaces", salient_scatters(tests, color, ratios=ratios))
     examples = {contender: folder.examples.required() for contender, folder in firsts.items()}
-    if all(arrays["inputs"].ndim == 4 for arrays in examples.values()):
+    examples = {contender: arrays for contender, arrays in examples.items() if "full" in arrays}
+    if examples and all(arrays["inputs"].ndim == 4 for arrays in examples.values()):
         save_figure(figures, "reconstructions", reconstruction_columns(examples, background=background))
 
 

@@ -24,7 +24,8 @@ def make_examples(
     model: ContrastiveEstimator, salient: npt.NDArray[Any], test: Source, *, per_label: int = 24
 ) -> dict[str, AnyArray]:
     """
-    Return the arrays of `examples.npz`: test samples of each label, evenly spread, and reconstructions.
+    Return the arrays of `examples.npz`: test samples of each label, evenly spread, and reconstructions if the
+    method has a decoder.
 
     Images also have traversals, of shape (targets, components, steps, channels, h, w), along the principal
     components of `salient`, the salient means of training targets. Swaps, of shape (pairs, 4, channels, h,
@@ -35,20 +36,20 @@ def make_examples(
     most = min(per_label, VOLUMES) if volumes else per_label
     chosen = np.concatenate([spread(positions, most) for positions in (background, target)])
     batch = test.take(chosen)
-    names = test.feature_names
-    source = ArraySource(batch.x, batch.y, attributes=batch.covariates, feature_names=names)
     examples = {
         "inputs": _input(batch.x),
         "labels": np.asarray(batch.y).astype(str),
         "ids": np.asarray(batch.id).astype(str),
-        "full": model.reconstruct(source, "own"),
-        "common_only": model.reconstruct(source, "none"),
     }
-    if len(test.sample_shape) == 3 and len(background) and len(target):
-        examples |= _traversals(model, salient, test, spread(target, N_TRAVERSED))
-        examples |= _swaps(model, test, spread(background, N_SWAPS), spread(target, N_SWAPS))
+    if model.capabilities.decoder:
+        names = test.feature_names
+        source = ArraySource(batch.x, batch.y, attributes=batch.covariates, feature_names=names)
+        examples |= {"full": model.reconstruct(source), "common_only": model.reconstruct(source, "none")}
+        if len(test.sample_shape) == 3 and len(background) and len(target):
+            examples |= _traversals(model, salient, test, spread(target, N_TRAVERSED))
+            examples |= _swaps(model, test, spread(background, N_SWAPS), spread(target, N_SWAPS))
     if volumes:
-        examples |= {name: examples[name].astype(np.float16) for name in ("inputs", "full", "common_only")}
+        examples |= {name: x.astype(np.float16) for name, x in examples.items() if x.ndim == 5}
     return examples
 
 

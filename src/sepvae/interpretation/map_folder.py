@@ -44,7 +44,9 @@ def write_maps(
     of the input. Labels do not affect it.
     """
     check_new(folder, "folder for maps")
-    if not can_map(source):
+    if not model.capabilities.decoder:
+        raise DataError(f"maps: wanted a method with a decoder, got {type(model).__name__}")
+    if not can_map(model, source):
         raise DataError(
             "maps: wanted volumes with a grid, for a map lies somewhere; got an array of voxels only"
         )
@@ -53,9 +55,9 @@ def write_maps(
     return folder
 
 
-def can_map(source: Source) -> bool:
-    """Return whether maps of these samples can be written: volumes need a grid."""
-    return len(source.sample_shape) < 4 or source.grid is not None
+def can_map(model: ContrastiveEstimator, source: Source) -> bool:
+    """Return whether maps of these samples can be written: by a decoder, and volumes on a grid."""
+    return model.capabilities.decoder and (len(source.sample_shape) < 4 or source.grid is not None)
 
 
 def _write(

@@ -49,10 +49,13 @@ def score_removal(
     One classifier is trained for the label, and one for each categorical attribute that only targets have, on
     split "train" only. For swaps, each test sample gives its salient part once, to the common part of a
     random sample of the other label. `budget` bounds the images that all classifiers together train on. None
-    is returned for volumes, and where budget or samples are too few to train.
+    is returned for volumes, without a decoder, and where budget or samples are too few to train.
     """
     if len(train.sample_shape) > 3:
         say("judging: left out for volumes, since a classifier of volumes takes as long as the fit")
+        return None
+    if not model.capabilities.decoder:
+        say("judging: left out, since the method has no decoder")
         return None
     questions, left_out = removal_questions(codes, kinds=kinds)
     for sentence in left_out:

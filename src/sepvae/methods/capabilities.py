@@ -7,7 +7,6 @@ from dataclasses import dataclass
 class Capabilities:
     """What a method can do, beyond encoding: the class attribute `capabilities`."""
 
-    decoder: bool = True  # decodes codes: reconstructions, swaps, samples, maps
+    decoder: bool = True  # decodes codes: reconstructions, removal, swaps, maps
     epochs: bool = False  # trains by epochs, with the keywords of `ContrastiveVAE`, and has a `history_`
-    critic: bool = False  # trains a critic of the mutual information of c and s
-    several_targets: bool = False  # takes more than one target label
+    classifier: bool = False  # its loss has a classifier of salient codes, which a benchmark scores

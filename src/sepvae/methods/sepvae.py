@@ -13,6 +13,7 @@ from sepvae.losses.classification import group_cross_entropy
 from sepvae.losses.density_ratio import mutual_information
 from sepvae.losses.divergences import standard_kl
 from sepvae.losses.priors import GroupPrior, SeverityPrior
+from sepvae.methods.capabilities import Capabilities
 from sepvae.methods.consistency import CONSISTENCY, consistency_terms
 from sepvae.methods.labels import GroupLabels, SeverityLabels
 from sepvae.methods.objective import ContrastiveObjective, LatentSample, Learnt, Terms
@@ -168,6 +169,7 @@ class SepVAE(ContrastiveVAE):
     swap_salient: float = 2.0
     target: Literal["group", "severity"] = "group"
 
+    capabilities: ClassVar[Capabilities] = Capabilities(epochs=True, classifier=True)
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "default": {},
         "paper": PAPER

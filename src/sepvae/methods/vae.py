@@ -95,7 +95,7 @@ class ContrastiveVAE(PredictionMixin, ContrastiveEstimator):
     logger: Any = None
     callbacks: Sequence[Any] | None = None
 
-    capabilities: ClassVar[Capabilities] = Capabilities(epochs=True, critic=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(epochs=True)
     # How and on which machine a fit runs: not part of a model's file.
     not_saved: ClassVar[tuple[str, ...]] = (
         *("checkpoint", "warm_start", "num_workers", "progress_bar", "compile", "logger", "callbacks"),

@@ -26,7 +26,7 @@ def find_warnings(contents: Contents) -> list[ReportWarning]:
         found += of_data(contents.findings)
     if contents.split is not None:
         found += of_split(contents.split)
-    if contents.examples is not None:
+    if contents.examples is not None and "full" in contents.examples:
         found += of_reconstructions(contents.examples["inputs"], contents.examples["full"])
     recipe = contents.recipe.get("keywords")
     keywords: dict[str, Any] = recipe if isinstance(recipe, dict) else dict.fromkeys(KEYWORDS)

@@ -37,8 +37,11 @@ def left_out_of(run: str | Path) -> list[str]:
     removal, thumbnails = folder.removal, folder.thumbnails
     questions = removal_questions(folder.codes.required(), kinds=folder.kinds())[0]
     missing = [file for file in (removal, thumbnails) if not file.exists() and (questions or file != removal)]
-    axes = len(load(run).sample_shape_) if missing else 0
-    possible = {removal: axes < 4, thumbnails: axes > 1}
+    if not missing:
+        return []
+    model = load(run)
+    axes = len(model.sample_shape_)
+    possible = {removal: axes < 4 and model.capabilities.decoder, thumbnails: axes > 1}
     return [file.path.name for file in missing if possible[file]]
 
 

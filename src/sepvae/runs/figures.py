@@ -41,7 +41,7 @@ def draw(run: Path) -> None:
             save(name, code_scatter(test, column))
     save("correlations", correlation_map(folder.correlations.required()))
     examples = folder.examples.required()
-    if examples["inputs"].ndim == 4:
+    if examples["inputs"].ndim == 4 and "full" in examples:
         arrays = [examples[name] for name in ("inputs", "full", "common_only", "labels")]
         background = str(test.loc[test["y"] == 0, "label"].iloc[0])
         save("reconstructions", reconstruction_grid(*arrays, background=background))

@@ -89,7 +89,7 @@ def finish_run(
             how = {"kinds": kinds, "budget": budget, "say": say, "progress": progress}
             if (removed := score_removal(model, train, test, codes, **how)) is not None:
                 folder.removal.write(removed)
-    if can_map(test):
+    if can_map(model, test):
         with step("mapping what the salient part adds") as progress:
             shutil.rmtree(folder.maps.path, ignore_errors=True)  # of an earlier start
             write_maps(model, test, folder.maps.path, progress=progress)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from sklearn.base import clone
 
 from sepvae.data.spec import DataSpec, read_spec
 from sepvae.methods.base import ContrastiveEstimator
@@ -85,12 +86,14 @@ def fit_folder(
     """
     data, out = Path(data), Path(out)
     chosen = load_recipe(recipe) if isinstance(recipe, str | Path) else recipe
-    model = make_model(method, preset, chosen) if isinstance(method, str) else method
+    model = make_model(method, preset, chosen) if isinstance(method, str) else clone(method)
     file = None if split is None else Path(split)
     spec = read_spec(fields, spec)
     if chosen is not None:
         check_recipe(data, chosen)
         spec = spec_with_recipe(data, chosen, spec, split=file)
+    if spec.background is None and model.background is not None:
+        spec = spec.model_copy(update={"background": str(model.background)})
     if model.capabilities.epochs:
         check_launch(model.devices, model.num_nodes)
     if not model.is_first_process():

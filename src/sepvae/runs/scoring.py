@@ -135,7 +135,7 @@ def evaluate_run(
         )
     with stage("reconstruction errors", say):
         missed = reconstruction_errors(model, source)
-    if numbered:
+    if numbered and missed is not None:
         missed["id"] = "new-" + missed["id"].astype(str)
     table = pd.concat([train, new], ignore_index=True)
     with stage("scoring", say) as progress:
@@ -185,8 +185,10 @@ def described(source: Source, split: str) -> pd.DataFrame:
     return pd.concat([table, source.attributes.reset_index(drop=True)], axis=1)
 
 
-def reconstruction_errors(model: ContrastiveEstimator, source: Source) -> pd.DataFrame:
-    """Return the reconstruction errors with the salient part (full) and without it (common_only), by id."""
+def reconstruction_errors(model: ContrastiveEstimator, source: Source) -> pd.DataFrame | None:
+    """Return errors with the salient part (full) and without (common_only), by id; None without decoder."""
+    if not model.capabilities.decoder:
+        return None
     errors = {name: model.reconstruction_error(source, salient) for name, salient in RECONSTRUCTIONS.items()}
     return pd.DataFrame({"id": source.ids, **errors})
 
