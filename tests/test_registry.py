@@ -85,6 +85,8 @@ def test_a_name_that_nobody_registers_imports_nothing() -> None:
     [
         ("SepVAE", MODULE, "SepVAE is registered by other_methods and sepvae; uninstall one"),
         ("Gone", MODULE, "Gone of other_methods cannot be imported"),
+        ("Broken", "class Broken(", "Broken of other_methods cannot be imported: .* never closed"),
+        ("Raises", "raise RuntimeError('no\\nGPU')", "Raises of other_methods cannot be imported: no GPU"),
         ("Nothing", "Nothing = 3", "other_methods:Nothing of other_methods is not a class named Nothing"),
     ],
 )

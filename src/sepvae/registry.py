@@ -30,8 +30,9 @@ def find_method(name: str) -> "type[ContrastiveEstimator]":
         raise DataError(f"method: {name} is registered by {owners}; uninstall one of these packages")
     try:
         cls: type[ContrastiveEstimator] = points[0].load()
-    except (ImportError, AttributeError) as error:
-        raise DataError(f"method: {name} of {_owner(points[0])} cannot be imported: {error}") from error
+    except Exception as error:  # the code of another package may raise anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"method: {name} of {_owner(points[0])} cannot be imported: {reason}") from error
     if not isinstance(cls, type) or cls.__name__ != name:
         raise DataError(f"method: {points[0].value} of {_owner(points[0])} is not a class named {name}")
     return cls

@@ -141,6 +141,14 @@ def test_background_and_target_samples_differ_by_the_salient_part(fitted: Any) -
     assert not np.allclose(background, target)
 
 
+def test_only_codes_of_the_model_are_decoded(fitted: Any) -> None:
+    codes = np.zeros((4, 2))
+    assert len(fitted.decode(codes.tolist(), codes.tolist())) == 4
+    for common, salient in ((codes, codes[:3]), (codes[:, :1], codes), (codes[0], codes[0]), (codes, 1.0)):
+        with pytest.raises(DataError, match=r"common and salient: wanted codes of shapes \(n, 2\)"):
+            fitted.decode(common, salient)
+
+
 def test_labels_are_numbered_from_the_named_background(vae: Any, data: Data) -> None:
     X, y = data
     vae.set_params(background="patient").fit(X, y)

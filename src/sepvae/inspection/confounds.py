@@ -71,7 +71,7 @@ def describe_attributes(samples: Samples, kinds: Mapping[str, str]) -> pd.DataFr
     """Describe each attribute per label: one row if continuous, else one row per class."""
     rows: list[dict[str, Any]] = []
     for name in samples.attributes:
-        values = _values(samples, name, kinds[name])
+        values = samples.values(name, kinds[name])
         for label in samples.labels:
             mine = values[(samples.about["label"] == label).to_numpy()]
             row = {"attribute": name, "kind": kinds[name], "label": label, "missing": int(mine.isna().sum())}
@@ -85,16 +85,9 @@ def describe_attributes(samples: Samples, kinds: Mapping[str, str]) -> pd.DataFr
     return pd.DataFrame(rows, columns=columns)
 
 
-def _values(samples: Samples, name: str, kind: str) -> "pd.Series[Any]":
-    values = samples.about[name]
-    if kind == "categorical":
-        return values.astype(object).where(values.notna()).map(str, na_action="ignore")
-    return pd.to_numeric(values, errors="coerce").astype(float)
-
-
 def _attribute_tests(samples: Samples, kinds: Mapping[str, str]) -> Iterator[VariableTest]:
     for name in samples.attributes:
-        values = _values(samples, name, kinds[name])
+        values = samples.values(name, kinds[name])
         if kinds[name] == "continuous":
             yield from _of_numbers(samples, name, "attribute", values)
         else:

@@ -25,12 +25,12 @@ def missing_value_findings(
     for name in samples.attributes:
         values = samples.about[name]
         if kinds[name] == "continuous":
-            numbers = pd.to_numeric(values, errors="coerce").astype(float)
+            numbers = samples.values(name, "continuous")
             found = _wanted(find_codes(numbers), rules)
             yield from (_code_finding(samples, name, code, numbers == code.value) for code in found)
             yield from _far_out(samples, name, numbers[~numbers.isin([code.value for code in found])])
         else:
-            texts = values.astype(object).where(values.notna()).map(str, na_action="ignore")
+            texts = samples.values(name, "categorical")
             numbers = pd.to_numeric(texts, errors="coerce")
             for code in _wanted(find_class_codes(texts), rules):
                 yield _code_finding(samples, name, code, numbers == code.value)

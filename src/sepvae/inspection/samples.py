@@ -68,6 +68,13 @@ class Samples:
         """Names of the attributes."""
         return [str(name) for name in self.about.columns if name not in OF_EVERY_SAMPLE]
 
+    def values(self, name: str, kind: str) -> "pd.Series[Any]":
+        """Return an attribute as text if categorical, else as floats; missing values stay missing."""
+        values = self.about[name]
+        if kind == "categorical":
+            return values.astype(object).where(values.notna()).map(str, na_action="ignore")
+        return pd.to_numeric(values, errors="coerce").astype(float)
+
     def ids(self, rows: Any) -> tuple[str, ...]:
         """Return the ids of some samples, given by a mask or by indices."""
         return tuple(self.about["id"].to_numpy()[np.asarray(rows)].astype(str))

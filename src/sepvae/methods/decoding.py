@@ -31,8 +31,20 @@ class DecoderMixin(BaseEstimator):  # type: ignore[misc]
         -------
         ndarray of shape (n, ...)
             In the units of X unless `standardised`; residualised tables are those of an average control.
+
+        Raises
+        ------
+        DataError
+            If the shapes are not those of codes of this model.
         """
         check_is_fitted(self)
+        common, salient = np.asarray(common), np.asarray(salient)
+        n = common.shape[:1]
+        if (common.shape, salient.shape) != ((*n, self.common_dim), (*n, self.salient_dim)):
+            raise DataError(
+                f"common and salient: wanted codes of shapes (n, {self.common_dim}) and "
+                f"(n, {self.salient_dim}), got {common.shape} and {salient.shape}"
+            )
         decoded = self._decode(common, self._gate_salient(salient))
         return decoded if standardised else self._in_units(decoded)
 

@@ -89,9 +89,19 @@ class _Gather(torch.autograd.Function):
 
 
 def all_reduce_sum(x: Tensor, world_size: int) -> Tensor:
-    """All-reduce: return the sum over all processes, the same in each."""
-    if world_size == 1:
+    """All-reduce: return the sum over all processes, the same in each, with gradients."""
+    return x if world_size == 1 else cast(Tensor, _Sum.apply(x))  # type: ignore[no-untyped-call]
+
+
+class _Sum(torch.autograd.Function):
+    """All-reduce whose backward pass sums the gradients of all processes."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ARG004
+        x = x.clone()
+        distributed.all_reduce(x)
         return x
-    x = x.clone()
-    distributed.all_reduce(x)
-    return x
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _Sum.forward(ctx, gradient)

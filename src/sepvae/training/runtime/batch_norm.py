@@ -1,7 +1,6 @@
 """Batch normalisation over the batch of all processes, also on CPUs: torch's own needs GPUs."""
 
 from functools import partial
-from typing import Any
 
 import torch
 from lightning.pytorch.plugins.layer_sync import TorchSyncBatchNorm
@@ -41,31 +40,14 @@ def _normalised(module: nn.modules.batchnorm._BatchNorm, x: Tensor) -> Tensor:
         return own
     world, axes, shape = distributed.get_world_size(), [0, *range(2, x.ndim)], (1, -1, *[1] * (x.ndim - 2))
     full = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-    mean = _total(full.mean(axes)) / world
+    mean = all_reduce_sum(full.mean(axes), world) / world
     centred = full - mean.view(shape)
-    variance = _total(centred.square().mean(axes)) / world
+    variance = all_reduce_sum(centred.square().mean(axes), world) / world
     _note(module, mean.detach(), variance.detach(), x.numel() // x.shape[1] * world)
     normal = centred * (variance + module.eps).rsqrt().view(shape)
     if module.weight is not None:
         normal = normal * module.weight.view(shape) + module.bias.view(shape)
     return normal.to(x.dtype)
-
-
-class _Total(torch.autograd.Function):
-    """All-reduce sum with gradients: the backward pass sums the gradients of all processes."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ARG004
-        return all_reduce_sum(x, distributed.get_world_size())
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ARG004
-        return all_reduce_sum(gradient, distributed.get_world_size())
-
-
-def _total(x: Tensor) -> Tensor:
-    summed: Tensor = _Total.apply(x)  # type: ignore[no-untyped-call]
-    return summed
 
 
 def _note(module: nn.modules.batchnorm._BatchNorm, mean: Tensor, variance: Tensor, n: int) -> None:

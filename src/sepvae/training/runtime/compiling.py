@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable
-from typing import Generic, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import torch
 
@@ -16,20 +16,13 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
 
     The function must have no side effects, because it is called again after a failure.
     """
-    return _Compiled(function)
+    chosen: Callable[P, R] | None = None
 
-
-class _Compiled(Generic[P, R]):
-    """Callable that tries to compile once, then keeps the compiled or the plain function."""
-
-    def __init__(self, function: Callable[P, R]) -> None:
-        self.function = function
-        self.chosen: Callable[P, R] | None = None
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        if self.chosen is not None:
-            return self.chosen(*args, **kwargs)
-        fast: Callable[P, R] = torch.compile(self.function, dynamic=False)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        nonlocal chosen
+        if chosen is not None:
+            return chosen(*args, **kwargs)
+        fast: Callable[P, R] = torch.compile(function, dynamic=False)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # from the compiler, about its own and the traced code
@@ -38,7 +31,9 @@ class _Compiled(Generic[P, R]):
             # Compiler errors share no class; an error of the function itself is raised again below.
             reason = " ".join(str(error).split("\n\n")[0].split()) or type(error).__name__
             warnings.warn(f"compile: training goes on without, for {reason}", stacklevel=2)
-            self.chosen = self.function
-            return self.function(*args, **kwargs)
-        self.chosen = fast
+            chosen = function
+            return function(*args, **kwargs)
+        chosen = fast
         return result
+
+    return run

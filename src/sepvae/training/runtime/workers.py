@@ -39,28 +39,23 @@ class _WorkerLoader(Loader):
 
     def __iter__(self) -> Any:
         with forking():
-            return _PlainErrors(super().__iter__())
+            return _plain_errors(super().__iter__())
 
 
-class _PlainErrors(Iterator[tuple[Tensor, Tensor]]):
-    """Iterator over batches that removes the traceback that torch adds to the messages of worker errors."""
-
-    def __init__(self, batches: Iterator[tuple[Tensor, Tensor]]) -> None:
-        self.batches = batches
-
-    def __next__(self) -> tuple[Tensor, Tensor]:
-        try:
-            return next(self.batches)
-        except SepVAEError as error:
-            _, found, message = str(error).rstrip().rpartition(f"{type(error).__name__}: ")
-            if not found:
-                raise
-            raise type(error)(message) from None
-        except (RuntimeError, ConnectionError, EOFError) as error:
-            # The worker was killed while it sent a batch; errors that it raised itself contain "Caught ..".
-            ended = not isinstance(error, RuntimeError) and "Caught" not in str(error)
-            if not (ended or "exited unexpectedly" in str(error) or "is killed by signal" in str(error)):
-                raise
-            raise DataError(
-                "a process that reads was killed, perhaps for want of memory; free some, or try num_workers=0"
-            ) from error
+def _plain_errors(batches: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield batches; remove the traceback that torch adds to the messages of worker errors."""
+    try:
+        yield from batches
+    except SepVAEError as error:
+        _, found, message = str(error).rstrip().rpartition(f"{type(error).__name__}: ")
+        if not found:
+            raise
+        raise type(error)(message) from None
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        # The worker was killed while it sent a batch; errors that it raised itself contain "Caught ..".
+        ended = not isinstance(error, RuntimeError) and "Caught" not in str(error)
+        if not (ended or "exited unexpectedly" in str(error) or "is killed by signal" in str(error)):
+            raise
+        raise DataError(
+            "a process that reads was killed, perhaps for want of memory; free some, or try num_workers=0"
+        ) from error
