@@ -1,6 +1,6 @@
 """`write_maps`: maps of what the salient part adds to each sample and group, as files."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from sepvae.interpretation.map_files import (
 from sepvae.interpretation.maps import SalientMaps, axial, grey_levels, members, spread
 from sepvae.interpretation.moments import Moments, effect_size
 from sepvae.methods.base import ContrastiveEstimator
+from sepvae.progress import Progress
 from sepvae.report.file_names import names_apart
 from sepvae.run_folder import IMAGE, MapFolder
 
@@ -35,7 +36,7 @@ def write_maps(
     source: Source,
     folder: Path,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """
     Write maps of each sample and group into a new folder, which appears only when complete.
@@ -64,7 +65,7 @@ def _write(
     folder: MapFolder,
     model: ContrastiveEstimator,
     source: Source,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> None:
     """Write the maps of samples chunk by chunk, then those of groups."""
     maps, groups = SalientMaps(model, source), members(model, source)

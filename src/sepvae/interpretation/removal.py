@@ -14,6 +14,7 @@ from sepvae.codes import Kind, code_columns
 from sepvae.errors import DataError
 from sepvae.evaluation.removal import Readings, removal_questions, removal_scores
 from sepvae.methods.base import ContrastiveEstimator
+from sepvae.progress import Progress, Say
 from sepvae.training.attribute_classifier import (
     N_STEPS,
     AttributeClassifier,
@@ -40,8 +41,8 @@ def score_removal(
     kinds: Mapping[str, Kind] | None = None,
     random_state: int = 0,
     budget: int | None = None,
-    say: Callable[[str], None] = print,
-    progress: Callable[[int, int], None] | None = None,
+    say: Say = print,
+    progress: Progress | None = None,
 ) -> pd.DataFrame | None:
     """
     Train attribute classifiers on real training samples, and return their scores on decoded test samples.
@@ -89,7 +90,7 @@ def score_removal(
     return pd.concat(scores, ignore_index=True) if scores else None
 
 
-def _counter(total: int, progress: Callable[[int, int], None] | None) -> Callable[..., None]:
+def _counter(total: int, progress: Progress | None) -> Callable[..., None]:
     """Return a function that reports one more unit of progress per call, whatever its arguments."""
     done = count(1)
     return lambda *_: None if progress is None else progress(min(next(done), total), total)

@@ -120,9 +120,7 @@ def _columns(contents: Contents, shown: "pd.DataFrame", *, images: bool) -> list
     """Return the columns to colour by: the label, and each attribute that has a value."""
     from sepvae.codes import attribute_columns, attribute_kind
 
-    kinds = contents.recipe.get("attributes")
-    kinds = kinds if isinstance(kinds, dict) else {}
-    columns = []
+    kinds, columns = contents.folder.kinds(), []
     for name in ["label", *attribute_columns(shown)]:
         known = shown[name].dropna()
         if known.empty:

@@ -1,6 +1,5 @@
 """Removal scores and thumbnails of a run, which a quick fit omits and `evaluate --complete` adds."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ from sepvae.evaluation.removal import removal_questions
 from sepvae.interpretation.examples import make_thumbnails
 from sepvae.interpretation.removal import score_removal
 from sepvae.methods import load
-from sepvae.progress import stage
+from sepvae.progress import Say, stage
 from sepvae.run_folder import RunFolder
 from sepvae.runs.threads import use_threads
 
@@ -45,9 +44,7 @@ def left_out_of(run: str | Path) -> list[str]:
     return [file.path.name for file in missing if possible[file]]
 
 
-def complete_run(
-    run: str | Path, train: Source, test: Source, *, say: Callable[[str], None] = print
-) -> list[str]:
+def complete_run(run: str | Path, train: Source, test: Source, *, say: Say = print) -> list[str]:
     """
     Add the files that a quick fit left out to a run folder.
 

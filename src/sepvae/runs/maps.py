@@ -1,20 +1,17 @@
 """`map_run`: maps of new samples with the model of a run."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from sepvae.batch import Source
 from sepvae.files import check_new
 from sepvae.interpretation.map_folder import write_maps
 from sepvae.methods import load
-from sepvae.progress import stage
+from sepvae.progress import Say, stage
 from sepvae.run_folder import MapFolder
 from sepvae.runs.figures import draw_maps
 
 
-def map_run(
-    run: str | Path, source: Source, out: str | Path, *, say: Callable[[str], None] | None = None
-) -> Path:
+def map_run(run: str | Path, source: Source, out: str | Path, *, say: Say | None = None) -> Path:
     """
     Write maps of new samples with the model of a run folder.
 

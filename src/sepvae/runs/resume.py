@@ -1,7 +1,7 @@
 """Lock of a run folder, and checks that an earlier fit in it can be resumed."""
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -9,6 +9,7 @@ from filelock import FileLock, Timeout
 
 from sepvae.errors import RunFolderError
 from sepvae.files import ASIDE, remove_asides
+from sepvae.progress import Say
 from sepvae.run_folder import RunFolder, current_versions, plain
 
 # Parts of a recipe in which a resumed fit must be the same.
@@ -80,21 +81,19 @@ def check_same_fit(run: RunFolder, earlier: Recipe, recipe: dict[str, Any]) -> N
         now["keywords"]["max_epochs"] = earlier["keywords"]["max_epochs"]
     for part in SAME:
         was, asked = earlier.get(part), now.get(part)
+        if isinstance(was, dict) and isinstance(asked, dict):  # another version may leave out what is None
+            names = [name for name in {**was, **asked} if was.get(name) != asked.get(name)]
+            name = next(iter(names), "")
+            part, was, asked = f"{part}: {name}", was.get(name), asked.get(name)
         if was == asked:
             continue
-        if isinstance(was, dict) and isinstance(asked, dict):
-            part, was, asked = next(
-                (f"{part}: {name}", was.get(name), asked.get(name))
-                for name in {**was, **asked}
-                if was.get(name) != asked.get(name)
-            )
         what = f"another fit ({part} was {was}, now {asked})"
         if part == "data: fingerprint":
             what = "other data (samples, ids, groups or labels)"
         raise RunFolderError(f"{run}: was begun with {what}; choose another --out")
 
 
-def begin(run: RunFolder, recipe: dict[str, Any], earlier: Recipe | None, say: Callable[[str], None]) -> None:
+def begin(run: RunFolder, recipe: dict[str, Any], earlier: Recipe | None, say: Say) -> None:
     """Write recipe and versions, or prepare the folder of an earlier fit and take over its threads."""
     if earlier is None:
         run.recipe.write(recipe)

@@ -1,6 +1,5 @@
 """Codes and scores of new data with the model of a run folder."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,13 +13,13 @@ from sepvae.errors import DataError
 from sepvae.evaluation.scores import score_codes
 from sepvae.methods import load
 from sepvae.methods.base import ContrastiveEstimator
-from sepvae.progress import stage
+from sepvae.progress import Say, stage
 from sepvae.run_folder import N_PERMUTATIONS, RunFolder
 
 RECONSTRUCTIONS: dict[str, Literal["own", "none"]] = {"full": "own", "common_only": "none"}
 
 
-def encode_run(run: str | Path, source: Source, *, say: Callable[[str], None] | None = None) -> pd.DataFrame:
+def encode_run(run: str | Path, source: Source, *, say: Say | None = None) -> pd.DataFrame:
     """
     Encode data with the model of a run folder.
 
@@ -76,7 +75,7 @@ def evaluate_run(
     source: Source | None = None,
     *,
     n_permutations: int | None = None,
-    say: Callable[[str], None] | None = None,
+    say: Say | None = None,
 ) -> pd.DataFrame:
     """
     Score the codes of a run folder again, or those of new data, with probes fitted on its training part.
