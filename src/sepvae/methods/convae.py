@@ -153,14 +153,7 @@ class ConVAE(ContrastiveVAE):
         ConVAEObjective
             Terms and weights, as training uses them.
         """
-        objective = OriginalConVAEObjective if self.critic == "original" else ConVAEObjective
-        return objective(
-            beta_common=self.beta_common,
-            beta_salient=self.beta_salient,
-            reconstruction_var=self.reconstruction_var,
-            kappa=self.kappa,
-            rectify_mi=self.rectify_mi,
-        )
+        return (OriginalConVAEObjective if self.critic == "original" else ConVAEObjective).of(self)
 
     def _check_keywords(self, y: AnyArray) -> None:
         check_choice("critic", self.critic, ("independent", "original"))

@@ -140,14 +140,7 @@ class MMcVAE(ContrastiveVAE):
         MMcVAEObjective
             Terms and weights, as training uses them.
         """
-        return MMcVAEObjective(
-            beta_common=self.beta_common,
-            beta_salient=self.beta_salient,
-            reconstruction_var=self.reconstruction_var,
-            common_mmd=self.common_mmd,
-            background_mmd=self.background_mmd,
-            original=self.mmd == "original",
-        )
+        return MMcVAEObjective.of(self, original=self.mmd == "original")
 
     def _check_keywords(self, y: AnyArray) -> None:
         check_choice("mmd", self.mmd, ("unbiased", "original"))

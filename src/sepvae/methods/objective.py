@@ -1,7 +1,7 @@
 """Loss terms of all contrastive VAEs: evidence lower bound, classifiers and critic."""
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from torch import Tensor
 
@@ -49,6 +49,12 @@ class ContrastiveObjective:
     def __post_init__(self) -> None:
         self._check_weights("beta_common", "beta_salient")
         self._check_variances("reconstruction_var")
+
+    @classmethod
+    def of(cls, estimator: object, **others: Any) -> Self:
+        """Return the objective with the keywords of an estimator, and with others that it does not have."""
+        names = [field.name for field in fields(cls) if field.name not in others]
+        return cls(**{name: getattr(estimator, name) for name in names}, **others)
 
     @property
     def prior(self) -> GroupPrior | SeverityPrior:

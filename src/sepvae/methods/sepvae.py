@@ -1,6 +1,6 @@
 """SepVAE (Louiset et al., MIDL 2024): its objective, Eq. 2 of the paper, and its estimator."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -202,8 +202,7 @@ class SepVAE(ContrastiveVAE):
         severity, posterior_var = self.target == "severity", self.background_posterior_var
         if posterior_var == "auto":
             posterior_var = "learnt" if severity else 0.1
-        given: dict[str, Any] = {f.name: getattr(self, f.name, None) for f in fields(SepVAEObjective)}
-        return SepVAEObjective(**given | {"background_posterior_var": posterior_var, "severity": severity})
+        return SepVAEObjective.of(self, background_posterior_var=posterior_var, severity=severity)
 
     def _check_keywords(self, y: AnyArray) -> None:
         check_choice("target", self.target, ("group", "severity"))

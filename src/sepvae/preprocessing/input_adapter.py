@@ -203,16 +203,14 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
             )
 
     def _check_grid(self, grid: Grid | None) -> None:
-        if grid is not None and self.grid_ is not None and not grid.same_place(self.grid_):
+        if grid is None or self.grid_ is None:
+            return
+        if not grid.same_place(self.grid_):
             raise DataError(
                 f"X: the model was fitted on {self.grid_}, got {grid}, or at another place; resample the new "
                 "volumes alike"
             )
-        if (
-            grid is not None
-            and self.grid_ is not None
-            and not np.array_equal(grid.valid_mask, self.grid_.valid_mask)
-        ):
+        if not np.array_equal(grid.valid_mask, self.grid_.valid_mask):
             raise DataError(
                 f"X: the model was fitted with {self.grid_.valid_mask.sum()} voxels that count, got "
                 f"{grid.valid_mask.sum()}, or others; read the new volumes with the same mask and size"
