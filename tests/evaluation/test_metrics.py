@@ -31,6 +31,12 @@ def test_an_error_has_the_interval_of_a_mean():
     assert found == pytest.approx(expected, abs=0.02)
 
 
+def test_the_interval_of_an_error_of_few_groups_ends_at_0():
+    low, high = interval(np.array([1.0, 9.0]), 5.0, 3, scale="error")
+    assert low == 0
+    assert high > 9
+
+
 def test_a_perfect_share_is_not_certain_and_nothing_is_said_of_one_group():
     low, high = interval(np.ones(50), 1.0, 20, scale="share")
     assert 0.75 < low < 0.9

@@ -13,7 +13,7 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from sepvae.batch import AnyArray, FloatArray
 from sepvae.codes import Kind
 
-Scale = Literal["plain", "share", "r2"]
+Scale = Literal["plain", "error", "share", "r2"]
 LEAST_ERROR = 1e-12  # lower bound of 1 - R2, whose logarithm must be finite
 
 
@@ -45,8 +45,9 @@ def interval(
         return np.nan, np.nan
     t, of_few = stats.t.ppf(0.975, n_groups - 1), np.sqrt(n_groups / (n_groups - 1))
     deviation = of_few * np.std(defined)
-    if scale == "plain":
-        return float(score - t * deviation), float(score + t * deviation)
+    if scale in ("plain", "error"):
+        least = 0 if scale == "error" else -np.inf
+        return max(float(score - t * deviation), least), float(score + t * deviation)
     if scale == "r2":
         ends = np.log(np.maximum(1 - np.quantile(defined, [0.025, 0.975]), LEAST_ERROR))
         ratio = np.exp(t * of_few * (ends[0] - ends[1]) / (2 * stats.norm.ppf(0.975)))
@@ -147,7 +148,7 @@ METRICS: dict[Kind, list[Metric]] = {
         Metric("auc", _auc, _MAJORITY, reads="decision_function", scale="share"),
     ],
     "continuous": [
-        Metric("mae", _mae, DummyRegressor(strategy="median"), better=-1),
+        Metric("mae", _mae, DummyRegressor(strategy="median"), better=-1, scale="error"),
         Metric("r2", _r2, DummyRegressor(strategy="mean"), scale="r2"),
     ],
 }
