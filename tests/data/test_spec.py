@@ -1,7 +1,9 @@
 """One spec in Python, recipes, on the command line and in recipe.yaml of a run."""
 
+import numpy as np
 import pytest
 import typer
+from pydantic import ValidationError
 
 from sepvae.cli.app import app
 from sepvae.data.spec import DataSpec, option_name, option_of, read_spec, spec_of_run
@@ -37,12 +39,29 @@ def test_check_has_the_options_that_list_samples() -> None:
         ({"fit": "stretch"}, "fit: wanted 'pad', 'crop' or 'squash', got 'stretch'"),
         ({"channels": 2}, "channels: wanted 1 or 3, got 2"),
         ({"limit": 0}, "limit: wanted greater than or equal to 1, got 0"),
+        ({"memory": float("inf")}, "memory: wanted a number of 0 or more, got inf"),
         ({"labell": "dx"}, "labell: no such key; did you mean label"),
     ],
 )
 def test_a_wrong_value_is_one_line(fields: dict[str, object], message: str) -> None:
     with pytest.raises(DataError, match=message):
         read_spec(fields)
+
+
+@pytest.mark.parametrize("names", [("target", "targets"), ("attribute", "attributes"), ("group", "subject")])
+def test_both_names_of_a_field_are_refused(names: tuple[str, str]) -> None:
+    with pytest.raises(ValidationError, match=f"{' and '.join(names)} are one key; give one of both"):
+        DataSpec.model_validate(dict.fromkeys(names, "a"))
+
+
+@pytest.mark.parametrize("missing", [-9999, (-9999,), np.array([-9999]), [np.int64(-9999)], {"-9999"}])
+def test_codes_of_missing_values_may_be_numbers(missing: object) -> None:
+    assert read_spec({"missing": missing}).missing == ["-9999"]
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    spec = read_spec({"limit": np.int64(3), "image_size": np.int64(8), "memory": np.float32(2)})
+    assert (spec.limit, spec.image_size, spec.memory) == (3, 8, 2)
 
 
 def test_what_older_runs_record_is_read() -> None:

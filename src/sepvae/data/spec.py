@@ -1,9 +1,10 @@
 """`DataSpec`: how data are read, in Python, in recipes, on the command line and in recipe.yaml of a run."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from inspect import cleandoc
-from numbers import Real
+from math import inf
+from numbers import Integral, Real
 from operator import index
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -74,14 +75,33 @@ def one_or_more(given: Any) -> Any:
 
 
 def parse_memory(given: Any) -> float:
-    """Return gigabytes; only numbers of 0 or more are."""
-    if isinstance(given, bool) or not isinstance(given, Real) or not float(given) >= 0:
+    """Return gigabytes; only finite numbers of 0 or more are."""
+    if isinstance(given, bool) or not isinstance(given, Real) or not 0 <= float(given) < inf:
         raise PydanticCustomError("memory", "wanted a number of 0 or more")
     return float(given)
 
 
+def parse_words(given: Any) -> Any:
+    """
+    Return words and codes of missing values as text: "x", -9999, ["x", -9999] or an array.
+
+    >>> parse_words(-9999), parse_words(("x", 1.5))
+    (['-9999'], ['x', '1.5'])
+    """
+    words = [given] if isinstance(given, str | Real) else given
+    if not isinstance(words, Iterable) or isinstance(words, Mapping):
+        return words
+    return [str(word) if not isinstance(word, bool) and isinstance(word, Real) else word for word in words]
+
+
+def plain_integer(given: Any) -> Any:
+    """Return an integer of numpy as one of Python; anything else stays."""
+    return int(given) if not isinstance(given, bool) and isinstance(given, Integral) else given
+
+
 OneOrMore = Annotated[list[str], BeforeValidator(one_or_more)]
-Count = Annotated[int, Field(ge=1, strict=True)]
+Words = Annotated[list[str], BeforeValidator(parse_words)]
+Count = Annotated[int, BeforeValidator(plain_integer), Field(ge=1, strict=True)]
 Size = Annotated[int | tuple[int, ...], PlainValidator(parse_size)]
 Attributes = Annotated[
     dict[str, Literal["continuous", "categorical"] | None], BeforeValidator(parse_attributes)
@@ -191,7 +211,7 @@ class DataSpec(StrictModel):
         Option("Orientation, such as RAS or LAS, of files whose header has none.", VOLUMES, "AXES"),
     ] = None
     missing: Annotated[
-        OneOrMore | None,
+        Words | None,
         Option(
             "A word or code that is a missing value in attributes and features, such as -9999, besides NA, "
             "n/a, nan and the like. Repeatable.",
@@ -200,7 +220,7 @@ class DataSpec(StrictModel):
         ),
     ] = None
     not_missing: Annotated[
-        OneOrMore | None,
+        Words | None,
         Option("A word or number that is a value there, such as NA for a site. Repeatable.", TABLE, "WORD"),
     ] = None
     encoding: Annotated[
@@ -227,9 +247,16 @@ class DataSpec(StrictModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _know_group(cls, given: Any) -> Any:
-        """Accept `group`, the old name of `subject`, with a FutureWarning."""
-        if isinstance(given, Mapping) and "group" in given and "subject" not in given:
+    def _know_other_names(cls, given: Any) -> Any:
+        """Accept one name of each field; `group`, the old name of `subject`, with a FutureWarning."""
+        if not isinstance(given, Mapping):
+            return given
+        for names in (("group", "subject"), ("target", "targets"), ("attribute", "attributes")):
+            if given.keys() >= set(names):
+                raise PydanticCustomError(
+                    "one_of_both", f"{' and '.join(names)} are one key; give one of both"
+                )
+        if "group" in given:
             message = "data.group is called data.subject now; the next version does not know the old name"
             warnings.warn(message, FutureWarning, stacklevel=2)
             return {"subject" if key == "group" else key: value for key, value in given.items()}
