@@ -87,6 +87,11 @@ def test_a_name_that_nobody_registers_imports_nothing() -> None:
         ("Gone", MODULE, "Gone of other_methods cannot be imported"),
         ("Broken", "class Broken(", "Broken of other_methods cannot be imported: .* never closed"),
         ("Raises", "raise RuntimeError('no\\nGPU')", "Raises of other_methods cannot be imported: no GPU"),
+        (
+            "Plain",
+            "class Plain: pass",
+            "Plain of other_methods is not a class named Plain with base ContrastiveEstimator",
+        ),
         ("Nothing", "Nothing = 3", "other_methods:Nothing of other_methods is not a class named Nothing"),
     ],
 )

@@ -33,8 +33,9 @@ def find_method(name: str) -> "type[ContrastiveEstimator]":
     except Exception as error:  # the code of another package may raise anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"method: {name} of {_owner(points[0])} cannot be imported: {reason}") from error
-    if not isinstance(cls, type) or cls.__name__ != name:
-        raise DataError(f"method: {points[0].value} of {_owner(points[0])} is not a class named {name}")
+    if not isinstance(cls, type) or cls.__name__ != name or not hasattr(cls, "capabilities"):
+        what = f"a class named {name} with base ContrastiveEstimator"
+        raise DataError(f"method: {points[0].value} of {_owner(points[0])} is not {what}")
     return cls
 
 

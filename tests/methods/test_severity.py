@@ -76,6 +76,14 @@ def test_bad_severities(labels: list[Any], got: str) -> None:
         SepVAE(**QUICK).fit(np.random.default_rng(0).normal(size=(20, 5)), labels)
 
 
+@pytest.mark.parametrize(("labels", "got"), [([0.5, 5.0], "5.0"), (["a", "b"], "a"), ([0.5, -0.1], "-0.1")])
+def test_gradients_are_of_severities_only(labels: list[Any], got: str) -> None:
+    X, severity = np.random.default_rng(0).normal(size=(20, 3)), np.linspace(0, 1, 20).round()
+    model = SepVAE(**QUICK).fit(X, severity)
+    with pytest.raises(DataError, match=rf"y: wanted severities in \[0, 1\], got {got}"):
+        model.gradient_norms(X[:2], labels)
+
+
 def test_it_is_a_regressor_and_draws_any_severity() -> None:
     rng = np.random.default_rng(0)
     X, severity = rng.normal(size=(60, 5)), np.where(np.arange(60) % 2, rng.random(60), 0)

@@ -421,3 +421,20 @@ def test_own_modules_are_given_only_what_fits(
     tmp_path: Path, change: Callable[[dict[str, Any], Arrays], None], told: str
 ) -> None:
     assert told in refusal(spoil(stored_with_own(tmp_path), change), network=own_modules())
+
+
+class Careless(ContrastivePCA):
+    """A method that takes for granted which arrays a file holds."""
+
+    def _state_shapes(self, arrays: Any, sample_shape: Any) -> Any:
+        return super()._state_shapes(arrays, arrays["center"].shape[:1] or sample_shape)
+
+
+def test_a_method_of_ones_own_may_take_arrays_for_granted(models: Path, tmp_path: Path) -> None:
+    def without_center(about: dict[str, Any], arrays: Arrays) -> None:
+        about["class"] = "Careless"
+        del arrays["module.center"]
+
+    folder = spoil(shutil.copytree(models / "axes", tmp_path / "model"), without_center)
+    with pytest.raises(ModelFileError, match="weights do not fit the network that model"):
+        sepvae.load(folder, cls=Careless)

@@ -91,7 +91,7 @@ class SeverityLabels(GroupLabels):
             raise DataError(f"background: wanted None, for severities have it at 0, got {self.background!r}")
         numbers = isinstance(labels[0], int | float | np.number)
         if not numbers or np.min(labels) != 0 or np.max(labels) > 1 or np.max(labels) == 0:
-            got = f"{np.min(labels)} to {np.max(labels)}" if numbers else f"{labels[0]!r}"
+            got = f"{np.min(labels)} to {np.max(labels)}" if numbers else repr(labels[:1].tolist()[0])
             raise DataError(
                 "labels: with target='severity' wanted numbers in [0, 1], with 0 for the background and some "
                 f"above; got {got}"
@@ -100,8 +100,14 @@ class SeverityLabels(GroupLabels):
         return self.transform(labels)
 
     def transform(self, labels: AnyArray) -> AnyArray:
-        """Return severities as float32."""
-        return np.asarray(labels, dtype=np.float32)
+        """Return severities as float32, of which a batch may hold any."""
+        try:
+            severities = np.asarray(labels, dtype=np.float32)
+        except (TypeError, ValueError):  # words
+            severities = np.full(len(labels), np.nan, dtype=np.float32)
+        if (bad := np.flatnonzero(~((severities >= 0) & (severities <= 1)))).size:
+            raise DataError(f"y: wanted severities in [0, 1], got {labels[bad[0]]}")
+        return severities
 
     def predict(self, probabilities: AnyArray) -> AnyArray:
         """Return the expected severity."""

@@ -98,7 +98,7 @@ def load(
         seen_shape = estimator._adapter.seen_shape
         check_arrays(weights, estimator._state_shapes(weights, seen_shape))
         estimator._set_state(weights, seen_shape)
-    except (DataError, ModelFileError, RuntimeError) as error:  # RuntimeError: impossible dimensions
+    except (ValueError, RuntimeError, LookupError, TypeError) as error:  # also of methods that check little
         if own and isinstance(error, DataError):
             raise
         raise ModelFileError(
