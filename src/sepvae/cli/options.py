@@ -98,13 +98,9 @@ def scoring_options(
     """
     if quick and "permutations" not in typed:
         permutations = QUICK_PERMUTATIONS
-    if removal is None:
-        return {
-            "n_permutations": permutations,
-            "removal": False if quick else "auto",
-            "thumbnails": not quick,
-        }
-    return {"n_permutations": permutations, "removal": removal, "thumbnails": not quick}
+    by_default: Literal["auto", False] = False if quick else "auto"
+    scored = by_default if removal is None else removal
+    return {"n_permutations": permutations, "removal": scored, "thumbnails": not quick}
 
 
 def permutations_again(typed: int | None, recorded: int, *, complete: bool) -> int:

@@ -273,12 +273,9 @@ def _with_decimal_points(
             columns.append(i)
     if not columns:
         return table, []
-    new = {
-        i: table.iloc[:, i].str.replace(",", ".") if i in columns else table.iloc[:, i]
-        for i in range(table.shape[1])
-    }
-    changed = pd.DataFrame(new)
-    changed.columns = table.columns
+    changed = table.copy()
+    for i in columns:  # by position, since names may stand twice
+        changed.isetitem(i, table.iloc[:, i].str.replace(",", ".").array)
     few = ", ".join(str(table.columns[i]) for i in columns[:3]) + ", .." * (len(columns) > 3)
     message = f"{path.name}: commas in {len(columns)} columns ({few}) are read as decimal points"
     return changed, [TableNote("note", "decimal-commas", message)]

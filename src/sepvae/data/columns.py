@@ -183,15 +183,14 @@ def why_no_feature(column: pd.Series, name: Any) -> str:
 
 def column_notes(
     table: pd.DataFrame,
-    features: Sequence[str] | None,
+    features: Sequence[str],
     names: Sequence[Any],
     *,
     others: Mapping[Any, str],
     is_number: Callable[[pd.Series], bool],
 ) -> list[TableNote]:
     """Return notes on the columns that "number" selected and skipped; empty if it was not used."""
-    asked = [features] if isinstance(features, str) else [NUMBER] if features is None else list(features)
-    if NUMBER not in asked:
+    if NUMBER not in features:
         return []
     few = ", ".join(map(str, names[:4])) + (f", .., {names[-1]}" if len(names) > 4 else "")
     out: dict[str, list[str]] = {}
