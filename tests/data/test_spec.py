@@ -1,11 +1,15 @@
 """One spec in Python, recipes, on the command line and in recipe.yaml of a run."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 import typer
 from pydantic import ValidationError
 
 from sepvae.cli.app import app
+from sepvae.data import read_image_folder
 from sepvae.data.spec import DataSpec, option_name, option_of, read_spec, spec_of_run
 from sepvae.errors import DataError
 
@@ -57,6 +61,11 @@ def test_both_names_of_a_field_are_refused(names: tuple[str, str]) -> None:
 @pytest.mark.parametrize("missing", [-9999, (-9999,), np.array([-9999]), [np.int64(-9999)], {"-9999"}])
 def test_codes_of_missing_values_may_be_numbers(missing: object) -> None:
     assert read_spec({"missing": missing}).missing == ["-9999"]
+
+
+def test_three_equal_sides_are_no_size_of_images(folder: Callable[..., Path]) -> None:
+    with pytest.raises(DataError, match=r"image_size: wanted a side or \(height, width\)"):
+        read_image_folder(folder("a/1.png", "b/1.png"), image_size=(8, 8, 8))  # type: ignore[arg-type]
 
 
 def test_numbers_of_numpy_are_numbers() -> None:

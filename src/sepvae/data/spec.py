@@ -46,7 +46,8 @@ def parse_size(given: Any) -> int | tuple[int, ...]:
         raise PydanticCustomError(
             "size", "wanted pixels, such as 64 or 48x64, or voxels, such as 48x56x48"
         ) from None
-    return sides[0] if len(set(sides)) == 1 else sides
+    same = len(set(sides)) == 1 and isinstance(given, str)  # 64x64 is typed for 64
+    return sides[0] if same or len(sides) == 1 else sides
 
 
 def parse_attributes(given: Any) -> Any:
