@@ -109,6 +109,7 @@ def see_that_nobody_is_named(out: Path, home: Path) -> list[str]:
     return [file.relative_to(out).as_posix() for file in files]
 
 
+@pytest.mark.slow
 def test_a_run_of_images_names_nobody(home: Path, folder: Path, typed) -> None:
     out = home / "runs" / "run"
     split = pd.DataFrame({"id": [file.relative_to(folder).as_posix() for file in folder.rglob("*.png")]})

@@ -76,6 +76,7 @@ def test_volumes_keep_their_mask_in_files_and_packed(tmp_path: Path) -> None:
     assert "differ" not in invoke("rerun", run, tmp_path / "cohort.zarr")
 
 
+@pytest.mark.slow
 def test_the_demo_brings_its_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     few = tuple(part.select(np.arange(0, len(part), 9)) for part in load_digits_on_photos())
     monkeypatch.setattr("sepvae.data.bundled.load_digits_on_photos", lambda *_: few)
