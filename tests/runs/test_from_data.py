@@ -88,3 +88,8 @@ def test_an_estimator_keeps_its_background_and_its_keywords(study: Path) -> None
         study / "participants.tsv", study / "b", other, spec=spec, scoring=how, say=lambda _: None
     )
     assert other.background is None
+
+
+def test_a_keyword_of_the_method_is_named_as_one(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"^max_epochs: .*; give method=SepVAE\(max_epochs=\.\.\)$"):
+        sepvae.fit_folder(tmp_path / "table.csv", tmp_path / "run", max_epochs=3)

@@ -7,6 +7,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from sepvae.data.spec import DataSpec, read_spec
+from sepvae.errors import DataError
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.progress import Say, silence
 from sepvae.recipes import Recipe, load_recipe
@@ -88,6 +89,9 @@ def fit_folder(
     chosen = load_recipe(recipe) if isinstance(recipe, str | Path) else recipe
     model = make_model(method, preset, chosen) if isinstance(method, str) else clone(method)
     file = None if split is None else Path(split)
+    if of_method := sorted(fields.keys() & model.get_params().keys() - DataSpec.model_fields.keys()):
+        name, cls = of_method[0], type(model).__name__
+        raise DataError(f"{name}: is a keyword of the method; give method={cls}({name}=..)")
     spec = read_spec(fields, spec)
     if chosen is not None:
         check_recipe(data, chosen)
