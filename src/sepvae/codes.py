@@ -68,6 +68,11 @@ def attribute_kind(values: pd.Series) -> Kind:
     return "categorical" if whole and known.nunique() <= MAX_LEVELS else "continuous"
 
 
+def attribute_kinds(table: pd.DataFrame) -> dict[str, Kind]:
+    """Return the kind of each column, inferred from its values."""
+    return {str(name): attribute_kind(values) for name, values in table.items()}
+
+
 def code_names(common_dim: int, salient_dim: int, space: Space = "both") -> list[str]:
     """
     Return the column names of codes: common0, common1, .., salient0, salient1, ..

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import typer
 
 from sepvae.cli.plain import tell
-from sepvae.codes import attribute_kind
+from sepvae.codes import attribute_kinds
 from sepvae.data.formats.image_folder import describe_skipped
 from sepvae.data.loading import describe_roles
 from sepvae.data.manifest import Manifest
@@ -46,7 +46,7 @@ def inspect_manifest(
         problems.append(_see_mask(manifest, spec, spec.mask))
     elif spec.mask_threshold is not None:
         raise DataError("--mask-threshold has no meaning without --mask; leave it out")
-    kinds = {str(name): attribute_kind(values) for name, values in manifest.attributes.items()}
+    kinds = attribute_kinds(manifest.attributes)
     with progress_bar("looking for copies and confounds"):
         inspection = inspect(
             about,

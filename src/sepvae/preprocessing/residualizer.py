@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from sepvae.batch import AnyArray, FloatArray
-from sepvae.codes import Kind, attribute_kind
+from sepvae.codes import Kind, attribute_kinds
 from sepvae.data.missing_codes import refuse_codes, refuse_known_codes
 from sepvae.data.tables import refuse_infinite
 from sepvae.errors import DataError
@@ -91,7 +91,7 @@ class Residualizer:
         """
         is_control = np.asarray(is_control, dtype=bool)
         x = self._table(x)
-        self.kinds_ = {str(name): attribute_kind(covariates[name]) for name in covariates}
+        self.kinds_ = attribute_kinds(covariates)
         for name, kind in self.kinds_.items():
             if kind == "continuous":
                 refuse_codes(name, covariates[name])

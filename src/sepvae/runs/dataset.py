@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sepvae.batch import Source
-from sepvae.codes import Kind, attribute_kind
+from sepvae.codes import Kind, attribute_kinds
 from sepvae.data import bundled
 from sepvae.data.bundled import DIGITS
 from sepvae.data.formats import FORMATS, find_format, format_named
@@ -48,7 +48,11 @@ def read_dataset(data: Path, spec: DataSpec, splitting: Splitting) -> Dataset:
     """Read data, and split them into training and test, or into the folds of a recipe."""
     if splitting.recipe is not None and splitting.recipe.reader == DIGITS:
         train, test = bundled.load_digits_on_photos(splitting.seed)
-        return Dataset([(train, test)], {"reader": DIGITS, "split_seed": splitting.seed}, kinds_of(train))
+        return Dataset(
+            [(train, test)],
+            {"reader": DIGITS, "split_seed": splitting.seed},
+            attribute_kinds(train.attributes),
+        )
     manifest = list_data(data, spec)
     positions, how = split_manifest(manifest, splitting)
     notes = [describe_roles(manifest, spec), *_notes_on_listing(manifest), f"split {how}"]
@@ -60,7 +64,7 @@ def read_dataset(data: Path, spec: DataSpec, splitting: Splitting) -> Dataset:
         # Copies, so that the memory of all samples is free for the fit.
         [(source.select(train), source.select(test)) for train, test in positions],
         _recorded(data, spec, manifest) | {"split": how},
-        {**kinds_of(source), **manifest.kinds},
+        {**attribute_kinds(source.attributes), **manifest.kinds},
         notes + notes_on_samples(source, quality_metrics),
         background=manifest.background,
         quality_metrics=None
@@ -112,11 +116,6 @@ def notes_on_samples(source: Source, quality_metrics: pd.DataFrame | None) -> li
         notes += [message for _, message, _ in describe_orientations(quality_metrics)]
     said = source.grid.mask_words if source.grid is not None else None
     return notes + ([said] if said else [])
-
-
-def kinds_of(source: Source) -> dict[str, Kind]:
-    """Return the kind of each attribute, inferred from its values."""
-    return {str(name): attribute_kind(values) for name, values in source.attributes.items()}
 
 
 def _notes_on_listing(manifest: Manifest) -> list[str]:

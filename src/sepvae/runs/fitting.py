@@ -14,7 +14,7 @@ from sklearn.base import clone, is_regressor
 
 from sepvae.batch import AnyArray, Source
 from sepvae.checks import ask_for_background, guess_background, names_controls, order_labels
-from sepvae.codes import Codes, attribute_kind
+from sepvae.codes import Codes, attribute_kinds
 from sepvae.data.arrays import ArraySource
 from sepvae.data.quality_metrics import measure_source
 from sepvae.errors import DataError, TrainingError
@@ -174,10 +174,9 @@ def _recipe(
     kinds: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Return the data, the kinds of attributes, the method and its keywords for `recipe.yaml`."""
-    kind_of = {str(name): attribute_kind(values) for name, values in train.attributes.items()}
     return {
         "data": about_data | {"fingerprint": fingerprint(train, test)},
-        "attributes": kind_of | dict(kinds or {}),
+        "attributes": attribute_kinds(train.attributes) | dict(kinds or {}),
         "method": type(model).__name__,
         "keywords": {k: v for k, v in model.get_params().items() if k not in NOT_IN_RECIPE},
     }

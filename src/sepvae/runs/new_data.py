@@ -1,7 +1,8 @@
 """Data of a run, or new data, read as recipe.yaml of the run says."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from sepvae.data.spec import DataSpec, spec_of_run
 from sepvae.errors import DataError
 from sepvae.grid import Grid
 from sepvae.methods import load
+from sepvae.methods.base import ContrastiveEstimator
 from sepvae.preprocessing.covariates import covariate_names
 from sepvae.progress import Say, progress_bar
 from sepvae.runs.dataset import RECORDED, notes_on_samples, notes_on_skipped
@@ -102,11 +104,12 @@ def list_as_run(
 ) -> Listed:
     """List data as the recipe of a run says."""
     recipe, kind = read_recipe(run), kind_of(data)
+    fitted = cache(lambda: load(run))  # not every kind of data needs the model
     about = recipe["data"]
     if about.get("reader") == DIGITS:
         raise DataError(f"{run}: was fitted on {DIGITS}, which takes no other data")
     if not {"reader", "targets"} <= about.keys():
-        about = _assumed(run, data, recipe, labelled=labelled)
+        about = _assumed(run, fitted(), data, recipe, labelled=labelled)
     if kind is STORE and about["reader"] == "volumes":  # a store may replace the files
         about = about | {"reader": "packed", "images": None, "assume_orientation": None}
     spec = _spec(run, data, about, kind, labelled=labelled)
@@ -115,15 +118,14 @@ def list_as_run(
         background, targets = recipe["keywords"]["background"], about["targets"]
         spec = spec.model_copy(update={"background": background, "targets": targets})
     if not labelled:
-        spec = _without_labels(spec, run, data, recipe["keywords"])
-    names = about.get("labels")
-    manifest = list_data(data, spec, labelled=labelled, two_labels=False, label_names=names)
+        spec = _without_labels(spec, fitted, data, recipe["keywords"])
+    manifest = list_data(data, spec, labelled=labelled, two_labels=False, label_names=about.get("labels"))
     manifest = replace(manifest, centre=about.get("centre", manifest.centre))
     if manifest.features is not None:
-        fitted = [*getattr(load(run), "feature_names_in_", [])]
-        if set(fitted) == set(manifest.features):  # new data may have their columns in another order
-            manifest = replace(manifest, features=manifest.features[fitted])
-    return Listed(manifest, spec, load(run).grid_ if manifest.volumes is not None else None)
+        names = [*getattr(fitted(), "feature_names_in_", [])]
+        if set(names) == set(manifest.features):  # new data may have their columns in another order
+            manifest = replace(manifest, features=manifest.features[names])
+    return Listed(manifest, spec, fitted().grid_ if manifest.volumes is not None else None)
 
 
 def _read(listed: Listed) -> tuple[ArraySource | StreamSource, pd.DataFrame | None]:
@@ -143,14 +145,16 @@ def _spec(run: Path, data: Path, about: Mapping[str, Any], kind: Kind, *, labell
     return DataSpec(**{name: about[name] for name in ("image_size", "channels", "fit") if name in about})
 
 
-def _without_labels(spec: DataSpec, run: Path, data: Path, keywords: Mapping[str, Any]) -> DataSpec:
+def _without_labels(
+    spec: DataSpec, fitted: Callable[[], ContrastiveEstimator], data: Path, keywords: Mapping[str, Any]
+) -> DataSpec:
     """Return the spec of data that may lack labels and subjects, and all attributes but covariates."""
     # Covariates that the model residualises are needed for new samples, too.
     taken_out = covariate_names(keywords.get("residualise")) or []
     attributes = {name: kind for name, kind in spec.attributes.items() if name in taken_out}
     features = spec.features
     if features is not None:  # by name: a pattern could match covariates that have no role here
-        features = load(run).feature_names_in_.tolist()
+        features = fitted().feature_names_in_.tolist()
     cells: Any = read_cells(data, CellRules(encoding=spec.encoding)) if kind_of(data) is TABLE else {}
     label = spec.label if spec.label in cells and cells[spec.label].notna().all() else None
     subject = spec.subject if spec.subject in cells else None
@@ -158,9 +162,11 @@ def _without_labels(spec: DataSpec, run: Path, data: Path, keywords: Mapping[str
     return spec.model_copy(update=known)
 
 
-def _assumed(run: Path, data: Path, recipe: dict[str, Any], *, labelled: bool) -> dict[str, Any]:
+def _assumed(
+    run: Path, model: ContrastiveEstimator, data: Path, recipe: dict[str, Any], *, labelled: bool
+) -> dict[str, Any]:
     """Return what a recipe does not record of its data, from the kind of DATA and the sample shape."""
-    model, about, kind = load(run), dict(recipe["data"]), kind_of(data)
+    about, kind = dict(recipe["data"]), kind_of(data)
     shape = model.sample_shape_
     readers = READERS.get(len(shape), {})
     unsaid = f"{run}: its recipe.yaml does not say how the data were read"
