@@ -49,11 +49,11 @@ def test_what_was_scored_can_be_scored_again(tmp_path: Path) -> None:
 
 
 def test_a_fit_that_goes_astray_leaves_the_ids_of_its_last_steps(tmp_path: Path) -> None:
-    astray, run = SepVAE(**quick(), learning_rate=1e12, batch_size=20), tmp_path / "run"
+    diverging, run = SepVAE(**quick(), learning_rate=1e12, batch_size=20), tmp_path / "run"
     with pytest.raises(
         TrainingError, match=r"in epoch 0, step \d, with samples 0-.* lower learning_rate"
     ) as error:
-        fit_run(astray, table_source(0), table_source(1), run, about_data={}, say=lambda _: None)
+        fit_run(diverging, table_source(0), table_source(1), run, about_data={}, say=lambda _: None)
     last = pd.read_csv(run / "diverged.csv")
     assert last["id"].tolist() == [name for names in error.value.batches.values() for name in names]
     assert set(last["step"]) == set(range(last["step"].max() + 1))

@@ -278,17 +278,17 @@ def test_gradients_are_clipped_to_a_norm(fit):
     assert clipped.seen == pytest.approx([0.01] * len(free.seen), rel=1e-3)
 
 
-@pytest.mark.parametrize("astray", ["common_kl", "mutual_information"])
-def test_a_term_that_is_not_finite_stops_training_and_is_named(fit, astray):
-    steps = iter([1, 1, 1, np.nan])  # two epochs of two, the last astray
+@pytest.mark.parametrize("diverging", ["common_kl", "mutual_information"])
+def test_a_term_that_is_not_finite_stops_training_and_is_named(fit, diverging):
+    steps = iter([1, 1, 1, np.nan])  # two epochs of two, the last not finite
 
     def losses(*args):
         losses = OBJECTIVE.losses(*args)
-        return losses._replace(terms=losses.terms | {astray: next(steps) * losses.terms[astray]})
+        return losses._replace(terms=losses.terms | {diverging: next(steps) * losses.terms[diverging]})
 
     with pytest.raises(DivergenceError) as caught:
         fit(Watched(losses=losses), validate=False)
-    assert (caught.value.terms, caught.value.epoch, caught.value.step) == ([astray], 1, 1)
+    assert (caught.value.terms, caught.value.epoch, caught.value.step) == ([diverging], 1, 1)
 
 
 def test_a_long_epoch_is_not_waited_for(fit, monkeypatch):
