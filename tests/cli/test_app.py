@@ -197,6 +197,8 @@ def test_evaluate_adds_what_a_quick_fit_left_out(folder: Path, tmp_path: Path) -
     titles = [warning.title for warning in find_warnings(Contents(run))]
     found = f"{len(titles)} warnings on the page: {'; '.join(titles)}"
     assert found in fitted.splitlines()
+    stages = ["checking the data", "fitting", "encoding", "scoring", "drawing", "writing the page"]
+    assert [name for name in [*stages, "reading"] if f"\n{name}: " not in fitted] == ["reading"]
     with pytest.raises(SepVAEError, match="say where that is: sepvae evaluate RUN DATA --complete"):
         invoke("evaluate", run, "--complete")
     again = invoke("evaluate", run, "--out", tmp_path / "again.csv")

@@ -49,6 +49,13 @@ def test_a_sound_folder_passes(folder: Path) -> None:
     assert "would spoil a fit" in printed
 
 
+def test_a_subject_that_is_named_counts_where_each_has_one_sample(table: Path) -> None:
+    for column in ("participant_id", "file"):
+        for names in (["--subject", column, "--id", column], ["--id", column]):
+            found = codes_of(table, *TABLE[:4], *names)[1]
+            assert ("no-groups" in found) == (names == ["--id", "file"])
+
+
 def test_an_unreadable_image_spoils_a_fit(table: Path) -> None:
     broken = next((table.parent / "images" / "patient").iterdir())
     broken.write_bytes(broken.read_bytes()[:60])

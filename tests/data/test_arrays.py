@@ -89,3 +89,11 @@ def test_an_array_is_not_copied():
 def test_paths_and_images_of_nibabel_point_to_the_reader(x):
     with pytest.raises(DataError, match="read_volumes"):
         as_array(x)
+
+
+def test_groups_that_equal_the_ids_are_groups():
+    names = np.array(["a", "b"])
+    for groups in (names, None):
+        source = ArraySource(np.zeros((2, 1)), [0, 1], ids=names, groups=groups)
+        assert source.select(np.array([1])).grouped == (groups is not None)
+        assert source.select(np.array([1])).groups.tolist() == ["b"]

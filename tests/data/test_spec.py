@@ -79,3 +79,9 @@ def test_what_older_runs_record_is_read() -> None:
     spec = spec_of_run(recorded)
     assert (spec.label, spec.attributes, spec.features) == ("dx", {"age": None}, ["x*"])
     assert (spec.mask, spec.limit) == (None, None)
+
+
+@pytest.mark.parametrize("name", ["target", "targets", "attribute", "attributes"])
+def test_none_is_the_default_of_every_field(name: str) -> None:
+    assert read_spec({name: None}) == DataSpec()
+    assert read_spec({name: None}, DataSpec(label="dx")) == DataSpec(label="dx")

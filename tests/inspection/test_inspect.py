@@ -97,6 +97,7 @@ def test_groups_with_both_labels(about):
 
 def test_samples_without_groups_are_noted(about):
     assert codes(inspect(about.assign(group=about["id"]))) == ["no-groups"]
+    assert codes(inspect(about.assign(group=about["id"]), grouped=True)) == []
 
 
 @pytest.mark.parametrize(

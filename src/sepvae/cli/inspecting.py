@@ -59,6 +59,7 @@ def inspect_manifest(
             batch_size=batch_size,
             problems=problems,
             not_missing=spec.not_missing or (),
+            grouped=manifest.grouped,
         )
     return inspection.on_one_grid() if spec.resample else inspection
 

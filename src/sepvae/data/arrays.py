@@ -31,6 +31,7 @@ class _Described:
         self.labels: AnyArray = as_column("labels", labels)
         self.ids: AnyArray = np.asarray([str(i) for i in range(n)] if ids is None else as_column("ids", ids))
         self.groups: AnyArray = self.ids if groups is None else as_column("groups", groups)
+        self.grouped = groups is not None  # otherwise every sample is its own group
         self.attributes = pd.DataFrame(index=range(n))
         if attributes is not None:
             if (frame := as_frame(attributes)) is None:
@@ -79,7 +80,7 @@ class _Described:
         """Return the keyword arguments of a source that holds only these samples."""
         return {
             "labels": self.labels[indices],
-            "groups": self.groups[indices],
+            "groups": self.groups[indices] if self.grouped else None,
             "ids": self.ids[indices],
             "attributes": self.attributes.iloc[indices],
             "feature_names": self.feature_names,

@@ -62,7 +62,8 @@ class Manifest:
     @property
     def described(self) -> dict[str, Any]:
         """Keyword arguments of a source: labels, groups and ids as text, and attributes."""
-        columns = {f"{name}s": self.about[name].to_numpy(dtype=str) for name in ("label", "group", "id")}
+        names = ("label", "group", "id") if self.grouped else ("label", "id")
+        columns = {f"{name}s": self.about[name].to_numpy(dtype=str) for name in names}
         return columns | {"attributes": self.attributes}
 
     @property

@@ -49,7 +49,8 @@ def about_rows(given: CellTable, path: Path, spec: DataSpec, ids: Sequence[str])
         notes += [mixed] if mixed else []
     kinds = {name: kind for name, kind in spec.attributes.items() if kind}
     found = {"about": about.reset_index(drop=True), "kinds": kinds, "notes": notes, "written": written}
-    return found | {"grouped": spec.subject is not None, "label_name": spec.label or "kind"}
+    grouped = spec.subject is not None or spec.id == PERSON  # one row per participant
+    return found | {"grouped": grouped, "label_name": spec.label or "kind"}
 
 
 def words_of_missing(cells: "pd.Series[str]", rules: CellRules) -> list[str]:

@@ -249,9 +249,15 @@ class DataSpec(StrictModel):
     @model_validator(mode="before")
     @classmethod
     def _know_other_names(cls, given: Any) -> Any:
-        """Accept one name of each field; `group`, the old name of `subject`, with a FutureWarning."""
+        """
+        Accept one name of each field; `group`, the old name of `subject`, with a FutureWarning.
+
+        None stands for the default of targets and attributes, as of all other fields.
+        """
         if not isinstance(given, Mapping):
             return given
+        several = ("target", "targets", "attribute", "attributes")
+        given = {key: value for key, value in given.items() if value is not None or key not in several}
         for names in (("group", "subject"), ("target", "targets"), ("attribute", "attributes")):
             if given.keys() >= set(names):
                 raise PydanticCustomError(

@@ -36,6 +36,7 @@ def inspect(
     batch_size: int | Literal["auto"] = "auto",
     problems: Sequence[Finding] = (),
     not_missing: Sequence[str] = (),
+    grouped: bool | None = None,
 ) -> Inspection:
     """
     Find problems in data that would spoil a fit, or mislead readers of its result.
@@ -68,6 +69,8 @@ def inspect(
         Findings from reading the data, to include in the result.
     not_missing : sequence of str, default=()
         Words and numbers that are values, although they look like a missing one ("NA", "-9999").
+    grouped : bool or None, default=None
+        Whether the data name the patients; None if they do where any group differs from its id.
 
     Returns
     -------
@@ -88,7 +91,7 @@ def inspect(
     """
     check_number("test_size", test_size, above=0, below=1)
     check_number("validation_fraction", validation_fraction, least=0, below=1)
-    samples = read_samples(about, quality_metrics, background, features)
+    samples = read_samples(about, quality_metrics, background, features, grouped)
     of_kind = {name: (kinds or {}).get(name) or _guess(samples.about[name]) for name in samples.attributes}
     findings = [*problems, *unreadable_finding(unreadable or {}, samples.kind), *_without_label(about)]
     findings += [*label_findings(samples), *group_findings(samples)]

@@ -29,6 +29,7 @@ class Samples:
     quality_metrics: pd.DataFrame | None
     background: Any
     features: pd.DataFrame | None = None
+    grouped: bool = True  # whether the data name the patients
 
     @cached_property
     def labels(self) -> list[Any]:
@@ -58,11 +59,6 @@ class Samples:
             return "row"
         return "volume" if "grid" in self.quality_metrics else "image"
 
-    @cached_property
-    def grouped(self) -> bool:
-        """Whether groups are given: they differ from the ids."""
-        return bool((self.about["group"].astype(str) != self.about["id"].astype(str)).any())
-
     @property
     def attributes(self) -> list[str]:
         """Names of the attributes."""
@@ -85,6 +81,7 @@ def read_samples(
     quality_metrics: pd.DataFrame | None,
     background: Any,
     features: pd.DataFrame | None = None,
+    grouped: bool | None = None,
 ) -> Samples:
     """Validate the tables of `inspect` and return the labelled samples; guess a background of None."""
     if missing := [name for name in OF_EVERY_SAMPLE if name not in about]:
@@ -105,7 +102,9 @@ def read_samples(
         None if table is None else table[labelled].reset_index(drop=True)
         for table in (quality_metrics, features)
     )
-    return Samples(about, quality_metrics, background, features)
+    if grouped is None:
+        grouped = bool((about["group"].astype(str) != about["id"].astype(str)).any())
+    return Samples(about, quality_metrics, background, features, grouped)
 
 
 def count(n: int, noun: str) -> str:

@@ -204,6 +204,7 @@ def _inspect(
             kinds=recipe["attributes"],
             background=model.background,
             not_missing=data.get("not_missing") or (),
+            grouped=getattr(train, "grouped", None),
             validation_fraction=model.validation_fraction if epochs else 0,
             batch_size=model.batch_size if epochs else "auto",
         )

@@ -6,7 +6,7 @@ from sepvae.data.cells import CellTable
 from sepvae.data.formats.base import STORE, Volumes
 from sepvae.data.manifest import Manifest
 from sepvae.data.packed import open_packed
-from sepvae.data.rows import PERSON, about_rows
+from sepvae.data.rows import about_rows
 from sepvae.data.spec import DataSpec
 
 
@@ -20,5 +20,4 @@ class PackedStore(Volumes):
         spec = spec.model_copy(update={"id": spec.id or store.id_column})
         place = store.volumes.path
         rows = about_rows(CellTable(store.cells, []), place, spec, store.volumes.files)
-        rows["grouped"] |= spec.id == PERSON  # one row per participant
         return Manifest(place, **rows, format=self, volumes=store.volumes)

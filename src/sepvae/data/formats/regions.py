@@ -14,7 +14,7 @@ from sepvae.data.columns import choose_columns, column_notes, other_columns, tak
 from sepvae.data.formats.base import OF_VOLUMES, TABLE, Format, Measured
 from sepvae.data.manifest import FEATURES_WRITTEN, Manifest
 from sepvae.data.quality_metrics import measure_source
-from sepvae.data.rows import PERSON, about_rows, numbers_in, rules_of, with_person, words_of_missing
+from sepvae.data.rows import about_rows, numbers_in, rules_of, with_person, words_of_missing
 from sepvae.data.spec import DataSpec
 from sepvae.errors import DataError
 from sepvae.grid import Grid
@@ -36,7 +36,6 @@ class Regions(Format):
         table = given.cells
         spec = with_person(spec, table)
         rows = about_rows(given, path, spec, [str(i) for i in range(len(table))])
-        rows["grouped"] |= spec.id == PERSON  # one row per participant
 
         def is_number(cells: "pd.Series[str]") -> bool:
             """Return whether all cells are numbers or missing."""

@@ -17,7 +17,7 @@ from sepvae.data.formats.base import TABLE, Volumes
 from sepvae.data.formats.image_table import ImageTable, images_of
 from sepvae.data.manifest import Manifest
 from sepvae.data.nifti import OTHER_FORMATS, NiftiFiles, check_orientation
-from sepvae.data.rows import PERSON, rules_of, with_person
+from sepvae.data.rows import rules_of, with_person
 from sepvae.data.spec import MEMORY, DataSpec
 from sepvae.errors import DataError
 from sepvae.grid import Shape
@@ -48,7 +48,6 @@ class VolumeTable(Volumes):
         like = _like(files, images_of(path, spec), folder)
         known: dict[str, Any] = {"files": (), "volumes": NiftiFiles(files, spec.assume_orientation)}
         known["unlisted"] = [file.relative_to(folder).as_posix() for file in like]
-        known["grouped"] = manifest.grouped or spec.id == PERSON  # one row per participant
         return replace(manifest, format=self, **known)
 
 
