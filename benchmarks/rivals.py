@@ -13,11 +13,8 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 from turns import LEAST_SECONDS, Encode, Row, Turns, as_float, make_data
 
-from sepvae.losses.classification import group_cross_entropy
-from sepvae.losses.density_ratio import critic_loss, mutual_information
-from sepvae.losses.divergences import gaussian_kl, standard_kl
-from sepvae.losses.priors import GroupPrior
-from sepvae.losses.reconstruction import squared_error
+from sepvae.losses.classifiers import critic_loss, group_cross_entropy, mutual_information
+from sepvae.losses.gaussian import GroupPrior, gaussian_kl, squared_error, standard_kl
 from sepvae.methods import SepVAE
 from sepvae.networks.autoencoder import ContrastiveAutoencoder, build_autoencoder
 
@@ -155,7 +152,7 @@ def _pythae_parts(row: Row) -> tuple[nn.Module, nn.Module, nn.Module, int, float
     from pythae.models.base.base_utils import ModelOutput
     from pythae.models.nn import BaseDecoder, BaseDiscriminator, BaseEncoder
 
-    from sepvae.networks.heads import GaussianEncoder
+    from sepvae.networks.model import GaussianEncoder
 
     class Encoder(BaseEncoder):
         def __init__(self, inner: nn.Module) -> None:

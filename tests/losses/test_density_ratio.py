@@ -10,7 +10,7 @@ from torch.distributions import MultivariateNormal, Normal
 from torch.nn.functional import binary_cross_entropy
 from torch.testing import assert_close
 
-from sepvae.losses.density_ratio import critic_loss, derangement, mutual_information
+from sepvae.losses.classifiers import critic_loss, derangement, mutual_information
 
 
 def seeded(seed=0):

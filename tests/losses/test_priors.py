@@ -3,8 +3,7 @@ import torch
 from torch.distributions import Normal, kl_divergence
 from torch.testing import assert_close
 
-from sepvae.losses.divergences import gaussian_kl
-from sepvae.losses.priors import GroupPrior, SeverityPrior
+from sepvae.losses.gaussian import GroupPrior, SeverityPrior, gaussian_kl
 
 Y = torch.tensor([0, 2, 1, 0])  # a background and two targets
 

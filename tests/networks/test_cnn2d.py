@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from sepvae.errors import DataError
-from sepvae.networks.cnn2d import E1, E2, RELEASE, conv_decoder, conv_encoder, halving
+from sepvae.networks.backbones import E1, E2, RELEASE, conv_decoder, conv_encoder, halving
 
 
 @pytest.mark.parametrize("channels", [1, 3, 5])

@@ -6,13 +6,13 @@ from torch import nn
 
 from sepvae.errors import DataError
 from sepvae.networks.autoencoder import build_autoencoder
-from sepvae.networks.cnn3d import cnn3d_decoder, cnn3d_encoder
+from sepvae.networks.backbones import cnn3d, conv_decoder, conv_encoder
 
 
 def test_the_paper_s_volumes_leave_32768_features_and_a_hidden_layer_of_2048() -> None:
     with torch.device("meta"):
-        encoder = cnn3d_encoder("batch", (1, 128, 128, 128), 128)
-        decoder = cnn3d_decoder("batch", (1, 128, 128, 128), 256)
+        net, shape = cnn3d("batch", (128, 128, 128)), (1, 128, 128, 128)
+        encoder, decoder = conv_encoder(net, shape, 128), conv_decoder(net, shape, 256)
         linear = [layer for layer in encoder.backbone if isinstance(layer, nn.Linear)]
         assert [(layer.in_features, layer.out_features) for layer in linear] == [(32768, 2048)]
         assert decoder(torch.zeros(2, 256)).shape == (2, 1, 128, 128, 128)
@@ -26,15 +26,16 @@ def test_the_paper_s_volumes_leave_32768_features_and_a_hidden_layer_of_2048() -
 
 @pytest.mark.parametrize("size", [(32, 32, 32), (33, 40, 47), (32, 64, 48)])
 def test_any_size_from_32_up_comes_back(size: tuple[int, int, int]) -> None:
-    decoder = cnn3d_decoder("batch", (2, *size), 6).eval()
+    net = cnn3d("batch", size)
+    decoder = conv_decoder(net, (2, *size), 6).eval()
     assert decoder(torch.zeros(1, 6)).shape == (1, 2, *size)
-    mean, logvar = cnn3d_encoder("batch", (2, *size), 3).eval()(torch.zeros(1, 2, *size))
+    mean, logvar = conv_encoder(net, (2, *size), 3).eval()(torch.zeros(1, 2, *size))
     assert mean.shape == logvar.shape == (1, 3)
 
 
 def test_smaller_ones_are_refused_with_the_size_to_pad_to() -> None:
     with pytest.raises(DataError, match="--image-size 40x32x32"):
-        cnn3d_encoder("batch", (1, 40, 31, 20), 3)
+        cnn3d("batch", (40, 31, 20))
 
 
 def test_group_norm_sees_no_other_volume_of_the_batch() -> None:
@@ -42,7 +43,7 @@ def test_group_norm_sees_no_other_volume_of_the_batch() -> None:
     together, alone = {}, {}
     for norm in ("batch", "group"):
         torch.manual_seed(0)
-        encoder = cnn3d_encoder(norm, (1, 32, 32, 32), 2).train()
+        encoder = conv_encoder(cnn3d(norm, (32, 32, 32)), (1, 32, 32, 32), 2).train()
         together[norm], alone[norm] = encoder(x)[0][:2], encoder(x[:2])[0]
     assert torch.allclose(together["group"], alone["group"], atol=1e-5)
     assert not torch.allclose(together["batch"], alone["batch"], atol=1e-2)

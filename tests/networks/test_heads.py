@@ -6,7 +6,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from sepvae.codes import Codes
-from sepvae.networks.heads import Critic, GaussianEncoder, SalientClassifier, frozen, sample
+from sepvae.networks.model import Critic, GaussianEncoder, SalientClassifier, frozen, sample
 
 
 def seeded(seed=0):

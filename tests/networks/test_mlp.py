@@ -2,7 +2,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from sepvae.networks.mlp import ResidualDecoder, mlp_decoder, mlp_encoder
+from sepvae.networks.backbones import ResidualDecoder, mlp_decoder, mlp_encoder
 
 
 def test_encoder_gives_mean_and_log_variance():

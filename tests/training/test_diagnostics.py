@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from sepvae import SepVAE
 from sepvae.errors import DataError
 from sepvae.networks.autoencoder import build_autoencoder
-from sepvae.networks.heads import GaussianEncoder
+from sepvae.networks.model import GaussianEncoder
 from sepvae.training.diagnostics import ENCODERS, gradient_norms
 from sepvae.training.noise import draw_noise
 from sepvae.training.objective import weighted

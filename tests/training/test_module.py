@@ -6,7 +6,7 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 from torch.testing import assert_close
 
 from sepvae.data.arrays import ArraySource
-from sepvae.losses.density_ratio import derangement
+from sepvae.losses.classifiers import derangement
 from sepvae.methods.sepvae import SepVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.training.divergence import DivergenceError

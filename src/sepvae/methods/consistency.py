@@ -11,11 +11,9 @@ import torch
 from torch import Tensor
 
 from sepvae.codes import Codes
-from sepvae.losses.divergences import gaussian_kl
-from sepvae.losses.priors import GroupPrior, SeverityPrior
+from sepvae.losses.gaussian import GroupPrior, gaussian_kl
 from sepvae.methods.objective import LatentSample
-from sepvae.networks.heads import frozen, running_statistics
-from sepvae.networks.model import ContrastiveAutoencoder
+from sepvae.networks.model import ContrastiveAutoencoder, frozen, running_statistics
 from sepvae.training.distributed import all_gather, all_gather_with_grad
 
 CONSISTENCY = ("removal_common", "removal_salient", "swap_common", "swap_salient")  # terms and weights
@@ -31,7 +29,7 @@ def consistency_terms(
     model: ContrastiveAutoencoder,
     drawn: LatentSample,
     posterior: Callable[[Codes[Tensor], Tensor], Codes[Tensor]],
-    prior: GroupPrior | SeverityPrior,
+    prior: GroupPrior,
     wanted: Collection[str] = CONSISTENCY,
 ) -> dict[str, Tensor]:
     """

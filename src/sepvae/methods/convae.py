@@ -8,12 +8,11 @@ from torch import Tensor
 
 from sepvae.batch import AnyArray
 from sepvae.checks import check_choice, check_flag
-from sepvae.losses.density_ratio import critic_loss, mutual_information
-from sepvae.losses.divergences import standard_kl
+from sepvae.losses.classifiers import critic_loss, mutual_information
+from sepvae.losses.gaussian import standard_kl
 from sepvae.methods.objective import ContrastiveObjective, LatentSample, Terms
 from sepvae.methods.vae import PAPER, ContrastiveVAE
-from sepvae.networks.heads import frozen
-from sepvae.networks.model import ContrastiveAutoencoder
+from sepvae.networks.model import ContrastiveAutoencoder, frozen
 from sepvae.training.distributed import all_gather, all_gather_with_grad
 
 

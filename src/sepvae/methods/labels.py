@@ -12,7 +12,7 @@ from sklearn.utils import RegressorTags, Tags
 from sepvae.batch import AnyArray, IntArray
 from sepvae.checks import check_number, order_labels
 from sepvae.errors import DataError
-from sepvae.losses.priors import SeverityPrior
+from sepvae.losses.gaussian import SeverityPrior
 
 
 class GroupLabels:

@@ -7,13 +7,16 @@ from torch import Tensor
 
 from sepvae.checks import check_number
 from sepvae.codes import Codes
-from sepvae.losses.classification import group_cross_entropy
-from sepvae.losses.density_ratio import critic_loss
-from sepvae.losses.divergences import gaussian_kl
-from sepvae.losses.priors import GroupPrior, SeverityPrior
-from sepvae.losses.reconstruction import gaussian_nll, optimal_variance, squared_error
-from sepvae.networks.heads import sample as draw
+from sepvae.losses.classifiers import critic_loss, group_cross_entropy
+from sepvae.losses.gaussian import (
+    GroupPrior,
+    gaussian_kl,
+    gaussian_nll,
+    optimal_variance,
+    squared_error,
+)
 from sepvae.networks.model import ContrastiveAutoencoder
+from sepvae.networks.model import sample as draw
 from sepvae.training.distributed import all_gather
 from sepvae.training.noise import Noise
 from sepvae.training.objective import Losses
@@ -57,7 +60,7 @@ class ContrastiveObjective:
         return cls(**{name: getattr(estimator, name) for name in names}, **others)
 
     @property
-    def prior(self) -> GroupPrior | SeverityPrior:
+    def prior(self) -> GroupPrior:
         """
         Salient prior p(s | y): N(0, I) for targets; the decoder gets s' = 0 for the background.
 

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 
 from sepvae.batch import AnyArray
-from sepvae.losses.classification import group_logits
+from sepvae.losses.classifiers import group_logits
 from sepvae.methods.inference import as_numpy
 
 

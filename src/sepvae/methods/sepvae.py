@@ -9,17 +9,14 @@ from torch import Tensor
 from sepvae.batch import AnyArray
 from sepvae.checks import check_choice, check_flag, check_number
 from sepvae.codes import Codes
-from sepvae.losses.classification import group_cross_entropy
-from sepvae.losses.density_ratio import mutual_information
-from sepvae.losses.divergences import standard_kl
-from sepvae.losses.priors import GroupPrior, SeverityPrior
+from sepvae.losses.classifiers import group_cross_entropy, mutual_information
+from sepvae.losses.gaussian import GroupPrior, SeverityPrior, standard_kl
 from sepvae.methods.capabilities import Capabilities
 from sepvae.methods.consistency import CONSISTENCY, consistency_terms
 from sepvae.methods.labels import GroupLabels, SeverityLabels
 from sepvae.methods.objective import ContrastiveObjective, LatentSample, Learnt, Terms
 from sepvae.methods.vae import PAPER, ContrastiveVAE
-from sepvae.networks.heads import frozen
-from sepvae.networks.model import ContrastiveAutoencoder
+from sepvae.networks.model import ContrastiveAutoencoder, frozen
 
 NO_CONSISTENCY = dict.fromkeys(CONSISTENCY, 0.0)
 
@@ -47,7 +44,7 @@ class SepVAEObjective(ContrastiveObjective):
         check_flag("rectify_mi", self.rectify_mi)
 
     @property
-    def prior(self) -> GroupPrior | SeverityPrior:
+    def prior(self) -> GroupPrior:
         """Salient prior p(s | y): narrow for the background, standard for targets, between for severities."""
         return (SeverityPrior if self.severity else GroupPrior)(self.background_prior_var)
 

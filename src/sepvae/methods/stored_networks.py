@@ -8,7 +8,7 @@ from torch import nn
 from sepvae.batch import AnyArray
 from sepvae.errors import ModelFileError
 from sepvae.model_files.schema import Shapes, check_arrays
-from sepvae.networks.heads import Critic, ReadOut, SalientClassifier
+from sepvae.networks.model import Critic, ReadOut, SalientClassifier
 from sepvae.training.runtime.seeded_init import SeededInit
 
 

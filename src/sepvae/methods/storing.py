@@ -8,8 +8,7 @@ import numpy as np
 
 from sepvae.batch import AnyArray
 from sepvae.errors import DataError, ModelFileError
-from sepvae.model_files.load import one_line, read_model
-from sepvae.model_files.save import check_target, write_model
+from sepvae.model_files.folder import check_target, one_line, read_model, write_model
 from sepvae.model_files.schema import ABOUT, WEIGHTS, About, check_arrays, check_keywords, shapes_beside
 from sepvae.preprocessing.covariates import covariate_names
 from sepvae.preprocessing.input_adapter import InputAdapter

@@ -12,9 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from sepvae.errors import DataError
-from sepvae.networks import cnn2d, cnn3d, mlp
-from sepvae.networks.heads import Critic, GaussianEncoder, ReadOut, SalientClassifier
-from sepvae.networks.model import ContrastiveAutoencoder
+from sepvae.networks import backbones
+from sepvae.networks.model import ContrastiveAutoencoder, Critic, GaussianEncoder, ReadOut, SalientClassifier
 
 # A name in NETWORKS or "auto", or the user's own encoder backbone and decoder.
 Network = str | tuple[nn.Module, nn.Module]
@@ -53,7 +52,7 @@ def build_autoencoder(
         common, salient = encoder(sample_shape, common_dim), encoder(sample_shape, salient_dim)
         decode: nn.Module = decoder(sample_shape, latent_dim)
         if network_name(network, sample_shape, stored or ()) == "linear":
-            mlp.start_at_scores(cast(GaussianEncoder, common), cast(nn.Linear, decode))
+            backbones.start_at_scores(cast(GaussianEncoder, common), cast(nn.Linear, decode))
     else:
         decode = _own_decoder(network[1], sample_shape, latent_dim)  # first: the check of its output is fast
         common, salient = (_own_encoder(network[0], sample_shape, dim) for dim in dims)
@@ -93,21 +92,19 @@ def network_name(network: str, sample_shape: tuple[int, ...], stored: Collection
 
 def _named(network: str, sample_shape: tuple[int, ...], stored: Collection[str]) -> tuple[Builder, Builder]:
     """Return the builders of encoder and decoder, from the shape of a sample and the dimension of a code."""
-    axes, name = len(sample_shape), network_name(network, sample_shape, stored)
+    name, size = network_name(network, sample_shape, stored), sample_shape[1:]
     if name == "linear":
-        return mlp.linear_encoder, mlp.linear_decoder
-    if name == "mlp":
-        return mlp.mlp_encoder, mlp.mlp_decoder
-    if name == "residual-mlp":
-        return mlp.mlp_encoder, mlp.ResidualDecoder
-    if axes == VOLUMES:
-        norm: cnn3d.Norm = "group" if name == "cnn3d-group" else "batch"
-        return partial(cnn3d.cnn3d_encoder, norm), partial(cnn3d.cnn3d_decoder, norm)
-    paper = {"e1": cnn2d.E1, "e2": cnn2d.E2, "release": cnn2d.RELEASE}
-    net = paper[name] if name in paper else cnn2d.halving((sample_shape[1], sample_shape[2]))
+        return backbones.linear_encoder, backbones.linear_decoder
+    if len(sample_shape) == TABLES:
+        return backbones.mlp_encoder, backbones.mlp_decoder if name == "mlp" else backbones.ResidualDecoder
+    if len(sample_shape) == VOLUMES:
+        net = backbones.cnn3d("group" if name == "cnn3d-group" else "batch", size)
+    else:
+        paper = {"e1": backbones.E1, "e2": backbones.E2, "release": backbones.RELEASE}
+        net = paper[name] if name in paper else backbones.halving(size)
     if name == "release" and "decoder.2.weight" in stored:
         net = replace(net, decoder_hidden=True)
-    return partial(cnn2d.conv_encoder, net), partial(cnn2d.conv_decoder, net)
+    return partial(backbones.conv_encoder, net), partial(backbones.conv_decoder, net)
 
 
 def _own_encoder(backbone: nn.Module, sample_shape: tuple[int, ...], latent_dim: int) -> GaussianEncoder:

@@ -1,9 +1,16 @@
-"""Two encoders, one decoder, salient classifier, read-out and critic in one module."""
+"""All networks in one module: two encoders, decoder, salient classifier, read-out and critic."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from sepvae.codes import Codes
+
+READ_OUT_WIDTH = 16  # at least: with 2 hidden units, both were dead in one of three fits
 
 
 class ContrastiveAutoencoder(nn.Module):
@@ -49,3 +56,85 @@ class ContrastiveAutoencoder(nn.Module):
     def n_observed(self, x: Tensor) -> int:
         """Return d, the dimension of p(x | c, s): the number of pixels, features or valid voxels."""
         return x[0].numel() if self.valid_mask is None else self._n_valid
+
+
+class GaussianEncoder(nn.Module):
+    """Backbone with one linear map to the posterior mean and one to the log-variance."""
+
+    def __init__(self, backbone: nn.Module, features: int, latent_dim: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.mean = nn.Linear(features, latent_dim)
+        self.logvar = nn.Linear(features, latent_dim)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the posterior mean and log-variance, of shape (batch, latent_dim)."""
+        features = self.backbone(x)
+        return self.mean(features), self.logvar(features)
+
+
+class SalientClassifier(nn.Sequential):
+    """Two-layer network f_xi, from salient codes to logits of the targets against the background (Sec. 3)."""
+
+    def __init__(self, salient_dim: int, n_groups: int) -> None:
+        super().__init__(nn.Linear(salient_dim, salient_dim), nn.ReLU(), nn.Linear(salient_dim, n_groups - 1))
+
+
+class ReadOut(nn.Sequential):
+    """
+    Classifier of salient means for `predict`: it trains on detached means and does not affect other networks.
+
+    The salient classifier trains on sampled codes, whose noise has another width in each group (App. B). On
+    means, which have no noise, it may be at chance.
+    """
+
+    def __init__(self, salient_dim: int, n_groups: int) -> None:
+        width = max(salient_dim, READ_OUT_WIDTH)
+        super().__init__(nn.Linear(salient_dim, width), nn.ReLU(), nn.Linear(width, n_groups - 1))
+
+
+class Critic(nn.Module):
+    """
+    Network D_lambda (App. F): a logit for [c, s] of one image against [c, s] of two images.
+
+    Three linear layers are the paper's, one is Abid and Zou's; each is as wide as both codes together.
+    """
+
+    def __init__(self, common_dim: int, salient_dim: int, layers: int = 3) -> None:
+        super().__init__()
+        width = common_dim + salient_dim
+        hidden = [part for _ in range(layers - 1) for part in (nn.Linear(width, width), nn.ReLU())]
+        self.layers = nn.Sequential(*hidden, nn.Linear(width, 1))
+
+    def forward(self, common: Tensor, salient: Tensor) -> Tensor:
+        """Return the log-odds, of shape (batch,), that both codes are of one image."""
+        logits: Tensor = self.layers(torch.cat([common, salient], dim=1))
+        return logits.squeeze(1)
+
+
+def frozen(module: nn.Module, *inputs: Tensor) -> Any:
+    """Run a module so that gradients reach its inputs but not its parameters."""
+    parameters = {name: parameter.detach() for name, parameter in module.named_parameters()}
+    return functional_call(module, parameters, inputs)
+
+
+@contextmanager
+def running_statistics(model: nn.Module) -> Iterator[None]:
+    """Let batch norms use their running statistics without updating them, for images that are not samples."""
+    # All kinds, also torch's SyncBatchNorm on several GPUs, whose processes wait for each other in training.
+    norms = (m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm))
+    learning = [module for module in norms if module.training]
+    for module in learning:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in learning:
+            module.training = True
+
+
+def sample(codes: Codes[Tensor], noise: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Draw c and s from the posterior by the reparameterization trick; `noise` is standard normal."""
+    c = codes.common_mean + (0.5 * codes.common_logvar).exp() * noise[0]
+    s = codes.salient_mean + (0.5 * codes.salient_logvar).exp() * noise[1]
+    return c, s

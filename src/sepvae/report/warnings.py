@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from sepvae.losses.critic import CHANCE, MARGIN
+from sepvae.losses import CHANCE, MARGIN
 from sepvae.report.contents import Contents
 from sepvae.report.score_warnings import KEYWORDS, ReportWarning, of_evidence, of_leaks, of_spaces, some
 

@@ -13,8 +13,7 @@ from torch.nn.functional import cross_entropy, pad
 
 from sepvae.batch import AnyArray, Source, chunks
 from sepvae.errors import DataError
-from sepvae.networks.cnn2d import conv_encoder, halving
-from sepvae.networks.mlp import mlp_encoder
+from sepvae.networks.backbones import conv_encoder, halving, mlp_encoder
 from sepvae.training.distributed import one_device
 from sepvae.training.loader import GroupBatches, training_batches
 from sepvae.training.module import as_input

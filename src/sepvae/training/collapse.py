@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from sepvae.losses.critic import CHANCE, MARGIN
+from sepvae.losses import CHANCE, MARGIN
 
 EPOCHS = 5  # consecutive epochs that must agree
 EPOCHS_OF_CRITIC = 20  # minimum, none better than chance: the critic learns along with the codes

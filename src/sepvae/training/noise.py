@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sepvae.codes import Codes
-from sepvae.losses.density_ratio import derangement
+from sepvae.losses.classifiers import derangement
 
 
 class Noise(NamedTuple):

@@ -1,18 +1,55 @@
-"""Read a model folder: sizes, checksum and schema are checked before any array is used."""
+"""Write and read a model folder: arrays as safetensors, all else as JSON, validated before use."""
 
+import json
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from textwrap import shorten
+from typing import Any
 
+import numpy as np
+import safetensors.numpy
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
-from safetensors.numpy import load
 
+import sepvae
 from sepvae.batch import AnyArray
 from sepvae.errors import ModelFileError
+from sepvae.files import whole_folder, write_whole
 from sepvae.model_files.schema import ABOUT, FORMAT, WEIGHTS, About
 
 MOST_TEXT = 2**26  # bytes of JSON, enough for the names of a million features
+
+
+def check_target(folder: Path, *, overwrite: bool) -> None:
+    """Raise ModelFileError if the folder exists, unless it is a model that may be overwritten."""
+    if folder.exists() and not overwrite:
+        raise ModelFileError(
+            f"{folder}: wanted a new folder for the model, but it exists; choose another name, or give "
+            "overwrite=True"
+        )
+    if folder.exists() and not (folder.is_dir() and {f.name for f in folder.iterdir()} == {ABOUT, WEIGHTS}):
+        raise ModelFileError(
+            f"{folder}: only a model is overwritten, a folder of {ABOUT} and {WEIGHTS}; choose another name"
+        )
+
+
+def write_model(
+    folder: Path, about: Mapping[str, Any], arrays: Mapping[str, AnyArray], *, overwrite: bool
+) -> None:
+    """Write both files to a folder that is complete or absent; `about` has the fields of the schema."""
+    weights = safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+    about = {"format": FORMAT, "sepvae": sepvae.__version__, **about, "sha256": sha256(weights).hexdigest()}
+    with whole_folder(folder, replace=overwrite) as whole:
+        write_whole(whole / WEIGHTS, weights)
+        write_whole(whole / ABOUT, json.dumps(about, indent=2, default=_plain) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """Convert NumPy scalars among the keywords for JSON."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"cannot save {value!r}")
 
 
 def read_model(folder: Path) -> tuple[Path, About, dict[str, AnyArray]]:
@@ -41,7 +78,7 @@ def read_model(folder: Path) -> tuple[Path, About, dict[str, AnyArray]]:
             f"{folder / WEIGHTS}: the weights are not those that were saved; copy the folder again"
         )
     try:
-        return folder, about, load(weights)
+        return folder, about, safetensors.numpy.load(weights)
     except (SafetensorError, ValueError, KeyError) as error:  # KeyError: a dtype that NumPy lacks
         raise ModelFileError(
             f"{folder / WEIGHTS} is damaged ({one_line(error)}); save the model again"
@@ -67,13 +104,13 @@ def _about(text: bytes, path: Path) -> About:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = "".join(f"{part}: " for part in first["loc"][:1])
-        told = where + first["msg"].removeprefix("Value error, ").replace("Input should be ", "wanted ")
-        raise ModelFileError(f"{path} is damaged ({one_line(told)}); save the model again") from error
+        problem = where + first["msg"].removeprefix("Value error, ").replace("Input should be ", "wanted ")
+        raise ModelFileError(f"{path} is damaged ({one_line(problem)}); save the model again") from error
     if version < 1 or (version > 1 and about.sha256 is None):
         raise ModelFileError(f"{path} is damaged (format {version} without a checksum); save the model again")
     return about
 
 
-def one_line(told: object) -> str:
+def one_line(text: object) -> str:
     """Return text from a file on one line of at most 300 characters."""
-    return shorten(" ".join(str(told).split()), 300)
+    return shorten(" ".join(str(text).split()), 300)
