@@ -38,7 +38,7 @@ from sepvae.methods import ContrastivePCA, SepVAE
 from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.process_wide import ProcessWideContext
 from sepvae.training import fit
-from sepvae.training.runtime.seeded_init import SeededInit
+from sepvae.training.runtime import SeededInit
 
 from .helpers import quick
 

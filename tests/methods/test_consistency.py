@@ -16,7 +16,7 @@ from sepvae.methods.consistency import CONSISTENCY, RESIDUAL
 from sepvae.methods.sepvae import SepVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.networks.model import running_statistics
-from sepvae.training.noise import draw_noise
+from sepvae.training.objective import draw_noise
 
 from ..helpers import quick
 

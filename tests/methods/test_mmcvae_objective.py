@@ -8,8 +8,7 @@ from torch.testing import assert_close
 from sepvae.losses.moments import ORIGINAL_GAMMAS, fixed_gammas, median_gamma, mmd, mmd_to_zero
 from sepvae.methods.mmcvae import MMcVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
-from sepvae.training.noise import draw_noise
-from sepvae.training.objective import weighted
+from sepvae.training.objective import draw_noise, weighted
 
 OURS = MMcVAEObjective(
     beta_common=0.5,

@@ -12,8 +12,7 @@ from sepvae import SepVAE
 from sepvae.codes import Codes
 from sepvae.methods.sepvae import SepVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
-from sepvae.training.noise import Noise, draw_noise
-from sepvae.training.objective import weighted
+from sepvae.training.objective import Noise, draw_noise, weighted
 
 PAPER = SepVAEObjective(
     beta_common=0.5,

@@ -11,10 +11,10 @@ from sepvae.data.arrays import ArraySource
 from sepvae.methods.sepvae import SepVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.training.callbacks import FitProgress, MetricsFile
-from sepvae.training.divergence import DivergenceError
+from sepvae.training.epoch_metrics import DivergenceError
 from sepvae.training.loader import training_batches
 from sepvae.training.module import AlternatingTraining
-from sepvae.training.runtime.trainer import quiet_lightning
+from sepvae.training.trainer import quiet_lightning
 
 Y = np.arange(16) % 2
 X = np.random.default_rng(0).normal(size=(16, 5))

@@ -3,7 +3,7 @@ import pytest
 
 from sepvae.errors import CollapseWarning
 from sepvae.methods import SepVAE
-from sepvae.training.collapse import collapses
+from sepvae.training.callbacks import collapses
 
 from ..helpers import quick
 

@@ -18,7 +18,7 @@ from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.training.callbacks import FitProgress
 from sepvae.training.fit import MONITOR, train
 from sepvae.training.loader import mix_groups
-from sepvae.training.runtime.trainer import make_trainer
+from sepvae.training.trainer import make_trainer
 
 OBJECTIVE = SepVAEObjective(
     beta_common=1.0,
@@ -126,7 +126,7 @@ def test_weights_trained_in_lower_precision_are_kept_in_single(precision, monkey
 
 def test_a_precision_that_only_costs_time_is_refused_before_training(monkeypatch):
     seconds = {torch.float32: 1, torch.bfloat16: 500}
-    monkeypatch.setattr("sepvae.training.runtime.precision.matmul_seconds", seconds.get)
+    monkeypatch.setattr("sepvae.training.runtime.matmul_seconds", seconds.get)
     with pytest.raises(DataError, match="precision: bf16-mixed is 500 times slower"):
         fit(precision="bf16-mixed")
 

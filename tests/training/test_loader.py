@@ -9,8 +9,8 @@ import torch
 
 from sepvae.data.arrays import ArraySource, StreamSource
 from sepvae.errors import DataError
+from sepvae.training import loader
 from sepvae.training.loader import GroupBatches, ordered_batches, training_batches
-from sepvae.training.runtime import workers
 
 # Samples of each group, and batch size: equal, uneven (with shares inexact in floats), rare, three groups.
 CASES = pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_ordered_batches_of_workers(num_workers):
 )
 def test_workers_read_where_processes_can_be_forked(monkeypatch, num_workers, platform, readers):
     monkeypatch.setattr(sys, "platform", platform)
-    monkeypatch.setattr(workers, "n_cores", lambda: 3)
+    monkeypatch.setattr(loader, "n_cores", lambda: 3)
     source = StreamSource(read, (1, 4, 3), np.zeros(23))
     processes = {int(x[0, 0, 0, 0]) for x, _ in epochs(source, num_workers=num_workers, batch_size=4)}
     assert len(processes - {os.getpid()}) == readers
@@ -250,11 +250,11 @@ def test_workers_read_where_processes_can_be_forked(monkeypatch, num_workers, pl
 
 @WORKERS
 def test_a_source_in_memory_needs_no_workers(monkeypatch):
-    monkeypatch.setattr(workers, "n_cores", lambda: 3)
+    monkeypatch.setattr(loader, "n_cores", lambda: 3)
     y = np.zeros(23, dtype=int)
     given = ordered_batches(ArraySource(IMAGES, y), y, np.arange(23), batch_size=5)
     assert given.num_workers == 0
-    monkeypatch.setattr(workers, "n_cores", lambda: 64)
+    monkeypatch.setattr(loader, "n_cores", lambda: 64)
     stream = StreamSource(IMAGES.__getitem__, (1, 4, 3), y)
     assert ordered_batches(stream, y, np.arange(23), batch_size=5).num_workers == 8
 

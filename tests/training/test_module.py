@@ -9,11 +9,10 @@ from sepvae.data.arrays import ArraySource
 from sepvae.losses.classifiers import derangement
 from sepvae.methods.sepvae import SepVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
-from sepvae.training.divergence import DivergenceError
-from sepvae.training.epoch_metrics import EpochMetrics
+from sepvae.training.epoch_metrics import DivergenceError, EpochMetrics
 from sepvae.training.loader import GroupBatches, ordered_batches, training_batches
 from sepvae.training.module import AlternatingTraining, as_input
-from sepvae.training.runtime.trainer import quiet_lightning
+from sepvae.training.trainer import quiet_lightning
 
 OBJECTIVE = SepVAEObjective(
     beta_common=0.5,

@@ -2,7 +2,7 @@ import torch
 from scipy.stats import kstest
 
 from sepvae.codes import Codes
-from sepvae.training.noise import draw_noise
+from sepvae.training.objective import draw_noise
 
 
 def seeded(seed=0):

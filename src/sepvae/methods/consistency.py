@@ -12,9 +12,9 @@ from torch import Tensor
 
 from sepvae.codes import Codes
 from sepvae.losses.gaussian import GroupPrior, gaussian_kl
-from sepvae.methods.objective import LatentSample
 from sepvae.networks.model import ContrastiveAutoencoder, frozen, running_statistics
 from sepvae.training.distributed import all_gather, all_gather_with_grad
+from sepvae.training.objective import LatentSample
 
 CONSISTENCY = ("removal_common", "removal_salient", "swap_common", "swap_salient")  # terms and weights
 # Every third target and every second background sample is decoded and encoded again: batches come shuffled.

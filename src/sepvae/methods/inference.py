@@ -12,7 +12,7 @@ from sepvae.batch import AnyArray
 from sepvae.networks.model import ContrastiveAutoencoder
 from sepvae.training.distributed import one_device
 from sepvae.training.module import as_input
-from sepvae.training.runtime.memory import retain_freed_memory
+from sepvae.training.runtime import retain_freed_memory
 
 Networks = tuple[ContrastiveAutoencoder, Callable[[Any], Tensor]]
 

@@ -14,9 +14,9 @@ from sepvae.losses.gaussian import GroupPrior, SeverityPrior, standard_kl
 from sepvae.methods.capabilities import Capabilities
 from sepvae.methods.consistency import CONSISTENCY, consistency_terms
 from sepvae.methods.labels import GroupLabels, SeverityLabels
-from sepvae.methods.objective import ContrastiveObjective, LatentSample, Learnt, Terms
 from sepvae.methods.vae import PAPER, ContrastiveVAE
 from sepvae.networks.model import ContrastiveAutoencoder, frozen
+from sepvae.training.objective import ContrastiveObjective, LatentSample, Learnt, Terms
 
 NO_CONSISTENCY = dict.fromkeys(CONSISTENCY, 0.0)
 

@@ -9,7 +9,7 @@ from sepvae.batch import AnyArray
 from sepvae.errors import ModelFileError
 from sepvae.model_files.schema import Shapes, check_arrays
 from sepvae.networks.model import Critic, ReadOut, SalientClassifier
-from sepvae.training.runtime.seeded_init import SeededInit
+from sepvae.training.runtime import SeededInit
 
 
 def check_heads(arrays: Mapping[str, AnyArray], dims: Mapping[str, int], critic_layers: int) -> None:

@@ -34,8 +34,8 @@ from sepvae.training.diagnostics import gradient_norms
 from sepvae.training.distributed import is_alone, is_first
 from sepvae.training.fit import train
 from sepvae.training.loader import ordered_batches
-from sepvae.training.objective import Objective
-from sepvae.training.runtime.seeded_init import SeededInit
+from sepvae.training.objective import ContrastiveObjective
+from sepvae.training.runtime import SeededInit
 
 # Keywords passed to `train` unchanged.
 TRAINING = (
@@ -106,13 +106,13 @@ class ContrastiveVAE(PredictionMixin, ContrastiveEstimator):
         super().__init_subclass__()
         cls.__doc__ = with_keywords(cls.__doc__)
 
-    def objective(self) -> Objective:
+    def objective(self) -> ContrastiveObjective:
         """
         Return the loss of this method with its keywords.
 
         Returns
         -------
-        Objective
+        ContrastiveObjective
             Terms and weights, as training uses them.
         """
         raise NotImplementedError

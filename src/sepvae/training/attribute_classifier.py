@@ -17,8 +17,7 @@ from sepvae.networks.backbones import conv_encoder, halving, mlp_encoder
 from sepvae.training.distributed import one_device
 from sepvae.training.loader import GroupBatches, training_batches
 from sepvae.training.module import as_input
-from sepvae.training.runtime.memory import retain_freed_memory
-from sepvae.training.runtime.seeded_init import SeededInit
+from sepvae.training.runtime import SeededInit, retain_freed_memory
 
 # Chosen on the training part of digits-on-photos, split in two: shifts raise the balanced accuracy over its
 # eleven classes from 0.89 to 0.95, twice Adam's default rate to 0.96; 1000 steps are no better than 600.

@@ -1,6 +1,8 @@
 """Callbacks that show progress, write metrics and warn of collapse during training."""
 
+import math
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,14 @@ from rich.table import Column
 
 from sepvae.errors import CollapseWarning
 from sepvae.files import write_whole
-from sepvae.training.collapse import collapses
+from sepvae.losses import CHANCE, MARGIN
 from sepvae.training.module import AlternatingTraining
+
+EPOCHS = 5  # consecutive epochs that must agree
+EPOCHS_OF_CRITIC = 20  # minimum, none better than chance: the critic learns along with the codes
+NOTHING = 0.01  # nats of a whole space: below it, its posterior is almost the prior
+CURVE = "its loss (train_critic_loss in metrics.csv)"
+PERFECT = 0.02  # nats: below it, the critic is never wrong
 
 # At the end of an epoch Lightning calls callbacks before the module has the epoch's means, so the bar shows
 # them at the next start. It calls `Checkpoint` callbacks last.
@@ -53,6 +61,43 @@ class CollapseWatch(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the warnings that were given."""
         self.warned = set(state_dict["warned"])
+
+
+def collapses(history: Sequence[Mapping[str, float]], weights: Mapping[str, float]) -> dict[str, str]:
+    """
+    Return a message by name for each of "common", "salient" and "critic" that has collapsed.
+
+    `history` has the names of `metrics.csv`. Terms with weight zero are ignored.
+
+    >>> epoch = {"train_common_kl": 0.001, "train_salient_kl_target": 3.0}
+    >>> list(collapses([epoch] * 5, {"common_kl": 1.0, "salient_kl_target": 1.0}))
+    ['common']
+    """
+    last = history[-EPOCHS:]
+    if len(last) < EPOCHS:
+        return {}
+    found, epochs = {}, f"{len(history) - EPOCHS} to {len(history) - 1}"
+    for space, term in (("common", "common_kl"), ("salient", "salient_kl_target")):
+        most = max(epoch.get(f"train_{term}", math.inf) for epoch in last)
+        if most < NOTHING and weights.get(term):
+            found[space] = (
+                f"the {space} space holds next to nothing: {term} was below {NOTHING:g} nats in epochs "
+                f"{epochs}; lower beta_{space}, or train longer"
+            )
+    if weights.get("mutual_information"):
+        losses = [epoch.get("train_critic_loss", math.nan) for epoch in history]
+        if len(losses) >= EPOCHS_OF_CRITIC and min(losses) > CHANCE - MARGIN:
+            found["critic"] = (
+                f"the critic is at chance: {CURVE} was above {CHANCE - MARGIN:.3f} in all "
+                f"{len(losses)} epochs, so that the mutual information kept nothing apart; train longer "
+                "(max_epochs)"
+            )
+        elif max(losses[-EPOCHS:]) < PERFECT:
+            found["critic"] = (
+                f"the critic is never wrong: {CURVE} was below {PERFECT:g} in epochs {epochs}, "
+                "and what it estimates is not the mutual information; raise kappa"
+            )
+    return found
 
 
 class FitProgress(ProgressBar):

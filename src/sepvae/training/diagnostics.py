@@ -11,15 +11,14 @@ from torch import Tensor, nn
 from sepvae.errors import DataError
 from sepvae.networks.model import ContrastiveAutoencoder
 from sepvae.training.module import as_input
-from sepvae.training.noise import draw_noise
-from sepvae.training.objective import Objective
-from sepvae.training.runtime.trainer import seeded
+from sepvae.training.objective import ContrastiveObjective, draw_noise
+from sepvae.training.trainer import seeded
 
 ENCODERS = ("common_encoder", "salient_encoder")
 
 
 def gradient_norms(
-    objective: Objective,
+    objective: ContrastiveObjective,
     model: ContrastiveAutoencoder,
     x: Tensor | npt.ArrayLike,
     y: Tensor | npt.ArrayLike,
@@ -58,7 +57,7 @@ def gradient_norms(
 
 
 def _mean_terms(
-    objective: Objective, model: ContrastiveAutoencoder, x: Tensor, y: Tensor, seed: int
+    objective: ContrastiveObjective, model: ContrastiveAutoencoder, x: Tensor, y: Tensor, seed: int
 ) -> tuple[dict[str, Tensor], dict[str, float]]:
     """Return the batch means of the unweighted terms, computed as in a training step, and the weights."""
     codes = objective.posterior(model.encode(x), y)

@@ -18,21 +18,19 @@ from sepvae.networks.model import ContrastiveAutoencoder
 from sepvae.training.callbacks import CollapseWatch, FitProgress
 from sepvae.training.checkpoints import BestWeights, LastState
 from sepvae.training.distributed import first_of_one, is_alone, is_first
-from sepvae.training.divergence import DivergenceError, training_error
+from sepvae.training.epoch_metrics import DivergenceError, training_error
 from sepvae.training.loader import Batches, GroupBatches, mix_groups, ordered_batches, training_batches
 from sepvae.training.module import AlternatingTraining
-from sepvae.training.objective import Objective
-from sepvae.training.runtime.memory import retain_freed_memory
-from sepvae.training.runtime.precision import check_precision
-from sepvae.training.runtime.seeded_init import SeededInit
-from sepvae.training.runtime.trainer import make_trainer, quiet_lightning, run, seeded, sets_default_dtype
+from sepvae.training.objective import ContrastiveObjective
+from sepvae.training.runtime import SeededInit, check_precision, retain_freed_memory
+from sepvae.training.trainer import make_trainer, quiet_lightning, run, seeded, sets_default_dtype
 
 # Model selection ignores the MI, because the critic's estimate of it also changes on its own.
 MONITOR = "validation_loss_without_mi"
 
 
 def train(
-    objective: Objective,
+    objective: ContrastiveObjective,
     build: Callable[[], ContrastiveAutoencoder],
     source: Source,
     y: npt.NDArray[Any],

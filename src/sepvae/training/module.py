@@ -11,11 +11,9 @@ from torch import Tensor
 
 from sepvae.codes import Codes
 from sepvae.networks.model import ContrastiveAutoencoder
-from sepvae.training.divergence import DivergenceError, first_non_finite
-from sepvae.training.epoch_metrics import EpochMetrics
-from sepvae.training.noise import Noise, draw_noise
-from sepvae.training.objective import Losses, Objective, weighted
-from sepvae.training.runtime.compiling import compiled
+from sepvae.training.epoch_metrics import DivergenceError, EpochMetrics, first_non_finite
+from sepvae.training.objective import ContrastiveObjective, Losses, Noise, draw_noise, weighted
+from sepvae.training.runtime import compiled
 
 
 def as_input(x: Tensor, dtype: torch.dtype) -> Tensor:
@@ -42,7 +40,7 @@ class AlternatingTraining(pl.LightningModule):
     def __init__(
         self,
         model: ContrastiveAutoencoder,
-        objective: Objective,
+        objective: ContrastiveObjective,
         *,
         n_groups: int,
         learning_rate: float,

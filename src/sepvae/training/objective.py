@@ -1,20 +1,56 @@
-"""`Objective`: the interface between the loss of a method and training."""
+"""`ContrastiveObjective`, the loss of all contrastive VAEs: evidence lower bound, classifiers and critic."""
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol, TypeVar
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal, NamedTuple, Self, TypeVar
 
+import torch
 from torch import Tensor
 
+from sepvae.checks import check_number
 from sepvae.codes import Codes
+from sepvae.losses.classifiers import critic_loss, derangement, group_cross_entropy
+from sepvae.losses.gaussian import GroupPrior, gaussian_kl, gaussian_nll, optimal_variance, squared_error
 from sepvae.networks.model import ContrastiveAutoencoder
-from sepvae.training.noise import Noise
+from sepvae.networks.model import sample as draw
+from sepvae.training.distributed import all_gather
 
+Learnt = Literal["learnt"]
+Terms = dict[str, tuple[float, Tensor | None]]  # weight, and value for each sample; None is left out
 Value = TypeVar("Value", Tensor, float)
 
 
-def weighted(terms: Mapping[str, Value], weights: Mapping[str, float]) -> dict[str, Value]:
-    """Return each term times its weight, by name: their sum is the loss."""
-    return {name: weight * terms[name] for name, weight in weights.items()}
+class Noise(NamedTuple):
+    """
+    Random numbers of one training step: standard normal noise of c and s for each update, and partners.
+
+    For each common code, `partners` has the row of another image whose salient code completes a pair of
+    q(c)q(s). Rows are counted in the whole batch, over all processes.
+    """
+
+    critic: tuple[Tensor, Tensor]
+    partners: Tensor
+    model: tuple[Tensor, Tensor]
+    world_size: int = 1
+    rank: int = 0
+
+    @property
+    def own(self) -> slice:
+        """Rows of this process in the whole batch."""
+        return slice(self.rank, None, self.world_size)
+
+
+class LatentSample(NamedTuple):
+    """Sampled codes of a batch with its samples, posterior, labels, noise and the terms of all methods."""
+
+    x: Tensor
+    c: Tensor
+    s: Tensor
+    codes: Codes[Tensor]
+    y: Tensor
+    reconstruction: Tensor  # -log p(x | c, y s), up to a constant
+    salient_kl: Tensor  # KL(q(s | x) || p(s | y))
+    noise: Noise
 
 
 class Losses(NamedTuple):
@@ -32,34 +68,116 @@ class Losses(NamedTuple):
     logged: dict[str, Tensor]
 
 
-class Objective(Protocol):
-    """Loss of a method, as training uses it."""
+@dataclass(frozen=True)
+class ContrastiveObjective:
+    """Base of all objectives: a method states its loss in `terms`."""
+
+    beta_common: float
+    beta_salient: float
+    reconstruction_var: float | Learnt
+
+    critic_layers: ClassVar[int] = 3  # linear layers of the critic
+    independent_critic: ClassVar[bool] = True  # it has its own step; if not, it learns from `losses` too
+
+    def __post_init__(self) -> None:
+        self._check_weights("beta_common", "beta_salient")
+        self._check_variances("reconstruction_var")
+
+    @classmethod
+    def of(cls, estimator: object, **others: Any) -> Self:
+        """Return the objective with the keywords of an estimator, and with others that it does not have."""
+        names = [field.name for field in fields(cls) if field.name not in others]
+        return cls(**{name: getattr(estimator, name) for name in names}, **others)
 
     @property
-    def critic_layers(self) -> int:
-        """Number of linear layers of the critic."""
-        ...
+    def prior(self) -> GroupPrior:
+        """
+        Salient prior p(s | y): N(0, I) for targets; the decoder gets s' = 0 for the background.
 
-    @property
-    def independent_critic(self) -> bool:
-        """Whether the critic has its own step before the model's; if not, it learns from `losses` too."""
-        ...
+        Methods that do not regularise salient codes of the background ignore its prior.
+        """
+        return GroupPrior(background_var=1.0)
 
-    def posterior(self, codes: Codes[Tensor], y: Tensor) -> Codes[Tensor]:
-        """Return the posterior that codes are sampled from in training, where labels are known."""
-        ...
+    def posterior(self, codes: Codes[Tensor], y: Tensor) -> Codes[Tensor]:  # noqa: ARG002
+        """Return the posterior that training samples from: here that of the encoders."""
+        return codes
 
     def critic_loss(self, model: ContrastiveAutoencoder, codes: Codes[Tensor], noise: Noise) -> Tensor:
-        """Return the critic's loss on detached codes, of shape (batch,)."""
-        ...
+        """
+        Return the critic's loss for z = [c, s] against [c, s of another image] (Algorithm 1, lines 4 to 6).
+
+        `codes` are detached. Methods that do not use the critic's estimate still log it.
+        """
+        c, s = draw(codes, noise.critic)
+        return critic_loss(
+            model.critic(c, s), model.critic(c, all_gather(s, noise.world_size)[noise.partners])
+        )
+
+    def terms(self, model: ContrastiveAutoencoder, sample: LatentSample) -> Terms:
+        """Return the loss: weight and value of each term, by name."""
+        raise NotImplementedError
+
+    def logged(self, model: ContrastiveAutoencoder, sample: LatentSample) -> dict[str, Tensor]:  # noqa: ARG002
+        """Return further values that are only logged."""
+        return {}
 
     def losses(
-        self,
-        model: ContrastiveAutoencoder,
-        x: Tensor,
-        y: Tensor,
-        codes: Codes[Tensor],
-        noise: Noise,
+        self, model: ContrastiveAutoencoder, x: Tensor, y: Tensor, codes: Codes[Tensor], noise: Noise
     ) -> Losses:
-        """Return the losses of the model, except that of an independent critic."""
-        ...
+        """Return unweighted terms with their weights, the loss of the classifiers, and values to log."""
+        c, s = draw(codes, noise.model)
+        n_observed = model.n_observed(x)
+        error = squared_error(x, model.decode(c, self.prior.salient_gate(y).to(s.dtype) * s))
+        variance = self._variance(error, n_observed, noise.world_size)
+        prior = self.prior.mean(y), self.prior.variance(y).to(s.dtype)
+        salient_kl = gaussian_kl(codes.salient_mean, codes.salient_logvar, *prior)
+        reconstruction = gaussian_nll(error, n_observed, variance)
+        sample = LatentSample(x, c, s, codes, y, reconstruction, salient_kl, noise)
+        terms = self.terms(model, sample)
+        logged = {"squared_error": error / n_observed} | self.logged(model, sample)
+        # The classifier trains at full weight on detached codes: at the paper's gamma of 1e-10, its gradient
+        # would vanish against Adam's eps. Gamma scales only the gradient in the encoder, and methods without
+        # that term train a classifier, too.
+        classifiers = group_cross_entropy(model.salient_classifier(s.detach()), y)
+        if model.read_out is not None:
+            read_out = group_cross_entropy(model.read_out(codes.salient_mean.detach()), y)
+            classifiers, logged = classifiers + read_out, logged | {"read_out_loss": read_out}
+        values = {name: value for name, (_, value) in terms.items() if value is not None}
+        return Losses(values, {name: terms[name][0] for name in values}, classifiers, logged)
+
+    def _variance(self, error: Tensor, n_observed: int, world_size: int) -> Tensor | float:
+        if self.reconstruction_var == "learnt":
+            return optimal_variance(all_gather(error, world_size), n_observed)
+        return float(self.reconstruction_var)
+
+    def _check_weights(self, *names: str) -> None:
+        for name in names:
+            check_number(name, getattr(self, name), least=0)
+
+    def _check_variances(self, *names: str) -> None:
+        for name in names:
+            if getattr(self, name) != "learnt":
+                check_number(name, getattr(self, name), above=0, or_else="'learnt'")
+
+
+def weighted(terms: Mapping[str, Value], weights: Mapping[str, float]) -> dict[str, Value]:
+    """Return each term times its weight, by name: their sum is the loss."""
+    return {name: weight * terms[name] for name, weight in weights.items()}
+
+
+def draw_noise(codes: Codes[Tensor], generator: torch.Generator, rank: int = 0, world_size: int = 1) -> Noise:
+    """
+    Draw noise for the whole batch and keep this process's rows, so that it does not depend on `world_size`.
+
+    The generator must be in the same state in every process.
+    """
+    rows, own = len(codes.common_mean) * world_size, slice(rank, None, world_size)
+
+    def normal(like: Tensor) -> Tensor:
+        shape = rows, like.shape[1]
+        return torch.randn(shape, generator=generator, device=like.device, dtype=like.dtype)[own]
+
+    critic = normal(codes.common_mean), normal(codes.salient_mean)
+    partners = derangement(rows, generator)[own]
+    model = normal(codes.common_mean), normal(codes.salient_mean)
+    return Noise(critic, partners, model, world_size, rank)

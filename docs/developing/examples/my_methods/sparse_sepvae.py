@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from sepvae import SepVAE
 from sepvae.checks import check_number
-from sepvae.methods.objective import LatentSample, Terms
 from sepvae.methods.sepvae import SepVAEObjective
 from sepvae.networks.model import ContrastiveAutoencoder
+from sepvae.training.objective import LatentSample, Terms
 
 
 @dataclass(frozen=True)

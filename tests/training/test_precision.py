@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from sepvae.errors import DataError
-from sepvae.training.runtime import precision
-from sepvae.training.runtime.precision import check_precision
+from sepvae.training import runtime
+from sepvae.training.runtime import check_precision
 
 CPU = torch.device("cpu")
 
@@ -12,7 +12,7 @@ CPU = torch.device("cpu")
 def clock(monkeypatch):
     """A processor on which bfloat16 is fast and float16 is not."""
     seconds = {torch.float32: 1.0, torch.bfloat16: 0.5, torch.float16: 80.0}
-    monkeypatch.setattr(precision, "matmul_seconds", seconds.__getitem__)
+    monkeypatch.setattr(runtime, "matmul_seconds", seconds.__getitem__)
 
 
 @pytest.mark.usefixtures("clock")
@@ -35,4 +35,4 @@ def test_on_a_gpu_nothing_is_measured():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_product_takes_some_time(dtype):
-    assert 0 < precision.matmul_seconds(dtype) < 60
+    assert 0 < runtime.matmul_seconds(dtype) < 60

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from sepvae.training.runtime import memory
-from sepvae.training.runtime.memory import KEEP, USUAL, retain_freed_memory
+from sepvae.training import runtime
+from sepvae.training.runtime import KEEP, USUAL, retain_freed_memory
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def told(monkeypatch):
     """What the C library is told."""
     calls = []
     library = SimpleNamespace(mallopt=lambda *item: calls.append(item), malloc_trim=lambda _: None)
-    monkeypatch.setattr(memory.ctypes, "CDLL", lambda _: library)
+    monkeypatch.setattr(runtime.ctypes, "CDLL", lambda _: library)
     return calls
 
 
@@ -63,7 +63,7 @@ def test_another_c_library_is_left_alone(monkeypatch):
     def missing(name):
         raise OSError(name)
 
-    monkeypatch.setattr(memory.ctypes, "CDLL", missing)
+    monkeypatch.setattr(runtime.ctypes, "CDLL", missing)
     with pytest.raises(RuntimeError) as raised, retain_freed_memory():
         raise RuntimeError
     assert raised.value.__context__ is None  # an error of ours is not told as one of the library
