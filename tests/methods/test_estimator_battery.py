@@ -17,7 +17,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sepvae import ContrastivePCA, ConVAE, MMcVAE, SepVAE, load
+from sepvae import ContrastivePCA, ConVAE, MMcVAE, ProbabilisticContrastivePCA, SepVAE, load
 from sepvae.data import ArraySource
 from sepvae.errors import DataError, TrainingError
 
@@ -33,8 +33,9 @@ ESTIMATORS: list[Any] = [
     MMcVAE(**QUICK),
     MMcVAE(**QUICK, mmd="original"),
     ContrastivePCA(common_dim=2, salient_dim=2),
+    ProbabilisticContrastivePCA(common_dim=2, salient_dim=2),
 ]
-VAES = ESTIMATORS[:-1]
+VAES = ESTIMATORS[:-2]
 
 
 def name_of(estimator: Any) -> str:
@@ -337,7 +338,7 @@ def test_presets_show_every_value() -> None:
 
 
 def test_every_method_explains_every_keyword() -> None:
-    for method in (SepVAE, ConVAE, MMcVAE, ContrastivePCA):
+    for method in (SepVAE, ConVAE, MMcVAE, ContrastivePCA, ProbabilisticContrastivePCA):
         text = cleandoc(str(method.__doc__))
         described = set(re.findall(r"^((?:\w+, )*\w+) : ", text.split("Attributes")[0], re.MULTILINE))
         assert {name for names in described for name in names.split(", ")} == set(method().get_params())
@@ -373,6 +374,7 @@ def test_presets_of_the_other_methods() -> None:
     assert ConVAE.from_preset("paper").critic == "independent"
     assert ConVAE.from_preset("original").critic == "original"
     assert ContrastivePCA.from_preset("pca").alpha == 0
+    assert ProbabilisticContrastivePCA.from_preset("ppca").gamma == 0
 
 
 def test_gradient_norms_of_a_batch(vae: Any, data: Data) -> None:

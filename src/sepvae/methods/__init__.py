@@ -3,7 +3,8 @@
 from sepvae.methods.contrastive_pca import ContrastivePCA
 from sepvae.methods.convae import ConVAE
 from sepvae.methods.mmcvae import MMcVAE
+from sepvae.methods.probabilistic_contrastive_pca import ProbabilisticContrastivePCA
 from sepvae.methods.sepvae import SepVAE
 from sepvae.methods.storing import load
 
-__all__ = ["ConVAE", "ContrastivePCA", "MMcVAE", "SepVAE", "load"]
+__all__ = ["ConVAE", "ContrastivePCA", "MMcVAE", "ProbabilisticContrastivePCA", "SepVAE", "load"]

@@ -53,13 +53,7 @@ def contrastive_axes(
     >>> contrastive_axes(x, np.arange(6) > 1, 1, 1, alpha=2.0).salient
     array([[0., 1.]])
     """
-    wanted = common_dim + salient_dim
-    inside, span = sample_span(x, max(MOST, wanted), seed)
-    if len(span) < wanted:
-        raise DataError(
-            f"common_dim and salient_dim: wanted {wanted} directions, but {len(x)} samples of {x.shape[1]} "
-            f"feature(s) span only {len(span)}; ask for fewer"
-        )
+    inside, span = spanning_axes(x, common_dim + salient_dim, seed)
     covariances = _covariance(inside[target]), _covariance(inside[~target])
     if alpha == "auto":
         alphas, chosen = propose_alphas(*covariances, salient_dim, seed)
@@ -70,7 +64,7 @@ def contrastive_axes(
     common = rest @ _leading(rest.T @ _covariance(inside) @ rest, common_dim)
     axes = np.concatenate([salient, common], axis=1).T.astype(x.dtype) @ span
     # Orthonormalise again: rounding leaves rows of the span slightly oblique where the data hardly vary.
-    axes = _signed(qr(axes.T.astype(np.float64), mode="economic")[0].T)
+    axes = signed(qr(axes.T.astype(np.float64), mode="economic")[0].T)
     return ContrastiveAxes(axes[salient_dim:], axes[:salient_dim], chosen, alphas)
 
 
@@ -108,6 +102,17 @@ def subspace_affinity(subspaces: Matrix) -> Matrix:
     return affinity
 
 
+def spanning_axes(x: Array, wanted: int, seed: int) -> tuple[Array, Array]:
+    """Return `sample_span` of samples that span `wanted` directions or more; raise DataError for others."""
+    inside, span = sample_span(x, max(MOST, wanted), seed)
+    if len(span) < wanted:
+        raise DataError(
+            f"common_dim and salient_dim: wanted {wanted} directions, but {len(x)} samples of {x.shape[1]} "
+            f"feature(s) span only {len(span)}; ask for fewer"
+        )
+    return inside, span
+
+
 def sample_span(x: Array, most: int, seed: int) -> tuple[Array, Array]:
     """Return coordinates of the samples, and the orthonormal rows that span them."""
     if min(x.shape) > most:
@@ -120,7 +125,7 @@ def sample_span(x: Array, most: int, seed: int) -> tuple[Array, Array]:
 def principal_axes(x: Array, most: int) -> tuple[Array, Array, Array]:
     """Return the scores of centred samples on at most `most` principal axes, the axes as rows, and norms."""
     tall = x.shape[1] <= len(x)
-    norms, vectors = _positive(_second_moment(x if tall else x.T), max(x.shape))
+    norms, vectors = _positive(second_moment(x if tall else x.T), max(x.shape))
     norms, vectors = norms[:most], vectors[:, :most]
     if tall:
         return x @ vectors.astype(x.dtype), vectors.T.astype(x.dtype), norms
@@ -137,7 +142,7 @@ def _positive(gram: Matrix, size: int) -> tuple[Array, Array]:
     return np.sqrt(values[kept]), vectors[:, kept]
 
 
-def _second_moment(x: Array) -> Matrix:
+def second_moment(x: Array) -> Matrix:
     """Return x.T @ x in float64."""
     total = np.zeros((x.shape[1], x.shape[1]))
     for part in chunks(len(x), AT_ONCE):
@@ -147,7 +152,7 @@ def _second_moment(x: Array) -> Matrix:
 
 
 def _covariance(x: Array) -> Matrix:
-    return _second_moment(x - x.mean(axis=0)) / (len(x) - 1)
+    return second_moment(x - x.mean(axis=0)) / (len(x) - 1)
 
 
 def _leading(symmetric: Matrix, dim: int) -> Matrix:
@@ -157,7 +162,7 @@ def _leading(symmetric: Matrix, dim: int) -> Matrix:
     return vectors[:, ::-1]
 
 
-def _signed(axes: Array) -> Array:
+def signed(axes: Array) -> Array:
     """Make the largest absolute entry of each row positive: the sign of an eigenvector is arbitrary."""
     largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)
     return np.where(largest < 0, -axes, axes)

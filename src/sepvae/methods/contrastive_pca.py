@@ -1,29 +1,20 @@
 """`ContrastivePCA`: linear codes, found without training (Abid, Zhang, Bagaria and Zou, 2018)."""
 
-from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
-from math import prod
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from sepvae.batch import AnyArray, IntArray, Source, chunks, gather, in_unit_range
+from sepvae.batch import AnyArray
 from sepvae.checks import check_number
-from sepvae.codes import Codes
-from sepvae.errors import DataError
-from sepvae.methods.base import ContrastiveEstimator
 from sepvae.methods.contrastive_axes import contrastive_axes
-from sepvae.model_files.schema import Shapes
+from sepvae.methods.linear import LinearEstimator
 
-# Codes are exact. A tiny variance instead of 0 keeps the log-variance finite.
-LOGVAR = np.log(1e-6)
 FLAT = 1e-6  # standard deviations below this share of the largest are rounding errors
-# Learnt attributes, without the trailing underscore.
-STATE = (*("alpha", "alphas", "center", "common_axes", "salient_axes", "common_scale", "salient_scale"),)
 
 
 @dataclass(eq=False, repr=False)
-class ContrastivePCA(ContrastiveEstimator):
+class ContrastivePCA(LinearEstimator):
     """
     Contrastive PCA: linear salient and common codes.
 
@@ -111,75 +102,21 @@ class ContrastivePCA(ContrastiveEstimator):
     alpha: float | Literal["auto"] = "auto"
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {"default": {}, "pca": {"alpha": 0.0}}
+    scalars: ClassVar[tuple[str, ...]] = ("alpha",)
+    lists: ClassVar[tuple[str, ...]] = ("alphas",)
 
     def _check_keywords(self, y: AnyArray) -> None:
         super()._check_keywords(y)
         if self.alpha != "auto":
             check_number("alpha", self.alpha, least=0, or_else='"auto"')
 
-    def _learn(self, source: Source, y: AnyArray, parts: tuple[IntArray, IntArray], seed: int) -> None:
-        rows, target = parts[0], y[parts[0]] > 0
-        taken = ([_flat(source.take(rows[part]).x)] for part in chunks(len(rows), self._chunk_rows()))
-        x = gather(len(rows), taken)[0]
-        if not np.isfinite([x.min(), x.max()]).all():  # in a source on disk; other data are already checked
-            raise DataError("X: wanted finite samples, got NaN or infinite values; fill them in")
-        center = x.mean(axis=0, where=~target[:, None], dtype=np.float64)
-        x -= center
+    def _learn_axes(self, x: AnyArray, target: AnyArray, seed: int) -> None:
         axes = contrastive_axes(x, target, self.common_dim, self.salient_dim, self.alpha, seed)
         still = ~x.any(axis=0)  # constant features, such as voxels outside of the brain, stay constant
         axes.common[:, still] = axes.salient[:, still] = 0
         common, salient = x @ axes.common.T.astype(x.dtype), x @ axes.salient.T.astype(x.dtype)
         deviations = common.std(axis=0), salient[target].std(axis=0)
         least = FLAT * max(map(np.max, deviations))
-        # Tables get float64 codes: in float32 the last digit depends on the other rows of a chunk.
-        dtype = np.float64 if len(source.sample_shape) == 1 else np.float32
         self.alpha_, self.alphas_ = axes.alpha, axes.alphas
-        self.center_ = center.astype(dtype).reshape(source.sample_shape)
-        self.common_axes_, self.salient_axes_ = axes.common.astype(dtype), axes.salient.astype(dtype)
-        self.common_scale_, self.salient_scale_ = (
-            np.where(d > least, d, 1).astype(dtype) for d in deviations
-        )
-
-    def _encode(self, source: Source) -> Codes[AnyArray]:
-        center = self.center_.ravel()
-
-        def encoded(part: IntArray) -> list[AnyArray]:
-            x = _flat(source.take(part).x) - center
-            return [
-                x @ self.common_axes_.T / self.common_scale_,
-                x @ self.salient_axes_.T / self.salient_scale_,
-            ]
-
-        common, salient = gather(len(source), map(encoded, chunks(len(source), self._chunk_rows())))
-        return Codes(common, np.full_like(common, LOGVAR), salient, np.full_like(salient, LOGVAR))
-
-    def _decode(self, common: AnyArray, salient: AnyArray) -> AnyArray:
-        dtype = self.center_.dtype
-        x: AnyArray = (common * self.common_scale_).astype(dtype) @ self.common_axes_
-        x += (salient * self.salient_scale_).astype(dtype) @ self.salient_axes_
-        x += self.center_.ravel()
-        if self.center_.ndim == 3:  # an image
-            np.clip(x, 0, 1, out=x)
-        return x.reshape(len(x), *self.center_.shape)
-
-    def _state(self) -> dict[str, AnyArray]:
-        return {name: np.asarray(getattr(self, f"{name}_")) for name in STATE}
-
-    def _state_shapes(self, arrays: Mapping[str, AnyArray], sample_shape: tuple[int, ...]) -> Shapes:
-        alphas = arrays.get("alphas", np.ones(1)).shape[:1]  # one, or several proposed ones
-        shapes = {"alpha": (1,), "alphas": alphas, "center": sample_shape}
-        for space, dim in (("common", self.common_dim), ("salient", self.salient_dim)):
-            shapes |= {f"{space}_axes": (dim, prod(sample_shape)), f"{space}_scale": (dim,)}
-        return {name: (shape, "f") for name, shape in shapes.items()}
-
-    def _set_state(self, arrays: dict[str, AnyArray], sample_shape: tuple[int, ...]) -> None:  # noqa: ARG002
-        for name in STATE:
-            setattr(self, f"{name}_", arrays[name])
-        self.alpha_ = arrays["alpha"].item()  # files store scalars with one axis
-
-
-def _flat(x: AnyArray) -> AnyArray:
-    """Return samples as rows of floats: float32 for images and volumes, which is enough for 8 bits."""
-    dtype = np.float32 if x.ndim > 2 else np.result_type(x.dtype, np.float32)
-    flat: AnyArray = in_unit_range(x).astype(dtype, copy=False).reshape(len(x), -1)
-    return flat
+        self.common_axes_, self.salient_axes_ = axes.common, axes.salient
+        self.common_scale_, self.salient_scale_ = (np.where(d > least, d, 1) for d in deviations)
