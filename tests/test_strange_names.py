@@ -24,7 +24,7 @@ from sepvae.grid import Grid
 from sepvae.interpretation.map_folder import write_maps
 from sepvae.methods import ContrastivePCA
 from sepvae.plotting import code_scatter
-from sepvae.plotting.words import LENGTH
+from sepvae.plotting.palette import LENGTH
 from sepvae.report import write_comparison, write_report
 from sepvae.report.benchmark_tables import ScoreColumn, benchmark_table, to_markdown
 from sepvae.report.file_names import names_apart, scatter_files

@@ -67,6 +67,12 @@ def test_numbers_are_in_order_and_rare_categories_share_a_look(table):
     assert len(points(figure.axes[0])) == 90
 
 
+def test_numbers_in_text_are_in_order_as_on_the_page(table):
+    sites = [("10", "2", "a", "-1")[i % 4] for i in range(90)]
+    found = [name.partition(" ")[0] for name in legend(code_scatter(table.assign(site=sites), "site"))]
+    assert found == ["-1", "2", "10", "a"]
+
+
 def test_a_space_of_one_dimension_keeps_its_code_as_it_is(table):
     salient = code_scatter(table.drop(columns=["salient1", "salient2"]), "label").axes[1]
     np.testing.assert_allclose(np.sort(points(salient)[:, 0]), np.sort(table["salient0"]))

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from sepvae.errors import DataError
-from sepvae.plotting.correlations import correlation_map
+from sepvae.plotting import correlation_map
 
 
 @pytest.fixture

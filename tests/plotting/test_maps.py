@@ -7,8 +7,8 @@ import pytest
 
 from sepvae.errors import DataError
 from sepvae.grid import Grid
-from sepvae.plotting.maps import map_groups, map_people, map_picture, map_regions
-from sepvae.plotting.volumes import map_viewer, volume_maps
+from sepvae.plotting.maps import map_groups, map_people, map_picture, map_viewer, volume_maps
+from sepvae.plotting.tables import map_regions
 
 rng = np.random.default_rng(0)
 SHAPE = (16, 18, 14)

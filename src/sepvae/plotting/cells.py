@@ -8,12 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 
 from sepvae.batch import AnyArray
-from sepvae.plotting.palette import BACKGROUND, DIFFERENCES, NEUTRAL, TARGET
-from sepvae.plotting.words import shortened
+from sepvae.plotting.palette import BACKGROUND, DIFFERENCES, NEUTRAL, TARGET, shortened
 
 GROUPS = (("Background", BACKGROUND), ("Target", TARGET))
 # Inches: width of an image; gaps between images and between blocks; margins; from the top of a block to the
@@ -49,36 +47,51 @@ def height_of(images: AnyArray) -> float:
     return float(CELL * images.shape[-2] / images.shape[-1])
 
 
-def in_shares(
-    figure: Figure, x: float, y: float, width: float, height: float
-) -> tuple[float, float, float, float]:
-    """Convert a box from inches, with (x, y) its upper left corner, to shares of the figure."""
-    full_width, total = figure.get_size_inches()
-    return x / full_width, 1 - (y + height) / total, width / full_width, height / total
-
-
-def image_axes(figure: Figure, x: float, y: float, height: float, width: float = CELL) -> Axes:
-    """Add axes for one image, without frame or ticks; (x, y) is the upper left corner in inches."""
-    ax = figure.add_axes(in_shares(figure, x, y, width, height), xticks=[], yticks=[])
-    ax.spines[:].set_visible(False)
-    return ax
-
-
-def show(ax: Axes, image: AnyArray) -> None:
-    """Draw an image in [0, 1] of shape (channels, h, w): three channels in colour, else only the first."""
-    visible = np.clip(np.moveaxis(image, 0, -1), 0, 1) if len(image) == 3 else image[0]
-    ax.imshow(visible, cmap="gray", vmin=0, vmax=1)
-
-
 def signed(images: AnyArray) -> AnyArray:
     """Return images (.., channels, h, w) as floats (.., h, w): the mean of three channels, else the first."""
     images = images.astype(float)
     return images.mean(axis=-3) if images.shape[-3] == 3 else images[..., 0, :, :]
 
 
-def show_difference(ax: Axes, difference: AnyArray, limit: float) -> None:
-    """Draw a difference of shape (h, w), more in red and less in blue, from -limit to +limit."""
-    ax.imshow(difference, cmap=DIFFERENCES, vmin=-limit, vmax=limit)
+def draw_images(
+    figure: Figure,
+    places: Iterable[tuple[float, float]],
+    height: float,
+    images: Iterable[AnyArray],
+    difference: AnyArray | None = None,
+    limit: float = 1.0,
+    width: float = CELL,
+) -> list[Axes]:
+    """
+    Draw images in [0, 1] of shape (channels, h, w) at places, then the difference of shape (h, w) if given.
+
+    A place (x, y) is an upper left corner in inches. Three channels are drawn in colour, else the first in
+    grey; the difference is red where more and blue where less, from -limit to +limit.
+    """
+    axes = [_axes(figure, x, y, width, height) for x, y in places]
+    for ax, image in zip(axes, images, strict=False):
+        visible = np.clip(np.moveaxis(image, 0, -1), 0, 1) if len(image) == 3 else image[0]
+        ax.imshow(visible, cmap="gray", vmin=0, vmax=1)
+    if difference is not None:
+        axes[-1].imshow(difference, cmap=DIFFERENCES, vmin=-limit, vmax=limit)
+    return axes
+
+
+def colour_bar(
+    figure: Figure,
+    colours: ScalarMappable,
+    x: float,
+    y: float,
+    height: float,
+    width: float = 0.09,
+    fontsize: int = 7,
+) -> None:
+    """Draw the colour bar of a symmetric scale; (x, y) is its upper left corner in inches."""
+    limit = float(colours.get_clim()[1] or 1)
+    bar = figure.colorbar(colours, cax=_axes(figure, x, y, width, height), ticks=[-limit, 0, limit])
+    bar.ax.set_yticklabels([f"-{limit:.2g}", "0", f"+{limit:.2g}"], fontsize=fontsize)
+    bar.ax.tick_params(length=2)
+    bar.outline.set_visible(False)
 
 
 def block_title(figure: Figure, title: str, colour: str, x: float, y: float, columns: int) -> None:
@@ -101,17 +114,10 @@ def name_column(ax: Axes, name: str) -> None:
     ax.set_title(name, fontsize=6, color="0.4", pad=2, parse_math=False)
 
 
-def colour_bar(figure: Figure, image: AxesImage, x: float, y: float, height: float) -> None:
-    """Draw the colour bar of differences; (x, y) is its upper left corner in inches."""
-    difference_bar(figure, image, in_shares(figure, x, y, 0.09, height))
-
-
-def difference_bar(
-    figure: Figure, colours: ScalarMappable, box: tuple[float, float, float, float], fontsize: int = 7
-) -> None:
-    """Draw the colour bar of a symmetric scale into a box, in shares of the figure."""
-    limit = float(colours.get_clim()[1] or 1)
-    bar = figure.colorbar(colours, cax=figure.add_axes(box), ticks=[-limit, 0, limit])
-    bar.ax.set_yticklabels([f"-{limit:.2g}", "0", f"+{limit:.2g}"], fontsize=fontsize)
-    bar.ax.tick_params(length=2)
-    bar.outline.set_visible(False)
+def _axes(figure: Figure, x: float, y: float, width: float, height: float) -> Axes:
+    """Add axes without frame or ticks."""
+    full_width, total = figure.get_size_inches()
+    box = x / full_width, 1 - (y + height) / total, width / full_width, height / total
+    ax = figure.add_axes(box, xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+    return ax

@@ -12,14 +12,15 @@ from matplotlib.lines import Line2D
 from sepvae.batch import AnyArray
 from sepvae.codes import SPACES, Space, code_columns
 from sepvae.errors import DataError
-from sepvae.plotting.palette import AMOUNTS, CATEGORIES, COMMON, MISSING, NEUTRAL, OTHERS, SALIENT
-from sepvae.plotting.words import shortened
+from sepvae.plotting.palette import AMOUNTS, CATEGORIES, COMMON, MISSING, NEUTRAL, OTHERS, SALIENT, shortened
 
 # Beyond the number of colours, colours repeat with the next marker; the rarest categories share the last.
 STYLES = [(colour, marker) for marker in "o^" for colour in CATEGORIES] + [(OTHERS, "s")]
 ALL_OTHERS = "all others"
 MAX_COLUMNS, LINE = 6, 120  # columns of a legend; characters of one of its rows
 MIN_CONTINUOUS = 11  # numbers with fewer distinct values are drawn as categories
+
+Panel = tuple[Axes, AnyArray, "pd.Series[Any]"]  # axes, points of shape (n, 2), and their values
 
 
 def code_scatter(table: pd.DataFrame, color: str) -> Figure:
@@ -63,75 +64,111 @@ def code_scatter(table: pd.DataFrame, color: str) -> Figure:
     # The drawing order is random, so that no category hides all earlier ones.
     table = table.sample(frac=1, random_state=0)
     figure = Figure(figsize=(9, 4.6), layout="constrained")
-    axes = dict(zip(SPACES, figure.subplots(1, 2), strict=True))
-    values, unknown = table[color], {"color": MISSING}
-    handles: dict[str, Line2D] = {}
-    if continuous := is_continuous(values):
-        known = np.isfinite(values.to_numpy(float))
-    else:
-        values, names = categories(table, color)
-        known, counts = values.isin(names).to_numpy(), values.value_counts()
-        looks = dict(zip(names, STYLES, strict=False))
-        handles = {f"{name} ({counts[name]})": dot(*look) for name, look in looks.items()}
-    panels = [(ax, label_space(ax, table, space), values) for space, ax in axes.items()]
-    if continuous:
-        draw_amounts(figure, panels, color, unknown)
-    else:
-        draw_categories(panels, looks, unknown)
-    if not known.all():
-        handles[f"no value ({(~known).sum()})"] = dot(MISSING)
+    axes = zip(figure.subplots(1, 2), SPACES, strict=True)
+    values, names = coloured_values(table, color)
+    panels = [(ax, label_space(ax, table, space), values) for ax, space in axes]
+    looks = None if names is None else dict(zip(names, STYLES, strict=False))
+    draw_points(figure, panels, color, looks, {"color": MISSING})
+    counts = values.value_counts()
+    handles = {f"{name} ({counts[name]})": dot(*look) for name, look in (looks or {}).items()}
+    if missing := int((~is_known(values)).sum()):
+        handles[f"no value ({missing})"] = dot(MISSING)
     if handles:
-        draw_legend(figure, handles, "" if continuous else color)
+        draw_legend(figure, handles, "" if looks is None else color)
     return figure
-
-
-def is_continuous(values: "pd.Series[Any]") -> bool:
-    """Return whether values get a colour bar: numbers with more than ten distinct values."""
-    numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
-    return bool(numeric) and values.nunique() >= MIN_CONTINUOUS
 
 
 def label_space(ax: Axes, table: pd.DataFrame, space: Space) -> AnyArray:
     """Label the axes of one space, and return its points of shape (n, 2)."""
+    from sklearn.decomposition import PCA
+
     codes = table[code_columns(table, space)].to_numpy(dtype=float)
     n, dim = codes.shape
     if not dim:
         raise DataError(f"the table has no {space} codes: columns {space}0, {space}1, .. are wanted")
     if not np.isfinite(codes).all():
         raise DataError(f"some {space} codes are not finite numbers")
-    title = ax.set_title(
-        f"{space.capitalize()} space ({dim} dimension{'s' * (dim > 1)})", fontsize=11, loc="left"
-    )
-    title.set_color(COMMON if space == "common" else SALIENT)
+    title = f"{space.capitalize()} space ({dim} dimension{'s' * (dim > 1)})"
+    ax.set_title(title, fontsize=11, loc="left", color=COMMON if space == "common" else SALIENT)
     ax.tick_params(labelsize=8, color="0.7", labelcolor="0.4")
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color("0.7")
     if dim == 1:
         ax.set(xlabel=f"{space}0", ylabel="scattered at random", ylim=(-2, 2), yticks=[])
         return np.column_stack([codes, np.random.default_rng(0).uniform(-0.5, 0.5, size=n)])
-    points, percent = _principal(codes)
+    points, percent, total = np.zeros((n, 2)), np.zeros(2), codes.var(axis=0, ddof=1).sum()
+    if total > 0:  # otherwise all codes are one point, as in a collapsed space
+        pca = PCA(n_components=2).fit(codes)
+        points, percent = pca.transform(codes), 100 * pca.explained_variance_ / total
     ax.set(xlabel=f"PC 1 ({percent[0]:.0f} % of variance)", ylabel=f"PC 2 ({percent[1]:.0f} % of variance)")
     ax.set_aspect("equal", adjustable="datalim")
     return points
 
 
-def _principal(codes: AnyArray) -> tuple[AnyArray, AnyArray]:
-    """Return the first two principal components, and the percentage of variance that each explains."""
-    from sklearn.decomposition import PCA
-
-    total = codes.var(axis=0, ddof=1).sum()
-    if total == 0:  # all codes are one point, as in a collapsed space
-        return np.zeros((len(codes), 2)), np.zeros(2)
-    pca = PCA(n_components=2).fit(codes)
-    return pca.transform(codes), 100 * pca.explained_variance_ / total
+def coloured_values(table: pd.DataFrame, color: str) -> "tuple[pd.Series[Any], list[str] | None]":
+    """Return numbers of more than ten distinct values as they are, and None; else words, and categories."""
+    values = table[color]
+    numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+    if numeric and values.nunique() >= MIN_CONTINUOUS:
+        return values, None
+    return categories(values, table["y"] if color == "label" and "y" in table else None)
 
 
-Panel = tuple[Axes, AnyArray, "pd.Series[Any]"]  # axes, points of shape (n, 2), and their values
+def categories(
+    values: "pd.Series[Any]", y: "pd.Series[Any] | None" = None
+) -> "tuple[pd.Series[str], list[str]]":
+    """Return values as text, and the categories in legend order: by `y` if given, by number, by name."""
+    words = as_words(values)
+    frequent = words.value_counts().index[: len(STYLES) - 1]
+    words = words.where(words.isna() | words.isin(frequent), ALL_OTHERS)
+    rank = pd.DataFrame({"last": words == ALL_OTHERS, "y": 0 if y is None else y})
+    rank["number"] = pd.to_numeric(words, errors="coerce").astype(float).where(np.isfinite)
+    rank = rank.assign(word=words).dropna(subset="word").drop_duplicates("word")
+    return words, rank.sort_values([*rank])["word"].tolist()
 
 
-def marker_size(n: int) -> float:
-    """Return the area of a marker, smaller for more points."""
-    return float(np.clip(6000 / n, 5, 30))
+def as_words(values: "pd.Series[Any]") -> "pd.Series[str]":
+    """Return values as text, whole floats without decimals; missing values stay missing."""
+    return values.map(lambda v: f"{v:g}" if isinstance(v, float) else str(v)).where(values.notna())
+
+
+def is_known(values: "pd.Series[Any]") -> "pd.Series[bool]":
+    """Return where there is a value to colour by: text, or a finite number."""
+    return values.notna() & ~values.isin([np.inf, -np.inf])
+
+
+def draw_points(
+    figure: Figure,
+    panels: Sequence[Panel],
+    color: str,
+    looks: Mapping[str, tuple[str, str]] | None,
+    unknown: dict[str, Any],
+) -> None:
+    """
+    Draw the points of all panels by category, or with one colour bar if `looks` is None.
+
+    `looks` are the colour and the marker of each category; `unknown` is the look of all other points.
+    """
+    every = pd.concat([values[is_known(values)] for *_, values in panels])
+    for ax, points, values in panels:
+        known = (is_known(values) if looks is None else values.isin(list(looks))).to_numpy()
+        size = marker_size(len(points))
+        scatter(ax, points[~known], s=size, **unknown)
+        points, values = points[known], values[known]
+        if looks is None:
+            scale = {"vmin": every.min(), "vmax": every.max(), "cmap": AMOUNTS}
+            drawn = scatter(ax, points, s=size, c=values.to_numpy(float), **scale)
+            continue
+        colours, markers = np.array([looks[word] for word in values]).reshape(-1, 2).T
+        for marker in "so^":
+            part = markers == marker
+            scatter(ax, points[part], s=size, color=colours[part], marker=marker)
+    if looks is None:
+        bar = figure.colorbar(drawn, ax=[ax for ax, *_ in panels], fraction=0.03, pad=0.02)
+        bar.set_label(shortened(color), parse_math=False)
+        bar.outline.set_visible(False)
+        bar.solids.set_alpha(1)  # type: ignore[union-attr]
+        bar.ax.tick_params(labelsize=8, color="0.7", labelcolor="0.4")
 
 
 def scatter(ax: Axes, points: AnyArray, **how: Any) -> Any:
@@ -140,33 +177,9 @@ def scatter(ax: Axes, points: AnyArray, **how: Any) -> Any:
     return ax.scatter(points[:, 0], points[:, 1], **how)
 
 
-def draw_amounts(figure: Figure, panels: Sequence[Panel], color: str, unknown: dict[str, Any]) -> None:
-    """Draw points coloured by amounts, on one scale; `unknown` is the look of points without a value."""
-    amounts = [values.to_numpy(float) for *_, values in panels]
-    finite = np.concatenate(amounts)[np.isfinite(np.concatenate(amounts))]
-    limits = {"vmin": finite.min(), "vmax": finite.max()} if len(finite) else {}
-    for (ax, points, _), amount in zip(panels, amounts, strict=True):
-        known, size = np.isfinite(amount), marker_size(len(points))
-        scatter(ax, points[~known], s=size, **unknown)
-        drawn = scatter(ax, points[known], s=size, c=amount[known], cmap=AMOUNTS, **limits)
-    bar = figure.colorbar(drawn, ax=[ax for ax, *_ in panels], fraction=0.03, pad=0.02)
-    bar.set_label(shortened(color), parse_math=False)
-    bar.outline.set_visible(False)
-    bar.solids.set_alpha(1)  # type: ignore[union-attr]
-    bar.ax.tick_params(labelsize=8, color="0.7", labelcolor="0.4")
-
-
-def draw_categories(
-    panels: Sequence[Panel], looks: Mapping[str, tuple[str, str]], unknown: dict[str, Any]
-) -> None:
-    """Draw points with the colour and marker of their category; `unknown` is the look of all others."""
-    for ax, points, words in panels:
-        known, size = words.isin(list(looks)).to_numpy(), marker_size(len(points))
-        scatter(ax, points[~known], s=size, **unknown)
-        colours, markers = np.array([looks[word] for word in words[known]]).reshape(-1, 2).T
-        for marker in "so^":
-            part = markers == marker
-            scatter(ax, points[known][part], s=size, color=colours[part], marker=marker)
+def marker_size(n: int) -> float:
+    """Return the area of a marker, smaller for more points."""
+    return float(np.clip(6000 / n, 5, 30))
 
 
 def dot(colour: str, marker: str = "o", **how: Any) -> Line2D:
@@ -174,28 +187,7 @@ def dot(colour: str, marker: str = "o", **how: Any) -> Line2D:
     return Line2D([], [], color=colour, marker=marker, linestyle="", **how)
 
 
-def as_words(values: "pd.Series[Any]") -> "pd.Series[str]":
-    """Return values as text, whole floats without decimals; missing values stay missing."""
-    return values.map(lambda v: f"{v:g}" if isinstance(v, float) else str(v)).where(values.notna())
-
-
-def categories(table: pd.DataFrame, color: str) -> tuple["pd.Series[Any]", list[str]]:
-    """Return the values as text, and the categories in legend order, the background's label first."""
-    values = table[color]
-    words = as_words(values)
-    frequent = words.value_counts().index[: len(STYLES) - 1]
-    words = words.where(words.isna() | words.isin(frequent), ALL_OTHERS)
-    first = table["y"] if color == "label" and "y" in table else pd.Series(0, index=table.index)
-    rank = pd.DataFrame({"word": words, "y": first, "value": values}).dropna(subset=["word"])
-    rank = rank.drop_duplicates("word")
-    numeric = pd.api.types.is_numeric_dtype(values)
-    rank = rank.assign(last=rank["word"] == ALL_OTHERS).sort_values(
-        ["last", "y", "value" if numeric else "word"]
-    )
-    return words, rank["word"].tolist()
-
-
-def draw_legend(figure: Figure, handles: dict[str, Line2D], title: str) -> None:
+def draw_legend(figure: Figure, handles: Mapping[str, Line2D], title: str) -> None:
     """Draw a legend below all panels; names appear literally, also with $ or a leading underscore."""
     names = [shortened(name) for name in handles]
     longest = 5 + max(map(len, names))  # with its marker

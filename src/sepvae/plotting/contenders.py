@@ -3,6 +3,7 @@
 import math
 import textwrap
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,23 +19,22 @@ from sepvae.plotting import cells
 from sepvae.plotting.codes import (
     STYLES,
     Panel,
-    categories,
+    coloured_values,
     dot,
-    draw_amounts,
-    draw_categories,
     draw_legend,
-    is_continuous,
+    draw_points,
     label_space,
     marker_size,
     scatter,
 )
 from sepvae.plotting.images import GREY_LEVEL, ROWS, check_shapes
-from sepvae.plotting.palette import MISSING, NEUTRAL, OTHERS
-from sepvae.plotting.words import any_letters
+from sepvae.plotting.palette import MISSING, NEUTRAL, OTHERS, any_letters
 
 COLUMNS = 4  # contenders in one row
 NAME_LENGTH = 26  # characters of a contender's name in one line
 UNKNOWN = {"facecolors": "none", "edgecolors": OTHERS, "linewidths": 0.6}  # targets without a value
+
+HEADING: dict[str, Any] = {"fontsize": 7, "color": "0.4", "pad": 3}  # of a column of images
 
 # Inches: width and height of a scatter; a line of a contender's name; from the rule below it to the images.
 PANEL, LINE, HEADINGS = (2.75, 2.9), 0.17, 0.32
@@ -69,25 +69,20 @@ def salient_scatters(
     }
     figure, axes = _panels(len(shuffled))
     colours = pd.concat({name: table.loc[table["y"] != 0, [color]] for name, table in shuffled.items()})
-    values, names = colours[color], list[str]()
-    if not (continuous := is_continuous(values)):
-        values, names = categories(colours, color)
+    values, names = coloured_values(colours, color)
     panels: list[Panel] = []
     for ax, (name, table) in zip(axes, shuffled.items(), strict=True):
-        points = _points(ax, name, table)
-        _title(ax, name, (ratios or {}).get(name, math.nan))
+        points = _label_panel(ax, name, table, (ratios or {}).get(name, math.nan))
         background = (table["y"] == 0).to_numpy()
         scatter(ax, points[background], s=marker_size((~background).sum()), color=MISSING, alpha=1)
         panels.append((ax, points[~background], values.loc[[name]]))
-    looks = dict(zip(names, STYLES[color == "label" :], strict=False))  # blue is the background's
-    if continuous:
-        draw_amounts(figure, panels, color, UNKNOWN)
-    else:
-        draw_categories(panels, looks, UNKNOWN)
-    handles = {"background": dot(MISSING)} | {name: dot(*look) for name, look in looks.items()}
+    styles = STYLES[color == "label" :]  # blue is the background's
+    looks = None if names is None else dict(zip(names, styles, strict=False))
+    draw_points(figure, panels, color, looks, UNKNOWN)
+    handles = {"background": dot(MISSING)} | {name: dot(*look) for name, look in (looks or {}).items()}
     if values.isna().any():
         handles["no value"] = dot(OTHERS, markerfacecolor="none")
-    draw_legend(figure, handles, "" if continuous else color)
+    draw_legend(figure, handles, "" if looks is None else color)
     # A legend of long names may be wider than a few panels.
     with any_letters():
         legend_width = figure.legends[0].get_window_extent().width / figure.dpi
@@ -134,7 +129,8 @@ def reconstruction_columns(
         for (group, colour), label, part in zip(cells.GROUPS, classes[order], parts, strict=True):
             title = cells.title_of(group, label)
             _name_group(figure, title, colour, part[0], part[-1] + height)
-        _inputs(figure, rows, height, inputs[shown])
+        first, *_ = cells.draw_images(figure, [(cells.LEFT, y) for y in rows], height, inputs[shown])
+        first.set_title(ROWS[0], **HEADING)
         for i, name in enumerate(names):
             x = cells.LEFT + cells.CELL + cells.BLOCK_GAP + i * BLOCK
             last = _contender(figure, x, rows, height, name, images[name], limit)
@@ -166,32 +162,21 @@ def _panels(n: int) -> tuple[Figure, list[Axes]]:
     return figure, list(axes[:n])
 
 
-def _points(ax: Axes, name: str, table: pd.DataFrame) -> AnyArray:
-    """Label the axes of one contender's salient space, and return its points of shape (n, 2)."""
+def _label_panel(ax: Axes, name: str, table: pd.DataFrame, ratio: float) -> AnyArray:
+    """Write a contender's name, and its variance ratio unless NaN; return salient points of shape (n, 2)."""
     try:
         points = label_space(ax, table, "salient")
     except DataError as error:
         raise DataError(f"{name}: {error}") from None
     ax.xaxis.label.set_fontsize(8)
     ax.yaxis.label.set_fontsize(8)
-    return points
-
-
-def _title(ax: Axes, name: str, ratio: float) -> None:
-    """Write a contender's name, and below it the variance ratio unless it is NaN."""
     title = ax.set_title("\n".join(_lines(name)), loc="left", fontsize=10, pad=18, parse_math=False)
     title.set(weight="bold", color=NEUTRAL)
     if not math.isnan(ratio):
-        digits = 1 if ratio >= 10 else 2
-        ax.annotate(
-            f"variance ratio {ratio:.{digits}f}",
-            (0, 1),
-            xytext=(0, 5),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            fontsize=8,
-            color="0.4",
-        )
+        text = f"variance ratio {ratio:.{1 if ratio >= 10 else 2}f}"
+        place: dict[str, Any] = {"xytext": (0, 5), "xycoords": "axes fraction", "textcoords": "offset points"}
+        ax.annotate(text, (0, 1), **place, fontsize=8, color="0.4")
+    return points
 
 
 def _lines(name: str) -> list[str]:
@@ -227,28 +212,13 @@ def _contender(
 ) -> Axes:
     """Draw the three columns of one contender, and return the last axes of differences."""
     cells.block_title(figure, "\n".join(_lines(name)), NEUTRAL, x, rows[0] - HEADINGS, 3)
-    for column, heading in enumerate(ROWS[1:]):
-        for i, y in enumerate(rows):
-            ax = cells.image_axes(figure, x + column * (cells.CELL + cells.GAP), y, height)
-            if column < 2:
-                cells.show(ax, images[column][i])
-            else:
-                cells.show_difference(ax, images[column][i], limit)
-            if i == 0:
-                _head(ax, heading)
-    return ax
-
-
-def _inputs(figure: Figure, rows: list[float], height: float, images: AnyArray) -> None:
-    axes = [cells.image_axes(figure, cells.LEFT, y, height) for y in rows]
-    for ax, image in zip(axes, images, strict=True):
-        cells.show(ax, image)
-    _head(axes[0], ROWS[0])
-
-
-def _head(ax: Axes, heading: str) -> None:
-    """Write the heading of a column above its first cell."""
-    ax.set_title(heading, fontsize=7, color="0.4", pad=3)
+    columns = [x + column * (cells.CELL + cells.GAP) for column in range(3)]
+    for y, *pair, difference in zip(rows, *images, strict=True):
+        axes = cells.draw_images(figure, [(x, y) for x in columns], height, pair, difference, limit)
+        if y == rows[0]:
+            for ax, heading in zip(axes, ROWS[1:], strict=True):
+                ax.set_title(heading, **HEADING)
+    return axes[-1]
 
 
 def _name_group(figure: Figure, title: str, colour: str, top: float, bottom: float) -> None:
@@ -256,14 +226,6 @@ def _name_group(figure: Figure, title: str, colour: str, top: float, bottom: flo
     width, total = figure.get_size_inches()
     x, ends = (cells.LEFT - 0.06) / width, [1 - top / total, 1 - bottom / total]
     figure.add_artist(Line2D([x, x], ends, color=colour, linewidth=1.5))
-    figure.text(
-        (cells.LEFT - 0.12) / width,
-        sum(ends) / 2,
-        textwrap.fill(title, 12),
-        color=colour,
-        fontsize=8,
-        weight="bold",
-        ha="right",
-        va="center",
-        parse_math=False,
-    )
+    place, lines = ((cells.LEFT - 0.12) / width, sum(ends) / 2), textwrap.fill(title, 12)
+    look: dict[str, Any] = {"color": colour, "fontsize": 8, "weight": "bold", "ha": "right", "va": "center"}
+    figure.text(*place, lines, parse_math=False, **look)

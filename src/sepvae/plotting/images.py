@@ -37,19 +37,18 @@ def reconstruction_grid(
     """
     Draw images, their reconstructions with and without the salient code, and the difference of the two.
 
-    One column is one sample, the background on the left and the target on the right. The last row shows what
-    the salient code adds (red) or removes (blue), on one symmetric scale for all samples.
+    One column is one sample, the background on the left. The last row shows what the salient code adds (red)
+    or removes (blue), on one symmetric scale. Three channels are shown in colour and averaged in the
+    difference; otherwise only the first is shown.
 
     Parameters
     ----------
     inputs, full, common_only : ndarray of shape (n, channels, h, w)
-        Images, their reconstructions, and their reconstructions with the salient code set to s' = 0, all in
-        [0, 1]. Three channels are shown in colour and averaged in the difference; otherwise only the first is
-        shown.
+        Images, their reconstructions, and those with the salient code set to s' = 0, all in [0, 1].
     labels : ndarray of shape (n,)
         Two labels, as given by the user.
     ids : sequence of n names or None, default=None
-        Names to write above the samples; None writes nothing.
+        Names to write above the samples, if any.
     background : label or None, default=None
         Label of the background; None takes the first in sorted order.
     max_per_label : int, default=6
@@ -109,10 +108,8 @@ def sample_columns(
             continue
         cells.block_title(figure, cells.title_of(group, label), colour, x, cells.RULE, len(block))
         for sample in block:
-            axes = [cells.image_axes(figure, x, y, height) for y in levels]
-            for ax, of_row in zip(axes, images, strict=False):
-                cells.show(ax, of_row[sample])
-            cells.show_difference(axes[-1], difference[sample], limit)
+            places, of_sample = [(x, y) for y in levels], [of_row[sample] for of_row in images]
+            axes = cells.draw_images(figure, places, height, of_sample, difference[sample], limit)
             cells.name_column(axes[0], names[sample])
             x += cells.CELL + cells.GAP
         x += cells.BLOCK_GAP
@@ -127,13 +124,13 @@ def traversal_grid(traversals: AnyArray, steps: AnyArray, shares: AnyArray, ids:
     Draw targets while their salient code moves along its principal components and their common code stays.
 
     One block is one component, one row in it one target, one column one step. The last column shows the last
-    step minus the first, more in red and less in blue, on one symmetric scale for all.
+    step minus the first, more in red and less in blue, on one symmetric scale for all. Three channels are
+    shown in colour and averaged in the difference; otherwise only the first is shown.
 
     Parameters
     ----------
     traversals : ndarray of shape (m, p, k, channels, h, w)
-        Decoded images in [0, 1], of m targets along p components at k steps. Three channels are shown in
-        colour and averaged in the difference; otherwise only the first is shown.
+        Decoded images in [0, 1], of m targets along p components at k steps.
     steps : ndarray of shape (k,)
         Standard deviations from the mean of the salient codes.
     shares : ndarray of shape (p,)
@@ -167,6 +164,7 @@ def traversal_grid(traversals: AnyArray, steps: AnyArray, shares: AnyArray, ids:
         )
     targets, components, k = traversals.shape[:3]
     names = [f"target {i + 1}" for i in range(targets)] if ids is None else cells.names_in_lines(ids)
+    headings = ["mean" if step == 0 else f"{step:+g} sd" for step in steps] + ["last minus first"]
     height = cells.height_of(traversals)
     block_height = cells.TOP + targets * (height + cells.GAP) + cells.BLOCK_GAP
     columns = [cells.LEFT + column * (cells.CELL + cells.GAP) for column in range(k)]
@@ -174,21 +172,19 @@ def traversal_grid(traversals: AnyArray, steps: AnyArray, shares: AnyArray, ids:
     figure = Figure(figsize=(last_column + cells.CELL + cells.RIGHT, components * block_height))
     difference = cells.signed(traversals[:, :, -1]) - cells.signed(traversals[:, :, 0])
     limit = cells.limit_of(difference, GREY_LEVEL)
-    for component in range(components):
+    for component, share in enumerate(shares):
         top = component * block_height
-        title = f"Salient component {component + 1} ({100 * shares[component]:.0f} % of the salient variance)"
+        title = f"Salient component {component + 1} ({100 * share:.0f} % of the salient variance)"
         cells.block_title(figure, title, TARGET, cells.LEFT, top + cells.RULE, k)
-        rows = [top + cells.TOP + row * (height + cells.GAP) for row in range(targets)]
-        for target, y in enumerate(rows):
-            axes = [cells.image_axes(figure, x, y, height) for x in (*columns, last_column)]
-            for ax, image in zip(axes, traversals[target, component], strict=False):
-                cells.show(ax, image)
-            cells.show_difference(axes[-1], difference[target, component], limit)
+        for target in range(targets):
+            y = top + cells.TOP + target * (height + cells.GAP)
+            places, at = [(x, y) for x in (*columns, last_column)], (target, component)
+            axes = cells.draw_images(figure, places, height, traversals[at], difference[at], limit)
             cells.name_row(axes[0], names[target])
-            if y == rows[0]:
-                for ax, name in zip(axes, [*map(_step_name, steps), "last minus first"], strict=True):
-                    cells.name_column(ax, name)
-        cells.colour_bar(figure, axes[-1].images[0], last_column + cells.CELL + 0.06, rows[-1], height)
+            if target == 0:
+                for ax, heading in zip(axes, headings, strict=True):
+                    cells.name_column(ax, heading)
+        cells.colour_bar(figure, axes[-1].images[0], last_column + cells.CELL + 0.06, y, height)
     return figure
 
 
@@ -205,7 +201,7 @@ def swap_grid(swaps: AnyArray, ids: Names = None) -> Figure:
         Images in [0, 1]: background sample a, target b, a with the salient part of b, b with that of a. Three
         channels are shown in colour; otherwise only the first is shown.
     ids : array-like of shape (k, 2) or None, default=None
-        Names of a and b to write above each pair; None writes nothing.
+        Names of a and b to write above each pair, if any.
 
     Returns
     -------
@@ -233,9 +229,7 @@ def swap_grid(swaps: AnyArray, ids: Names = None) -> Figure:
     columns = [cells.LEFT + column * (cells.CELL + cells.GAP) for column in range(len(swaps))]
     figure = Figure(figsize=(columns[-1] + cells.CELL + cells.MARGIN, rows[-1] + height + cells.MARGIN))
     for x, pair, name in zip(columns, swaps, names, strict=True):
-        axes = [cells.image_axes(figure, x, y, height) for y in rows]
-        for ax, image in zip(axes, pair, strict=True):
-            cells.show(ax, image)
+        axes = cells.draw_images(figure, [(x, y) for y in rows], height, pair)
         cells.name_column(axes[0], name)
     for ax, (name, colour) in zip(figure.axes, SWAP_ROWS, strict=False):
         cells.name_row(ax, name, colour)
@@ -251,7 +245,3 @@ def check_shapes(inputs: AnyArray, full: AnyArray, common_only: AnyArray, labels
         )
     if labels.shape != inputs.shape[:1]:
         raise DataError(f"labels: wanted one for each of the {len(inputs)} images, got shape {labels.shape}")
-
-
-def _step_name(step: float) -> str:
-    return "mean" if step == 0 else f"{step:+g} sd"

@@ -1,24 +1,40 @@
-"""Figures of what the salient part adds: single people, groups of images, and regions of a table."""
+"""Figures of what the salient part adds to single samples, to groups of images, and to groups of volumes."""
 
+import re
 from collections.abc import Sequence
 from textwrap import fill
 from typing import Any
 
 import numpy as np
-import pandas as pd
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from sepvae.batch import AnyArray
 from sepvae.errors import DataError
+from sepvae.grid import Grid
 from sepvae.plotting import cells
 from sepvae.plotting.images import sample_columns
-from sepvae.plotting.palette import LESS, MORE, NEUTRAL
-from sepvae.plotting.words import shortened
+from sepvae.plotting.palette import DIFFERENCES, NEUTRAL, shortened
 
 PARTS = ("input", "without its\nsalient part", "what the salient\npart adds")
 SIDE = 1.6  # width of an image in a figure of groups, in cells
 TITLE, TITLE_LENGTH = 0.45, 22  # inches above a large map; characters of a line there
-BAR, NAMES = 0.24, 2.6  # inches: height of a region's row, width of its name
+
+CUTS = 7  # slices of a volume
+WIDTH, ROW, HEAD, BAR = 11.0, 1.75, 0.3, 0.9  # inches of rows of slices; BAR is the room for the colour bar
+PERCENTILE = 99.5  # of nonzero values: with the maximum, a few voxels would make all others pale
+SIZE = 2_000_000  # largest number of characters of a viewer
+STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # factors on the edge of a voxel
+NILEARN = {"cmap": DIFFERENCES, "black_bg": False, "dim": 0}
+# nilearn's viewer stays empty if an inner frame gets its size or its images after the script ran.
+DRAW_AGAIN = """<script>
+new ResizeObserver(() => dispatchEvent(new Event("resize"))).observe(document.body);
+addEventListener("load", () => {
+    for (const image of document.images) image.dispatchEvent(new Event("load"));
+});
+</script>
+</body>"""
 
 
 def map_people(
@@ -32,22 +48,17 @@ def map_people(
     """
     Draw some people: their image, the image without its salient part, and what that part adds.
 
-    One column is one person, the background on the left and the target on the right. Additions are red and
-    removals blue, on one symmetric scale for all. All arrays have shape (n, channels, h, w), volumes one
-    slice each; `images` and `without` are in [0, 1], `added` is in the units of the input.
+    One column is one person, the background on the left. Additions are red and removals blue, on one scale.
+    All arrays have shape (n, channels, h, w), volumes one slice each; `added` is in the units of the input,
+    the others are in [0, 1].
 
-    >>> import numpy as np
     >>> images = np.random.default_rng(0).random((2, 1, 8, 8))
     >>> figure = map_people(images, images, images - 0.5, np.array([0, 1]), ["well", "ill"], ["a", "b"])
     >>> [text.get_text() for text in figure.texts]
     ['Background (well)', 'Target (ill)']
     """
-    if (
-        images.ndim != 4
-        or not len(images)
-        or not images.shape == without.shape == added.shape
-        or len(images) != len(y)
-    ):
+    alike = images.shape == without.shape == added.shape and len(images) == len(y)
+    if images.ndim != 4 or not len(images) or not alike:
         raise DataError(
             "images, without, added and y: wanted shapes (n, channels, h, w), alike, and (n,), not empty, "
             f"got {images.shape}, {without.shape}, {added.shape} and {y.shape}"
@@ -64,21 +75,15 @@ def map_groups(means: Sequence[AnyArray], d: AnyArray | None, labels: Sequence[A
 
     The means have one symmetric scale, and d its own.
 
-    >>> import numpy as np
     >>> figure = map_groups([np.zeros((1, 8, 8)), np.ones((1, 8, 8))], None, ["well", "ill"])
     >>> [text.get_text() for text in figure.texts]
     ['Mean, background\\n(well)', 'Mean, target (ill)']
     """
-    limit = cells.limit_of(np.stack([cells.signed(mean) for mean in means]))
-    panels = [
-        (
-            fill(f"Mean, {cells.title_of(group.lower(), label)}", TITLE_LENGTH),
-            colour,
-            cells.signed(mean),
-            limit,
-        )
-        for (group, colour), label, mean in zip(cells.GROUPS, labels, means, strict=True)
-    ]
+    values = [cells.signed(mean) for mean in means]
+    limit, panels = cells.limit_of(np.stack(values)), []
+    for (group, colour), label, mean in zip(cells.GROUPS, labels, values, strict=True):
+        title = fill(f"Mean, {cells.title_of(group.lower(), label)}", TITLE_LENGTH)
+        panels.append((title, colour, mean, limit))
     if d is not None:
         panels.append(("Cohen's d", NEUTRAL, cells.signed(d), cells.limit_of(cells.signed(d))))
     return _panels(panels)
@@ -88,43 +93,11 @@ def map_picture(values: AnyArray, limit: float | None = None) -> Figure:
     """
     Draw one map of shape (channels, h, w) with its colour bar; `limit` is the end of its scale.
 
-    >>> import numpy as np
     >>> map_picture(np.ones((1, 8, 8)), 2.0).axes[0].images[0].get_clim()
     (-2.0, 2.0)
     """
     shown = cells.signed(values)
     return _panels([("", NEUTRAL, shown, cells.limit_of(shown) if limit is None else limit)])
-
-
-def map_regions(regions: pd.DataFrame, n: int = 20) -> Figure:
-    """
-    Draw Cohen's d of the first n regions; the largest |d| comes first, as in `regions.csv`.
-
-    >>> import pandas as pd
-    >>> figure = map_regions(pd.DataFrame({"feature": ["insula", "cuneus"], "d": [-0.8, 0.1]}))
-    >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    ['insula', 'cuneus']
-    """
-    if regions.empty:
-        raise DataError("regions: wanted one or more to draw, got none")
-    shown = regions.head(n)
-    d = shown["d"].to_numpy(float)
-    figure = Figure(figsize=(NAMES + 4.6, BAR * len(shown) + 0.9), layout="constrained")
-    ax = figure.subplots()
-    ax.barh(range(len(d)), d, height=0.7, color=np.where(d < 0, LESS, MORE))
-    ax.axvline(0, color="0.5", linewidth=0.8)
-    limit = 1.05 * cells.limit_of(d)
-    ax.set_xlim(-limit, limit)
-    ax.set_ylim(len(d) - 0.4, -0.6)
-    ax.set_yticks(range(len(d)), shown["feature"].map(shortened), fontsize=8, parse_math=False)
-    ax.set_xlabel(
-        "Cohen's d of what the salient part adds, targets against background", fontsize=8, color="0.4"
-    )
-    ax.grid(axis="x", color="0.9", linewidth=0.6)
-    ax.set_axisbelow(True)
-    ax.tick_params(length=0, labelsize=8, labelcolor=NEUTRAL)
-    ax.spines[:].set_visible(False)
-    return figure
 
 
 def _panels(panels: Sequence[tuple[str, str, AnyArray, float]]) -> Figure:
@@ -133,13 +106,132 @@ def _panels(panels: Sequence[tuple[str, str, AnyArray, float]]) -> Figure:
     height = side * panels[0][2].shape[0] / panels[0][2].shape[1]
     step, head = side + cells.RIGHT, TITLE if any(title for title, *_ in panels) else cells.MARGIN
     figure = Figure(figsize=(cells.MARGIN + len(panels) * step, head + height + cells.MARGIN))
-    total = figure.get_figheight()
     for i, (title, colour, values, limit) in enumerate(panels):
         x = cells.MARGIN + i * step
-        ax = cells.image_axes(figure, x, head, height, side)
-        cells.show_difference(ax, values, limit)
+        (ax,) = cells.draw_images(figure, [(x, head)], height, (), values, limit, width=side)
         cells.colour_bar(figure, ax.images[0], x + side + 0.06, head, height)
-        if title:
-            place = (x / figure.get_figwidth(), 1 - (head - 0.12) / total)
-            figure.text(*place, title, color=colour, fontsize=9, weight="bold", parse_math=False)
+        place = (x / figure.get_figwidth(), 1 - (head - 0.12) / figure.get_figheight())
+        figure.text(*place, title, color=colour, fontsize=9, weight="bold", parse_math=False)
     return figure
+
+
+def volume_maps(
+    means: Sequence[AnyArray], d: AnyArray | None, image: AnyArray, grid: Grid, labels: Sequence[Any]
+) -> Figure:
+    """
+    Draw axial slices of each group's mean map over the image, and of Cohen's d if given.
+
+    Left is on the left. Colours fade where values are small, so that the image, in grey, shows through. The
+    means have one symmetric scale, and d its own.
+    """
+    from nilearn.plotting import plot_stat_map
+
+    means = [_finite(mean) for mean in means]
+    rows = [
+        (f"Mean of what is added, {shortened(label)}", colour, mean, _percentile_limit(np.stack(means)))
+        for label, (_, colour), mean in zip(labels, cells.GROUPS, means, strict=True)
+    ]
+    if d is not None:
+        pair, d = " against ".join(map(shortened, labels[::-1])), _finite(d)
+        rows.append((f"Cohen's d of what is added, {pair}", NEUTRAL, d, _percentile_limit(d)))
+    total = len(rows) * (ROW + HEAD)
+    figure, seen = Figure(figsize=(WIDTH, total)), _seen(image)
+    for i, (title, colour, values, limit) in enumerate(rows):
+        top = i * (ROW + HEAD)
+        look: dict[str, Any] = {"color": colour, "fontsize": 10, "weight": "bold", "parse_math": False}
+        figure.text(0.01, 1 - (top + 0.2) / total, title, **look)
+        opaque = np.clip(2 * np.abs(values) / limit, 0, 1)
+        plot_stat_map(
+            _volume(values, grid),
+            bg_img=_volume(seen, grid),
+            figure=figure,
+            axes=(0.0, 1 - (top + HEAD + ROW) / total, 1 - BAR / WIDTH, ROW / total),
+            display_mode="z",
+            cut_coords=_levels(seen, grid),
+            vmin=-limit,
+            vmax=limit,
+            transparency=_volume(opaque, grid) if np.ptp(opaque) else float(opaque.flat[0]),
+            transparency_range=[0, 1],
+            threshold=None,
+            draw_cross=False,
+            colorbar=False,
+            **NILEARN,
+        )
+        scale = ScalarMappable(Normalize(-limit, limit), DIFFERENCES)
+        y = top + HEAD + 0.15 * ROW
+        cells.colour_bar(figure, scale, WIDTH - BAR + 0.08, y, 0.7 * ROW, width=0.1, fontsize=8)
+    return figure
+
+
+def map_viewer(values: AnyArray, image: AnyArray, grid: Grid, *, most: int = SIZE) -> str:
+    """
+    Return an interactive viewer of a map as an HTML page: three slices through a point moved with the mouse.
+
+    It starts at the largest absolute value; values within a fifth of the scale are transparent. Voxels are
+    enlarged, up to 6 times, until the page has at most `most` characters. The page loads nothing from the
+    network, and is the same for the same map.
+    """
+    from nilearn.image import resample_img
+    from nilearn.plotting import view_img
+
+    values = _finite(values)
+    peak = np.unravel_index(np.abs(values).argmax(), values.shape)
+    point, limit = (grid.affine @ [*peak, 1])[:3].tolist(), _percentile_limit(values)
+    for step in STEPS:
+        affine = grid.affine.copy()
+        affine[:3, :3] *= step
+        shape = tuple(int(np.ceil(n / step)) for n in grid.shape)
+        volumes = [_volume(array, grid) for array in (values, _seen(image))]
+        if step > 1:
+            volumes = [resample_img(volume, affine, shape, interpolation="linear") for volume in volumes]
+        sizes = np.abs(volumes[0].get_fdata())
+        page = view_img(
+            volumes[0],
+            bg_img=volumes[1],
+            cut_coords=point,
+            vmax=limit,
+            # nilearn would warn of a threshold that hides no voxel, or all.
+            threshold=limit / 5 if sizes.min() <= limit / 5 < sizes.max() else None,
+            symmetric_cmap=True,
+            resampling_interpolation="nearest",  # both are on one grid
+            width_view=900,
+            **NILEARN,
+        ).html
+        if len(page) <= most:
+            break
+    # Remove an icon from the network, and replace random ids: the same map must give the same page.
+    page = re.sub(r"<link\b[^>]*>", "", page).replace("</body>", DRAW_AGAIN)
+    drawn = re.findall(r"div_viewer-([0-9a-f]{32})", page)
+    return page.replace(drawn[0], "map") if drawn else page
+
+
+def _levels(image: AnyArray, grid: Grid) -> list[float]:
+    """Return the positions of slices in mm, evenly spaced over the nonzero part of the image."""
+    inside = np.flatnonzero((image != 0).any(axis=(0, 1)))
+    indices = np.linspace(inside[0], inside[-1], CUTS + 2)[1:-1].round()
+    middle = [(n - 1) / 2 for n in grid.shape[:2]]
+    return [float((grid.affine @ [*middle, k, 1])[2]) for k in np.unique(indices)]
+
+
+def _percentile_limit(values: AnyArray) -> float:
+    """Return the end of a symmetric scale, a high percentile of nonzero sizes; 1 if all are 0."""
+    sizes = np.abs(values[values != 0])
+    return float(np.percentile(sizes, PERCENTILE)) if sizes.size else 1.0
+
+
+def _finite(values: AnyArray) -> AnyArray:
+    """Return the values, with 0 for NaN and infinite ones."""
+    finite: AnyArray = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    return finite
+
+
+def _seen(image: AnyArray) -> AnyArray:
+    """Return the finite image, or ones if it is all 0: the scale of nilearn would be a masked value."""
+    finite = _finite(image)
+    return finite if finite.any() else np.ones_like(finite)
+
+
+def _volume(voxels: AnyArray, grid: Grid) -> Any:
+    from nibabel.nifti1 import Nifti1Image
+
+    return Nifti1Image(voxels.astype(np.float32), grid.affine)

@@ -18,7 +18,7 @@ def effect_viewer(maps: MapFolder) -> str | None:
     effect, image = (read_file(maps.volume(name), _volume) for name in (EFFECT, IMAGE))
     if effect is None or image is None or effect[0].shape != image[0].shape:
         return None
-    from sepvae.plotting.volumes import map_viewer
+    from sepvae.plotting.maps import map_viewer
 
     return map_viewer(effect[0], image[0], effect[1])
 

@@ -120,7 +120,7 @@ def of_training(metrics: "pd.DataFrame", *, critic_counts: bool = True) -> Itera
 
 def _curve(column: str) -> str:
     """Return a column of metrics.csv in words, with the panel of its curve on the page."""
-    from sepvae.plotting.curves import panel_title
+    from sepvae.plotting.tables import panel_title
 
     part, _, term = column.partition("_")
     return f'{column} in metrics.csv, {part} in panel "{panel_title(term)}" of the learning curves'

@@ -13,11 +13,10 @@ from sepvae.data.nifti import NiftiFiles
 from sepvae.files import write_whole
 from sepvae.interpretation.map_files import GROUPS, group_files
 from sepvae.plotting.codes import code_scatter
-from sepvae.plotting.correlations import correlation_map
-from sepvae.plotting.curves import learning_curves
 from sepvae.plotting.images import reconstruction_grid, swap_grid, traversal_grid
-from sepvae.plotting.maps import map_groups, map_people, map_regions
-from sepvae.plotting.words import any_letters
+from sepvae.plotting.maps import map_groups, map_people, volume_maps
+from sepvae.plotting.palette import any_letters
+from sepvae.plotting.tables import correlation_map, learning_curves, map_regions
 from sepvae.report.file_names import scatter_files
 from sepvae.run_folder import EFFECT, IMAGE, MapFolder, RunFolder
 
@@ -72,8 +71,6 @@ def draw_maps(maps: MapFolder, figures: Path) -> None:
 
 
 def _draw_volumes(maps: MapFolder, figures: Path, labels: list[str]) -> None:
-    from sepvae.plotting.volumes import volume_maps
-
     files = [maps.volume(name) for name in (*group_files(labels, "mean"), EFFECT, IMAGE)]
     found: list[AnyArray | None] = [NiftiFiles([file])(0) if file.is_file() else None for file in files]
     *means, d, image = found

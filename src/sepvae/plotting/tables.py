@@ -1,0 +1,220 @@
+"""Figures of the tables of a run: learning curves, correlations of salient axes, and regions."""
+
+import math
+import re
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from sepvae.errors import DataError
+from sepvae.plotting.cells import limit_of
+from sepvae.plotting.palette import BACKGROUND, DIFFERENCES, LESS, MORE, NEUTRAL, TARGET, shortened
+
+COLUMNS = 4
+COLOURS = {"": NEUTRAL, "background": BACKGROUND, "target": TARGET}
+STYLES = {"train": "-", "validation": (0, (3, 1.5))}
+LOG_FROM = 10.0  # an axis is logarithmic if the largest value exceeds the median by this factor
+SYMBOLS = {"spearman": "\N{GREEK SMALL LETTER RHO}", "eta": "\N{GREEK SMALL LETTER ETA}"}
+MAX_P = 0.05  # largest adjusted p-value of a marked value
+CELL = 0.5  # inches
+BAR, NAMES = 0.24, 2.6  # inches: height of a region's row, width of its name
+
+
+def learning_curves(metrics: pd.DataFrame) -> Figure:
+    """
+    Draw each loss term over the epochs, for training and validation, and for each group if logged.
+
+    Parameters
+    ----------
+    metrics : DataFrame with one row per epoch
+        Columns as in `metrics.csv`: epoch, train_<term> and validation_<term>, and the same with _background
+        or _target at the end. Columns that end in _weighted, empty ones, and those of a group that has no
+        such term (0 in every epoch) are left out.
+
+    Returns
+    -------
+    Figure
+        The figure, not attached to any window.
+
+    Raises
+    ------
+    DataError
+        If there is no column epoch, or nothing to draw.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> metrics = pd.DataFrame({"epoch": [0, 1], "train_loss": [3.0, 2.0], "validation_loss": [3.1, 2.4]})
+    >>> [ax.get_title(loc="left") for ax in learning_curves(metrics).axes]
+    ['Loss']
+    """
+    panels = _lines_of_terms(metrics)
+    columns = min(COLUMNS, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    figure = Figure(figsize=(max(2.7 * columns, 4.5), 1.9 * rows + 0.5), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    handles: dict[tuple[str, str], Line2D] = {}
+    for ax, (term, lines) in zip(axes, panels.items(), strict=False):
+        for column, split, group in lines:
+            values = metrics[["epoch", column]].dropna()
+            (handles[group, split],) = ax.plot(
+                values["epoch"],
+                values[column],
+                color=COLOURS[group],
+                linestyle=STYLES[split],
+                linewidth=1.3,
+                marker="o" if len(values) == 1 else "",
+                markersize=4,
+                markerfacecolor=COLOURS[group] if split == "train" else "white",
+            )
+        _finish(ax, term)
+    for ax in axes[len(panels) :]:
+        ax.remove()
+    known = dict(sorted(handles.items()))
+    names = [f"{split}, {group}" if group else split for group, split in known]
+    figure.legend(known.values(), names, loc="outside lower center", ncols=6, frameon=False, fontsize=8)
+    return figure
+
+
+def panel_title(term: str) -> str:
+    """
+    Return the title of the panel of a loss term.
+
+    >>> panel_title("loss_without_mi")
+    'Loss without MI'
+    """
+    words = re.sub(r"\bkl\b", "KL", re.sub(r"\bmi\b", "MI", term.replace("_", " ")))
+    return words[0].upper() + words[1:]
+
+
+def _lines_of_terms(metrics: pd.DataFrame) -> dict[str, list[tuple[str, str, str]]]:
+    """Return for each term its lines (column, split, group), the loss first; group "" is all samples."""
+    if "epoch" not in metrics:
+        raise DataError(f"metrics must have a column 'epoch', got {', '.join(map(str, metrics.columns))}")
+    found = {
+        column: match.groups()
+        for column in metrics.columns
+        if (match := re.fullmatch(r"(train|validation)_(.+)(?<!_weighted)", column))
+        and metrics[column].notna().any()
+    }
+    terms = {term for _, term in found.values()}
+    panels: dict[str, list[tuple[str, str, str]]] = {}
+    for column, (split, name) in found.items():
+        term, _, group = name.rpartition("_")
+        # salient_kl_target is a term, not the targets' part of a term: salient_kl does not exist.
+        if group not in ("background", "target") or term not in terms:
+            panels.setdefault(name, []).append((column, split, ""))
+        elif metrics[column].fillna(0).any():
+            panels.setdefault(term, []).append((column, split, group))
+    if not panels:
+        raise DataError("metrics hold nothing to draw: no train_<term> or validation_<term> has a value")
+    return dict(sorted(panels.items(), key=lambda panel: not panel[0].startswith("loss")))
+
+
+def _finish(ax: Axes, term: str) -> None:
+    """Set the title, the scale and the grid of a panel."""
+    ax.set_title(panel_title(term), fontsize=9, loc="left", parse_math=False)
+    ax.set_xlabel("epoch", fontsize=7, color="0.4", labelpad=1)
+    values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in ax.lines])
+    if values.min() > 0 and values.max() > LOG_FROM * np.median(values):
+        ax.set_yscale("log")
+    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    ax.grid(axis="y", color="0.9", linewidth=0.6)
+    ax.tick_params(which="both", labelsize=7, color="0.7", labelcolor="0.4")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color("0.7")
+
+
+def correlation_map(correlations: pd.DataFrame) -> Figure:
+    """
+    Draw the correlations of salient axes with attributes, one row per attribute and one column per axis.
+
+    Values in bold with a star have an adjusted p-value of 0.05 or less. The correlation ratio (η) has no
+    sign; it is drawn in the colours of positive values.
+
+    Parameters
+    ----------
+    correlations : DataFrame
+        Columns attribute, population, axis, measure, value and p_adjusted, as in `correlations.csv`.
+
+    Returns
+    -------
+    Figure
+        The figure, not attached to any window.
+
+    Raises
+    ------
+    DataError
+        If the table has no rows.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> row = {"attribute": "age", "population": "all", "axis": "salient0", "measure": "spearman"}
+    >>> figure = correlation_map(pd.DataFrame([row | {"value": 0.4, "p_adjusted": 0.01}]))
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['0.40*']
+    """
+    if correlations.empty:
+        raise DataError("correlations hold nothing to draw: there is no row")
+    keys = ["attribute", "population", "measure"]
+    rows = list(correlations[keys].drop_duplicates().itertuples(index=False, name=None))
+    axes = list(correlations["axis"].unique())
+    by_cell = correlations.set_index([*keys, "axis"])
+    values, p_values = (
+        np.array([[by_cell[column].get((*row, axis), np.nan) for axis in axes] for row in rows], dtype=float)
+        for column in ("value", "p_adjusted")
+    )
+    size = (CELL * len(axes) + 3.4, CELL * 0.72 * len(rows) + 1.1)
+    figure = Figure(figsize=size, layout="constrained")
+    ax = figure.subplots()
+    image = ax.imshow(values, cmap=DIFFERENCES, vmin=-1, vmax=1, aspect="auto")
+    for (i, j), value in np.ndenumerate(values):
+        marked = bool(p_values[i, j] <= MAX_P)
+        text = "-" if np.isnan(value) else f"{value:.2f}" + "*" * marked
+        weight, colour = "bold" if marked else "normal", "white" if abs(value) > 0.6 else NEUTRAL
+        ax.text(j, i, text, ha="center", va="center", fontsize=7, weight=weight, color=colour)
+    names = [
+        f"{shortened(attribute)} ({SYMBOLS[measure]}{'' if population == 'all' else f', {population}'})"
+        for attribute, population, measure in rows
+    ]
+    ax.set_xticks(range(len(axes)), axes, rotation=45, ha="right", fontsize=8)
+    ax.set_yticks(range(len(rows)), names, fontsize=8, parse_math=False)
+    ax.tick_params(length=0, labelcolor=NEUTRAL)
+    ax.spines[:].set_visible(False)
+    bar = figure.colorbar(image, ax=ax, fraction=0.05, pad=0.02, ticks=[-1, 0, 1])
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=7, length=2)
+    return figure
+
+
+def map_regions(regions: pd.DataFrame, n: int = 20) -> Figure:
+    """
+    Draw Cohen's d of the first n regions; the largest |d| comes first, as in `regions.csv`.
+
+    >>> figure = map_regions(pd.DataFrame({"feature": ["insula", "cuneus"], "d": [-0.8, 0.1]}))
+    >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    ['insula', 'cuneus']
+    """
+    if regions.empty:
+        raise DataError("regions: wanted one or more to draw, got none")
+    shown = regions.head(n)
+    d = shown["d"].to_numpy(float)
+    figure = Figure(figsize=(NAMES + 4.6, BAR * len(shown) + 0.9), layout="constrained")
+    ax = figure.subplots()
+    ax.barh(range(len(d)), d, height=0.7, color=np.where(d < 0, LESS, MORE))
+    ax.axvline(0, color="0.5", linewidth=0.8)
+    limit = 1.05 * limit_of(d)
+    ax.set(xlim=(-limit, limit), ylim=(len(d) - 0.4, -0.6))
+    ax.set_yticks(range(len(d)), shown["feature"].map(shortened), fontsize=8, parse_math=False)
+    title = "Cohen's d of what the salient part adds, targets against background"
+    ax.set_xlabel(title, fontsize=8, color="0.4")
+    ax.grid(axis="x", color="0.9", linewidth=0.6)
+    ax.set_axisbelow(True)
+    ax.tick_params(length=0, labelsize=8, labelcolor=NEUTRAL)
+    ax.spines[:].set_visible(False)
+    return figure
