@@ -39,7 +39,7 @@ from rich.console import Console
 from rich.progress import track
 
 from sepvae.cli.pack import pack_table
-from sepvae.data.image_reader import measure_images
+from sepvae.data.images import measure_images
 from sepvae.data.loading import list_data, read_manifest
 from sepvae.data.quality_metrics import measure_volumes
 from sepvae.errors import SepVAEError

@@ -3,7 +3,7 @@ Peak memory of `sepvae fit` from a packed store, with few and with many subjects
 
     python benchmarks/memory.py [--n 200 2000] [--side 32] [--set batch_size=16 ...]
 
-Makes a store of smooth random volumes (float32) for each n, by `sepvae.data.packing.pack`, and fits one epoch
+Makes a store of smooth random volumes (float32) for each n, by `sepvae.data.packed.pack`, and fits one epoch
 on each by the command, in a process of its own. Prints a table, and ends with status 1 if the peak with the
 most subjects is above 1.15 times that with the fewest.
 
@@ -28,7 +28,7 @@ from scipy.ndimage import zoom
 
 from sepvae.batch import IntArray
 from sepvae.data.nifti import Header
-from sepvae.data.packing import pack
+from sepvae.data.packed import pack
 from sepvae.grid import Grid
 
 MOST = 1.15  # times the peak with the fewest subjects

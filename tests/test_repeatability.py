@@ -27,7 +27,7 @@ from sepvae.benchmark import make_cells, parse_contender, run_benchmark
 from sepvae.data import ArraySource, read_array, read_image_folder, read_volumes, simulate_vbm_cohort
 from sepvae.data.formats.packed_store import PackedStore
 from sepvae.data.loading import read_manifest
-from sepvae.data.packing import pack
+from sepvae.data.packed import pack
 from sepvae.data.spec import DataSpec
 from sepvae.evaluation import score_codes
 from sepvae.methods import ContrastivePCA, ConVAE, MMcVAE, SepVAE
@@ -201,7 +201,7 @@ def pack_people(people: Path, store: Path) -> None:
     from sepvae.data.cells import read_cells
     from sepvae.data.formats.volume_table import VolumeTable
     from sepvae.data.spec import DataSpec
-    from sepvae.data.volume_reader import all_there
+    from sepvae.data.volumes import all_there
 
     manifest = VolumeTable().list(people, DataSpec(images=IMAGES, label=None))
     files = [IMAGES.format(participant_id=id_) for id_ in manifest.about["id"]]

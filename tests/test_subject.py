@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 import yaml
 
+from sepvae.data import frame_source
 from sepvae.data.formats.image_folder import list_image_folder
 from sepvae.data.loading import list_data
 from sepvae.data.spec import DataSpec
-from sepvae.data.tables import frame_source
 from sepvae.errors import DataError
 from sepvae.runs import read_recipe
 

@@ -30,9 +30,9 @@ from sepvae.data.cells import read_cells
 from sepvae.data.formats.packed_store import PackedStore
 from sepvae.data.formats.volume_table import VolumeTable
 from sepvae.data.loading import read_manifest
-from sepvae.data.packing import pack
+from sepvae.data.packed import pack
 from sepvae.data.spec import DataSpec
-from sepvae.data.volume_reader import all_there
+from sepvae.data.volumes import all_there
 from sepvae.errors import DataError, ModelFileError, RunFolderError, TrainingError
 from sepvae.methods import ContrastivePCA, SepVAE
 from sepvae.networks.autoencoder import build_autoencoder

@@ -10,7 +10,7 @@ from sepvae.benchmark import make_cells, run_benchmark, write_outputs
 from sepvae.benchmark.evidence import write_intervals
 from sepvae.benchmark.folder import BenchmarkFolder
 from sepvae.data import ArraySource
-from sepvae.data.folds import make_folds
+from sepvae.data.splits import make_folds
 from sepvae.evaluation.associations import partial_spearman
 from sepvae.evaluation.differences import nadeau_bengio
 from sepvae.report.benchmark_tables import ScoreColumn

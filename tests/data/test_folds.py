@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sepvae.data.folds import leave_out_folds, make_folds
+from sepvae.data.splits import leave_out_folds, make_folds
 from sepvae.errors import DataError
 
 

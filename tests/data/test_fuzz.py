@@ -20,7 +20,7 @@ from PIL import Image
 from sepvae.data.cells import read_cells
 from sepvae.data.loading import list_data, read_manifest
 from sepvae.data.nifti import NiftiFiles
-from sepvae.data.packing import pack
+from sepvae.data.packed import pack
 from sepvae.errors import DataError, SepVAEError
 from sepvae.recipes import load_recipe, recipe_text
 

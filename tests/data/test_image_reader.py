@@ -7,7 +7,7 @@ from PIL import Image
 from sepvae.data import ArraySource, StreamSource
 from sepvae.data.formats.array import Array
 from sepvae.data.formats.image_folder import list_image_folder
-from sepvae.data.image_reader import measure_images
+from sepvae.data.images import measure_images
 from sepvae.data.loading import read_manifest
 from sepvae.data.spec import DataSpec
 from sepvae.errors import DataError

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sepvae.data.mapped import map_array
+from sepvae.data.formats.array import map_array, read_array
 from sepvae.errors import DataError
 
 X = np.random.default_rng(0).integers(0, 256, size=(5, 1, 4, 3), dtype=np.uint8)
@@ -37,7 +37,9 @@ def test_rows_are_those_of_the_array(tmp_path, name, save, x):
 
 def test_grey_images_get_a_channel(tmp_path):
     np.save(tmp_path / "x.npy", X[:, 0])
-    np.testing.assert_array_equal(map_array(tmp_path / "x.npy").grey()(np.array([1])), X[[1]])
+    (tmp_path / "x.csv").write_text("dx\n" + "ill\nwell\n" * 2 + "ill\n")
+    source = read_array(tmp_path / "x.npy", table=tmp_path / "x.csv", label="dx")
+    np.testing.assert_array_equal(source.take(np.array([1])).x, X[[1]])
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,10 @@ from nibabel.nifti1 import Nifti1Header, Nifti1Image
 
 from sepvae.data import parallel
 from sepvae.data.cells import read_cells
-from sepvae.data.formats.base import STORE, kind_of
+from sepvae.data.formats import STORE, kind_of
 from sepvae.data.formats.packed_store import PackedStore
 from sepvae.data.nifti import NiftiFiles
-from sepvae.data.packed import PackedVolumes, is_packed, open_packed, verify
-from sepvae.data.packing import pack
+from sepvae.data.packed import PackedVolumes, is_packed, open_packed, pack, verify
 from sepvae.data.parallel import in_order
 from sepvae.data.spec import DataSpec
 from sepvae.errors import DataError
@@ -141,7 +140,7 @@ def test_what_exists_is_left_alone(store, packed, tmp_path):
 
 
 def test_what_is_not_written_well_is_no_store(save, packed, monkeypatch, tmp_path):
-    monkeypatch.setattr("sepvae.data.packing.verify", lambda *_, **__: ["s2"])
+    monkeypatch.setattr("sepvae.data.packed.verify", lambda *_, **__: ["s2"])
     with pytest.raises(DataError, match=r"x\.zarr: s2 \(1 of 1\) was not read back"):
         packed([save("1.nii")])
     assert not (tmp_path / "x.zarr").exists()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sepvae.data.pixels import check_size, open_image, pixels_of, resized
+from sepvae.data.images import check_size, open_image, pixels_of, resized
 from sepvae.errors import DataError
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sepvae.data import ArraySource, read_regions, split
-from sepvae.data.folds import leave_out_folds, make_folds
+from sepvae.data.splits import leave_out_folds, make_folds
 from sepvae.errors import DataError
 from sepvae.methods import ContrastivePCA
 

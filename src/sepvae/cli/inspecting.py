@@ -14,8 +14,7 @@ from sepvae.data.manifest import Manifest
 from sepvae.data.nifti import NiftiFiles
 from sepvae.data.spec import DataSpec
 from sepvae.data.splits import read_split
-from sepvae.data.volume_reader import all_listed
-from sepvae.data.volumes import read_mask, settled
+from sepvae.data.volumes import all_listed, read_mask, settled
 from sepvae.errors import DataError
 from sepvae.inspection import Finding, Inspection, inspect
 from sepvae.inspection.samples import count

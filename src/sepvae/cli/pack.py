@@ -5,12 +5,11 @@ from typing import Any
 
 from sepvae.cli.plain import plain
 from sepvae.data.cells import CellRules, read_cells
+from sepvae.data.columns import PERSON
 from sepvae.data.formats.volume_table import VolumeTable
-from sepvae.data.packed import open_packed
-from sepvae.data.packing import pack
-from sepvae.data.rows import PERSON
+from sepvae.data.packed import open_packed, pack
 from sepvae.data.spec import read_spec
-from sepvae.data.volume_reader import all_there
+from sepvae.data.volumes import all_there
 from sepvae.errors import DataError
 from sepvae.progress import progress_bar
 

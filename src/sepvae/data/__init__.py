@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sepvae.data.arrays import ArraySource as ArraySource
     from sepvae.data.arrays import StreamSource as StreamSource
+    from sepvae.data.arrays import frame_source as frame_source
     from sepvae.data.bundled import load_digits_on_photos as load_digits_on_photos
+    from sepvae.data.formats.array import read_array as read_array
+    from sepvae.data.formats.brats import read_brats as read_brats
+    from sepvae.data.formats.celeba import read_celeba as read_celeba
+    from sepvae.data.formats.image_folder import read_image_folder as read_image_folder
+    from sepvae.data.formats.image_table import read_image_table as read_image_table
     from sepvae.data.formats.regions import read_regions as read_regions
     from sepvae.data.formats.volume_table import read_volumes as read_volumes
-    from sepvae.data.images import read_array as read_array
-    from sepvae.data.images import read_brats as read_brats
-    from sepvae.data.images import read_celeba as read_celeba
-    from sepvae.data.images import read_image_folder as read_image_folder
-    from sepvae.data.images import read_image_table as read_image_table
     from sepvae.data.loading import load as load
     from sepvae.data.simulated import simulate_vbm_cohort as simulate_vbm_cohort
     from sepvae.data.simulated import true_map as true_map
@@ -22,19 +23,21 @@ if TYPE_CHECKING:
     from sepvae.data.splits import read_split as read_split
     from sepvae.data.splits import split as split
     from sepvae.data.splits import split_table as split_table
-    from sepvae.data.tables import frame_source as frame_source
 
 _MODULES = {
-    "arrays": ["ArraySource", "StreamSource"],
+    "arrays": ["ArraySource", "StreamSource", "frame_source"],
     "bundled": ["load_digits_on_photos"],
-    "images": ["read_array", "read_brats", "read_celeba", "read_image_folder", "read_image_table"],
+    "formats.array": ["read_array"],
+    "formats.brats": ["read_brats"],
+    "formats.celeba": ["read_celeba"],
+    "formats.image_folder": ["read_image_folder"],
+    "formats.image_table": ["read_image_table"],
     "formats.regions": ["read_regions"],
+    "formats.volume_table": ["read_volumes"],
     "loading": ["load"],
     "simulated": ["simulate_vbm_cohort", "true_map"],
     "spec": ["DataSpec"],
     "splits": ["given_split", "read_split", "split", "split_table"],
-    "tables": ["frame_source"],
-    "formats.volume_table": ["read_volumes"],
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = sorted(_MODULE_OF)

@@ -1,314 +1,276 @@
-"""Sources of images: folders, tables of files, CelebA, BraTS, arrays on disk."""
+"""Image files: decoded, resized, and listed ones as a source, cached up to `memory` GB, streamed beyond."""
 
-import warnings
-from collections.abc import Mapping, Sequence
+import io
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sepvae.codes import Kind
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from PIL import Image, ImageOps, UnidentifiedImageError
+from threadpoolctl import threadpool_limits
+
+from sepvae.batch import IntArray
+from sepvae.checks import check_number
 from sepvae.data.arrays import ArraySource, StreamSource
-from sepvae.data.columns import takes_group
-from sepvae.data.formats.array import Array
-from sepvae.data.formats.brats import BraTS, list_brats
-from sepvae.data.formats.celeba import CelebA
-from sepvae.data.formats.image_folder import ImageFolder, describe_skipped
-from sepvae.data.formats.image_table import ImageTable
-from sepvae.data.spec import MEMORY, Fit, read_spec
-from sepvae.errors import PassedOverWarning
+from sepvae.data.manifest import Manifest
+from sepvae.data.parallel import in_order
+from sepvae.data.quality_metrics import measure
+from sepvae.data.spec import DataSpec, Fit
+from sepvae.errors import DataError
+from sepvae.process_wide import ignoring
 from sepvae.progress import Progress
 
+if TYPE_CHECKING:
+    from sepvae.data.formats.brats import Slice
 
-def read_image_folder(
-    path: str | Path,
-    *,
-    image_size: int | tuple[int, int] = 64,
-    channels: int = 1,
-    fit: Fit = "pad",
-    pattern: str | Sequence[str] | None = None,
-    limit: int | None = None,
-    limit_by: str | None = None,
-    labelled: bool = True,
-    memory: float = MEMORY,
-    progress: Progress | None = None,
-) -> ArraySource | StreamSource:
-    r"""
-    Read the images of a folder that has one subfolder per label.
+MOST_PIXELS, MOST_SIDE = 2**25, 2**16  # per image: 5792 x 5792; memory to shrink it grows with its side
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # errors of a file are reported once, by us
+PHOTOMETRIC, WHITE_IS_ZERO, BITS_PER_SAMPLE, SAMPLE_FORMAT, ORIENTATION = 262, 0, 258, 339, 274  # TIFF tags
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP")  # for others Pillow may run a program of the system
+GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B")
+OF_IMAGES = [*measure(np.zeros((1, 1, 1), dtype=np.float32), "L", b""), "pages"]  # column names
 
-    A subfolder that holds images, at any depth, is a label; files are sorted by path. Pillow reads PNG, JPEG,
-    BMP, TIFF, GIF and WebP (the first page or frame), applies the EXIF orientation and converts any mode to
-    `channels`. 16 bits are scaled to 8 by their full range; rescale images that use only 12 of them first.
-    Transparent parts are shown on black. A shrinking axis is averaged by area, with each pixel weighted by
-    its covered share; a growing axis is interpolated linearly.
+Pixels = npt.NDArray[np.float32]
 
-    Parameters
-    ----------
-    path : str or Path
-        Folder with one subfolder per label.
-    image_size : int or (int, int), default=64
-        Side, or height and width, of the images in the source.
-    channels : {1, 3}, default=1
-        1 for grey, 3 for RGB.
-    fit : {"pad", "crop", "squash"}, default="pad"
-        Method for images of another shape: "pad" adds black bars, "crop" cuts out the centre, "squash"
-        distorts. Bars and distortion can reveal a label whose images have another shape.
-    pattern : str or sequence of str, default=None
-        Regular expressions with named groups, searched in the file name; the first match counts. The named
-        group `subject` (or `group`) is the person, every other one becomes a column of `attributes`. A file
-        without a match is its own group and has no attributes.
-    limit : int, default=None
-        Maximum number of images per label, the first by path.
-    limit_by : str, default=None
-        Attribute; `limit` then holds for each of its values within a label.
-    labelled : bool, default=True
-        Whether two labels or more are required. False reads any folder of images, for a model that needs no
-        labels: the label is then the name of the subfolder, or "" for images in the folder itself.
-    memory : float, default=4.0
-        Gigabytes of decoded images to cache. Images beyond are decoded each time they are taken, by worker
-        processes while a model is fitted.
-    progress : callable, default=None
-        Called as `progress(done, total)` after every image.
 
-    Returns
-    -------
-    ArraySource or StreamSource
-        Images as uint8 of shape (channels, h, w), all of them in memory or not; `ids` are paths relative to
-        the folder, `labels` the names of the subfolders.
+def read_images(
+    manifest: Manifest, spec: DataSpec, *, channels: int, progress: Progress | None = None
+) -> tuple[ArraySource | StreamSource, pd.DataFrame]:
+    """Return listed images as a source, and their quality metrics; every file is read once."""
+    if manifest.centre is not None:
+        check_number("centre", manifest.centre, above=0, below=1 + 1e-9)
+    manifest.refuse_missing("images")
+    shape = (channels, *check_size(spec.image_size or 64))
+    reader = ImageReader(manifest.files, shape, spec.fit, manifest.centre)
+    kept = min(len(manifest), int(spec.memory * 1e9 / np.prod(shape)))
+    quality_metrics, bad = measure_images(manifest, progress, reader, kept)
+    if bad:
+        (id_, reason), more = next(iter(bad.items())), f", nor can {len(bad) - 1} more" * (len(bad) > 1)
+        file = manifest.files[manifest.about["id"].tolist().index(id_)]
+        raise DataError(f"{file}: cannot be read as an image ({reason}){more}; replace or remove it")
+    if kept == len(manifest):
+        return ArraySource(reader.kept, **manifest.described), quality_metrics
+    return StreamSource(reader, shape, **manifest.described), quality_metrics
 
-    Raises
-    ------
-    DataError
-        If the folder or a pattern is invalid, or a file cannot be read as an image.
 
-    Warns
-    -----
-    PassedOverWarning
-        If the folder has files that are not read, with their number by label and suffix.
+@dataclass
+class ImageReader:
+    """Decoder of images; the first k are cached in `kept`, (k, *shape)."""
 
-    Examples
-    --------
-    >>> source = read_image_folder(
-    ...     "chest_xray/train",
-    ...     pattern=[r"(?P<subject>person\d+)_(?P<kind>virus|bacteria)", r"(?P<subject>(NORMAL2-)?IM-\d+)"],
-    ...     limit=1341,
-    ...     limit_by="kind",
-    ... )  # doctest: +SKIP
+    files: "Sequence[Path | Slice]"
+    shape: tuple[int, int, int]  # channels, height and width of the output
+    fit: Fit
+    centre: float | None = None
+    kept: npt.NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, dtype=np.uint8))
+
+    def __call__(self, positions: IntArray) -> npt.NDArray[np.uint8]:
+        """Return the images at these positions."""
+        x = np.empty((len(positions), *self.shape), dtype=np.uint8)
+        in_memory = positions < len(self.kept)
+        if in_memory.any():
+            x[in_memory] = self.kept[positions[in_memory]]
+        if not in_memory.all():
+            with threadpool_limits(1, "blas"):  # a worker has one core; this also fixes the order of sums
+                for i in np.flatnonzero(~in_memory):
+                    x[i] = self._decoded(self.files[positions[i]])
+        return x
+
+    def _decoded(self, file: "Path | Slice") -> npt.NDArray[np.uint8]:
+        try:
+            return self.shown(pixels_of(_opened(file)[0], self.shape[0]))
+        except Exception as error:
+            raise DataError(
+                f"{file}: could be read before, but no longer ({_reason(error)}); leave images as they are "
+                "while they are used"
+            ) from error
+
+    def shown(self, pixels: Pixels) -> npt.NDArray[np.uint8]:
+        """Resize decoded pixels (channels, h, w) in 0..255, and round them to uint8."""
+        return np.rint(resized(pixels, self.shape[1:], self.fit, self.centre)).astype(np.uint8)
+
+
+def measure_images(
+    manifest: Manifest, progress: Progress | None = None, reader: ImageReader | None = None, kept: int = 0
+) -> tuple[pd.DataFrame, dict[str, str]]:
     """
-    look: dict[str, Any] = {"image_size": image_size, "channels": channels, "fit": fit, "memory": memory}
-    spec = read_spec(look | {"pattern": pattern, "limit": limit, "limit_by": limit_by})
-    manifest = ImageFolder().list(Path(path), spec, labelled=labelled).limited(limit, limit_by)
-    if said := describe_skipped(manifest.passed_over):
-        warnings.warn(f"{path}: {said}", PassedOverWarning, stacklevel=2)
-    return ImageFolder().read(manifest, spec, progress=progress)[0]
+    Return quality metrics of listed images, missing if unreadable, and the reasons for that by id.
 
-
-@takes_group
-def read_image_table(
-    path: str | Path,
-    *,
-    images: str,
-    label: str,
-    root: str | Path | None = None,
-    subject: str | None = None,
-    id: str | None = None,  # noqa: A002  (the word of this library)
-    attributes: Mapping[str, Kind | None] | Sequence[str] = (),
-    image_size: int | tuple[int, int] = 64,
-    channels: int = 1,
-    fit: Fit = "pad",
-    memory: float = MEMORY,
-    progress: Progress | None = None,
-    missing: Sequence[str | float] = (),
-    not_missing: Sequence[str | float] = (),
-    encoding: str | None = None,
-) -> ArraySource | StreamSource:
+    Every file is decoded once; `reader` caches the first `kept`.
     """
-    Read the images that a table names, such as a participants.tsv.
+    n = len(manifest)
+    if reader is not None:
+        reader.kept = np.empty((kept, *reader.shape), dtype=np.uint8)
 
-    Parameters
-    ----------
-    path : str or Path
-        A text table with tabs, commas or semicolons between cells and column names in the first line. Empty
-        cells, "n/a", "NA", "nan" and the like are missing values.
-    images : str
-        Column of image files, relative to `root`; or a template of columns, such as
-        "{participant_id}/anat/{participant_id}_slice.png".
-    label : str
-        Column of labels.
-    root : str or Path, default=None
-        Folder that files are relative to and must lie in; by default the folder of the table.
-    subject : str, default=None
-        Column of persons; a split keeps each on one side. By default every row is one person.
-    id : str, default=None
-        Column of unique names; by default the file.
-    attributes : mapping or sequence of str, default=()
-        Columns of further variables. A mapping gives their kind: "continuous" (numbers), "categorical"
-        (words), or None to infer it from the values.
-    image_size, channels, fit, memory, progress : object
-        As in `read_image_folder`.
-    missing, not_missing : sequence of str, default=()
-        Words and codes that are missing besides "NA", "n/a", "nan" and the like, such as -9999; and words
-        that are not, such as a site named "NA". Labels and ids stay words.
-    encoding : str or None, default=None
-        Encoding of the table, such as "cp1252"; None for UTF-8, or the encoding of its byte-order mark.
+    def read(i: int) -> tuple[dict[str, Any] | str, npt.NDArray[np.uint8] | None]:
+        """Return the metrics, or why there are none, and the image if it is cached."""
+        try:
+            image, content = _opened(manifest.files[i])
+            channels = reader.shape[0] if reader else 1 if image.mode in GREY else 3
+            pixels = pixels_of(image, channels)
+            shown = reader.shown(pixels) if reader is not None and i < kept else None
+            return measure(pixels, image.mode, content) | {"pages": image.info.get("pages", 1)}, shown
+        except Exception as error:  # decoders raise errors of any type
+            return _reason(error), None
 
-    Returns
-    -------
-    ArraySource or StreamSource
-        Images as from `read_image_folder`.
+    quality_metrics: list[dict[str, Any]] = []
+    bad: dict[str, str] = {}
+    # The processes use all cores already: threads of matrix products would only slow them down.
+    with threadpool_limits(1, "blas"):
+        for i, (found, shown) in enumerate(in_order(read, n, progress=progress)):
+            quality_metrics.append({} if isinstance(found, str) else found)
+            if isinstance(found, str):
+                bad[manifest.about["id"][i]] = found
+            if reader is not None and shown is not None:
+                reader.kept[i] = shown
+    return pd.DataFrame(quality_metrics, index=range(n), columns=OF_IMAGES), bad
 
-    Raises
-    ------
-    DataError
-        If the table, a column or a cell is invalid, a name is duplicated, or a file is missing, lies outside
-        of `root` or cannot be read as an image.
 
-    Examples
-    --------
-    >>> source = read_image_table(
-    ...     "participants.tsv",
-    ...     images="slices/{participant_id}.png",
-    ...     label="diagnosis",
-    ...     attributes={"age": "continuous", "site": "categorical"},
-    ... )  # doctest: +SKIP
+def _opened(file: "Path | Slice") -> tuple[Image.Image, bytes]:
+    """Return an image, and the bytes that distinguish it from others."""
+    return open_image(file) if isinstance(file, Path) else file.open()
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def check_size(image_size: int | tuple[int, ...]) -> tuple[int, int]:
     """
-    columns: dict[str, Any] = {"images": images, "label": label, "root": root, "subject": subject, "id": id}
-    rules: dict[str, Any] = {"missing": missing, "not_missing": not_missing, "encoding": encoding}
-    look = {"image_size": image_size, "channels": channels, "fit": fit, "memory": memory}
-    return ImageTable().load(path, progress, attributes=attributes, **columns, **rules, **look)
+    Return an image size as (height, width) in pixels; raise if it is invalid.
 
-
-def read_celeba(
-    path: str | Path,
-    *,
-    attributes: Sequence[str] = (),
-    image_size: int | tuple[int, int] = 64,
-    memory: float = MEMORY,
-    progress: Progress | None = None,
-) -> ArraySource | StreamSource:
+    >>> check_size(64)
+    (64, 64)
     """
-    Read CelebA as in the paper: faces with neither hat nor glasses, with glasses only, with a hat only.
+    size = tuple(image_size) if isinstance(image_size, tuple | list) else (image_size, image_size)
+    if len(size) != 2 or not all(isinstance(side, int | np.integer) and side >= 1 for side in size):
+        raise DataError(f"image_size: wanted a side or (height, width) in pixels, got {image_size!r}")
+    return int(size[0]), int(size[1])
 
-    Parameters
-    ----------
-    path : str or Path
-        Folder with `list_attr_celeba.txt` or `.csv`, and the images in `img_align_celeba`.
-    attributes : sequence of str, default=()
-        Attributes of CelebA to keep, such as "Male", with the values "yes" and "no".
-    image_size, memory, progress : object
-        As in `read_image_folder`.
 
-    Returns
-    -------
-    ArraySource or StreamSource
-        Colour images of the central square, 108 of 178 pixels wide; labels "neither" and "glasses or hat",
-        attribute `accessory` ("glasses" or "hat", missing for the background).
-
-    Raises
-    ------
-    DataError
-        If the list does not have the format of CelebA, or images are missing or cannot be read.
-
-    Examples
-    --------
-    >>> source = read_celeba("celeba", attributes=["Male", "Smiling"])  # doctest: +SKIP
+def open_image(file: Path) -> tuple[Image.Image, bytes]:
     """
-    look: dict[str, Any] = {"image_size": image_size, "fit": "crop", "memory": memory}
-    return CelebA().load(path, progress, attributes=attributes, **look)
+    Return the first page or frame of an image, upright by its EXIF, and the bytes of the file.
 
-
-def read_brats(
-    path: str | Path,
-    *,
-    modality: str = "flair",
-    step: int = 4,
-    min_tumour: int = 50,
-    image_size: int | tuple[int, int] = 64,
-    memory: float = MEMORY,
-    progress: Progress | None = None,
-) -> ArraySource | StreamSource:
+    `info["pages"]` is the number of pages or frames. Damaged files raise errors of any type.
     """
-    Read axial slices of BraTS with and without tumour.
+    content = file.read_bytes()
+    try:
+        with ignoring(""), Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > MOST_PIXELS:  # a few bytes may expand to more than memory holds
+                raise ValueError(f"{width} x {height} pixels are more than {MOST_PIXELS}")
+            if max(width, height) > MOST_SIDE:
+                raise ValueError(f"a side of {max(width, height)} pixels is more than {MOST_SIDE}")
+            pages = _pages(image)
+            image.load()
+            upright = ImageOps.exif_transpose(_black_is_zero(image))
+            upright.info["pages"] = pages
+            return upright, content
+    except UnidentifiedImageError as error:
+        if content[:4] in (b"II*\0", b"MM\0*"):
+            raise ValueError("a variant of TIFF that Pillow does not read, save it as PNG") from error
+        raise ValueError("no image format that is known" if content else "the file is empty") from error
 
-    Slices with brain on less than a tenth of their area, at the ends of the head, are left out.
 
-    Parameters
-    ----------
-    path : str or Path
-        Folder with one folder of volumes per patient, such as `BraTS20_Training_001_flair.nii.gz` (2017 to
-        2021) or `BraTS-GLI-00000-000-t2f.nii.gz` (2023), compressed or not, each with its segmentation.
-    modality, step, min_tumour : object
-        The modality is flair (t2f), t1 (t1n), t1ce (t1c) or t2 (t2w), by the name of either edition. One of
-        every `step` slices is read, since neighbours are almost copies. A slice is "tumour" from `min_tumour`
-        voxels of the segmentation on, "healthy" without any, and left out in between.
-    image_size, memory, progress : object
-        As in `read_image_folder`.
+def _pages(image: Image.Image) -> int:
+    """Return the number of pages or frames; 1 if those after the first are damaged."""
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except Exception:  # decoders raise errors of any type
+        return 1
+    finally:
+        image.seek(0)
 
-    Returns
-    -------
-    ArraySource or StreamSource
-        Grey images, scaled per volume so that the percentiles 0.5 and 99.5 within the brain are black and
-        white; labels "healthy" and "tumour", patients as groups. The attributes are `slice_position` (0 at
-        the bottom of the volume, 1 at the top) and, for slices with a tumour, `tumour_voxels` and `grade`
-        ("HGG" or "LGG", if folders have these names).
 
-    Raises
-    ------
-    DataError
-        If the folder has no such volumes, or one cannot be read or lacks a segmentation of its shape.
+def _black_is_zero(image: Image.Image) -> Image.Image:
+    """Invert 16-bit pixels of a TIFF file whose 0 is white; Pillow inverts only up to 8 bits."""
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(PHOTOMETRIC) != WHITE_IS_ZERO or not image.mode.startswith(("I", "F")):
+        return image
+    bits = tags.get(BITS_PER_SAMPLE, (1,))[0]
+    if image.mode == "F" or bits > 16 or tags.get(SAMPLE_FORMAT, (1,))[0] != 1:
+        raise ValueError("white is 0 in pixels without a known range, save as 8 or 16 bits")
+    grey = 2**bits - 1 - np.asarray(image, dtype=np.int32)
+    inverted = Image.fromarray(grey.astype(np.uint16))
+    inverted.info.update(image.info)
+    if orientation := image.getexif().get(ORIENTATION):
+        inverted.getexif()[ORIENTATION] = orientation
+    return inverted
 
-    Examples
-    --------
-    >>> source = read_brats("BraTS2020_TrainingData", modality="t1ce", image_size=128)  # doctest: +SKIP
+
+def pixels_of(image: Image.Image, channels: int) -> Pixels:
     """
-    manifest = list_brats(path, modality=modality, step=step, min_tumour=min_tumour)
-    spec = read_spec({"image_size": image_size, "memory": memory})
-    return BraTS().read(manifest, spec, progress=progress)[0]
+    Return an image of any mode as floats in 0..255, of shape (channels, h, w).
 
-
-@takes_group
-def read_array(
-    path: str | Path,
-    *,
-    table: str | Path,
-    label: str,
-    subject: str | None = None,
-    id: str | None = None,  # noqa: A002
-    attributes: Mapping[str, Kind | None] | Sequence[str] = (),
-    missing: Sequence[str | float] = (),
-    not_missing: Sequence[str | float] = (),
-    encoding: str | None = None,
-) -> ArraySource | StreamSource:
+    16 bits are scaled by their full range; transparent parts are laid on black.
     """
-    Read the rows of a `.npy` or `.npz` file on demand, with a table that describes them.
+    if image.mode.startswith("I"):  # 16 bits, which Pillow reads from some files as 32
+        grey = np.asarray(image, dtype=np.float32)
+        if grey.min() < 0 or grey.max() > 65535:
+            raise ValueError("32-bit pixels beyond 16 bits have no known range, save as 8 or 16 bits")
+        return np.repeat(grey[None] / np.float32(257), channels, axis=0)
+    if image.mode == "F":
+        raise ValueError("float pixels have no known range, save as 8 or 16 bits")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
+    if image.mode not in ("1", "L", "RGB"):
+        image = image.convert("RGB")
+    wanted = image.convert("L" if channels == 1 else "RGB")
+    pixels = np.asarray(wanted, dtype=np.float32).reshape(image.height, image.width, channels)
+    return pixels.transpose(2, 0, 1)
 
-    Parameters
-    ----------
-    path : str or Path
-        A `.npy` file, or an uncompressed `.npz` file with one array or one named `x`: images of shape (n,
-        channels, h, w) or, if grey, (n, h, w), as uint8 or as floats in [0, 1]; or features of shape (n,
-        features), which are read into memory.
-    table : str or Path
-        Text table as in `read_image_table`, with n rows in the same order.
-    label : str
-        Column of labels.
-    subject, id, attributes : object
-        As in `read_image_table`; by default ids are row numbers.
-    missing, not_missing, encoding : object
-        As in `read_image_table`.
 
-    Returns
-    -------
-    ArraySource or StreamSource
-        Images, streamed, or features, in memory.
-
-    Raises
-    ------
-    DataError
-        If the array, the table, a column or a cell is invalid, or the lengths differ.
-
-    Examples
-    --------
-    >>> source = read_array("slices.npy", table="slices.csv", label="diagnosis")  # doctest: +SKIP
+def resized(pixels: Pixels, size: tuple[int, int], fit: Fit, centre: float | None = None) -> Pixels:
     """
-    columns: dict[str, Any] = {"table": table, "label": label, "subject": subject, "id": id}
-    rules: dict[str, Any] = {"missing": missing, "not_missing": not_missing, "encoding": encoding}
-    return Array().load(path, attributes=attributes, **columns, **rules)
+    Resize pixels (channels, h, w) to (channels, *size); an odd remainder goes to the bottom and the right.
+
+    An axis that shrinks is averaged by area (each pixel weighted by its covered part); one that grows is
+    interpolated linearly. `centre` first takes the central square whose side is this share of the width.
+    """
+    if centre is not None:
+        side = min(round(centre * pixels.shape[2]), pixels.shape[1])
+        pixels = _central(pixels, side, side)
+    (h, w), (height, width) = pixels.shape[1:], size
+    if fit == "crop":
+        sides = max(1, round(w * height / width)), max(1, round(h * width / height))
+        pixels = _central(pixels, min(h, sides[0]), min(w, sides[1]))
+    if fit != "pad":
+        return _scaled(pixels, height, width)
+    scale = min(height / h, width / w)
+    shown = _scaled(pixels, max(1, round(h * scale)), max(1, round(w * scale)))
+    free_h, free_w = height - shown.shape[1], width - shown.shape[2]
+    bars = ((0, 0), (free_h // 2, free_h - free_h // 2), (free_w // 2, free_w - free_w // 2))
+    return np.pad(shown, bars)
+
+
+def _central(pixels: Pixels, height: int, width: int) -> Pixels:
+    top, left = (pixels.shape[1] - height) // 2, (pixels.shape[2] - width) // 2
+    return pixels[:, top : top + height, left : left + width]
+
+
+def _scaled(pixels: Pixels, height: int, width: int) -> Pixels:
+    rows, columns = _weights(pixels.shape[1], height), _weights(pixels.shape[2], width)
+    return np.asarray(rows @ pixels @ columns.T)
+
+
+@lru_cache(16)
+def _weights(old: int, new: int) -> Pixels:
+    """
+    Return the weight of each of `old` pixels in each of `new`, (new, old): by area to shrink, linear to grow.
+
+    Pillow's box filter counts whole pixels: from 96 to 64 it averages two pixels, takes one, averages two.
+    """
+    pixels = np.arange(old)
+    if new <= old:
+        edges = np.linspace(0, old, new + 1)[:, None]
+        weights = np.diff(np.clip(edges - pixels, 0, 1), axis=0) * (new / old)
+    else:
+        centres = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)[:, None]
+        weights = np.clip(1 - np.abs(centres - pixels), 0, None)
+    return np.asarray(weights, dtype=np.float32)

@@ -1,61 +1,32 @@
-"""`list_data`: detect the format of DATA and list its samples. `load`: read them, too."""
+"""`load`: detect the format of DATA, list its samples and read them."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from sepvae.checks import guess_background
+from sepvae.checks import check_choice, guess_background
 from sepvae.data.arrays import ArraySource, StreamSource
 from sepvae.data.columns import takes_group
-from sepvae.data.formats import find_format
+from sepvae.data.formats import TABLE, TABLES, Format, Read, kind_of
+from sepvae.data.formats.array import Array
+from sepvae.data.formats.brats import BraTS
+from sepvae.data.formats.celeba import CelebA
+from sepvae.data.formats.image_folder import ImageFolder
+from sepvae.data.formats.image_table import ImageTable
+from sepvae.data.formats.kermany import Kermany
+from sepvae.data.formats.packed_store import PackedStore
+from sepvae.data.formats.regions import Regions
+from sepvae.data.formats.volume_table import VolumeTable
 from sepvae.data.manifest import Manifest
 from sepvae.data.spec import DataSpec, read_spec
+from sepvae.errors import DataError
 from sepvae.grid import Grid
 from sepvae.progress import Progress
 
-
-@takes_group
-def list_data(
-    data: str | Path,
-    spec: DataSpec | None = None,
-    *,
-    labelled: bool = True,
-    two_labels: bool = True,
-    label_names: Mapping[str, str] | None = None,
-    **fields: Any,
-) -> Manifest:
-    """
-    Detect the format of DATA, and list its samples; the spec may be given as its fields.
-
-    `labelled=False` lists data without labels. `two_labels=False` keeps the labels as they are if no
-    background or target is named and the labels do not show the background. Keys of `label_names` that do not
-    occur are ignored.
-
-    >>> list_data("celeba", attributes=["Male"]).format.name  # doctest: +SKIP
-    'celeba'
-    """
-    path, spec = Path(data), read_spec(fields, spec)
-    format_ = find_format(path, spec, labelled=labelled)
-    format_.check(path, spec, labelled=labelled)
-    manifest = format_.list(path, spec, labelled=labelled).named(label_names or {})
-    named = spec.background is not None or spec.targets
-    if labelled and (two_labels or named or _tells_background(manifest)):
-        manifest = manifest.of_two_labels(spec.background, spec.targets)
-    return manifest.limited(spec.limit, spec.limit_by)
-
-
-def read_manifest(
-    manifest: Manifest,
-    spec: DataSpec | None = None,
-    *,
-    grid: Grid | None = None,
-    progress: Progress | None = None,
-    **fields: Any,
-) -> tuple[ArraySource | StreamSource, pd.DataFrame | None]:
-    """Return listed samples as a source, and quality metrics of images or volumes (None for other data)."""
-    return manifest.format.read(manifest, read_spec(fields, spec), grid=grid, progress=progress)
+FORMATS: list[Format] = [  # in the order in which they are tried
+    *(PackedStore(), Array(), CelebA(), BraTS(), Kermany(), ImageFolder()),
+    *(Regions(), VolumeTable(), ImageTable()),
+]
 
 
 def load(
@@ -97,6 +68,69 @@ def load(
     return read_manifest(list_data(data, spec), spec, progress=progress)[0]
 
 
+@takes_group
+def list_data(
+    data: str | Path,
+    spec: DataSpec | None = None,
+    *,
+    labelled: bool = True,
+    two_labels: bool = True,
+    label_names: Mapping[str, str] | None = None,
+    **fields: Any,
+) -> Manifest:
+    """
+    Detect the format of DATA, and list its samples; the spec may be given as its fields.
+
+    `labelled=False` lists data without labels. `two_labels=False` keeps the labels as they are if no
+    background or target is named and the labels do not show the background. Keys of `label_names` that do not
+    occur are ignored.
+
+    >>> list_data("celeba", attributes=["Male"]).format.name  # doctest: +SKIP
+    'celeba'
+    """
+    path, spec = Path(data), read_spec(fields, spec)
+    format_ = find_format(path, spec, labelled=labelled)
+    format_.check(path, spec, labelled=labelled)
+    manifest = format_.list(path, spec, labelled=labelled).named(label_names or {})
+    named = spec.background is not None or spec.targets
+    if labelled and (two_labels or named or _tells_background(manifest)):
+        manifest = manifest.of_two_labels(spec.background, spec.targets)
+    return manifest.limited(spec.limit, spec.limit_by)
+
+
+def read_manifest(
+    manifest: Manifest,
+    spec: DataSpec | None = None,
+    *,
+    grid: Grid | None = None,
+    progress: Progress | None = None,
+    **fields: Any,
+) -> Read:
+    """Return listed samples as a source, and quality metrics of images or volumes (None for other data)."""
+    return manifest.format.read(manifest, read_spec(fields, spec), grid, progress)
+
+
+def find_format(path: Path, spec: DataSpec, *, labelled: bool = True) -> Format:
+    """Return the first format that detects a path, read as a spec says; raise if the path does not exist."""
+    kind = kind_of(path)
+    if not path.exists():
+        raise DataError(f"{path}: wanted {kind.wanted}, found nothing; check the path")
+    if kind is TABLE and path.suffix.lower() not in TABLES and spec.images is None and spec.features is None:
+        raise DataError(
+            f"{path}: wanted a folder of images, a table (csv, tsv), an array (npy, npz) or a packed "
+            "store (zarr); unpack it, or save it as one of these"
+        )
+    formats = (one for one in FORMATS if one.kind is kind and (labelled or not one.labelled_only))
+    return next(one for one in formats if one.detect(path, spec))
+
+
+def format_named(name: str) -> Format:
+    """Return the format that has this name as `reader` in recipes and in recipe.yaml of a run."""
+    found = {one.name: one for one in FORMATS}
+    check_choice("reader", name, list(found))
+    return found[name]
+
+
 def describe_roles(manifest: Manifest, spec: DataSpec) -> str:
     """Return a line with the background, the target, their counts, and how the background was chosen."""
     if spec.background is not None or manifest.background is None or manifest.format.note is not None:
@@ -109,5 +143,6 @@ def describe_roles(manifest: Manifest, spec: DataSpec) -> str:
 def _tells_background(manifest: Manifest) -> bool:
     """Return whether there are two labels, and the background is known or guessed from words."""
     labels = manifest.about["label"].unique()
-    known = manifest.background is not None or (len(labels) and guess_background(labels).why != "number")
-    return len(labels) == 2 and bool(known)
+    if len(labels) != 2:
+        return False
+    return manifest.background is not None or guess_background(labels).why != "number"

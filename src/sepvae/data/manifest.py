@@ -13,12 +13,12 @@ from sepvae.batch import AnyArray
 from sepvae.checks import ask_for_background, guess_background
 from sepvae.codes import Kind
 from sepvae.data.cells import TableNote
-from sepvae.data.mapped import MappedArray
 from sepvae.data.splits import SIDES
 from sepvae.errors import DataError
 
 if TYPE_CHECKING:
-    from sepvae.data.formats.base import Format
+    from sepvae.data.formats import Format
+    from sepvae.data.formats.array import MappedArray
     from sepvae.data.formats.brats import Slice
     from sepvae.data.nifti import Volumes
 
@@ -34,7 +34,7 @@ class Manifest:
     about: pd.DataFrame  # n rows: id, group, label, split (that of the data, or missing), attributes
     files: "Sequence[Path | Slice]" = ()
     format: "Format" = field(kw_only=True)
-    array: MappedArray | None = None
+    array: "MappedArray | None" = None
     volumes: "Volumes | None" = None
     features: pd.DataFrame | None = None  # n rows of float64, NaN where missing
     kinds: Mapping[str, Kind] = field(default_factory=dict)  # of attributes whose kind the user named

@@ -1,10 +1,8 @@
 """Packed stores: the volumes of a table in one zarr folder, one compressed chunk each, and the table."""
 
-import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,16 +13,19 @@ import numpy.typing as npt
 import pandas as pd
 
 from sepvae.batch import AnyArray, IntArray
-from sepvae.data.nifti import MOST_VOXELS, ORIENTATIONS, Header
+from sepvae.data.columns import PERSON
+from sepvae.data.nifti import MOST_VOXELS, ORIENTATIONS, Header, Volumes
 from sepvae.data.parallel import in_order
-from sepvae.data.rows import PERSON
+from sepvae.data.quality_metrics import digest
+from sepvae.data.volumes import common_grid, on_grid, settled
 from sepvae.errors import DataError
+from sepvae.files import whole_folder
 from sepvae.grid import Grid
+from sepvae.progress import Progress
 
 if TYPE_CHECKING:
     import zarr
 
-Progress = Callable[[int, int], None]
 FORMAT, VERSION = "sepvae volumes", 1
 FARTHEST = 1e38  # mm, within the range of float32
 ZSTD = b"\x28\xb5\x2f\xfd"
@@ -89,20 +90,8 @@ def verify(path: str | Path, *, progress: Progress | None = None) -> list[str]:
     """Return the ids of volumes that are missing or differ from what was packed (SHA-256)."""
     store = open_packed(Path(path))
     names = store.volumes.files if store.id_column is None else store.cells[store.id_column].tolist()
-    damaged = []
-    with closing(in_order(partial(_sound, store), len(names))) as found:  # type: ignore[type-var]
-        for i, good in enumerate(found):
-            if not good:
-                damaged.append(names[i])
-            if progress is not None:
-                progress(i + 1, len(names))
-    return damaged
-
-
-def digest(voxels: AnyArray) -> bytes:
-    """Return the SHA-256 of values in C order, least significant byte first: the same on all machines."""
-    ordered = np.ascontiguousarray(voxels, dtype=voxels.dtype.newbyteorder("<"))
-    return hashlib.sha256(ordered.data).digest()
+    sound = in_order(partial(_sound, store), len(names), progress=progress)
+    return [name for name, good in zip(names, sound, strict=True) if not good]
 
 
 class Store(NamedTuple):
@@ -207,3 +196,130 @@ def _sound(store: Store, i: int) -> bool:
 def _damaged(what: str, error: Exception) -> DataError:
     reason = f"{type(error).__name__}: {error}".splitlines()[0]
     return DataError(f"{what}: is damaged in the store, or is none ({reason}); copy or pack it again")
+
+
+def pack(
+    volumes: Volumes,
+    cells: pd.DataFrame,
+    out: str | Path,
+    *,
+    files: Sequence[str],
+    resample: bool = False,
+    progress: Progress | None = None,
+) -> None:
+    """
+    Write volumes and their table to one store atomically, and read all of it back to verify it.
+
+    Voxels are stored in RAS on the most common grid; normalising, masking and cropping are choices of a fit.
+    They keep the type of the files, or float32 where a header scales the values or a volume is interpolated.
+    Several types are stored as the numpy type that holds them all. `files` are the names for messages.
+    """
+    out = Path(out)
+    if out.exists() or out.is_symlink():
+        raise DataError(f"{out}: wanted a new store, but it exists; delete it, or choose another name")
+    if not len(volumes) == len(cells) == len(files):
+        raise DataError(f"wanted one row and one file for each of {len(volumes)} volumes to pack")
+    volumes = settled(volumes)
+    headers = list(in_order(volumes.header, len(volumes)))
+    grid = common_grid(headers, volumes, resample=resample)
+    with whole_folder(out) as whole:
+        _write(whole, volumes, headers, grid, progress)
+        _write_table(whole, cells, files, [header.grid.axes for header in headers])
+        if damaged := verify(whole, progress=_half(progress, second=True)):
+            raise DataError(
+                f"{out}: {damaged[0]} ({len(damaged)} of {len(volumes)}) was not read back as it was "
+                "written; look at disk and memory, and pack again"
+            )
+
+
+def _write(
+    whole: Path, volumes: Volumes, headers: Sequence[Header], grid: Grid, progress: Progress | None
+) -> None:
+    """Write all voxels; headers only suggest the type, so all are written again if reading finds another."""
+    import zarr
+
+    group = zarr.open_group(whole, mode="w", zarr_format=3)
+    about: Any = {"format": FORMAT, "version": VERSION, "affine": grid.affine.tolist()}
+    group.attrs.update(about | {"axes": "RAS", "oriented": grid.oriented})
+    first = headers[0].dtype  # if one header scales the values, mostly all do
+    others = {header.dtype for header in headers} - {first}
+    dtype = _common_type([_voxels(volumes, headers, grid, 0).dtype, *map(np.dtype, others)])
+    while True:
+        sums, found = _write_as(dtype, group, volumes, headers, grid, progress)
+        if dtype == (dtype := _common_type(found)):
+            break
+    _write_small(group, "sha256", np.frombuffer(b"".join(sums), dtype=np.uint8).reshape(-1, 32))
+
+
+def _write_as(
+    dtype: np.dtype[Any],
+    group: "zarr.Group",
+    volumes: Volumes,
+    headers: Sequence[Header],
+    grid: Grid,
+    progress: Progress | None,
+) -> tuple[list[bytes], set[np.dtype[Any]]]:
+    """Write the voxels as `dtype`; return the SHA-256 of each volume, and the types found."""
+    from zarr.codecs import BloscCodec, Crc32cCodec
+
+    array = group.create_array(
+        "voxels",
+        shape=(len(volumes), *grid.shape),
+        chunks=(1, *grid.shape),
+        dtype=dtype,
+        compressors=[BloscCodec(cname="zstd", clevel=5, shuffle="shuffle"), Crc32cCodec()],
+        chunk_key_encoding={"name": "default", "separator": "."},  # one file per volume, without subfolders
+        config={"write_empty_chunks": True},  # so that a missing chunk means a lost one
+        dimension_names=("subject", "R", "A", "S"),
+        overwrite=True,
+    )
+
+    def write(i: int) -> tuple[bytes, np.dtype[Any]]:
+        voxels = _voxels(volumes, headers, grid, i)
+        if not np.can_cast(voxels.dtype, dtype):
+            return b"", voxels.dtype  # all volumes are written again
+        array[i] = (kept := voxels.astype(dtype))
+        return digest(kept), voxels.dtype
+
+    written = list(in_order(write, len(volumes), progress=_half(progress)))
+    return [one for one, _ in written], {kind for _, kind in written}
+
+
+def _voxels(volumes: Volumes, headers: Sequence[Header], grid: Grid, i: int) -> AnyArray:
+    voxels = on_grid(volumes(i), headers[i].grid, grid)
+    if voxels.dtype.kind not in "iuf":
+        raise DataError(f"{volumes.name(i)}: wanted a number in each voxel, found {voxels.dtype}; convert it")
+    return voxels.astype(np.float64) if voxels.dtype.itemsize > 8 else voxels
+
+
+def _common_type(found: Sequence[np.dtype[Any]] | set[np.dtype[Any]]) -> np.dtype[Any]:
+    return np.result_type(*found).newbyteorder("=")
+
+
+def _write_table(whole: Path, cells: pd.DataFrame, files: Sequence[str], axes: Sequence[str]) -> None:
+    """Write the table as JSON in an array: zarr reads metadata in every process, without a checksum."""
+    import zarr
+
+    rows = cells.astype(object).where(cells.notna(), None)
+    about = {
+        "columns": cells.columns.tolist(),
+        "lines": cells.index.tolist(),
+        "rows": rows.to_numpy().tolist(),
+    }
+    about |= {"files": list(files), "axes": list(axes)}
+    content = json.dumps(about, ensure_ascii=False).encode()
+    _write_small(zarr.open_group(whole, mode="r+"), "table", np.frombuffer(content, dtype=np.uint8))
+
+
+def _write_small(group: "zarr.Group", name: str, values: AnyArray) -> None:
+    from zarr.codecs import Crc32cCodec, ZstdCodec
+
+    codecs = [ZstdCodec(level=5), Crc32cCodec()]
+    group.create_array(name, data=values, chunks=values.shape, compressors=codecs)
+
+
+def _half(progress: Progress | None, *, second: bool = False) -> Progress | None:
+    """Return the progress of half of the work: of writing, or of the verification, which is the second."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(done + total * second, 2 * total)

@@ -6,15 +6,16 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, TypeVar
 
 from sepvae.batch import IntArray, chunks
 from sepvae.errors import DataError
 from sepvae.process_wide import ignoring
+from sepvae.progress import Progress
 
 T = TypeVar("T")
 PART = 32  # calls per task of a process
@@ -43,13 +44,23 @@ def forking() -> Iterator[None]:
         yield
 
 
-def in_order(function: Callable[[int], T], n: int, *, part: int = PART) -> Iterator[T]:
+def in_order(
+    function: Callable[[int], T], n: int, *, part: int = PART, progress: Progress | None = None
+) -> Iterator[T]:
     """
-    Yield `function(0)`, .., `function(n - 1)` in order, computed on all cores.
+    Yield `function(0)`, .., `function(n - 1)` in order, computed on all cores; call `progress` after each.
 
     Threads call it where processes cannot be forked safely (macOS, Windows). `function` must only read: a
     process sees the state at the first result. `part` calls form one task: choose few if results are large.
     """
+    with closing(_results(function, n, part)) as results:
+        for i, result in enumerate(results):
+            yield result
+            if progress is not None:
+                progress(i + 1, n)
+
+
+def _results(function: Callable[[int], T], n: int, part: int) -> Generator[T, None, None]:
     workers = min(n_cores(), -(-n // part))
     if workers < 2 or (sys.platform == "linux" and not may_fork()):
         yield from map(function, range(n))

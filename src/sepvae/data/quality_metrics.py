@@ -1,7 +1,6 @@
 """Quality metrics of images and volumes: size, intensity, sharpness, and digests that find duplicates."""
 
 import hashlib
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +9,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from sepvae.batch import AnyArray, Source, chunk_rows, chunks
-from sepvae.data.packed import digest
 from sepvae.data.parallel import in_order
 from sepvae.errors import DataError
+from sepvae.progress import Progress
 
 if TYPE_CHECKING:
     from sepvae.data.manifest import Manifest
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
 LOOK_SIDE = 16  # side in pixels of the thumbnail that finds near-duplicates
 COMMON_SIDE = 128  # limit of the long side, in pixels, for sharpness and anisotropy
+OF_VOLUMES = ["grid", "orientation", "dtype", "not_finite", "low", "high", "mean", "sd", "digest", "look"]
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # Pillow's names of modes, for images from arrays
 
 Grey = npt.NDArray[np.float64]
@@ -40,8 +40,9 @@ def measure(pixels: npt.NDArray[np.float32], mode: str, content: bytes) -> dict[
     True
     """
     height, width = pixels.shape[1:]
-    digest = hashlib.sha256(content).hexdigest()
-    found = {"width": width, "height": height, "mode": mode, **_NOTHING, "digest": digest}
+    unmeasured = dict.fromkeys(("low", "high", "brightness", "contrast", "sharpness", "anisotropy"), np.nan)
+    found = {"width": width, "height": height, "mode": mode, **unmeasured, "look": None}
+    found["digest"] = hashlib.sha256(content).hexdigest()
     if not pixels.size or not np.isfinite(pixels).all():
         return found
     low, high = float(pixels.min()), float(pixels.max())
@@ -51,11 +52,6 @@ def measure(pixels: npt.NDArray[np.float32], mode: str, content: bytes) -> dict[
     if low < high:
         found |= {"sharpness": _sharpness(grey), "anisotropy": _anisotropy(grey)}
     return found | {"look": _look(grey)}
-
-
-_NOTHING = dict.fromkeys(
-    ("low", "high", "brightness", "contrast", "sharpness", "anisotropy"), float("nan")
-) | {"look": None}
 
 
 def measure_source(source: Source) -> pd.DataFrame:
@@ -97,30 +93,23 @@ def measure_volume(voxels: AnyArray, header: "Header", valid_mask: AnyArray | No
             found |= {"mean": float(finite.mean(dtype=np.float64)), "sd": float(finite.std(dtype=np.float64))}
     x, _, z = (n // 2 for n in voxels.shape)
     with np.errstate(over="ignore", invalid="ignore"):
-        slices = [
-            np.nan_to_num(part.astype(np.float64), posinf=0, neginf=0) for part in (voxels[x], voxels[..., z])
-        ]
+        middle = [part.astype(np.float64) for part in (voxels[x], voxels[..., z])]
+        slices = [np.nan_to_num(part, posinf=0, neginf=0) for part in middle]
         look = _look(np.hstack([_averaged(part, LOOK_SIDE, LOOK_SIDE // 2) for part in slices]))
     return found | {"digest": digest(voxels).hex(), "look": look}
 
 
 def measure_volumes(
-    manifest: "Manifest", *, progress: Callable[[int, int], None] | None = None
+    manifest: "Manifest", progress: Progress | None = None
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """Return the quality metrics of listed volumes, and by id why a volume cannot be read."""
     if (volumes := manifest.volumes) is None:
         raise DataError(f"{manifest.data}: wanted volumes, found other samples")
-
-    quality_metrics: list[dict[str, Any]] = []
-    bad: dict[str, str] = {}
-    results = in_order(partial(_measured, volumes), len(manifest))
-    for i, (id_, found) in enumerate(zip(manifest.about["id"], results, strict=True)):
-        quality_metrics.append({} if isinstance(found, str) else found)
-        if isinstance(found, str):
-            bad[id_] = found
-        if progress:
-            progress(i + 1, len(manifest))
-    return pd.DataFrame(quality_metrics, index=range(len(manifest)), columns=OF_VOLUMES), bad
+    n, ids = len(manifest), manifest.about["id"]
+    found = list(in_order(partial(_measured, volumes), n, progress=progress))
+    bad = {id_: reason for id_, reason in zip(ids, found, strict=True) if isinstance(reason, str)}
+    metrics = [{} if isinstance(one, str) else one for one in found]
+    return pd.DataFrame(metrics, index=range(n), columns=OF_VOLUMES), bad
 
 
 def _measured(volumes: "Volumes", i: int) -> dict[str, Any] | str:
@@ -131,7 +120,10 @@ def _measured(volumes: "Volumes", i: int) -> dict[str, Any] | str:
         return str(error).removeprefix(f"{volumes.name(i)}: ")
 
 
-OF_VOLUMES = ["grid", "orientation", "dtype", "not_finite", "low", "high", "mean", "sd", "digest", "look"]
+def digest(voxels: AnyArray) -> bytes:
+    """Return the SHA-256 of values in C order, least significant byte first: the same on all machines."""
+    ordered = np.ascontiguousarray(voxels, dtype=voxels.dtype.newbyteorder("<"))
+    return hashlib.sha256(ordered.data).digest()
 
 
 def _shrunk(grey: npt.NDArray[np.float32]) -> Grey:

@@ -1,7 +1,8 @@
 """`DataSpec`: how data are read, in Python, in recipes, on the command line and in recipe.yaml of a run."""
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from inspect import cleandoc
 from math import inf
 from numbers import Integral, Real
@@ -9,10 +10,18 @@ from operator import index
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AliasChoices, BeforeValidator, Field, PlainValidator, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
 
-from sepvae.data.strict_model import StrictModel, first_error
 from sepvae.errors import DataError
 
 MEMORY = 4.0  # GB of cached images or volumes
@@ -21,12 +30,62 @@ KINDS = ("continuous", "categorical")
 TABLE, FOLDER, IMAGES, VOLUMES = "For a table, an array or a store", "For a folder", "Images", "Volumes"
 
 
-class Option(NamedTuple):
-    """Text on a field for the command line: its help, and where and how that is shown."""
+class StrictModel(BaseModel):
+    """Base class of models that people write in YAML: frozen, and unknown keys are errors with a hint."""
 
-    help: str
-    panel: str | None = None
-    metavar: str | None = None
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _know_keys(cls, given: Any) -> Any:
+        if isinstance(given, Mapping):
+            others = [f.serialization_alias for f in cls.model_fields.values() if f.serialization_alias]
+            refuse_unknown("key", given, [*cls.model_fields, *others])
+        return given
+
+
+def refuse_unknown(what: str, given: Iterable[Any], known: Iterable[str]) -> None:
+    """Raise an error of pydantic for the first key that is not known, with a hint."""
+    known = list(known)
+    if unknown := [str(key) for key in given if key not in known]:
+        context = {"what": what, "key": unknown[0], "hint": nearest(unknown[0], known)}
+        raise PydanticCustomError("unknown", "no such {what}; {hint}", context)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """
+    Return a hint for an unknown name: the closest known one, or all of them if none is close.
+
+    >>> nearest("sedes", ["folds", "seeds"])
+    'did you mean seeds?'
+    """
+    known = list(known)
+    near = get_close_matches(word, known, 1)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+
+
+def first_error(errors: list[ErrorDetails]) -> str:
+    """Format the first error in one line: place, expected value, given value, number of other errors."""
+    error = errors[0]
+    context, came = error.get("ctx", {}), error["input"]
+    words = [*error["loc"], *([context["key"]] if "key" in context else [])]
+    place = " ".join(".".join(map(str, words)).split())
+    place = place if len(place) <= 100 else place[:97] + "..."
+    prefix, message = f"{place}: " if place else "", error["msg"].replace("Input should be ", "wanted ")
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    if error["type"] == "missing":
+        return f"{prefix}wanted a value, found no such key{more}"
+    if error["type"] in ("unknown", "one_of_both", "own", "kind"):
+        return f"{prefix}{message}{more}"
+    if error["type"].startswith(("model_", "dict_")):
+        message = "wanted keys with values"
+    elif error["type"] == "string_type":
+        message = "wanted text" + " (put it in quotes)" * isinstance(came, bool)
+    try:
+        got = "nothing" if came is None else repr(came)
+    except ValueError:  # Python reads huge hexadecimal or octal integers, but limits the digits of repr
+        got = "a number of thousands of digits"
+    return f"{prefix}{message}, got {got if len(got) <= 60 else got[:57] + '...'}{more}"
 
 
 def parse_size(given: Any) -> int | tuple[int, ...]:
@@ -43,9 +102,8 @@ def parse_size(given: Any) -> int | tuple[int, ...]:
         if not 1 <= len(sides) <= 3 or min(sides) < 1:
             raise ValueError
     except (TypeError, ValueError):
-        raise PydanticCustomError(
-            "size", "wanted pixels, such as 64 or 48x64, or voxels, such as 48x56x48"
-        ) from None
+        message = "wanted pixels, such as 64 or 48x64, or voxels, such as 48x56x48"
+        raise PydanticCustomError("size", message) from None
     same = len(set(sides)) == 1 and isinstance(given, str)  # 64x64 is typed for 64
     return sides[0] if same or len(sides) == 1 else sides
 
@@ -109,6 +167,27 @@ Attributes = Annotated[
 ]
 
 
+class Option(NamedTuple):
+    """Text on a field for the command line: its help, and where and how that is shown."""
+
+    help: str
+    panel: str | None = None
+    metavar: str | None = None
+
+
+def option(
+    text: str, panel: str | None = None, metavar: str | None = None, default: Any = None, **aliases: Any
+) -> Any:
+    """Return a field of `DataSpec` with the text of its option, see `Option`."""
+    extra: Any = {"panel": panel, "metavar": metavar}
+    return Field(default=default, description=text, json_schema_extra=extra, **aliases)
+
+
+def _also(name: str, alias: str) -> dict[str, Any]:
+    """Return the aliases of a field that has another name on the command line."""
+    return {"validation_alias": AliasChoices(name, alias), "serialization_alias": alias}
+
+
 class DataSpec(StrictModel):
     """
     How data are read; every field has the name of its option of `sepvae fit`.
@@ -119,132 +198,91 @@ class DataSpec(StrictModel):
     (48, 64)
     """
 
-    background: Annotated[
-        str | None,
-        Option(
-            "Label of the background (controls), with another name for it if you like: 2=control. Labels "
-            "that are numbers need it; by default the one that is a word for controls (HC, control, normal, "
-            "..), else the first in order of the alphabet.",
-            metavar="LABEL[=NAME]",
-        ),
-    ] = None
-    targets: Annotated[
-        OneOrMore,
-        Option(
-            "Label of the target; repeat it to join several. Others are left out.", metavar="LABEL[=NAME]"
-        ),
-    ] = Field(default=[], validation_alias=AliasChoices("targets", "target"), serialization_alias="target")
-    attributes: Annotated[
-        Attributes,
-        Option(
-            "What else is known, to be scored: a column, or a named group of --pattern. KIND is continuous "
-            "or categorical; by default its values tell. Repeatable.",
-            metavar="NAME[:KIND]",
-        ),
-    ] = Field(
-        default={}, validation_alias=AliasChoices("attributes", "attribute"), serialization_alias="attribute"
+    background: str | None = option(
+        "Label of the background (controls), with another name for it if you like: 2=control. Labels "
+        "that are numbers need it; by default the one that is a word for controls (HC, control, normal, "
+        "..), else the first in order of the alphabet.",
+        metavar="LABEL[=NAME]",
     )
-    label: Annotated[str | None, Option("Column of labels.", TABLE)] = None
-    subject: Annotated[str | None, Option("Column that names the person.", TABLE)] = None
-    id: Annotated[
-        str | None,
-        Option(
-            "Column of unique names; by default participant_id for volumes and features, else the file.",
-            TABLE,
-        ),
-    ] = None
-    images: Annotated[
-        str | None,
-        Option(
-            "Column of image files or volumes, or a template such as "
-            "'{participant_id}/anat/{participant_id}_GM.nii.gz'.",
-            TABLE,
-        ),
-    ] = None
-    features: Annotated[
-        OneOrMore | None,
-        Option(
-            "Columns of features: a name, a pattern such as 'lh_*', a regular expression 're:^(lh|rh)_', or "
-            "'number' for all columns of numbers that have no other role. Repeatable.",
-            TABLE,
-        ),
-    ] = None
-    root: Annotated[Path | None, Option("Folder of the images; by default that of the table.", TABLE)] = None
-    table: Annotated[
-        Path | None, Option("Table of an array; by default the one with the same name.", TABLE)
-    ] = None
-    pattern: Annotated[
-        OneOrMore | None,
-        Option(
-            "Regular expression for file names; (?P<subject>..) names the person, any other named part is "
-            "an attribute. Repeatable.",
-            FOLDER,
-        ),
-    ] = None
-    modality: Annotated[str | None, Option("For BraTS: flair (the default), t1, t1ce or t2.")] = None
-    image_size: Annotated[
-        Size | None,
-        Option(
-            "Side in pixels, or HEIGHTxWIDTH; by default 64. Of volumes the side in voxels, or XxYxZ, to "
-            "crop or pad to; by default they stay as they are.",
-            IMAGES,
-        ),
-    ] = None
-    channels: Annotated[
-        Literal[1, 3] | None, Option("1 for grey (the default), 3 for RGB (CelebA's).", IMAGES)
-    ] = None
-    fit: Annotated[
-        Fit,
-        Option("What to do with images of another shape: pad, crop or squash them.", IMAGES),
-    ] = "pad"
-    mask: Annotated[Path | None, Option("Brain mask on the volumes' grid; nothing else counts.", VOLUMES)] = (
-        None
+    targets: OneOrMore = option(
+        "Label of the target; repeat it to join several. Others are left out.",
+        metavar="LABEL[=NAME]",
+        default=[],
+        **_also("targets", "target"),
     )
-    mask_threshold: Annotated[
-        float | None, Option("Voxels of the mask above it count, for a map of probabilities.", VOLUMES)
-    ] = None
-    resample: Annotated[
-        bool,
-        Option("Interpolate volumes on other grids to that of most, instead of refusing them.", VOLUMES),
-    ] = False
-    assume_orientation: Annotated[
-        str | None,
-        Option("Orientation, such as RAS or LAS, of files whose header has none.", VOLUMES, "AXES"),
-    ] = None
-    missing: Annotated[
-        Words | None,
-        Option(
-            "A word or code that is a missing value in attributes and features, such as -9999, besides NA, "
-            "n/a, nan and the like. Repeatable.",
-            TABLE,
-            "WORD",
-        ),
-    ] = None
-    not_missing: Annotated[
-        Words | None,
-        Option("A word or number that is a value there, such as NA for a site. Repeatable.", TABLE, "WORD"),
-    ] = None
-    encoding: Annotated[
-        str | None,
-        Option("Encoding of the table, such as cp1252; by default UTF-8, or as its first bytes say.", TABLE),
-    ] = None
-    memory: Annotated[
-        float,
-        PlainValidator(parse_memory),
-        Option(
-            "Gigabytes for images or volumes; what is beyond is read again whenever it is needed.", IMAGES
-        ),
-    ] = MEMORY
-    limit: Annotated[
-        Count | None,
-        Option(
-            "At most so many samples of each label, in order; of a folder with train and test so many in "
-            "each (val counts as train)."
-        ),
-    ] = None
-    limit_by: Annotated[
-        str | None, Option("Count them for each value of this attribute, within a label.")
-    ] = None
+    attributes: Attributes = option(
+        "What else is known, to be scored: a column, or a named group of --pattern. KIND is continuous or "
+        "categorical; by default its values tell. Repeatable.",
+        metavar="NAME[:KIND]",
+        default={},
+        **_also("attributes", "attribute"),
+    )
+    label: str | None = option("Column of labels.", TABLE)
+    subject: str | None = option("Column that names the person.", TABLE)
+    id: str | None = option(
+        "Column of unique names; by default participant_id for volumes and features, else the file.", TABLE
+    )
+    images: str | None = option(
+        "Column of image files or volumes, or a template such as "
+        "'{participant_id}/anat/{participant_id}_GM.nii.gz'.",
+        TABLE,
+    )
+    features: OneOrMore | None = option(
+        "Columns of features: a name, a pattern such as 'lh_*', a regular expression 're:^(lh|rh)_', or "
+        "'number' for all columns of numbers that have no other role. Repeatable.",
+        TABLE,
+    )
+    root: Path | None = option("Folder of the images; by default that of the table.", TABLE)
+    table: Path | None = option("Table of an array; by default the one with the same name.", TABLE)
+    pattern: OneOrMore | None = option(
+        "Regular expression for file names; (?P<subject>..) names the person, any other named part is an "
+        "attribute. Repeatable.",
+        FOLDER,
+    )
+    modality: str | None = option("For BraTS: flair (the default), t1, t1ce or t2.")
+    image_size: Size | None = option(
+        "Side in pixels, or HEIGHTxWIDTH; by default 64. Of volumes the side in voxels, or XxYxZ, to crop or "
+        "pad to; by default they stay as they are.",
+        IMAGES,
+    )
+    channels: Literal[1, 3] | None = option("1 for grey (the default), 3 for RGB (CelebA's).", IMAGES)
+    fit: Fit = option(
+        "What to do with images of another shape: pad, crop or squash them.", IMAGES, default="pad"
+    )
+    mask: Path | None = option("Brain mask on the volumes' grid; nothing else counts.", VOLUMES)
+    mask_threshold: float | None = option(
+        "Voxels of the mask above it count, for a map of probabilities.", VOLUMES
+    )
+    resample: bool = option(
+        "Interpolate volumes on other grids to that of most, instead of refusing them.",
+        VOLUMES,
+        default=False,
+    )
+    assume_orientation: str | None = option(
+        "Orientation, such as RAS or LAS, of files whose header has none.", VOLUMES, "AXES"
+    )
+    missing: Words | None = option(
+        "A word or code that is a missing value in attributes and features, such as -9999, besides NA, n/a, "
+        "nan and the like. Repeatable.",
+        TABLE,
+        "WORD",
+    )
+    not_missing: Words | None = option(
+        "A word or number that is a value there, such as NA for a site. Repeatable.", TABLE, "WORD"
+    )
+    encoding: str | None = option(
+        "Encoding of the table, such as cp1252; by default UTF-8, or as its first bytes say.", TABLE
+    )
+    memory: Annotated[float, PlainValidator(parse_memory)] = option(
+        "Gigabytes for images or volumes; what is beyond is read again whenever it is needed.",
+        IMAGES,
+        default=MEMORY,
+    )
+    limit: Count | None = option(
+        "At most so many samples of each label, in order; of a folder with train and test so many in each "
+        "(val counts as train)."
+    )
+    limit_by: str | None = option("Count them for each value of this attribute, within a label.")
 
     @model_validator(mode="before")
     @classmethod
@@ -260,9 +298,8 @@ class DataSpec(StrictModel):
         given = {key: value for key, value in given.items() if value is not None or key not in several}
         for names in (("group", "subject"), ("target", "targets"), ("attribute", "attributes")):
             if given.keys() >= set(names):
-                raise PydanticCustomError(
-                    "one_of_both", f"{' and '.join(names)} are one key; give one of both"
-                )
+                message = f"{' and '.join(names)} are one key; give one of both"
+                raise PydanticCustomError("one_of_both", message)
         if "group" in given:
             message = "data.group is called data.subject now; the next version does not know the old name"
             warnings.warn(message, FutureWarning, stacklevel=2)
@@ -304,15 +341,12 @@ def spec_of_run(recorded: Mapping[str, Any]) -> DataSpec:
 
 def option_of(name: str) -> Option:
     """Return the help of a field."""
-    return next(note for note in DataSpec.model_fields[name].metadata if isinstance(note, Option))
+    field: Any = DataSpec.model_fields[name]
+    return Option(field.description, **field.json_schema_extra)
 
 
-def _parameters() -> Iterator[str]:
-    """Yield the fields as numpydoc documents parameters."""
-    yield "\n\nParameters\n----------"
-    for name, field in DataSpec.model_fields.items():
-        default = field.get_default(call_default_factory=True)
-        yield f"{name} : object, default={default!r}\n    {option_of(name).help}"
-
-
-DataSpec.__doc__ = cleandoc(str(DataSpec.__doc__)) + "\n".join(_parameters())
+DataSpec.__doc__ = cleandoc(str(DataSpec.__doc__)) + "\n\nParameters\n----------\n"  # as numpydoc wants them
+DataSpec.__doc__ += "\n".join(
+    f"{name} : object, default={field.get_default(call_default_factory=True)!r}\n    {option_of(name).help}"
+    for name, field in DataSpec.model_fields.items()
+)

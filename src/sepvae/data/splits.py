@@ -1,4 +1,4 @@
-"""Splits into train and test: similar shares of labels on both sides, no patient on both."""
+"""Splits into train and test, and folds: similar shares of labels on both sides, no patient on both."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.model_selection import GroupShuffleSplit, train_test_split
+from sklearn.model_selection import GroupShuffleSplit, StratifiedGroupKFold, train_test_split
 
 from sepvae.batch import AnyArray, IntArray, Source
 from sepvae.data.cells import read_cells
@@ -35,10 +35,8 @@ def split(
 
     Parameters
     ----------
-    labels : array-like of shape (n,)
-        Label of each sample.
-    groups : array-like of shape (n,)
-        Patient or animal of each sample, which must stay on one side.
+    labels, groups : array-like of shape (n,)
+        Label of each sample, and its patient or animal, which must stay on one side.
     test_size : float, default=0.2
         Share of the samples in the test set, in (0, 1).
     stratify : array-like of shape (n,), default=None
@@ -63,7 +61,15 @@ def split(
     (5, 5)
     """
     label, group = np.asarray(labels), np.asarray(groups)
-    _check(label, group, stratify, test_size)
+    if not 0 < test_size < 1:
+        raise DataError(f"test_size: wanted a share between 0 and 1, got {test_size}")
+    _check_arrays(label, group, stratify)
+    n_groups = pd.Series(group).groupby(label).nunique()
+    if scarce := n_groups.index[n_groups < 2].tolist():
+        raise DataError(
+            f"split: label {scarce[0]!r} has samples of one subject only; "
+            "wanted two subjects or more of each label, one for each side"
+        )
     # Numbers of strata, which also work if strings are mixed with missing values.
     table = pd.DataFrame({"label": label, "extra": 0 if stratify is None else np.asarray(stratify)})
     strata = np.asarray(table.groupby(["label", "extra"], dropna=False, sort=False).ngroup(), dtype=np.intp)
@@ -72,9 +78,8 @@ def split(
         train, test = _split_samples(strata, test_size, random_state)
     else:
         train, test = _split_groups(pd.factorize(label)[0], strata, group_codes, test_size, random_state)
-    _check_sides(
-        train, test, label, f"give more subjects of it, or a test_size nearer to 0.5 than {test_size}"
-    )
+    remedy = f"give more subjects of it, or a test_size nearer to 0.5 than {test_size}"
+    _check_sides(train, test, label, remedy)
     return np.sort(train), np.sort(test)
 
 
@@ -87,10 +92,8 @@ def given_split(parts: AnyArray, groups: AnyArray, labels: AnyArray) -> tuple[In
     parts : ndarray of shape (n,)
         Names of parts, in upper or lower case: train (training) and val (valid, validation) belong to the
         training set, test (testing) to the test set. Samples without a part are left out.
-    groups : ndarray of shape (n,)
-        Patient or animal of each sample, which must stay on one side.
-    labels : ndarray of shape (n,)
-        Label of each sample.
+    groups, labels : ndarray of shape (n,)
+        Patient or animal of each sample, which must stay on one side, and its label.
 
     Returns
     -------
@@ -225,24 +228,89 @@ def split_table(source: Source, parts: Mapping[str, npt.ArrayLike]) -> pd.DataFr
     return table.dropna(subset="split").reset_index(drop=True)
 
 
+def make_folds(
+    labels: AnyArray | Sequence[Any],
+    groups: AnyArray | Sequence[Any],
+    n_folds: int,
+    *,
+    stratify: AnyArray | Sequence[Any] | None = None,
+    random_state: int = 0,
+) -> list[tuple[IntArray, IntArray]]:
+    """
+    Return (train, test) positions of folds that are stratified by label and keep groups whole.
+
+    `stratify`, such as the site, may have missing values. Within a label, its values with fewer groups than
+    folds are pooled.
+
+    >>> folds = make_folds(["ill"] * 6 + ["well"] * 4, range(10), 2)
+    >>> [len(test) for _, test in folds]
+    [5, 5]
+    """
+    label, group = np.asarray(labels), np.asarray(groups)
+    _check_arrays(label, group, stratify)
+    for name in np.unique(label):
+        if (n := len(np.unique(group[label == name]))) < n_folds:
+            raise DataError(f"folds: wanted {n_folds} groups or more of each label, got {n} of {name}")
+    strata = label if stratify is None else _strata(label, group, np.asarray(stratify, dtype=object), n_folds)
+    drawn = StratifiedGroupKFold(n_folds, shuffle=True, random_state=random_state)
+    folds = [(np.sort(train), np.sort(test)) for train, test in drawn.split(strata, strata, group)]
+    for number, (_, test) in enumerate(folds):
+        if lacking := _lacking(label, test):
+            raise DataError(
+                f"folds: fold {number} gets no sample of label {lacking[0]!r}; take fewer folds than "
+                f"{n_folds}, or another split_seed"
+            )
+    return folds
+
+
+def leave_out_folds(
+    labels: AnyArray | Sequence[Any], groups: AnyArray | Sequence[Any], values: AnyArray | Sequence[Any]
+) -> tuple[list[tuple[IntArray, IntArray]], str]:
+    """
+    Return (train, test) positions of one fold per value of an attribute, and a text on values never left out.
+
+    A value that lacks a label cannot be scored, so it stays in every training part. So do samples without a
+    value.
+
+    >>> labels, sites = ["ill", "well"] * 2 + ["ill"], ["Bonn", "Bonn", "Lyon", "Lyon", "Rome"]
+    >>> folds, never = leave_out_folds(labels, range(5), sites)
+    >>> [test.tolist() for _, test in folds]
+    [[0, 1], [2, 3]]
+    >>> never
+    'Rome (no sample of well) is never left out'
+    """
+    label, group = np.asarray(labels), np.asarray(groups)
+    _check_arrays(label, group, values)
+    value = pd.Series(np.asarray(values, dtype=object)).map(str, na_action="ignore")
+    numbers, names = pd.factorize(group)
+    of_group = value.groupby(numbers).nunique()
+    if several := of_group.index[of_group > 1].tolist():
+        raise DataError(
+            f"folds: {len(several)} groups have several values of what is left out, such as "
+            f"{names[several[0]]}; leave those groups out, or take folds"
+        )
+    value = value.groupby(numbers).transform("first")  # fills missing values from the same group
+    tests = {name: np.flatnonzero(value == name) for name in sorted(value.dropna().unique())}
+    lacking = {name: _lacking(label, test) for name, test in tests.items()}
+    kept = [test for name, test in tests.items() if not lacking[name]]
+    if len(kept) < 2:
+        raise DataError(
+            f"folds: wanted two values or more that have samples of every label, got {len(kept)} of "
+            f"{len(tests)}; leave out another attribute, or take folds"
+        )
+    everyone = np.arange(len(label))
+    never = [f"{name} (no sample of {', '.join(map(str, of))})" for name, of in lacking.items() if of]
+    if missing := int(value.isna().sum()):
+        never.append(f"what has no value ({missing} samples)")
+    verb = " is never left out" if len(never) == 1 else " are never left out"
+    return [(np.setdiff1d(everyone, test), test) for test in kept], ", ".join(never) + verb * bool(never)
+
+
 def _check_sides(train: IntArray, test: IntArray, label: AnyArray, remedy: str) -> None:
     """Raise unless every label is on both sides."""
     for side, rows in (("training", train), ("test", test)):
-        if lacking := sorted(set(label.tolist()) - set(label[rows].tolist()), key=str):
+        if lacking := _lacking(label, rows):
             raise DataError(f"split: the {side} side gets no sample of label {lacking[0]!r}; {remedy}")
-
-
-def _check(label: AnyArray, group: AnyArray, stratify: Any, test_size: float) -> None:
-    """Raise if the samples cannot be split, with a reason that the user can see in the data."""
-    if not 0 < test_size < 1:
-        raise DataError(f"test_size: wanted a share between 0 and 1, got {test_size}")
-    _check_arrays(label, group, stratify)
-    n_groups = pd.Series(group).groupby(label).nunique()
-    if scarce := n_groups.index[n_groups < 2].tolist():
-        raise DataError(
-            f"split: label {scarce[0]!r} has samples of one subject only; "
-            "wanted two subjects or more of each label, one for each side"
-        )
 
 
 def _check_arrays(label: AnyArray, group: AnyArray, stratify: Any) -> None:
@@ -259,10 +327,9 @@ def _check_arrays(label: AnyArray, group: AnyArray, stratify: Any) -> None:
 
 def _split_samples(strata: IntArray, test_size: float, seed: int) -> tuple[IntArray, IntArray]:
     """Split samples that are each their own group."""
+    how = {"test_size": test_size, "stratify": strata, "random_state": seed}
     try:
-        train, test = train_test_split(
-            np.arange(len(strata)), test_size=test_size, stratify=strata, random_state=seed
-        )
+        train, test = train_test_split(np.arange(len(strata)), **how)
     except ValueError as error:
         raise DataError(
             f"split: {len(strata)} samples of {max(strata) + 1} kinds are too few for test_size={test_size}; "
@@ -285,3 +352,22 @@ def _split_groups(
     draws = GroupShuffleSplit(N_DRAWS, test_size=test_size, random_state=seed)
     train, test = min(draws.split(strata, groups=group), key=distance)
     return train, test
+
+
+def _lacking(label: AnyArray, rows: IntArray) -> list[Any]:
+    """Return the labels of which these rows have no sample."""
+    return sorted(set(label.tolist()) - set(label[rows].tolist()), key=str)
+
+
+def _strata(label: AnyArray, group: AnyArray, extra: AnyArray, n_folds: int) -> IntArray:
+    """Number the pairs of label and extra; within a label, values with few groups share a number."""
+    table = pd.DataFrame({"label": label, "extra": pd.factorize(extra)[0], "group": group})  # -1: missing
+    strata = np.empty(len(table), dtype=np.intp)
+    for number, (_, rows) in enumerate(table.groupby("label", sort=False)):
+        n_groups = rows.groupby("extra")["group"].nunique().sort_values(ascending=False, kind="stable")
+        rare = set(n_groups.index[n_groups < n_folds])
+        pooled = rows.loc[rows["extra"].isin(rare), "group"].nunique()
+        home = n_groups.index[0] if pooled < n_folds else -2  # too few even if pooled: join the largest
+        chosen = rows["extra"].where(~rows["extra"].isin(rare), home)
+        strata[rows.index] = number * (len(table) + 2) + chosen + 2
+    return strata

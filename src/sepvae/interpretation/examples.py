@@ -8,7 +8,7 @@ import pandas as pd
 
 from sepvae.batch import AnyArray, IntArray, Source, chunk_rows, chunks, in_unit_range
 from sepvae.data.arrays import ArraySource
-from sepvae.data.pixels import resized
+from sepvae.data.images import resized
 from sepvae.interpretation.maps import axial, grey_levels, members, spread
 from sepvae.methods.base import ContrastiveEstimator
 

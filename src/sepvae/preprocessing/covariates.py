@@ -9,8 +9,7 @@ import pandas as pd
 from sepvae.batch import FloatArray
 from sepvae.data.arrays import ArraySource
 from sepvae.data.columns import named_column
-from sepvae.data.conversion import as_array
-from sepvae.data.frames import as_frame
+from sepvae.data.conversion import as_array, as_frame
 from sepvae.errors import DataError
 
 

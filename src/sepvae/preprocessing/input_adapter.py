@@ -13,8 +13,7 @@ from sklearn.utils.validation import validate_data
 from sepvae.batch import AnyArray, IntArray, Source
 from sepvae.checks import check_images, check_volumes
 from sepvae.data.arrays import ArraySource
-from sepvae.data.conversion import as_array, as_column
-from sepvae.data.frames import numbers_of
+from sepvae.data.conversion import as_array, as_column, numbers_of
 from sepvae.errors import DataError
 from sepvae.grid import Grid
 from sepvae.preprocessing.covariates import (

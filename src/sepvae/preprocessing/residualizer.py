@@ -9,8 +9,8 @@ import pandas as pd
 
 from sepvae.batch import AnyArray, FloatArray
 from sepvae.codes import Kind, attribute_kinds
+from sepvae.data.conversion import refuse_infinite
 from sepvae.data.missing_codes import refuse_codes, refuse_known_codes
-from sepvae.data.tables import refuse_infinite
 from sepvae.errors import DataError
 from sepvae.preprocessing.covariates import categorical_covariate, numeric_covariate
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from sepvae.data.strict_model import first_error, nearest
+from sepvae.data.spec import first_error, nearest
 from sepvae.errors import DataError
 from sepvae.recipes.recipe import Recipe
 

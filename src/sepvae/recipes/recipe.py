@@ -5,8 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from sepvae.data.spec import Count, DataSpec, OneOrMore
-from sepvae.data.strict_model import StrictModel, refuse_unknown
+from sepvae.data.spec import Count, DataSpec, OneOrMore, StrictModel, refuse_unknown
 from sepvae.errors import DataError
 from sepvae.registry import method_names
 

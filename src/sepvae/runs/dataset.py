@@ -12,10 +12,9 @@ from sepvae.batch import Source
 from sepvae.codes import Kind, attribute_kinds
 from sepvae.data import bundled
 from sepvae.data.bundled import DIGITS
-from sepvae.data.formats import FORMATS, find_format, format_named
-from sepvae.data.formats.base import FOLDER, STORE, kind_of
+from sepvae.data.formats import FOLDER, STORE, kind_of
 from sepvae.data.formats.image_folder import describe_skipped
-from sepvae.data.loading import describe_roles, list_data, read_manifest
+from sepvae.data.loading import FORMATS, describe_roles, find_format, format_named, list_data, read_manifest
 from sepvae.data.manifest import Manifest
 from sepvae.data.spec import DataSpec, named_fields, read_spec
 from sepvae.errors import DataError

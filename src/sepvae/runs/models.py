@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from sepvae.checks import check_choice
-from sepvae.data.strict_model import nearest
+from sepvae.data.spec import nearest
 from sepvae.errors import DataError
 from sepvae.recipes import Recipe
 from sepvae.registry import find_method, method_names

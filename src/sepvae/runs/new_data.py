@@ -14,9 +14,8 @@ from sepvae.data import bundled
 from sepvae.data.arrays import ArraySource, StreamSource
 from sepvae.data.bundled import DIGITS
 from sepvae.data.cells import CellRules, read_cells
-from sepvae.data.formats import format_named
-from sepvae.data.formats.base import FOLDER, STORE, TABLE, Kind, kind_of
-from sepvae.data.loading import list_data, read_manifest
+from sepvae.data.formats import FOLDER, STORE, TABLE, Kind, kind_of
+from sepvae.data.loading import format_named, list_data, read_manifest
 from sepvae.data.manifest import Manifest
 from sepvae.data.spec import DataSpec, spec_of_run
 from sepvae.errors import DataError

@@ -8,9 +8,8 @@ import pandas as pd
 
 from sepvae.batch import AnyArray, IntArray
 from sepvae.codes import attribute_kind
-from sepvae.data.folds import leave_out_folds, make_folds
 from sepvae.data.manifest import Manifest
-from sepvae.data.splits import choose_split
+from sepvae.data.splits import choose_split, leave_out_folds, make_folds
 from sepvae.errors import DataError
 from sepvae.recipes import Recipe
 from sepvae.run_folder import RunFolder

@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 
 from sepvae.cli.app import app
 from sepvae.data import ArraySource, StreamSource, read_brats
-from sepvae.data.formats.brats import is_brats, list_brats
-from sepvae.data.image_reader import measure_images
+from sepvae.data.formats.brats import BraTS, list_brats
+from sepvae.data.images import measure_images
 from sepvae.data.loading import list_data, read_manifest
+from sepvae.data.spec import DataSpec
 from sepvae.data.splits import choose_split
 from sepvae.errors import DataError
 
@@ -202,7 +203,7 @@ def test_data_are_known_by_their_names(root):
 def test_other_folders_are_not_brats(tmp_path):
     Image.new("L", (4, 4)).save(tmp_path / "x_flair.png")
     save(tmp_path / "sub-01_T1w.nii.gz", brain(0))
-    assert not is_brats(tmp_path)
+    assert not BraTS().detect(tmp_path, DataSpec())
     with pytest.raises(DataError, match="is a folder of images, for which --modality has no meaning"):
         list_data(tmp_path, modality="t1", labelled=False)
 
@@ -249,8 +250,8 @@ SPOILT = {
     ),
     "axes": (
         "flair",
-        lambda file: save(file, brain(0)[..., None]),
-        r"\(ValueError: wanted three axes, found shape \(24, 24, 16, 1\)\)",
+        lambda file: save(file, np.stack([brain(0)] * 2, axis=-1)),
+        r"001_flair\.nii\.gz: wanted one volume of three axes, got shape 24 x 24 x 16 x 2; take one out",
     ),
     "no brain": (
         "flair",

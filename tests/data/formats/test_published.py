@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sepvae.data.formats.celeba import CelebA, is_celeba
+from sepvae.data.formats.celeba import CelebA
 from sepvae.data.formats.image_folder import list_image_folder
 from sepvae.data.formats.kermany import Kermany, is_kermany
 from sepvae.data.loading import read_manifest
@@ -62,9 +62,9 @@ CSV = "image_id,Eyeglasses,Male,Wearing_Hat\n1.jpg,1,-1,-1\n2.jpg,-1,1,1\n3.jpg,
 @pytest.mark.parametrize(("name", "text"), [("list_attr_celeba.txt", TEXT), ("list_attr_celeba.csv", CSV)])
 def test_faces_of_one_kind(folder, written, below, name, text):
     root = folder(*(f"{below}/{i}.jpg" for i in range(1, 5)))
-    assert not is_celeba(root)
+    assert not CelebA().detect(root, DataSpec())
     written(text, name)
-    assert is_celeba(root)
+    assert CelebA().detect(root, DataSpec())
     manifest = CelebA().list(root, DataSpec(attributes=["Male"]))
     assert manifest.about["id"].tolist() == ["1.jpg", "2.jpg", "4.jpg"]
     assert manifest.about["label"].tolist() == ["glasses or hat", "glasses or hat", "neither"]

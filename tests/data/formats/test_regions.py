@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sepvae.data.formats.regions import Regions, read_regions, regions_source
+from sepvae.data.formats.regions import Regions, read_regions
 from sepvae.data.spec import DataSpec
 from sepvae.errors import DataError
 
@@ -55,7 +55,7 @@ def test_numbers_are_what_is_left_of_all_that_are_numbers(listed):
 
 def test_a_source(listed, written):
     manifest = listed(features=["rh_a", "lh_a"], attributes=["age"]).keep(np.array([True, False, True]))
-    source = regions_source(manifest)
+    source = Regions().read(manifest, DataSpec())[0]
     assert source.feature_names == ["lh_a", "rh_a"]
     np.testing.assert_array_equal(source.x, [[2.5, 7], [-1, 9]])
     assert (source.labels.tolist(), source.ids.tolist()) == (["2", "1"], ["0", "2"])

@@ -1,52 +1,158 @@
-"""Formats of data, in the order in which they are tried; one file each."""
+"""`Format`: one kind of data, with how it is detected, listed and read; one file each."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
 
-from sepvae.checks import check_choice
-from sepvae.data.formats.array import Array
-from sepvae.data.formats.base import TABLE, TABLES, Format, kind_of
-from sepvae.data.formats.brats import BraTS
-from sepvae.data.formats.celeba import CelebA
-from sepvae.data.formats.image_folder import ImageFolder
-from sepvae.data.formats.image_table import ImageTable
-from sepvae.data.formats.kermany import Kermany
-from sepvae.data.formats.packed_store import PackedStore
-from sepvae.data.formats.regions import Regions
-from sepvae.data.formats.volume_table import VolumeTable
-from sepvae.data.spec import DataSpec
+import pandas as pd
+
+from sepvae.data.arrays import ArraySource, StreamSource
+from sepvae.data.images import measure_images, read_images
+from sepvae.data.manifest import Manifest
+from sepvae.data.packed import is_packed
+from sepvae.data.quality_metrics import measure_volumes
+from sepvae.data.spec import DataSpec, read_spec
+from sepvae.data.volumes import read_volume_files
 from sepvae.errors import DataError
+from sepvae.grid import Grid
+from sepvae.progress import Progress
 
-__all__ = ["FORMATS", "Format", "find_format", "format_named"]
-FORMATS: list[Format] = [
-    PackedStore(),
-    Array(),
-    CelebA(),
-    BraTS(),
-    Kermany(),
-    ImageFolder(),
-    Regions(),
-    VolumeTable(),
-    ImageTable(),
-]
+TABLES, ARRAYS = {".csv", ".tsv", ".tab", ".txt"}, {".npy", ".npz"}
+Read = tuple[ArraySource | StreamSource, pd.DataFrame | None]  # quality metrics only of images and volumes
+Measured = tuple[pd.DataFrame, dict[str, str]]  # quality metrics, and why samples cannot be read, by id
+OF_VOLUMES = ("mask", "mask_threshold", "resample")
+OF_TABLES = ("assume_orientation", "images", "features", "root")
 
 
-def find_format(path: str | Path, spec: DataSpec, *, labelled: bool = True) -> Format:
-    """Return the first format that detects a path, read as a spec says; raise if the path does not exist."""
-    path = Path(path)
-    kind = kind_of(path)
-    if not path.exists():
-        raise DataError(f"{path}: wanted {kind.wanted}, found nothing; check the path")
-    if kind is TABLE and path.suffix.lower() not in TABLES and spec.images is None and spec.features is None:
-        raise DataError(
-            f"{path}: wanted a folder of images, a table (csv, tsv), an array (npy, npz) or a packed "
-            "store (zarr); unpack it, or save it as one of these"
-        )
-    formats = (one for one in FORMATS if one.kind is kind and (labelled or not one.labelled_only))
-    return next(one for one in formats if one.detect(path, spec))
+class Kind(NamedTuple):
+    """What a path is, before its content is known."""
+
+    title: str
+    wanted: str
+    refused: tuple[str, ...]  # fields of `DataSpec` that have no meaning for it
 
 
-def format_named(name: str) -> Format:
-    """Return the format that has this name as `reader` in recipes and in recipe.yaml of a run."""
-    found = {one.name: one for one in FORMATS}
-    check_choice("reader", name, list(found))
-    return found[name]
+STORE = Kind("a packed store", "a packed store", (*OF_TABLES, "table", "pattern", "modality"))
+FOLDER = Kind(
+    "a folder",
+    "a folder with one subfolder of images per label",
+    (*OF_TABLES, "table", "label", "subject", "id", "encoding"),
+)
+ARRAY = Kind("an array", "an array", (*OF_TABLES, "pattern", "modality"))
+TABLE = Kind("a table", "a table", ("table", "pattern", "modality"))
+
+
+def kind_of(path: Path) -> Kind:
+    """Return what a path is, or would be by its suffix; a file of any other suffix may be a table."""
+    suffix = path.suffix.lower()
+    if is_packed(path):
+        return STORE
+    if path.is_dir() or not (path.is_file() or suffix in TABLES | ARRAYS):
+        return FOLDER
+    return ARRAY if suffix in ARRAYS else TABLE
+
+
+class Format(ABC):
+    """Kind of data; instances have no state, and `name` stands as `reader` in recipe.yaml of a run."""
+
+    name: ClassVar[str]
+    kind: ClassVar[Kind]
+    title: ClassVar[str]  # for messages
+    refused: ClassVar[tuple[str, ...]] = OF_VOLUMES  # fields without meaning, besides those of the kind
+    sample: ClassVar[str] = "image"
+    note: ClassVar[str | None] = None  # on choices that published data imply
+    needs_label: ClassVar[bool] = True
+    labelled_only: ClassVar[bool] = False  # without labels, another format reads it
+    channels: ClassVar[int] = 1  # by default
+    subject_option: ClassVar[str | None] = "--subject"  # names subjects with several samples
+
+    def detect(self, path: Path, spec: DataSpec) -> bool:
+        """Return whether an existing path of this kind, read as `spec` says, has this format."""
+        return True
+
+    @abstractmethod
+    def list(self, path: Path, spec: DataSpec, *, labelled: bool = True) -> Manifest:
+        """List the samples, without reading them."""
+
+    @abstractmethod
+    def read(
+        self, manifest: Manifest, spec: DataSpec, grid: Grid | None = None, progress: Progress | None = None
+    ) -> Read:
+        """Read every listed sample once; return the source and quality metrics."""
+
+    @abstractmethod
+    def measure(self, manifest: Manifest, progress: Progress | None = None) -> Measured:
+        """Return quality metrics, missing for samples that cannot be read, and the reasons for that by id."""
+
+    def load(
+        self, path: str | Path, progress: Progress | None = None, **fields: Any
+    ) -> ArraySource | StreamSource:
+        """List and read all samples, with all their labels; `fields` are those of a spec."""
+        attributes = fields.pop("attributes", {})
+        named = attributes if isinstance(attributes, Mapping) else dict.fromkeys(attributes)
+        given = {name: value for name, value in fields.items() if value is not None}
+        spec = read_spec(given | {"attributes": named})
+        manifest = self.list(Path(path), spec).limited(spec.limit, spec.limit_by)
+        return self.read(manifest, spec, progress=progress)[0]
+
+    def recorded(self, spec: DataSpec) -> dict[str, Any]:
+        """Return how samples are brought to one shape, as recipe.yaml of a run records it."""
+        size, channels = spec.image_size or 64, spec.channels or self.channels
+        return {"image_size": size, "channels": channels, "fit": spec.fit}
+
+    def check(self, path: Path, spec: DataSpec, *, labelled: bool) -> None:
+        """Raise if a field of the spec has no meaning, or the column of labels is not named."""
+        _refuse(path, self.kind.title, spec, self.kind.refused)
+        if labelled and self.needs_label:
+            self.need_label(path, spec)
+        _refuse(path, self.title, spec, self.refused)
+
+    def reads(self, other: "Format") -> bool:
+        """Return whether data of another format can be read as this one."""
+        return other.name == self.name
+
+    def need_label(self, path: Path, spec: DataSpec) -> None:
+        """Raise unless the column of labels is named."""
+        if spec.label is None:
+            raise DataError(f"{path}: name the column of labels, such as --label diagnosis")
+
+
+def _refuse(path: Path, title: str, spec: DataSpec, names: tuple[str, ...]) -> None:
+    """Raise if a field is set that has no meaning for this kind of data."""
+    default = DataSpec()
+    if given := [name for name in names if getattr(spec, name) != getattr(default, name)]:
+        option = given[0].replace("_", "-")
+        raise DataError(f"{path} is {title}, for which --{option} has no meaning; leave it out")
+
+
+class Images(Format):
+    """Format whose samples are image files, or slices that are read as images."""
+
+    def read(
+        self, manifest: Manifest, spec: DataSpec, grid: Grid | None = None, progress: Progress | None = None
+    ) -> Read:
+        return read_images(manifest, spec, channels=spec.channels or self.channels, progress=progress)
+
+    def measure(self, manifest: Manifest, progress: Progress | None = None) -> Measured:
+        return measure_images(manifest, progress)
+
+
+class Volumes(Format):
+    """Format whose samples are brain volumes."""
+
+    refused, sample = ("channels", "fit"), "volume"
+
+    def read(
+        self, manifest: Manifest, spec: DataSpec, grid: Grid | None = None, progress: Progress | None = None
+    ) -> Read:
+        return read_volume_files(manifest, spec, grid=grid, progress=progress)
+
+    def measure(self, manifest: Manifest, progress: Progress | None = None) -> Measured:
+        return measure_volumes(manifest, progress)
+
+    def recorded(self, spec: DataSpec) -> dict[str, Any]:
+        """Return the size and the mask, by its name alone: the model file holds the mask itself."""
+        mask = None if spec.mask is None else spec.mask.name
+        how = {"resample": spec.resample, "mask_threshold": spec.mask_threshold}
+        return {"image_size": spec.image_size, "mask": mask, **how}

@@ -1,13 +1,11 @@
 """BraTS: axial slices with and without tumour, from brain volumes of one modality."""
 
 import glob
-import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,13 +14,15 @@ from PIL import Image
 from sepvae.batch import AnyArray
 from sepvae.checks import check_number
 from sepvae.codes import Kind
-from sepvae.data.formats.base import FOLDER, OF_VOLUMES, Images
+from sepvae.data.arrays import ArraySource, StreamSource
+from sepvae.data.formats import FOLDER, OF_VOLUMES, Images
 from sepvae.data.formats.image_folder import typed_attributes
 from sepvae.data.manifest import Manifest
-from sepvae.data.nifti import refuse_more
+from sepvae.data.nifti import NiftiFiles, turned
 from sepvae.data.parallel import in_order
-from sepvae.data.spec import DataSpec
+from sepvae.data.spec import MEMORY, DataSpec, read_spec
 from sepvae.errors import DataError
+from sepvae.progress import Progress
 
 # Names in files until 2021, and since 2023.
 MODALITIES = (("flair", "t2f"), ("t1", "t1n"), ("t1ce", "t1c"), ("t2", "t2w"))
@@ -33,7 +33,6 @@ LEAST_BRAIN = 0.1  # share of the slice's area
 AMOUNTS = ("slice_position", "tumour_voxels")
 SCALED_BY = (0.5, 99.5)  # percentiles within the brain that are scaled to 0 and 1
 LARGEST = 1e38  # limit of voxel values, for float32
-logging.getLogger("nibabel").addHandler(logging.NullHandler())  # this module reports invalid headers
 _KINDS = "|".join([*(name for names in MODALITIES for name in names), "seg"])
 _VOLUME = re.compile(rf"(?P<scan>.+)[_-](?P<kind>{_KINDS})\.nii(\.gz)?")
 
@@ -55,7 +54,7 @@ class Slice:
     def open(self) -> tuple[Image.Image, bytes]:
         """Return the 8-bit image and its bytes: anterior at the top, the patient's right on the left."""
         with np.errstate(over="ignore"):  # voxels that overflow are clipped to white
-            voxels = np.asarray(read_volume(self.volume)[:, :, self.z], dtype=np.float32)
+            voxels = np.asarray(_read_volume(self.volume)[:, :, self.z], dtype=np.float32)
         scaled = np.clip((voxels - self.low) / (self.high - self.low), 0, 1) * (voxels != 0)
         pixels = np.ascontiguousarray(np.rint(255 * scaled).astype(np.uint8).T)
         return Image.fromarray(pixels), pixels.tobytes()
@@ -73,7 +72,7 @@ class BraTS(Images):
     needs_label = False
 
     def detect(self, path: Path, spec: DataSpec) -> bool:
-        return is_brats(path)
+        return any(_VOLUME.fullmatch(file.name) for file in _volumes_below(path))
 
     def list(self, path: Path, spec: DataSpec, *, labelled: bool = True) -> Manifest:
         manifest = list_brats(path, modality=spec.modality or "flair", labelled=labelled)
@@ -83,18 +82,57 @@ class BraTS(Images):
         return typed_attributes(manifest, spec)
 
 
-def is_brats(path: Path) -> bool:
-    """Return whether a file below the folder has a name of BraTS, such as BraTS20_Training_001_flair.nii."""
-    return any(_VOLUME.fullmatch(file.name) for file in _volumes_below(path))
-
-
-def list_brats(
+def read_brats(
     path: str | Path,
     *,
     modality: str = "flair",
     step: int = 4,
     min_tumour: int = 50,
-    labelled: bool = True,
+    image_size: int | tuple[int, int] = 64,
+    memory: float = MEMORY,
+    progress: Progress | None = None,
+) -> ArraySource | StreamSource:
+    """
+    Read axial slices of BraTS with and without tumour.
+
+    Slices with brain on less than a tenth of their area, at the ends of the head, are left out.
+
+    Parameters
+    ----------
+    path : str or Path
+        Folder with one folder of volumes per patient, such as `BraTS20_Training_001_flair.nii.gz` (2017 to
+        2021) or `BraTS-GLI-00000-000-t2f.nii.gz` (2023), compressed or not, each with its segmentation.
+    modality, step, min_tumour : object
+        The modality is flair (t2f), t1 (t1n), t1ce (t1c) or t2 (t2w), by the name of either edition. One of
+        every `step` slices is read, since neighbours are almost copies. A slice is "tumour" from `min_tumour`
+        voxels of the segmentation on, "healthy" without any, and left out in between.
+    image_size, memory, progress : object
+        As in `read_image_folder`.
+
+    Returns
+    -------
+    ArraySource or StreamSource
+        Grey images, scaled per volume so that the percentiles 0.5 and 99.5 within the brain are black and
+        white; labels "healthy" and "tumour", patients as groups. The attributes are `slice_position` (0 at
+        the bottom of the volume, 1 at the top) and, for slices with a tumour, `tumour_voxels` and `grade`
+        ("HGG" or "LGG", if folders have these names).
+
+    Raises
+    ------
+    DataError
+        If the folder has no such volumes, or one cannot be read or lacks a segmentation of its shape.
+
+    Examples
+    --------
+    >>> source = read_brats("BraTS2020_TrainingData", modality="t1ce", image_size=128)  # doctest: +SKIP
+    """
+    manifest = list_brats(path, modality=modality, step=step, min_tumour=min_tumour)
+    spec = read_spec({"image_size": image_size, "memory": memory})
+    return BraTS().read(manifest, spec, progress=progress)[0]
+
+
+def list_brats(
+    path: str | Path, *, modality: str = "flair", step: int = 4, min_tumour: int = 50, labelled: bool = True
 ) -> Manifest:
     """
     List axial slices of BraTS, with options as in `read_brats`; `labelled=False` needs no segmentation.
@@ -121,42 +159,14 @@ def list_brats(
     return Manifest(root, about, files, format=BraTS(), kinds=kinds, background="healthy", grouped=True)
 
 
-def read_volume(file: Path) -> AnyArray:
-    """
-    Read a NIfTI volume of shape (x, y, z), with its axes turned to LPS as in BraTS.
-
-    The last volume is cached, since slices of a volume are read in a row. An uncompressed .nii is mapped.
-    """
-    try:
-        with np.errstate(all="ignore"):  # _slices raises on non-finite voxels
-            return _turned(file, file.stat().st_mtime_ns)
-    except DataError:
-        raise
-    except Exception as error:  # decoders raise errors of any type
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise DataError(
-            f"{file}: cannot be read as a volume ({reason}); copy or download it again"
-        ) from error
+def _read_volume(file: Path) -> AnyArray:
+    """Read a volume of shape (x, y, z), with its axes turned to LPS as in BraTS."""
+    return _turned(file, file.stat().st_mtime_ns)
 
 
-@lru_cache(1)
+@lru_cache(1)  # slices of a volume are read in a row
 def _turned(file: Path, changed: int) -> AnyArray:  # noqa: ARG001  (a file that changed is read again)
-    from nibabel import orientations
-    from nibabel.imageglobals import LoggingOutputSuppressor
-    from nibabel.nifti1 import Nifti1Image
-
-    with LoggingOutputSuppressor():
-        image = Nifti1Image.from_filename(file)
-    dtype = image.get_data_dtype()
-    if len(image.shape) != 3 or min(image.shape) < 1:
-        raise ValueError(f"wanted three axes, found shape {image.shape}")
-    if dtype.kind not in "iuf":
-        raise ValueError(f"wanted a number in each voxel, found {dtype}")
-    refuse_more(file, image.shape, dtype)
-    tools: Any = orientations  # its functions are not typed
-    turn = tools.ornt_transform(tools.io_orientation(image.affine), tools.axcodes2ornt("LPS"))
-    voxels: AnyArray = tools.apply_orientation(np.asanyarray(image.dataobj), turn)
-    return voxels
+    return turned(NiftiFiles([file])(0), "RAS", "LPS")
 
 
 def _volumes_below(root: Path) -> Iterator[Path]:
@@ -217,7 +227,7 @@ def _pair(
 
 def _slices(file: Path, segmentation: Path | None) -> pd.DataFrame:
     """Return one row per slice, from the bottom: share of brain, tumour voxels and intensity range."""
-    voxels = read_volume(file)
+    voxels = _read_volume(file)
     brain = voxels != 0
     if not np.isfinite(voxels).all():
         raise DataError(f"{file}: holds voxels that are no finite numbers; save it with 0 for them")
@@ -226,24 +236,22 @@ def _slices(file: Path, segmentation: Path | None) -> pd.DataFrame:
         raise DataError(f"{file}: wanted a brain with zeros around it, found one value; download it again")
     if not max(float(high), -float(low)) < LARGEST:
         raise DataError(f"{file}: wanted a brain, found values from {low:g} to {high:g}; download it again")
-    tumour = np.zeros(voxels.shape, dtype=bool) if segmentation is None else read_volume(segmentation) > 0
+    tumour = np.zeros(voxels.shape, dtype=bool) if segmentation is None else _read_volume(segmentation) > 0
     if tumour.shape != brain.shape:
         shapes = " and ".join(" x ".join(map(str, of.shape)) for of in (brain, tumour))
         raise DataError(
             f"{file}: wanted the shape of its segmentation {segmentation}, found {shapes} voxels; "
             "take both of one registration"
         )
-    return pd.DataFrame(
-        {
-            "file": file,
-            "z": np.arange(brain.shape[2]),
-            "low": float(low),
-            "high": float(high),
-            "height": brain.shape[2],
-            "brain": brain.mean(axis=(0, 1)),
-            "tumour": tumour.sum(axis=(0, 1)),
-        }
-    )
+    height = brain.shape[2]
+    of_volume = {
+        "file": file,
+        "z": np.arange(height),
+        "low": float(low),
+        "high": float(high),
+        "height": height,
+    }
+    return pd.DataFrame(of_volume | {"brain": brain.mean(axis=(0, 1)), "tumour": tumour.sum(axis=(0, 1))})
 
 
 def _about(table: pd.DataFrame, root: Path, labelled: bool) -> pd.DataFrame:

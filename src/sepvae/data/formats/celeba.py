@@ -1,16 +1,19 @@
 """CelebA, as downloaded."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from sepvae.data.formats.base import FOLDER, OF_VOLUMES, Images
+from sepvae.data.arrays import ArraySource, StreamSource
+from sepvae.data.formats import FOLDER, OF_VOLUMES, Images
 from sepvae.data.formats.image_folder import images_in
 from sepvae.data.manifest import Manifest
-from sepvae.data.spec import DataSpec
+from sepvae.data.spec import MEMORY, DataSpec
 from sepvae.errors import DataError
+from sepvae.progress import Progress
 
 # The paper crops the central 108 x 108 pixels of images that are 178 wide.
 CELEBA_CENTRE = 108 / 178
@@ -31,7 +34,7 @@ class CelebA(Images):
     needs_label, subject_option, channels = False, None, 3
 
     def detect(self, path: Path, spec: DataSpec) -> bool:
-        return is_celeba(path)
+        return any((path / f"list_attr_celeba.{suffix}").is_file() for suffix in ("txt", "csv"))
 
     def list(self, path: Path, spec: DataSpec, *, labelled: bool = True) -> Manifest:
         if "continuous" in spec.attributes.values():
@@ -47,31 +50,55 @@ class CelebA(Images):
         for name in spec.attributes:
             about[name] = np.where(table[name] == 1, "yes", "no")
         inner = path / "img_align_celeba"
-        folder = next((one for one in (inner, inner / inner.name) if _has_files(one)), None)
+        inner_or_nested = (one for one in (inner, inner / inner.name) if one.is_dir())
+        folder = next((one for one in inner_or_nested if any(map(Path.is_file, one.iterdir()))), None)
         if folder is None:
             raise DataError(f"{path}: wanted CelebA's images in a folder img_align_celeba, found none")
         files = [folder / name for name in table.index]
         there = {file.name for file in images_in(folder, deep=False)}
-        manifest = Manifest(
-            path,
-            about,
-            files,
-            format=self,
-            background="neither",
-            centre=CELEBA_CENTRE,
-            missing=[name for name in table.index if name not in there],
-            unlisted=sorted(there - set(table.index)),
-        )
-        return manifest.keep(~(glasses & hat))
+        missing = [name for name in table.index if name not in there]
+        of_paper: dict[str, Any] = {"background": "neither", "centre": CELEBA_CENTRE}
+        others: Any = {"missing": missing, "unlisted": sorted(there - set(table.index))}
+        return Manifest(path, about, files, format=self, **of_paper, **others).keep(~(glasses & hat))
 
 
-def is_celeba(path: Path) -> bool:
-    """Return whether a folder holds CelebA's list of attributes."""
-    return any((path / f"list_attr_celeba.{suffix}").is_file() for suffix in ("txt", "csv"))
+def read_celeba(
+    path: str | Path,
+    *,
+    attributes: Sequence[str] = (),
+    image_size: int | tuple[int, int] = 64,
+    memory: float = MEMORY,
+    progress: Progress | None = None,
+) -> ArraySource | StreamSource:
+    """
+    Read CelebA as in the paper: faces with neither hat nor glasses, with glasses only, with a hat only.
 
+    Parameters
+    ----------
+    path : str or Path
+        Folder with `list_attr_celeba.txt` or `.csv`, and the images in `img_align_celeba`.
+    attributes : sequence of str, default=()
+        Attributes of CelebA to keep, such as "Male", with the values "yes" and "no".
+    image_size, memory, progress : object
+        As in `read_image_folder`.
 
-def _has_files(folder: Path) -> bool:
-    return folder.is_dir() and any(file.is_file() for file in folder.iterdir())
+    Returns
+    -------
+    ArraySource or StreamSource
+        Colour images of the central square, 108 of 178 pixels wide; labels "neither" and "glasses or hat",
+        attribute `accessory` ("glasses" or "hat", missing for the background).
+
+    Raises
+    ------
+    DataError
+        If the list does not have the format of CelebA, or images are missing or cannot be read.
+
+    Examples
+    --------
+    >>> source = read_celeba("celeba", attributes=["Male", "Smiling"])  # doctest: +SKIP
+    """
+    look: dict[str, Any] = {"image_size": image_size, "fit": "crop", "memory": memory}
+    return CelebA().load(path, progress, attributes=attributes, **look)
 
 
 def _celeba_list(root: Path) -> pd.DataFrame:

@@ -2,20 +2,24 @@
 
 import os
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from sepvae.checks import check_attribute_names
-from sepvae.data.formats.base import FOLDER, OF_VOLUMES, Format, Images
+from sepvae.data.arrays import ArraySource, StreamSource
+from sepvae.data.columns import rules_of
+from sepvae.data.formats import FOLDER, OF_VOLUMES, Format, Images
 from sepvae.data.manifest import Manifest
-from sepvae.data.rows import rules_of
-from sepvae.data.spec import DataSpec
+from sepvae.data.spec import MEMORY, DataSpec, Fit, read_spec
 from sepvae.data.splits import SIDES
-from sepvae.errors import DataError
+from sepvae.errors import DataError, PassedOverWarning
+from sepvae.progress import Progress
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib"}
 SUFFIXES |= {".tif", ".tiff", ".gif", ".webp", ".apng"}
@@ -39,6 +43,88 @@ class ImageFolder(Images):
         return other.name in (self.name, "kermany")
 
 
+def read_image_folder(
+    path: str | Path,
+    *,
+    image_size: int | tuple[int, int] = 64,
+    channels: int = 1,
+    fit: Fit = "pad",
+    pattern: str | Sequence[str] | None = None,
+    limit: int | None = None,
+    limit_by: str | None = None,
+    labelled: bool = True,
+    memory: float = MEMORY,
+    progress: Progress | None = None,
+) -> ArraySource | StreamSource:
+    r"""
+    Read the images of a folder that has one subfolder per label.
+
+    A subfolder that holds images, at any depth, is a label; files are sorted by path. Pillow reads PNG, JPEG,
+    BMP, TIFF, GIF and WebP (the first page or frame), applies the EXIF orientation and converts any mode to
+    `channels`. 16 bits are scaled to 8 by their full range; rescale images that use only 12 of them first.
+    Transparent parts are shown on black. A shrinking axis is averaged by area, with each pixel weighted by
+    its covered share; a growing axis is interpolated linearly.
+
+    Parameters
+    ----------
+    path : str or Path
+        Folder with one subfolder per label.
+    image_size : int or (int, int), default=64
+        Side, or height and width, of the images in the source.
+    channels : {1, 3}, default=1
+        1 for grey, 3 for RGB.
+    fit : {"pad", "crop", "squash"}, default="pad"
+        Method for images of another shape: add black bars, cut out the centre, or distort. Bars and
+        distortion can reveal a label whose images have another shape.
+    pattern : str or sequence of str, default=None
+        Regular expressions with named groups, searched in the file name; the first match counts. The named
+        group `subject` (or `group`) is the person, every other one becomes a column of `attributes`. A file
+        without a match is its own group and has no attributes.
+    limit, limit_by : int or str, default=None
+        Maximum number of images per label, the first by path; with an attribute as `limit_by` for each of its
+        values within a label.
+    labelled : bool, default=True
+        Whether two labels or more are required. False reads any folder of images, for a model that needs no
+        labels: the label is then the name of the subfolder, or "" for images in the folder itself.
+    memory : float, default=4.0
+        Gigabytes of decoded images to cache. Images beyond are decoded each time they are taken, by worker
+        processes while a model is fitted.
+    progress : callable, default=None
+        Called as `progress(done, total)` after every image.
+
+    Returns
+    -------
+    ArraySource or StreamSource
+        Images as uint8 of shape (channels, h, w), all of them in memory or not; `ids` are paths relative to
+        the folder, `labels` the names of the subfolders.
+
+    Raises
+    ------
+    DataError
+        If the folder or a pattern is invalid, or a file cannot be read as an image.
+
+    Warns
+    -----
+    PassedOverWarning
+        If the folder has files that are not read, with their number by label and suffix.
+
+    Examples
+    --------
+    >>> source = read_image_folder(
+    ...     "chest_xray/train",
+    ...     pattern=[r"(?P<subject>person\d+)_(?P<kind>virus|bacteria)", r"(?P<subject>(NORMAL2-)?IM-\d+)"],
+    ...     limit=1341,
+    ...     limit_by="kind",
+    ... )  # doctest: +SKIP
+    """
+    look: dict[str, Any] = {"image_size": image_size, "channels": channels, "fit": fit, "memory": memory}
+    spec = read_spec(look | {"pattern": pattern, "limit": limit, "limit_by": limit_by})
+    manifest = ImageFolder().list(Path(path), spec, labelled=labelled).limited(limit, limit_by)
+    if said := describe_skipped(manifest.passed_over):
+        warnings.warn(f"{path}: {said}", PassedOverWarning, stacklevel=2)
+    return ImageFolder().read(manifest, spec, progress=progress)[0]
+
+
 def list_image_folder(
     path: str | Path, *, pattern: str | Sequence[str] | None = None, labelled: bool = True
 ) -> Manifest:
@@ -57,31 +143,21 @@ def list_image_folder(
     check_attribute_names(attributes.columns)
     # A file without a subject in its name is its own group.
     about.insert(1, "group", pd.Series(groups, dtype=object).fillna(about["id"]))
-    grouped = any(group is not None for group in groups)
-    return Manifest(
-        root,
-        pd.concat([about, attributes], axis=1),
-        files,
-        format=ImageFolder(),
-        grouped=grouped,
-        passed_over=_passed_over(root, labelled=labelled),
-    )
+    about = pd.concat([about, attributes], axis=1)
+    passed_over, grouped = _passed_over(root, labelled=labelled), any(group is not None for group in groups)
+    return Manifest(root, about, files, format=ImageFolder(), grouped=grouped, passed_over=passed_over)
 
 
 def images_in(folder: Path, *, deep: bool = True) -> list[Path]:
     """Return images sorted by path, without hidden files such as the ._ copies in archives of macOS."""
-    files = sorted(_walk(folder, deep), key=lambda file: file.relative_to(folder).as_posix())
+    found = filter(_is_image, _files(folder, deep))
+    files = sorted(found, key=lambda file: file.relative_to(folder).as_posix())
     for file in files:
         try:
             str(file).encode()
         except UnicodeEncodeError:
             raise DataError(f"{os.fsencode(file)!r}: wanted a name in UTF-8; rename it") from None
     return files
-
-
-def _walk(folder: Path, deep: bool) -> Iterator[Path]:
-    """Iterate over the images of a folder and, if `deep`, of its subfolders."""
-    return (file for file in _files(folder, deep) if _is_image(file))
 
 
 def _is_image(file: Path) -> bool:
@@ -116,9 +192,7 @@ def _passed_over(root: Path, *, labelled: bool) -> dict[str, dict[str, int]]:
 
 def _kind(file: Path) -> str:
     """Return the suffix of a file, or detect DICOM by content, since its names are often numbers."""
-    suffix = (
-        "".join(file.suffixes[-2:]).lower() if file.name.lower().endswith(".nii.gz") else file.suffix.lower()
-    )
+    suffix = ".nii.gz" if file.name.lower().endswith(".nii.gz") else file.suffix.lower()
     if suffix.lstrip(".").isalpha() or suffix == ".nii.gz":
         return suffix
     try:
@@ -191,7 +265,7 @@ def _list_unlabelled(root: Path) -> tuple[list[Path], list[str], list[None]]:
 
 def _split_folders(root: Path) -> list[Path]:
     """Return the subfolders with images if all are parts of a split, else none, since they are labels."""
-    folders = [folder for folder in _subfolders(root) if any(_walk(folder, deep=True))]
+    folders = [folder for folder in _subfolders(root) if any(map(_is_image, _files(folder, deep=True)))]
     parts = [folder for folder in folders if folder.name.lower() in SIDES]
     others = ", ".join(folder.name for folder in folders if folder not in parts)
     if others and len({SIDES[part.name.lower()] for part in parts}) == 2:
@@ -260,9 +334,5 @@ def typed_attributes(manifest: Manifest, spec: DataSpec) -> Manifest:
                 )
             about[name] = numbers
     kinds = {name: kind for name, kind in spec.attributes.items() if kind}
-    return replace(
-        manifest,
-        about=about,
-        kinds={**manifest.kinds, **kinds},
-        written={name: words for name, words in written.items() if words},
-    )
+    written = {name: words for name, words in written.items() if words}
+    return replace(manifest, about=about, kinds={**manifest.kinds, **kinds}, written=written)

@@ -2,18 +2,23 @@
 
 import os
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from sepvae.codes import Kind
+from sepvae.data.arrays import ArraySource, StreamSource
 from sepvae.data.cells import read_cell_table
-from sepvae.data.formats.base import OF_VOLUMES, TABLE, Images
+from sepvae.data.columns import about_rows, rules_of, takes_group, whole_column
+from sepvae.data.formats import OF_VOLUMES, TABLE, Images
 from sepvae.data.formats.image_folder import images_in
 from sepvae.data.manifest import Manifest
-from sepvae.data.rows import about_rows, rules_of, whole_column
-from sepvae.data.spec import DataSpec
+from sepvae.data.spec import MEMORY, DataSpec, Fit
 from sepvae.errors import DataError
+from sepvae.progress import Progress
 
 
 class ImageTable(Images):
@@ -42,6 +47,81 @@ class ImageTable(Images):
         ]
         missing = rows["about"].loc[~np.array(there), "id"].tolist()
         return Manifest(path, **rows, format=self, files=files, missing=missing, unlisted=unlisted)
+
+
+@takes_group
+def read_image_table(
+    path: str | Path,
+    *,
+    images: str,
+    label: str,
+    root: str | Path | None = None,
+    subject: str | None = None,
+    id: str | None = None,  # noqa: A002  (the word of this library)
+    attributes: Mapping[str, Kind | None] | Sequence[str] = (),
+    image_size: int | tuple[int, int] = 64,
+    channels: int = 1,
+    fit: Fit = "pad",
+    memory: float = MEMORY,
+    progress: Progress | None = None,
+    missing: Sequence[str | float] = (),
+    not_missing: Sequence[str | float] = (),
+    encoding: str | None = None,
+) -> ArraySource | StreamSource:
+    """
+    Read the images that a table names, such as a participants.tsv.
+
+    Parameters
+    ----------
+    path : str or Path
+        A text table with tabs, commas or semicolons between cells and column names in the first line. Empty
+        cells, "n/a", "NA", "nan" and the like are missing values.
+    images : str
+        Column of image files, relative to `root`; or a template of columns, such as
+        "{participant_id}/anat/{participant_id}_slice.png".
+    label : str
+        Column of labels.
+    root : str or Path, default=None
+        Folder that files are relative to and must lie in; by default the folder of the table.
+    subject : str, default=None
+        Column of persons; a split keeps each on one side. By default every row is one person.
+    id : str, default=None
+        Column of unique names; by default the file.
+    attributes : mapping or sequence of str, default=()
+        Columns of further variables. A mapping gives their kind: "continuous" (numbers), "categorical"
+        (words), or None to infer it from the values.
+    image_size, channels, fit, memory, progress : object
+        As in `read_image_folder`.
+    missing, not_missing : sequence of str, default=()
+        Words and codes that are missing besides "NA", "n/a", "nan" and the like, such as -9999; and words
+        that are not, such as a site named "NA". Labels and ids stay words.
+    encoding : str or None, default=None
+        Encoding of the table, such as "cp1252"; None for UTF-8, or the encoding of its byte-order mark.
+
+    Returns
+    -------
+    ArraySource or StreamSource
+        Images as from `read_image_folder`.
+
+    Raises
+    ------
+    DataError
+        If the table, a column or a cell is invalid, a name is duplicated, or a file is missing, lies outside
+        of `root` or cannot be read as an image.
+
+    Examples
+    --------
+    >>> source = read_image_table(
+    ...     "participants.tsv",
+    ...     images="slices/{participant_id}.png",
+    ...     label="diagnosis",
+    ...     attributes={"age": "continuous", "site": "categorical"},
+    ... )  # doctest: +SKIP
+    """
+    columns: dict[str, Any] = {"images": images, "label": label, "root": root, "subject": subject, "id": id}
+    rules: dict[str, Any] = {"missing": missing, "not_missing": not_missing, "encoding": encoding}
+    look = {"image_size": image_size, "channels": channels, "fit": fit, "memory": memory}
+    return ImageTable().load(path, progress, attributes=attributes, **columns, **rules, **look)
 
 
 def images_of(path: Path, spec: DataSpec) -> str:

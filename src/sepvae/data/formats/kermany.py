@@ -10,10 +10,7 @@ from sepvae.data.formats.image_folder import ImageFolder, list_image_folder
 from sepvae.data.manifest import Manifest
 from sepvae.data.spec import DataSpec
 
-PATTERNS = (
-    r"(?P<group>person\d+)_(?P<subtype>bacteria|virus)",
-    r"(?P<group>(?:NORMAL2-)?IM-\d+)",
-)
+PATTERNS = (r"(?P<group>person\d+)_(?P<subtype>bacteria|virus)", r"(?P<group>(?:NORMAL2-)?IM-\d+)")
 PATTERN_OF = {"PNEUMONIA": PATTERNS[0], "NORMAL": PATTERNS[1]}
 
 
@@ -43,8 +40,6 @@ def is_kermany(manifest: Manifest) -> bool:
     label = manifest.about["label"]
     if set(label) != set(PATTERN_OF):
         return False
-    known = [
-        re.match(PATTERN_OF[of], Path(id_).name) is not None
-        for of, id_ in zip(label, manifest.about["id"], strict=True)
-    ]
+    names = manifest.about["id"].map(lambda id_: Path(id_).name)
+    known = [re.match(PATTERN_OF[of], name) is not None for of, name in zip(label, names, strict=True)]
     return bool(pd.Series(known).groupby(label).mean().min() > 0.5)

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from sepvae.data.cells import CellTable
-from sepvae.data.formats.base import STORE, Volumes
+from sepvae.data.columns import about_rows
+from sepvae.data.formats import STORE, Volumes
 from sepvae.data.manifest import Manifest
 from sepvae.data.packed import open_packed
-from sepvae.data.rows import about_rows
 from sepvae.data.spec import DataSpec
 
 

@@ -10,11 +10,20 @@ import pandas as pd
 from sepvae.codes import Kind
 from sepvae.data.arrays import ArraySource, StreamSource
 from sepvae.data.cells import CellRules, read_cell_table
-from sepvae.data.columns import choose_columns, column_notes, other_columns, takes_group
-from sepvae.data.formats.base import OF_VOLUMES, TABLE, Format, Measured
+from sepvae.data.columns import (
+    about_rows,
+    choose_columns,
+    column_notes,
+    numbers_in,
+    other_columns,
+    rules_of,
+    takes_group,
+    with_person,
+    words_of_missing,
+)
+from sepvae.data.formats import OF_VOLUMES, TABLE, Format, Measured, Read
 from sepvae.data.manifest import FEATURES_WRITTEN, Manifest
 from sepvae.data.quality_metrics import measure_source
-from sepvae.data.rows import about_rows, numbers_in, rules_of, with_person, words_of_missing
 from sepvae.data.spec import DataSpec
 from sepvae.errors import DataError
 from sepvae.grid import Grid
@@ -41,7 +50,7 @@ class Regions(Format):
             """Return whether all cells are numbers or missing."""
             return not numbers_in(cells, rules)[1].any()
 
-        others = other_columns(spec.label, spec.subject, spec.id, spec.attributes)
+        others = other_columns(spec.attributes, label=spec.label, subject=spec.subject, id=spec.id)
         names = choose_columns(table, asked, where=path, others=others, is_number=is_number)
         rows["notes"] += column_notes(table, asked, names, others=others, is_number=is_number)
         words = pd.Series(table[names].to_numpy().ravel(), dtype=str)
@@ -49,24 +58,14 @@ class Regions(Format):
         return Manifest(path, **rows, format=self, features=_numbers(table[names], path, rules))
 
     def read(
-        self,
-        manifest: Manifest,
-        spec: DataSpec,
-        *,
-        grid: Grid | None = None,
-        progress: Progress | None = None,
-    ) -> tuple[ArraySource, None]:
-        return regions_source(manifest), None
+        self, manifest: Manifest, spec: DataSpec, grid: Grid | None = None, progress: Progress | None = None
+    ) -> Read:
+        features = pd.DataFrame() if manifest.features is None else manifest.features
+        x, names = features.to_numpy(dtype=np.float64), list(features.columns)
+        return ArraySource(x, **manifest.described, feature_names=names), None
 
     def measure(self, manifest: Manifest, progress: Progress | None = None) -> Measured:
-        return measure_source(regions_source(manifest)), {}
-
-
-def regions_source(manifest: Manifest) -> ArraySource:
-    """Return listed features as a source; `x` is float64 of shape (n, features), NaN for gaps."""
-    features = pd.DataFrame() if manifest.features is None else manifest.features
-    x, names = features.to_numpy(dtype=np.float64), list(features.columns)
-    return ArraySource(x, **manifest.described, feature_names=names)
+        return measure_source(self.read(manifest, DataSpec())[0]), {}
 
 
 @takes_group

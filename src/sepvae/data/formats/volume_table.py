@@ -11,13 +11,12 @@ import pandas as pd
 
 from sepvae.codes import Kind
 from sepvae.data.arrays import ArraySource, StreamSource
-from sepvae.data.cells import CellRules, read_cells
-from sepvae.data.columns import takes_group
-from sepvae.data.formats.base import TABLE, Volumes
+from sepvae.data.cells import read_cells
+from sepvae.data.columns import rules_of, takes_group, with_person
+from sepvae.data.formats import TABLE, Volumes
 from sepvae.data.formats.image_table import ImageTable, images_of
 from sepvae.data.manifest import Manifest
 from sepvae.data.nifti import OTHER_FORMATS, NiftiFiles, check_orientation
-from sepvae.data.rows import rules_of, with_person
 from sepvae.data.spec import MEMORY, DataSpec
 from sepvae.errors import DataError
 from sepvae.grid import Shape
@@ -32,7 +31,11 @@ class VolumeTable(Volumes):
     name, kind, title = "volumes", TABLE, "a table of volumes"
 
     def detect(self, path: Path, spec: DataSpec) -> bool:
-        return spec.images is not None and name_volumes(path, spec.images, rules_of(spec))
+        if spec.images is None:
+            return False
+        cells = read_cells(path, rules_of(spec))
+        names = cells[spec.images].dropna() if spec.images in cells else [spec.images]
+        return any(name.lower().endswith(SUFFIXES) for name in names)
 
     def list(self, path: Path, spec: DataSpec, *, labelled: bool = True) -> Manifest:
         check_orientation(spec.assume_orientation)
@@ -87,9 +90,7 @@ def read_volumes(
         Column of volumes, relative to `root`; or a template of columns, such as
         "{participant_id}/anat/{participant_id}_GM.nii.gz". A volume has three axes, or four with a last axis
         of length 1.
-    label : str
-        Column of labels.
-    root, subject, id, attributes : object
+    label, root, subject, id, attributes, missing, not_missing, encoding : object
         As in `read_image_table`.
     size : int, tuple of three int or None, default=None
         Input size of the network in voxels along R, A, S, cropped or padded about the centre. None for all.
@@ -107,8 +108,6 @@ def read_volumes(
         worker processes while a model is fitted.
     progress : callable, default=None
         Called as `progress(done, total)` after every volume.
-    missing, not_missing, encoding : object
-        As in `read_image_table`.
 
     Returns
     -------
@@ -137,14 +136,6 @@ def read_volumes(
     look = {"image_size": size, "mask": mask, "mask_threshold": mask_threshold, "resample": resample}
     look |= {"assume_orientation": assume_orientation, "memory": memory}
     return VolumeTable().load(path, progress, attributes=attributes, **columns, **rules, **look)
-
-
-def name_volumes(path: Path, images: str, rules: CellRules | None = None) -> bool:
-    """Return whether the template, or a cell of the column, ends as volume files do, such as .nii.gz."""
-    cells = read_cells(path, rules)
-    if images not in cells:
-        return images.lower().endswith(SUFFIXES)
-    return any(name.lower().endswith(SUFFIXES) for name in cells[images].dropna())
 
 
 def _like(files: Sequence[Path], images: str, folder: Path) -> list[Path]:
