@@ -25,13 +25,23 @@ def exported() -> Iterator[str]:
             if inspect.isroutine(thing) or inspect.isclass(thing):
                 yield f"{package}.{name}"
             if inspect.isclass(thing):
-                yield from (f"{package}.{name}.{member}" for member, of in members(thing) if is_ours(of))
+                yield from (
+                    f"{where(thing, member)}.{member}" for member, of in members(thing) if is_ours(of)
+                )
 
 
 def members(cls: type) -> list[tuple[str, Any]]:
     """Public methods and properties."""
     found = inspect.getmembers(cls, lambda m: inspect.isroutine(m) or isinstance(m, property))
     return [(name, member) for name, member in found if not name.startswith("_")]
+
+
+def where(cls: type, member: str) -> str:
+    """Class whose documentation of a member counts: a base class, for an override documented in one line."""
+    classes = [base for base in cls.__mro__ if member in vars(base)]
+    lines = len(inspect.cleandoc(vars(classes[0])[member].__doc__ or "").splitlines())
+    documented = classes[1] if lines == 1 and len(classes) > 1 else cls
+    return f"{documented.__module__}.{documented.__qualname__}"
 
 
 def is_ours(member: Any) -> bool:

@@ -27,12 +27,7 @@ class Codes(Generic[ArrayT]):
 
     def map(self, function: Callable[[ArrayT], OtherT]) -> "Codes[OtherT]":
         """Apply a function to each of the four arrays."""
-        return Codes(
-            function(self.common_mean),
-            function(self.common_logvar),
-            function(self.salient_mean),
-            function(self.salient_logvar),
-        )
+        return Codes(*map(function, vars(self).values()))
 
 
 def attribute_kind(values: pd.Series) -> Kind:

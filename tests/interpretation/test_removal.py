@@ -13,7 +13,7 @@ from sepvae.data import ArraySource
 from sepvae.errors import DataError
 from sepvae.interpretation import removal
 from sepvae.interpretation.removal import partners, score_removal
-from sepvae.methods.capabilities import Capabilities
+from sepvae.methods.base import Capabilities
 
 from ..helpers import quick
 

@@ -55,5 +55,5 @@ def test_errors_are_those_of_the_reconstructions(at_hand, monkeypatch):
     source, model = at_hand
     errors = ((source.x / 255 - model.reconstruct(source)) ** 2).mean(axis=(1, 2, 3))
     np.testing.assert_allclose(model.reconstruction_error(source), errors, rtol=1e-6)
-    monkeypatch.setattr("sepvae.methods.base.IMAGES", 7)
+    monkeypatch.setattr("sepvae.methods.coding.IMAGES", 7)
     np.testing.assert_allclose(model.reconstruction_error(source), errors, rtol=1e-5)

@@ -11,7 +11,7 @@ from sepvae import ContrastivePCA
 from sepvae.benchmark import Contender, make_cells, run_benchmark
 from sepvae.data import ArraySource
 from sepvae.errors import DataError
-from sepvae.methods.capabilities import Capabilities
+from sepvae.methods.base import Capabilities
 from sepvae.report import write_report
 from sepvae.runs import complete_run, evaluate_run, fit_run, left_out_of, map_run
 

@@ -1,39 +1,88 @@
 """`ContrastiveEstimator`, the base of all methods: fit, encode, reconstruct, swap, sample and save."""
 
+import re
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import KW_ONLY, dataclass
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import ClassifierTags, Tags
 from sklearn.utils.validation import check_is_fitted
 
-from sepvae.batch import AnyArray, IntArray, Source, chunk_rows
+from sepvae.batch import AnyArray, IntArray, Source
 from sepvae.checks import check_choice, check_number
-from sepvae.codes import Codes, Space, code_names
+from sepvae.codes import Codes, Space
 from sepvae.errors import DataError
-from sepvae.methods.capabilities import Capabilities
-from sepvae.methods.decoding import DecoderMixin
+from sepvae.methods.coding import CodingMixin
 from sepvae.methods.labels import GroupLabels
 from sepvae.methods.storing import save_estimator
 from sepvae.model_files.schema import Shapes
 from sepvae.preprocessing.input_adapter import InputAdapter
 
+Parts = tuple[IntArray, IntArray]  # positions of training and validation samples
 SEEDS = 2**32  # scikit-learn takes seeds below this
 MOST_DIM = 100_000  # codes have fewer dimensions than this
-TABLE_ROWS, IMAGES = 2048, 128  # per chunk: larger chunks take more memory and no less time
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a method can do, beyond encoding; other rooms ask for it, in the way of scikit-learn's tags."""
+
+    decoder: bool = True  # decodes codes: reconstructions, removal, swaps, maps
+    epochs: bool = False  # trains by epochs, with the keywords of `ContrastiveVAE`, and has a `history_`
+    classifier: bool = False  # its loss has a classifier of salient codes, which a benchmark scores
 
 
 @dataclass(eq=False, repr=False)
-class ContrastiveEstimator(DecoderMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class ContrastiveEstimator(CodingMixin):
     """
     Base of all methods: fit, encode, reconstruct, swap, sample and save.
 
     A method is a dataclass whose fields are its keywords, in addition to these. It implements `_learn`,
-    `_encode`, `_decode`, `_state`, `_state_shapes` and `_set_state`.
+    `_encode`, `_decode`, `_state`, `_state_shapes` and `_set_state`. Its docstring gets the entries below,
+    unless it has its own.
+
+    Parameters
+    ----------
+    common_dim : int, default=16
+        Dimension of the common space (D_c).
+    salient_dim : int, default=16
+        Dimension of the salient space (D_s).
+    background : label or None, default=None
+        Label of the background. None is the one label that is a word for controls, else the first in sorted
+        order, with a BackgroundWarning.
+    space : {"both", "common", "salient"}, default="both"
+        Space that `transform` returns.
+    residualise : sequence of str or None, default=None
+        Covariates whose effects are removed from a table: attributes of a source, or columns of a DataFrame,
+        which are then not features. A regression is fitted on the controls of the training part; the network
+        sees w-scores, and decoded samples are in the units of X. Raises for classes that no such control has,
+        such as a new site.
+    random_state : int or None, default=0
+        Seed of weights, sample order and noise, below 2**32; None draws one.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (2,)
+        Labels, sorted.
+    background_ : label
+        Label of the background.
+    validation_indices_ : ndarray of int
+        Positions of the validation samples.
+    residualizer_ : Residualizer or None
+        Fitted regression of tables on covariates.
+    scaler_ : TableScaler or None
+        Fitted standardisation and imputation of tables.
+    sample_shape_ : tuple of int
+        Shape of one sample.
+    grid_ : Grid or None
+        Positions of the voxels of volumes, if their source provides them.
+    n_features_in_ : int
+        Number of features, for tables.
+    feature_names_in_ : ndarray of str
+        Names of features, for DataFrames.
     """
 
     common_dim: int = 16
@@ -50,11 +99,13 @@ class ContrastiveEstimator(DecoderMixin, TransformerMixin, BaseEstimator):  # ty
     not_saved: ClassVar[tuple[str, ...]] = ()
     before: ClassVar[dict[str, Any]] = {}  # values of keywords that older model files lack
 
-    def _learn(self, source: Source, y: AnyArray, parts: tuple[IntArray, IntArray], seed: int) -> None:
-        """Learn from standardised samples; y = 0 is background, parts are (training, validation)."""
-        raise NotImplementedError
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        base = next(base for base in cls.__mro__[1:] if issubclass(base, ContrastiveEstimator))
+        cls.__doc__ = _with_entries(cls.__doc__ or "", base.__doc__ or "")
 
-    def _encode(self, source: Source) -> Codes[AnyArray]:
+    def _learn(self, source: Source, y: AnyArray, parts: Parts, seed: int) -> None:
+        """Learn from standardised samples; y = 0 is the background."""
         raise NotImplementedError
 
     def _state(self) -> dict[str, AnyArray]:
@@ -77,7 +128,7 @@ class ContrastiveEstimator(DecoderMixin, TransformerMixin, BaseEstimator):  # ty
         Parameters
         ----------
         preset : str
-            A key of `presets`.
+            A key of `presets`; any other raises DataError.
         **keywords : object
             Other keywords, which override the preset.
 
@@ -85,11 +136,6 @@ class ContrastiveEstimator(DecoderMixin, TransformerMixin, BaseEstimator):  # ty
         -------
         Self
             Not fitted; `get_params` shows every value.
-
-        Raises
-        ------
-        DataError
-            If the preset does not exist.
         """
         if preset not in cls.presets:
             raise DataError(f"preset: wanted one of {', '.join(cls.presets)}, got {preset!r}")
@@ -130,10 +176,9 @@ class ContrastiveEstimator(DecoderMixin, TransformerMixin, BaseEstimator):  # ty
         """
         Learn both spaces, and return the codes of the same samples.
 
-        With `residualise`, these codes differ from those of `encode`, which treats every sample as new.
-        Controls that a regression was fitted on have residuals that are too small, which distinguishes them
-        from patients. Here each of these controls gets the residual of a regression without it. Fit probes
-        on these codes.
+        Fit probes on these codes. With `residualise`, they differ from those of `encode`: controls that a
+        regression was fitted on have residuals that are too small, which distinguishes them from patients.
+        Here each of these controls gets the residual of a regression without it.
 
         Parameters
         ----------
@@ -167,22 +212,19 @@ class ContrastiveEstimator(DecoderMixin, TransformerMixin, BaseEstimator):  # ty
         """Fit, and return the samples as networks see them; a fit that raises changes nothing."""
         earlier = dict(self.__dict__)
         try:
-            return self._fit_anew(X, y, groups)
+            adapter, labels = InputAdapter(self.residualise, type(self).__name__), self._label_encoder()
+            samples = adapter.read(X, y, groups)
+            y = labels.fit_transform(samples.labels)
+            self._check_keywords(y)
+            seed = self._seed()
+            parts = self._validation_split(np.ceil(y).astype(np.int64), samples.groups, seed)
+            source = adapter.fit(samples, y == 0, parts[0])
+            self._set_fitted(adapter, labels)
+            self.validation_indices_ = parts[1]
+            self._learn(source, y, parts, seed)
         except BaseException:
             self.__dict__ = earlier
             raise
-
-    def _fit_anew(self, X: Any, y: Any, groups: Any) -> Source:
-        adapter, labels = InputAdapter(self.residualise, type(self).__name__), self._label_encoder()
-        samples = adapter.read(X, y, groups)
-        y = labels.fit_transform(samples.labels)
-        self._check_keywords(y)
-        seed = self._seed()
-        parts = self._validation_split(np.ceil(y).astype(np.int64), samples.groups, seed)
-        source = adapter.fit(samples, y == 0, parts[0])
-        self._set_fitted(adapter, labels)
-        self.validation_indices_ = parts[1]
-        self._learn(source, y, parts, seed)
         return source
 
     def _set_fitted(self, adapter: InputAdapter, labels: GroupLabels) -> None:
@@ -193,77 +235,6 @@ class ContrastiveEstimator(DecoderMixin, TransformerMixin, BaseEstimator):  # ty
             self.__dict__.pop(name, None)
         self.__dict__ |= {name: value for name, value in vars(adapter).items() if name.endswith("_")}
 
-    def encode(self, X: Any) -> Codes[AnyArray]:
-        """
-        Return the codes of samples; labels are not needed.
-
-        Parameters
-        ----------
-        X : array-like, DataFrame or Source
-            As in `fit`.
-
-        Returns
-        -------
-        Codes of ndarray
-            Posterior means and log-variances, of shapes (n, common_dim) and (n, salient_dim).
-        """
-        return self._encode(self.prepare(X))
-
-    def transform(self, X: Any) -> AnyArray:
-        """
-        Return the posterior means of both spaces, or of the one in keyword `space`.
-
-        Parameters
-        ----------
-        X : array-like, DataFrame or Source
-            As in `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n, dimensions)
-            Columns are named by `get_feature_names_out`; `set_output` makes it a DataFrame.
-        """
-        return self._means(self.encode(X))
-
-    def _means(self, codes: Codes[AnyArray]) -> AnyArray:
-        """Return the posterior means of the spaces in keyword `space`."""
-        spaces = {"common": [codes.common_mean], "salient": [codes.salient_mean]}
-        return np.concatenate(spaces.get(self.space, [codes.common_mean, codes.salient_mean]), axis=1)
-
-    def prepare(self, X: Any) -> Source:
-        """
-        Return samples as the network sees them.
-
-        Parameters
-        ----------
-        X : array-like, DataFrame or Source
-            As in `fit`.
-
-        Returns
-        -------
-        Source
-            Tables residualised, imputed and standardised; images and volumes as they are.
-        """
-        check_is_fitted(self)
-        return self._adapter.transform(X)
-
-    def get_feature_names_out(self, input_features: Any = None) -> AnyArray:  # noqa: ARG002
-        """
-        Return the column names of `transform`: common0, .., salient0, ...
-
-        Parameters
-        ----------
-        input_features : object, default=None
-            Ignored; scikit-learn passes it.
-
-        Returns
-        -------
-        ndarray of str
-            One name per column.
-        """
-        check_is_fitted(self)
-        return np.array(code_names(self.common_dim, self.salient_dim, self.space), dtype=object)
-
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """
         Write the fitted estimator to a folder: weights as safetensors, all else as JSON.
@@ -271,9 +242,9 @@ class ContrastiveEstimator(DecoderMixin, TransformerMixin, BaseEstimator):  # ty
         Parameters
         ----------
         path : str or Path
-            The folder; it must not exist unless `overwrite` is True.
+            The folder.
         overwrite : bool, default=False
-            Replace an existing model after the new one is completely written.
+            Replace an existing model, after the new one is completely written.
 
         Returns
         -------
@@ -283,8 +254,8 @@ class ContrastiveEstimator(DecoderMixin, TransformerMixin, BaseEstimator):  # ty
         Raises
         ------
         ModelFileError
-            If the folder exists and `overwrite` is False, if it holds anything but a model, or if this is a
-            class of your own with the name of a method of sepvae.
+            If the folder exists (with `overwrite`: holds no model), or if this is a class of your own with
+            the name of a method of sepvae.
         """
         check_is_fitted(self)
         return save_estimator(self, Path(path), overwrite=overwrite)
@@ -333,18 +304,40 @@ class ContrastiveEstimator(DecoderMixin, TransformerMixin, BaseEstimator):  # ty
     def _label_encoder(self) -> GroupLabels:
         return GroupLabels(self.background)
 
-    def _validation_split(
-        self,
-        group: IntArray,
-        groups: AnyArray,  # noqa: ARG002
-        seed: int,  # noqa: ARG002
-    ) -> tuple[IntArray, IntArray]:
+    def _validation_split(self, group: IntArray, groups: AnyArray, seed: int) -> Parts:  # noqa: ARG002
         """Return the positions for training and for validation: here all, and none."""
         return np.arange(len(group)), np.arange(0)
 
-    def _chunk_rows(self) -> int:
-        return TABLE_ROWS if len(self.sample_shape_) == 1 else chunk_rows(self.sample_shape_, IMAGES)
 
-    def _inference(self) -> AbstractContextManager[Any]:
-        """Hold resources of `_decode` over several calls; here none."""
-        return nullcontext()
+SECTION = re.compile(r"^(\w+)\n-+\n", re.MULTILINE)
+ENTRY = re.compile(r"^(?=\S)", re.MULTILINE)
+
+
+def _with_entries(docstring: str, of_base: str) -> str:
+    """Append to a numpydoc docstring the parameters and attributes that only its base class describes."""
+    sections, inherited = (
+        {"": "", "Parameters": "", "Attributes": ""} | _sections(x) for x in (docstring, of_base)
+    )
+    if not sections[""]:
+        return docstring
+    for section in ("Parameters", "Attributes"):
+        own, of_bases = ENTRY.split(sections[section]), ENTRY.split(inherited[section])
+        described = {name for entry in own for name in _names(entry)}
+        missing = [entry for entry in of_bases if not described.issuperset(_names(entry))]
+        sections[section] = "\n".join(entry.strip() for entry in [*own, *missing] if entry.strip())
+    texts = (
+        f"{name}\n{'-' * len(name)}\n{text}" if name else text for name, text in sections.items() if text
+    )
+    return "\n\n".join(map(str.strip, texts)) + "\n"
+
+
+def _sections(docstring: str) -> dict[str, str]:
+    """Return the sections of a docstring by title; the summary has none."""
+    # Python 3.13 and later strip the indentation of docstrings, earlier versions keep it.
+    summary, *rest = SECTION.split(cleandoc(docstring))
+    return {"": summary} | dict(zip(rest[::2], rest[1::2], strict=True))
+
+
+def _names(entry: str) -> list[str]:
+    """Return the names that an entry such as "x, y : int" describes."""
+    return entry.partition(" : ")[0].split(", ")

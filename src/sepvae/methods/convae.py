@@ -6,11 +6,11 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from sepvae.batch import AnyArray
 from sepvae.checks import check_choice, check_flag
 from sepvae.losses.classifiers import critic_loss, mutual_information
 from sepvae.losses.gaussian import standard_kl
-from sepvae.methods.vae import PAPER, ContrastiveVAE
+from sepvae.methods.keywords import PAPER
+from sepvae.methods.vae import ContrastiveVAE
 from sepvae.networks.model import ContrastiveAutoencoder, frozen
 from sepvae.training.distributed import all_gather, all_gather_with_grad
 from sepvae.training.objective import ContrastiveObjective, LatentSample, Terms
@@ -98,13 +98,6 @@ class ConVAE(ContrastiveVAE):
         "independent" is the critic of all methods of this library: three layers, trained on codes of both
         groups by its own optimizer. "original" is that of Abid and Zou: one linear unit, trained on codes of
         targets together with all other networks.
-    others : object
-        What all methods take.
-
-    Attributes
-    ----------
-    others : object
-        What all fits leave.
 
     References
     ----------
@@ -144,16 +137,6 @@ class ConVAE(ContrastiveVAE):
     }
 
     def objective(self) -> ConVAEObjective:
-        """
-        Return the loss of this method with its keywords.
-
-        Returns
-        -------
-        ConVAEObjective
-            Terms and weights, as training uses them.
-        """
-        return (OriginalConVAEObjective if self.critic == "original" else ConVAEObjective).of(self)
-
-    def _check_keywords(self, y: AnyArray) -> None:
+        """Return the loss of this method with its keywords."""
         check_choice("critic", self.critic, ("independent", "original"))
-        super()._check_keywords(y)
+        return (OriginalConVAEObjective if self.critic == "original" else ConVAEObjective).of(self)

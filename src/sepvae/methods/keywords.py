@@ -1,15 +1,40 @@
-"""Docstring entries for the keywords and fitted attributes that all contrastive VAEs share."""
+"""`TrainingKeywords`: keywords of all methods that train by epochs, with their meaning and validation."""
 
-from inspect import cleandoc
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
-MARK = "others : object\n    What all methods take."
-ATTRIBUTES_MARK = "others : object\n    What all fits leave."
+from torch import nn
 
-KEYWORDS = """\
-    common_dim : int, default=16
-        Dimension of the common space (D_c).
-    salient_dim : int, default=16
-        Dimension of the salient space (D_s).
+from sepvae.batch import AnyArray
+from sepvae.checks import check_choice, check_flag, check_number
+from sepvae.errors import DataError
+from sepvae.methods.base import ContrastiveEstimator
+from sepvae.training.distributed import is_alone
+
+# Settings of all methods in the paper's comparison on CelebA (App. E.1).
+PAPER: dict[str, Any] = {
+    "common_dim": 16,
+    "salient_dim": 16,
+    "network": "e1",
+    "beta_common": 0.5,
+    "beta_salient": 0.5,
+    "reconstruction_var": 0.5,
+    "reset_optimizer": "epoch",
+    "learning_rate": 1e-3,
+    "batch_size": 512,
+    "max_epochs": 250,
+}
+
+
+@dataclass(eq=False, repr=False)
+class TrainingKeywords(ContrastiveEstimator):
+    """
+    Keywords of all contrastive VAEs.
+
+    Parameters
+    ----------
     network : str or tuple of two Module, default="auto"
         "auto" is `residual-mlp` for tables, `cnn2d` for images and `linear` for volumes. `linear` encodes and
         decodes whitened principal component scores, one component for every 8 training samples and at most
@@ -23,16 +48,6 @@ KEYWORDS = """\
         Variance of p(x | c, s). A number v weights the squared error, summed over pixels, by 1 / (2 v); the
         paper has 0.5. "learnt" is the maximum likelihood estimate, the mean squared error of each batch, so
         that the weights of the other terms suit data of any size and noise.
-    background : label or None, default=None
-        Label of the background. None is the one label that is a word for controls, else the first in sorted
-        order, with a BackgroundWarning.
-    space : {"both", "common", "salient"}, default="both"
-        Space that `transform` returns.
-    residualise : sequence of str or None, default=None
-        Covariates whose effects are removed from a table: attributes of a source, or columns of a DataFrame,
-        which are then not features. A regression is fitted on the controls of the training part; the network
-        sees w-scores, and decoded samples are in the units of X. Raises for classes that no such control has,
-        such as a new site.
     learning_rate : float, default=0.001
         Learning rate of both Adam optimizers, of the model and of the critic.
     reset_optimizer : {"never", "epoch"}, default="never"
@@ -66,50 +81,67 @@ KEYWORDS = """\
     warm_start : bool, default=False
         Start a second `fit` with the weights (and principal components) of the first, as in scikit-learn, and
         train for `max_epochs` more. Optimizers, scaling and `history_` start anew; shapes must be the same.
-    random_state : int or None, default=0
-        Seed of weights, sample order and noise, below 2**32; None draws one.
     progress_bar : bool, default=True
         Show epochs, terms and the remaining time.
     accelerator, devices, num_nodes, strategy, precision : default="auto", 1, 1, "auto", "32-true"
         As in `lightning.pytorch.Trainer`. Several devices share each batch; the result is that of one device.
     logger, callbacks : default=None
         As in `lightning.pytorch.Trainer`.
-"""
+    """
 
-ATTRIBUTES = """\
-    classes_ : ndarray of shape (2,)
-        Labels, sorted.
-    background_ : label
-        Label of the background.
-    module_ : ContrastiveAutoencoder
-        The trained networks.
-    batch_size_ : int
-        Samples per batch of the fit.
-    max_epochs_ : int
-        Maximum number of passes of the fit.
-    history_ : DataFrame
-        One row per epoch: every term for training and validation, by group, and weighted.
-    validation_indices_ : ndarray of int
-        Positions of the validation samples.
-    residualizer_ : Residualizer or None
-        Fitted regression of tables on covariates.
-    scaler_ : TableScaler or None
-        Fitted standardisation and imputation of tables.
-    principal_scores_ : PrincipalScores or None
-        Principal components of the training samples, for network `linear`.
-    sample_shape_ : tuple of int
-        Shape of one sample.
-    grid_ : Grid or None
-        Positions of the voxels of volumes, if their source provides them.
-    n_features_in_ : int
-        Number of features, for tables.
-    feature_names_in_ : ndarray of str
-        Names of features, for DataFrames.
-"""
+    _: KW_ONLY
+    network: str | tuple[nn.Module, nn.Module] = "auto"
+    reconstruction_var: float | Literal["learnt"] = "learnt"
+    learning_rate: float = 1e-3
+    reset_optimizer: Literal["never", "epoch"] = "never"
+    batch_size: int | Literal["auto"] = "auto"
+    gradient_clip_val: float | None = None
+    balanced: bool = False
+    num_workers: int | Literal["auto"] = "auto"
+    compile: bool = False
+    max_epochs: int | Literal["auto"] = "auto"
+    validation_fraction: float = 0.1
+    early_stopping: int | None = None
+    keep: Literal["last", "best"] = "last"
+    checkpoint: str | Path | None = None
+    warm_start: bool = False
+    progress_bar: bool = True
+    accelerator: str = "auto"
+    devices: int | str | list[int] = 1
+    num_nodes: int = 1
+    strategy: Any = "auto"
+    precision: Any = "32-true"
+    logger: Any = None
+    callbacks: Sequence[Any] | None = None
 
+    # How and on which machine a fit runs: not part of a model's file.
+    not_saved: ClassVar[tuple[str, ...]] = (
+        *("checkpoint", "warm_start", "num_workers", "progress_bar", "compile", "logger", "callbacks"),
+        *("accelerator", "devices", "num_nodes", "strategy"),
+    )
 
-def with_keywords(docstring: str | None) -> str:
-    """Replace the marks in the docstring of a class with the shared keywords and attributes."""
-    # Python 3.13 and later strip the indentation of docstrings, earlier versions keep it.
-    text = cleandoc(docstring or "")
-    return text.replace(MARK, cleandoc(KEYWORDS)).replace(ATTRIBUTES_MARK, cleandoc(ATTRIBUTES))
+    def _check_keywords(self, y: AnyArray) -> None:
+        super()._check_keywords(y)
+        counts = {"max_epochs": "auto", "batch_size": "auto", "num_workers": "auto", "early_stopping": None}
+        for name, other in counts.items():
+            if (value := getattr(self, name)) != other:
+                least = 0 if name == "num_workers" else 1
+                check_number(name, value, least=least, whole=True, or_else='"auto"' if other else "None")
+        check_number("num_nodes", self.num_nodes, least=1, whole=True)
+        if self.checkpoint is not None and self.random_state is None:
+            raise DataError("random_state: wanted a number, for a fit to go on from its checkpoint, got None")
+        if not is_alone(self.devices, self.num_nodes):
+            if self.random_state is None:
+                raise DataError("random_state: wanted a number, the same in all processes, got None")
+            if self.compile:
+                raise DataError("compile: wanted False with several devices or nodes, got True")
+        for name in ("balanced", "compile", "progress_bar", "warm_start"):
+            check_flag(name, getattr(self, name))
+        check_number("learning_rate", self.learning_rate, above=0)
+        if self.gradient_clip_val is not None:
+            check_number("gradient_clip_val", self.gradient_clip_val, above=0, or_else="None")
+            if str(self.precision) in ("16", "16-mixed"):
+                raise DataError("gradient_clip_val: wanted None with precision 16-mixed; take bf16-mixed")
+        check_number("validation_fraction", self.validation_fraction, least=0, below=1)
+        check_choice("keep", self.keep, ("last", "best"))
+        check_choice("reset_optimizer", self.reset_optimizer, ("never", "epoch"))

@@ -49,8 +49,7 @@ class GroupLabels:
 
     def predict(self, probabilities: AnyArray) -> AnyArray:
         """Return the more probable label; columns are in the order of `classes`."""
-        labels: AnyArray = self.classes[probabilities.argmax(axis=1)]
-        return labels
+        return np.asarray(self.classes[probabilities.argmax(axis=1)])
 
     def score(self, y: AnyArray, predicted: AnyArray, sample_weight: Any) -> float:
         """Return the accuracy."""
@@ -111,8 +110,7 @@ class SeverityLabels(GroupLabels):
 
     def predict(self, probabilities: AnyArray) -> AnyArray:
         """Return the expected severity."""
-        severities: AnyArray = probabilities[:, 1]
-        return severities
+        return probabilities[:, 1]
 
     def score(self, y: AnyArray, predicted: AnyArray, sample_weight: Any) -> float:
         """Return R2."""

@@ -5,12 +5,12 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
-from sepvae.batch import AnyArray
 from sepvae.checks import check_choice
 from sepvae.losses.classifiers import mutual_information
 from sepvae.losses.gaussian import standard_kl
 from sepvae.losses.moments import ORIGINAL_GAMMAS, fixed_gammas, median_gamma, mmd, mmd_to_zero
-from sepvae.methods.vae import PAPER, ContrastiveVAE
+from sepvae.methods.keywords import PAPER
+from sepvae.methods.vae import ContrastiveVAE
 from sepvae.networks.model import ContrastiveAutoencoder, frozen
 from sepvae.training.distributed import all_gather, all_gather_with_grad
 from sepvae.training.objective import ContrastiveObjective, LatentSample, Terms
@@ -86,13 +86,6 @@ class MMcVAE(ContrastiveVAE):
         Estimator of the MMD. "unbiased" is a U-statistic, never clamped, with one kernel as wide as the
         median distance for common codes and three kernels of fixed width for salient codes. "original" is a
         V-statistic with the sum of 13 kernels, exp(-10^-6 d^2) to exp(-10^6 d^2).
-    others : object
-        What all methods take.
-
-    Attributes
-    ----------
-    others : object
-        What all fits leave.
 
     References
     ----------
@@ -131,16 +124,6 @@ class MMcVAE(ContrastiveVAE):
     }
 
     def objective(self) -> MMcVAEObjective:
-        """
-        Return the loss of this method with its keywords.
-
-        Returns
-        -------
-        MMcVAEObjective
-            Terms and weights, as training uses them.
-        """
-        return MMcVAEObjective.of(self, original=self.mmd == "original")
-
-    def _check_keywords(self, y: AnyArray) -> None:
+        """Return the loss of this method with its keywords."""
         check_choice("mmd", self.mmd, ("unbiased", "original"))
-        super()._check_keywords(y)
+        return MMcVAEObjective.of(self, original=self.mmd == "original")

@@ -17,6 +17,7 @@ from sepvae.methods.contrastive_axes import principal_axes
 SAMPLES_PER_COMPONENT = 8  # components of fewer samples each are mostly noise, and whitening would amplify it
 MOST_COMPONENTS = 256
 MOST_SAMPLES = SAMPLES_PER_COMPONENT * MOST_COMPONENTS  # that define the components
+PREFIX = "principal."  # of names in model files
 FLAT = 1e-5  # deviations below this share of the largest are rounding errors of float32
 Array = npt.NDArray[np.float32]
 
@@ -81,8 +82,16 @@ class PrincipalScores:
         return np.clip(samples, 0, 1, out=samples) if len(self.sample_shape) == 3 else samples
 
     def state(self) -> dict[str, Array]:
-        """Return the learnt arrays by name."""
-        return {"mean": self.mean, "axes": self.axes, "scale": self.scale}
+        """Return the learnt arrays, as a model file names them."""
+        return {f"{PREFIX}mean": self.mean, f"{PREFIX}axes": self.axes, f"{PREFIX}scale": self.scale}
+
+    @classmethod
+    def from_state(
+        cls, arrays: Mapping[str, AnyArray], sample_shape: tuple[int, ...], grid: Grid | None
+    ) -> Self:
+        """Restore the scores from the arrays of a model file."""
+        mean, axes, scale = (arrays[f"{PREFIX}{name}"] for name in ("mean", "axes", "scale"))
+        return cls(mean, axes, scale, sample_shape, valid_values(grid, sample_shape))
 
 
 def stored_shapes(
@@ -91,9 +100,9 @@ def stored_shapes(
     """Return the shape of the scores in a model file, and the expected shapes and kinds of its arrays."""
     valid = valid_values(grid, sample_shape)
     values = prod(sample_shape) if valid is None else int(valid.sum())
-    scores = arrays.get("principal.scale", np.ones(1)).shape[:1]
+    scores = arrays.get(f"{PREFIX}scale", np.ones(1)).shape[:1]
     shapes = {"mean": (values,), "axes": (*scores, values), "scale": scores}
-    return scores, {f"principal.{name}": (shape, "f") for name, shape in shapes.items()}
+    return scores, {f"{PREFIX}{name}": (shape, "f") for name, shape in shapes.items()}
 
 
 def valid_values(grid: Grid | None, sample_shape: tuple[int, ...]) -> npt.NDArray[np.bool_] | None:

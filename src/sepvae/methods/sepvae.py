@@ -6,15 +6,15 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from sepvae.batch import AnyArray
 from sepvae.checks import check_choice, check_flag, check_number
 from sepvae.codes import Codes
 from sepvae.losses.classifiers import group_cross_entropy, mutual_information
 from sepvae.losses.gaussian import GroupPrior, SeverityPrior, standard_kl
-from sepvae.methods.capabilities import Capabilities
+from sepvae.methods.base import Capabilities
 from sepvae.methods.consistency import CONSISTENCY, consistency_terms
+from sepvae.methods.keywords import PAPER
 from sepvae.methods.labels import GroupLabels, SeverityLabels
-from sepvae.methods.vae import PAPER, ContrastiveVAE
+from sepvae.methods.vae import ContrastiveVAE
 from sepvae.networks.model import ContrastiveAutoencoder, frozen
 from sepvae.training.objective import ContrastiveObjective, LatentSample, Learnt, Terms
 
@@ -128,13 +128,6 @@ class SepVAE(ContrastiveVAE):
         Kind of labels. "severity" means numbers in [0, 1], 0 for the background, such as a clinical score
         divided by its maximum (App. B). The salient prior widens with severity, the decoder gets [c, y s],
         the classifier learns the severity, and `predict` returns it.
-    others : object
-        What all methods take.
-
-    Attributes
-    ----------
-    others : object
-        What all fits leave.
 
     References
     ----------
@@ -188,22 +181,12 @@ class SepVAE(ContrastiveVAE):
     }
 
     def objective(self) -> SepVAEObjective:
-        """
-        Return the loss of this method with its keywords.
-
-        Returns
-        -------
-        SepVAEObjective
-            Terms and weights, as training uses them.
-        """
+        """Return the loss of this method with its keywords."""
+        check_choice("target", self.target, ("group", "severity"))
         severity, posterior_var = self.target == "severity", self.background_posterior_var
         if posterior_var == "auto":
             posterior_var = "learnt" if severity else 0.1
         return SepVAEObjective.of(self, background_posterior_var=posterior_var, severity=severity)
-
-    def _check_keywords(self, y: AnyArray) -> None:
-        check_choice("target", self.target, ("group", "severity"))
-        super()._check_keywords(y)
 
     def _label_encoder(self) -> GroupLabels:
         if self.target == "severity":

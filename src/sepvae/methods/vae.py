@@ -1,37 +1,33 @@
 """`ContrastiveVAE`, the base of all VAE methods: training with Lightning, inference and prediction."""
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import torch
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor, nn
+from torch import nn
 
 from sepvae.batch import AnyArray, IntArray, Source, auto_batch_size, auto_max_epochs, chunks, gather
-from sepvae.checks import check_choice, check_flag, check_number
 from sepvae.codes import Codes
 from sepvae.data.conversion import as_column
 from sepvae.data.splits import split
-from sepvae.errors import DataError
-from sepvae.methods.base import ContrastiveEstimator
-from sepvae.methods.capabilities import Capabilities
-from sepvae.methods.inference import Networks, as_numpy, inference
-from sepvae.methods.keywords import with_keywords
-from sepvae.methods.prediction import PredictionMixin
-from sepvae.methods.principal import PrincipalScores, stored_shapes, valid_values
-from sepvae.methods.stored_networks import check_heads, network_shapes
-from sepvae.model_files.schema import Shapes
+from sepvae.errors import DataError, ModelFileError
+from sepvae.methods.base import Capabilities, Parts
+from sepvae.methods.inference import Networks, PredictionMixin, as_numpy, inference
+from sepvae.methods.keywords import TrainingKeywords
+from sepvae.methods.principal import PREFIX, PrincipalScores, stored_shapes, valid_values
+from sepvae.model_files.schema import Shapes, check_arrays
 from sepvae.networks.autoencoder import build_autoencoder, network_name
-from sepvae.networks.model import ContrastiveAutoencoder
+from sepvae.networks.model import ContrastiveAutoencoder, Critic, ReadOut, SalientClassifier
 from sepvae.training.diagnostics import gradient_norms
-from sepvae.training.distributed import is_alone, is_first
+from sepvae.training.distributed import is_first
 from sepvae.training.fit import train
 from sepvae.training.loader import ordered_batches
 from sepvae.training.objective import ContrastiveObjective
@@ -47,64 +43,30 @@ OTHER_SHAPES = (
     "warm_start: wanted samples, dimensions and a network of the shapes that were fitted; give "
     "warm_start=False to fit anew"
 )
-# Settings of all methods in the paper's comparison on CelebA (App. E.1).
-PAPER: dict[str, Any] = {
-    "common_dim": 16,
-    "salient_dim": 16,
-    "network": "e1",
-    "beta_common": 0.5,
-    "beta_salient": 0.5,
-    "reconstruction_var": 0.5,
-    "reset_optimizer": "epoch",
-    "learning_rate": 1e-3,
-    "batch_size": 512,
-    "max_epochs": 250,
-}
 
 
 @dataclass(eq=False, repr=False)
-class ContrastiveVAE(PredictionMixin, ContrastiveEstimator):
+class ContrastiveVAE(PredictionMixin, TrainingKeywords):
     """
     Base of all VAE methods: two encoders, one decoder, a critic and a classifier.
 
     A method adds its weights and its objective.
+
+    Attributes
+    ----------
+    module_ : ContrastiveAutoencoder
+        The trained networks.
+    batch_size_ : int
+        Samples per batch of the fit.
+    max_epochs_ : int
+        Maximum number of passes of the fit.
+    history_ : DataFrame
+        One row per epoch: every term for training and validation, by group, and weighted.
+    principal_scores_ : PrincipalScores or None
+        Principal components of the training samples, for network `linear`.
     """
 
-    _: KW_ONLY
-    network: str | tuple[nn.Module, nn.Module] = "auto"
-    reconstruction_var: float | Literal["learnt"] = "learnt"
-    learning_rate: float = 1e-3
-    reset_optimizer: Literal["never", "epoch"] = "never"
-    batch_size: int | Literal["auto"] = "auto"
-    gradient_clip_val: float | None = None
-    balanced: bool = False
-    num_workers: int | Literal["auto"] = "auto"
-    compile: bool = False
-    max_epochs: int | Literal["auto"] = "auto"
-    validation_fraction: float = 0.1
-    early_stopping: int | None = None
-    keep: Literal["last", "best"] = "last"
-    checkpoint: str | Path | None = None
-    warm_start: bool = False
-    progress_bar: bool = True
-    accelerator: str = "auto"
-    devices: int | str | list[int] = 1
-    num_nodes: int = 1
-    strategy: Any = "auto"
-    precision: Any = "32-true"
-    logger: Any = None
-    callbacks: Sequence[Any] | None = None
-
     capabilities: ClassVar[Capabilities] = Capabilities(epochs=True)
-    # How and on which machine a fit runs: not part of a model's file.
-    not_saved: ClassVar[tuple[str, ...]] = (
-        *("checkpoint", "warm_start", "num_workers", "progress_bar", "compile", "logger", "callbacks"),
-        *("accelerator", "devices", "num_nodes", "strategy"),
-    )
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        cls.__doc__ = with_keywords(cls.__doc__)
 
     def objective(self) -> ContrastiveObjective:
         """
@@ -140,14 +102,7 @@ class ContrastiveVAE(PredictionMixin, ContrastiveEstimator):
         return gradient_norms(self.objective(), self.module_, x, numbers, random_state=self._seed())
 
     def is_first_process(self) -> bool:
-        """
-        Return whether this process writes files, prints and continues after the fit.
-
-        Returns
-        -------
-        bool
-            True in one of the processes that share a fit.
-        """
+        """Return whether this is the first of the processes that share a fit."""
         return is_first(self.devices, self.num_nodes)
 
     def __sklearn_tags__(self) -> Tags:
@@ -155,38 +110,12 @@ class ContrastiveVAE(PredictionMixin, ContrastiveEstimator):
 
     def _check_keywords(self, y: AnyArray) -> None:
         super()._check_keywords(y)
-        if self.max_epochs != "auto":
-            check_number("max_epochs", self.max_epochs, least=1, whole=True, or_else='"auto"')
-        if self.batch_size != "auto":
-            check_number("batch_size", self.batch_size, least=1, whole=True, or_else='"auto"')
-        if self.early_stopping is not None:
-            check_number("early_stopping", self.early_stopping, least=1, whole=True, or_else="None")
-        check_number("num_nodes", self.num_nodes, least=1, whole=True)
-        if self.checkpoint is not None and self.random_state is None:
-            raise DataError("random_state: wanted a number, for a fit to go on from its checkpoint, got None")
-        if not is_alone(self.devices, self.num_nodes):
-            if self.random_state is None:
-                raise DataError("random_state: wanted a number, the same in all processes, got None")
-            if self.compile:
-                raise DataError("compile: wanted False with several devices or nodes, got True")
-        for name in ("balanced", "compile", "progress_bar", "warm_start"):
-            check_flag(name, getattr(self, name))
-        if self.num_workers != "auto":
-            check_number("num_workers", self.num_workers, least=0, whole=True, or_else='"auto"')
-        check_number("learning_rate", self.learning_rate, above=0)
-        if self.gradient_clip_val is not None:
-            check_number("gradient_clip_val", self.gradient_clip_val, above=0, or_else="None")
-            if str(self.precision) in ("16", "16-mixed"):
-                raise DataError("gradient_clip_val: wanted None with precision 16-mixed; take bf16-mixed")
-        check_number("validation_fraction", self.validation_fraction, least=0, below=1)
-        check_choice("keep", self.keep, ("last", "best"))
-        check_choice("reset_optimizer", self.reset_optimizer, ("never", "epoch"))
         self.objective()  # validates its own keywords
 
     def _gate_salient(self, salient: AnyArray) -> AnyArray:
         return self._labels.gate_salient(salient, self._probabilities)
 
-    def _validation_split(self, group: IntArray, groups: AnyArray, seed: int) -> tuple[IntArray, IntArray]:
+    def _validation_split(self, group: IntArray, groups: AnyArray, seed: int) -> Parts:
         """Return positions for training and validation; the latter are empty if a label is too rare."""
         everyone, nobody = np.arange(len(group)), np.arange(0)
         if self.validation_fraction == 0:
@@ -197,7 +126,7 @@ class ContrastiveVAE(PredictionMixin, ContrastiveEstimator):
             return everyone, nobody
         return parts if np.bincount(group[parts[0]], minlength=2).min() >= 2 else (everyone, nobody)
 
-    def _learn(self, source: Source, y: AnyArray, parts: tuple[IntArray, IntArray], seed: int) -> None:
+    def _learn(self, source: Source, y: AnyArray, parts: Parts, seed: int) -> None:
         n = len(parts[0])
         scores = self._principal_scores(source, parts[0])
         source = _scored(source, scores)
@@ -230,23 +159,18 @@ class ContrastiveVAE(PredictionMixin, ContrastiveEstimator):
         return scores
 
     def _about_fit(
-        self,
-        source: Source,
-        y: AnyArray,
-        parts: tuple[IntArray, IntArray],
-        seed: int,
-        scores: PrincipalScores | None,
+        self, source: Source, y: AnyArray, parts: Parts, seed: int, scores: PrincipalScores | None
     ) -> dict[str, Any]:
         """Return plain values that identify this fit for its checkpoint; sample values are not among them."""
-        left_out = (*self.not_saved, "network", "random_state", "max_epochs")
-        keywords = {k: v for k, v in self.get_params(deep=False).items() if k not in left_out}
+        left_out = {*self.not_saved, "network", "random_state", "max_epochs"}
+        keywords = {k: str(v) for k, v in self.get_params(deep=False).items() if k not in left_out}
         data = hashlib.sha256(repr(source.sample_shape).encode())
         data.update("\n".join(map(str, source.ids)).encode())
         for array in (y, *parts, *({} if scores is None else scores.state()).values()):
             data.update(np.ascontiguousarray(array).tobytes())
         network = self.network if isinstance(self.network, str) else "modules of the user's own"
         fit = {"method": type(self).__name__, "network": network, "seed": seed, "data": data.hexdigest()}
-        return fit | {name: str(value) for name, value in keywords.items()}
+        return fit | keywords
 
     def _is_linear(self, stored: Collection[str] = ()) -> bool:
         network = self.network
@@ -283,7 +207,8 @@ class ContrastiveVAE(PredictionMixin, ContrastiveEstimator):
             batches = ordered_batches(
                 source, everyone, everyone, batch_size=self._chunk_rows(), num_workers=self.num_workers
             )
-            return Codes(*gather(len(source), (_arrays(module.encode(put(x))) for x, _ in batches)))
+            parts = (vars(module.encode(put(x)).map(as_numpy)) for x, _ in batches)
+            return Codes(*gather(len(source), (list(part.values()) for part in parts)))
 
     def _decode(self, common: AnyArray, salient: AnyArray) -> AnyArray:
         with self._inference() as (module, put):
@@ -298,30 +223,31 @@ class ContrastiveVAE(PredictionMixin, ContrastiveEstimator):
     def _state(self) -> dict[str, AnyArray]:
         state = {name: tensor.numpy() for name, tensor in self.module_.state_dict().items()}
         if self.principal_scores_ is not None:
-            state |= {f"principal.{name}": array for name, array in self.principal_scores_.state().items()}
+            state |= self.principal_scores_.state()
         return {name: np.ascontiguousarray(array) for name, array in state.items()}
 
     def _state_shapes(self, arrays: Mapping[str, AnyArray], sample_shape: tuple[int, ...]) -> Shapes:
         dims = {"common": self.common_dim, "salient": self.salient_dim}
-        check_heads(arrays, dims, self.objective().critic_layers)
+        _check_heads(arrays, dims, self.objective().critic_layers)
         scores: dict[str, Any] = {}
         if self._is_linear(arrays):
             sample_shape, scores = stored_shapes(arrays, sample_shape, self.grid_)
-        own = isinstance(self.network, tuple)
-        return scores | dict(network_shapes(lambda: self._build(sample_shape, stored=arrays), allocate=own))
+        # The user's own modules may not run on torch's meta device, which allocates nothing.
+        device = "cpu" if isinstance(self.network, tuple) else "meta"
+        with SeededInit(0), torch.device(device):
+            return scores | dict(_shapes(self._build(sample_shape, stored=arrays)))
 
     def _set_state(self, arrays: dict[str, AnyArray], sample_shape: tuple[int, ...]) -> None:
-        of_scores = {name: array for name, array in arrays.items() if name.startswith("principal.")}
-        self.principal_scores_ = None
+        scores = None
         if self._is_linear(arrays):
-            scores = {name.removeprefix("principal."): array for name, array in of_scores.items()}
-            self.principal_scores_ = PrincipalScores(
-                **scores, sample_shape=sample_shape, valid=valid_values(self.grid_, sample_shape)
-            )
-            sample_shape = scores["scale"].shape
+            scores = PrincipalScores.from_state(arrays, sample_shape, self.grid_)
+            sample_shape = scores.scale.shape
+        self.principal_scores_ = scores
         with SeededInit(0):  # initial weights are replaced below; leave torch's global generator unchanged
             module = self._build(sample_shape, stored=arrays)
-        tensors = {name: torch.from_numpy(array) for name, array in arrays.items() if name not in of_scores}
+        tensors = {
+            name: torch.from_numpy(array) for name, array in arrays.items() if not name.startswith(PREFIX)
+        }
         floats = next(tensor.dtype for tensor in tensors.values() if tensor.is_floating_point())
         module.to(floats).load_state_dict(tensors)
         self.module_ = module.eval()
@@ -337,6 +263,24 @@ def _scored(source: Source, scores: PrincipalScores | None) -> Source:
     return source if scores is None else scores.transform(source)
 
 
-def _arrays(codes: Codes[Tensor]) -> list[AnyArray]:
-    parts = codes.common_mean, codes.common_logvar, codes.salient_mean, codes.salient_logvar
-    return [as_numpy(part) for part in parts]
+def _check_heads(arrays: Mapping[str, AnyArray], dims: Mapping[str, int], critic_layers: int) -> None:
+    """Raise ModelFileError unless the weights of the small networks fit common and salient dimensions."""
+    for space, dim in dims.items():
+        name = f"{space}_encoder.mean.weight"
+        if name not in arrays or arrays[name].ndim != 2 or len(arrays[name]) != dim:
+            raise ModelFileError(f"{name}: wanted {space}_dim, {dim}, rows")
+    with torch.device("meta"):
+        heads = nn.ModuleDict({"critic": Critic(dims["common"], dims["salient"], critic_layers)})
+        heads["salient_classifier"] = SalientClassifier(dims["salient"], 2)
+        if any(name.startswith("read_out.") for name in arrays):
+            heads["read_out"] = ReadOut(dims["salient"], 2)
+    of_heads = {name: array for name, array in arrays.items() if name.startswith(tuple(heads))}
+    check_arrays(of_heads, _shapes(heads))
+
+
+def _shapes(module: nn.Module) -> Shapes:
+    """Return the shape and dtype kind of each tensor in the state of a module."""
+    return {
+        name: (tuple(tensor.shape), torch.empty(0, dtype=tensor.dtype, device="cpu").numpy().dtype.kind)
+        for name, tensor in module.state_dict().items()
+    }

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 from typing import Literal, cast
 
 import numpy as np
@@ -15,7 +15,7 @@ from sepvae.batch import AnyArray, Source, chunks
 from sepvae.errors import DataError
 from sepvae.networks.backbones import conv_encoder, halving, mlp_encoder
 from sepvae.training.distributed import one_device
-from sepvae.training.loader import GroupBatches, training_batches
+from sepvae.training.loader import GroupBatches, Loader, training_batches
 from sepvae.training.module import as_input
 from sepvae.training.runtime import SeededInit, retain_freed_memory
 
@@ -75,8 +75,7 @@ def train_attribute_classifier(
         raise DataError(
             f"classes: wanted two or more, each with samples to learn from, got {sizes.tolist()} samples"
         )
-    device = one_device(accelerator)
-    size = batch_size(len(sizes))
+    device, size = one_device(accelerator), batch_size(len(sizes))
     n_steps = min(n_steps, max(MAX_PASSES * len(used) // size, 1))
     drawing = SeededInit(random_state)
     with retain_freed_memory():
@@ -90,13 +89,10 @@ def train_attribute_classifier(
             num_workers=num_workers,
         )
         with drawing:
-            network = _classifier(source.sample_shape, len(sizes))
-        network.to(device)
+            network = _classifier(source.sample_shape, len(sizes)).to(device)
         optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=n_steps)
-        sampler = cast(GroupBatches, loader.sampler)
-        batches = (batch for epoch in count() for batch in _epoch(loader, sampler, epoch, drawing.generator))
-        for (x, y), step in zip(batches, range(n_steps), strict=False):
+        for step, (x, y) in enumerate(islice(_endless(loader, drawing.generator), n_steps)):
             x = shift_images(as_input(x.to(device), torch.float32), drawing.generator)
             loss = cross_entropy(network(x), y.to(device))
             optimizer.zero_grad()
@@ -113,23 +109,19 @@ def batch_size(n_classes: int) -> int:
     return max(BATCH, 4 * n_classes)
 
 
-def _epoch(
-    loader: torch.utils.data.DataLoader[tuple[Tensor, Tensor]],
-    sampler: GroupBatches,
-    epoch: int,
-    generator: torch.Generator,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the batches of one pass, in an order that depends on the epoch."""
-    sampler.set_epoch(epoch)
-    # The loader once drew this number; drawing it here keeps the results of a seed unchanged.
-    torch.empty((), dtype=torch.int64).random_(generator=generator)
-    yield from loader
+def _endless(loader: Loader, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the batches of pass after pass, each in another order."""
+    for epoch in count():
+        cast(GroupBatches, loader.sampler).set_epoch(epoch)
+        # The loader once drew this number; drawing it here keeps the results of a seed unchanged.
+        torch.empty((), dtype=torch.int64).random_(generator=generator)
+        yield from loader
 
 
 def _classifier(shape: tuple[int, ...], n_classes: int) -> nn.Module:
     """Build the backbone of a default encoder and a linear layer to one logit per class."""
     if len(shape) == 3 and min(shape[1:]) >= 16:
-        encoder = conv_encoder(halving((shape[1], shape[2])), shape, n_classes)
+        encoder = conv_encoder(halving(shape[1:]), shape, n_classes)
         network = nn.Sequential(encoder.backbone, encoder.mean)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return network

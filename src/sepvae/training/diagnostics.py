@@ -46,40 +46,24 @@ def gradient_norms(
     y = y if y.is_floating_point() else y.long()
     with torch.enable_grad(), seeded(random_state):
         copy = deepcopy(model).train()
-        means, weights = _mean_terms(objective, copy, as_input(x, like.dtype), y, random_state)
-        encoders = [getattr(copy, name) for name in ENCODERS]
-        norms = {name: _norms(mean, encoders) for name, mean in means.items()}
-    rows = [
-        [name, weight, float(means[name].detach()), *(abs(weight) * norm for norm in norms[name])]
-        for name, weight in weights.items()
-    ]
+        x = as_input(x, like.dtype)
+        codes = objective.posterior(copy.encode(x), y)
+        noise = draw_noise(codes, torch.Generator(x.device).manual_seed(random_state))
+        losses = objective.losses(copy, x, y, codes, noise)
+        rows = []
+        for name, weight in losses.weights.items():
+            mean = losses.terms[name].mean()
+            norms = _norms(mean, [getattr(copy, encoder) for encoder in ENCODERS])
+            rows.append([name, weight, float(mean.detach()), *(abs(weight) * norm for norm in norms)])
     return pd.DataFrame(rows, columns=["term", "weight", "value", *ENCODERS])
 
 
-def _mean_terms(
-    objective: ContrastiveObjective, model: ContrastiveAutoencoder, x: Tensor, y: Tensor, seed: int
-) -> tuple[dict[str, Tensor], dict[str, float]]:
-    """Return the batch means of the unweighted terms, computed as in a training step, and the weights."""
-    codes = objective.posterior(model.encode(x), y)
-    noise = draw_noise(codes, torch.Generator(x.device).manual_seed(seed))
-    losses = objective.losses(model, x, y, codes, noise)
-    return {name: losses.terms[name].mean() for name in losses.weights}, losses.weights
-
-
 def _norms(mean: Tensor, parts: Sequence[nn.Module]) -> list[float]:
-    """
-    Return the norm of the unweighted gradient at each part.
-
-    Weights are applied later: squares with a weight of 1e-10 would underflow in single precision.
-    """
-    if not mean.requires_grad:
-        return [0.0 for _ in parts]
+    """Return the norm of the gradient at each part, unweighted: a weight of 1e-10 squared would underflow."""
     learnt = [[p for p in part.parameters() if p.requires_grad] for part in parts]
     flat = [parameter for group in learnt for parameter in group]
-    found = iter(torch.autograd.grad(mean, flat, retain_graph=True, allow_unused=True) if flat else ())
-    sums = [sum(_square(next(found)) for _ in group) for group in learnt]
-    return [total**0.5 for total in sums]
-
-
-def _square(gradient: Tensor | None) -> float:
-    return 0.0 if gradient is None else float(gradient.double().square().sum())
+    if not (mean.requires_grad and flat):
+        return [0.0 for _ in parts]
+    found = iter(torch.autograd.grad(mean, flat, retain_graph=True, allow_unused=True))
+    gradients = [[next(found) for _ in group] for group in learnt]
+    return [sum(float(g.double().square().sum()) for g in own if g is not None) ** 0.5 for own in gradients]

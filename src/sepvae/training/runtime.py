@@ -92,15 +92,16 @@ def retain_freed_memory() -> Iterator[None]:
     large blocks. With another C library (macOS, Windows, musl), or if the user's environment configures
     glibc's memory, nothing changes.
     """
-    libc = _glibc()
-    if libc is None:
+    if (libc := _glibc()) is None:
         yield
         return
-    _set(libc, KEEP)
+    for parameter, value in KEEP.items():
+        libc.mallopt(parameter, value)
     try:
         yield
     finally:
-        _set(libc, USUAL)
+        for parameter, value in USUAL.items():
+            libc.mallopt(parameter, value)
         libc.malloc_trim(0)
 
 
@@ -112,11 +113,6 @@ def _glibc() -> ctypes.CDLL | None:
         return ctypes.CDLL("libc.so.6")
     except OSError:
         return None
-
-
-def _set(libc: ctypes.CDLL, values: dict[int, int]) -> None:
-    for parameter, value in values.items():
-        libc.mallopt(parameter, value)
 
 
 SIDE = 512  # of the matrices that are multiplied to measure the time

@@ -55,7 +55,7 @@ def make_trainer(callbacks: list[Callback], strategy: Any, **keywords: Any) -> p
         # Each of the two backward passes reaches only some parameters, which DDP does not expect by default.
         return make_trainer(callbacks, "ddp_find_unused_parameters_true", **keywords)
     for loop in (trainer.fit_loop, trainer.fit_loop.epoch_loop.val_loop):
-        loop.setup_data = _one_at_a_time(loop.setup_data)  # type: ignore[method-assign]
+        loop.setup_data = partial(_one_at_a_time, loop.setup_data)  # type: ignore[method-assign]
     return trainer
 
 
@@ -76,14 +76,10 @@ def run(
 _asking = threading.RLock()
 
 
-def _one_at_a_time(setup_data: Callable[[], None]) -> Callable[[], None]:
+def _one_at_a_time(setup_data: Callable[[], None]) -> None:
     """Run `setup_data` in one thread at a time: Lightning patches the class DataLoader meanwhile."""
-
-    def in_turn() -> None:
-        with _asking:
-            setup_data()
-
-    return in_turn
+    with _asking:
+        setup_data()
 
 
 def sets_default_dtype(precision: Any) -> bool:

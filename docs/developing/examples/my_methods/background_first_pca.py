@@ -33,8 +33,6 @@ class BackgroundFirstPCA(ContrastiveEstimator):
     ----------
     common_dim, salient_dim : int, default=16
         Number of axes; more than the training samples span raises DataError.
-    background, space, residualise, random_state : object
-        Keywords of all methods.
 
     Attributes
     ----------

@@ -30,8 +30,6 @@ class SparseSepVAE(SepVAE):
     ----------
     salient_l1 : float, default=1.0
         Weight of the L1 norm of the salient means of targets.
-    others : object
-        Keywords of SepVAE.
     """
 
     salient_l1: float = 1.0

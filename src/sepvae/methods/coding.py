@@ -1,18 +1,104 @@
-"""Decoding of codes: reconstructions, errors, swaps and samples, the same for all methods."""
+"""`CodingMixin`: codes of samples, and what they are decoded to, the same for all methods."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from sepvae.batch import AnyArray, chunks, in_unit_range
+from sepvae.batch import AnyArray, Source, chunk_rows, chunks, in_unit_range
 from sepvae.checks import check_choice, check_number
+from sepvae.codes import Codes, code_names
 from sepvae.errors import DataError
+from sepvae.methods.labels import GroupLabels
+from sepvae.preprocessing.input_adapter import InputAdapter
+
+TABLE_ROWS, IMAGES = 2048, 128  # per chunk: larger chunks take more memory and no less time
 
 
-class DecoderMixin(BaseEstimator):  # type: ignore[misc]
-    """What an estimator does with `_decode`, from codes to samples as networks see them."""
+class CodingMixin(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """What a fitted estimator does with `_encode` and `_decode`, for samples as networks see them."""
+
+    _adapter: InputAdapter
+    _labels: GroupLabels
+
+    def _encode(self, source: Source) -> Codes[AnyArray]:
+        raise NotImplementedError
+
+    def _decode(self, common: AnyArray, salient: AnyArray) -> AnyArray:
+        raise NotImplementedError
+
+    def encode(self, X: Any) -> Codes[AnyArray]:
+        """
+        Return the codes of samples; labels are not needed.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or Source
+            As in `fit`.
+
+        Returns
+        -------
+        Codes of ndarray
+            Posterior means and log-variances, of shapes (n, common_dim) and (n, salient_dim).
+        """
+        return self._encode(self.prepare(X))
+
+    def transform(self, X: Any) -> AnyArray:
+        """
+        Return the posterior means of both spaces, or of the one in keyword `space`.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or Source
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n, dimensions)
+            Columns are named by `get_feature_names_out`; `set_output` makes it a DataFrame.
+        """
+        return self._means(self.encode(X))
+
+    def _means(self, codes: Codes[AnyArray]) -> AnyArray:
+        """Return the posterior means of the spaces in keyword `space`."""
+        spaces = {"common": [codes.common_mean], "salient": [codes.salient_mean]}
+        return np.concatenate(spaces.get(self.space, [codes.common_mean, codes.salient_mean]), axis=1)
+
+    def prepare(self, X: Any) -> Source:
+        """
+        Return samples as the network sees them.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or Source
+            As in `fit`.
+
+        Returns
+        -------
+        Source
+            Tables residualised, imputed and standardised; images and volumes as they are.
+        """
+        check_is_fitted(self)
+        return self._adapter.transform(X)
+
+    def get_feature_names_out(self, input_features: Any = None) -> AnyArray:  # noqa: ARG002
+        """
+        Return the column names of `transform`: common0, .., salient0, ...
+
+        Parameters
+        ----------
+        input_features : object, default=None
+            Ignored; scikit-learn passes it.
+
+        Returns
+        -------
+        ndarray of str
+            One name per column.
+        """
+        check_is_fitted(self)
+        return np.array(code_names(self.common_dim, self.salient_dim, self.space), dtype=object)
 
     def decode(self, common: AnyArray, salient: AnyArray, *, standardised: bool = False) -> AnyArray:
         """
@@ -145,14 +231,17 @@ class DecoderMixin(BaseEstimator):  # type: ignore[misc]
         common, salient = rng.normal(size=(n, self.common_dim)), rng.normal(size=(n, self.salient_dim))
         return self._in_units(self._decode(common, salient * deviation))
 
-    def _decode(self, common: AnyArray, salient: AnyArray) -> AnyArray:
-        raise NotImplementedError
-
     def _gate_salient(self, salient: AnyArray) -> AnyArray:
         """Return the salient code that the decoder gets; labels are not known."""
         return salient
 
     def _in_units(self, decoded: AnyArray, X: Any = None) -> AnyArray:
         """Return decoded samples in input units, with the covariates of X or those of an average control."""
-        units: AnyArray = self._adapter.inverse_transform(decoded, X)
-        return units
+        return self._adapter.inverse_transform(decoded, X)
+
+    def _chunk_rows(self) -> int:
+        return TABLE_ROWS if len(self.sample_shape_) == 1 else chunk_rows(self.sample_shape_, IMAGES)
+
+    def _inference(self) -> AbstractContextManager[Any]:
+        """Hold resources of `_decode` over several calls; here none."""
+        return nullcontext()
