@@ -17,6 +17,7 @@ from sepvae.methods.sepvae import SepVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.training.callbacks import FitProgress
 from sepvae.training.fit import MONITOR, train
+from sepvae.training.keywords import TrainingKeywords
 from sepvae.training.loader import mix_groups
 from sepvae.training.trainer import make_trainer
 
@@ -35,39 +36,20 @@ Y = rng.permutation(np.repeat([0, 1], [18, 12]))
 X = rng.normal(size=(30, 5)) + Y[:, None] * np.array([3.0, 0, 0, 0, 0])
 
 
-def fit(x=X, *, seed=0, validation=8, **keywords):
+def fit(x=X, *, seed=0, validation=8, batch_size=11, max_epochs=2, **keywords):
     """Train on all but the first samples, which are for validation."""
-    defaults = {
-        "learning_rate": 1e-2,
-        "reset_optimizer": "never",
-        "gradient_clip_val": None,
-        "batch_size": 11,
-        "balanced": False,
-        "num_workers": "auto",
-        "compile": False,
-        "max_epochs": 2,
-        "early_stopping": None,
-        "keep": "last",
-        "checkpoint": None,
-        "about": {},
-        "progress_bar": False,
-        "accelerator": "cpu",
-        "devices": 1,
-        "num_nodes": 1,
-        "strategy": "auto",
-        "precision": "32-true",
-        "logger": None,
-        "callbacks": None,
-    }
-    parts = np.arange(validation, len(x)), np.arange(validation)
+    quiet = {"learning_rate": 1e-2, "progress_bar": False, "accelerator": "cpu"}
     return train(
         OBJECTIVE,
         lambda: build_autoencoder("auto", x.shape[1:], 3, 2, 2),
         ArraySource(x, Y),
         Y,
-        parts,
+        (np.arange(validation, len(x)), np.arange(validation)),
+        TrainingKeywords(**quiet | keywords),
+        batch_size=batch_size,
+        max_epochs=max_epochs,
         seed=seed,
-        **defaults | keywords,
+        about={},
     )
 
 

@@ -101,8 +101,8 @@ class ContrastiveEstimator(CodingMixin):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        base = next(base for base in cls.__mro__[1:] if issubclass(base, ContrastiveEstimator))
-        cls.__doc__ = _with_entries(cls.__doc__ or "", base.__doc__ or "")
+        for base in cls.__mro__[1 : cls.__mro__.index(ContrastiveEstimator) + 1]:
+            cls.__doc__ = _with_entries(cls.__doc__ or "", base.__doc__ or "")
 
     def _learn(self, source: Source, y: AnyArray, parts: Parts, seed: int) -> None:
         """Learn from standardised samples; y = 0 is the background."""

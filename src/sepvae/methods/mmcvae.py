@@ -9,8 +9,7 @@ from sepvae.checks import check_choice
 from sepvae.losses.classifiers import mutual_information
 from sepvae.losses.gaussian import standard_kl
 from sepvae.losses.moments import ORIGINAL_GAMMAS, fixed_gammas, median_gamma, mmd, mmd_to_zero
-from sepvae.methods.keywords import PAPER
-from sepvae.methods.vae import ContrastiveVAE
+from sepvae.methods.vae import PAPER, ContrastiveVAE
 from sepvae.networks.model import ContrastiveAutoencoder, frozen
 from sepvae.training.distributed import all_gather, all_gather_with_grad
 from sepvae.training.objective import ContrastiveObjective, LatentSample, Terms

@@ -12,9 +12,8 @@ from sepvae.losses.classifiers import group_cross_entropy, mutual_information
 from sepvae.losses.gaussian import GroupPrior, SeverityPrior, standard_kl
 from sepvae.methods.base import Capabilities
 from sepvae.methods.consistency import CONSISTENCY, consistency_terms
-from sepvae.methods.keywords import PAPER
 from sepvae.methods.labels import GroupLabels, SeverityLabels
-from sepvae.methods.vae import ContrastiveVAE
+from sepvae.methods.vae import PAPER, ContrastiveVAE
 from sepvae.networks.model import ContrastiveAutoencoder, frozen
 from sepvae.training.objective import ContrastiveObjective, LatentSample, Learnt, Terms
 

@@ -3,9 +3,8 @@
 import hashlib
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -19,9 +18,8 @@ from sepvae.codes import Codes
 from sepvae.data.conversion import as_column
 from sepvae.data.splits import split
 from sepvae.errors import DataError, ModelFileError
-from sepvae.methods.base import Capabilities, Parts
+from sepvae.methods.base import Capabilities, ContrastiveEstimator, Parts
 from sepvae.methods.inference import Networks, PredictionMixin, as_numpy, inference
-from sepvae.methods.keywords import TrainingKeywords
 from sepvae.methods.principal import PREFIX, PrincipalScores, stored_shapes, valid_values
 from sepvae.model_files.schema import Shapes, check_arrays
 from sepvae.networks.autoencoder import build_autoencoder, network_name
@@ -29,16 +27,24 @@ from sepvae.networks.model import ContrastiveAutoencoder, Critic, ReadOut, Salie
 from sepvae.training.diagnostics import gradient_norms
 from sepvae.training.distributed import is_first
 from sepvae.training.fit import train
+from sepvae.training.keywords import TrainingKeywords
 from sepvae.training.loader import ordered_batches
 from sepvae.training.objective import ContrastiveObjective
 from sepvae.training.runtime import SeededInit
 
-# Keywords passed to `train` unchanged.
-TRAINING = (
-    *("learning_rate", "reset_optimizer", "gradient_clip_val", "balanced"),
-    *("num_workers", "compile", "early_stopping", "keep", "progress_bar"),
-    *("accelerator", "devices", "num_nodes", "strategy", "precision", "logger", "callbacks"),
-)
+# Settings of all methods in the paper's comparison on CelebA (App. E.1).
+PAPER: dict[str, Any] = {
+    "common_dim": 16,
+    "salient_dim": 16,
+    "network": "e1",
+    "beta_common": 0.5,
+    "beta_salient": 0.5,
+    "reconstruction_var": 0.5,
+    "reset_optimizer": "epoch",
+    "learning_rate": 1e-3,
+    "batch_size": 512,
+    "max_epochs": 250,
+}
 OTHER_SHAPES = (
     "warm_start: wanted samples, dimensions and a network of the shapes that were fitted; give "
     "warm_start=False to fit anew"
@@ -46,11 +52,27 @@ OTHER_SHAPES = (
 
 
 @dataclass(eq=False, repr=False)
-class ContrastiveVAE(PredictionMixin, TrainingKeywords):
+class ContrastiveVAE(PredictionMixin, TrainingKeywords, ContrastiveEstimator):
     """
     Base of all VAE methods: two encoders, one decoder, a critic and a classifier.
 
     A method adds its weights and its objective.
+
+    Parameters
+    ----------
+    network : str or tuple of two Module, default="auto"
+        "auto" is `residual-mlp` for tables, `cnn2d` for images and `linear` for volumes. `linear` encodes and
+        decodes whitened principal component scores, one component for every 8 training samples and at most
+        256, by linear maps; it suits all kinds of samples. `residual-mlp` decodes a linear map of the codes
+        plus a network, `mlp` has the network alone. For images, `e1` and `e2` are the paper's (App. E.1,
+        E.2), and `release` has the convolutions of the authors' code. For volumes, `cnn3d` is that of
+        App. E.3, with batch norm; `cnn3d-group` has group norm instead. Or the user's own (encoder, decoder):
+        the encoder from samples to features of shape (batch, any width), the decoder from (batch,
+        common_dim + salient_dim) to samples. Both are copied, the encoder once per space.
+    reconstruction_var : float or "learnt", default="learnt"
+        Variance of p(x | c, s). A number v weights the squared error, summed over pixels, by 1 / (2 v); the
+        paper has 0.5. "learnt" is the maximum likelihood estimate, the mean squared error of each batch, so
+        that the weights of the other terms suit data of any size and noise.
 
     Attributes
     ----------
@@ -65,6 +87,10 @@ class ContrastiveVAE(PredictionMixin, TrainingKeywords):
     principal_scores_ : PrincipalScores or None
         Principal components of the training samples, for network `linear`.
     """
+
+    _: KW_ONLY
+    network: str | tuple[nn.Module, nn.Module] = "auto"
+    reconstruction_var: float | Literal["learnt"] = "learnt"
 
     capabilities: ClassVar[Capabilities] = Capabilities(epochs=True)
 
@@ -110,6 +136,7 @@ class ContrastiveVAE(PredictionMixin, TrainingKeywords):
 
     def _check_keywords(self, y: AnyArray) -> None:
         super()._check_keywords(y)
+        self._check_training(self.random_state)
         self.objective()  # validates its own keywords
 
     def _gate_salient(self, salient: AnyArray) -> AnyArray:
@@ -140,12 +167,11 @@ class ContrastiveVAE(PredictionMixin, TrainingKeywords):
             source,
             y,
             parts,
-            seed=seed,
-            checkpoint=None if self.checkpoint is None else Path(self.checkpoint),
-            about=self._about_fit(source, y, parts, seed, scores),
+            self,
             batch_size=self.batch_size_,
             max_epochs=self.max_epochs_,
-            **{name: getattr(self, name) for name in TRAINING},
+            seed=seed,
+            about=self._about_fit(source, y, parts, seed, scores),
         )
         self.module_, self.history_, self.principal_scores_ = module, history, scores
 

@@ -1,53 +1,22 @@
-"""`TrainingKeywords`: keywords of all methods that train by epochs, with their meaning and validation."""
+"""`TrainingKeywords`: how a fit by epochs runs, with the meaning and the validation of each keyword."""
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from torch import nn
-
-from sepvae.batch import AnyArray
 from sepvae.checks import check_choice, check_flag, check_number
 from sepvae.errors import DataError
-from sepvae.methods.base import ContrastiveEstimator
 from sepvae.training.distributed import is_alone
-
-# Settings of all methods in the paper's comparison on CelebA (App. E.1).
-PAPER: dict[str, Any] = {
-    "common_dim": 16,
-    "salient_dim": 16,
-    "network": "e1",
-    "beta_common": 0.5,
-    "beta_salient": 0.5,
-    "reconstruction_var": 0.5,
-    "reset_optimizer": "epoch",
-    "learning_rate": 1e-3,
-    "batch_size": 512,
-    "max_epochs": 250,
-}
 
 
 @dataclass(eq=False, repr=False)
-class TrainingKeywords(ContrastiveEstimator):
+class TrainingKeywords:
     """
-    Keywords of all contrastive VAEs.
+    Keywords of all methods that train by epochs.
 
     Parameters
     ----------
-    network : str or tuple of two Module, default="auto"
-        "auto" is `residual-mlp` for tables, `cnn2d` for images and `linear` for volumes. `linear` encodes and
-        decodes whitened principal component scores, one component for every 8 training samples and at most
-        256, by linear maps; it suits all kinds of samples. `residual-mlp` decodes a linear map of the codes
-        plus a network, `mlp` has the network alone. For images, `e1` and `e2` are the paper's (App. E.1,
-        E.2), and `release` has the convolutions of the authors' code. For volumes, `cnn3d` is that of
-        App. E.3, with batch norm; `cnn3d-group` has group norm instead. Or the user's own (encoder, decoder):
-        the encoder from samples to features of shape (batch, any width), the decoder from (batch,
-        common_dim + salient_dim) to samples. Both are copied, the encoder once per space.
-    reconstruction_var : float or "learnt", default="learnt"
-        Variance of p(x | c, s). A number v weights the squared error, summed over pixels, by 1 / (2 v); the
-        paper has 0.5. "learnt" is the maximum likelihood estimate, the mean squared error of each batch, so
-        that the weights of the other terms suit data of any size and noise.
     learning_rate : float, default=0.001
         Learning rate of both Adam optimizers, of the model and of the critic.
     reset_optimizer : {"never", "epoch"}, default="never"
@@ -90,8 +59,6 @@ class TrainingKeywords(ContrastiveEstimator):
     """
 
     _: KW_ONLY
-    network: str | tuple[nn.Module, nn.Module] = "auto"
-    reconstruction_var: float | Literal["learnt"] = "learnt"
     learning_rate: float = 1e-3
     reset_optimizer: Literal["never", "epoch"] = "never"
     batch_size: int | Literal["auto"] = "auto"
@@ -120,18 +87,18 @@ class TrainingKeywords(ContrastiveEstimator):
         *("accelerator", "devices", "num_nodes", "strategy"),
     )
 
-    def _check_keywords(self, y: AnyArray) -> None:
-        super()._check_keywords(y)
+    def _check_training(self, random_state: int | None) -> None:
+        """Raise DataError for values that would fail later with a less clear message."""
         counts = {"max_epochs": "auto", "batch_size": "auto", "num_workers": "auto", "early_stopping": None}
         for name, other in counts.items():
             if (value := getattr(self, name)) != other:
                 least = 0 if name == "num_workers" else 1
                 check_number(name, value, least=least, whole=True, or_else='"auto"' if other else "None")
         check_number("num_nodes", self.num_nodes, least=1, whole=True)
-        if self.checkpoint is not None and self.random_state is None:
+        if self.checkpoint is not None and random_state is None:
             raise DataError("random_state: wanted a number, for a fit to go on from its checkpoint, got None")
         if not is_alone(self.devices, self.num_nodes):
-            if self.random_state is None:
+            if random_state is None:
                 raise DataError("random_state: wanted a number, the same in all processes, got None")
             if self.compile:
                 raise DataError("compile: wanted False with several devices or nodes, got True")
