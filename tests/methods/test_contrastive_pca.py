@@ -15,8 +15,8 @@ from sepvae import load
 from sepvae.data import ArraySource
 from sepvae.data.arrays import StreamSource
 from sepvae.errors import DataError
-from sepvae.methods.contrastive_axes import contrastive_axes, propose_alphas, sample_span, subspace_affinity
-from sepvae.methods.contrastive_pca import ContrastivePCA
+from sepvae.methods.contrastive_pca import ContrastivePCA, contrastive_axes, propose_alphas, subspace_affinity
+from sepvae.methods.principal import sample_span
 
 TARGET = np.arange(60) % 3 > 0
 
@@ -80,7 +80,7 @@ def test_the_span_has_no_more_directions_than_the_samples() -> None:
 def test_large_data_are_brought_to_their_leading_components(monkeypatch: pytest.MonkeyPatch) -> None:
     x = samples(90) * np.where(np.arange(90) % 3, 1e-6, 1)  # 30 directions matter
     exact = contrastive_axes(x, TARGET, 2, 3, alpha=1.5)
-    monkeypatch.setattr("sepvae.methods.contrastive_axes.MOST", 40)
+    monkeypatch.setattr("sepvae.methods.principal.MOST_AXES", 40)
     approximate = contrastive_axes(x, TARGET, 2, 3, alpha=1.5)
     assert sample_span(x, 40, 0)[1].shape == (40, 90)
     np.testing.assert_allclose(approximate.salient, exact.salient, atol=1e-6)
@@ -88,7 +88,7 @@ def test_large_data_are_brought_to_their_leading_components(monkeypatch: pytest.
 
 def test_pieces_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = contrastive_axes(samples(90), TARGET, 2, 3, alpha=1.5)
-    monkeypatch.setattr("sepvae.methods.contrastive_axes.AT_ONCE", 7)
+    monkeypatch.setattr("sepvae.methods.principal.AT_ONCE", 7)
     np.testing.assert_allclose(contrastive_axes(samples(90), TARGET, 2, 3, alpha=1.5).common, whole.common)
 
 

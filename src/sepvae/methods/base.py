@@ -70,7 +70,7 @@ class ContrastiveEstimator(CodingMixin):
     background_ : label
         Label of the background.
     validation_indices_ : ndarray of int
-        Positions of the validation samples.
+        Positions of the validation samples; empty for methods that need none.
     residualizer_ : Residualizer or None
         Fitted regression of tables on covariates.
     scaler_ : TableScaler or None

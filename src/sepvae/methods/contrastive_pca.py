@@ -4,13 +4,19 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import numpy.typing as npt
+from scipy.linalg import eigh, qr
+from sklearn.cluster import SpectralClustering
 
 from sepvae.batch import AnyArray
 from sepvae.checks import check_number
-from sepvae.methods.contrastive_axes import contrastive_axes
 from sepvae.methods.linear import LinearEstimator
+from sepvae.methods.principal import second_moment, signed, spanning_axes
 
+Matrix = npt.NDArray[np.float64]
 FLAT = 1e-6  # standard deviations below this share of the largest are rounding errors
+CANDIDATES = np.geomspace(0.1, 1000, 40)  # values of alpha in the paper
+CLUSTERS = 3  # clusters of subspaces, each of which proposes one alpha
 
 
 @dataclass(eq=False, repr=False)
@@ -38,15 +44,6 @@ class ContrastivePCA(LinearEstimator):
         which the background hardly varies. "auto" tries 40 values from 0.1 to 1000, clusters their salient
         subspaces into 3 (Algorithm 2 of the paper), and takes the middle medoid. The paper leaves this last
         choice to the user; to make it yourself, fit again with another of `alphas_`.
-    background : label or None, default=None
-        Label of the background; None means the first in sorted order.
-    space : {"both", "common", "salient"}, default="both"
-        Codes that `transform` returns.
-    residualise : sequence of str or None, default=None
-        Covariates to regress out of a table: attributes of a source, or columns of a DataFrame, which then
-        are not features. Their effects are learnt from the controls of the training part. The model works
-        on w-scores and returns samples in the units of X. Classes that no such control has (a new site)
-        raise an error.
     random_state : int or None, default=0
         Seed of the clustering, and of the principal components of large data; None draws one.
 
@@ -56,30 +53,8 @@ class ContrastivePCA(LinearEstimator):
         The weight used.
     alphas_ : ndarray of shape (3,)
         Medoids of all clusters, ascending; only `alpha` if that is a number.
-    center_ : ndarray of the shape of a sample
-        Mean of the background's training samples; for tables, in standardised units.
-    common_axes_, salient_axes_ : ndarray of shape (dimensions, features)
-        Orthonormal directions; pixels are in the order of a flattened image.
     common_scale_, salient_scale_ : ndarray of shape (dimensions,)
         Standard deviations that codes are divided by.
-    classes_ : ndarray of shape (2,)
-        Labels, sorted.
-    background_ : label
-        Label of the background.
-    validation_indices_ : ndarray of int
-        Empty: all samples are used for learning.
-    residualizer_ : Residualizer or None
-        Fitted regression of tables on covariates.
-    scaler_ : TableScaler or None
-        Fitted standardisation and imputation of tables.
-    sample_shape_ : tuple of int
-        Shape of one sample.
-    grid_ : Grid or None
-        Positions of the voxels of volumes, if their source provides them.
-    n_features_in_ : int
-        Number of features, for tables.
-    feature_names_in_ : ndarray of str
-        Names of features, for DataFrames.
 
     References
     ----------
@@ -120,3 +95,96 @@ class ContrastivePCA(LinearEstimator):
         self.alpha_, self.alphas_ = axes.alpha, axes.alphas
         self.common_axes_, self.salient_axes_ = axes.common, axes.salient
         self.common_scale_, self.salient_scale_ = (np.where(d > least, d, 1) for d in deviations)
+
+
+@dataclass(frozen=True)
+class ContrastiveAxes:
+    """
+    Orthonormal common and salient directions as rows, of shape (dim, features), in float64.
+
+    `alpha` is the weight of the background covariance, `alphas` the values it was chosen from, ascending.
+    """
+
+    common: AnyArray
+    salient: AnyArray
+    alpha: float
+    alphas: Matrix
+
+
+def contrastive_axes(
+    x: AnyArray,
+    target: npt.NDArray[np.bool_],
+    common_dim: int,
+    salient_dim: int,
+    alpha: float | Literal["auto"] = "auto",
+    seed: int = 0,
+) -> ContrastiveAxes:
+    """
+    Return the salient directions, and the leading directions of all samples orthogonal to them.
+
+    The samples x, of shape (n, features), must be centred on the background mean. Samples that span more than
+    1000 dimensions are reduced to their 1000 leading principal directions. The largest absolute entry of each
+    direction is positive.
+
+    >>> x = np.array([[-3.0, 0.0], [3.0, 0.0], [-3.0, -1.0], [3.0, -1.0], [-3.0, 1.0], [3.0, 1.0]])
+    >>> contrastive_axes(x, np.arange(6) > 1, 1, 1, alpha=2.0).salient
+    array([[0., 1.]])
+    """
+    inside, span = spanning_axes(x, common_dim + salient_dim, seed)
+    covariances = _covariance(inside[target]), _covariance(inside[~target])
+    if alpha == "auto":
+        alphas, chosen = propose_alphas(*covariances, salient_dim, seed)
+    else:
+        alphas, chosen = np.array([alpha], dtype=np.float64), float(alpha)
+    salient = _leading(covariances[0] - chosen * covariances[1], salient_dim)
+    rest = qr(salient)[0][:, salient_dim:]  # orthogonal to the salient directions
+    common = rest @ _leading(rest.T @ _covariance(inside) @ rest, common_dim)
+    axes = np.concatenate([salient, common], axis=1).T.astype(x.dtype) @ span
+    # Orthonormalise again: rounding leaves rows of the span slightly oblique where the data hardly vary.
+    axes = signed(qr(axes.T.astype(np.float64), mode="economic")[0].T)
+    return ContrastiveAxes(axes[salient_dim:], axes[:salient_dim], chosen, alphas)
+
+
+def propose_alphas(target: Matrix, background: Matrix, dim: int, seed: int = 0) -> tuple[Matrix, float]:
+    """
+    Return up to 3 proposed values of alpha, ascending, and the middle one (Algorithm 2 of the paper).
+
+    Subspaces of 40 values from 0.1 to 1000 are clustered by affinity, the product of the cosines of their
+    principal angles; each cluster proposes its medoid. The paper leaves the choice among them to the user.
+    The smallest is close to PCA of the targets, and the largest selects whatever varies least in the
+    background.
+
+    >>> alphas, alpha = propose_alphas(np.diag([6.0, 4.0, 0.1]), np.diag([4.0, 0.1, 1e-4]), 1)
+    >>> alphas.round(1), round(alpha, 1)
+    (array([ 0.1,  0.5, 46.4]), 0.5)
+    """
+    subspaces = np.stack([_leading(target - alpha * background, dim) for alpha in CANDIDATES])
+    affinity = subspace_affinity(subspaces)
+    clusters = SpectralClustering(CLUSTERS, affinity="precomputed", random_state=seed).fit_predict(affinity)
+    found = []
+    for cluster in np.unique(clusters):
+        members = np.flatnonzero(clusters == cluster)
+        closeness = affinity[np.ix_(members, members)].sum(axis=0)
+        found.append(members[closeness.argmax()])
+    alphas = CANDIDATES[sorted(found)]
+    return alphas, float(alphas[len(alphas) // 2])
+
+
+def subspace_affinity(subspaces: Matrix) -> Matrix:
+    """Return the product of cosines of the principal angles of all pairs of (n, features, dim) subspaces."""
+    inner = subspaces[:, None].swapaxes(-1, -2) @ subspaces[None]
+    # The cosines are singular values; their product is the absolute determinant. Spectral clustering needs a
+    # connected graph, hence no affinity of 0.
+    affinity: Matrix = np.clip(np.abs(np.linalg.det(inner)), np.finfo(np.float64).eps, 1)
+    return affinity
+
+
+def _covariance(x: AnyArray) -> Matrix:
+    return second_moment(x - x.mean(axis=0)) / (len(x) - 1)
+
+
+def _leading(symmetric: Matrix, dim: int) -> Matrix:
+    """Return the eigenvectors of the largest eigenvalues as columns, descending."""
+    n = len(symmetric)
+    vectors: Matrix = eigh(symmetric, subset_by_index=[n - dim, n - 1])[1]
+    return vectors[:, ::-1]

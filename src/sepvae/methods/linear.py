@@ -10,7 +10,7 @@ import numpy as np
 from sepvae.batch import AnyArray, IntArray, Source, chunks, gather, in_unit_range
 from sepvae.codes import Codes
 from sepvae.errors import DataError
-from sepvae.methods.base import ContrastiveEstimator
+from sepvae.methods.base import ContrastiveEstimator, Parts
 from sepvae.model_files.schema import Shapes
 
 LEAST_VARIANCE = 1e-6  # of codes that are exact: a log-variance must be finite
@@ -23,6 +23,13 @@ class LinearEstimator(ContrastiveEstimator):
     Base of linear methods: x = m + common_axes' (common_scale c) + salient_axes' (salient_scale s) + noise.
 
     A method implements `_learn_axes`, which sets these axes, orthonormal and one a row, and scales.
+
+    Attributes
+    ----------
+    center_ : ndarray of the shape of a sample
+        Mean of the background's training samples; for tables, in standardised units.
+    common_axes_, salient_axes_ : ndarray of shape (dimensions, features)
+        Orthonormal directions; pixels are in the order of a flattened image.
     """
 
     scalars: ClassVar[tuple[str, ...]] = ()  # learnt numbers, without the trailing underscore
@@ -36,7 +43,7 @@ class LinearEstimator(ContrastiveEstimator):
         """Return the variance of noise along the axes of a space; without noise codes are exact."""
         return 0.0
 
-    def _learn(self, source: Source, y: AnyArray, parts: tuple[IntArray, IntArray], seed: int) -> None:
+    def _learn(self, source: Source, y: AnyArray, parts: Parts, seed: int) -> None:
         rows, target = parts[0], y[parts[0]] > 0
         taken = ([_flat(source.take(rows[part]).x)] for part in chunks(len(rows), self._chunk_rows()))
         x = gather(len(rows), taken)[0]

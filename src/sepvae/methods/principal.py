@@ -1,4 +1,4 @@
-"""Principal component scores of samples, the input of network "linear"."""
+"""Principal components: whitened scores, the input of network "linear", and the axes of linear methods."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,17 +7,20 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import eigh
+from sklearn.utils.extmath import randomized_svd
 
 from sepvae.batch import AnyArray, IntArray, Source, chunk_rows, chunks, gather, in_unit_range
 from sepvae.data.arrays import ArraySource
 from sepvae.errors import DataError
 from sepvae.grid import Grid
-from sepvae.methods.contrastive_axes import principal_axes
 
 SAMPLES_PER_COMPONENT = 8  # components of fewer samples each are mostly noise, and whitening would amplify it
 MOST_COMPONENTS = 256
 MOST_SAMPLES = SAMPLES_PER_COMPONENT * MOST_COMPONENTS  # that define the components
 PREFIX = "principal."  # of names in model files
+MOST_AXES = 1000  # kept of large data by linear methods, as in the program of contrastive PCA
+AT_ONCE = 2048  # rows or columns converted to float64 at a time
 FLAT = 1e-5  # deviations below this share of the largest are rounding errors of float32
 Array = npt.NDArray[np.float32]
 
@@ -118,3 +121,58 @@ def _values(x: AnyArray, valid: npt.NDArray[np.bool_] | None) -> Array:
     if not np.isfinite(values).all():  # in a source on disk; other data are already checked
         raise DataError("X: wanted finite samples, got NaN or infinite values; fill them in")
     return values.astype(np.float32, copy=False)
+
+
+def spanning_axes(x: AnyArray, wanted: int, seed: int) -> tuple[AnyArray, AnyArray]:
+    """Return `sample_span` of samples that span `wanted` directions or more; raise DataError for others."""
+    inside, span = sample_span(x, max(MOST_AXES, wanted), seed)
+    if len(span) < wanted:
+        raise DataError(
+            f"common_dim and salient_dim: wanted {wanted} directions, but {len(x)} samples of {x.shape[1]} "
+            f"feature(s) span only {len(span)}; ask for fewer"
+        )
+    return inside, span
+
+
+def sample_span(x: AnyArray, most: int, seed: int) -> tuple[AnyArray, AnyArray]:
+    """Return coordinates of the samples, and the orthonormal rows that span them."""
+    if min(x.shape) > most:
+        left, deviations, rows = randomized_svd(x, most, random_state=seed)
+        return left * deviations, rows
+    coordinates, rows, _ = principal_axes(x, most)
+    return coordinates, rows
+
+
+def principal_axes(x: AnyArray, most: int) -> tuple[AnyArray, AnyArray, AnyArray]:
+    """Return the scores of centred samples on at most `most` principal axes, the axes as rows, and norms."""
+    tall = x.shape[1] <= len(x)
+    norms, vectors = _positive(second_moment(x if tall else x.T), max(x.shape))
+    norms, vectors = norms[:most], vectors[:, :most]
+    if tall:
+        return x @ vectors.astype(x.dtype), vectors.T.astype(x.dtype), norms
+    rows, weights = np.empty((len(norms), x.shape[1]), x.dtype), vectors / norms
+    for part in chunks(x.shape[1], AT_ONCE):  # in float64: small norms magnify rounding errors
+        rows[:, part] = weights.T @ x[:, part].astype(np.float64)
+    return vectors * norms, rows, norms
+
+
+def _positive(gram: AnyArray, size: int) -> tuple[AnyArray, AnyArray]:
+    """Return square roots and eigenvectors of the numerically positive eigenvalues, descending."""
+    values, vectors = eigh(gram)
+    kept = np.flatnonzero(values > values[-1] * size * np.finfo(np.float64).eps)[::-1]
+    return np.sqrt(values[kept]), vectors[:, kept]
+
+
+def second_moment(x: AnyArray) -> AnyArray:
+    """Return x.T @ x in float64."""
+    total = np.zeros((x.shape[1], x.shape[1]))
+    for part in chunks(len(x), AT_ONCE):
+        rows = x[part].astype(np.float64)
+        total += rows.T @ rows
+    return total
+
+
+def signed(axes: AnyArray) -> AnyArray:
+    """Make the largest absolute entry of each row positive: the sign of an eigenvector is arbitrary."""
+    largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)
+    return np.where(largest < 0, -axes, axes)

@@ -11,8 +11,8 @@ from scipy.optimize import brentq
 from sepvae.batch import AnyArray
 from sepvae.checks import check_number
 from sepvae.errors import DataError
-from sepvae.methods.contrastive_axes import second_moment, signed, spanning_axes
 from sepvae.methods.linear import LinearEstimator
+from sepvae.methods.principal import second_moment, signed, spanning_axes
 
 Matrix = npt.NDArray[np.float64]
 LARGEST = 1 - 1e-3  # of gamma m / n: the likelihood has no maximum from 1 on
@@ -40,12 +40,6 @@ class ProbabilisticContrastivePCA(LinearEstimator):
         Weight of the background's log-likelihood. 0 is probabilistic PCA of the targets. It must be below
         n / m, for n targets and m background samples, and leave a positive noise variance. "auto" is 0.9
         times the largest such value.
-    background : label or None, default=None
-        Label of the background; None means the first in sorted order.
-    space : {"both", "common", "salient"}, default="both"
-        Codes that `transform` returns.
-    residualise : sequence of str or None, default=None
-        Covariates to regress out of a table, as in `ContrastivePCA`.
     random_state : int or None, default=0
         Seed of the principal components of large data; None draws one.
 
@@ -55,14 +49,8 @@ class ProbabilisticContrastivePCA(LinearEstimator):
         The weight used.
     common_noise_var_, salient_noise_var_ : float
         Variance of what the loadings of each space leave, per feature.
-    center_ : ndarray of the shape of a sample
-        Mean of the background's training samples; for tables, in standardised units.
-    common_axes_, salient_axes_ : ndarray of shape (dimensions, features)
-        Orthonormal directions; pixels are in the order of a flattened image.
     common_scale_, salient_scale_ : ndarray of shape (dimensions,)
         Lengths of the loadings: W is the transpose of the axes times these.
-    classes_, background_, validation_indices_, residualizer_, scaler_, sample_shape_, grid_ : object
-        As in `ContrastivePCA`.
 
     References
     ----------
