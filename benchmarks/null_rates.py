@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
-from sepvae.evaluation.associations import partial_spearman
+from sepvae.evaluation.correlations import partial_spearman
 from sepvae.evaluation.probes import make_probe
 
 

@@ -24,7 +24,7 @@ from sepvae.data import ArraySource, simulate_vbm_cohort, split
 from sepvae.data.formats.volume_table import read_volumes
 from sepvae.data.simulated import true_map
 from sepvae.evaluation import map_scores
-from sepvae.evaluation.associations import probe_predictions
+from sepvae.evaluation.correlations import probe_predictions
 from sepvae.evaluation.scores import score_codes
 from sepvae.interpretation.maps import SalientMaps
 from sepvae.methods import ContrastivePCA, ConVAE, MMcVAE, SepVAE

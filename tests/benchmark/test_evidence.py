@@ -11,7 +11,7 @@ from sepvae.benchmark.evidence import write_intervals
 from sepvae.benchmark.folder import BenchmarkFolder
 from sepvae.data import ArraySource
 from sepvae.data.splits import make_folds
-from sepvae.evaluation.associations import partial_spearman
+from sepvae.evaluation.correlations import partial_spearman
 from sepvae.evaluation.differences import nadeau_bengio
 from sepvae.report.benchmark_tables import ScoreColumn
 

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from sepvae.errors import DataError
-from sepvae.evaluation.associations import (
+from sepvae.evaluation.correlations import (
     clinical_associations,
     clinical_scores,
     partial_spearman,

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from sepvae.cli.table import print_scores
-from sepvae.evaluation.chance import ABOVE_CHANCE, AT_CHANCE, BELOW_CHANCE, against_chance
+from sepvae.evaluation.metrics import ABOVE_CHANCE, AT_CHANCE, BELOW_CHANCE, against_chance
 from sepvae.report.scores import sections
 
 NAN = float("nan")

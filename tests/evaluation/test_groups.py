@@ -6,8 +6,8 @@ import pytest
 from sklearn import metrics
 
 from sepvae.errors import DataError
-from sepvae.evaluation import groups
-from sepvae.evaluation.groups import group_scores, mlp_probabilities
+from sepvae.evaluation import classifiers
+from sepvae.evaluation.classifiers import group_scores, mlp_probabilities
 from sepvae.evaluation.scores import COLUMNS
 
 
@@ -80,7 +80,7 @@ def test_the_seed_settles_the_network_and_the_global_one_is_left_alone(small):
 
 
 def test_a_network_cut_short_does_not_warn(codes, monkeypatch):
-    monkeypatch.setattr(groups, "MAX_ITER", 1)
+    monkeypatch.setattr(classifiers, "MAX_ITER", 1)
     assert mlp_probabilities(codes).shape == (120,)
 
 

@@ -6,7 +6,7 @@ from scipy import stats
 from sklearn.metrics import f1_score
 
 from sepvae.errors import DataError
-from sepvae.evaluation.maps import map_scores
+from sepvae.evaluation.metrics import map_scores
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sepvae.evaluation.removal import Question, Readings, removal_questions, removal_scores
+from sepvae.evaluation.classifiers import Question, Readings, removal_questions, removal_scores
 
 # Training samples: 12 well, 11 mild, 10 severe, 9 odd (too rare), 5 ill of no known subtype.
 SUBTYPES = [None] * 12 + ["mild"] * 11 + ["severe"] * 10 + ["odd"] * 9 + [None] * 5

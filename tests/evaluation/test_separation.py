@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from sepvae.errors import DataError
-from sepvae.evaluation.separation import active_units, separation_scores, variance_ratio
+from sepvae.evaluation.scores import active_units, separation_scores, variance_ratio
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from scipy.stats import fisher_exact, mannwhitneyu
 from scipy.stats.contingency import association
 from sklearn.metrics import roc_auc_score
 
-from sepvae.inspection.effects import compare_classes, compare_numbers, holm
+from sepvae.inspection.confounds import compare_classes, compare_numbers, holm
 
 
 def test_numbers_agree_with_scikit_learn_and_scipy():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sepvae.inspection.near_duplicates import near_pairs
+from sepvae.inspection.duplicates import near_pairs
 
 
 @pytest.fixture

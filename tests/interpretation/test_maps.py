@@ -5,8 +5,7 @@ import pytest
 from sepvae import SepVAE
 from sepvae.data import ArraySource
 from sepvae.grid import Grid
-from sepvae.interpretation.maps import SalientMaps, axial, grey_levels, members, spread
-from sepvae.interpretation.moments import Moments, effect_size
+from sepvae.interpretation.maps import Moments, SalientMaps, axial, effect_size, grey_levels, members, spread
 from sepvae.methods import ContrastivePCA
 
 from ..helpers import quick

@@ -13,8 +13,8 @@ from sepvae.batch import Source
 from sepvae.benchmark.contenders import Contender
 from sepvae.benchmark.folder import CellFolder
 from sepvae.codes import Kind, code_columns
-from sepvae.evaluation.associations import probe_predictions
-from sepvae.evaluation.groups import group_scores, mlp_probabilities
+from sepvae.evaluation.classifiers import group_scores, mlp_probabilities
+from sepvae.evaluation.correlations import probe_predictions
 from sepvae.evaluation.scores import score_codes
 from sepvae.files import plain_name, read_table
 from sepvae.interpretation.examples import make_examples

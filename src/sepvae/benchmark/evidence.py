@@ -8,7 +8,7 @@ from sepvae.benchmark.cells import Cell, read_predictions
 from sepvae.benchmark.folder import BenchmarkFolder
 from sepvae.codes import Kind
 from sepvae.errors import DataError
-from sepvae.evaluation.associations import clinical_associations, clinical_scores
+from sepvae.evaluation.correlations import clinical_associations, clinical_scores
 from sepvae.evaluation.differences import Difference, mean_over_runs
 from sepvae.report.benchmark_evidence import (
     ScoreInterval,

@@ -12,7 +12,7 @@ from sepvae.benchmark.folder import BenchmarkFolder, CellFolder
 from sepvae.codes import Kind, Space
 from sepvae.errors import DataError
 from sepvae.evaluation.differences import difference_over_runs, paired_bootstrap
-from sepvae.evaluation.separation import variance_ratio
+from sepvae.evaluation.scores import variance_ratio
 from sepvae.plotting.contenders import reconstruction_columns, salient_scatters
 from sepvae.report.benchmark_tables import (
     ComparedPair,

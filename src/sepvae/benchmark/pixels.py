@@ -12,7 +12,7 @@ from sklearn.decomposition import PCA
 from sepvae.batch import AnyArray, Source, chunks, gather, in_unit_range
 from sepvae.benchmark.folder import CellFolder
 from sepvae.codes import Codes, Kind, codes_table
-from sepvae.evaluation.groups import group_scores, mlp_probabilities
+from sepvae.evaluation.classifiers import group_scores, mlp_probabilities
 from sepvae.evaluation.scores import score_codes
 from sepvae.preprocessing import TableScaler
 from sepvae.preprocessing.covariates import covariate_names, split_covariates

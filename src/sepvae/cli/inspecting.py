@@ -17,7 +17,7 @@ from sepvae.data.splits import read_split
 from sepvae.data.volumes import all_listed, read_mask, settled
 from sepvae.errors import DataError
 from sepvae.inspection import Finding, Inspection, inspect
-from sepvae.inspection.samples import count
+from sepvae.inspection.findings import count
 from sepvae.progress import progress_bar
 
 # Notes on how a table was read: no findings, since every table has them.

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sepvae.cli.plain import plain
-from sepvae.evaluation.chance import AT_CHANCE, BELOW_CHANCE, against_chance
+from sepvae.evaluation.metrics import AT_CHANCE, BELOW_CHANCE, against_chance
 
 # One metric per attribute, over all samples if the attribute applies to them; the page has the rest.
 SHOWN = {"label": ["auc"]}

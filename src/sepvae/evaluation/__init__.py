@@ -1,12 +1,10 @@
 """Evaluation of frozen codes: probes, separation of the two spaces, correlations, scores."""
 
 from sepvae.codes import attribute_kind
-from sepvae.evaluation.associations import clinical_associations, partial_spearman
-from sepvae.evaluation.correlations import salient_correlations
-from sepvae.evaluation.maps import MapScores, map_scores
+from sepvae.evaluation.correlations import clinical_associations, partial_spearman, salient_correlations
+from sepvae.evaluation.metrics import MapScores, map_scores
 from sepvae.evaluation.probes import Samples, make_probe, score_probe
-from sepvae.evaluation.scores import left_out, score_codes
-from sepvae.evaluation.separation import active_units, separation_scores, variance_ratio
+from sepvae.evaluation.scores import active_units, left_out, score_codes, separation_scores, variance_ratio
 
 __all__ = [
     "MapScores",

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -9,13 +10,12 @@ import pandas as pd
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
-from sepvae.batch import AnyArray, FloatArray
+from sepvae.batch import FloatArray
 from sepvae.checks import check_choice, check_number
-from sepvae.codes import Kind, Space, code_columns
+from sepvae.codes import Kind, Space
 from sepvae.errors import DataError
-from sepvae.evaluation.metrics import METRICS, Metric, interval, resampling_weights
-from sepvae.evaluation.probes import make_probe
-from sepvae.evaluation.questions import ProbeQuestion, probe_questions
+from sepvae.evaluation.metrics import METRICS, interval, resampling_weights
+from sepvae.evaluation.probes import ProbeQuestion, as_numbers, make_probe, probe_questions
 
 MIN_SEEDS = 5  # fewer seeds give a poor estimate of their spread
 
@@ -47,31 +47,34 @@ def paired_bootstrap(
     random_state: int = 0,
 ) -> Difference:
     """
-    Compare one score of two tables of codes by a bootstrap over their shared test groups.
+    Compare one score of `score_codes` on two tables of codes by a bootstrap over their shared test groups.
 
-    The scores are those of `score_codes`. The interval accounts for the choice of the test groups, not for
-    that of the seed.
+    The interval accounts for the choice of the test groups, not for that of the seed.
 
     >>> rng = np.random.default_rng(0)
     >>> table = pd.DataFrame({"id": range(80), "split": ["train", "test"] * 40, "group": range(80)})
     >>> table["y"] = rng.integers(0, 2, 80)
     >>> good, poor = (table.assign(salient0=k * table["y"] + rng.normal(size=80)) for k in (9, 0))
-    >>> found = paired_bootstrap(good, poor, "label", "all", "salient", "auc")
-    >>> found.low > 0
+    >>> paired_bootstrap(good, poor, "label", "all", "salient", "auc").low > 0
     True
     """
     a, b = (_ask(table, attribute, population, kinds) for table in (codes_a, codes_b))
-    _check_same_samples(a.test, b.test)
-    chosen = _metric(a, metric)
-    ids = a.test["id"].astype(str).to_numpy(str)
+    b = replace(b, test=_same_samples(b.test, a.test))
+    binary = a.train["value"].nunique() == 2
+    offered = {m.name: m for m in METRICS[a.kind] if m.name != "auc" or binary}
+    check_choice("metric", metric, list(offered))
+    chosen = offered[metric]
     groups = a.test["group"].astype(str).to_numpy(str)
     weights = resampling_weights(groups, n_bootstraps, np.random.default_rng(random_state))
     weights = np.concatenate([np.ones((1, len(groups))), weights])  # the first row holds each sample once
+    scores = []
     with threadpool_limits(1):
-        scores_a, scores_b = (
-            chosen.function(*_truth_and_output(question, space, chosen, ids), weights) for question in (a, b)
-        )
-    differences = scores_a - scores_b
+        for question in (a, b):
+            train, test = question.samples(space)
+            values, truth = as_numbers(train, test, question.kind)
+            probe = make_probe(question.kind).fit(train.codes, values)
+            scores.append(chosen.function(truth, getattr(probe, chosen.reads)(test.codes), weights))
+    differences = scores[0] - scores[1]
     n_groups = len(np.unique(groups))
     low, high = interval(differences[1:], differences[0], n_groups)
     return Difference(float(differences[0]), low, high, f"paired bootstrap over {n_groups} test groups")
@@ -79,27 +82,23 @@ def paired_bootstrap(
 
 def seed_interval(differences: Sequence[float] | FloatArray) -> Difference:
     """
-    Return the mean difference over seeds, with a t interval from 5 seeds up.
+    Return the mean difference over seeds without NaN, with a t interval from 5 seeds up.
 
-    NaN is ignored. The interval accounts for the choice of the seed, not for that of the test samples.
+    The interval accounts for the choice of the seed, not for that of the test samples.
 
     >>> found = seed_interval([0.02, 0.04, 0.03, 0.05, 0.01])
     >>> round(found.difference, 3), round(found.low, 3), round(found.high, 3), found.kind
     (0.03, 0.01, 0.05, 't interval over 5 seeds')
     """
-    known = _known(differences)
-    if len(known) < MIN_SEEDS:
-        return _without_interval(known, f"{len(known)} seeds, no interval below {MIN_SEEDS}")
-    return _t_interval(known, 1 / len(known), f"t interval over {len(known)} seeds")
+    return _t_interval(differences, "t interval", "seeds", MIN_SEEDS)
 
 
 def nadeau_bengio(differences: Sequence[float] | FloatArray, n_train: float, n_test: float) -> Difference:
     """
-    Return the mean difference over folds, with the corrected resampled t interval.
+    Return the mean difference over folds without NaN, with the corrected resampled t interval.
 
     Folds share training samples, so their scores are not independent: the variance of the mean is estimated
-    as (1/k + n_test/n_train) times that of k differences (Nadeau and Bengio, 2003, Machine Learning 52). NaN
-    is ignored.
+    as (1/k + n_test/n_train) times that of k differences (Nadeau and Bengio, 2003, Machine Learning 52).
 
     >>> found = nadeau_bengio([0.02, 0.04, 0.03, 0.05, 0.01], n_train=80, n_test=20)
     >>> round(found.low, 3), round(found.high, 3), found.kind
@@ -107,22 +106,11 @@ def nadeau_bengio(differences: Sequence[float] | FloatArray, n_train: float, n_t
     """
     check_number("n_train", n_train, above=0)
     check_number("n_test", n_test, above=0)
-    known = _known(differences)
-    if len(known) < 2:
-        return _without_interval(known, f"{len(known)} folds, no interval below 2")
-    factor = 1 / len(known) + n_test / n_train
-    return _t_interval(known, factor, f"corrected t interval over {len(known)} folds")
+    return _t_interval(differences, "corrected t interval", "folds", 2, correction=n_test / n_train)
 
 
 def difference_over_runs(runs_a: pd.DataFrame, runs_b: pd.DataFrame) -> Difference:
-    """
-    Compare one score of two contenders over the runs that both finished.
-
-    >>> a = pd.DataFrame({"seed": range(5), "fold": None, "score": 0.9, "n_train": 80, "n_test": 20})
-    >>> found = difference_over_runs(a, a.assign(score=[0.8, 0.7, 0.8, 0.7, 0.8]))
-    >>> round(found.difference, 2), found.kind
-    (0.14, 't interval over 5 seeds')
-    """
+    """Compare one score of two contenders over the runs that both finished."""
     pairs = runs_a.merge(runs_b, on=["seed", "fold"], suffixes=("_a", "_b"))
     score = pairs["score_a"] - pairs["score_b"]
     return mean_over_runs(pairs.assign(score=score, n_train=pairs["n_train_a"], n_test=pairs["n_test_a"]))
@@ -134,8 +122,7 @@ def mean_over_runs(runs: pd.DataFrame) -> Difference:
 
     Scores of folds without n_train, which no probe learnt, have no interval.
 
-    >>> runs = pd.DataFrame({"seed": 0, "fold": range(3), "score": [7.5, 8, 8.5]})
-    >>> runs = runs.assign(n_train=80, n_test=40)
+    >>> runs = pd.DataFrame({"fold": range(3), "score": [7.5, 8, 8.5], "n_train": 80, "n_test": 40})
     >>> found = mean_over_runs(runs)
     >>> round(found.difference, 2), round(found.low, 2), round(found.high, 2)
     (8.0, 6.04, 9.96)
@@ -145,7 +132,8 @@ def mean_over_runs(runs: pd.DataFrame) -> Difference:
     of_folds = runs.groupby("fold")["score"].mean().to_numpy(float)  # seeds of one fold are not independent
     sizes = runs[["n_train", "n_test"]].dropna().to_numpy(float)
     if not len(sizes):
-        return _without_interval(of_folds, f"{len(of_folds)} folds, no interval without n_train")
+        kind = f"{len(of_folds)} folds, no interval without n_train"
+        return Difference(float(of_folds.mean()), math.nan, math.nan, kind)
     n_train, n_test = sizes.mean(axis=0)
     return nadeau_bengio(of_folds, float(n_train), float(n_test))
 
@@ -161,56 +149,33 @@ def _ask(
     raise DataError(f"{attribute} is not probed among {population} samples of this table of codes")
 
 
-def _check_same_samples(test_a: pd.DataFrame, test_b: pd.DataFrame) -> None:
-    a, b = (test.set_index(test["id"].astype(str))["value"].sort_index() for test in (test_a, test_b))
-    if a.index.has_duplicates or not a.index.equals(b.index):
-        n_shared = len(a.index.intersection(b.index))
+def _same_samples(test: pd.DataFrame, like: pd.DataFrame) -> pd.DataFrame:
+    """Return test rows in the order of those of the other table; raise unless both are the same samples."""
+    a, b = (rows.set_index(rows["id"].astype(str)) for rows in (like, test))
+    values_a, values_b = a["value"].sort_index(), b["value"].sort_index()
+    if a.index.has_duplicates or not values_a.index.equals(values_b.index):
         raise DataError(
             f"codes: wanted two tables of the same test samples, each once, got {len(a)} and {len(b)}, "
-            f"{n_shared} of them in both; compare contenders on one split"
+            f"{len(a.index.intersection(b.index))} of them in both; compare contenders on one split"
         )
-    if not (a == b).all():
+    if (other := values_a != values_b).any():
         raise DataError(
-            f"codes: {(a != b).sum()} test samples have another value in the second table, "
-            f"such as id {a.index[(a != b).to_numpy()][0]}; compare contenders on the same data"
+            f"codes: {other.sum()} test samples have another value in the second table, "
+            f"such as id {values_a.index[other.to_numpy()][0]}; compare contenders on the same data"
         )
+    return b.loc[a.index]
 
 
-def _metric(question: ProbeQuestion, name: str) -> Metric:
-    binary = question.train["value"].nunique() == 2
-    offered = {m.name: m for m in METRICS[question.kind] if m.name != "auc" or binary}
-    check_choice("metric", name, list(offered))
-    return offered[name]
-
-
-def _truth_and_output(
-    question: ProbeQuestion, space: Space, metric: Metric, ids: AnyArray
-) -> tuple[AnyArray, AnyArray]:
-    """Return true values and probe outputs of the test samples `ids`; classes are coded as 0, 1, .."""
-    train = question.train
-    test = question.test.set_index(question.test["id"].astype(str)).loc[ids]
-    values, truth = train["value"].to_numpy(), test["value"].to_numpy()
-    if question.kind == "categorical":
-        values, classes = pd.factorize(values, sort=True)
-        truth = pd.Index(classes).get_indexer(truth)
-    columns = code_columns(train, space)
-    probe = make_probe(question.kind).fit(train[columns].to_numpy(float), values)
-    return truth, getattr(probe, metric.reads)(test[columns].to_numpy(float))
-
-
-def _known(differences: Sequence[float] | FloatArray) -> FloatArray:
+def _t_interval(
+    differences: Sequence[float] | FloatArray, kind: str, runs: str, least: int, correction: float = 0.0
+) -> Difference:
+    """Return the mean of k differences; its variance is (1/k + correction) times that of the differences."""
     values = np.asarray(differences, float)
-    return np.asarray(values[~np.isnan(values)])
-
-
-def _without_interval(differences: FloatArray, kind: str) -> Difference:
-    mean = float(differences.mean()) if len(differences) else math.nan
-    return Difference(mean, math.nan, math.nan, kind)
-
-
-def _t_interval(differences: FloatArray, factor: float, kind: str) -> Difference:
-    """Return the mean and its interval; the variance of the mean is `factor` times that of differences."""
+    known = values[~np.isnan(values)]
+    if (k := len(known)) < least:
+        mean = float(known.mean()) if k else math.nan
+        return Difference(mean, math.nan, math.nan, f"{k} {runs}, no interval below {least}")
     with np.errstate(invalid="ignore"):  # the variance of infinite differences is NaN
-        mean, variance = differences.mean(), differences.var(ddof=1)
-    half = stats.t.ppf(0.975, len(differences) - 1) * np.sqrt(factor * variance)
-    return Difference(float(mean), float(mean - half), float(mean + half), kind)
+        mean, variance = known.mean(), known.var(ddof=1)
+    half = stats.t.ppf(0.975, k - 1) * np.sqrt((1 / k + correction) * variance)
+    return Difference(float(mean), float(mean - half), float(mean + half), f"{kind} over {k} {runs}")

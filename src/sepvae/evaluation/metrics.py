@@ -1,10 +1,12 @@
-"""Metrics of a probe for many weightings of the test samples at once, as a bootstrap needs."""
+"""Metrics of probes, for many weightings of the test samples at once as a bootstrap needs, and of maps."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy import special, stats
 from sklearn.base import BaseEstimator, clone
@@ -12,9 +14,12 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 
 from sepvae.batch import AnyArray, FloatArray
 from sepvae.codes import Kind
+from sepvae.errors import DataError
 
 Scale = Literal["plain", "error", "share", "r2"]
 LEAST_ERROR = 1e-12  # lower bound of 1 - R2, whose logarithm must be finite
+MAX_P = 0.05  # scores with a larger p-value are at chance
+ABOVE_CHANCE, AT_CHANCE, BELOW_CHANCE = "above chance", "≈ chance", "worse than chance"
 
 
 def resampling_weights(groups: AnyArray, n_bootstraps: int, rng: np.random.Generator) -> FloatArray:
@@ -110,17 +115,16 @@ def _r2(truth: AnyArray, predicted: AnyArray, weights: FloatArray) -> FloatArray
 @dataclass(frozen=True)
 class Metric:
     """
-    Metric of a probe, with the dummy estimator whose score is chance.
+    Metric of a probe: a function of truth (n,), output (n,) and weights (b, n) that returns scores (b,).
 
-    `function` takes truth (n,), output (n,) and weights (b, n), and returns scores (b,). `reads` is the
-    method of the probe whose output is scored. `better` is 1 if higher is better, else -1.
+    The score of the dummy estimator is chance. `reads` is the method of the probe whose output is scored.
     """
 
     name: str
     function: Callable[[AnyArray, AnyArray, FloatArray], FloatArray]
     dummy: BaseEstimator
     reads: str = "predict"
-    better: int = 1
+    better: int = 1  # -1 if lower is better
     scale: Scale = "plain"
 
     def once(self, truth: AnyArray, output: AnyArray) -> float:
@@ -152,3 +156,108 @@ METRICS: dict[Kind, list[Metric]] = {
         Metric("r2", _r2, DummyRegressor(strategy="mean"), scale="r2"),
     ],
 }
+LOWER_IS_BETTER = {metric.name for of_kind in METRICS.values() for metric in of_kind if metric.better < 0}
+
+
+def against_chance(row: Mapping[Any, Any]) -> str:
+    """
+    Classify a score as above, at or below chance, by its 95 % interval and its p-value.
+
+    Errors, too, are "above chance" if they are better than chance. The result is "" if a score has no
+    interval and no p-value above 0.05.
+
+    >>> row = {"metric": "auc", "low": 0.6, "high": 0.8, "chance": 0.5}
+    >>> against_chance(row), against_chance(row | {"p_value": 0.2}), against_chance(row | {"low": 0.45})
+    ('above chance', '≈ chance', '≈ chance')
+    """
+    sign = -1 if row.get("metric") in LOWER_IS_BETTER else 1
+    worst, best = sorted((sign * row["low"], sign * row["high"]))
+    chance = sign * row["chance"]
+    if best < chance:
+        return BELOW_CHANCE
+    if worst <= chance or row.get("p_value", math.nan) > MAX_P:
+        return AT_CHANCE
+    return ABOVE_CHANCE if worst > chance else ""
+
+
+class MapScores(NamedTuple):
+    """
+    Agreement of an estimated map with the true one.
+
+    Parameters
+    ----------
+    correlation : float
+        Pearson correlation over voxels; NaN if either map is constant.
+    dice : float
+        Overlap of the strongest voxels, 0 to 1; NaN if the true map is 0 everywhere.
+    """
+
+    correlation: float
+    dice: float
+
+
+def map_scores(
+    estimate: npt.NDArray[Any], truth: npt.NDArray[Any], mask: npt.NDArray[Any] | None = None
+) -> MapScores:
+    """
+    Compare an estimated map with the true one by correlation and by the overlap of their strongest voxels.
+
+    The strongest voxels of the true map are those above half of its largest absolute value; k is their
+    number. The strongest voxels of the estimate are the k of largest absolute value, so its scale does not
+    matter. A voxel is in both sets only if its sign is right, and never if the estimate is 0. Voxels of the
+    estimate that tie for the last places share these places equally.
+
+    Parameters
+    ----------
+    estimate, truth : ndarray of one shape
+        Maps, such as volumes (x, y, z) or effects of regions (n,).
+    mask : ndarray of that shape or None, default=None
+        Voxels other than 0 are compared; None for all. Zeros around a brain raise the correlation.
+
+    Returns
+    -------
+    MapScores
+        An estimate of 0 everywhere has Dice 0 and correlation NaN; a true map of 0 everywhere has NaN twice.
+
+    Raises
+    ------
+    DataError
+        If the shapes differ, the mask is empty, or a compared voxel is not finite.
+
+    Examples
+    --------
+    >>> scores = map_scores(np.array([-4.0, -1.0, 2.0, 0.0]), np.array([-3.0, -2.0, 0.0, 0.0]))
+    >>> round(scores.correlation, 3), scores.dice
+    (0.911, 0.5)
+    """
+    inside = np.ones(truth.shape, bool) if mask is None else np.asarray(mask) != 0
+    for name, array in (("estimate", estimate), ("mask", inside)):
+        if array.shape != truth.shape:
+            raise DataError(
+                f"{name}: wanted the shape of the true map, {truth.shape}, got {array.shape}; bring both to "
+                "one grid"
+            )
+    if not inside.any():
+        raise DataError("mask: wanted voxels that count, got none")
+    found, true = (np.asarray(array[inside], dtype=np.float64) for array in (estimate, truth))
+    for name, values in (("estimate", found), ("truth", true)):
+        if n_bad := int((~np.isfinite(values)).sum()):
+            raise DataError(
+                f"{name}: wanted finite numbers in the mask, got NaN or infinite values in {n_bad} of "
+                f"{len(values)} voxels; leave them out of the mask"
+            )
+    constant = np.ptp(found) == 0 or np.ptp(true) == 0
+    correlation = math.nan if constant else float(np.corrcoef(found, true)[0, 1])
+    return MapScores(correlation, _dice(found, true) if true.any() else math.nan)
+
+
+def _dice(found: FloatArray, true: FloatArray) -> float:
+    """Return the Dice overlap; both sets have k voxels, so it is the number of shared voxels over k."""
+    strength = np.abs(found)
+    wanted = np.abs(true) > np.abs(true).max() / 2
+    right = wanted & (found * np.sign(true) > 0)
+    k = int(wanted.sum())
+    last = np.partition(strength, -k)[-k]  # the k-th largest
+    above, tied = strength > last, strength == last
+    share = (k - above.sum()) / tied.sum()
+    return float(((above & right).sum() + share * (tied & right).sum()) / k)

@@ -10,12 +10,14 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sepvae.batch import AnyArray, FloatArray
-from sepvae.codes import Kind, attribute_columns, attribute_kind
+from sepvae.codes import Kind, Space, attribute_columns, attribute_kind, code_columns
 from sepvae.evaluation.metrics import METRICS, resampling_weights
 from sepvae.run_folder import N_PERMUTATIONS
 
 SCORE_COLUMNS = ["metric", "score", "low", "high", "chance", "p_value", "n_train", "n_test", "n_test_groups"]
 RIDGE_ALPHAS = (0.1, 1.0, 10.0, 100.0, 1000.0)
+MIN_TRAIN = 10  # a probe needs at least this number of training samples
+MAX_CLASSES = 100  # attributes with more classes are taken for names
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,47 @@ class Samples:
     groups: AnyArray
 
 
+@dataclass(frozen=True)
+class ProbeQuestion:
+    """Attribute of one population, with its training and test rows; column `value` holds the attribute."""
+
+    attribute: str
+    population: str
+    kind: Kind
+    train: pd.DataFrame
+    test: pd.DataFrame
+    rare: str = ""  # classes that are left out, and the reason
+
+    @property
+    def obstacle(self) -> str:
+        """Reason why no score is possible; empty if one is."""
+        if not self.unlearnable and self.test["value"].nunique() < 2:
+            return "no probe: fewer than two distinct values in split 'test'"
+        return self.unlearnable
+
+    @property
+    def unlearnable(self) -> str:
+        """Reason why no probe can be fitted; empty if one can."""
+        if len(self.train) < MIN_TRAIN:
+            return f"no probe: {len(self.train)} training samples, at least {MIN_TRAIN} are needed"
+        classes = self.train["value"].nunique()
+        if self.kind == "categorical" and classes > MAX_CLASSES:
+            return f"no probe: {classes} classes, at most {MAX_CLASSES} are probed"
+        return "no probe: fewer than two distinct values in split 'train'" if classes < 2 else ""
+
+    def samples(self, space: Space) -> tuple[Samples, Samples]:
+        """Return training and test samples with their codes of one space."""
+        train, test = (
+            Samples(
+                rows[code_columns(rows, space)].to_numpy(float),
+                rows["value"].to_numpy(),
+                rows["group"].astype(str).to_numpy(str),
+            )
+            for rows in (self.train, self.test)
+        )
+        return train, test
+
+
 def known_values(
     table: pd.DataFrame, kinds: Mapping[str, Kind] | None = None
 ) -> Iterator[tuple[str, Kind, pd.DataFrame]]:
@@ -56,6 +99,29 @@ def known_values(
             yield attribute, kind, known.assign(value=known["value"].astype(str))
 
 
+def probe_questions(table: pd.DataFrame, kinds: Mapping[str, Kind] | None) -> Iterator[ProbeQuestion]:
+    """Yield the label among all, then each attribute among all (unless only targets have it) and targets."""
+    for attribute, kind, known in known_values(table, kinds):
+        if attribute == "label" or (known["y"] == 0).any():
+            yield _question(known, attribute, "all", kind)
+        if attribute != "label":
+            yield _question(known[known["y"] == 1], attribute, "target", kind)
+
+
+def _question(known: pd.DataFrame, attribute: str, population: str, kind: Kind) -> ProbeQuestion:
+    """Return the question without the classes that are too rare to learn."""
+    rare = ""
+    if kind == "categorical":
+        counts = known.loc[known["split"] == "train", "value"].value_counts()
+        kept = known["value"].isin(counts.index[counts >= 2])
+        if names := sorted(known.loc[~kept, "value"].unique()):
+            some = ", ".join(map(str, names[:5])) + (", .." if len(names) > 5 else "")
+            rare = f"{len(names)} classes left out, fewer than 2 training samples each: {some}"
+        known = known[kept]
+    train, test = (known[known["split"] == split] for split in ("train", "test"))
+    return ProbeQuestion(attribute, population, kind, train, test, rare)
+
+
 def make_probe(kind: Kind, *, least_squares: bool = False) -> Pipeline:
     """
     Make the probe for one kind of attribute: a scaler, then a linear model.
@@ -63,8 +129,7 @@ def make_probe(kind: Kind, *, least_squares: bool = False) -> Pipeline:
     Parameters
     ----------
     kind : {"categorical", "continuous"}
-        Logistic regression for "categorical"; ridge regression, with its penalty chosen by leave-one-out, for
-        "continuous".
+        Logistic regression, or ridge regression with its penalty chosen by leave-one-out.
     least_squares : bool, default=False
         Fit continuous attributes without a penalty, as in the paper. With about as many code dimensions as
         samples the predictions are poor.
@@ -86,8 +151,7 @@ def shuffle_by_group(values: AnyArray, groups: AnyArray, rng: np.random.Generato
     Shuffle an attribute of shape (n,) so that the values of a group stay together.
 
     If each group has one value, groups swap values. Otherwise each group takes the values of one donor group:
-    the first of them if it has fewer samples, all of them repeatedly if it has more. If each sample is its
-    own group, both are a plain shuffle.
+    the first of them if it has fewer samples, all of them repeatedly if it has more.
 
     >>> rng = np.random.default_rng(0)
     >>> shuffle_by_group(np.array([1, 1, 2, 3, 3]), np.array(["a", "a", "b", "c", "c"]), rng).tolist()
@@ -125,13 +189,11 @@ def score_probe(
     train, test : Samples
         Samples with at least two distinct values in each set, and no group in both.
     kind : {"categorical", "continuous"}
-        Balanced accuracy, accuracy and, for two classes, AUC for "categorical"; mean absolute error (mae) and
-        R2 for "continuous".
+        Balanced accuracy, accuracy and, for two classes, AUC; or mean absolute error (mae) and R2.
     least_squares : bool, default=False
         As for `make_probe`.
     n_permutations : int, default=100
-        Probes fitted and scored on values shuffled by group, within train and within test, for the p-value; 0
-        for none.
+        Probes on values shuffled by group, within train and within test, for the p-value; 0 for none.
     n_bootstraps : int, default=1000
         Resamples of the test groups, for the interval; 0 for none.
     random_state : int, default=0
@@ -154,7 +216,7 @@ def score_probe(
     >>> score_probe(train, test, "categorical", n_permutations=19)["metric"].tolist()
     ['balanced_accuracy', 'accuracy', 'auc']
     """
-    values, truth = _as_numbers(train, test, kind)
+    values, truth = as_numbers(train, test, kind)
     shuffling, resampling = map(np.random.default_rng, np.random.SeedSequence(random_state).spawn(2))
     # Test values are shuffled too. Scored on true test values, a shuffled probe on one strong dimension would
     # be right for all samples half of the time, when its sign is right by chance, and would hide any leak.
@@ -181,7 +243,7 @@ def score_probe(
     return pd.DataFrame(rows, columns=SCORE_COLUMNS)
 
 
-def _as_numbers(train: Samples, test: Samples, kind: Kind) -> tuple[AnyArray, AnyArray]:
+def as_numbers(train: Samples, test: Samples, kind: Kind) -> tuple[AnyArray, AnyArray]:
     """Return both sets of values as numbers: sorted classes of train as 0, 1, .., others in test as -1."""
     if kind == "continuous":
         return np.asarray(train.values, float), np.asarray(test.values, float)

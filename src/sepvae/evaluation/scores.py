@@ -1,4 +1,4 @@
-"""`score_codes`: all scores of a table of codes, as one tidy table."""
+"""`score_codes`: all scores of a table of codes, as one tidy table, from probes and from the codes alone."""
 
 from collections.abc import Callable, Mapping
 from itertools import product
@@ -11,13 +11,12 @@ from threadpoolctl import threadpool_limits
 
 from sepvae.codes import SPACES, Kind, Space, code_columns
 from sepvae.errors import DataError
-from sepvae.evaluation.probes import SCORE_COLUMNS, Samples, score_probe
-from sepvae.evaluation.questions import ProbeQuestion, probe_questions
-from sepvae.evaluation.separation import separation_scores
+from sepvae.evaluation.probes import SCORE_COLUMNS, ProbeQuestion, probe_questions, score_probe
 from sepvae.run_folder import N_PERMUTATIONS
 
 COLUMNS = ["space", "attribute", "population", *SCORE_COLUMNS]
 PROBED: tuple[Space, ...] = (*SPACES, "both")
+ACTIVE_VARIANCE = 0.01  # a dimension whose posterior means vary less is inactive
 
 
 def score_codes(
@@ -96,16 +95,9 @@ def score_codes(
     else:
         last = [separation_scores(table[table["split"] == "test"], reconstruction_error)]
     cells = list(product(questions, PROBED))
+    how = {"least_squares": least_squares, "n_permutations": n_permutations, "n_bootstraps": n_bootstraps}
     answers = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(_answer)(
-            question,
-            space,
-            least_squares=least_squares,
-            n_permutations=n_permutations,
-            n_bootstraps=n_bootstraps,
-            random_state=random_state,
-        )
-        for question, space in cells
+        delayed(_answer)(question, space, random_state=random_state, **how) for question, space in cells
     )
     parts: list[pd.DataFrame] = []
     with threadpool_limits(1):  # matrix products this small are slower on several threads
@@ -150,19 +142,12 @@ def left_out(table: pd.DataFrame, *, kinds: Mapping[str, Kind] | None = None) ->
 
 
 def _answer(question: ProbeQuestion, space: Space, **how: Any) -> pd.DataFrame:
-    train, test = (
-        Samples(
-            rows[code_columns(rows, space)].to_numpy(float),
-            rows["value"].to_numpy(),
-            rows["group"].astype(str).to_numpy(str),
-        )
-        for rows in (question.train, question.test)
-    )
-    scores = score_probe(train, test, question.kind, **how)
+    scores = score_probe(*question.samples(space), question.kind, **how)
     return scores.assign(space=space, attribute=question.attribute, population=question.population)
 
 
 def _check(table: pd.DataFrame) -> None:
+    """Raise unless columns, labels, groups and codes are those of a table of codes."""
     missing = [name for name in ("id", "split", "group", "y") if name not in table.columns]
     missing += [f"{space}0" for space in SPACES if not code_columns(table, space)]
     if missing:
@@ -170,39 +155,141 @@ def _check(table: pd.DataFrame) -> None:
             "a table of codes needs columns id, split, group, y, common0, .., salient0, ..; "
             f"it lacks {', '.join(missing)}"
         )
-    _check_labels(table)
-    _check_groups(table)
-    _check_numbers(table)
-
-
-def _check_labels(table: pd.DataFrame) -> None:
     if not table["y"].isin([0, 1]).all():
         some = table["y"].unique().tolist()[:5]
         raise DataError(f"column y must hold 0 (background) and 1 (target); it holds {some}")
-    for split in ("train", "test"):
-        labels = table.loc[table["split"] == split, "y"].unique()
-        if len(labels) < 2:
+    train, test = (table[table["split"] == split] for split in ("train", "test"))
+    for split, rows in (("train", train), ("test", test)):
+        if len(labels := rows["y"].unique()) < 2:
             what = f"only y = {labels[0]}" if len(labels) else "no rows"
             raise DataError(f"split {split!r} has {what}; scores need background and target samples in it")
-
-
-def _check_groups(table: pd.DataFrame) -> None:
     if table["group"].isna().any():
         raise DataError("column group has empty cells; where no group is known, repeat the id")
-    train, test = (table.loc[table["split"] == split, "group"] for split in ("train", "test"))
-    shared = test[test.isin(train)].unique()
-    if len(shared):
+    if len(shared := test.loc[test["group"].isin(train["group"]), "group"].unique()):
         raise DataError(
             f"{len(shared)} subjects are in train and in test, such as {shared[0]}; "
             "a fair score needs a split that keeps subjects whole"
         )
-
-
-def _check_numbers(table: pd.DataFrame) -> None:
     codes = table[code_columns(table, "both")]
     for name, dtype in codes.dtypes.items():
         if not pd.api.types.is_numeric_dtype(dtype):
             raise DataError(f"codes must be numbers; column {name} holds {dtype}")
-    bad = table.loc[~np.isfinite(codes.to_numpy(float)).all(axis=1), "id"]
-    if len(bad):
+    if len(bad := table.loc[~np.isfinite(codes.to_numpy(float)).all(axis=1), "id"]):
         raise DataError(f"codes must be finite; {len(bad)} samples have others, such as id {bad.iloc[0]}")
+
+
+def variance_ratio(table: pd.DataFrame, space: Space) -> float:
+    """
+    Return the variance of the codes of targets over that of background samples.
+
+    Variance is the trace of the covariance of posterior means. The ratio is far above 1 in a salient space
+    that separates the labels, and near 1 in a common space.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Table of codes, with at least two samples of each label.
+    space : {"common", "salient", "both"}
+        Space of the codes.
+
+    Returns
+    -------
+    float
+        At least 0. Infinite if background codes do not vary; NaN if no codes vary, or a label has one sample.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"y": [0, 0, 1, 1], "salient0": [-1.0, 1.0, -3.0, 3.0]})
+    >>> variance_ratio(table, "salient")
+    9.0
+    """
+    codes = table[code_columns(table, space)]
+    background, target = (codes[table["y"] == y].var().sum(skipna=False) for y in (0, 1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.divide(target, background))
+
+
+def active_units(table: pd.DataFrame, space: Space) -> int:
+    """
+    Count the dimensions whose posterior means have a variance above 0.01 over the targets.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Table of codes, with at least two targets.
+    space : {"common", "salient", "both"}
+        Space of the dimensions.
+
+    Returns
+    -------
+    int
+        Number of active dimensions.
+
+    Examples
+    --------
+    >>> active_units(pd.DataFrame({"y": [1, 1], "salient0": [-1.0, 1.0], "salient1": [0.0, 0.01]}), "salient")
+    1
+    """
+    variances = table.loc[table["y"] == 1, code_columns(table, space)].var()
+    return int((variances > ACTIVE_VARIANCE).sum())
+
+
+def separation_scores(table: pd.DataFrame, reconstruction_error: pd.DataFrame | None = None) -> pd.DataFrame:
+    """
+    Compute the scores without a probe: variance ratio, active units and, if given, reconstruction error.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Table of codes of the test samples only.
+    reconstruction_error : DataFrame or None, default=None
+        Columns id, full, common_only: mean squared error per pixel of some or all samples, decoded from both
+        codes and from the common code alone.
+
+    Returns
+    -------
+    DataFrame
+        Columns space, population, metric, score, n_test, n_test_groups. Each of the two spaces has a
+        variance_ratio (population all) and active_units (population target). reconstruction_error is a mean
+        over samples, with populations background and target, and with space both for full and common for
+        common_only.
+
+    Raises
+    ------
+    DataError
+        If `reconstruction_error` lacks a column, repeats an id, or has one that is no test sample.
+    """
+    target = table[table["y"] == 1]
+    rows: list[tuple[str, str, str, float, int, int]] = []
+    for space in SPACES:
+        rows.append((space, "all", "variance_ratio", variance_ratio(table, space), *_counts(table)))
+        rows.append((space, "target", "active_units", active_units(table, space), *_counts(target)))
+    if reconstruction_error is not None:
+        merged = _with_errors(table, reconstruction_error)
+        for column, space in (("full", "both"), ("common_only", "common")):
+            for population, part in (("background", merged["y"] == 0), ("target", merged["y"] == 1)):
+                if part.any():
+                    mean = float(merged.loc[part, column].mean())
+                    rows.append((space, population, "reconstruction_error", mean, *_counts(merged[part])))
+    columns = ["space", "population", "metric", "score", "n_test", "n_test_groups"]
+    return pd.DataFrame(rows, columns=columns).astype({"score": float})
+
+
+def _with_errors(table: pd.DataFrame, errors: pd.DataFrame) -> pd.DataFrame:
+    """Return the samples that have reconstruction errors, with their errors."""
+    missing = [name for name in ("id", "full", "common_only") if name not in errors.columns]
+    if missing:
+        raise DataError(f"the reconstruction errors need columns id, full, common_only; {missing} not found")
+    # Reading a CSV file may have converted the ids of only one table to numbers.
+    samples, errors = (rows.assign(id=rows["id"].astype(str)) for rows in (table, errors))
+    unknown = errors.loc[~errors["id"].isin(samples["id"]) | errors["id"].duplicated(), "id"]
+    if len(unknown):
+        raise DataError(
+            f"reconstruction errors are wanted once for each test sample; "
+            f"{len(unknown)} ids are no test samples or come twice, such as {unknown.iloc[0]}"
+        )
+    return samples[["id", "y", "group"]].merge(errors, on="id")
+
+
+def _counts(rows: pd.DataFrame) -> tuple[int, int]:
+    return len(rows), rows["group"].nunique()

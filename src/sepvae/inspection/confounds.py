@@ -1,15 +1,16 @@
 """Confounds: differences between background and target other than the meaning of the labels."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+from scipy.stats import chi2_contingency, mannwhitneyu, random_table
 
-from sepvae.inspection.effects import compare_classes, compare_numbers, holm
-from sepvae.inspection.record import Finding
-from sepvae.inspection.samples import Samples
+from sepvae.batch import AnyArray, FloatArray
+from sepvae.inspection.findings import Finding, Samples
 
 ALPHA = 0.05  # level of p-values, corrected by Holm over all tests of the inspection
 # Distance of the AUC from 0.5, and Cramer's V of two equally frequent classes at that AUC.
@@ -17,6 +18,7 @@ MODERATE_AUC, MODERATE_V = 0.1, 0.2
 STRONG = 3  # times a moderate effect: AUC 0.8 or 0.2, V 0.6
 MIN_KNOWN = 3  # a comparison needs this number of groups with a value per label
 MAX_SHARE_OF_VALUES = 0.5  # an attribute with more classes than this share of the groups holds names
+N_TABLES = 9999  # random tables for a p-value if counts are too small for the chi-square distribution
 
 # Possible causes of a difference in a statistic of images or volumes.
 CAUSES = {
@@ -35,6 +37,37 @@ CAUSES = {
 }
 
 
+class NumbersEffect(NamedTuple):
+    """
+    Comparison of numbers between background and target; pairs are in this order.
+
+    `d` is Cohen's d, target minus background over the pooled standard deviation, infinite if only the means
+    differ. `auc` is the probability that a random target has the greater number, with ties as half. `p` is
+    that of the two-sided Mann-Whitney U test.
+    """
+
+    means: tuple[float, float]
+    sds: tuple[float, float]
+    d: float
+    auc: float
+    p: float
+
+
+class ClassesEffect(NamedTuple):
+    """
+    Comparison of classes between background and target.
+
+    `cramers_v` takes both labels as equally frequent, and is corrected for bias. `p` is that of the
+    chi-square test, or of random tables if an expected count is below 5. `value` is the class whose share
+    differs most, and `shares` are its shares among background and target.
+    """
+
+    cramers_v: float
+    p: float
+    value: object
+    shares: tuple[float, float]
+
+
 @dataclass(frozen=True)
 class VariableTest:
     """Test of one variable against the label."""
@@ -44,7 +77,7 @@ class VariableTest:
     strength: float  # effect in units of a moderate one
     verb: str
     differs: str  # part of the message, with the effect
-    row: dict[str, Any] = field(default_factory=dict)
+    row: dict[str, Any]
 
 
 def confounds(samples: Samples, kinds: Mapping[str, str]) -> tuple[list[Finding], pd.DataFrame]:
@@ -88,43 +121,35 @@ def describe_attributes(samples: Samples, kinds: Mapping[str, str]) -> pd.DataFr
 def _attribute_tests(samples: Samples, kinds: Mapping[str, str]) -> Iterator[VariableTest]:
     for name in samples.attributes:
         values = samples.values(name, kinds[name])
-        if kinds[name] == "continuous":
-            yield from _of_numbers(samples, name, "attribute", values)
-        else:
-            yield from _of_classes(samples, name, "attribute", values)
+        test = _test_numbers if kinds[name] == "continuous" else _test_classes
+        yield from test(samples, name, "attribute", values)
         known = values.notna()
         if all(known[samples.is_target == side].any() for side in (True, False)):
-            as_text = known.map({True: "known", False: "missing"})
-            yield from _of_classes(samples, name, "missing", as_text)
+            yield from _test_classes(samples, name, "missing", known.map({True: "known", False: "missing"}))
 
 
 def _image_tests(samples: Samples) -> Iterator[VariableTest]:
-    quality_metrics = samples.quality_metrics
-    if quality_metrics is None or samples.kind == "row":
+    metrics = samples.quality_metrics
+    if metrics is None or samples.kind == "sample":
         return
-    numbers: dict[str, pd.Series[Any]] = {}
-    classes: dict[str, pd.Series[Any]] = {}
     if samples.kind == "volume":
-        numbers = {name: quality_metrics[name].astype(float) for name in ("mean", "sd")}
-        grid = quality_metrics["grid"]
-        classes = {
-            "orientation": grid.map(lambda grid: grid.axes, na_action="ignore"),
-            "voxels": grid.map(str, na_action="ignore"),
-            "dtype": quality_metrics["dtype"],
-        }
+        numbers = {name: metrics[name].astype(float) for name in ("mean", "sd")}
+        orientation = metrics["grid"].map(lambda grid: grid.axes, na_action="ignore")
+        voxels = metrics["grid"].map(str, na_action="ignore")
+        classes = {"orientation": orientation, "voxels": voxels, "dtype": metrics["dtype"]}
     else:
-        width, height = quality_metrics["width"].astype(float), quality_metrics["height"].astype(float)
+        width, height = metrics["width"].astype(float), metrics["height"].astype(float)
         numbers = {"aspect": width / height, "side": (width * height) ** 0.5}
         for name in ("brightness", "contrast", "sharpness", "anisotropy"):
-            numbers[name] = quality_metrics[name].astype(float)
-        classes = {"mode": quality_metrics["mode"]}
+            numbers[name] = metrics[name].astype(float)
+        classes = {"mode": metrics["mode"]}
     for name, values in numbers.items():
-        yield from _of_numbers(samples, name, samples.kind, values)
+        yield from _test_numbers(samples, name, samples.kind, values)
     for name, values in classes.items():
-        yield from _of_classes(samples, name, samples.kind, values)
+        yield from _test_classes(samples, name, samples.kind, values)
 
 
-def _of_numbers(samples: Samples, name: str, of: str, values: "pd.Series[Any]") -> Iterator[VariableTest]:
+def _test_numbers(samples: Samples, name: str, of: str, values: "pd.Series[Any]") -> Iterator[VariableTest]:
     table = _known(samples, values)
     by_group = table.groupby(["target", "group"])["value"].mean()
     of_target = by_group.index.get_level_values("target").to_numpy(dtype=bool)
@@ -133,7 +158,8 @@ def _of_numbers(samples: Samples, name: str, of: str, values: "pd.Series[Any]") 
         return
     effect = compare_numbers(*sides)
     (a, b), (mean_a, mean_b), (sd_a, sd_b) = samples.names, effect.means, effect.sds
-    digits = _digits(effect.sds)
+    least = min((sd for sd in effect.sds if sd > 0), default=1)
+    digits = int(np.clip(1 - np.floor(np.log10(least)), 0, 6))  # two digits of the smaller deviation
     differs = (
         f"between {a} and {b}: {mean_a:.{digits}f} ± {sd_a:.{digits}f} against {mean_b:.{digits}f} ± "
         f"{sd_b:.{digits}f} (d = {effect.d:.1f}, AUC {effect.auc:.2f})"
@@ -143,7 +169,7 @@ def _of_numbers(samples: Samples, name: str, of: str, values: "pd.Series[Any]") 
     yield VariableTest(name, of, abs(effect.auc - 0.5) / MODERATE_AUC + 1e-9, "differs", differs, row)
 
 
-def _of_classes(samples: Samples, name: str, of: str, values: "pd.Series[Any]") -> Iterator[VariableTest]:
+def _test_classes(samples: Samples, name: str, of: str, values: "pd.Series[Any]") -> Iterator[VariableTest]:
     table = _known(samples, values)
     # The most frequent class of each group; a tie takes the first in order.
     counts = table.value_counts(["target", "group", "value"]).rename("n").reset_index()
@@ -171,56 +197,94 @@ def _known(samples: Samples, values: "pd.Series[Any]") -> pd.DataFrame:
     return pd.DataFrame(columns).dropna()
 
 
-def _digits(sds: tuple[float, float]) -> int:
-    """Return the number of decimals that gives the smaller nonzero deviation two digits."""
-    least = min((sd for sd in sds if sd > 0), default=1)
-    return int(np.clip(1 - np.floor(np.log10(least)), 0, 6))
-
-
 def confound_finding(test: VariableTest, p_corrected: float) -> Finding:
     """Return the warning on a variable that differs between the labels."""
     said = f"{test.verb}{' strongly' * (test.strength >= STRONG)} {test.differs}"
     effects = {key: test.row[key] for key in ("d", "auc", "cramers_v") if key in test.row}
     numbers = effects | {"p": test.row["p"], "p_corrected": p_corrected}
-    if test.of == "attribute":
-        message = (
-            f"{test.variable} {said}: what the salient space shows may be {test.variable}; match the labels "
-            "by it, or score it too"
-        )
-    elif test.of in ("image", "volume"):
-        cause = CAUSES[test.variable]
-        message = f"{test.of} {test.variable} {said}: {cause}, and the salient space may show it"
-    else:
-        message = (
-            f"whether {test.variable} is known {said}: scores of it are of those who have it; "
-            "see why it is missing"
-        )
     code = {"attribute": "confound", "missing": "missing-by-label"}.get(test.of, f"{test.of}-confound")
+    if test.of == "attribute":
+        advice = (
+            f"what the salient space shows may be {test.variable}; match the labels by it, or score it too"
+        )
+        message = f"{test.variable} {said}: {advice}"
+    elif test.of == "missing":
+        consequence = "scores of it are of those who have it; see why it is missing"
+        message = f"whether {test.variable} is known {said}: {consequence}"
+    else:
+        cause = f"{CAUSES[test.variable]}, and the salient space may show it"
+        message = f"{test.of} {test.variable} {said}: {cause}"
     return Finding("warning", code, message, numbers=numbers)
 
 
 def _of_one_label(samples: Samples) -> Iterator[Finding]:
-    """Yield a finding for each attribute that is known of only one label."""
+    """Yield a finding for each attribute of one label; if it is the background, labels may be inverted."""
+    background, target = samples.names
     for name in samples.attributes:
         known = samples.about[name].notna().to_numpy()
-        has = [bool(known[samples.is_target == side].any()) for side in (False, True)]
-        if sum(has) == 1:
-            who = samples.names[has.index(True)]
-            if has[0]:
-                yield _of_background(samples, name)
-                continue
-            message = f"{name} is known of {who} only: it is scored among them alone"
+        if not known[samples.is_target].any() and known.any():
+            other = f" {target}" * (len(samples.labels) == 2)
+            message = (
+                f"{name} is known of {background} only, the background: clinical scores are known of "
+                "patients, so the labels are probably inverted; name the label of the controls "
+                f"(--background{other}), or leave {name} out"
+            )
+            numbers = pd.to_numeric(samples.about[name].dropna(), errors="coerce").notna().all()
+            yield Finding("error" if numbers else "warning", "attribute-of-background", message)
+        elif known.any() and not known[~samples.is_target].any():
+            message = f"{name} is known of {target} only: it is scored among them alone"
             yield Finding("note", "attribute-of-one-label", message)
 
 
-def _of_background(samples: Samples, name: str) -> Finding:
-    """Return the finding on an attribute of the background only: the labels are probably inverted."""
-    background, target = samples.names
-    other = f" {target}" * (len(samples.labels) == 2)
-    message = (
-        f"{name} is known of {background} only, the background: clinical scores are known of patients, so "
-        f"the labels are probably inverted; name the label of the controls (--background{other}), or leave "
-        f"{name} out"
-    )
-    numbers = bool(pd.to_numeric(samples.about[name].dropna(), errors="coerce").notna().all())
-    return Finding("error" if numbers else "warning", "attribute-of-background", message)
+def compare_numbers(background: AnyArray, target: AnyArray) -> NumbersEffect:
+    """Compare finite numbers of background and target, two or more each, of shape (n,)."""
+    sides = np.asarray(background, dtype=float), np.asarray(target, dtype=float)
+    means, sds = (tuple(float(f(x)) for x in sides) for f in (np.mean, lambda x: np.std(x, ddof=1)))
+    n = [len(x) for x in sides]
+    pooled = np.sqrt(sum((k - 1) * s**2 for k, s in zip(n, sds, strict=True)) / (sum(n) - 2))
+    difference = means[1] - means[0]
+    d = difference / pooled if pooled else np.copysign(np.inf, difference) if difference else 0.0
+    test = mannwhitneyu(sides[1], sides[0])
+    p = float(test.pvalue) if np.isfinite(test.pvalue) else 1.0  # all numbers are the same
+    auc = float(test.statistic) / n[0] / n[1]
+    return NumbersEffect((means[0], means[1]), (sds[0], sds[1]), float(d), auc, p)
+
+
+def compare_classes(background: AnyArray, target: AnyArray, random_state: int = 0) -> ClassesEffect:
+    """
+    Compare classes of background and target, without missing values, of shape (n,).
+
+    The bias of Cramer's V is corrected as by Bergsma (2013). With equally frequent labels, V of two equally
+    frequent classes is the difference of their shares.
+    """
+    code, values = pd.factorize(np.concatenate([background, target]), sort=False)
+    n = len(background), len(target)
+    table = np.stack([np.bincount(part, minlength=len(values)) for part in (code[: n[0]], code[n[0] :])])
+    shares = table / table.sum(axis=1, keepdims=True)
+    phi2 = float((np.diff(shares, axis=0)[0] ** 2 / (2 * shares.sum(axis=0))).sum())
+    size = 4 / (1 / n[0] + 1 / n[1])  # equivalent number of samples with equally frequent labels
+    unbiased = max(0.0, phi2 - (len(values) - 1) / (size - 1))
+    v = min(1.0, float(np.sqrt(unbiased / (1 - 1 / (size - 1)))))
+    most = int(np.abs(np.diff(shares, axis=0)[0]).argmax())
+    of_most = float(shares[0, most]), float(shares[1, most])
+    return ClassesEffect(v, _p_of_table(table, random_state), values[most], of_most)
+
+
+def _p_of_table(table: npt.NDArray[np.int64], seed: int) -> float:
+    test = chi2_contingency(table, correction=False)
+    expected = test.expected_freq
+    if expected.min() >= 5:
+        return float(test.pvalue)
+    drawn = random_table(table.sum(axis=1), table.sum(axis=0)).rvs(N_TABLES, random_state=seed)
+    chi2 = ((drawn - expected) ** 2 / expected).sum(axis=(1, 2))
+    return float((np.sum(chi2 >= test.statistic - 1e-9) + 1) / (N_TABLES + 1))
+
+
+def holm(p: Sequence[float]) -> FloatArray:
+    """Return p-values of shape (tests,), corrected for their number by Holm's method."""
+    values = np.asarray(p, dtype=float)
+    order = np.argsort(values, kind="stable")
+    raised = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1)).clip(max=1)
+    corrected = np.empty_like(values)
+    corrected[order] = raised
+    return corrected

@@ -1,23 +1,37 @@
-"""Checks and descriptions of images."""
+"""Checks and descriptions of images and volumes: values, shapes, grids, orientations and scale."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sepvae.inspection.record import Finding, Level
-from sepvae.inspection.samples import Samples, count, listed
+from sepvae.data.nifti import Header
+from sepvae.data.volumes import LEAST_SD, kinds_of_grid
+from sepvae.grid import told
+from sepvae.inspection.findings import Finding, Level, Samples, count, listed
 
-STATISTICS = ("low", "high", "brightness", "contrast", "sharpness", "anisotropy")
 MANY_CONSTANT = 0.1  # share of constant images above which the cause is reading or saving, not the scans
 DIM = 32  # of 255: images without brighter pixels use an eighth of their range
 SAME_SHAPE = 1.05  # images below this ratio of their aspects have the same shape
+OTHER_SCALE = 100  # factor above or below the usual standard deviation of volumes
 
 
 def is_constant(quality_metrics: pd.DataFrame) -> npt.NDArray[np.bool_]:
     """Return a mask of the images or volumes with a single value; False if unknown."""
     return (quality_metrics["low"] == quality_metrics["high"]).to_numpy(dtype=bool)
+
+
+def inspect_images(
+    samples: Samples, quality_metrics: pd.DataFrame
+) -> tuple[list[Finding], dict[str, pd.DataFrame]]:
+    """Return findings on images or volumes, and the tables that describe them."""
+    if samples.kind == "image":
+        return list(_image_findings(samples, quality_metrics)), _image_tables(samples, quality_metrics)
+    if samples.kind == "volume":
+        return list(_volume_findings(samples, quality_metrics)), _volume_tables(samples, quality_metrics)
+    return [], {}
 
 
 def unreadable_finding(unreadable: Mapping[str, str], kind: str = "image") -> Iterator[Finding]:
@@ -33,20 +47,17 @@ def unreadable_finding(unreadable: Mapping[str, str], kind: str = "image") -> It
         yield Finding("error", "unreadable", message, tuple(unreadable), {"files": len(unreadable)})
 
 
-def image_findings(samples: Samples, quality_metrics: pd.DataFrame) -> Iterator[Finding]:
+def _image_findings(samples: Samples, quality_metrics: pd.DataFrame) -> Iterator[Finding]:
     """Check that images are finite, not constant, use their range, and have one shape and mode."""
     known = quality_metrics.dropna(subset="width")
-    if len(known) and (broken := int(known["low"].isna().sum())):
-        message = f"{count(broken, 'image')} with NaN or infinite pixels: fill them in or leave them out"
-        rows = quality_metrics["width"].notna() & quality_metrics["low"].isna()
-        yield Finding("error", "not-finite", message, samples.ids(rows), {"images": broken})
+    broken = quality_metrics["width"].notna() & quality_metrics["low"].isna()
+    message = "with NaN or infinite pixels: fill them in or leave them out"
+    yield from samples.finding("error", "not-finite", broken, message)
     constant = is_constant(quality_metrics)
-    if n := int(constant.sum()):
-        many = n > MANY_CONSTANT * len(known)
-        cause = "so many that they were saved or read wrongly, so look at them" if many else "leave them out"
-        message = f"{count(n, 'image')} of {len(known)} with one value in every pixel: {cause}"
-        level: Level = "error" if many else "warning"
-        yield Finding(level, "constant", message, samples.ids(constant), {"images": n})
+    many = constant.sum() > MANY_CONSTANT * len(known)
+    cause = "so many that they were saved or read wrongly, so look at them" if many else "leave them out"
+    message = f"of {len(known)} with one value in every pixel: {cause}"
+    yield from samples.finding("error" if many else "warning", "constant", constant, message)
     varied = quality_metrics.loc[~constant, "high"].dropna()
     if len(varied) and (brightest := varied.median()) < DIM:
         message = (
@@ -83,25 +94,133 @@ def describe_pages(quality_metrics: pd.DataFrame) -> list[str]:
     ]
 
 
-def image_tables(samples: Samples, quality_metrics: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def _image_tables(samples: Samples, quality_metrics: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return the tables sizes, modes and images of `Inspection`."""
     known = quality_metrics.dropna(subset="width").astype({"width": int, "height": int})
     sizes = known.value_counts(["width", "height"]).rename("images").reset_index()
     sizes.insert(2, "aspect", sizes["width"] / sizes["height"])
     modes = known["mode"].value_counts().rename("images").rename_axis("mode").reset_index()
-    images = describe_by_label(samples, quality_metrics, STATISTICS)
-    return {"sizes": sizes, "modes": modes, "images": images}
+    statistics = ["low", "high", "brightness", "contrast", "sharpness", "anisotropy"]
+    return {"sizes": sizes, "modes": modes, "images": _by_label(samples, quality_metrics[statistics])}
 
 
-def describe_by_label(
-    samples: Samples, quality_metrics: pd.DataFrame, statistics: tuple[str, ...]
-) -> pd.DataFrame:
-    """Describe each statistic per label: n, mean, sd, min and max."""
-    numbers = quality_metrics[list(statistics)].astype(float)
-    long = numbers.assign(label=samples.about["label"]).melt("label", var_name="statistic")
+def _by_label(samples: Samples, statistics: pd.DataFrame) -> pd.DataFrame:
+    """Describe each statistic per label, in the order of its columns: n, mean, sd, min and max."""
+    long = statistics.astype(float).assign(label=samples.about["label"]).melt("label", var_name="statistic")
     by_label = long.groupby(["statistic", "label"], sort=False)["value"]
     table = by_label.agg(n="count", mean="mean", sd="std", min="min", max="max").reset_index()
-    keys = {"statistic": statistics.index, "label": samples.labels.index}
+    places = {"statistic": list(statistics).index, "label": samples.labels.index}
     return table.sort_values(
-        ["statistic", "label"], key=lambda c: c.map(keys[str(c.name)]), ignore_index=True
+        ["statistic", "label"], key=lambda c: c.map(places[str(c.name)]), ignore_index=True
     )
+
+
+def _volume_findings(samples: Samples, quality_metrics: pd.DataFrame) -> Iterator[Finding]:
+    """Check that volumes are finite and not constant, and have one grid, orientation and scale."""
+    bad, grids = quality_metrics["not_finite"].astype(float).fillna(0), quality_metrics["grid"]
+    empty = (bad > 0) & quality_metrics["low"].isna()
+    message = "without any number, NaN or infinite in every voxel: leave them out"
+    yield from samples.finding("error", "not-finite", empty, message)
+    some = (bad > 0) & ~empty
+    most = float(bad[some].max())
+    message = (
+        f"with NaN or infinite voxels, up to {most:.0f} of them: a fit refuses them, unless a brain mask "
+        "(--mask) leaves those voxels out; or save 0 there"
+    )
+    yield from samples.finding("warning", "some-not-finite", some, message, most_voxels=most)
+    constant = _is_constant_volume(quality_metrics)
+    message = f"of {grids.notna().sum()} with one value in every voxel: a fit refuses them; leave them out"
+    yield from samples.finding("error", "constant", constant, message)
+    if "orientation" in quality_metrics:
+        for level, message, rows in describe_orientations(quality_metrics):
+            yield Finding(level, "no-orientation", message, samples.ids(rows), {"volumes": int(rows.sum())})
+    kinds = _rows_by_grid(grids)
+    if len(kinds) > 1:
+        others = np.sort(np.concatenate(kinds[1:]))
+        message = (
+            f"volumes on {len(kinds)} grids, {len(kinds[0])} on {grids.iloc[kinds[0][0]]} and "
+            f"{len(others)} elsewhere: bring all to one space, or let a fit interpolate them (--resample)"
+        )
+        numbers = {"grids": len(kinds), "volumes": len(others)}
+        yield Finding("error", "several-grids", message, samples.ids(others), numbers)
+    axes = _axes(quality_metrics).value_counts()
+    if len(axes) > 1:
+        said = ", ".join(f"{n} {name}" for name, n in axes.items())
+        message = f"volumes of several orientations ({said}): all are brought to RAS"
+        yield Finding("note", "several-orientations", message)
+    yield from _other_scale(samples, quality_metrics["sd"].astype(float).mask(constant))
+
+
+def _other_scale(samples: Samples, sd: "pd.Series[float]") -> Iterator[Finding]:
+    """Yield a warning on volumes whose standard deviation is far above or below the usual one."""
+    usual = float(sd.quantile(0.5, interpolation="lower"))  # observed, so never between two scales
+    other = (sd > OTHER_SCALE * usual) | (sd < usual / OTHER_SCALE)
+    found = listed([f"{value:.3g}" for value in sd[other]])
+    message = (
+        f"with values of another scale, a standard deviation of {found} where {usual:.3g} is usual: units or "
+        "processing may differ; see that all were made alike"
+    )
+    yield from samples.finding("warning", "other-scale", other, message, usual_sd=usual)
+
+
+def describe_orientations(quality_metrics: pd.DataFrame) -> list[tuple[Level, str, npt.NDArray[np.bool_]]]:
+    """Return level, message and mask for headers with no orientation, or two that disagree."""
+    found = quality_metrics["orientation"]
+    n = int(found.notna().sum())
+    bare, assumed, differing = ((found == word).to_numpy(bool) for word in ("none", "assumed", "disagree"))
+    said: list[tuple[Level, str, npt.NDArray[np.bool_]]] = []
+    if (k := int(bare.sum())) == n and n:
+        message = (
+            f"orientation: none of {n} headers has one (sform_code = qform_code = 0): LAS is assumed, "
+            "as nibabel does; left and right may be mirrored; name another by --assume-orientation"
+        )
+        said.append(("warning", message, bare))
+    elif k:
+        message = (
+            f"orientation: {count(k, 'volume')} of {n} without one in the header (sform_code = "
+            "qform_code = 0), may be mirrored: convert again, "
+            "or say what it is, such as --assume-orientation RAS"
+        )
+        said.append(("error", message, bare))
+    if k := int(assumed.sum()):
+        axes = quality_metrics["grid"][assumed].iloc[0].axes
+        said.append(("note", f"orientation: {axes} is assumed of {k} of {n} volumes without one", assumed))
+    if k := int(differing.sum()):
+        message = f"orientation: sform and qform disagree in {k} of {n} volumes: the sform is taken"
+        said.append(("warning", message, differing))
+    return said
+
+
+def _volume_tables(samples: Samples, quality_metrics: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the tables grids and volumes of `Inspection`."""
+    ids, axes = samples.about["id"].astype(str), _axes(quality_metrics)
+    rows = []
+    for number, members in enumerate(_rows_by_grid(quality_metrics["grid"])):
+        grid = quality_metrics["grid"].iloc[members[0]]
+        place = {"grid": number, "shape": told(grid.shape), "voxel_size": told(grid.voxel_size.round(3))}
+        place["origin"] = told(grid.affine[:3, 3].round(3))
+        for orientation, those in ids.iloc[members].groupby(axes.iloc[members], sort=False):
+            about = {"orientation": orientation, "volumes": len(those), "example": those.iloc[0]}
+            rows.append({**place, **about})
+    columns = ["grid", "shape", "voxel_size", "origin", "orientation", "volumes", "example"]
+    volumes = _by_label(samples, quality_metrics[["low", "high", "mean", "sd"]])
+    return {"grids": pd.DataFrame(rows, columns=columns), "volumes": volumes}
+
+
+def _axes(quality_metrics: pd.DataFrame) -> "pd.Series[str]":
+    """Return the orientations of the files, missing for those that cannot be read."""
+    return quality_metrics["grid"].map(lambda grid: grid.axes, na_action="ignore")
+
+
+def _rows_by_grid(grids: "pd.Series[Any]") -> list[npt.NDArray[np.intp]]:
+    """Return the rows of the volumes on each grid, the most frequent grid first."""
+    rows = np.flatnonzero(grids.notna())
+    kinds = kinds_of_grid([Header(grid, "") for grid in grids.iloc[rows]])
+    return sorted((rows[members] for members in kinds.values()), key=len, reverse=True)
+
+
+def _is_constant_volume(quality_metrics: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Return a mask of the constant volumes, by the rule of `VolumeReader`."""
+    values = quality_metrics[["low", "high", "sd"]].astype(float)
+    largest = values[["low", "high"]].abs().max(axis=1).clip(lower=1)
+    return (values["sd"] <= LEAST_SD * largest).to_numpy(dtype=bool)

@@ -8,10 +8,8 @@ import pandas as pd
 from sepvae.checks import check_number
 from sepvae.inspection.confounds import confounds, describe_attributes
 from sepvae.inspection.duplicates import duplicates
-from sepvae.inspection.images import image_findings, image_tables, unreadable_finding
-from sepvae.inspection.missing_values import missing_value_findings
-from sepvae.inspection.record import LEVELS, Finding, Inspection
-from sepvae.inspection.regions import region_findings, region_table
+from sepvae.inspection.findings import LEVELS, Finding, Inspection, count, read_samples
+from sepvae.inspection.images import inspect_images, unreadable_finding
 from sepvae.inspection.sample_sizes import (
     background_findings,
     count_samples,
@@ -19,8 +17,7 @@ from sepvae.inspection.sample_sizes import (
     label_findings,
     size_findings,
 )
-from sepvae.inspection.samples import count, read_samples
-from sepvae.inspection.volumes import volume_findings, volume_tables
+from sepvae.inspection.tables import missing_value_findings, region_findings, region_table
 
 
 def inspect(
@@ -98,21 +95,18 @@ def inspect(
     findings += background_findings(samples) if background is None else []
     findings += missing_value_findings(samples, of_kind, not_missing)
     tables = {"counts": count_samples(samples), "attributes": describe_attributes(samples, of_kind)}
-    if len(samples.labels) > 1:
+    several_labels = len(samples.labels) > 1
+    if several_labels:
         findings += size_findings(samples, of_kind, test_size, validation_fraction, batch_size)
-    if samples.features is not None:
-        findings += region_findings(samples, samples.features)
-        tables["features"] = region_table(samples.features)
-    if samples.quality_metrics is not None:
-        if samples.kind == "image":
-            findings += image_findings(samples, samples.quality_metrics)
-            tables |= image_tables(samples, samples.quality_metrics)
-        elif samples.kind == "volume":
-            findings += volume_findings(samples, samples.quality_metrics)
-            tables |= volume_tables(samples, samples.quality_metrics)
-        copies, tables["duplicates"] = duplicates(samples, samples.quality_metrics)
-        findings += copies
-    if len(samples.labels) > 1:
+    if (features := samples.features) is not None:
+        findings += region_findings(samples, features)
+        tables["features"] = region_table(features)
+    if (metrics := samples.quality_metrics) is not None:
+        found, of_images = inspect_images(samples, metrics)
+        copies, table = duplicates(samples, metrics)
+        findings += found + copies
+        tables |= of_images | {"duplicates": table}
+    if several_labels:
         differing, tables["confounds"] = confounds(samples, of_kind)
         findings += differing
     return Inspection(tuple(sorted(findings, key=lambda finding: LEVELS.index(finding.level))), tables)

@@ -7,8 +7,7 @@ import pandas as pd
 
 from sepvae.batch import MIN_STEPS, auto_batch_size
 from sepvae.checks import ask_for_background, guess_background
-from sepvae.inspection.record import Finding, Level
-from sepvae.inspection.samples import Samples, count, listed
+from sepvae.inspection.findings import Finding, Level, Samples, count, listed
 
 MAX_RATIO = 5  # most frequent label over the rarest, above which balanced batches are advised
 MIN_TEST = 20  # test groups of each label, below which intervals are wide
@@ -20,9 +19,8 @@ def count_samples(samples: Samples) -> pd.DataFrame:
     """Count samples and groups per label and split (missing if none is given), the background first."""
     by_part = samples.about.groupby(["label", "split"], dropna=False, sort=False)["group"]
     counts = by_part.agg(samples="size", groups="nunique").reset_index()
-    return counts.sort_values(
-        "label", key=lambda c: c.map(samples.labels.index), kind="stable", ignore_index=True
-    )
+    place = samples.labels.index
+    return counts.sort_values("label", key=lambda c: c.map(place), kind="stable", ignore_index=True)
 
 
 def label_findings(samples: Samples) -> Iterator[Finding]:
@@ -34,7 +32,7 @@ def label_findings(samples: Samples) -> Iterator[Finding]:
         return
     if len(counts) > 2:
         message = f"{len(counts)} labels ({said}): a fit needs two, so name the background and the target"
-        yield Finding("error", "many-labels", message, numbers={str(k): int(n) for k, n in counts.items()})
+        yield Finding("error", "many-labels", message, numbers=_numbers(counts))
     if rare := [str(label) for label, n in counts.items() if n < 2]:
         message = f"one sample only of {listed(rare)}: a fit needs two or more of each label"
         yield Finding("error", "too-few-samples", message)
@@ -50,11 +48,10 @@ def label_findings(samples: Samples) -> Iterator[Finding]:
 def background_findings(samples: Samples) -> Iterator[Finding]:
     """Yield an error if labels are numbers or booleans, which do not tell the background."""
     counts = samples.about["label"].value_counts().sort_index()
-    if len(counts) < 2 or guess_background(counts.index).why != "number":
-        return
-    named = {str(label): int(n) for label, n in counts.items()}
-    message = ask_for_background(named, "--background ")
-    yield Finding("error", "no-background", message, numbers=named)
+    if len(counts) > 1 and guess_background(counts.index).why == "number":
+        named = _numbers(counts)
+        message = ask_for_background(named, "--background ")
+        yield Finding("error", "no-background", message, numbers=named)
 
 
 def group_findings(samples: Samples) -> Iterator[Finding]:
@@ -95,58 +92,56 @@ def size_findings(
     batch_size: int | Literal["auto"],
 ) -> Iterator[Finding]:
     """Check that splits, batches and classes of the requested sizes have enough samples."""
-    if batch_size == "auto":
-        pass
-    elif batch_size < MIN_IN_BATCH:
-        message = f"batch_size {batch_size} cannot hold two samples of each label: raise it to {MIN_IN_BATCH}"
-        yield Finding("error", "batch-too-small", message)
-    else:
-        yield from _few_steps(samples, test_size, validation_fraction, batch_size)
-    parts = expected_groups(samples, test_size, validation_fraction)
-    drawn = bool(samples.sides.isna().all())
+    is_drawn = bool(samples.sides.isna().all())
+    if batch_size != "auto":
+        shown = len(samples.about) * (1 - test_size) if is_drawn else (samples.sides == "train").sum()
+        yield from _batch_findings(batch_size, round(shown * (1 - validation_fraction)))
+    parts = _expected_groups(samples, test_size, validation_fraction)
     noun = "subject" if samples.grouped else "sample"
+    level: Level
     for label, n in parts.iterrows():
-        levels: list[tuple[Level, str]] = []
-        if min(n["train"], n["test"]) < 1:
-            levels = [("error", "a fit and a test each need at least one")]
+        if (least := min(n["train"], n["test"])) < 1:
+            level, consequence = "error", "a fit and a test each need at least one"
         elif n["validation"] < 1 and validation_fraction > 0:
-            levels = [
-                ("warning", "none is left for validation, so keep='best' and early_stopping cannot work")
-            ]
-        elif min(n["train"], n["test"]) < 2:
-            levels = [("warning", "one patient decides what is learnt or scored")]
-        for level, consequence in levels:
-            said = f"{n['train']} to train, {n['validation']} to validate, {n['test']} to test"
-            message = f"too few {noun}s of {label} ({said}): {consequence}; give more of them"
-            yield Finding(level, "too-few-groups", message, numbers={str(k): int(v) for k, v in n.items()})
+            level = "warning"
+            consequence = "none is left for validation, so keep='best' and early_stopping cannot work"
+        elif least < 2:
+            level, consequence = "warning", "one patient decides what is learnt or scored"
+        else:
+            continue
+        said = f"{n['train']} to train, {n['validation']} to validate, {n['test']} to test"
+        message = f"too few {noun}s of {label} ({said}): {consequence}; give more of them"
+        yield Finding(level, "too-few-groups", message, numbers=_numbers(n))
     if (short := parts["test"][parts["test"].between(1, MIN_TEST - 1)]).size:
         said = " and ".join(f"{n} of {label}" for label, n in short.items())
-        advice = f"raise test_size above {test_size:g} or give more" if drawn else "give the test more"
+        advice = f"raise test_size above {test_size:g} or give more" if is_drawn else "give the test more"
         message = f"few {noun}s to test on, {said} (fewer than {MIN_TEST}): intervals will be wide; {advice}"
-        yield Finding("warning", "weak-test", message, numbers={str(k): int(v) for k, v in short.items()})
-    share = (1 - test_size) * (1 - validation_fraction)
+        yield Finding("warning", "weak-test", message, numbers=_numbers(short))
+    share = (1 - test_size) * (1 - validation_fraction) if is_drawn else 1
     for name in samples.attributes:
         if kinds[name] == "categorical":
-            yield from _rare_classes(samples, name, share if drawn else 1)
+            yield from _rare_classes(samples, name, share)
 
 
-def _few_steps(
-    samples: Samples, test_size: float, validation_fraction: float, batch_size: int
-) -> Iterator[Finding]:
-    """Yield a warning if an epoch has few steps and a smaller batch size gives more."""
-    is_drawn = bool(samples.sides.isna().all())
-    n = len(samples.about) * (1 - test_size) if is_drawn else (samples.sides == "train").sum()
-    n = round(n * (1 - validation_fraction))
-    if n // batch_size < MIN_STEPS and (better := auto_batch_size(n)) < min(batch_size, n):
+def _numbers(counts: "pd.Series[Any]") -> dict[str, int]:
+    return {str(name): int(n) for name, n in counts.items()}
+
+
+def _batch_findings(batch_size: int, n: int) -> Iterator[Finding]:
+    """Check that batches of n training samples hold both labels, and that an epoch has enough of them."""
+    if batch_size < MIN_IN_BATCH:
+        message = f"batch_size {batch_size} cannot hold two samples of each label: raise it to {MIN_IN_BATCH}"
+        yield Finding("error", "batch-too-small", message)
+    elif n // batch_size < MIN_STEPS and (better := auto_batch_size(n)) < min(batch_size, n):
         steps = max(n // batch_size, 1)
         message = (
             f"batch_size {batch_size} gives {count(steps, 'step')} an epoch with {n} samples to train on, "
             f"where {better} gives {n // better}: lower it, or leave it at auto"
         )
-        yield Finding("warning", "few-steps", message, numbers={"steps": int(steps), "samples": n})
+        yield Finding("warning", "few-steps", message, numbers={"steps": steps, "samples": n})
 
 
-def expected_groups(samples: Samples, test_size: float, validation_fraction: float) -> pd.DataFrame:
+def _expected_groups(samples: Samples, test_size: float, validation_fraction: float) -> pd.DataFrame:
     """Count the groups of each label in train, validation and test: as given, or as a split would draw."""
     about = samples.about.assign(side=samples.sides)
     if samples.sides.isna().all():

@@ -1,42 +1,64 @@
 """`write_maps`: maps of what the salient part adds to each sample and group, as files."""
 
-from collections.abc import Sequence
+import io
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from sepvae.batch import AnyArray, IntArray, Source, chunk_rows, chunks, in_unit_range
+from sepvae.data.nifti import write_volume
 from sepvae.errors import DataError
-from sepvae.files import check_new, whole_folder
+from sepvae.files import check_new, whole_folder, write_whole
 from sepvae.grid import Grid
-from sepvae.interpretation.map_files import (
-    Statistics,
-    regions,
-    write_group_volumes,
-    write_pictures,
-    write_window,
+from sepvae.interpretation.maps import (
+    Moments,
+    SalientMaps,
+    axial,
+    effect_size,
+    grey_levels,
+    members,
+    spread,
 )
-from sepvae.interpretation.maps import SalientMaps, axial, grey_levels, members, spread
-from sepvae.interpretation.moments import Moments, effect_size
 from sepvae.methods.base import ContrastiveEstimator
+from sepvae.plotting.cells import limit_of
+from sepvae.plotting.maps import map_picture
 from sepvae.progress import Progress
 from sepvae.report.file_names import names_apart
-from sepvae.run_folder import IMAGE, MapFolder
+from sepvae.run_folder import EFFECT, IMAGE, MapFolder
 
+GROUPS = ("background", "target")
 IN_FIGURE = 3  # samples of each group in a figure
 PICTURES = 12  # samples of each group with a picture of their own
 IN_MEAN = 64  # samples in the mean image below the maps
+DESCRIPTION = {
+    "Name": "What the salient part adds: own salient minus salient removed, decoded by sepvae",
+    "BIDSVersion": "1.10.0",
+    "DatasetType": "derivative",
+}
+
+
+class Statistics(NamedTuple):
+    """Moments of the maps of both groups, background first; `effect` is Cohen's d."""
+
+    labels: tuple[str, str]
+    moments: tuple[Moments, Moments]
+    effect: AnyArray | None
+
+    def maps(self) -> Iterator[tuple[str, AnyArray]]:
+        """Yield file names and values of the mean and standard deviation of each group with samples."""
+        for i, moments in enumerate(self.moments):
+            if moments.n:
+                yield group_files(self.labels, "mean")[i], moments.mean
+                yield group_files(self.labels, "sd")[i], moments.sd
 
 
 def write_maps(
-    model: ContrastiveEstimator,
-    source: Source,
-    folder: Path,
-    *,
-    progress: Progress | None = None,
+    model: ContrastiveEstimator, source: Source, folder: Path, *, progress: Progress | None = None
 ) -> Path:
     """
     Write maps of each sample and group into a new folder, which appears only when complete.
@@ -61,12 +83,17 @@ def can_map(model: ContrastiveEstimator, source: Source) -> bool:
     return model.capabilities.decoder and (len(source.sample_shape) < 4 or source.grid is not None)
 
 
-def _write(
-    folder: MapFolder,
-    model: ContrastiveEstimator,
-    source: Source,
-    progress: Progress | None,
-) -> None:
+def group_files(labels: Sequence[str], statistic: str) -> list[str]:
+    """
+    Return the file name of each group for a statistic such as "mean", distinct and without suffix.
+
+    >>> group_files(["control", "ill"], "mean")
+    ['label-control_desc-salient_stat-mean_map', 'label-ill_desc-salient_stat-mean_map']
+    """
+    return [f"label-{name}_desc-salient_stat-{statistic}_map" for name in names_apart(labels)]
+
+
+def _write(folder: MapFolder, model: ContrastiveEstimator, source: Source, progress: Progress | None) -> None:
     """Write the maps of samples chunk by chunk, then those of groups."""
     maps, groups = SalientMaps(model, source), members(model, source)
     ids = [str(id_) for id_ in source.ids]
@@ -80,64 +107,83 @@ def _write(
             of_group.add(added[np.isin(part, group)])
         for i, one in zip(part.tolist(), added, strict=True):
             if maps.grid is not None:
-                write_window(folder.volume(names[i]), one[0], maps.grid, _axes(source, i, maps.grid))
+                axes = maps.grid.axes if source.native is None else str(source.native["axes"].iloc[i])
+                write_volume(folder.volume(names[i]), maps.grid.back(one[0]), maps.grid, axes)
         pictures |= {int(i): added[i - part[0]] for i in np.intersect1d(part, kept)}
         if progress is not None:
             progress(int(part[-1]) + 1, len(source))
 
     # Features have a unit each; the other samples share the mean unit.
     unit = maps.unit if model.scaler_ is not None else maps.unit.mean()
-    statistics = Statistics(_labels(model), moments, effect_size(*moments, unit))
-    files = _write_groups(folder, maps, statistics, names, pictures)
+    target = next(label for label in model.classes_ if label != model.background_)
+    labels = str(model.background_), str(target)
+    statistics = Statistics(labels, moments, effect_size(*moments, unit))
+    files = [""] * len(names)
+    if maps.grid is not None:
+        _write_group_volumes(folder, maps, maps.grid, statistics)
+        files = [folder.volume(name).name for name in names]
+    elif maps.is_image:
+        _write_pictures(folder, statistics, {names[i]: picture for i, picture in pictures.items()})
+        files = [folder.picture(name).name if i in pictures else "" for i, name in enumerate(names)]
+    else:
+        folder.regions.write(_regions(statistics, maps))
     about = {"id": ids, "label": np.asarray(source.labels).astype(str), "file": files}
     folder.samples.write(pd.DataFrame(about | {"mean_absolute": strength}))
     if (maps.grid is not None or maps.is_image) and any(map(len, groups)):
         folder.people.write(_people(maps, groups, statistics))
-    folder.description.write(_description())
+    made_by = {"GeneratedBy": [{"Name": "sepvae", "Version": version("sepvae")}]}
+    folder.description.write(DESCRIPTION | made_by)
 
 
-def _write_groups(
-    folder: MapFolder,
-    maps: SalientMaps,
-    statistics: Statistics,
-    names: list[str],
-    pictures: dict[int, AnyArray],
-) -> list[str]:
-    """Write the files of groups, and pictures of samples; return the file of each sample, or ""."""
-    if maps.grid is not None:
-        write_group_volumes(folder, statistics, maps.grid)
-        write_window(folder.volume(IMAGE), _mean_image(maps), maps.grid, maps.grid.axes)
-        return [folder.volume(name).name for name in names]
-    if maps.is_image:
-        write_pictures(folder, statistics, {names[i]: picture for i, picture in pictures.items()})
-        return [folder.picture(name).name if i in pictures else "" for i, name in enumerate(names)]
-    folder.regions.write(regions(statistics, _features(maps.model, maps.source)))
-    return [""] * len(names)
-
-
-def _labels(model: ContrastiveEstimator) -> tuple[str, str]:
-    target = next(label for label in model.classes_ if label != model.background_)
-    return str(model.background_), str(target)
-
-
-def _axes(source: Source, i: int, grid: Grid) -> str:
-    return grid.axes if source.native is None else str(source.native["axes"].iloc[i])
-
-
-def _features(model: ContrastiveEstimator, source: Source) -> list[str]:
-    names = source.feature_names
-    if names is None:
-        names = getattr(model, "feature_names_in_", None)
-    return [f"feature{i}" for i in range(source.sample_shape[0])] if names is None else list(map(str, names))
-
-
-def _mean_image(maps: SalientMaps) -> AnyArray:
-    """Return the mean of up to IN_MEAN samples, spread over all, in the units of the input."""
+def _write_group_volumes(folder: MapFolder, maps: SalientMaps, grid: Grid, statistics: Statistics) -> None:
+    """Write means and standard deviations of groups, Cohen's d and the mean image, on the full grid."""
+    volumes = {name: values[0] for name, values in statistics.maps()}
+    if statistics.effect is not None:
+        volumes[EFFECT] = statistics.effect[0]
     shown = spread(np.arange(len(maps.source)), IN_MEAN)
-    moments = Moments()
+    image = Moments()
     for part in chunks(len(shown), chunk_rows(maps.source.sample_shape)):
-        moments.add(maps.in_units(maps.source.take(shown[part]).x, shown[part]))
-    return np.asarray(moments.mean[0])
+        image.add(maps.in_units(maps.source.take(shown[part]).x, shown[part]))
+    for name, window in (volumes | {IMAGE: image.mean[0]}).items():
+        write_volume(folder.volume(name), grid.back(window), grid, grid.axes)
+
+
+def _write_pictures(folder: MapFolder, statistics: Statistics, people: Mapping[str, AnyArray]) -> None:
+    """Write pictures and arrays; samples share a scale, means and deviations another, d has its own."""
+    for maps in (people, dict(statistics.maps())):
+        limit = limit_of(np.stack([*maps.values()])) if maps else 1.0
+        for name, values in maps.items():
+            _write_picture(folder.picture(name), map_picture(values, limit))
+    arrays: dict[str, Any] = {"labels": np.array(statistics.labels)}
+    for group, moments in zip(GROUPS, statistics.moments, strict=True):
+        if moments.n:
+            arrays |= {f"{group}_n": moments.n, f"{group}_mean": moments.mean, f"{group}_sd": moments.sd}
+    if statistics.effect is not None:
+        arrays["d"] = statistics.effect
+        _write_picture(folder.picture(EFFECT), map_picture(statistics.effect))
+    folder.groups.write(arrays)
+
+
+def _write_picture(file: Path, figure: Figure) -> None:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=144)
+    write_whole(file, buffer.getvalue())
+
+
+def _regions(statistics: Statistics, maps: SalientMaps) -> pd.DataFrame:
+    """Return mean and standard deviation of each feature and group, and Cohen's d; the largest |d| first."""
+    names = maps.source.feature_names
+    if names is None:
+        names = getattr(maps.model, "feature_names_in_", None)
+    if names is None:
+        names = [f"feature{i}" for i in range(maps.source.sample_shape[0])]
+    table = pd.DataFrame({"feature": list(map(str, names))})
+    for group, moments in zip(GROUPS, statistics.moments, strict=True):
+        table[f"{group}_mean"], table[f"{group}_sd"] = (
+            values if moments.n else np.nan for values in (moments.mean, moments.sd)
+        )
+    table["d"] = np.nan if statistics.effect is None else statistics.effect
+    return table.sort_values("d", key=abs, ascending=False, kind="stable")
 
 
 def _people(maps: SalientMaps, groups: Sequence[IntArray], statistics: Statistics) -> dict[str, AnyArray]:
@@ -160,13 +206,4 @@ def _people(maps: SalientMaps, groups: Sequence[IntArray], statistics: Statistic
         "images": images.astype(np.float32),
         "without": without.astype(np.float32),
         "added": added.astype(np.float32),
-    }
-
-
-def _description() -> dict[str, Any]:
-    return {
-        "Name": "What the salient part adds: own salient minus salient removed, decoded by sepvae",
-        "BIDSVersion": "1.10.0",
-        "DatasetType": "derivative",
-        "GeneratedBy": [{"Name": "sepvae", "Version": version("sepvae")}],
     }

@@ -1,9 +1,11 @@
 """Salient maps: the difference that the salient part makes to each sample, in input units."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from sepvae.batch import AnyArray, IntArray, Source, chunk_rows, chunks
 from sepvae.grid import Grid
@@ -37,17 +39,13 @@ class SalientMaps:
         codes = model.encode(source)
         self._common, self._salient = codes.common_mean, codes.salient_mean
         self.grid: Grid | None = model.grid_ if model.grid_ is not None else source.grid
+        self.is_image = len(source.sample_shape) == 3
         self.unit = self._unit()
 
     def __iter__(self) -> Iterator[tuple[IntArray, Maps]]:
         """Yield positions and maps of all samples, in chunks that fit into memory."""
         for part in chunks(len(self.source), chunk_rows(self.source.sample_shape)):
             yield part, self.decode(part)
-
-    @property
-    def is_image(self) -> bool:
-        """Whether samples are two-dimensional images."""
-        return len(self.source.sample_shape) == 3
 
     def decode(self, positions: IntArray) -> Maps:
         """Return the maps of the samples at these positions."""
@@ -57,8 +55,10 @@ class SalientMaps:
         added -= without
         size = np.abs(added).reshape(len(added), -1).sum(axis=1, dtype=np.float64)
         counts = np.prod(added.shape[1:]) if self.grid is None else self.grid.valid_mask.sum()
-        if added.ndim == 2:
-            return Maps(self._table_in_units(without), self._all_features(added), size / counts)
+        if added.ndim == 2:  # columns that the scaler dropped have no difference
+            whole = np.zeros((len(added), len(self.unit)))
+            whole[:, self.model.scaler_.kept_] = added
+            return Maps(self._table_in_units(without), whole * self.unit, size / counts)
         unit = self.unit[positions] if self.grid is not None else self.unit
         return Maps(self.in_units(without, positions), added * unit, size / counts * unit.ravel())
 
@@ -68,8 +68,7 @@ class SalientMaps:
         if self.grid is None or native is None:
             return x
         mean = _column(native["mean"].to_numpy()[positions])
-        voxels: AnyArray = (x * self.unit[positions] + mean) * self.grid.valid_mask
-        return voxels
+        return np.asarray((x * self.unit[positions] + mean) * self.grid.valid_mask)
 
     def _unit(self) -> AnyArray:
         if self.model.scaler_ is not None:
@@ -86,13 +85,6 @@ class SalientMaps:
         scaler, residualizer = self.model.scaler_, self.model.residualizer_
         table = scaler.inverse_transform(table)
         return table if residualizer is None else residualizer.inverse_transform(table, None)
-
-    def _all_features(self, added: AnyArray) -> AnyArray:
-        """Return differences for all input columns, in their units; columns that the scaler dropped get 0."""
-        kept = self.model.scaler_.kept_
-        whole = np.zeros((len(added), len(kept)))
-        whole[:, kept] = added
-        return whole * self.unit
 
 
 def members(model: ContrastiveEstimator, source: Source) -> tuple[IntArray, IntArray]:
@@ -112,18 +104,12 @@ def spread(positions: IntArray, n: int) -> IntArray:
     """
     if not len(positions):
         return positions
-    chosen: IntArray = positions[np.unique(np.linspace(0, len(positions) - 1, n).astype(int))]
-    return chosen
+    return np.asarray(positions[np.unique(np.linspace(0, len(positions) - 1, n).astype(int))])
 
 
 def axial(volumes: AnyArray, level: int) -> AnyArray:
-    """
-    Return a view of one axial slice, of shape (.., y, x): front at the top, left on the left.
-
-    Volumes have shape (.., x, y, z) along R, A, S.
-    """
-    slices: AnyArray = volumes[..., ::-1, level].swapaxes(-1, -2)
-    return slices
+    """Return an axial slice (.., y, x) of RAS volumes (.., x, y, z): front at the top, left on the left."""
+    return np.asarray(volumes[..., ::-1, level].swapaxes(-1, -2))
 
 
 def grey_levels(slices: AnyArray, valid_mask: AnyArray) -> AnyArray:
@@ -132,10 +118,67 @@ def grey_levels(slices: AnyArray, valid_mask: AnyArray) -> AnyArray:
         return np.zeros(slices.shape, dtype=np.float32)
     low, high = np.percentile(slices[..., valid_mask], (1, 99), axis=-1)[..., None, None]
     scaled = (slices - low) / np.maximum(high - low, np.finfo(np.float32).tiny)
-    levels: AnyArray = (scaled.clip(0, 1) * valid_mask).astype(np.float32)
-    return levels
+    return np.asarray((scaled.clip(0, 1) * valid_mask).astype(np.float32))
 
 
 def _column(values: AnyArray) -> AnyArray:
     """Return one float32 number per volume, of shape (n, 1, 1, 1, 1)."""
     return values.astype(np.float32).reshape(-1, 1, 1, 1, 1)
+
+
+ROUNDING = 1e-6  # in network units: smaller standard deviations are rounding errors
+
+
+@dataclass
+class Moments:
+    """
+    Mean and variance of arrays that arrive in batches and are not kept, in float64.
+
+    >>> moments = Moments()
+    >>> for some in ([[1.0], [2.0]], [[6.0]]):
+    ...     moments.add(np.array(some))
+    >>> moments.n, moments.mean.tolist(), moments.variance.tolist()
+    (3, [3.0], [7.0])
+    """
+
+    n: int = 0
+    mean: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(()))
+    _squares: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(()))
+
+    @property
+    def sd(self) -> npt.NDArray[np.float64]:
+        """Square root of the variance."""
+        return np.sqrt(self.variance)
+
+    @property
+    def variance(self) -> npt.NDArray[np.float64]:
+        """Unbiased variance; 0 for a single sample."""
+        return np.asarray(self._squares / max(self.n - 1, 1))
+
+    def add(self, some: AnyArray) -> None:
+        """Update the moments with samples of shape (n, ...)."""
+        if not len(some):
+            return
+        # Merge as in Chan, Golub and LeVeque (1983): sums of squares would lose small deviations.
+        mean = some.mean(axis=0, dtype=np.float64)
+        n, apart = self.n + len(some), mean - self.mean
+        self._squares = self._squares + ((some - mean) ** 2).sum(axis=0)
+        self._squares += apart**2 * (self.n * len(some) / n)
+        self.mean = self.mean + apart * (len(some) / n)
+        self.n = n
+
+
+def effect_size(background: Moments, target: Moments, unit: Any) -> npt.NDArray[np.float64] | None:
+    """
+    Return Cohen's d of targets against the background, with the pooled standard deviation.
+
+    d is 0 where that deviation is a rounding error; `unit` is one network unit in the units of the moments.
+    None is returned if a group is empty or no degree of freedom is left.
+    """
+    free = background.n + target.n - 2
+    if min(background.n, target.n) < 1 or free < 1:
+        return None
+    pooled = np.sqrt(((background.n - 1) * background.variance + (target.n - 1) * target.variance) / free)
+    d = np.zeros(pooled.shape)
+    np.divide(target.mean - background.mean, pooled, out=d, where=pooled > ROUNDING * unit)
+    return d

@@ -12,7 +12,7 @@ import pandas as pd
 from sepvae.batch import IntArray, Source, chunks, in_unit_range
 from sepvae.codes import Kind, code_columns
 from sepvae.errors import DataError
-from sepvae.evaluation.removal import Readings, removal_questions, removal_scores
+from sepvae.evaluation.classifiers import Question, Readings, removal_questions, removal_scores
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.progress import Progress, Say
 from sepvae.training.attribute_classifier import (
@@ -61,39 +61,46 @@ def score_removal(
     questions, left_out = removal_questions(codes, kinds=kinds)
     for sentence in left_out:
         say(f"judging: {sentence}")
-    learnt, scored = (codes["split"].to_numpy() == part for part in ("train", "test"))
-    places, rows = _positions(train, codes["id"][learnt]), codes[scored]
-    names = ("num_workers", "accelerator") if model.capabilities.epochs else ()
-    on = {name: getattr(model, name) for name in names}
+    if not questions:
+        return None
     n_steps = N_STEPS
-    if budget is not None and questions and len(train.sample_shape) > 1:  # a table takes about a second
+    if budget is not None and len(train.sample_shape) > 1:  # a table takes about a second
         n_steps = min(n_steps, budget // sum(batch_size(len(question.names)) for question in questions))
         if n_steps < MIN_STEPS:
             say(f"removal: left out; {TOO_SHORT}")
             return None
-    judges: list[AttributeClassifier] = []
-    units = len(questions) * n_steps + 4 * -(-len(rows) // CHUNK)
-    tick = _counter(units, progress)
-    for question in questions:
-        classes = np.full(len(train), -1)
-        classes[places] = question.classes[learnt]
-        judges.append(
-            train_attribute_classifier(
-                model.prepare(train), classes, random_state=random_state, n_steps=n_steps, progress=tick, **on
-            )
-        )
-    readings = _read(model, judges, test, rows, np.random.default_rng(random_state), tick)
+    rows = codes[codes["split"] == "test"]
+    tick = _counter(len(questions) * n_steps + 4 * -(-len(rows) // CHUNK), progress)
+    how = {"random_state": random_state, "n_steps": n_steps, "progress": tick}
+    classifiers = _train(model, train, codes, questions, **how)
+    readings = _read(model, classifiers, test, rows, np.random.default_rng(random_state), tick)
     scores = [
         removal_scores(question, codes, reading, random_state=random_state)
         for question, reading in zip(questions, readings, strict=True)
     ]
-    return pd.concat(scores, ignore_index=True) if scores else None
+    return pd.concat(scores, ignore_index=True)
 
 
 def _counter(total: int, progress: Progress | None) -> Callable[..., None]:
     """Return a function that reports one more unit of progress per call, whatever its arguments."""
     done = count(1)
     return lambda *_: None if progress is None else progress(min(next(done), total), total)
+
+
+def _train(
+    model: ContrastiveEstimator, train: Source, codes: pd.DataFrame, questions: list[Question], **how: Any
+) -> list[AttributeClassifier]:
+    """Return a classifier of each attribute, trained on the samples of split "train"."""
+    learnt = (codes["split"] == "train").to_numpy()
+    places, samples = _positions(train, codes["id"][learnt]), model.prepare(train)
+    if model.capabilities.epochs:
+        how |= {"num_workers": model.num_workers, "accelerator": model.accelerator}
+    classifiers = []
+    for question in questions:
+        classes = np.full(len(train), -1)
+        classes[places] = question.classes[learnt]
+        classifiers.append(train_attribute_classifier(samples, classes, **how))
+    return classifiers
 
 
 def _positions(source: Source, ids: "pd.Series[Any]") -> IntArray:
@@ -109,11 +116,11 @@ def _positions(source: Source, ids: "pd.Series[Any]") -> IntArray:
 
 def _read(
     model: ContrastiveEstimator,
-    judges: list[AttributeClassifier],
+    classifiers: list[AttributeClassifier],
     test: Source,
     rows: pd.DataFrame,
     rng: np.random.Generator,
-    tick: Callable[..., None],
+    tick: Callable[[], None],
 ) -> list[Readings]:
     """Return the predictions of each classifier on real, reconstructed, removed and swapped test samples."""
     real, places = model.prepare(test), _positions(test, rows["id"])
@@ -128,11 +135,11 @@ def _read(
         "removed": lambda part: decode(common[part], np.zeros_like(salient[part])),
         "swapped": lambda part: decode(common[other[part]], salient[part]),
     }
-    read: list[dict[str, npt.NDArray[np.int64]]] = [{} for _ in judges]
+    read: list[dict[str, npt.NDArray[np.int64]]] = [{} for _ in classifiers]
     for kind, images in decoded.items():
         parts = []
         for x in map(images, chunks(len(rows), CHUNK)):
-            parts.append([judge.predict(x) for judge in judges])
+            parts.append([classifier.predict(x) for classifier in classifiers])
             tick()
         for reading, answers in zip(read, zip(*parts, strict=True), strict=True):
             reading[kind] = np.concatenate(answers)

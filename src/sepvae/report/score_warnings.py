@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sepvae.codes import SPACES, code_columns
-from sepvae.evaluation.chance import AT_CHANCE, MAX_P
+from sepvae.evaluation.metrics import AT_CHANCE, MAX_P
 from sepvae.report.scores import (
     Score,
     gain,
@@ -107,7 +107,7 @@ def _advice(moves: dict[str, str], keywords: Collection[str]) -> str:
 
 def _from_codes(codes: "pd.DataFrame | None") -> dict[tuple[str, str], float]:
     """Return scores that need no probe, over the test samples; empty with fewer than two of a label."""
-    from sepvae.evaluation.separation import separation_scores
+    from sepvae.evaluation.scores import separation_scores
 
     if codes is None:
         return {}

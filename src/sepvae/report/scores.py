@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sepvae.evaluation.chance import ABOVE_CHANCE, AT_CHANCE, BELOW_CHANCE, against_chance
+from sepvae.evaluation.metrics import ABOVE_CHANCE, AT_CHANCE, BELOW_CHANCE, against_chance
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sepvae.evaluation.chance import ABOVE_CHANCE, MAX_P, against_chance
+from sepvae.evaluation.metrics import ABOVE_CHANCE, MAX_P, against_chance
 from sepvae.report.scores import Cell, cell, number
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from sepvae.batch import Source
-from sepvae.evaluation.removal import removal_questions
+from sepvae.evaluation.classifiers import removal_questions
 from sepvae.interpretation.examples import make_thumbnails
 from sepvae.interpretation.removal import score_removal
 from sepvae.methods import load

@@ -18,8 +18,7 @@ from sepvae.data.loading import FORMATS, describe_roles, find_format, format_nam
 from sepvae.data.manifest import Manifest
 from sepvae.data.spec import DataSpec, named_fields, read_spec
 from sepvae.errors import DataError
-from sepvae.inspection.images import describe_pages
-from sepvae.inspection.volumes import describe_orientations
+from sepvae.inspection.images import describe_orientations, describe_pages
 from sepvae.progress import progress_bar
 from sepvae.recipes import Recipe
 from sepvae.runs.splitting import Splitting, split_manifest

@@ -11,7 +11,7 @@ from sepvae.batch import AnyArray
 from sepvae.codes import attribute_columns
 from sepvae.data.nifti import NiftiFiles
 from sepvae.files import write_whole
-from sepvae.interpretation.map_files import GROUPS, group_files
+from sepvae.interpretation.map_folder import GROUPS, group_files
 from sepvae.plotting.codes import code_scatter
 from sepvae.plotting.images import reconstruction_grid, swap_grid, traversal_grid
 from sepvae.plotting.maps import map_groups, map_people, volume_maps

@@ -1,0 +1,233 @@
+"""Scores of classifiers: targets against background, and classes of images with a changed salient part."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+
+from sepvae.batch import FloatArray, IntArray
+from sepvae.codes import Kind, attribute_columns, attribute_kind, code_columns
+from sepvae.errors import DataError
+from sepvae.evaluation.metrics import METRICS, resampling_weights
+from sepvae.evaluation.scores import COLUMNS
+from sepvae.process_wide import ignoring
+
+MAX_ITER = 500  # epochs of the MLP; most fits converge long before
+REMOVAL_COLUMNS = ["attribute", "images", "population", "wanted", "metric", "score", "low", "high", "chance"]
+REMOVAL_COLUMNS += ["n_train", "n_test", "n_test_groups"]
+MIN_TRAIN = 10  # training samples of a class, below which it is left out
+MAX_CLASSES = 20  # attributes with more classes are taken for names
+NOT_USED = -1
+
+
+def mlp_probabilities(codes: pd.DataFrame, *, random_state: int = 0) -> FloatArray:
+    """
+    Return target probabilities of the test rows, of shape (n_test,), by an MLP on frozen salient codes.
+
+    Its one hidden layer is as wide as the salient space, as in SepVAE's own classifier (App. D of the paper).
+    It learns from the rows of split "train", as the linear probes do, scaled to mean 0 and standard
+    deviation 1.
+    """
+    columns = code_columns(codes, "salient")
+    if not columns:
+        raise DataError("a table of codes needs columns salient0, ..; it has none")
+    train, test = _train_and_test(codes)
+    mlp = MLPClassifier((len(columns),), max_iter=MAX_ITER, random_state=random_state)
+    model = make_pipeline(StandardScaler(), mlp)
+    # The score of a fit that has not converged is still a valid score.
+    with threadpool_limits(1), ignoring("", category=ConvergenceWarning):
+        model.fit(train[columns].to_numpy(float), train["y"].to_numpy())
+    return np.asarray(model.predict_proba(test[columns].to_numpy(float))[:, 1])
+
+
+def group_scores(
+    codes: pd.DataFrame,
+    probability: FloatArray,
+    probe: str,
+    *,
+    n_bootstraps: int = 1000,
+    random_state: int = 0,
+) -> pd.DataFrame:
+    """
+    Score target probabilities of shape (n_test,), in the order of the test rows of a table of codes.
+
+    `probe` names their source: "own classifier" or "mlp". The columns are those of `score_codes`, and probe.
+    The p-value is NaN, and so is the interval with one test group.
+
+    >>> table = pd.DataFrame({"split": ["train"] * 2 + ["test"] * 4, "group": range(6), "y": [0, 1] * 3})
+    >>> scores = group_scores(table, np.array([0.1, 0.9, 0.6, 0.7]), "mlp", n_bootstraps=0)
+    >>> dict(zip(scores["metric"], scores["score"]))
+    {'balanced_accuracy': 0.75, 'accuracy': 0.75, 'auc': 1.0}
+    """
+    train, test = _train_and_test(codes)
+    if probability.shape != (len(test),):
+        raise DataError(
+            f"probability: wanted one number for each of {len(test)} test rows, got shape {probability.shape}"
+        )
+    if not ((probability >= 0) & (probability <= 1)).all():
+        raise DataError("probability: wanted numbers in [0, 1], got others; give probabilities, not logits")
+    truth, groups = test["y"].to_numpy(), test["group"].astype(str).to_numpy(str)
+    outputs = {"predict": (probability > 0.5).astype(int), "decision_function": probability}
+    weights = resampling_weights(groups, n_bootstraps, np.random.default_rng(random_state))
+    counts = (len(train), len(test), n_groups := len(np.unique(groups)))
+    rows = []
+    for metric in METRICS["categorical"]:
+        scored = metric.with_interval(truth, outputs[metric.reads], weights, n_groups)
+        chance = metric.chance(train["y"].to_numpy(), truth)
+        rows.append(("salient", "label", "all", metric.name, *scored, chance, np.nan, *counts))
+    return pd.DataFrame(rows, columns=COLUMNS).assign(probe=probe).astype({"n_train": "Int64"})
+
+
+def _train_and_test(codes: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the training rows and the test rows; raise unless each part has both labels."""
+    missing = [name for name in ("split", "y") if name not in codes]
+    if missing:
+        raise DataError(f"a table of codes needs columns split, y; it lacks {', '.join(missing)}")
+    train, test = (codes[codes["split"] == name] for name in ("train", "test"))
+    for name, part in (("test", test), ("train", train)):
+        labels = sorted(part["y"].unique().tolist())
+        if labels != [0, 1]:
+            raise DataError(
+                f"column y: wanted 0 (background) and 1 (target) in split {name!r}, got {labels[:5]}"
+            )
+    return train, test
+
+
+@dataclass(frozen=True)
+class Question:
+    """
+    Attribute that a classifier predicts: the label, or one that only targets have.
+
+    `names` lists its classes, the background first. `classes` of shape (n,) holds their indices for all rows
+    of the table: 0 for background samples, -1 for unknown or too rare classes.
+    """
+
+    attribute: str
+    names: list[str]
+    classes: IntArray
+
+
+@dataclass(frozen=True)
+class Readings:
+    """
+    Predicted classes for n test samples and the images decoded from their codes, each of shape (n,).
+
+    `full` is decoded from [c, s], `removed` from [c, 0], and `swapped` from the salient part of the sample
+    and the common part of a sample of the other label.
+    """
+
+    real: IntArray
+    full: IntArray
+    removed: IntArray
+    swapped: IntArray
+
+
+def removal_questions(
+    table: pd.DataFrame, *, kinds: Mapping[str, Kind] | None = None
+) -> tuple[list[Question], list[str]]:
+    """
+    Choose the attributes that show whether a salient part was removed or swapped.
+
+    These are the label and each categorical attribute that only targets have, with the background as one more
+    class. Classes with fewer than 10 training samples are left out, then attributes with fewer than 2
+    remaining classes among targets (1 for the label) or more than 20. The second list has one sentence per
+    omission. No attribute is chosen if the background itself is too rare.
+    """
+    background = table["y"] == 0
+    rare = int((background & (table["split"] == "train")).sum())
+    if rare < MIN_TRAIN:
+        return [], [f"label: {rare} training samples of the background, at least {MIN_TRAIN} are needed"]
+    asked = ["label"]
+    for attribute in attribute_columns(table):
+        of_targets_only = table.loc[background, attribute].isna().all()
+        kind = (kinds or {}).get(attribute) or attribute_kind(table[attribute])
+        if of_targets_only and kind == "categorical":
+            asked.append(attribute)
+    questions: list[Question] = []
+    left_out: list[str] = []
+    for attribute in asked:
+        names, sentences = _classes(table, attribute)
+        left_out += sentences
+        if names:
+            numbers = pd.Index(names).get_indexer(pd.Index(table[attribute].astype(str))) + 1
+            known = table[attribute].notna() & (numbers > 0)
+            classes = np.where(background, 0, np.where(known, numbers, NOT_USED))
+            first = str(table.loc[background, "label"].iloc[0])
+            questions.append(Question(attribute, [first, *names], classes.astype(np.int64)))
+    return questions, left_out
+
+
+def _classes(table: pd.DataFrame, attribute: str) -> tuple[list[str], list[str]]:
+    """Return the sorted target classes to use, none if too few or too many, and sentences on the others."""
+    values = table.loc[(table["y"] == 1) & table[attribute].notna(), ["split", attribute]]
+    names = values[attribute].astype(str)
+    counts = names[values["split"] == "train"].value_counts().reindex(names.unique(), fill_value=0)
+    kept, rare = (sorted(counts.index[part]) for part in (counts >= MIN_TRAIN, counts < MIN_TRAIN))
+    sentences = []
+    if rare:
+        some = ", ".join(rare[:5]) + (", .." if len(rare) > 5 else "")
+        left_out = f"{len(rare)} classes left out, fewer than {MIN_TRAIN} training samples"
+        sentences = [f"{attribute}: {left_out}: {some}"]
+    least = 1 if attribute == "label" else 2  # a single class only repeats the label
+    if not least <= len(kept) <= MAX_CLASSES:
+        return [], [*sentences, f"{attribute}: left out, {len(kept)} classes, not {least} to {MAX_CLASSES}"]
+    return kept, sentences
+
+
+def removal_scores(
+    question: Question,
+    table: pd.DataFrame,
+    readings: Readings,
+    *,
+    n_bootstraps: int = 1000,
+    random_state: int = 0,
+) -> pd.DataFrame:
+    """
+    Score the classes predicted in real, reconstructed and changed test images against the wanted classes.
+
+    The score is balanced accuracy if several classes are wanted, else the share of images that are predicted
+    as the one wanted class. Chance is 1 / number of classes. The population of swapped images, and the groups
+    of their bootstrap, are those of the donors, each of which gives its salient part once. Rows without test
+    samples are left out.
+    """
+    test = (table["split"] == "test").to_numpy()
+    groups, own = table.loc[test, "group"].astype(str).to_numpy(), question.classes[test]
+    n_train = int(((table["split"] == "train") & (question.classes != NOT_USED)).sum())
+    rows = []
+    for images, population, wanted, used, truths, read in _comparisons(own, readings):
+        if not used.any():
+            continue
+        truth, of_group = truths[used], groups[used]
+        metric = "balanced_accuracy" if len(np.unique(truth)) > 1 else "share"
+        n_groups = len(np.unique(of_group))
+        weights = resampling_weights(of_group, n_bootstraps, np.random.default_rng(random_state))
+        # For one wanted class, balanced accuracy is the share predicted as wanted.
+        scored = METRICS["categorical"][0].with_interval(truth, read[used], weights, n_groups)
+        numbers = (*scored, 1 / len(question.names), n_train, len(truth), n_groups)
+        rows.append((question.attribute, images, population, wanted, metric, *numbers))
+    return pd.DataFrame(rows, columns=REMOVAL_COLUMNS)
+
+
+def _comparisons(
+    own: IntArray, readings: Readings
+) -> list[tuple[str, str, str, npt.NDArray[np.bool_], IntArray, IntArray]]:
+    """Return images, population and wanted class in words, then samples, wanted and predicted classes."""
+    known, target, background, nothing = own >= 0, own > 0, own == 0, np.zeros_like(own)
+    real, full, removed, swapped = readings.real, readings.full, readings.removed, readings.swapped
+    return [
+        ("real", "all", "own", known, own, real),  # test accuracy of the classifier itself
+        ("full", "all", "own", known, own, full),  # accuracy that is left after reconstruction
+        ("full", "target", "own", target, own, full),  # upper limit of what a swap can transfer
+        ("full", "target", "background", target, nothing, full),  # loss by reconstruction alone
+        ("salient removed", "target", "background", target, nothing, removed),
+        ("salient removed", "background", "background", background, nothing, removed),  # no change
+        ("swapped", "target", "donor's", target, own, swapped),  # background with a target's salient part
+        ("swapped", "background", "background", background, nothing, swapped),  # the reverse
+    ]
