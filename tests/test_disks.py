@@ -290,3 +290,22 @@ def test_without_a_home_that_may_be_written(data, tmp_path):
     assert done.returncode == 0, done.stderr
     assert (out / "report.html").is_file()
     assert not list(home.iterdir())
+
+
+def test_a_folder_that_is_replaced_survives_ctrl_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "old").touch()
+    rename = Path.rename
+
+    def stopped(path: Path, target: Path) -> Path:
+        if (path / "new").exists():
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", stopped)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        sepvae.files.whole_folder(tmp_path / "model", replace=True) as whole,
+    ):
+        (whole / "new").touch()
+    assert [file.name for file in tmp_path.rglob("*")] == ["model", "old"]

@@ -90,7 +90,8 @@ def whole_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
     """
     Yield a temporary folder, and move it to `folder` at the end; on error, nothing is left of it.
 
-    `folder` must not exist, unless `replace` is True.
+    `folder` must not exist, unless `replace` is True. No call replaces a folder that has files: a process
+    that is killed between the moves of the old and the new one leaves both in a hidden folder beside it.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with naming(folder), tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
@@ -98,12 +99,12 @@ def whole_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
         whole.mkdir()
         yield whole
         old = Path(beside) / "old"
-        if replace and folder.exists():
-            folder.rename(old)
         try:
+            if replace and folder.exists():
+                folder.rename(old)
             whole.rename(folder)
-        except OSError:
-            if old.exists():
+        except BaseException:  # Ctrl-C, too, else the old folder would be deleted with `beside`
+            if old.exists() and not folder.exists():
                 old.rename(folder)
             raise
         _to_disk(folder.parent)

@@ -15,7 +15,7 @@ from sepvae.codes import Codes, Kind, codes_table
 from sepvae.evaluation.classifiers import group_scores, mlp_probabilities
 from sepvae.evaluation.scores import score_codes
 from sepvae.preprocessing import TableScaler
-from sepvae.preprocessing.covariates import covariate_names, split_covariates
+from sepvae.preprocessing.input_adapter import covariate_names, split_covariates
 from sepvae.preprocessing.residualizer import Residualizer
 from sepvae.runs.scoring import described
 

@@ -1,7 +1,7 @@
 """Sources of samples: in memory (`ArraySource`, `frame_source`), or read on demand (`StreamSource`)."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -43,10 +43,8 @@ class _Described:
         self.attributes = pd.DataFrame(index=range(n))
         if attributes is not None:
             if (frame := as_frame(attributes)) is None:
-                raise DataError(
-                    f"attributes: wanted a DataFrame of {n} rows, got {type(attributes).__name__}; give its "
-                    "columns names: pandas.DataFrame({'age': ..})"
-                )
+                got = f"wanted a DataFrame of {n} rows, got {type(attributes).__name__}"
+                raise DataError(f"attributes: {got}; give its columns names: pandas.DataFrame({{'age': ..}})")
             self.attributes = frame.reset_index(drop=True)
         self.feature_names, self.grid = feature_names, grid
         self.native = None if native is None else native.reset_index(drop=True)
@@ -84,13 +82,29 @@ class _Described:
         """Return `x` of the samples at these positions."""
         raise NotImplementedError
 
-    def _about(self, indices: IntArray) -> dict[str, Any]:
-        """Return the keyword arguments of a source that holds only these samples."""
+    def select(self, indices: IntArray) -> Self:
+        """
+        Return a source that holds only the samples at these positions.
+
+        Parameters
+        ----------
+        indices : ndarray of int
+            Positions, or a boolean mask.
+
+        Returns
+        -------
+        ArraySource or StreamSource
+            Source with the samples in the order of the positions.
+        """
         rows: dict[str, Any] = {"labels": self.labels[indices], "ids": self.ids[indices]}
-        rows |= {"groups": self.groups[indices] if self.grouped else None}
-        rows |= {"attributes": self.attributes.iloc[indices]}
-        rows |= {"native": None if self.native is None else self.native.iloc[indices]}
-        return rows | {"feature_names": self.feature_names, "grid": self.grid}
+        rows["groups"] = self.groups[indices] if self.grouped else None
+        rows["attributes"] = self.attributes.iloc[indices]
+        rows["native"] = None if self.native is None else self.native.iloc[indices]
+        return self._with_rows(indices, rows | {"feature_names": self.feature_names, "grid": self.grid})
+
+    def _with_rows(self, indices: IntArray, about: dict[str, Any]) -> Self:
+        """Return a source of these samples; `about` are its other keyword arguments."""
+        raise NotImplementedError
 
 
 class ArraySource(_Described):
@@ -111,10 +125,9 @@ class ArraySource(_Described):
         Further variables of each sample.
     feature_names : sequence of str, default=None
         Names of the columns of a table.
-    grid : Grid or None, default=None
-        Voxel grid of volumes, whose `size` is the spatial shape of x.
-    native : DataFrame of n rows, default=None
-        Properties of the volumes before normalisation, as in `sepvae.batch.Source`.
+    grid, native : Grid and DataFrame of n rows, default=None
+        Voxel grid of volumes, whose `size` is the spatial shape of x, and their properties before
+        normalisation, as in `sepvae.batch.Source`.
 
     Raises
     ------
@@ -149,10 +162,8 @@ class ArraySource(_Described):
                 feature_names = [str(name) for name in frame]
         self.x = as_array(x)
         if feature_names is not None and self.x.shape[1:] != (len(feature_names),):
-            raise DataError(
-                f"feature_names: wanted one for each column of X, got {len(feature_names)} for shape "
-                f"{self.x.shape}"
-            )
+            got = f"got {len(feature_names)} for shape {self.x.shape}"
+            raise DataError(f"feature_names: wanted one for each column of X, {got}")
         super().__init__(len(self.x), labels, groups, ids, attributes, feature_names, grid, native)
 
     @property
@@ -170,21 +181,8 @@ class ArraySource(_Described):
     def _read(self, indices: IntArray) -> AnyArray:
         return self.x[indices]
 
-    def select(self, indices: IntArray) -> "ArraySource":
-        """
-        Return a source that holds only the samples at these positions.
-
-        Parameters
-        ----------
-        indices : ndarray of int
-            Positions, or a boolean mask.
-
-        Returns
-        -------
-        ArraySource
-            Source with the samples in the order of the positions.
-        """
-        return ArraySource(self.x[indices], **self._about(indices))
+    def _with_rows(self, indices: IntArray, about: dict[str, Any]) -> Self:
+        return type(self)(self.x[indices], **about)
 
 
 class StreamSource(_Described):
@@ -197,9 +195,7 @@ class StreamSource(_Described):
         Function from an array of positions to the samples there. Worker processes get a copy of it.
     sample_shape : tuple of int
         Shape of one sample.
-    labels : array-like of shape (n,)
-        Label of each sample.
-    groups, ids, attributes, feature_names, grid, native : object, default=None
+    labels, groups, ids, attributes, feature_names, grid, native : object, default=None
         As in `ArraySource`.
     positions : ndarray of int of shape (n,), default=None
         Position of each sample for `read`; by default 0 .. n - 1.
@@ -239,28 +235,12 @@ class StreamSource(_Described):
     def _read(self, indices: IntArray) -> AnyArray:
         rows = self.positions[indices]
         x = as_tensors_take(np.asarray(self.read(rows)))
-        if x.shape != (len(rows), *self.sample_shape):
-            raise DataError(
-                f"read: wanted {(len(rows), *self.sample_shape)}, the samples asked for, got {x.shape}"
-            )
+        if x.shape != (wanted := (len(rows), *self.sample_shape)):
+            raise DataError(f"read: wanted {wanted}, the samples asked for, got {x.shape}")
         return np.require(x, requirements=["C", "W"])  # copies views that tensors cannot share
 
-    def select(self, indices: IntArray) -> "StreamSource":
-        """
-        Return a source that holds only the samples at these positions.
-
-        Parameters
-        ----------
-        indices : ndarray of int
-            Positions, or a boolean mask.
-
-        Returns
-        -------
-        StreamSource
-            Source with the samples in the order of the positions.
-        """
-        about = self._about(indices)
-        return StreamSource(self.read, self.sample_shape, **about, positions=self.positions[indices])
+    def _with_rows(self, indices: IntArray, about: dict[str, Any]) -> Self:
+        return type(self)(self.read, self.sample_shape, **about, positions=self.positions[indices])
 
 
 @takes_group

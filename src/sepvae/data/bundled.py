@@ -56,7 +56,11 @@ def load_digits_on_photos(random_state: int = 0) -> tuple[ArraySource, ArraySour
     train, test = train_test_split(
         np.arange(len(digits.target)), test_size=N_TEST, stratify=digits.target, random_state=random_state
     )
-    images, names, photos = _enlarged(digits.images), digits.target.astype(str), _grey_photos()
+    photos = {
+        name: np.asarray(Image.fromarray(image).convert("L"), dtype=np.float32) / np.float32(255)
+        for name, image in zip(("china", "flower"), load_sample_images().images, strict=True)
+    }  # in grey, of shape (427, 640), in [0, 1]
+    images, names = _enlarged(digits.images), digits.target.astype(str)
     first, second = (
         _compose(part, images[rows], names[rows], rows, photos, rng)
         for part, rows in (("train", np.sort(train)), ("test", np.sort(test)))
@@ -99,20 +103,9 @@ def _patches(
     corner = TILE * rng.choice(tiles[for_test == (part == "test")], n)
     corner += rng.integers(TILE - PATCH + 1, size=corner.shape)
     patches = [photos[p][r : r + PATCH, c : c + PATCH] for p, (r, c) in zip(photo, corner, strict=True)]
-    about = {
-        "photo": photo.tolist(),
-        "position_row": corner[:, 0].astype(float),
-        "position_col": corner[:, 1].astype(float),
-    }
+    row, column = corner.T.astype(float)
+    about = {"photo": photo.tolist(), "position_row": row, "position_col": column}
     return np.stack(patches), pd.DataFrame(about)
-
-
-def _grey_photos() -> dict[str, FloatImages]:
-    """Return both photos in grey, of shape (427, 640), in [0, 1]."""
-    photos: dict[str, FloatImages] = {}
-    for name, image in zip(("china", "flower"), load_sample_images().images, strict=True):
-        photos[name] = np.asarray(Image.fromarray(image).convert("L"), dtype=np.float32) / np.float32(255)
-    return photos
 
 
 def _enlarged(digits: npt.NDArray[np.float64]) -> FloatImages:

@@ -15,21 +15,13 @@ from sepvae.errors import DataError
 
 GAP = "n/a"  # word of BIDS for a missing value
 # Words for a missing value, in any case: those of pandas, and the point of SAS and SPSS.
-MISSING_WORDS = frozenset(
-    [
-        *("", GAP, "na", "nan", "-nan", "null", "<na>", "#na", "#n/a", "#n/a n/a", "."),
-        *("1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"),
-    ]
-)
+MISSING_WORDS = {"", GAP, "na", "nan", "-nan", "null", "<na>", "#na", "#n/a", "#n/a n/a", "."}
+MISSING_WORDS |= {"1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"}
 NONE = "None"  # word of Python, case-sensitive: "none" may be a class, such as no medication
-MOST_COLUMNS = 100_000
-BYTE_ORDER_MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
+MOST_COLUMNS, MOST_NOTES = 100_000, 5
+BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig"}
+BYTE_ORDER_MARKS |= dict.fromkeys((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), "utf-32")
+BYTE_ORDER_MARKS |= dict.fromkeys((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), "utf-16")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _DECIMAL_COMMA = re.compile(r"[+-]?(\d+,\d*|,\d+)([eE][+-]?\d+)?")
 _WHOLE = re.compile(r"[+-]?\d+")
@@ -60,9 +52,8 @@ class CellRules:
             try:
                 codecs.lookup(self.encoding)
             except LookupError:
-                raise DataError(
-                    f"encoding: wanted one that Python knows, such as cp1252, got {self.encoding!r}"
-                ) from None
+                message = f"encoding: wanted one that Python knows, such as cp1252, got {self.encoding!r}"
+                raise DataError(message) from None
 
     def are_missing(self, cells: "pd.Series[str]") -> "pd.Series[bool]":
         """Return a mask of the missing cells, with the same index."""
@@ -115,27 +106,25 @@ def read_cell_table(path: Path, rules: CellRules | None = None) -> CellTable:
     text, notes = _text(path, rules.encoding)
     rows, spans, delimiter = _rows(path, text)
     if not rows:
-        raise DataError(
-            f"{path}: is empty; wanted names of columns in the first line, then one row per sample"
-        )
+        wanted = "names of columns in the first line, then one row per sample"
+        raise DataError(f"{path}: is empty; wanted {wanted}")
     names = _without_empty_ends(rows.pop(next(iter(rows))), 0)
-    if len(names) > MOST_COLUMNS:
-        raise DataError(
-            f"{path}: wanted {MOST_COLUMNS} columns at most, got {len(names)}; save it as an array (npy)"
-        )
-    quoted = 0
+    if (n := len(names)) > MOST_COLUMNS:
+        raise DataError(f"{path}: wanted {MOST_COLUMNS} columns at most, got {n}; save it as an array (npy)")
     for line, cells in rows.items():
-        rows[line] = _without_empty_ends(cells, len(names))
-        if len(rows[line]) != len(names):
-            raise DataError(
-                f"{path} line {line}: wanted {len(names)} cells, one for each name in the first line, "
-                f"got {len(rows[line])}; fix that row"
-            )
+        rows[line] = _without_empty_ends(cells, n)
+        if (got := len(rows[line])) != n:
+            wanted = f"wanted {n} cells, one for each name in the first line"
+            raise DataError(f"{path} line {line}: {wanted}, got {got}; fix that row")
     if not rows:
         raise DataError(f"{path}: wanted one row per sample below the names of the columns, found none")
+    quoted = 0
     if delimiter == "\t":
         quoted = sum(_is_quoted(cell) for cells in rows.values() for cell in cells)
-        names, *unquoted = [[_unquoted(cell) for cell in cells] for cells in (names, *rows.values())]
+        names, *unquoted = [
+            [cell[1:-1].replace('""', '"').strip() if _is_quoted(cell) else cell for cell in cells]
+            for cells in (names, *rows.values())
+        ]
         rows = dict(zip(rows, unquoted, strict=True))
     empty = {""} if rules.keeps(GAP) else {"", GAP}
     known = [[None if cell in empty else cell for cell in cells] for cells in rows.values()]
@@ -162,11 +151,11 @@ def _text(path: Path, encoding: str | None) -> tuple[str, list[TableNote]]:
         text = content.decode(used).removeprefix("\ufeff")
     except UnicodeError as error:
         reason = getattr(error, "reason", error)
-        if marked or encoding:
-            raise DataError(f"{path}: is no text in {used} ({reason}); save it as CSV in UTF-8") from error
+        known = marked or encoding
+        advice = "" if known else "name its encoding, such as --encoding cp1252 for Excel's, or "
+        what = used if known else "UTF-8"
         raise DataError(
-            f"{path}: is no text in UTF-8 ({reason}); name its encoding, such as --encoding cp1252 for "
-            "Excel's, or save it as CSV in UTF-8"
+            f"{path}: is no text in {what} ({reason}); {advice}save it as CSV in UTF-8"
         ) from error
     if "\0" in text:
         raise DataError(f"{path}: is no text, it holds zero bytes; save it as CSV in UTF-8")
@@ -203,12 +192,8 @@ def _rows(path: Path, text: str) -> tuple[dict[int, list[str]], list[_Span], str
         }
         return rows, [], delimiter
     rows, spans = {}, []
-    reader = csv.reader(
-        io.StringIO("\n".join(lines[start:]), newline=""),
-        delimiter=delimiter,
-        skipinitialspace=True,
-        strict=True,
-    )
+    rest = io.StringIO("\n".join(lines[start:]), newline="")
+    reader = csv.reader(rest, delimiter=delimiter, skipinitialspace=True, strict=True)
     line = start + 1
     try:
         for cells in reader:
@@ -245,18 +230,14 @@ def _span_notes(path: Path, spans: list[_Span], n_columns: int) -> list[TableNot
         where = f"{path.name} lines {span.first} to {span.last}: one row, for a cell in quotes spans lines"
         where += f" ({span.words!r} ..)"
         if swallowed:
-            message = (
-                f"{where}; {swallowed} of its lines look like rows of their own, which are not read: see the "
-                "quotes there"
-            )
-            notes.append(TableNote("warning", "swallowed-rows", message))
+            where += f"; {swallowed} of its lines look like rows of their own, which are not read"
+            notes.append(TableNote("warning", "swallowed-rows", f"{where}: see the quotes there"))
         else:
             notes.append(TableNote("note", "cell-of-lines", where))
-    most = 5
-    if len(notes) > most:
-        rest = sum(note.level == "warning" for note in notes[most:])
-        message = f"{path.name}: {len(notes) - most} more rows span lines, {rest} of which hide other rows"
-        notes[most:] = [TableNote("warning" if rest else "note", "cell-of-lines", message)]
+    if more := notes[MOST_NOTES:]:
+        rest = sum(note.level == "warning" for note in more)
+        message = f"{path.name}: {len(more)} more rows span lines, {rest} of which hide other rows"
+        notes[MOST_NOTES:] = [TableNote("warning" if rest else "note", "cell-of-lines", message)]
     return notes
 
 
@@ -264,18 +245,16 @@ def _with_decimal_points(
     table: pd.DataFrame, path: Path, rules: CellRules
 ) -> tuple[pd.DataFrame, list[TableNote]]:
     """Replace decimal commas, as European Excel writes between semicolons, with points."""
-    columns = []
-    for i in range(table.shape[1]):
+    changed, columns = table.copy(), []
+    for i in range(table.shape[1]):  # by position, since names may stand twice
         cells = table.iloc[:, i]
         known = cells[~rules.are_missing(cells)]
         commas = known.str.fullmatch(_DECIMAL_COMMA)
         if commas.any() and (commas | known.str.fullmatch(_WHOLE)).all():
             columns.append(i)
+            changed.isetitem(i, cells.str.replace(",", ".").array)
     if not columns:
         return table, []
-    changed = table.copy()
-    for i in columns:  # by position, since names may stand twice
-        changed.isetitem(i, table.iloc[:, i].str.replace(",", ".").array)
     few = ", ".join(str(table.columns[i]) for i in columns[:3]) + ", .." * (len(columns) > 3)
     message = f"{path.name}: commas in {len(columns)} columns ({few}) are read as decimal points"
     return changed, [TableNote("note", "decimal-commas", message)]
@@ -283,10 +262,6 @@ def _with_decimal_points(
 
 def _is_quoted(cell: str) -> bool:
     return len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in cell[1:-1].replace('""', "")
-
-
-def _unquoted(cell: str) -> str:
-    return cell[1:-1].replace('""', '"').strip() if _is_quoted(cell) else cell
 
 
 def _without_empty_ends(cells: list[str], least: int) -> list[str]:

@@ -134,10 +134,8 @@ def whole_column(table: pd.DataFrame, path: Path, role: str, name: str) -> pd.Se
     """Return a column; raise if it has gaps."""
     cells = named_column(table, path, role, name)
     if gaps := cells.index[cells.isna()].tolist():
-        raise DataError(
-            f"{path}: {len(gaps)} of {len(cells)} rows have no {name!r} for {role}, the first in line "
-            f"{gaps[0]}; fill them in, or drop those rows"
-        )
+        lacking = f"{len(gaps)} of {len(cells)} rows have no {name!r} for {role}, the first in line {gaps[0]}"
+        raise DataError(f"{path}: {lacking}; fill them in, or drop those rows")
     return cells
 
 
@@ -208,13 +206,9 @@ def choose_columns(
     if twice := [feature for feature in asked if asked.count(feature) > 1]:
         raise DataError(f"{where}: features: {twice[0]!r} is named twice; leave one out")
     if features is not None and NUMBER in asked and NUMBER in table:
-        raise DataError(
-            f"{where}: features: {NUMBER!r} is the name of a column, and asks for all that hold numbers; "
-            "rename the column"
-        )
-    chosen: set[Any] = set()
-    for feature in asked:
-        chosen |= _fitting(table, feature, where, others, is_number)
+        clash = f"{NUMBER!r} is the name of a column, and asks for all that hold numbers"
+        raise DataError(f"{where}: features: {clash}; rename the column")
+    chosen = set().union(*(_fitting(table, feature, where, others, is_number) for feature in asked))
     names = [name for name in table.columns if name in chosen]
     for name in names:
         named_column(table, where, "features", name)  # raises if the name is not unique
@@ -238,14 +232,13 @@ def _fitting(
     fits = _rule(feature)
     if feature in table or fits is None:
         if feature in table and is_nameless(feature):
+            what = "a column without a name, such as an index that pandas wrote"
             raise DataError(
-                f"{where}: features: {feature!r} is a column without a name, such as an index that pandas "
-                "wrote; name it in the table, or leave it out"
+                f"{where}: features: {feature!r} is {what}; name it in the table, or leave it out"
             )
         if feature in others:
-            raise DataError(
-                f"{where}: features: {feature!r} is {others[feature]}, and cannot be both; leave one out"
-            )
+            what = f"{others[feature]}, and cannot be both"
+            raise DataError(f"{where}: features: {feature!r} is {what}; leave one out")
         return {named_column(table, where, "features", feature).name}
     try:
         matching = [column for column in table.columns if fits(str(column))]
@@ -261,10 +254,8 @@ def _fitting(
             f"{where}: features: only row numbers ({matching[0]!r}) fit {feature!r}; name features"
         )
     if not (found := set(matching).difference(others, rows)):
-        raise DataError(
-            f"{where}: features: only {matching[0]!r} fits {feature!r}, which is {others[matching[0]]}; "
-            "name columns of features"
-        )
+        only = f"only {matching[0]!r} fits {feature!r}, which is {others[matching[0]]}"
+        raise DataError(f"{where}: features: {only}; name columns of features")
     return found
 
 

@@ -25,8 +25,10 @@ def as_array(x: Any) -> AnyArray:
     sepvae.errors.DataError: X: wanted samples of one shape, got several; bring them to one size first
     """
     got = f"one {type(x).__name__}" if isinstance(x, str | bytes | Path) or hasattr(x, "get_fdata") else ""
-    if isinstance(x, list | tuple) and len(x) and _names_file_or_volume(x[0]):
-        got = f"a list of {type(x[0]).__name__} such as {str(x[0])[:60]!r}"
+    one = x[0] if isinstance(x, list | tuple) and len(x) else None
+    named = isinstance(one, Path) or (isinstance(one, str) and bool(Path(one).suffix[1:2].isalpha()))
+    if named or hasattr(one, "get_fdata"):  # a path, or an image of nibabel
+        got = f"a list of {type(one).__name__} such as {str(one)[:60]!r}"
     if got:
         remedy = "read files by sepvae.data.read_volumes or read_image_table"
         raise DataError(f"X: wanted an array of samples, got {got}; {remedy}")
@@ -50,12 +52,6 @@ def as_array(x: Any) -> AnyArray:
         remedy = "X.collect()" if hasattr(x, "collect") else "them as an array"
         raise DataError(f"X: wanted an array of samples or a source, got {type(x).__name__}; give {remedy}")
     return as_tensors_take(array)
-
-
-def _names_file_or_volume(one: Any) -> bool:
-    """Return whether a sample is a file path or a nibabel image."""
-    is_path = isinstance(one, Path) or (isinstance(one, str) and bool(Path(one).suffix[1:2].isalpha()))
-    return is_path or hasattr(one, "get_fdata")
 
 
 def as_tensors_take(x: AnyArray) -> AnyArray:

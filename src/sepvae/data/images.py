@@ -102,7 +102,7 @@ def measure_images(
 
     Every file is decoded once; `reader` caches the first `kept`.
     """
-    n = len(manifest)
+    n, ids = len(manifest), manifest.about["id"].tolist()
     if reader is not None:
         reader.kept = np.empty((kept, *reader.shape), dtype=np.uint8)
 
@@ -124,7 +124,7 @@ def measure_images(
         for i, (found, shown) in enumerate(in_order(read, n, progress=progress)):
             quality_metrics.append({} if isinstance(found, str) else found)
             if isinstance(found, str):
-                bad[manifest.about["id"][i]] = found
+                bad[ids[i]] = found
             if reader is not None and shown is not None:
                 reader.kept[i] = shown
     return pd.DataFrame(quality_metrics, index=range(n), columns=OF_IMAGES), bad

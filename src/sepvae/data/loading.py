@@ -93,7 +93,9 @@ def list_data(
     format_.check(path, spec, labelled=labelled)
     manifest = format_.list(path, spec, labelled=labelled).named(label_names or {})
     named = spec.background is not None or spec.targets
-    if labelled and (two_labels or named or _tells_background(manifest)):
+    labels = manifest.about["label"].unique()
+    guessed = len(labels) == 2 and (manifest.background or guess_background(labels).why != "number")
+    if labelled and (two_labels or named or guessed):
         manifest = manifest.of_two_labels(spec.background, spec.targets)
     return manifest.limited(spec.limit, spec.limit_by)
 
@@ -138,11 +140,3 @@ def describe_roles(manifest: Manifest, spec: DataSpec) -> str:
     why = guess_background(manifest.about["label"]).why
     reason = {"alphabet": "the first by alphabet; ", "word": "by its name; "}.get(why, "")
     return f"{manifest.roles()} ({reason}--background names another)"
-
-
-def _tells_background(manifest: Manifest) -> bool:
-    """Return whether there are two labels, and the background is known or guessed from words."""
-    labels = manifest.about["label"].unique()
-    if len(labels) != 2:
-        return False
-    return manifest.background is not None or guess_background(labels).why != "number"

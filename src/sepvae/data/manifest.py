@@ -106,16 +106,14 @@ class Manifest:
         """Keep the samples of a boolean mask of shape (n,)."""
         rows = np.flatnonzero(mask)
         about = self.about.iloc[rows].reset_index(drop=True)
-        files = [self.files[i] for i in rows.tolist()] if len(self.files) else ()
-        missing = set(about["id"]).intersection(self.missing)
         return replace(
             self,
             about=about,
-            files=files,
+            files=[self.files[i] for i in rows.tolist()] if len(self.files) else (),
             array=None if self.array is None else self.array.select(rows),
             volumes=None if self.volumes is None else self.volumes.select(rows),
             features=None if self.features is None else self.features.iloc[rows].reset_index(drop=True),
-            missing=sorted(missing),
+            missing=sorted(set(about["id"]).intersection(self.missing)),
         )
 
     def limited(self, limit: int | None, limit_by: str | None = None) -> Self:
@@ -152,10 +150,10 @@ class Manifest:
         "2=control" takes label 2 and names it control. The default background is that of the data, else a
         word for controls (HC, normal, ..), else the first label in sorted order; numbers and booleans raise.
         """
-        if _is_renaming(self, [background, *targets]):
-            renamed, (background, *targets) = self._renamed([background, *targets])
+        labels, asked = self.about["label"], [background, *targets]
+        if any(isinstance(text, str) and "=" in text for text in set(asked).difference(labels)):
+            renamed, (background, *targets) = self._renamed(asked)
             return renamed.of_two_labels(background, targets)
-        labels = self.about["label"]
         background = self.background if background is None else background
         targets = list(dict.fromkeys(targets))
         counts = labels.value_counts().sort_index()
@@ -164,23 +162,24 @@ class Manifest:
                 known = map(repr if str(label) in counts else str, counts.index)
                 raise DataError(f"{role}: wanted one of {_few(known)}, got {label!r} ({self.data})")
         if len(counts) < 2:
-            raise DataError(
-                f"{self.data}: wanted two labels, background and target, found "
-                f"{_few(counts.index) or 'none'}; name another column of labels, or give samples of both"
-            )
+            found = f"wanted two labels, background and target, found {_few(counts.index) or 'none'}"
+            raise DataError(f"{self.data}: {found}; name another column of labels, or give samples of both")
         if not targets and len(counts) > 2:
-            found = _few([f"{label} ({n})" for label, n in counts.items()])
-            raise DataError(
-                f"{self.data}: wanted two labels, found {found}; "
-                "name --background and --target (repeat --target to join several)"
-            )
+            found = f"wanted two labels, found {_few([f'{label} ({n})' for label, n in counts.items()])}"
+            remedy = "name --background and --target (repeat --target to join several)"
+            raise DataError(f"{self.data}: {found}; {remedy}")
         first = self._guess(counts, targets) if background is None else background
         if first in targets:
             raise DataError(f"target: {first!r} is the background; name another")
         if not targets:
             return replace(self, background=first)
         kept = replace(self, background=first).keep(labels.isin([first, *targets]).to_numpy())
-        return kept if len(targets) == 1 else kept._joined(targets)
+        if len(targets) == 1:
+            return kept
+        label, is_target = kept.about["label"], kept.about["label"].isin(targets)
+        about = kept.about.assign(label=label.mask(is_target, " + ".join(targets)))
+        name = f"{self.label_name}_given" if self.label_name in [*about, "y"] else self.label_name
+        return replace(kept, about=about.assign(**{name: label.where(is_target)}))
 
     def _guess(self, counts: "pd.Series[int]", targets: Sequence[Any]) -> Any:
         """Return the default background: the only label that is not a target, or a guess."""
@@ -222,20 +221,6 @@ class Manifest:
         if called[0] is not None and called[0] in called[1:]:
             raise DataError(f"label: {called[0]!r} is the name of background and target; name another")
         return self.named(names), called
-
-    def _joined(self, targets: Sequence[Any]) -> Self:
-        """Join several targets to one label; keep their original labels as an attribute."""
-        label = self.about["label"]
-        is_target = label.isin(targets)
-        about = self.about.assign(label=label.mask(is_target, " + ".join(targets)))
-        name = f"{self.label_name}_given" if self.label_name in [*about, "y"] else self.label_name
-        return replace(self, about=about.assign(**{name: label.where(is_target)}))
-
-
-def _is_renaming(manifest: Manifest, given: Iterable[Any]) -> bool:
-    """Return whether any label is renamed, as in "2=control"."""
-    there = set(manifest.about["label"])
-    return any(isinstance(text, str) and "=" in text and text not in there for text in given)
 
 
 def _few(names: Iterable[str]) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from sepvae.batch import FloatArray
 from sepvae.errors import DataError
 
 # Codes for a missing number in questionnaires, scanner logs and statistics programs.
@@ -69,11 +70,8 @@ def find_codes(values: npt.ArrayLike) -> list[MissingCode]:
     others = _others(numbers, distinct, known)
     if not len(others):
         lone = known & (distinct <= -99)
-        nothing = float("nan")
-        return [
-            MissingCode(float(v), int(n), nothing, nothing, True)
-            for v, n in zip(distinct[lone], counts[lone], strict=True)
-        ]
+        found = zip(distinct[lone].tolist(), counts[lone].tolist(), strict=True)
+        return [MissingCode(value, n, np.nan, np.nan, True) for value, n in found]
     low, high = float(others.min()), float(others.max())
     codes = []
     for value, n, is_known in zip(distinct.tolist(), counts.tolist(), known.tolist(), strict=True):
@@ -86,11 +84,7 @@ def find_codes(values: npt.ArrayLike) -> list[MissingCode]:
     return sorted(codes, key=lambda code: -code.count)
 
 
-def _others(
-    numbers: npt.NDArray[np.float64],
-    distinct: npt.NDArray[np.float64],
-    known: npt.NDArray[np.bool_],
-) -> npt.NDArray[np.float64]:
+def _others(numbers: FloatArray, distinct: FloatArray, known: npt.NDArray[np.bool_]) -> FloatArray:
     """Return the values that are not candidates: neither known codes nor far from the median."""
     others = numbers[~np.isin(numbers, distinct[known])]
     if len(others) < 3:
@@ -99,7 +93,7 @@ def _others(
     sd = MAD_TO_SD * np.median(np.abs(others - median))
     if sd == 0:
         return others
-    near: npt.NDArray[np.float64] = others[np.abs(others - median) <= FAR * sd]
+    near = others[np.abs(others - median) <= FAR * sd]
     # Values of a long tail are not isolated: keep all that no gap separates from the rest.
     low, high = near.min(), near.max()
     reach = max(high - low, sd)
@@ -111,12 +105,12 @@ def _others(
         if low - value > reach:
             break
         low = value
-    kept: npt.NDArray[np.float64] = others[(others >= low) & (others <= high)]
+    kept: FloatArray = others[(others >= low) & (others <= high)]
     return kept
 
 
 def _isolated(
-    value: float, n: int, gap: float, known: bool, others: npt.NDArray[np.float64], width_of_all: float
+    value: float, n: int, gap: float, known: bool, others: FloatArray, width_of_all: float
 ) -> bool | None:
     """Return True for a sure code, False for a possible one, None for a value that is not isolated."""
     median, width = float(np.median(others)), float(np.ptp(others))
@@ -152,13 +146,11 @@ def find_class_codes(values: npt.ArrayLike) -> list[MissingCode]:
     words = bool(np.isnan(numbers).any())
     low, high = (float(others.min()), float(others.max())) if len(others) else (float("nan"),) * 2
     codes = []
+    gap = MAX_CLASSES_GAP * max(high - low, 1.0)
     for value, n in zip(*np.unique(numbers[known], return_counts=True), strict=True):
-        gap = MAX_CLASSES_GAP * max(high - low, 1.0)
-        if (
-            (not len(others) and (words or value <= -99))
-            or (len(others) and value < min(0.0, low))
-            or (len(others) and value - high > gap)
-        ):
+        outside = value < min(0.0, low) or value - high > gap
+        is_code = outside if len(others) else words or value <= -99
+        if is_code:
             codes.append(MissingCode(float(value), int(n), low, high, False))
     return sorted(codes, key=lambda code: -code.count)
 
@@ -176,7 +168,7 @@ def refuse_codes(name: str, values: npt.ArrayLike) -> None:
         )
 
 
-def refuse_known_codes(name: str, values: npt.NDArray[np.float64], z: npt.NDArray[np.float64]) -> None:
+def refuse_known_codes(name: str, values: FloatArray, z: FloatArray) -> None:
     """Raise if new samples have a known code more than `FAR` standard deviations (z) from the fitted mean."""
     codes = values[np.isin(values, list(KNOWN_CODES)) & (np.abs(z) > FAR)]
     if len(codes):

@@ -84,7 +84,8 @@ class NiftiFiles:
         try:
             # Scaled values that overflow become infinite.
             with ImageOpener(str(file)) as opened, np.errstate(over="ignore", invalid="ignore"):
-                proxy = ArrayProxy(opened, header)
+                # numpy unpacks a compressed file to the end before it finds that it cannot be mapped.
+                proxy = ArrayProxy(opened, header, mmap=file.suffix.lower() == ".nii")
                 scaled = proxy.slope != 1 or proxy.inter != 0
                 voxels = np.asarray(proxy, dtype=np.float32) if scaled else np.asanyarray(proxy)
                 _read_to_end(opened)  # gzip compares the checksum there
@@ -102,8 +103,9 @@ class NiftiFiles:
         grid_affine = affine @ inv_ornt_aff(turn, shape[:3])
         a, b, c = (int(shape[i]) for i in np.argsort(turn[:, 0]))
         grid = Grid((a, b, c), grid_affine, axes=axes, oriented=orientation != "none")
-        if orientation == "assumed" and self.like is not None and _alike(grid, self.like):
-            grid = replace(grid, affine=self.like.affine)
+        like = self.like if orientation == "assumed" else None
+        if like and grid.shape == like.shape and np.allclose(grid.voxel_size, like.voxel_size, rtol=1e-3):
+            grid = replace(grid, affine=like.affine)
         return Header(grid, header.get_data_dtype().name, orientation)
 
     def name(self, i: int) -> str:
@@ -118,14 +120,8 @@ class NiftiFiles:
 def check_orientation(axes: str | None) -> None:
     """Raise unless `axes` is None or an orientation of three letters such as "RAS"."""
     if axes is not None and axes not in ORIENTATIONS:
-        raise DataError(
-            f"assume_orientation: wanted three letters such as RAS or LAS, one of each of "
-            f"L/R, P/A and I/S, got {axes!r}"
-        )
-
-
-def _alike(grid: Grid, other: Grid) -> bool:
-    return grid.shape == other.shape and np.allclose(grid.voxel_size, other.voxel_size, rtol=1e-3)
+        wanted = "three letters such as RAS or LAS, one of each of L/R, P/A and I/S"
+        raise DataError(f"assume_orientation: wanted {wanted}, got {axes!r}")
 
 
 def write_volume(file: Path, voxels: AnyArray, grid: Grid, axes: str | None = None) -> None:
@@ -163,11 +159,7 @@ def refuse_more(file: Path, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
 
 
 def _read_to_end(opened: Any) -> None:
-    """
-    Read the rest of a file; raise if it is longer than `MOST_AFTER`.
-
-    A few bytes of gzip may expand to more than memory holds.
-    """
+    """Read the rest of a file; raise if it is too long, since gzip may expand to more than memory holds."""
     for _ in range(MOST_AFTER // PIECE):
         if not opened.read(PIECE):
             return
@@ -220,9 +212,8 @@ def _voxels_by_nibabel(file: Path) -> AnyArray:
     except Exception as error:  # decoders raise errors of any type
         raise _unreadable(file, error) from error
     scaled = voxels.dtype != image.get_data_dtype()
-    voxels = voxels.astype(np.float32) if scaled else voxels
-    volume: AnyArray = voxels.reshape(voxels.shape[:3])
-    return volume
+    volume: AnyArray = voxels.astype(np.float32) if scaled else voxels
+    return volume.reshape(volume.shape[:3])
 
 
 def _described_by_nibabel(file: Path, assume: str | None) -> tuple[Any, Affine, str]:
@@ -292,10 +283,8 @@ def _check(file: Path, header: Any, affine: Affine, edges: Affine) -> None:
         raise DataError(f"{file}: wanted a number in each voxel, got {found}; convert it")
     refuse_more(file, shape, dtype)
     if not (np.isfinite(affine).all() and edges.all()):
-        raise DataError(
-            f"{file}: wanted voxels with three edges above 0 mm, got {told(edges)}; "
-            "fix its header, or convert the scan again"
-        )
+        got = f"wanted voxels with three edges above 0 mm, got {told(edges)}"
+        raise DataError(f"{file}: {got}; fix its header, or convert the scan again")
     with np.errstate(all="ignore"):
         flat = not np.abs(np.linalg.det(affine[:3, :3])) >= FLAT * edges.prod()
     if flat or None in aff2axcodes(affine):

@@ -4,7 +4,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -90,7 +89,14 @@ def verify(path: str | Path, *, progress: Progress | None = None) -> list[str]:
     """Return the ids of volumes that are missing or differ from what was packed (SHA-256)."""
     store = open_packed(Path(path))
     names = store.volumes.files if store.id_column is None else store.cells[store.id_column].tolist()
-    sound = in_order(partial(_sound, store), len(names), progress=progress)
+
+    def is_sound(i: int) -> bool:
+        try:
+            return bool(digest(store.volumes(i)) == store.sums[i].tobytes())
+        except DataError:
+            return False
+
+    sound = in_order(is_sound, len(names), progress=progress)
     return [name for name, good in zip(names, sound, strict=True) if not good]
 
 
@@ -119,9 +125,8 @@ def open_packed(path: Path) -> Store:
     if attributes.get("format") != FORMAT or not isinstance(version, int):
         raise DataError(f"{path}: is a zarr store, but none that sepvae pack wrote; run sepvae pack")
     if version > VERSION:
-        raise DataError(
-            f"{path}: was packed by a newer sepvae (format {version}, this one reads {VERSION}); update it"
-        )
+        newer = f"was packed by a newer sepvae (format {version}, this one reads {VERSION})"
+        raise DataError(f"{path}: {newer}; update it")
     try:
         return _contents(path, group, attributes)
     except Exception as error:
@@ -184,13 +189,6 @@ def _refuse_more(declared: bytes, wanted: int) -> None:
     """Raise unless compressed data declare the expected size, which the decoder allocates."""
     if int.from_bytes(declared, "little") != wanted:
         raise ValueError(f"a chunk is not of the {wanted} bytes that it must be")
-
-
-def _sound(store: Store, i: int) -> bool:
-    try:
-        return bool(digest(store.volumes(i)) == store.sums[i].tobytes())
-    except DataError:
-        return False
 
 
 def _damaged(what: str, error: Exception) -> DataError:

@@ -1,7 +1,6 @@
 """Quality metrics of images and volumes: size, intensity, sharpness, and digests that find duplicates."""
 
 import hashlib
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from sepvae.progress import Progress
 
 if TYPE_CHECKING:
     from sepvae.data.manifest import Manifest
-    from sepvae.data.nifti import Header, Volumes
+    from sepvae.data.nifti import Header
 
 LOOK_SIDE = 16  # side in pixels of the thumbnail that finds near-duplicates
 COMMON_SIDE = 128  # limit of the long side, in pixels, for sharpness and anisotropy
@@ -106,18 +105,18 @@ def measure_volumes(
     if (volumes := manifest.volumes) is None:
         raise DataError(f"{manifest.data}: wanted volumes, found other samples")
     n, ids = len(manifest), manifest.about["id"]
-    found = list(in_order(partial(_measured, volumes), n, progress=progress))
+
+    def measured(i: int) -> dict[str, Any] | str:
+        """Return the quality metrics of one volume, or why it cannot be read."""
+        try:
+            return measure_volume(volumes(i), volumes.header(i))
+        except DataError as error:
+            return str(error).removeprefix(f"{volumes.name(i)}: ")
+
+    found = list(in_order(measured, n, progress=progress))
     bad = {id_: reason for id_, reason in zip(ids, found, strict=True) if isinstance(reason, str)}
     metrics = [{} if isinstance(one, str) else one for one in found]
     return pd.DataFrame(metrics, index=range(n), columns=OF_VOLUMES), bad
-
-
-def _measured(volumes: "Volumes", i: int) -> dict[str, Any] | str:
-    """Return the quality metrics of one volume, or why it cannot be read."""
-    try:
-        return measure_volume(volumes(i), volumes.header(i))
-    except DataError as error:
-        return str(error).removeprefix(f"{volumes.name(i)}: ")
 
 
 def digest(voxels: AnyArray) -> bytes:

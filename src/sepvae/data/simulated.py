@@ -1,6 +1,6 @@
 """Simulated cohort: grey-matter maps with effects of age, sex, site and a disease, and its ground truth."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from sepvae.checks import check_number
 from sepvae.data.nifti import compressed
 from sepvae.errors import DataError
 from sepvae.files import whole_folder
+from sepvae.progress import Progress
 
 FloatArray = npt.NDArray[np.float64]
 Foci = Sequence[tuple[float, float, float, float]]  # x, y, z in MNI space and standard deviation, all in mm
@@ -55,7 +56,7 @@ def simulate_vbm_cohort(
     share_of_targets: float = 0.5,
     noise: float = 0.02,
     random_state: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     r"""
     Write grey-matter maps of controls and patients, and the ground truth of the disease effects.
@@ -119,8 +120,26 @@ def simulate_vbm_cohort(
     folder = Path(folder)
     if folder.exists():
         raise DataError(f"{folder}: wanted a new folder for the cohort, but it exists; choose another name")
+    anatomy = _anatomy(side)
+    people = _people(n_subjects, share_of_targets, np.random.default_rng((random_state, 0)))
+    losses = {name: LOSS * _bumps(foci, anatomy) * anatomy.grey for name, foci in SUBTYPES.items()}
+    maps = _maps(anatomy, np.random.default_rng((random_state, 1)))
+    amounts = _amounts(people, np.random.default_rng((random_state, 2)))
     with whole_folder(folder) as whole:
-        _write_cohort(whole, n_subjects, side, share_of_targets, noise, random_state, progress)
+        people.to_csv(whole / TABLE, sep="\t", index=False, na_rep="n/a", lineterminator="\n")
+        _write_truth(whole, losses, anatomy)
+        for i, person in enumerate(people.to_dict("records")):
+            image = anatomy.grey * np.exp(np.tensordot(amounts[i], maps, axes=1))
+            if person["group"] == "patient":
+                image -= person["severity"] * losses[person["subtype"]]
+            rng = np.random.default_rng((random_state, 3, i))
+            image[anatomy.mask] += noise * rng.normal(size=anatomy.mask.sum())
+            name = person["participant_id"]
+            (whole / f"{name}/anat").mkdir(parents=True)
+            content = _nifti(np.maximum(image, 0).astype(np.float32), anatomy.affine)
+            (whole / f"{name}/anat/{name}_GM.nii.gz").write_bytes(content)
+            if progress is not None:
+                progress(i + 1, n_subjects)
     return folder / TABLE
 
 
@@ -169,36 +188,6 @@ class _Anatomy(NamedTuple):
     grey: FloatArray  # (side, side, side), 0 outside of the brain
     mask: npt.NDArray[np.bool_]  # the brain
     affine: FloatArray  # to mm in MNI space, axes R, A, S
-
-
-def _write_cohort(
-    folder: Path,
-    n_subjects: int,
-    side: int,
-    share_of_targets: float,
-    noise: float,
-    random_state: int,
-    progress: Callable[[int, int], None] | None,
-) -> None:
-    anatomy = _anatomy(side)
-    people = _people(n_subjects, share_of_targets, np.random.default_rng((random_state, 0)))
-    people.to_csv(folder / TABLE, sep="\t", index=False, na_rep="n/a", lineterminator="\n")
-    losses = {name: LOSS * _bumps(foci, anatomy) * anatomy.grey for name, foci in SUBTYPES.items()}
-    _write_truth(folder, losses, anatomy)
-    maps = _maps(anatomy, np.random.default_rng((random_state, 1)))
-    amounts = _amounts(people, np.random.default_rng((random_state, 2)))
-    for i, person in enumerate(people.to_dict("records")):
-        image = anatomy.grey * np.exp(np.tensordot(amounts[i], maps, axes=1))
-        if person["group"] == "patient":
-            image -= person["severity"] * losses[person["subtype"]]
-        rng = np.random.default_rng((random_state, 3, i))
-        image[anatomy.mask] += noise * rng.normal(size=anatomy.mask.sum())
-        name = person["participant_id"]
-        (folder / f"{name}/anat").mkdir(parents=True)
-        content = _nifti(np.maximum(image, 0).astype(np.float32), anatomy.affine)
-        (folder / f"{name}/anat/{name}_GM.nii.gz").write_bytes(content)
-        if progress is not None:
-            progress(i + 1, n_subjects)
 
 
 @lru_cache(maxsize=2)

@@ -134,7 +134,7 @@ def one_or_more(given: Any) -> Any:
 
 
 def parse_memory(given: Any) -> float:
-    """Return gigabytes; only finite numbers of 0 or more are."""
+    """Return gigabytes, a finite number of 0 or more."""
     if isinstance(given, bool) or not isinstance(given, Real) or not 0 <= float(given) < inf:
         raise PydanticCustomError("memory", "wanted a number of 0 or more")
     return float(given)
@@ -176,16 +176,12 @@ class Option(NamedTuple):
 
 
 def option(
-    text: str, panel: str | None = None, metavar: str | None = None, default: Any = None, **aliases: Any
+    text: str, panel: str | None = None, metavar: str | None = None, default: Any = None, name: str = ""
 ) -> Any:
-    """Return a field of `DataSpec` with the text of its option, see `Option`."""
+    """Return a field of `DataSpec` with the text of its option; `name` is the singular of its own name."""
     extra: Any = {"panel": panel, "metavar": metavar}
-    return Field(default=default, description=text, json_schema_extra=extra, **aliases)
-
-
-def _also(name: str, alias: str) -> dict[str, Any]:
-    """Return the aliases of a field that has another name on the command line."""
-    return {"validation_alias": AliasChoices(name, alias), "serialization_alias": alias}
+    aliases: Any = {"validation_alias": AliasChoices(f"{name}s", name), "serialization_alias": name}
+    return Field(default=default, description=text, json_schema_extra=extra, **(aliases if name else {}))
 
 
 class DataSpec(StrictModel):
@@ -208,14 +204,14 @@ class DataSpec(StrictModel):
         "Label of the target; repeat it to join several. Others are left out.",
         metavar="LABEL[=NAME]",
         default=[],
-        **_also("targets", "target"),
+        name="target",
     )
     attributes: Attributes = option(
         "What else is known, to be scored: a column, or a named group of --pattern. KIND is continuous or "
         "categorical; by default its values tell. Repeatable.",
         metavar="NAME[:KIND]",
         default={},
-        **_also("attributes", "attribute"),
+        name="attribute",
     )
     label: str | None = option("Column of labels.", TABLE)
     subject: str | None = option("Column that names the person.", TABLE)

@@ -15,15 +15,16 @@ from sepvae.errors import DataError
 
 SIDES = dict.fromkeys(["train", "training", "val", "valid", "validation"], "train")
 SIDES |= dict.fromkeys(["test", "testing"], "test")
+Values = AnyArray | Sequence[Any]
 N_DRAWS = 200  # number of grouped splits to choose from
 
 
 def split(
-    labels: AnyArray | Sequence[Any],
-    groups: AnyArray | Sequence[Any],
+    labels: Values,
+    groups: Values,
     *,
     test_size: float = 0.2,
-    stratify: AnyArray | Sequence[Any] | None = None,
+    stratify: Values | None = None,
     random_state: int = 0,
 ) -> tuple[IntArray, IntArray]:
     """
@@ -66,16 +67,20 @@ def split(
     _check_arrays(label, group, stratify)
     n_groups = pd.Series(group).groupby(label).nunique()
     if scarce := n_groups.index[n_groups < 2].tolist():
-        raise DataError(
-            f"split: label {scarce[0]!r} has samples of one subject only; "
-            "wanted two subjects or more of each label, one for each side"
-        )
+        wanted = "wanted two subjects or more of each label, one for each side"
+        raise DataError(f"split: label {scarce[0]!r} has samples of one subject only; {wanted}")
     # Numbers of strata, which also work if strings are mixed with missing values.
     table = pd.DataFrame({"label": label, "extra": 0 if stratify is None else np.asarray(stratify)})
     strata = np.asarray(table.groupby(["label", "extra"], dropna=False, sort=False).ngroup(), dtype=np.intp)
     group_codes, kinds = pd.factorize(group)
     if len(kinds) == len(group):
-        train, test = _split_samples(strata, test_size, random_state)
+        how = {"test_size": test_size, "stratify": strata, "random_state": random_state}
+        try:
+            train, test = train_test_split(np.arange(len(strata)), **how)
+        except ValueError as error:
+            few = f"{len(strata)} samples of {max(strata) + 1} kinds are too few for test_size={test_size}"
+            remedy = "give more of each kind, a test_size nearer to 0.5, or leave stratify out"
+            raise DataError(f"split: {few}; {remedy}") from error
     else:
         train, test = _split_groups(pd.factorize(label)[0], strata, group_codes, test_size, random_state)
     remedy = f"give more subjects of it, or a test_size nearer to 0.5 than {test_size}"
@@ -146,8 +151,7 @@ def read_split(path: str | Path, ids: AnyArray) -> AnyArray:
     DataError
         If the file cannot be used or names none of the samples.
     """
-    path = Path(path)
-    table = read_cells(path)
+    table = read_cells(Path(path))
     for name in ("id", "split"):
         if (n := list(table.columns).count(name)) != 1:
             raise DataError(
@@ -158,16 +162,12 @@ def read_split(path: str | Path, ids: AnyArray) -> AnyArray:
         raise DataError(f"{path} line {twice[0]}: {sample!r} stands there twice; give each sample one part")
     part = table["split"]
     if unknown := part.index[part.notna() & ~part.str.lower().isin(SIDES)].tolist():
-        raise DataError(
-            f"{path} line {unknown[0]}: wanted train, validation or test, got {part[unknown[0]]!r}; "
-            "rename that part"
-        )
+        got = f"wanted train, validation or test, got {part[unknown[0]]!r}"
+        raise DataError(f"{path} line {unknown[0]}: {got}; rename that part")
     wanted = [str(id_).strip() for id_ in ids.tolist()]
     if not table["id"].isin(wanted).any():
-        raise DataError(
-            f"{path}: names none of the samples; it has {table['id'].iloc[0]!r}, ids in the data look like "
-            f"{wanted[0]!r}"
-        )
+        found = f"it has {table['id'].iloc[0]!r}, ids in the data look like {wanted[0]!r}"
+        raise DataError(f"{path}: names none of the samples; {found}")
     part_of = dict(zip(table["id"], part.astype(object).where(part.notna(), None), strict=True))
     return np.array([part_of.get(id_) for id_ in wanted], dtype=object)
 
@@ -229,12 +229,7 @@ def split_table(source: Source, parts: Mapping[str, npt.ArrayLike]) -> pd.DataFr
 
 
 def make_folds(
-    labels: AnyArray | Sequence[Any],
-    groups: AnyArray | Sequence[Any],
-    n_folds: int,
-    *,
-    stratify: AnyArray | Sequence[Any] | None = None,
-    random_state: int = 0,
+    labels: Values, groups: Values, n_folds: int, *, stratify: Values | None = None, random_state: int = 0
 ) -> list[tuple[IntArray, IntArray]]:
     """
     Return (train, test) positions of folds that are stratified by label and keep groups whole.
@@ -256,21 +251,18 @@ def make_folds(
     folds = [(np.sort(train), np.sort(test)) for train, test in drawn.split(strata, strata, group)]
     for number, (_, test) in enumerate(folds):
         if lacking := _lacking(label, test):
-            raise DataError(
-                f"folds: fold {number} gets no sample of label {lacking[0]!r}; take fewer folds than "
-                f"{n_folds}, or another split_seed"
-            )
+            remedy = f"take fewer folds than {n_folds}, or another split_seed"
+            raise DataError(f"folds: fold {number} gets no sample of label {lacking[0]!r}; {remedy}")
     return folds
 
 
 def leave_out_folds(
-    labels: AnyArray | Sequence[Any], groups: AnyArray | Sequence[Any], values: AnyArray | Sequence[Any]
+    labels: Values, groups: Values, values: Values
 ) -> tuple[list[tuple[IntArray, IntArray]], str]:
     """
     Return (train, test) positions of one fold per value of an attribute, and a text on values never left out.
 
-    A value that lacks a label cannot be scored, so it stays in every training part. So do samples without a
-    value.
+    A value that lacks a label cannot be scored: it stays in every training part, as samples without a value.
 
     >>> labels, sites = ["ill", "well"] * 2 + ["ill"], ["Bonn", "Bonn", "Lyon", "Lyon", "Rome"]
     >>> folds, never = leave_out_folds(labels, range(5), sites)
@@ -285,19 +277,15 @@ def leave_out_folds(
     numbers, names = pd.factorize(group)
     of_group = value.groupby(numbers).nunique()
     if several := of_group.index[of_group > 1].tolist():
-        raise DataError(
-            f"folds: {len(several)} groups have several values of what is left out, such as "
-            f"{names[several[0]]}; leave those groups out, or take folds"
-        )
+        found = f"{len(several)} groups have several values of what is left out, such as {names[several[0]]}"
+        raise DataError(f"folds: {found}; leave those groups out, or take folds")
     value = value.groupby(numbers).transform("first")  # fills missing values from the same group
     tests = {name: np.flatnonzero(value == name) for name in sorted(value.dropna().unique())}
     lacking = {name: _lacking(label, test) for name, test in tests.items()}
     kept = [test for name, test in tests.items() if not lacking[name]]
     if len(kept) < 2:
-        raise DataError(
-            f"folds: wanted two values or more that have samples of every label, got {len(kept)} of "
-            f"{len(tests)}; leave out another attribute, or take folds"
-        )
+        got = f"wanted two values or more that have samples of every label, got {len(kept)} of {len(tests)}"
+        raise DataError(f"folds: {got}; leave out another attribute, or take folds")
     everyone = np.arange(len(label))
     never = [f"{name} (no sample of {', '.join(map(str, of))})" for name, of in lacking.items() if of]
     if missing := int(value.isna().sum()):
@@ -320,22 +308,8 @@ def _check_arrays(label: AnyArray, group: AnyArray, stratify: Any) -> None:
             raise DataError(f"{name}: wanted one per sample ({len(label)}), got {len(values)}")
     for name, values in (("labels", label), ("groups", group)):
         if missing := int(pd.isna(values).sum()):
-            raise DataError(
-                f"{name}: {missing} of {len(values)} are missing; drop those samples or fill them in"
-            )
-
-
-def _split_samples(strata: IntArray, test_size: float, seed: int) -> tuple[IntArray, IntArray]:
-    """Split samples that are each their own group."""
-    how = {"test_size": test_size, "stratify": strata, "random_state": seed}
-    try:
-        train, test = train_test_split(np.arange(len(strata)), **how)
-    except ValueError as error:
-        raise DataError(
-            f"split: {len(strata)} samples of {max(strata) + 1} kinds are too few for test_size={test_size}; "
-            "give more of each kind, a test_size nearer to 0.5, or leave stratify out"
-        ) from error
-    return train, test
+            message = f"{name}: {missing} of {len(values)} are missing; drop those samples or fill them in"
+            raise DataError(message)
 
 
 def _split_groups(

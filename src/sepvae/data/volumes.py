@@ -94,9 +94,8 @@ def read_volume_files(
         except DataError as error:
             return error
         except MemoryError:
-            return DataError(
-                f"{volumes.name(i)}: takes more memory than there is; free some, or leave it out"
-            )
+            remedy = "free some, or leave it out"
+            return DataError(f"{volumes.name(i)}: takes more memory than there is; {remedy}")
         valid_mask = place.mask if headers[i].grid.same_place(place) else None
         return measure_volume(voxels, headers[i], valid_mask), window if i < kept else None, mean, sd
 
@@ -182,10 +181,8 @@ def _refuse_mixed(headers: Sequence[Header], volumes: Volumes, grid: Grid | None
             f"{'the others' if grid is None else 'the volumes fitted on'}; it may be mirrored: convert "
             "it again, or say what it is to fit or pack: --assume-orientation RAS (assume_orientation=)"
         )
-    raise DataError(
-        f"{name}{more}: has an orientation, but the model was fitted on volumes without one; fit again with "
-        "--assume-orientation"
-    )
+    found = "has an orientation, but the model was fitted on volumes without one"
+    raise DataError(f"{name}{more}: {found}; fit again with --assume-orientation")
 
 
 def common_grid(
@@ -200,11 +197,10 @@ def common_grid(
         wanted, as_what = headers[first].grid, f"as {volumes.name(first)}"
     others = [i for i, header in enumerate(headers) if not header.grid.same_place(wanted)]
     if others and not resample:
-        other = headers[others[0]].grid
-        more = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
+        other, more = headers[others[0]].grid, f" (and {len(others) - 1} more)" if len(others) > 1 else ""
+        got = f"wanted {wanted} at the same place {as_what}, got {other}{_moved(other, wanted)}"
         raise DataError(
-            f"{volumes.name(others[0])}{more}: wanted {wanted} at the same place {as_what}, got "
-            f"{other}{_moved(other, wanted)}; bring them to one space, or allow --resample"
+            f"{volumes.name(others[0])}{more}: {got}; bring them to one space, or allow --resample"
         )
     return wanted
 
@@ -256,14 +252,11 @@ def read_mask(
         has = "has an orientation, the volumes have none"
         if grid.oriented:
             has = "its header has no orientation (sform_code = qform_code = 0), the volumes have one"
-        raise DataError(
-            f"{file}: {has}; convert it again, or say what it is, such as --assume-orientation RAS"
-        )
+        remedy = "convert it again, or say what it is, such as --assume-orientation RAS"
+        raise DataError(f"{file}: {has}; {remedy}")
     if not header.grid.same_place(grid) and not resample:
-        raise DataError(
-            f"{file}: wanted the grid of the volumes, {grid}, got {header.grid}{_moved(header.grid, grid)}; "
-            "bring it there, or allow --resample"
-        )
+        got = f"wanted the grid of the volumes, {grid}, got {header.grid}{_moved(header.grid, grid)}"
+        raise DataError(f"{file}: {got}; bring it there, or allow --resample")
     inside = _inside(file, one(0), threshold)
     mask: npt.NDArray[np.bool_] = np.nan_to_num(on_grid(inside, header.grid, grid, nearest=True)) != 0
     if not grid.window(mask).any():

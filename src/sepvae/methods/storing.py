@@ -10,8 +10,7 @@ from sepvae.batch import AnyArray
 from sepvae.errors import DataError, ModelFileError
 from sepvae.model_files.folder import check_target, one_line, read_model, write_model
 from sepvae.model_files.schema import ABOUT, WEIGHTS, About, check_arrays, check_keywords, shapes_beside
-from sepvae.preprocessing.covariates import covariate_names
-from sepvae.preprocessing.input_adapter import InputAdapter
+from sepvae.preprocessing.input_adapter import InputAdapter, covariate_names
 from sepvae.registry import find_method, method_names
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """`InputAdapter`: from what a user gives to what networks see, and back; fitted on the training part."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -13,15 +13,10 @@ from sklearn.utils.validation import validate_data
 from sepvae.batch import AnyArray, IntArray, Source
 from sepvae.checks import check_images, check_volumes
 from sepvae.data.arrays import ArraySource
-from sepvae.data.conversion import as_array, as_column, numbers_of
+from sepvae.data.columns import named_column
+from sepvae.data.conversion import as_array, as_column, as_frame, numbers_of
 from sepvae.errors import DataError
 from sepvae.grid import Grid
-from sepvae.preprocessing.covariates import (
-    check_feature_names,
-    covariate_names,
-    is_source,
-    split_covariates,
-)
 from sepvae.preprocessing.residualizer import Residualizer
 from sepvae.preprocessing.scaler import TableScaler
 
@@ -105,8 +100,7 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
                 x = self.residualizer_.transform(x, covariates)
             x = self.scaler_.transform(x)
         else:
-            if x.ndim > 2:
-                _check_pixels(x)
+            x = self._checked(x) if x.ndim > 2 else x
             self._check_shape(x.shape[1:])
         return ArraySource(x, np.zeros(len(x)))
 
@@ -169,17 +163,15 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
         """Validate images, volumes or a table; a table is returned as float64."""
         if x.ndim <= 2:
             return self._checked_table(x, **checks)
-        _check_pixels(x)
+        (check_volumes if x.ndim == 5 else check_images)(x)
         pixels: AnyArray = x
         return pixels
 
     def _checked_table(self, x: Any, **checks: Any) -> AnyArray:
         """Validate a table with scikit-learn, and raise its errors as DataError on one line."""
         if x.ndim != 2:
-            raise DataError(
-                f"X: wanted a table (n, features), got shape {x.shape}. Reshape your data: X[None] if it is "
-                "one sample, X[:, None] if it is one feature"
-            )
+            remedy = "Reshape your data: X[None] if it is one sample, X[:, None] if it is one feature"
+            raise DataError(f"X: wanted a table (n, features), got shape {x.shape}. {remedy}")
         if isinstance(x, pd.DataFrame):
             x = numbers_of(x)
         elif x.dtype.kind in "USmM":  # text and times
@@ -197,27 +189,21 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
     def _check_shape(self, shape: tuple[int, ...]) -> None:
         if tuple(shape) != self.sample_shape_:
             wanted, got = (" x ".join(map(str, s)) or "1" for s in (self.sample_shape_, shape))
-            raise DataError(
-                f"X: the model was fitted on samples of {wanted}, got {got}; resize the new data alike"
-            )
+            found = f"the model was fitted on samples of {wanted}, got {got}"
+            raise DataError(f"X: {found}; resize the new data alike")
 
     def _check_grid(self, grid: Grid | None) -> None:
         if grid is None or self.grid_ is None:
             return
         if not grid.same_place(self.grid_):
-            raise DataError(
-                f"X: the model was fitted on {self.grid_}, got {grid}, or at another place; resample the new "
-                "volumes alike"
+            found = f"the model was fitted on {self.grid_}, got {grid}, or at another place"
+            raise DataError(f"X: {found}; resample the new volumes alike")
+        valid, fitted = grid.valid_mask, self.grid_.valid_mask
+        if not np.array_equal(valid, fitted):
+            found = (
+                f"the model was fitted with {fitted.sum()} voxels that count, got {valid.sum()}, or others"
             )
-        if not np.array_equal(grid.valid_mask, self.grid_.valid_mask):
-            raise DataError(
-                f"X: the model was fitted with {self.grid_.valid_mask.sum()} voxels that count, got "
-                f"{grid.valid_mask.sum()}, or others; read the new volumes with the same mask and size"
-            )
-
-
-def _check_pixels(X: AnyArray) -> None:
-    (check_volumes if X.ndim == 5 else check_images)(X)
+            raise DataError(f"X: {found}; read the new volumes with the same mask and size")
 
 
 def _as_array(X: Any) -> Any:
@@ -227,3 +213,79 @@ def _as_array(X: Any) -> Any:
 
 class _NotNumbersError(DataError, TypeError):
     """Non-numeric type of X; a TypeError as well, which scikit-learn's estimator checks require."""
+
+
+def is_source(X: Any) -> bool:
+    """Return whether X is a `Source`, by its attributes."""
+    return hasattr(X, "take") and hasattr(X, "sample_shape")
+
+
+def covariate_names(residualise: Any) -> list[str] | None:
+    """
+    Return the keyword `residualise` as a list of names; a str holds names separated by commas.
+
+    >>> covariate_names("age, site")
+    ['age', 'site']
+    """
+    if residualise is None:
+        return None
+    text = isinstance(residualise, str)
+    names = [name.strip() for name in residualise.split(",")] if text else residualise
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise DataError(f"residualise: wanted names of covariates, or None, got {residualise!r}")
+    if twice := [name for name in names if list(names).count(name) > 1]:
+        raise DataError(f"residualise: {twice[0]!r} is named twice; leave one out")
+    return list(names)
+
+
+def split_covariates(X: Any, covariates: Sequence[str] | None) -> tuple[Any, pd.DataFrame | None]:
+    """Split X into features, as a DataFrame if they have names, and covariates, as a DataFrame or None."""
+    named = isinstance(X, ArraySource) and X.x.ndim == 2 and X.feature_names is not None
+    features = pd.DataFrame(X.x, columns=np.array(X.feature_names, dtype=object)) if named else X
+    if isinstance(X, ArraySource) and not named:
+        features = X.x
+    elif not named and (frame := as_frame(X)) is not None:
+        X = features = frame
+    if covariates is None:
+        return features, None
+    shape = X.sample_shape if is_source(X) else _as_array(X).shape[1:]
+    if len(shape) != 1 or (is_source(X) and not isinstance(X, ArraySource)):
+        what = f"of {' x '.join(map(str, shape))}" if len(shape) > 1 else "that are not in memory"
+        raise DataError(
+            f"residualise: wanted a table of measures, got samples {what}; leave it None for these"
+        )
+    table = X.attributes if is_source(X) else X
+    if not isinstance(table, pd.DataFrame):
+        raise DataError(
+            f"residualise: wanted a column or attribute {', '.join(map(repr, covariates))}, got an array, "
+            "which names none; give a DataFrame, or a source with attributes"
+        )
+    for name in covariates:
+        if is_source(X) and name not in table:
+            known = ", ".join(map(str, table.columns)) or "none"
+            raise DataError(
+                f"X: no attribute {name!r} for residualise; the attributes are {known}: name it as one "
+                f"(--attribute {name})"
+            )
+        named_column(table, "X", "residualise", name)
+    if not is_source(X):
+        features = X.drop(columns=list(covariates))
+    return features, table[list(covariates)].reset_index(drop=True)
+
+
+def check_feature_names(names: Sequence[str] | None, fitted: Sequence[str] | None) -> None:
+    """
+    Raise DataError unless the names equal the fitted ones, in the same order; None on either side passes.
+
+    >>> check_feature_names(["lh", "age"], ["lh", "rh"])
+    Traceback (most recent call last):
+    sepvae.errors.DataError: X: feature 2 is 'age', where the model was fitted on 'rh'; give the same features
+    """
+    if names is None or fitted is None or list(names) == list(fitted):
+        return
+    if len(names) != len(fitted):
+        got = f"the model was fitted on {len(fitted)} features, got {len(names)}"
+    else:
+        i = next(i for i, (name, known) in enumerate(zip(names, fitted, strict=True)) if name != known)
+        got = f"feature {i + 1} is {names[i]!r}, where the model was fitted on {fitted[i]!r}"
+    raise DataError(f"X: {got}; give the same features")

@@ -12,7 +12,6 @@ from sepvae.codes import Kind, attribute_kinds
 from sepvae.data.conversion import refuse_infinite
 from sepvae.data.missing_codes import refuse_codes, refuse_known_codes
 from sepvae.errors import DataError
-from sepvae.preprocessing.covariates import categorical_covariate, numeric_covariate
 
 ROUNDING = 1e-12  # residuals and spreads below this share of the largest value are 0
 ALONE = 1e-9  # a control with a leverage this close to 1 is the only one that shows some effect
@@ -71,10 +70,8 @@ class Residualizer:
 
         Parameters
         ----------
-        x : array-like of shape (n, features)
-            Features, NaN for gaps.
-        covariates : DataFrame of n rows
-            One column per covariate, without gaps.
+        x, covariates : array-like of shape (n, features), and DataFrame of n rows
+            Features, NaN for gaps, and one column per covariate, without gaps.
         is_control : array-like of bool, of shape (n,)
             Samples to fit on.
 
@@ -152,10 +149,8 @@ class Residualizer:
 
         Parameters
         ----------
-        x : array-like of shape (n, features)
-            Features, NaN for gaps.
-        covariates : DataFrame of n rows
-            Covariates, with the columns that were fitted.
+        x, covariates : array-like of shape (n, features), and DataFrame of n rows
+            Features, NaN for gaps, and the columns that were fitted.
 
         Returns
         -------
@@ -223,10 +218,8 @@ class Residualizer:
 
         Parameters
         ----------
-        arrays, about : mapping
-            Results of `state`.
-        names : sequence of str, default=None
-            Names of the features, for error messages.
+        arrays, about, names : mappings, and sequence of str
+            Results of `state`, and names of the features for error messages.
 
         Returns
         -------
@@ -248,8 +241,8 @@ class Residualizer:
     def _learn_covariates(self, controls: pd.DataFrame) -> None:
         """Fit the levels of classes, and mean and standard deviation of amounts."""
         classes = [name for name, kind in self.kinds_.items() if kind == "categorical"]
-        self.levels_ = {name: sorted(set(categorical_covariate(controls, name))) for name in classes}
-        amounts = [numeric_covariate(controls, name) for name in self.kinds_ if name not in classes]
+        self.levels_ = {name: sorted(set(_class_names(controls, name))) for name in classes}
+        amounts = [_finite_numbers(controls, name) for name in self.kinds_ if name not in classes]
         self._middle = np.array([values.mean() for values in amounts])
         # Standardised, so that cubic millimetres weigh no more than years.
         self._spread = np.array([values.std() for values in amounts])
@@ -263,16 +256,16 @@ class Residualizer:
         columns: list[FloatArray] = [np.ones(len(covariates))]
         amounts = [name for name, kind in self.kinds_.items() if kind == "continuous"]
         for i, name in enumerate(amounts):
-            values = numeric_covariate(covariates, name)
+            values = _finite_numbers(covariates, name)
             columns.append((values - self._middle[i]) / self._spread[i])
             refuse_known_codes(name, values, columns[-1])
         for name, levels in self.levels_.items():
-            words = categorical_covariate(covariates, name)
+            words = _class_names(covariates, name)
             if unseen := words[~words.isin(levels)].tolist():
+                known = ", ".join(levels[:10]) + ", .." * (len(levels) > 10)
                 raise DataError(
                     f"residualise: {len(unseen)} of {len(words)} samples have {name} {unseen[0]!r}, which no "
-                    f"control that was fitted has ({', '.join(levels[:10])}{', ..' * (len(levels) > 10)}); "
-                    f"leave them out, or do not residualise {name}"
+                    f"control that was fitted has ({known}); leave them out, or do not residualise {name}"
                 )
             columns += [(words == level).to_numpy().astype(np.float64) for level in levels[1:]]
         return np.column_stack(columns)
@@ -298,9 +291,8 @@ class Residualizer:
 
     def _check_enough(self, design: FloatArray, rows: npt.NDArray[np.bool_], feature: int) -> None:
         """Raise unless k + 2 or more controls have the feature, some of them in every class."""
-        whose = (
-            "" if rows.all() else f" with feature {feature if self.names is None else self.names[feature]!r}"
-        )
+        name = feature if self.names is None else self.names[feature]
+        whose = "" if rows.all() else f" with feature {name!r}"
         if rows.sum() < (least := design.shape[1] + 2):
             raise DataError(
                 f"residualise: wanted {least} controls{whose} or more to learn {least - 2} "
@@ -311,9 +303,9 @@ class Residualizer:
             here = design[rows, first : first + len(levels) - 1]
             counts = [int((~here.any(axis=1)).sum()), *here.sum(axis=0).astype(int).tolist()]
             if 0 in counts:
+                lacking = f"no control{whose} has {name} {levels[counts.index(0)]!r}"
                 raise DataError(
-                    f"residualise: no control{whose} has {name} {levels[counts.index(0)]!r}; leave that "
-                    f"feature out, or do not residualise {name}"
+                    f"residualise: {lacking}; leave that feature out, or do not residualise {name}"
                 )
             first += len(levels) - 1
 
@@ -323,3 +315,29 @@ def _alike(x: FloatArray) -> Iterator[tuple[npt.NDArray[np.bool_], npt.NDArray[n
     patterns, which = np.unique(~np.isnan(x), axis=1, return_inverse=True)
     for i, rows in enumerate(patterns.T):
         yield rows, np.flatnonzero(which.ravel() == i)
+
+
+def _finite_numbers(covariates: pd.DataFrame, name: str) -> FloatArray:
+    """Return a covariate as finite numbers."""
+    values = _complete(covariates, name)
+    numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    if wrong := np.flatnonzero(~np.isfinite(numbers)).tolist():
+        got = str(values.iloc[wrong[0]])
+        raise DataError(f"residualise: wanted numbers as {name!r}, got {got!r}; correct it")
+    return numbers
+
+
+def _class_names(covariates: pd.DataFrame, name: str) -> pd.Series:
+    """Return a covariate as class names; 1, 1.0 and "1" are one class, whatever their source."""
+    values = _complete(covariates, name).infer_objects()
+    if pd.api.types.is_float_dtype(values) and (values == values.round()).all():
+        values = values.astype(np.int64)
+    return values.astype(str)
+
+
+def _complete(covariates: pd.DataFrame, name: str) -> pd.Series:
+    values: pd.Series = covariates[name]
+    if missing := int(values.isna().sum()):
+        lacking = f"{missing} of {len(values)} samples have no {name!r}"
+        raise DataError(f"residualise: {lacking}; fill it in, or leave them out")
+    return values

@@ -110,11 +110,9 @@ class TableScaler:
         with np.errstate(over="ignore"):  # values too far from the fitted ones are refused below
             z = ((table - self.mean_) / np.where(self.kept_, self.scale_, 1)).astype(np.float32)
         if (far := np.isinf(z) & self.kept_).any():
-            told = name_columns(far, self.names)
-            raise DataError(
-                f"x: infinite values in column {told} once scaled, so far are they from those of the fit; "
-                "correct them"
-            )
+            odd = name_columns(far, self.names)
+            message = f"x: infinite values in column {odd} once scaled, so far are they from those of the fit"
+            raise DataError(f"{message}; correct them")
         return np.nan_to_num(z[:, self.kept_])
 
     def inverse_transform(self, z: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -154,10 +152,8 @@ class TableScaler:
 
         Parameters
         ----------
-        state : mapping of str to ndarray
-            Result of `state`.
-        names : sequence of str, default=None
-            Names of the columns, for error messages.
+        state, names : mapping of str to ndarray, and sequence of str
+            Result of `state`, and names of the columns for error messages.
 
         Returns
         -------

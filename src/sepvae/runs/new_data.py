@@ -22,7 +22,7 @@ from sepvae.errors import DataError
 from sepvae.grid import Grid
 from sepvae.methods import load
 from sepvae.methods.base import ContrastiveEstimator
-from sepvae.preprocessing.covariates import covariate_names
+from sepvae.preprocessing.input_adapter import covariate_names
 from sepvae.progress import Say, progress_bar
 from sepvae.runs.dataset import RECORDED, notes_on_samples, notes_on_skipped
 from sepvae.runs.folder import read_recipe

@@ -29,7 +29,7 @@ def test_folders_behind_links_are_entered_once_and_broken_links_stay(folder):
     (root / "data" / "c").symlink_to(root / "data" / "b")
     ids = list_image_folder(root / "data").about["id"].tolist()
     assert ids == ["a/2.png", "a/linked/1.png", "a/lost.png", "b/3.png", "c/3.png"]
-    assert [file.name for file in images_in(root / "data" / "a", deep=False)] == ["2.png", "lost.png"]
+    assert [file.name for file in images_in(root / "data" / "a")] == ["2.png", "lost.png"]
 
 
 def test_names_that_are_no_text_are_refused(folder):

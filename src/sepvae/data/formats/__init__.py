@@ -11,7 +11,7 @@ from sepvae.data.arrays import ArraySource, StreamSource
 from sepvae.data.images import measure_images, read_images
 from sepvae.data.manifest import Manifest
 from sepvae.data.packed import is_packed
-from sepvae.data.quality_metrics import measure_volumes
+from sepvae.data.quality_metrics import measure_source, measure_volumes
 from sepvae.data.spec import DataSpec, read_spec
 from sepvae.data.volumes import read_volume_files
 from sepvae.errors import DataError
@@ -81,9 +81,9 @@ class Format(ABC):
     ) -> Read:
         """Read every listed sample once; return the source and quality metrics."""
 
-    @abstractmethod
     def measure(self, manifest: Manifest, progress: Progress | None = None) -> Measured:
         """Return quality metrics, missing for samples that cannot be read, and the reasons for that by id."""
+        return measure_source(self.read(manifest, DataSpec(), progress=progress)[0]), {}
 
     def load(
         self, path: str | Path, progress: Progress | None = None, **fields: Any

@@ -18,9 +18,8 @@ from sepvae.data.arrays import ArraySource, StreamSource
 from sepvae.data.cells import read_cell_table
 from sepvae.data.columns import about_rows, rules_of, takes_group
 from sepvae.data.conversion import as_tensors_take
-from sepvae.data.formats import ARRAY, TABLES, Format, Measured, Read
+from sepvae.data.formats import ARRAY, TABLES, Format, Read
 from sepvae.data.manifest import Manifest
-from sepvae.data.quality_metrics import measure_source
 from sepvae.data.spec import DataSpec
 from sepvae.errors import DataError
 from sepvae.grid import Grid
@@ -47,9 +46,8 @@ class Array(Format):
             self.need_label(beside, spec)
         array, table = map_array(path), read_cell_table(beside, rules_of(spec))
         if (n := len(table.cells)) != array.shape[0]:
-            raise DataError(
-                f"{beside}: wanted one row for each of the {array.shape[0]} samples in {path.name}, got {n}"
-            )
+            wanted = f"one row for each of the {array.shape[0]} samples in {path.name}"
+            raise DataError(f"{beside}: wanted {wanted}, got {n}")
         rows = about_rows(table, beside, spec, [str(i) for i in range(n)])
         return Manifest(path, **rows, format=self, array=array)
 
@@ -71,9 +69,6 @@ class Array(Format):
         if array.dtype.kind == "f":
             _check_values(manifest, array)
         return StreamSource(array, array.shape[1:], **manifest.described), None
-
-    def measure(self, manifest: Manifest, progress: Progress | None = None) -> Measured:
-        return measure_source(self.read(manifest, DataSpec())[0]), {}
 
 
 @takes_group
@@ -117,9 +112,7 @@ def read_array(
     --------
     >>> source = read_array("slices.npy", table="slices.csv", label="diagnosis")  # doctest: +SKIP
     """
-    columns: dict[str, Any] = {"table": table, "label": label, "subject": subject, "id": id}
-    rules: dict[str, Any] = {"missing": missing, "not_missing": not_missing, "encoding": encoding}
-    return Array().load(path, attributes=attributes, **columns, **rules)
+    return Array().load(**locals())
 
 
 @dataclass(frozen=True)
@@ -187,9 +180,8 @@ def _member(path: Path) -> int:
         raise DataError(f"{path}: wanted one array, or one named x, found {found}; save it alone")
     info = members[name]
     if info.compress_type != zipfile.ZIP_STORED:
-        raise DataError(
-            f"{path}: is compressed, so it cannot be mapped; save it by numpy.save or numpy.savez"
-        )
+        remedy = "save it by numpy.save or numpy.savez"
+        raise DataError(f"{path}: is compressed, so it cannot be mapped; {remedy}")
     with path.open("rb") as file:  # a local header is 30 bytes, then the name and an extra field
         file.seek(info.header_offset + 26)
         lengths = np.frombuffer(file.read(4), "<u2")

@@ -181,10 +181,8 @@ def _scans(root: Path) -> Volumes:
         if (match := _VOLUME.fullmatch(file.name)) and file.is_file():
             other = scans.setdefault(match["scan"], {}).setdefault(match["kind"], file)
             if other.parent != file.parent:  # a folder may hold .nii and .nii.gz of one volume
-                raise DataError(
-                    f"{root}: {file.name} lies in both {other.parent.relative_to(root)} and "
-                    f"{file.parent.relative_to(root)}; take one away"
-                )
+                places = " and ".join(str(one.parent.relative_to(root)) for one in (other, file))
+                raise DataError(f"{root}: {file.name} lies in both {places}; take one away")
     if not scans:
         raise DataError(
             f"{root}: wanted one folder per patient, with volumes such as BraTS20_Training_001_flair.nii.gz "
@@ -210,19 +208,12 @@ def _pair(
     there = ", ".join(file.name for file in files.values())
     volume, segmentation = next((files[name] for name in names if name in files), None), files.get("seg")
     if volume is None:
-        raise DataError(
-            f"{root}: wanted a volume {names[0]} or {names[1]} of {scan}, found {there}; copy it there, "
-            "or take that patient away"
-        )
-    if not labelled:
-        return volume, None
-    if segmentation is None:
-        named = f"{volume.name[: len(scan) + 1]}seg.nii"
-        raise DataError(
-            f"{root}: wanted a segmentation {named}(.gz) beside {volume.name}, found none; "
-            "copy or rename it, or take that patient away"
-        )
-    return volume, segmentation
+        wanted = f"wanted a volume {names[0]} or {names[1]} of {scan}, found {there}"
+        raise DataError(f"{root}: {wanted}; copy it there, or take that patient away")
+    if labelled and segmentation is None:
+        wanted = f"a segmentation {volume.name[: len(scan) + 1]}seg.nii(.gz) beside {volume.name}, found none"
+        raise DataError(f"{root}: wanted {wanted}; copy or rename it, or take that patient away")
+    return volume, segmentation if labelled else None
 
 
 def _slices(file: Path, segmentation: Path | None) -> pd.DataFrame:
@@ -239,19 +230,11 @@ def _slices(file: Path, segmentation: Path | None) -> pd.DataFrame:
     tumour = np.zeros(voxels.shape, dtype=bool) if segmentation is None else _read_volume(segmentation) > 0
     if tumour.shape != brain.shape:
         shapes = " and ".join(" x ".join(map(str, of.shape)) for of in (brain, tumour))
-        raise DataError(
-            f"{file}: wanted the shape of its segmentation {segmentation}, found {shapes} voxels; "
-            "take both of one registration"
-        )
-    height = brain.shape[2]
-    of_volume = {
-        "file": file,
-        "z": np.arange(height),
-        "low": float(low),
-        "high": float(high),
-        "height": height,
-    }
-    return pd.DataFrame(of_volume | {"brain": brain.mean(axis=(0, 1)), "tumour": tumour.sum(axis=(0, 1))})
+        found = f"wanted the shape of its segmentation {segmentation}, found {shapes} voxels"
+        raise DataError(f"{file}: {found}; take both of one registration")
+    of_volume = {"file": file, "low": float(low), "high": float(high), "height": brain.shape[2]}
+    of_slices = {"brain": brain.mean(axis=(0, 1)), "tumour": tumour.sum(axis=(0, 1))}
+    return pd.DataFrame(of_slices | of_volume | {"z": np.arange(brain.shape[2])})
 
 
 def _about(table: pd.DataFrame, root: Path, labelled: bool) -> pd.DataFrame:

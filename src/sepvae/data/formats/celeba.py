@@ -55,7 +55,7 @@ class CelebA(Images):
         if folder is None:
             raise DataError(f"{path}: wanted CelebA's images in a folder img_align_celeba, found none")
         files = [folder / name for name in table.index]
-        there = {file.name for file in images_in(folder, deep=False)}
+        there = {file.name for file in images_in(folder)}
         missing = [name for name in table.index if name not in there]
         of_paper: dict[str, Any] = {"background": "neither", "centre": CELEBA_CENTRE}
         others: Any = {"missing": missing, "unlisted": sorted(there - set(table.index))}
@@ -97,8 +97,7 @@ def read_celeba(
     --------
     >>> source = read_celeba("celeba", attributes=["Male", "Smiling"])  # doctest: +SKIP
     """
-    look: dict[str, Any] = {"image_size": image_size, "fit": "crop", "memory": memory}
-    return CelebA().load(path, progress, attributes=attributes, **look)
+    return CelebA().load(**locals(), fit="crop")
 
 
 def _celeba_list(root: Path) -> pd.DataFrame:
@@ -120,8 +119,8 @@ def _celeba_list(root: Path) -> pd.DataFrame:
     table.index = table.index.astype(str)
     is_celeba = table.isin([-1, 1]).all(axis=None) and {"Eyeglasses", "Wearing_Hat"} <= set(table.columns)
     if nameless or not is_celeba or not table.index.is_unique or table.index.str.contains(r"[/\\]").any():
-        raise DataError(
-            f"{path}: wanted one line for each image, with 1 or -1 for each attribute, Eyeglasses and "
-            "Wearing_Hat among them; download it again"
+        wanted = (
+            "one line for each image, with 1 or -1 for each attribute, Eyeglasses and Wearing_Hat among them"
         )
+        raise DataError(f"{path}: wanted {wanted}; download it again")
     return table

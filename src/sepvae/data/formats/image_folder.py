@@ -4,7 +4,7 @@ import os
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -136,39 +136,74 @@ def list_image_folder(
     the label "".
     """
     root = Path(path)
-    files, labels, parts = _list_labelled(root) if labelled else _list_unlabelled(root)
-    about = pd.DataFrame({"label": labels, "split": parts}, dtype=object)
-    about.insert(0, "id", [file.relative_to(root).as_posix() for file in files])
+    if not root.is_dir():
+        found = f"one subfolder of images per label, found {'a file' if root.is_file() else 'nothing'}"
+        raise DataError(f"{root}: wanted a folder with {found if labelled else 'images, found none'}")
+    place = {file: file.relative_to(root).parts for file in _files(root, deep=True, by_label=labelled)}
+    parts = _parts_of_split(root, {of[0] for file, of in place.items() if _is_image(file) and len(of) > 1})
+    depth = 1 if parts else 0  # of the folders of labels
+    label = {file: of[depth] if len(of) > depth + 1 else "" for file, of in place.items()}
+    files = _by_path((file for file in place if _is_image(file) and (label[file] or not labelled)), root)
+    if labelled:
+        files.sort(key=lambda file: place[file][: depth + 1])
+    passed_over = _count_kinds({file: label[file] for file in sorted(place.keys() - set(files))})
+    if not files and not labelled:
+        raise DataError(f"{root}: wanted a folder with images, found none")
+    if labelled and len(labels := dict.fromkeys(label[file] for file in files)) < 2:
+        where = f" in {', '.join(parts)}" if parts else ""
+        others = f" ({describe_skipped(passed_over)})" if passed_over else ""
+        raise DataError(
+            f"{root}: wanted two subfolders or more with images{where}, one per label, found "
+            f"{', '.join(labels) or 'none'}; put the images of each label in a folder of its own{others}"
+        )
+    ids = [file.relative_to(root).as_posix() for file in files]
+    splits = [place[file][0] if depth and labelled else None for file in files]
+    about = pd.DataFrame({"id": ids, "label": [label[file] for file in files], "split": splits}, dtype=object)
     groups, attributes = _described([file.name for file in files], pattern, must_match=labelled)
     check_attribute_names(attributes.columns)
     # A file without a subject in its name is its own group.
     about.insert(1, "group", pd.Series(groups, dtype=object).fillna(about["id"]))
-    about = pd.concat([about, attributes], axis=1)
-    passed_over, grouped = _passed_over(root, labelled=labelled), any(group is not None for group in groups)
+    about, grouped = pd.concat([about, attributes], axis=1), any(group is not None for group in groups)
     return Manifest(root, about, files, format=ImageFolder(), grouped=grouped, passed_over=passed_over)
 
 
-def images_in(folder: Path, *, deep: bool = True) -> list[Path]:
-    """Return images sorted by path, without hidden files such as the ._ copies in archives of macOS."""
-    found = filter(_is_image, _files(folder, deep))
-    files = sorted(found, key=lambda file: file.relative_to(folder).as_posix())
-    for file in files:
+def _parts_of_split(root: Path, folders: set[str]) -> list[str]:
+    """Return the names of the folders with images if all are parts of a split; else they are labels."""
+    parts = sorted(name for name in folders if name.lower() in SIDES)
+    others = ", ".join(sorted(folders - set(parts)))
+    if others and len({SIDES[name.lower()] for name in parts}) == 2:
+        found = f"{', '.join(parts)} look like parts of a split, {others} does not"
+        raise DataError(f"{root}: {found}; name one of these folders, or move the others away")
+    return [] if others else parts
+
+
+def images_in(folder: Path) -> list[Path]:
+    """Return the images of a folder sorted by path, without hidden files such as the ._ copies of macOS."""
+    return _by_path(filter(_is_image, _files(folder, deep=False)), folder)
+
+
+def _by_path(files: Iterable[Path], folder: Path) -> list[Path]:
+    """Return files sorted by path; raise if a name is not in UTF-8."""
+    ordered = sorted(files, key=lambda file: file.relative_to(folder).as_posix())
+    for file in ordered:
         try:
             str(file).encode()
         except UnicodeEncodeError:
             raise DataError(f"{os.fsencode(file)!r}: wanted a name in UTF-8; rename it") from None
-    return files
+    return ordered
 
 
 def _is_image(file: Path) -> bool:
     return file.suffix.lower() in SUFFIXES
 
 
-def _files(folder: Path, deep: bool) -> Iterator[Path]:
-    """Iterate over files that are not hidden; enter each folder once, since links may form cycles."""
+def _files(folder: Path, *, deep: bool, by_label: bool = False) -> Iterator[Path]:
+    """Iterate over files that are not hidden; enter a folder once (in each label), as links may cycle."""
     seen = set()
     for parent, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
-        is_new = (place := os.path.realpath(parent)) not in seen
+        within = Path(parent).relative_to(folder).parts
+        label = within[: 1 + (within[0].lower() in SIDES)] if by_label and within else ()
+        is_new = (place := (label, os.path.realpath(parent))) not in seen
         seen.add(place)
         folders[:] = sorted(name for name in folders if name[0] != ".") if deep and is_new else []
         for name in names if is_new else ():
@@ -178,15 +213,11 @@ def _files(folder: Path, deep: bool) -> Iterator[Path]:
                 yield file
 
 
-def _passed_over(root: Path, *, labelled: bool) -> dict[str, dict[str, int]]:
-    """Count the files that are not read, by label ("" outside of all labels) and suffix."""
+def _count_kinds(label_of: Mapping[Path, str]) -> dict[str, dict[str, int]]:
+    """Count files that are not read, by label ("" outside of all labels) and suffix."""
     found: dict[str, Counter[str]] = {}
-    depth = 1 if _split_folders(root) else 0
-    for file in sorted(_files(root, deep=True)):
-        place = file.relative_to(root).parts[depth:]
-        label = place[0] if len(place) > 1 else ""
-        if not _is_image(file) or (labelled and not label):
-            found.setdefault(label, Counter())[_kind(file)] += 1
+    for file, label in label_of.items():
+        found.setdefault(label, Counter())[_kind(file)] += 1
     return {label: dict(kinds.most_common()) for label, kinds in sorted(found.items())}
 
 
@@ -227,62 +258,6 @@ def describe_skipped(passed_over: Mapping[str, Mapping[str, int]]) -> str:
 
 def _refuse(error: OSError) -> None:
     raise DataError(f"{error.filename}: cannot be opened ({error.strerror}); see who may read it") from error
-
-
-def _list_labelled(root: Path) -> tuple[list[Path], list[str], list[str | None]]:
-    """Return all images, their labels and their parts of a split; raise for fewer than two labels."""
-    if not root.is_dir():
-        found = "a file" if root.is_file() else "nothing"
-        raise DataError(f"{root}: wanted a folder with one subfolder of images per label, found {found}")
-    parts, whole = _split_folders(root), [None]
-    listed = [
-        (file, folder.name, part and part.name)
-        for part in parts or whole
-        for folder in _subfolders(part or root)
-        for file in images_in(folder)
-    ]
-    found_labels = dict.fromkeys(label for _, label, _ in listed)
-    if len(found_labels) < 2:
-        where = f" in {', '.join(part.name for part in parts)}" if parts else ""
-        passed = describe_skipped(_passed_over(root, labelled=True))
-        raise DataError(
-            f"{root}: wanted two subfolders or more with images{where}, one per label, "
-            f"found {', '.join(found_labels) or 'none'}; put the images of each label in a folder of its own"
-            f"{passed and f' ({passed})'}"
-        )
-    files, labels, names = zip(*listed, strict=True)
-    return list(files), list(labels), list(names)
-
-
-def _list_unlabelled(root: Path) -> tuple[list[Path], list[str], list[None]]:
-    """Return all images with the subfolder of each, or "", and no parts of a split."""
-    if not root.is_dir() or not (files := images_in(root)):
-        raise DataError(f"{root}: wanted a folder with images, found none")
-    depth = 1 if _split_folders(root) else 0
-    places = [file.relative_to(root).parts[depth:] for file in files]
-    return files, [place[0] if len(place) > 1 else "" for place in places], [None] * len(files)
-
-
-def _split_folders(root: Path) -> list[Path]:
-    """Return the subfolders with images if all are parts of a split, else none, since they are labels."""
-    folders = [folder for folder in _subfolders(root) if any(map(_is_image, _files(folder, deep=True)))]
-    parts = [folder for folder in folders if folder.name.lower() in SIDES]
-    others = ", ".join(folder.name for folder in folders if folder not in parts)
-    if others and len({SIDES[part.name.lower()] for part in parts}) == 2:
-        names = ", ".join(part.name for part in parts)
-        raise DataError(
-            f"{root}: {names} look like parts of a split, {others} does not; "
-            "name one of these folders, or move the others away"
-        )
-    return [] if others else parts
-
-
-def _subfolders(root: Path) -> list[Path]:
-    try:
-        return sorted(f for f in root.iterdir() if f.is_dir() and not f.name.startswith("."))
-    except OSError as error:
-        _refuse(error)
-        raise
 
 
 def _described(
@@ -328,10 +303,8 @@ def typed_attributes(manifest: Manifest, spec: DataSpec) -> Manifest:
         if kind == "continuous":
             numbers = pd.to_numeric(about[name], errors="coerce")
             if (wrong := about.loc[about[name].notna() & numbers.isna(), name]).size:
-                raise DataError(
-                    f"attribute {name}: wanted a number, got {wrong.iloc[0]!r}; correct the --pattern, or "
-                    f"make it missing (--missing {wrong.iloc[0]})"
-                )
+                remedy = f"correct the --pattern, or make it missing (--missing {wrong.iloc[0]})"
+                raise DataError(f"attribute {name}: wanted a number, got {wrong.iloc[0]!r}; {remedy}")
             about[name] = numbers
     kinds = {name: kind for name, kind in spec.attributes.items() if kind}
     written = {name: words for name, words in written.items() if words}

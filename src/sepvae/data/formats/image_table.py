@@ -4,7 +4,6 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,7 +41,7 @@ class ImageTable(Images):
             file.relative_to(folder).as_posix()
             for parent in sorted({file.parent for file in files})
             if os.path.isdir(parent)  # noqa: PTH112
-            for file in images_in(parent, deep=False)
+            for file in images_in(parent)
             if file not in known
         ]
         missing = rows["about"].loc[~np.array(there), "id"].tolist()
@@ -118,10 +117,7 @@ def read_image_table(
     ...     attributes={"age": "continuous", "site": "categorical"},
     ... )  # doctest: +SKIP
     """
-    columns: dict[str, Any] = {"images": images, "label": label, "root": root, "subject": subject, "id": id}
-    rules: dict[str, Any] = {"missing": missing, "not_missing": not_missing, "encoding": encoding}
-    look = {"image_size": image_size, "channels": channels, "fit": fit, "memory": memory}
-    return ImageTable().load(path, progress, attributes=attributes, **columns, **rules, **look)
+    return ImageTable().load(**locals())
 
 
 def images_of(path: Path, spec: DataSpec) -> str:
@@ -150,8 +146,6 @@ def _inside(path: Path, line: object, folder: Path, name: str) -> Path:
     root = os.path.normpath(Path.cwd() / folder)
     file = Path(os.path.normpath(root / Path(name.replace("\\", "/"))))  # tables may come from Windows
     if not file.is_relative_to(root):
-        raise DataError(
-            f"{path} line {line}: {name!r} leads out of {folder}; fix it, or name a folder that all images "
-            "lie in (--root)"
-        )
+        remedy = "fix it, or name a folder that all images lie in (--root)"
+        raise DataError(f"{path} line {line}: {name!r} leads out of {folder}; {remedy}")
     return folder / file.relative_to(root)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,9 +20,8 @@ from sepvae.data.columns import (
     with_person,
     words_of_missing,
 )
-from sepvae.data.formats import OF_VOLUMES, TABLE, Format, Measured, Read
+from sepvae.data.formats import OF_VOLUMES, TABLE, Format, Read
 from sepvae.data.manifest import FEATURES_WRITTEN, Manifest
-from sepvae.data.quality_metrics import measure_source
 from sepvae.data.spec import DataSpec
 from sepvae.errors import DataError
 from sepvae.grid import Grid
@@ -63,9 +61,6 @@ class Regions(Format):
         features = pd.DataFrame() if manifest.features is None else manifest.features
         x, names = features.to_numpy(dtype=np.float64), list(features.columns)
         return ArraySource(x, **manifest.described, feature_names=names), None
-
-    def measure(self, manifest: Manifest, progress: Progress | None = None) -> Measured:
-        return measure_source(self.read(manifest, DataSpec())[0]), {}
 
 
 @takes_group
@@ -112,9 +107,7 @@ def read_regions(
     --------
     >>> source = read_regions("aparc_aseg.csv", features="re:^(lh|rh)_", label="DX_GROUP")  # doctest: +SKIP
     """
-    columns: dict[str, Any] = {"features": features, "label": label, "subject": subject, "id": id}
-    rules: dict[str, Any] = {"missing": missing, "not_missing": not_missing, "encoding": encoding}
-    return Regions().load(path, attributes=attributes, **columns, **rules)
+    return Regions().load(**locals())
 
 
 def _numbers(cells: pd.DataFrame, path: Path, rules: CellRules) -> pd.DataFrame:

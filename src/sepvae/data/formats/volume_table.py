@@ -43,10 +43,8 @@ class VolumeTable(Volumes):
         manifest = ImageTable().list(path, spec, labelled=labelled)
         files = [Path(str(file)) for file in manifest.files]
         if others := [file for file in files if not file.name.lower().endswith(SUFFIXES)]:
-            raise DataError(
-                f"{others[0]}: wanted a volume (.nii, .nii.gz, .mgz, .img) like the others; "
-                "convert it, or take it out"
-            )
+            wanted = "a volume (.nii, .nii.gz, .mgz, .img) like the others"
+            raise DataError(f"{others[0]}: wanted {wanted}; convert it, or take it out")
         folder = path.parent if spec.root is None else spec.root
         like = _like(files, images_of(path, spec), folder)
         known: dict[str, Any] = {"files": (), "volumes": NiftiFiles(files, spec.assume_orientation)}
@@ -131,11 +129,8 @@ def read_volumes(
     ...     mask="brain_mask.nii.gz",
     ... )  # doctest: +SKIP
     """
-    columns: dict[str, Any] = {"images": images, "label": label, "root": root, "subject": subject, "id": id}
-    rules: dict[str, Any] = {"missing": missing, "not_missing": not_missing, "encoding": encoding}
-    look = {"image_size": size, "mask": mask, "mask_threshold": mask_threshold, "resample": resample}
-    look |= {"assume_orientation": assume_orientation, "memory": memory}
-    return VolumeTable().load(path, progress, attributes=attributes, **columns, **rules, **look)
+    fields = locals()
+    return VolumeTable().load(image_size=fields.pop("size"), **fields)
 
 
 def _like(files: Sequence[Path], images: str, folder: Path) -> list[Path]:
