@@ -25,7 +25,7 @@ CUTS = 7  # slices of a volume
 WIDTH, ROW, HEAD, BAR = 11.0, 1.75, 0.3, 0.9  # inches of rows of slices; BAR is the room for the colour bar
 PERCENTILE = 99.5  # of nonzero values: with the maximum, a few voxels would make all others pale
 SIZE = 2_000_000  # largest number of characters of a viewer
-STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # factors on the edge of a voxel
+STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)  # factors on the edge of a voxel
 NILEARN = {"cmap": DIFFERENCES, "black_bg": False, "dim": 0}
 # nilearn's viewer stays empty if an inner frame gets its size or its images after the script ran.
 DRAW_AGAIN = """<script>
@@ -46,10 +46,16 @@ def map_people(
     ids: Sequence[Any],
 ) -> Figure:
     """
-    Draw some people, one a column: their image, it without its salient part, and what that part adds.
+    Draw some people: their image, the image without its salient part, and what that part adds.
 
+    One column is one person, the background on the left. Additions are red and removals blue, on one scale.
     All arrays have shape (n, channels, h, w), volumes one slice each; `added` is in the units of the input,
-    the others are in [0, 1]. Additions are red and removals blue, on one scale.
+    the others are in [0, 1].
+
+    >>> images = np.random.default_rng(0).random((2, 1, 8, 8))
+    >>> figure = map_people(images, images, images - 0.5, np.array([0, 1]), ["well", "ill"], ["a", "b"])
+    >>> [text.get_text() for text in figure.texts]
+    ['Background (well)', 'Target (ill)']
     """
     alike = images.shape == without.shape == added.shape and len(images) == len(y)
     if images.ndim != 4 or not len(images) or not alike:
@@ -68,6 +74,10 @@ def map_groups(means: Sequence[AnyArray], d: AnyArray | None, labels: Sequence[A
     Draw the group means of what the salient part adds, and Cohen's d if given, of shape (channels, h, w).
 
     The means have one symmetric scale, and d its own.
+
+    >>> figure = map_groups([np.zeros((1, 8, 8)), np.ones((1, 8, 8))], None, ["well", "ill"])
+    >>> [text.get_text() for text in figure.texts]
+    ['Mean, background\\n(well)', 'Mean, target (ill)']
     """
     values = [cells.signed(mean) for mean in means]
     limit, panels = cells.limit_of(np.stack(values)), []
@@ -80,7 +90,12 @@ def map_groups(means: Sequence[AnyArray], d: AnyArray | None, labels: Sequence[A
 
 
 def map_picture(values: AnyArray, limit: float | None = None) -> Figure:
-    """Draw one map of shape (channels, h, w) with its colour bar; `limit` is the end of its scale."""
+    """
+    Draw one map of shape (channels, h, w) with its colour bar; `limit` is the end of its scale.
+
+    >>> map_picture(np.ones((1, 8, 8)), 2.0).axes[0].images[0].get_clim()
+    (-2.0, 2.0)
+    """
     shown = cells.signed(values)
     return _panels([("", NEUTRAL, shown, cells.limit_of(shown) if limit is None else limit)])
 
@@ -153,7 +168,7 @@ def map_viewer(values: AnyArray, image: AnyArray, grid: Grid, *, most: int = SIZ
     Return an interactive viewer of a map as an HTML page: three slices through a point moved with the mouse.
 
     It starts at the largest absolute value; values within a fifth of the scale are transparent. Voxels are
-    enlarged, up to 6 times, until the page has at most `most` characters. The page loads nothing from the
+    enlarged, up to 12 times, until the page has at most `most` characters. The page loads nothing from the
     network, and is the same for the same map.
     """
     from nilearn.image import resample_img
@@ -170,7 +185,7 @@ def map_viewer(values: AnyArray, image: AnyArray, grid: Grid, *, most: int = SIZ
         if step > 1:
             volumes = [resample_img(volume, affine, shape, interpolation="linear") for volume in volumes]
         sizes = np.abs(volumes[0].get_fdata())
-        page = view_img(
+        page: str = view_img(
             volumes[0],
             bg_img=volumes[1],
             cut_coords=point,
@@ -182,12 +197,13 @@ def map_viewer(values: AnyArray, image: AnyArray, grid: Grid, *, most: int = SIZ
             width_view=900,
             **NILEARN,
         ).html
+        # Remove an icon from the network, and replace random ids: the same map must give the same page.
+        page = re.sub(r"<link\b[^>]*>", "", page).replace("</body>", DRAW_AGAIN)
+        for drawn in re.findall(r"div_viewer-([0-9a-f]{32})", page)[:1]:
+            page = page.replace(drawn, "map")
         if len(page) <= most:
             break
-    # Remove an icon from the network, and replace random ids: the same map must give the same page.
-    page = re.sub(r"<link\b[^>]*>", "", page).replace("</body>", DRAW_AGAIN)
-    drawn = re.findall(r"div_viewer-([0-9a-f]{32})", page)
-    return page.replace(drawn[0], "map") if drawn else page
+    return page
 
 
 def _levels(image: AnyArray, grid: Grid) -> list[float]:
