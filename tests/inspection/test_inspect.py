@@ -9,6 +9,7 @@ import pytest
 from sepvae.data.quality_metrics import measure
 from sepvae.errors import DataError
 from sepvae.inspection import Finding, inspect
+from sepvae.inspection.findings import count, listed
 
 
 def codes(inspection):
@@ -276,3 +277,8 @@ def test_batches_that_leave_few_steps_are_warned_of(about):
     assert "gives 2 steps an epoch" in found.message
     assert "leave it at auto" in found.message
     assert "few-steps" not in codes(inspect(about))
+
+
+def test_numbers_and_lists_in_messages():
+    assert (count(1, "image"), count(2, "pair")) == ("1 image", "2 pairs")
+    assert (listed("ab"), listed("abcde")) == ("a, b", "a, b, c and 2 more")

@@ -118,6 +118,7 @@ def test_grey_levels_go_by_what_counts():
     np.testing.assert_allclose(levels[50:151], ((np.linspace(0, 100, 101) - 1) / 98).clip(0, 1), atol=1e-6)
 
 
-def test_few_are_spread_as_they_are():
+def test_few_are_spread_as_they_are_and_many_evenly():
+    assert spread(np.arange(10, 20), 3).tolist() == [10, 14, 19]
     assert spread(np.array([4, 9]), 3).tolist() == [4, 9]
     assert spread(np.array([], dtype=int), 3).tolist() == []

@@ -35,8 +35,7 @@ def mlp_probabilities(codes: pd.DataFrame, *, random_state: int = 0) -> FloatArr
     It learns from the rows of split "train", as the linear probes do, scaled to mean 0 and standard
     deviation 1.
     """
-    columns = code_columns(codes, "salient")
-    if not columns:
+    if not (columns := code_columns(codes, "salient")):
         raise DataError("a table of codes needs columns salient0, ..; it has none")
     train, test = _train_and_test(codes)
     mlp = MLPClassifier((len(columns),), max_iter=MAX_ITER, random_state=random_state)
@@ -48,23 +47,13 @@ def mlp_probabilities(codes: pd.DataFrame, *, random_state: int = 0) -> FloatArr
 
 
 def group_scores(
-    codes: pd.DataFrame,
-    probability: FloatArray,
-    probe: str,
-    *,
-    n_bootstraps: int = 1000,
-    random_state: int = 0,
+    codes: pd.DataFrame, probability: FloatArray, probe: str, *, n_bootstraps: int = 1000
 ) -> pd.DataFrame:
     """
     Score target probabilities of shape (n_test,), in the order of the test rows of a table of codes.
 
     `probe` names their source: "own classifier" or "mlp". The columns are those of `score_codes`, and probe.
     The p-value is NaN, and so is the interval with one test group.
-
-    >>> table = pd.DataFrame({"split": ["train"] * 2 + ["test"] * 4, "group": range(6), "y": [0, 1] * 3})
-    >>> scores = group_scores(table, np.array([0.1, 0.9, 0.6, 0.7]), "mlp", n_bootstraps=0)
-    >>> dict(zip(scores["metric"], scores["score"]))
-    {'balanced_accuracy': 0.75, 'accuracy': 0.75, 'auc': 1.0}
     """
     train, test = _train_and_test(codes)
     if probability.shape != (len(test),):
@@ -75,7 +64,7 @@ def group_scores(
         raise DataError("probability: wanted numbers in [0, 1], got others; give probabilities, not logits")
     truth, groups = test["y"].to_numpy(), test["group"].astype(str).to_numpy(str)
     outputs = {"predict": (probability > 0.5).astype(int), "decision_function": probability}
-    weights = resampling_weights(groups, n_bootstraps, np.random.default_rng(random_state))
+    weights = resampling_weights(groups, n_bootstraps, np.random.default_rng(0))
     counts = (len(train), len(test), n_groups := len(np.unique(groups)))
     rows = []
     for metric in METRICS["categorical"]:
@@ -87,46 +76,33 @@ def group_scores(
 
 def _train_and_test(codes: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the training rows and the test rows; raise unless each part has both labels."""
-    missing = [name for name in ("split", "y") if name not in codes]
-    if missing:
+    if missing := [name for name in ("split", "y") if name not in codes]:
         raise DataError(f"a table of codes needs columns split, y; it lacks {', '.join(missing)}")
     train, test = (codes[codes["split"] == name] for name in ("train", "test"))
     for name, part in (("test", test), ("train", train)):
-        labels = sorted(part["y"].unique().tolist())
-        if labels != [0, 1]:
-            raise DataError(
-                f"column y: wanted 0 (background) and 1 (target) in split {name!r}, got {labels[:5]}"
-            )
+        if (labels := sorted(part["y"].unique().tolist())) != [0, 1]:
+            wanted = f"wanted 0 (background) and 1 (target) in split {name!r}"
+            raise DataError(f"column y: {wanted}, got {labels[:5]}")
     return train, test
 
 
 @dataclass(frozen=True)
 class Question:
-    """
-    Attribute that a classifier predicts: the label, or one that only targets have.
-
-    `names` lists its classes, the background first. `classes` of shape (n,) holds their indices for all rows
-    of the table: 0 for background samples, -1 for unknown or too rare classes.
-    """
+    """Attribute that a classifier predicts: the label, or one that only targets have."""
 
     attribute: str
-    names: list[str]
-    classes: IntArray
+    names: list[str]  # of its classes, the background first
+    classes: IntArray  # indices for all rows: 0 for background samples, -1 for unknown or too rare classes
 
 
 @dataclass(frozen=True)
 class Readings:
-    """
-    Predicted classes for n test samples and the images decoded from their codes, each of shape (n,).
-
-    `full` is decoded from [c, s], `removed` from [c, 0], and `swapped` from the salient part of the sample
-    and the common part of a sample of the other label.
-    """
+    """Predicted classes for n test samples and the images decoded from their codes, each of shape (n,)."""
 
     real: IntArray
-    full: IntArray
-    removed: IntArray
-    swapped: IntArray
+    full: IntArray  # decoded from [c, s]
+    removed: IntArray  # from [c, 0]
+    swapped: IntArray  # from [c, s] with c of a sample of the other label
 
 
 def removal_questions(
@@ -144,15 +120,15 @@ def removal_questions(
     rare = int((background & (table["split"] == "train")).sum())
     if rare < MIN_TRAIN:
         return [], [f"label: {rare} training samples of the background, at least {MIN_TRAIN} are needed"]
-    asked = ["label"]
-    for attribute in attribute_columns(table):
-        of_targets_only = table.loc[background, attribute].isna().all()
-        kind = (kinds or {}).get(attribute) or attribute_kind(table[attribute])
-        if of_targets_only and kind == "categorical":
-            asked.append(attribute)
+    of_targets = [
+        attribute
+        for attribute in attribute_columns(table)
+        if table.loc[background, attribute].isna().all()
+        and ((kinds or {}).get(attribute) or attribute_kind(table[attribute])) == "categorical"
+    ]
     questions: list[Question] = []
     left_out: list[str] = []
-    for attribute in asked:
+    for attribute in ("label", *of_targets):
         names, sentences = _classes(table, attribute)
         left_out += sentences
         if names:
@@ -182,12 +158,7 @@ def _classes(table: pd.DataFrame, attribute: str) -> tuple[list[str], list[str]]
 
 
 def removal_scores(
-    question: Question,
-    table: pd.DataFrame,
-    readings: Readings,
-    *,
-    n_bootstraps: int = 1000,
-    random_state: int = 0,
+    question: Question, table: pd.DataFrame, readings: Readings, *, n_bootstraps: int = 1000
 ) -> pd.DataFrame:
     """
     Score the classes predicted in real, reconstructed and changed test images against the wanted classes.
@@ -207,7 +178,7 @@ def removal_scores(
         truth, of_group = truths[used], groups[used]
         metric = "balanced_accuracy" if len(np.unique(truth)) > 1 else "share"
         n_groups = len(np.unique(of_group))
-        weights = resampling_weights(of_group, n_bootstraps, np.random.default_rng(random_state))
+        weights = resampling_weights(of_group, n_bootstraps, np.random.default_rng(0))
         # For one wanted class, balanced accuracy is the share predicted as wanted.
         scored = METRICS["categorical"][0].with_interval(truth, read[used], weights, n_groups)
         numbers = (*scored, 1 / len(question.names), n_train, len(truth), n_groups)

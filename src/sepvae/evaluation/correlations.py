@@ -131,12 +131,11 @@ def clinical_associations(
     """
     Correlate predicted clinical scores of held-out subjects with the true scores.
 
-    Each fold has its own model, whose axes do not match those of other folds: codes of different folds are
-    never mixed. Predictions, in the unit of the score, are pooled over the folds. Without any association, a
-    prediction is the mean of its training part, which is low where the test part is high, so the expected rho
-    lies somewhat below 0. Only a positive rho is evidence of an association, and p-values are one-sided.
-    Two-sided p-values would be small for negative rows, and would loosen the false discovery rate of positive
-    rows.
+    Each fold has its own model and axes, so predictions, in the unit of the score, are pooled over the folds,
+    never codes. Without any association, a prediction is the mean of its training part, which is low where
+    the test part is high, so the expected rho lies somewhat below 0. Only a positive rho is evidence of an
+    association. Two-sided p-values would be small for negative rows, and would loosen the false discovery
+    rate of positive rows.
 
     Parameters
     ----------
@@ -156,9 +155,8 @@ def clinical_associations(
     -------
     DataFrame
         One row per contender, seed, attribute and space: n, spearman, p, partial, n_partial, p_partial
-        (missing without covariates), p_adjusted and p_partial_adjusted, which control the false discovery
-        rate over all rows (Benjamini and Hochberg). All p are one-sided, for a positive correlation. NaN if
-        too few subjects or no variance are left.
+        (missing without covariates), p_adjusted and p_partial_adjusted (false discovery rate over all rows,
+        Benjamini and Hochberg). All p are one-sided. NaN if too few subjects or no variance are left.
 
     Raises
     ------
@@ -185,11 +183,9 @@ def clinical_associations(
             "give one sample of each"
         )
     covariates = _as_kinds(people[list(adjust_for)], kinds or {})
-    rows = [
-        (*run, *_association(rows, covariates.reindex(rows["id"])))
-        for run, rows in chosen.groupby(RUN, sort=False)
-    ]
-    found = pd.DataFrame(rows, columns=[*RUN, *FOUND]).astype({"n_partial": "Int64"})
+    runs = chosen.groupby(RUN, sort=False)
+    answers = [(*run, *_association(rows, covariates.reindex(rows["id"]))) for run, rows in runs]
+    found = pd.DataFrame(answers, columns=[*RUN, *FOUND]).astype({"n_partial": "Int64"})
     return found.assign(p_adjusted=adjust_p(found["p"]), p_partial_adjusted=adjust_p(found["p_partial"]))
 
 
@@ -221,14 +217,12 @@ def salient_correlations(table: pd.DataFrame, *, kinds: Mapping[str, Kind] | Non
     Correlate each salient axis with each attribute and with the label, over the test samples.
 
     An attribute that only targets have is correlated among targets, any other among all samples. The p-values
-    assume independent samples: they are too small if groups have several samples. A probe with its interval
-    over groups (`score_codes`) is stronger evidence.
+    assume independent samples. A probe with its interval over groups (`score_codes`) is stronger evidence.
 
     Parameters
     ----------
     table : DataFrame
-        Table of codes, as returned by `sepvae.codes.codes_table`: split, y (0 background, 1 target),
-        attributes, salient0, ...
+        Table of codes: split, y (0 background, 1 target), attributes, salient0, ...
     kinds : mapping, default=None
         "categorical" or "continuous" by attribute; `attribute_kind` decides for all others.
 
@@ -236,12 +230,10 @@ def salient_correlations(table: pd.DataFrame, *, kinds: Mapping[str, Kind] | Non
     -------
     DataFrame
         One row per attribute ("label" for y) and axis: attribute, kind (categorical or continuous),
-        population (all or target), axis, measure, value, p_value, n, p_adjusted. The measure of a continuous
-        attribute is Spearman's rho ("spearman", -1 to 1). The measure of a categorical attribute is the
-        correlation ratio ("eta", 0 to 1, the root of the between-class share of the variance of the axis)
-        with the p-value of the F-test. Adjusted p-values control the false discovery rate over all rows
-        (Benjamini and Hochberg). Value and p-values are NaN if an axis or an attribute does not vary, or with
-        fewer than 4 samples.
+        population (all or target), axis, measure, value, p_value, n, p_adjusted (false discovery rate over
+        all rows, Benjamini and Hochberg). The measure is Spearman's rho ("spearman", -1 to 1) if continuous,
+        else the correlation ratio ("eta", 0 to 1, the root of the between-class share of the variance) with
+        the p-value of the F-test. NaN if an axis or an attribute does not vary, or with fewer than 4 samples.
 
     Raises
     ------
@@ -256,8 +248,7 @@ def salient_correlations(table: pd.DataFrame, *, kinds: Mapping[str, Kind] | Non
     [['label', 'eta', 0.89], ['age', 'spearman', 0.03]]
     """
     axes = code_columns(table, "salient")
-    missing = [name for name in ("split", "y") if name not in table] + ([] if axes else ["salient0"])
-    if missing:
+    if missing := [name for name in ("split", "y") if name not in table] + ["salient0"] * (not axes):
         raise DataError(f"a table of codes needs columns split, y, salient0, ..; it lacks {missing}")
     if not (table["split"] == "test").any():
         raise DataError("column split names no sample 'test'; correlations are of test samples")

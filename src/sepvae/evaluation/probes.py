@@ -54,9 +54,8 @@ class ProbeQuestion:
     @property
     def obstacle(self) -> str:
         """Reason why no score is possible; empty if one is."""
-        if not self.unlearnable and self.test["value"].nunique() < 2:
-            return "no probe: fewer than two distinct values in split 'test'"
-        return self.unlearnable
+        few = "no probe: fewer than two distinct values in split 'test'"
+        return self.unlearnable or few * (self.test["value"].nunique() < 2)
 
     @property
     def unlearnable(self) -> str:
@@ -84,11 +83,7 @@ class ProbeQuestion:
 def known_values(
     table: pd.DataFrame, kinds: Mapping[str, Kind] | None = None
 ) -> Iterator[tuple[str, Kind, pd.DataFrame]]:
-    """
-    Yield name, kind and known rows of the label, then of each attribute, with a column `value`.
-
-    Values of attributes are text if categorical, else finite numbers.
-    """
+    """Yield name, kind and known rows of the label and each attribute; `value` is text or a finite number."""
     yield "label", "categorical", table.assign(value=table["y"])
     for attribute in attribute_columns(table):
         kind = (kinds or {}).get(attribute) or attribute_kind(table[attribute])
@@ -131,8 +126,7 @@ def make_probe(kind: Kind, *, least_squares: bool = False) -> Pipeline:
     kind : {"categorical", "continuous"}
         Logistic regression, or ridge regression with its penalty chosen by leave-one-out.
     least_squares : bool, default=False
-        Fit continuous attributes without a penalty, as in the paper. With about as many code dimensions as
-        samples the predictions are poor.
+        Fit continuous attributes without a penalty, as in the paper: poor with many dimensions, few samples.
 
     Returns
     -------
@@ -203,8 +197,8 @@ def score_probe(
     -------
     DataFrame
         One row per metric: metric, score, low and high (95 % interval; NaN with fewer than two test groups),
-        chance (test score of the most frequent class of train, for mae of the median, for r2 of the mean),
-        p_value ((b + 1) / (n_permutations + 1), where b shuffled probes do at least as well; NaN without
+        chance (of the most frequent class of train; for mae of its median, for r2 of its mean), p_value
+        ((b + 1) / (n_permutations + 1), where b shuffled probes do at least as well; NaN without
         permutations), n_train, n_test, n_test_groups.
 
     Examples

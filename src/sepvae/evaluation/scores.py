@@ -35,16 +35,14 @@ def score_codes(
     Score a table of codes: probes of each attribute in each space, and the separation of the labels.
 
     Probes are fitted on the rows of split "train" and scored on those of split "test". Rows of split
-    "validation" serve neither purpose: the model was not fitted on them, so they are no training samples, but
-    they decided when training stopped, so they are not held out. An attribute that only targets have is
-    probed among targets, any other among all samples and among targets; the label is probed among all
-    samples. `left_out` lists what has no probe.
+    "validation" serve neither purpose: the model was not fitted on them, but they decided when training
+    stopped. An attribute that only targets have is probed among targets, any other among all samples and
+    among targets; the label is probed among all samples. `left_out` lists what has no probe.
 
     Parameters
     ----------
     table : DataFrame
-        Table of codes, as returned by `sepvae.codes.codes_table`: id, split, group, y (0 background, 1
-        target), attributes, common0, .., salient0, ...
+        Table of codes: id, split, group, y (0 background, 1 target), attributes, common0, .., salient0, ...
     reconstruction_error : DataFrame or None, default=None
         Columns id, full, common_only: mean squared error per pixel of test samples.
     kinds : mapping, default=None
@@ -79,21 +77,16 @@ def score_codes(
 
     Examples
     --------
-    >>> rng = np.random.default_rng(0)
-    >>> table = pd.DataFrame({"id": range(80), "split": ["train", "test"] * 40, "group": range(80)})
-    >>> table["y"] = rng.integers(0, 2, 80)
-    >>> table["common0"], table["salient0"] = rng.normal(size=80), table["y"] * rng.normal(size=80)
-    >>> scores = score_codes(table, n_permutations=0)
+    >>> y, codes = np.arange(80) // 2 % 2, np.random.default_rng(0).normal(size=80)
+    >>> table = pd.DataFrame({"id": range(80), "split": ["train", "test"] * 40, "group": range(80), "y": y})
+    >>> scores = score_codes(table.assign(common0=codes, salient0=y * codes), n_permutations=0)
     >>> scores.loc[scores["metric"] == "active_units", ["space", "score"]].values.tolist()
     [['common', 1.0], ['salient', 1.0]]
     """
     _check(table)
     questions = [q for q in probe_questions(table, kinds) if not q.obstacle]
-    last = []
     if least_squares:
         questions = [q for q in questions if q.kind == "continuous"]
-    else:
-        last = [separation_scores(table[table["split"] == "test"], reconstruction_error)]
     cells = list(product(questions, PROBED))
     how = {"least_squares": least_squares, "n_permutations": n_permutations, "n_bootstraps": n_bootstraps}
     answers = Parallel(n_jobs=n_jobs, return_as="generator")(
@@ -105,8 +98,10 @@ def score_codes(
             parts.append(answer)
             if progress is not None:
                 progress(len(parts), len(cells))
+    if not least_squares:
+        parts.append(separation_scores(table[table["split"] == "test"], reconstruction_error))
     nothing = pd.DataFrame(columns=COLUMNS)
-    scores: pd.DataFrame = pd.concat([*parts, *last] or [nothing], ignore_index=True)[COLUMNS]
+    scores: pd.DataFrame = pd.concat(parts or [nothing], ignore_index=True)[COLUMNS]
     return scores.astype({"n_train": "Int64"})  # integers with missing values
 
 
@@ -116,9 +111,7 @@ def left_out(table: pd.DataFrame, *, kinds: Mapping[str, Kind] | None = None) ->
 
     Parameters
     ----------
-    table : DataFrame
-        Table of codes, as for `score_codes`.
-    kinds : mapping, default=None
+    table, kinds : DataFrame and mapping
         As for `score_codes`.
 
     Returns
@@ -182,8 +175,8 @@ def variance_ratio(table: pd.DataFrame, space: Space) -> float:
     """
     Return the variance of the codes of targets over that of background samples.
 
-    Variance is the trace of the covariance of posterior means. The ratio is far above 1 in a salient space
-    that separates the labels, and near 1 in a common space.
+    Variance is the trace of the covariance of posterior means. The ratio is near 1 in a common space, and far
+    above 1 in a salient space that separates the labels.
 
     Parameters
     ----------
@@ -249,10 +242,9 @@ def separation_scores(table: pd.DataFrame, reconstruction_error: pd.DataFrame | 
     Returns
     -------
     DataFrame
-        Columns space, population, metric, score, n_test, n_test_groups. Each of the two spaces has a
-        variance_ratio (population all) and active_units (population target). reconstruction_error is a mean
-        over samples, with populations background and target, and with space both for full and common for
-        common_only.
+        Columns space, population, metric, score, n_test, n_test_groups. Each space has a variance_ratio
+        (population all) and active_units (population target). reconstruction_error is a mean over samples of
+        population background or target, with space both for full and common for common_only.
 
     Raises
     ------
@@ -277,13 +269,11 @@ def separation_scores(table: pd.DataFrame, reconstruction_error: pd.DataFrame | 
 
 def _with_errors(table: pd.DataFrame, errors: pd.DataFrame) -> pd.DataFrame:
     """Return the samples that have reconstruction errors, with their errors."""
-    missing = [name for name in ("id", "full", "common_only") if name not in errors.columns]
-    if missing:
+    if missing := [name for name in ("id", "full", "common_only") if name not in errors.columns]:
         raise DataError(f"the reconstruction errors need columns id, full, common_only; {missing} not found")
     # Reading a CSV file may have converted the ids of only one table to numbers.
     samples, errors = (rows.assign(id=rows["id"].astype(str)) for rows in (table, errors))
-    unknown = errors.loc[~errors["id"].isin(samples["id"]) | errors["id"].duplicated(), "id"]
-    if len(unknown):
+    if len(unknown := errors.loc[~errors["id"].isin(samples["id"]) | errors["id"].duplicated(), "id"]):
         raise DataError(
             f"reconstruction errors are wanted once for each test sample; "
             f"{len(unknown)} ids are no test samples or come twice, such as {unknown.iloc[0]}"

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.stats import chi2_contingency, mannwhitneyu, random_table
 
@@ -38,34 +37,22 @@ CAUSES = {
 
 
 class NumbersEffect(NamedTuple):
-    """
-    Comparison of numbers between background and target; pairs are in this order.
-
-    `d` is Cohen's d, target minus background over the pooled standard deviation, infinite if only the means
-    differ. `auc` is the probability that a random target has the greater number, with ties as half. `p` is
-    that of the two-sided Mann-Whitney U test.
-    """
+    """Comparison of numbers between background and target; pairs are in this order."""
 
     means: tuple[float, float]
     sds: tuple[float, float]
-    d: float
-    auc: float
-    p: float
+    d: float  # Cohen's d, target minus background, infinite if only the means differ
+    auc: float  # probability that a random target has the greater number, with ties as half
+    p: float  # of the two-sided Mann-Whitney U test
 
 
 class ClassesEffect(NamedTuple):
-    """
-    Comparison of classes between background and target.
+    """Comparison of classes between background and target."""
 
-    `cramers_v` takes both labels as equally frequent, and is corrected for bias. `p` is that of the
-    chi-square test, or of random tables if an expected count is below 5. `value` is the class whose share
-    differs most, and `shares` are its shares among background and target.
-    """
-
-    cramers_v: float
-    p: float
-    value: object
-    shares: tuple[float, float]
+    cramers_v: float  # with both labels taken as equally frequent, and corrected for bias
+    p: float  # of the chi-square test, or of random tables if an expected count is below 5
+    value: object  # class whose share differs most
+    shares: tuple[float, float]  # of that class among background and target
 
 
 @dataclass(frozen=True)
@@ -82,11 +69,10 @@ class VariableTest:
 
 def confounds(samples: Samples, kinds: Mapping[str, str]) -> tuple[list[Finding], pd.DataFrame]:
     """
-    Compare background and target in each attribute and in statistics of their images or volumes.
+    Compare background and target in each attribute, its missing values, and statistics of images or volumes.
 
-    A group (patient) counts once: by the mean of its numbers, or by its most frequent class. Whether an
-    attribute is missing is tested too. Findings are sorted by effect, the strongest first, then attributes of
-    only one label.
+    A group (patient) counts once: by the mean of its numbers, or by its most frequent class. Findings are
+    sorted by effect, the strongest first, then attributes of only one label.
     """
     tests = [*_attribute_tests(samples, kinds), *_image_tests(samples)]
     corrected = holm([test.row["p"] for test in tests])
@@ -250,13 +236,8 @@ def compare_numbers(background: AnyArray, target: AnyArray) -> NumbersEffect:
     return NumbersEffect((means[0], means[1]), (sds[0], sds[1]), float(d), auc, p)
 
 
-def compare_classes(background: AnyArray, target: AnyArray, random_state: int = 0) -> ClassesEffect:
-    """
-    Compare classes of background and target, without missing values, of shape (n,).
-
-    The bias of Cramer's V is corrected as by Bergsma (2013). With equally frequent labels, V of two equally
-    frequent classes is the difference of their shares.
-    """
+def compare_classes(background: AnyArray, target: AnyArray) -> ClassesEffect:
+    """Compare classes of both, of shape (n,); the bias of Cramer's V is corrected as by Bergsma (2013)."""
     code, values = pd.factorize(np.concatenate([background, target]), sort=False)
     n = len(background), len(target)
     table = np.stack([np.bincount(part, minlength=len(values)) for part in (code[: n[0]], code[n[0] :])])
@@ -267,17 +248,13 @@ def compare_classes(background: AnyArray, target: AnyArray, random_state: int = 
     v = min(1.0, float(np.sqrt(unbiased / (1 - 1 / (size - 1)))))
     most = int(np.abs(np.diff(shares, axis=0)[0]).argmax())
     of_most = float(shares[0, most]), float(shares[1, most])
-    return ClassesEffect(v, _p_of_table(table, random_state), values[most], of_most)
-
-
-def _p_of_table(table: npt.NDArray[np.int64], seed: int) -> float:
     test = chi2_contingency(table, correction=False)
-    expected = test.expected_freq
-    if expected.min() >= 5:
-        return float(test.pvalue)
-    drawn = random_table(table.sum(axis=1), table.sum(axis=0)).rvs(N_TABLES, random_state=seed)
-    chi2 = ((drawn - expected) ** 2 / expected).sum(axis=(1, 2))
-    return float((np.sum(chi2 >= test.statistic - 1e-9) + 1) / (N_TABLES + 1))
+    p, expected = float(test.pvalue), test.expected_freq
+    if expected.min() < 5:
+        drawn = random_table(table.sum(axis=1), table.sum(axis=0)).rvs(N_TABLES, random_state=0)
+        chi2 = ((drawn - expected) ** 2 / expected).sum(axis=(1, 2))
+        p = float((np.sum(chi2 >= test.statistic - 1e-9) + 1) / (N_TABLES + 1))
+    return ClassesEffect(v, p, values[most], of_most)
 
 
 def holm(p: Sequence[float]) -> FloatArray:

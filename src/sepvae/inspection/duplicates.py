@@ -76,7 +76,11 @@ def _near(quality_metrics: pd.DataFrame) -> list[IntArray]:
         return []
     looks = [np.frombuffer(look, dtype=np.uint8) for look in quality_metrics["look"].to_numpy()[rows]]
     pairs = rows[near_pairs(np.stack(looks))]
-    sides = np.log(_sides(quality_metrics.iloc[rows]))
+    used = quality_metrics.iloc[rows]
+    if "grid" in used:  # sides in millimetres, of shape (n, 3), or in pixels, of shape (n, 2)
+        sides = np.log([np.multiply(grid.shape, grid.voxel_size) for grid in used["grid"]])
+    else:
+        sides = np.log(used[["width", "height"]].to_numpy(dtype=float))
     shape = np.full((len(quality_metrics), sides.shape[1] - 1), np.nan)
     shape[rows] = sides[:, :-1] - sides[:, -1:]
     pairs = pairs[np.ptp(shape[pairs], axis=1).max(axis=1) < np.log(SAME_SHAPE)]
@@ -84,13 +88,6 @@ def _near(quality_metrics: pd.DataFrame) -> list[IntArray]:
     graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(quality_metrics),) * 2)
     paired = np.unique(pairs)
     return _rows_by_value(pd.Series(connected_components(graph, directed=False)[1][paired], index=paired))
-
-
-def _sides(quality_metrics: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """Return image sides in pixels, of shape (n, 2), or volume sides in millimetres, of shape (n, 3)."""
-    if "grid" in quality_metrics:
-        return np.array([np.multiply(grid.shape, grid.voxel_size) for grid in quality_metrics["grid"]])
-    return quality_metrics[["width", "height"]].to_numpy(dtype=float)
 
 
 def near_pairs(looks: AnyArray) -> IntArray:

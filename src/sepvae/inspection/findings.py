@@ -54,13 +54,13 @@ class Inspection:
     findings : tuple of Finding
         Errors first, then warnings, then notes.
     tables : dict of str to DataFrame
-        Counts (label, split, samples, groups); attributes (for each attribute and label: n, mean, sd, min,
-        max and missing if continuous, n of each value if categorical); confounds (each attribute and
-        statistic of images or volumes against the label: d, auc or cramers_v, p, p_corrected, counts);
-        duplicates (set, kind, id, label, group, split). Of images: sizes (width, height, aspect, images),
-        modes (mode, images), images (statistic, label, n, mean, sd, min, max). Of volumes: grids (grid, a
-        number; shape; voxel_size and origin, in mm; orientation of the files; volumes; example), volumes (as
-        images). Of table features: features (feature, missing, median, min, max, constant, far_out).
+        Counts (label, split, samples, groups); attributes (by attribute and label: n, mean, sd, min, max and
+        missing, or n of each value); confounds (each attribute and statistic of images or volumes against the
+        label: d, auc or cramers_v, p, p_corrected, counts); duplicates (set, kind, id, label, group, split).
+        Of images: sizes (width, height, aspect, images), modes (mode, images), images (statistic, label, n,
+        mean, sd, min, max). Of volumes: grids (grid, shape, voxel_size and origin in mm, orientation,
+        volumes, example), volumes (as images). Of tables: features (feature, missing, median, min, max,
+        constant, far_out).
     """
 
     findings: tuple[Finding, ...]
@@ -90,8 +90,8 @@ class Inspection:
         Returns
         -------
         dict
-            `spoils`, `findings` (a list of level, code, message, examples, numbers) and each table by its
-            name, as a list of rows. Missing and infinite values are None.
+            `spoils`, `findings` (a list of dictionaries) and each table by its name, as a list of rows.
+            Missing and infinite values are None.
         """
         findings = [
             vars(finding)
@@ -217,21 +217,11 @@ def read_samples(
 
 
 def count(n: int, noun: str) -> str:
-    """
-    Return a number with its noun, in the plural unless it is 1.
-
-    >>> count(1, "image"), count(2, "pair")
-    ('1 image', '2 pairs')
-    """
+    """Return a number with its noun, in the plural unless it is 1."""
     return f"{n} {noun}{'s' * (n != 1)}"
 
 
 def listed(names: Sequence[object], most: int = 3) -> str:
-    """
-    Return the first names as text, with the number of further ones.
-
-    >>> listed(["a", "b", "c", "d", "e"])
-    'a, b, c and 2 more'
-    """
+    """Return the first names as text, with the number of further ones, as in "a, b, c and 2 more"."""
     shown = ", ".join(map(str, names[:most]))
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown

@@ -65,9 +65,8 @@ def _image_findings(samples: Samples, quality_metrics: pd.DataFrame) -> Iterator
             "(12-bit pixels in 16-bit files look so), or a fit sees next to nothing"
         )
         yield Finding("warning", "dim", message, numbers={"median_high": float(brightest)})
-    if "pages" in quality_metrics and (pages := describe_pages(quality_metrics)):
-        rows = quality_metrics["pages"].astype(float) > 1
-        yield Finding("warning", "several-pages", pages[0], samples.ids(rows), {"files": int(rows.sum())})
+    for message, rows in describe_pages(quality_metrics):
+        yield Finding("warning", "several-pages", message, samples.ids(rows), {"files": int(rows.sum())})
     modes = known["mode"].value_counts()
     if len(modes) > 1:
         said = ", ".join(f"{n} {mode}" for mode, n in modes.items())
@@ -75,23 +74,19 @@ def _image_findings(samples: Samples, quality_metrics: pd.DataFrame) -> Iterator
         yield Finding("note", "mixed-modes", message)
     aspect = known["width"] / known["height"]
     if len(known) and aspect.max() / aspect.min() > SAME_SHAPE:
-        message = (
-            f"images of several shapes, width over height from {aspect.min():.2f} to {aspect.max():.2f}: "
-            "--fit says whether to pad, crop or squash them"
-        )
+        fact = f"images of several shapes, width over height from {aspect.min():.2f} to {aspect.max():.2f}"
+        advice = "--fit says whether to pad, crop or squash them"
         numbers = {"least": float(aspect.min()), "greatest": float(aspect.max())}
-        yield Finding("note", "mixed-shapes", message, numbers=numbers)
+        yield Finding("note", "mixed-shapes", f"{fact}: {advice}", numbers=numbers)
 
 
-def describe_pages(quality_metrics: pd.DataFrame) -> list[str]:
-    """Return one sentence, in a list, if files have several pages, of which the first was taken."""
-    pages = quality_metrics["pages"].astype(float)
-    if not (n := int((pages > 1).sum())):
-        return []
-    return [
-        f"{count(n, 'file')} of several pages, up to {pages.max():.0f}: page 1 of each was taken; "
-        "save pages as files of their own to use all"
-    ]
+def describe_pages(quality_metrics: pd.DataFrame) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
+    """Yield message and mask for files of several pages, of which the first was taken, if there are any."""
+    pages = quality_metrics.get("pages", pd.Series(dtype=float)).astype(float)
+    if (several := (pages > 1).to_numpy()).any():
+        fact = f"{count(int(several.sum()), 'file')} of several pages, up to {pages.max():.0f}"
+        advice = "page 1 of each was taken; save pages as files of their own to use all"
+        yield f"{fact}: {advice}", several
 
 
 def _image_tables(samples: Samples, quality_metrics: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -123,17 +118,14 @@ def _volume_findings(samples: Samples, quality_metrics: pd.DataFrame) -> Iterato
     yield from samples.finding("error", "not-finite", empty, message)
     some = (bad > 0) & ~empty
     most = float(bad[some].max())
-    message = (
-        f"with NaN or infinite voxels, up to {most:.0f} of them: a fit refuses them, unless a brain mask "
-        "(--mask) leaves those voxels out; or save 0 there"
-    )
-    yield from samples.finding("warning", "some-not-finite", some, message, most_voxels=most)
+    fact = f"with NaN or infinite voxels, up to {most:.0f} of them"
+    advice = "a fit refuses them, unless a brain mask (--mask) leaves those voxels out; or save 0 there"
+    yield from samples.finding("warning", "some-not-finite", some, f"{fact}: {advice}", most_voxels=most)
     constant = _is_constant_volume(quality_metrics)
     message = f"of {grids.notna().sum()} with one value in every voxel: a fit refuses them; leave them out"
     yield from samples.finding("error", "constant", constant, message)
-    if "orientation" in quality_metrics:
-        for level, message, rows in describe_orientations(quality_metrics):
-            yield Finding(level, "no-orientation", message, samples.ids(rows), {"volumes": int(rows.sum())})
+    for level, message, rows in describe_orientations(quality_metrics):
+        yield Finding(level, "no-orientation", message, samples.ids(rows), {"volumes": int(rows.sum())})
     kinds = _rows_by_grid(grids)
     if len(kinds) > 1:
         others = np.sort(np.concatenate(kinds[1:]))
@@ -156,39 +148,36 @@ def _other_scale(samples: Samples, sd: "pd.Series[float]") -> Iterator[Finding]:
     usual = float(sd.quantile(0.5, interpolation="lower"))  # observed, so never between two scales
     other = (sd > OTHER_SCALE * usual) | (sd < usual / OTHER_SCALE)
     found = listed([f"{value:.3g}" for value in sd[other]])
-    message = (
-        f"with values of another scale, a standard deviation of {found} where {usual:.3g} is usual: units or "
-        "processing may differ; see that all were made alike"
-    )
-    yield from samples.finding("warning", "other-scale", other, message, usual_sd=usual)
+    fact = f"with values of another scale, a standard deviation of {found} where {usual:.3g} is usual"
+    advice = "units or processing may differ; see that all were made alike"
+    yield from samples.finding("warning", "other-scale", other, f"{fact}: {advice}", usual_sd=usual)
 
 
-def describe_orientations(quality_metrics: pd.DataFrame) -> list[tuple[Level, str, npt.NDArray[np.bool_]]]:
-    """Return level, message and mask for headers with no orientation, or two that disagree."""
-    found = quality_metrics["orientation"]
+def describe_orientations(
+    quality_metrics: pd.DataFrame,
+) -> Iterator[tuple[Level, str, npt.NDArray[np.bool_]]]:
+    """Yield level, message and mask for headers with no orientation, or two that disagree."""
+    found = quality_metrics.get("orientation", pd.Series(dtype=object))
     n = int(found.notna().sum())
     bare, assumed, differing = ((found == word).to_numpy(bool) for word in ("none", "assumed", "disagree"))
-    said: list[tuple[Level, str, npt.NDArray[np.bool_]]] = []
     if (k := int(bare.sum())) == n and n:
         message = (
             f"orientation: none of {n} headers has one (sform_code = qform_code = 0): LAS is assumed, "
             "as nibabel does; left and right may be mirrored; name another by --assume-orientation"
         )
-        said.append(("warning", message, bare))
+        yield "warning", message, bare
     elif k:
         message = (
-            f"orientation: {count(k, 'volume')} of {n} without one in the header (sform_code = "
-            "qform_code = 0), may be mirrored: convert again, "
-            "or say what it is, such as --assume-orientation RAS"
+            f"orientation: {count(k, 'volume')} of {n} without one in the header (sform_code = qform_code = "
+            "0), may be mirrored: convert again, or say what it is, such as --assume-orientation RAS"
         )
-        said.append(("error", message, bare))
+        yield "error", message, bare
     if k := int(assumed.sum()):
         axes = quality_metrics["grid"][assumed].iloc[0].axes
-        said.append(("note", f"orientation: {axes} is assumed of {k} of {n} volumes without one", assumed))
+        yield "note", f"orientation: {axes} is assumed of {k} of {n} volumes without one", assumed
     if k := int(differing.sum()):
         message = f"orientation: sform and qform disagree in {k} of {n} volumes: the sform is taken"
-        said.append(("warning", message, differing))
-    return said
+        yield "warning", message, differing
 
 
 def _volume_tables(samples: Samples, quality_metrics: pd.DataFrame) -> dict[str, pd.DataFrame]:

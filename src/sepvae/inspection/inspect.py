@@ -1,6 +1,6 @@
 """`inspect`: all checks of the data, in order."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import pandas as pd
@@ -44,16 +44,14 @@ def inspect(
         Columns id, group (the patient; the id if unknown), label, split (the name of a part, such as "train"
         or "test", or missing), then attributes.
     quality_metrics : DataFrame of n rows or None, default=None
-        Statistics of each image or volume, by `sepvae.data.quality_metrics`; None skips the checks of
-        images, volumes and duplicates.
+        Statistics of each image or volume, by `sepvae.data.quality_metrics`; without, they are not checked.
     features : DataFrame of n rows or None, default=None
         Features of a table, such as those of brain regions, with NaN for missing values.
     kinds : dict, default=None
         "categorical" or "continuous" by attribute. Attributes not named are continuous if they are floats.
     background : label or None, default=None
-        Label of the background. None takes the label that is a word for controls, else the first in order;
-        labels that are numbers or booleans need it. With more than two labels, all others together are
-        compared with it.
+        Label of the background, compared with all others. None takes the label that is a word for controls,
+        else the first in order; labels that are numbers or booleans need it.
     unreadable : dict of str to str, default=None
         Reason why a file cannot be read, by id.
     test_size : float, default=0.2
@@ -95,8 +93,7 @@ def inspect(
     findings += background_findings(samples) if background is None else []
     findings += missing_value_findings(samples, of_kind, not_missing)
     tables = {"counts": count_samples(samples), "attributes": describe_attributes(samples, of_kind)}
-    several_labels = len(samples.labels) > 1
-    if several_labels:
+    if several_labels := len(samples.labels) > 1:
         findings += size_findings(samples, of_kind, test_size, validation_fraction, batch_size)
     if (features := samples.features) is not None:
         findings += region_findings(samples, features)
@@ -116,9 +113,7 @@ def _guess(values: "pd.Series[Any]") -> str:
     return "continuous" if pd.api.types.is_float_dtype(values) else "categorical"
 
 
-def _without_label(about: pd.DataFrame) -> list[Finding]:
-    if not (n := int(about["label"].isna().sum())):
-        return []
-    ids = tuple(about.loc[about["label"].isna(), "id"].astype(str))
-    message = f"{count(n, 'sample')} without a label: fill it in, or leave them out"
-    return [Finding("error", "no-label", message, ids, {"samples": n})]
+def _without_label(about: pd.DataFrame) -> Iterator[Finding]:
+    if ids := tuple(about.loc[about["label"].isna(), "id"].astype(str)):
+        message = f"{count(len(ids), 'sample')} without a label: fill it in, or leave them out"
+        yield Finding("error", "no-label", message, ids, {"samples": len(ids)})

@@ -65,16 +65,14 @@ def group_findings(samples: Samples) -> Iterator[Finding]:
         return
     group = samples.about["group"]
     if crossing := _of_several(samples.sides, group):
-        message = (
-            f"{count(len(crossing), 'subject')} on both sides of the split: the test would hold people that "
-            "were fitted on; move each to one side"
-        )
+        fact = f"{count(len(crossing), 'subject')} on both sides of the split"
+        advice = "the test would hold people that were fitted on; move each to one side"
+        message = f"{fact}: {advice}"
         yield Finding("error", "groups-across-split", message, crossing, {"groups": len(crossing)})
     if mixed := _of_several(samples.about["label"], group):
-        message = (
-            f"{count(len(mixed), 'subject')} of {group.nunique()} with samples of several labels: a split "
-            "keeps them whole, but see that the name of a subject means one person"
-        )
+        fact = f"{count(len(mixed), 'subject')} of {group.nunique()} with samples of several labels"
+        advice = "a split keeps them whole, but see that the name of a subject means one person"
+        message = f"{fact}: {advice}"
         yield Finding("warning", "groups-with-both-labels", message, mixed, {"groups": len(mixed)})
 
 
@@ -163,15 +161,12 @@ def _rare_classes(samples: Samples, name: str, share: float) -> Iterator[Finding
     known = samples.about.loc[samples.sides.isna() | (samples.sides == "train"), name].dropna()
     n = known.value_counts()
     if len(n) > 10 and len(n) > len(known) / 2:
-        message = (
-            f"{name} has {len(n)} different values in {len(known)} samples, so it is a name, not a class: if "
-            f"it is an amount, say so (--attribute {name}:continuous), else leave it out"
-        )
-        yield Finding("note", "attribute-of-many-values", message, numbers={"values": len(n)})
+        fact = f"{name} has {len(n)} different values in {len(known)} samples, so it is a name, not a class"
+        advice = f"if it is an amount, say so (--attribute {name}:continuous), else leave it out"
+        yield Finding("note", "attribute-of-many-values", f"{fact}: {advice}", numbers={"values": len(n)})
     elif len(rare := n[n * share < MIN_TO_LEARN].sort_index()):
-        message = (
-            f"{count(len(rare), 'value')} of {name} with fewer than {MIN_TO_LEARN} samples to train on: "
-            "no probe can learn them; join them with others"
-        )
+        fact = f"{count(len(rare), 'value')} of {name} with fewer than {MIN_TO_LEARN} samples to train on"
+        advice = "no probe can learn them; join them with others"
+        message = f"{fact}: {advice}"
         # Values are examples, not part of the message: they may be names, and pages can omit examples.
         yield Finding("note", "rare-values", message, tuple(map(str, rare.index)), {"values": len(rare)})

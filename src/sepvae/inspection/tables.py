@@ -7,14 +7,7 @@ import numpy as np
 import pandas as pd
 
 from sepvae.data.cells import CellRules
-from sepvae.data.missing_codes import (
-    FAR,
-    KNOWN_CODES,
-    MAD_TO_SD,
-    MissingCode,
-    find_class_codes,
-    find_codes,
-)
+from sepvae.data.missing_codes import FAR, KNOWN_CODES, MAD_TO_SD, MissingCode, find_class_codes, find_codes
 from sepvae.inspection.findings import Finding, Level, Samples, count, listed
 from sepvae.preprocessing.scaler import LEAST_SD
 
@@ -32,29 +25,23 @@ def region_findings(samples: Samples, features: pd.DataFrame) -> Iterator[Findin
     if len(gaps):
         worst, share = gaps["feature"].iloc[0], float(gaps["missing"].iloc[0])
         level: Level = "warning" if share > MANY_GAPS else "note"
-        message = (
-            f"{len(gaps)} of {n} features have gaps, most of them {worst} ({share:.1%}): a fit fills them "
-            "with the mean of all who have a value"
-        )
+        fact = f"{len(gaps)} of {n} features have gaps, most of them {worst} ({share:.1%})"
+        advice = "a fit fills them with the mean of all who have a value"
         numbers = {"features": len(gaps), "share": share}
-        yield Finding(level, "features-with-gaps", message, tuple(gaps["feature"]), numbers)
+        yield Finding(level, "features-with-gaps", f"{fact}: {advice}", tuple(gaps["feature"]), numbers)
     yield from _telling(samples, features)
     lacking = features.loc[:, ~table["constant"].to_numpy()].isna().mean(axis=1).fillna(0)
     most = float(lacking.max())
-    message = (
-        f"with gaps in more than {MANY_GAPS:.0%} of the features, up to {most:.0%}: what fills them is "
-        "ordinary; see why, or leave them out"
-    )
+    fact = f"with gaps in more than {MANY_GAPS:.0%} of the features, up to {most:.0%}"
+    advice = "what fills them is ordinary; see why, or leave them out"
+    message = f"{fact}: {advice}"
     yield from samples.finding("warning", "samples-with-gaps", lacking > MANY_GAPS, message, share=most)
     yield from _far_out_features(samples, features)
 
 
 def region_table(features: pd.DataFrame) -> pd.DataFrame:
     """
-    Describe each feature: missing values, median, range, whether it is constant, and outliers.
-
-    `missing` is a share, `far_out` the number of values more than 10 robust standard deviations from the
-    median.
+    Describe each feature: share of missing values, median, range, whether it is constant, number of outliers.
 
     >>> features = pd.DataFrame({"lh_v": [1.0, 2, 3, 4, 99], "rh_v": [5.0, 5, None, 5, 5]})
     >>> region_table(features)[["feature", "missing", "constant", "far_out"]].to_numpy().tolist()
@@ -118,11 +105,7 @@ def _telling(samples: Samples, features: pd.DataFrame) -> Iterator[Finding]:
 def missing_value_findings(
     samples: Samples, kinds: Mapping[str, str], not_missing: Sequence[str] = ()
 ) -> Iterator[Finding]:
-    """
-    Find codes for missing values, outliers and constant attributes, in all columns that are used.
-
-    `not_missing` are words and codes that the user declares to be values.
-    """
+    """Find outliers, constant attributes and codes for missing values, unless declared as `not_missing`."""
     rules = CellRules(not_missing=tuple(not_missing))
     for name in samples.attributes:
         values = samples.about[name]
@@ -144,9 +127,8 @@ def missing_value_findings(
                 )
                 yield Finding("warning", "missing-word", message, numbers={"samples": n})
         if (known := values.dropna()).size > 1 and (known == known.iloc[0]).all():
-            message = (
-                f"{name} is {known.iloc[0]} of all who have it: it gets no score, and adjusts for nothing"
-            )
+            consequence = "it gets no score, and adjusts for nothing"
+            message = f"{name} is {known.iloc[0]} of all who have it: {consequence}"
             yield Finding("warning", "constant-attribute", message)
     if samples.features is not None:
         yield from _codes_in_features(samples.features, rules)

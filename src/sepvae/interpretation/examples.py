@@ -112,10 +112,7 @@ def _swaps(
     n = min(len(background), len(target))
     a, b = test.take(background[:n]), test.take(target[:n])
     images = [_input(a.x), _input(b.x), model.swap(a.x, b.x), model.swap(b.x, a.x)]
-    return {
-        "swaps": np.stack(images, axis=1),
-        "swap_ids": np.stack([a.id, b.id], axis=1).astype(str),
-    }
+    return {"swaps": np.stack(images, axis=1), "swap_ids": np.stack([a.id, b.id], axis=1).astype(str)}
 
 
 def _in_proportion(labels: AnyArray, limit: int, random_state: int) -> IntArray:

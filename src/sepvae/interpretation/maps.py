@@ -16,14 +16,12 @@ class Maps(NamedTuple):
     """
     Samples decoded without their salient part, and the difference that it adds, in input units.
 
-    Voxels that are not valid are 0; residualised tables are those of an average control. `strength`, of shape
-    (n,), is the mean absolute difference over pixels, valid voxels or features (of tables in standard
-    deviations).
+    Voxels that are not valid are 0; residualised tables are those of an average control.
     """
 
     without: AnyArray
     added: AnyArray
-    strength: AnyArray
+    strength: AnyArray  # (n,), mean absolute difference over pixels, voxels or standardised features
 
 
 class SalientMaps:
@@ -96,12 +94,7 @@ def members(model: ContrastiveEstimator, source: Source) -> tuple[IntArray, IntA
 
 
 def spread(positions: IntArray, n: int) -> IntArray:
-    """
-    Return at most n positions, evenly spread over their order.
-
-    >>> spread(np.arange(10, 20), 3).tolist()
-    [10, 14, 19]
-    """
+    """Return at most n positions, evenly spread over their order."""
     if not len(positions):
         return positions
     return np.asarray(positions[np.unique(np.linspace(0, len(positions) - 1, n).astype(int))])
@@ -131,15 +124,7 @@ ROUNDING = 1e-6  # in network units: smaller standard deviations are rounding er
 
 @dataclass
 class Moments:
-    """
-    Mean and variance of arrays that arrive in batches and are not kept, in float64.
-
-    >>> moments = Moments()
-    >>> for some in ([[1.0], [2.0]], [[6.0]]):
-    ...     moments.add(np.array(some))
-    >>> moments.n, moments.mean.tolist(), moments.variance.tolist()
-    (3, [3.0], [7.0])
-    """
+    """Mean and variance of arrays that arrive in batches and are not kept, in float64."""
 
     n: int = 0
     mean: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(()))

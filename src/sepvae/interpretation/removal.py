@@ -39,7 +39,6 @@ def score_removal(
     codes: pd.DataFrame,
     *,
     kinds: Mapping[str, Kind] | None = None,
-    random_state: int = 0,
     budget: int | None = None,
     say: Say = print,
     progress: Progress | None = None,
@@ -71,13 +70,10 @@ def score_removal(
             return None
     rows = codes[codes["split"] == "test"]
     tick = _counter(len(questions) * n_steps + 4 * -(-len(rows) // CHUNK), progress)
-    how = {"random_state": random_state, "n_steps": n_steps, "progress": tick}
-    classifiers = _train(model, train, codes, questions, **how)
-    readings = _read(model, classifiers, test, rows, np.random.default_rng(random_state), tick)
-    scores = [
-        removal_scores(question, codes, reading, random_state=random_state)
-        for question, reading in zip(questions, readings, strict=True)
-    ]
+    classifiers = _train(model, train, codes, questions, n_steps=n_steps, progress=tick)
+    readings = _read(model, classifiers, test, rows, tick)
+    pairs = zip(questions, readings, strict=True)
+    scores = [removal_scores(question, codes, reading) for question, reading in pairs]
     return pd.concat(scores, ignore_index=True)
 
 
@@ -119,7 +115,6 @@ def _read(
     classifiers: list[AttributeClassifier],
     test: Source,
     rows: pd.DataFrame,
-    rng: np.random.Generator,
     tick: Callable[[], None],
 ) -> list[Readings]:
     """Return the predictions of each classifier on real, reconstructed, removed and swapped test samples."""
@@ -127,7 +122,7 @@ def _read(
     common, salient = (
         np.array(rows[code_columns(rows, space)], dtype=np.float32) for space in ("common", "salient")
     )
-    other = partners(rows["y"].to_numpy(), rng)
+    other = partners(rows["y"].to_numpy(), np.random.default_rng(0))
     decode = partial(model.decode, standardised=True)
     decoded = {
         "real": lambda part: in_unit_range(real.take(places[part]).x),

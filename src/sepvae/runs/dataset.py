@@ -108,9 +108,8 @@ def notes_on_skipped(manifest: Manifest) -> list[str]:
 def notes_on_samples(source: Source, quality_metrics: pd.DataFrame | None) -> list[str]:
     """Return notes known after reading: files of several pages, orientations, the mask."""
     notes = []
-    if quality_metrics is not None and "pages" in quality_metrics:
-        notes += describe_pages(quality_metrics)
-    if quality_metrics is not None and "orientation" in quality_metrics:
+    if quality_metrics is not None:
+        notes += [message for message, _ in describe_pages(quality_metrics)]
         notes += [message for _, message, _ in describe_orientations(quality_metrics)]
     said = source.grid.mask_words if source.grid is not None else None
     return notes + ([said] if said else [])
