@@ -19,7 +19,7 @@ from sepvae.cli.plain import plain
 from sepvae.cli.table import print_scores
 from sepvae.data import ArraySource
 from sepvae.errors import DataError
-from sepvae.files import write_table
+from sepvae.files import names_apart, write_table
 from sepvae.grid import Grid
 from sepvae.interpretation.map_folder import write_maps
 from sepvae.methods import ContrastivePCA
@@ -27,7 +27,7 @@ from sepvae.plotting import code_scatter
 from sepvae.plotting.palette import LENGTH
 from sepvae.report import write_comparison, write_report
 from sepvae.report.benchmark_tables import ScoreColumn, benchmark_table, to_markdown
-from sepvae.report.file_names import names_apart, scatter_files
+from sepvae.report.contents import scatter_files
 from sepvae.runs import evaluate_run, fit_run, read_codes
 
 from .helpers import invoke, linear

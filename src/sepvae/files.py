@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from unicodedata import normalize
 
 from sepvae.errors import RunFolderError
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 T = TypeVar("T")
+MOST_BYTES = 100  # of a part of a file name: file systems take 255, and words come before and after it
 ASIDE = re.compile(r"\..+\.[a-z0-9_]{8}")  # names of `tempfile`, for what is not yet complete
 
 
@@ -158,6 +160,33 @@ def plain_name(name: str) -> str:
     'age_at_scan'
     """
     return re.sub(r"[^\w-]", "_", name)
+
+
+def names_apart(words: Iterable[str]) -> list[str]:
+    """
+    Return distinct parts of file names; names that some file system takes for the same are numbered.
+
+    >>> names_apart(["sub-1", "a b", "A_b", "../b"])
+    ['1', 'a_b', 'A_b-2', '___b']
+    """
+    plain = [
+        plain_name(word.removeprefix("sub-")).encode()[:MOST_BYTES].decode(errors="ignore") for word in words
+    ]
+    taken, last = set(map(_alike, plain)), dict[str, int]()  # last number given, by normalised name
+    names = []
+    for name in plain:
+        one, number = name, last.get(_alike(name), 0) + 1
+        while number > 1 and _alike(one := f"{name}-{number}") in taken:
+            number += 1
+        last[_alike(name)] = number
+        taken.add(_alike(one))
+        names.append(one)
+    return names
+
+
+def _alike(name: str) -> str:
+    """Normalise case and accents, which some file systems do not distinguish."""
+    return normalize("NFKC", normalize("NFKC", name).casefold())
 
 
 def _to_disk(path: Path) -> None:

@@ -52,6 +52,16 @@ def test_a_wrong_value_is_one_line(fields: dict[str, object], message: str) -> N
         read_spec(fields)
 
 
+def test_known_keys_are_listed_once_and_both_names_are_taken() -> None:
+    with pytest.raises(DataError, match="no such key; there are") as error:
+        read_spec({"xyz": "a"})
+    keys = str(error.value).partition("there are ")[2].split(", ")
+    assert [key for key in keys if key.startswith(("target", "attribute"))] == ["target", "attribute"]
+    assert read_spec({"targets": ["a"], "attribute": ["b"]}) == read_spec(
+        {"target": ["a"], "attributes": ["b"]}
+    )
+
+
 @pytest.mark.parametrize("names", [("target", "targets"), ("attribute", "attributes"), ("group", "subject")])
 def test_both_names_of_a_field_are_refused(names: tuple[str, str]) -> None:
     with pytest.raises(ValidationError, match=f"{' and '.join(names)} are one key; give one of both"):

@@ -51,11 +51,14 @@ def test_groups_share_a_scale_and_the_effect_has_its_own():
     panels = [ax for ax in figure.axes if ax.images]
     np.testing.assert_allclose([ax.images[0].get_clim()[1] for ax in panels], [0.2, 0.2, 2.0])
     assert [t.get_text() for t in figure.texts] == ["Mean, background (a)", "Mean, target (b)", "Cohen's d"]
+    long = map_groups([np.zeros((1, 8, 8)), np.ones((1, 8, 8))], None, ["well", "ill"])
+    assert [text.get_text() for text in long.texts] == ["Mean, background\n(well)", "Mean, target (ill)"]
 
 
 def test_a_map_without_anything_is_white():
     figure = map_picture(np.zeros((1, 4, 4)))
     assert figure.axes[0].images[0].get_clim() == (-1, 1)
+    assert map_picture(np.ones((1, 4, 4)), 2.0).axes[0].images[0].get_clim() == (-2, 2)
 
 
 def test_the_first_twenty_regions_are_ranked_from_the_top():
@@ -64,6 +67,7 @@ def test_the_first_twenty_regions_are_ranked_from_the_top():
     )
     ax = map_regions(regions).axes[0]
     assert [bar.get_width() for bar in ax.patches] == regions["d"][:20].tolist()
+    assert [label.get_text() for label in ax.get_yticklabels()] == regions["feature"][:20].tolist()
     assert ax.get_ylim()[0] > ax.get_ylim()[1]
     with pytest.raises(DataError, match="got none"):
         map_regions(regions[:0])

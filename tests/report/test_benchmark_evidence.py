@@ -4,13 +4,13 @@ import pandas as pd
 import pytest
 
 from sepvae.evaluation.differences import Difference
-from sepvae.report.benchmark_evidence import (
+from sepvae.report.benchmark_tables import (
+    ScoreColumn,
     ScoreInterval,
     association_latex,
     association_table,
     interval_table,
 )
-from sepvae.report.benchmark_tables import ScoreColumn
 
 AUC = ScoreColumn("diagnosis, AUC", "label", "all", "salient", "auc", "own", "high")
 AGE = ScoreColumn("age, MAE", "age", "target", "salient", "mae", "linear", "high")

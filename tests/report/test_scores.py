@@ -9,9 +9,9 @@ from sepvae.report.scores import (
     number,
     p_values,
     sections,
+    summary,
     verdict,
 )
-from sepvae.report.summary import summary
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ import pytest
 
 from sepvae.errors import RunFolderError
 from sepvae.report import write_report
-from sepvae.report.viewer import effect_viewer, scripts_within
-from sepvae.run_folder import EFFECT, IMAGE, RunFolder
+from sepvae.report.contents import Contents
+from sepvae.report.html import scripts_within
+from sepvae.run_folder import EFFECT, IMAGE
 
 
 def frame_of(run, **how):
@@ -18,7 +19,7 @@ def frame_of(run, **how):
 
 
 def test_the_viewer_starts_at_the_peak_turned_to_ras(mapped_run):
-    assert '"numSlice": {"X": 4, "Y": 5, "Z": 6}' in effect_viewer(RunFolder(mapped_run).maps)
+    assert '"numSlice": {"X": 4, "Y": 5, "Z": 6}' in Contents(mapped_run).viewer()
 
 
 def test_the_page_holds_the_viewer_as_text_and_allows_its_scripts_only(mapped_run):
@@ -42,7 +43,7 @@ def test_maps_of_groups_stay_without_images(mapped_run):
 @pytest.mark.parametrize("name", [EFFECT, IMAGE])
 def test_a_viewer_needs_both_maps(mapped_run, name):
     (mapped_run / "maps" / f"{name}.nii.gz").unlink()
-    assert effect_viewer(RunFolder(mapped_run).maps) is None
+    assert Contents(mapped_run).viewer() is None
     assert frame_of(mapped_run) == []
 
 

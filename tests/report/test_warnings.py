@@ -6,8 +6,16 @@ import pytest
 
 from sepvae.plotting import learning_curves
 from sepvae.report.contents import Contents
-from sepvae.report.score_warnings import of_evidence, of_leaks, of_spaces
-from sepvae.report.warnings import find_warnings, of_data, of_reconstructions, of_split, of_training
+from sepvae.report.warnings import (
+    find_warnings,
+    of_data,
+    of_evidence,
+    of_leaks,
+    of_reconstructions,
+    of_spaces,
+    of_split,
+    of_training,
+)
 
 
 def titles(warnings):
@@ -226,6 +234,33 @@ def test_a_run_without_kappa_is_not_asked_for_its_critic(run):
     assert "The critic was at chance from the start" in titles(find_warnings(contents))
     contents.recipe["keywords"]["kappa"] = 0.0
     assert "The critic was at chance from the start" not in titles(find_warnings(contents))
+
+
+def test_warnings_of_one_page_do_not_contradict_each_other(run):
+    contents = Contents(run)
+    contents.scores = pd.concat(
+        [probed(attribute="age", population="all"), plain("active_units", 0)], ignore_index=True
+    )
+    contents.recipe["keywords"] |= {"beta_salient": 1.0, "swap_salient": 1.0}
+    actions = {warning.title: warning.action for warning in find_warnings(contents)}
+    assert actions["The salient space has collapsed"] == (
+        "Keywords to try: beta_salient: lower it. Or train longer."
+    )
+    assert actions["Common information is in the salient space: 1 of 1 question"] == (
+        "Keywords to try: swap_salient: raise it; kappa: raise it; beta_salient: lower it, as said above. "
+        "Compare with the same attribute among targets only."
+    )
+    contents.scores = contents.scores[:1]
+    leak = next(warning for warning in find_warnings(contents) if "Common" in warning.title)
+    assert "beta_salient: raise it." in leak.action
+
+
+def test_only_keywords_of_the_method_are_advised(run):
+    contents = Contents(run)
+    contents.scores = pd.concat([plain("active_units", 0), probed("common")], ignore_index=True)
+    contents.recipe["keywords"] = {"alpha": 2.0}
+    collapse = next(warning for warning in find_warnings(contents) if "collapsed" in warning.title)
+    assert collapse.action == "Keywords to try: alpha: try another."
 
 
 def test_a_folder_with_nothing_but_a_recipe_has_no_warning(tmp_path):

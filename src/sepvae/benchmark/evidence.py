@@ -10,13 +10,14 @@ from sepvae.codes import Kind
 from sepvae.errors import DataError
 from sepvae.evaluation.correlations import clinical_associations, clinical_scores
 from sepvae.evaluation.differences import Difference, mean_over_runs
-from sepvae.report.benchmark_evidence import (
+from sepvae.report.benchmark_tables import (
+    ScoreColumn,
     ScoreInterval,
     association_latex,
     association_table,
     interval_table,
+    score_rows,
 )
-from sepvae.report.benchmark_tables import ScoreColumn, score_rows
 
 
 def write_intervals(results: pd.DataFrame, columns: Sequence[ScoreColumn], out: BenchmarkFolder) -> None:

@@ -39,8 +39,8 @@ class StrictModel(BaseModel):
     @classmethod
     def _know_keys(cls, given: Any) -> Any:
         if isinstance(given, Mapping):
-            others = [f.serialization_alias for f in cls.model_fields.values() if f.serialization_alias]
-            refuse_unknown("key", given, [*cls.model_fields, *others])
+            names = {name: field.serialization_alias or name for name, field in cls.model_fields.items()}
+            refuse_unknown("key", [key for key in given if key not in names], names.values())
         return given
 
 

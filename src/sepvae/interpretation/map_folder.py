@@ -13,14 +13,13 @@ from matplotlib.figure import Figure
 from sepvae.batch import AnyArray, IntArray, Source, chunk_rows, chunks, in_unit_range
 from sepvae.data.nifti import write_volume
 from sepvae.errors import DataError
-from sepvae.files import check_new, whole_folder, write_whole
+from sepvae.files import check_new, names_apart, whole_folder, write_whole
 from sepvae.grid import Grid
 from sepvae.interpretation.maps import Moments, SalientMaps, axial, effect_size, grey_levels, members, spread
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.plotting.cells import limit_of
 from sepvae.plotting.maps import map_picture
 from sepvae.progress import Progress
-from sepvae.report.file_names import names_apart
 from sepvae.run_folder import EFFECT, IMAGE, MapFolder
 
 GROUPS = ("background", "target")

@@ -48,17 +48,8 @@ def salient_scatters(
     Draw the salient codes of several contenders, each on its own first two principal components.
 
     Background samples are grey, below the targets; targets without a value are empty circles. The components
-    are those of all given rows. Each panel has its own limits, and the same scale on both axes.
-    One-dimensional codes are drawn at random heights. `ratios` are variances of salient means, target over
-    background, to write below the names; NaN or no entry writes nothing.
-
-    >>> import numpy as np, pandas as pd
-    >>> codes = np.random.default_rng(0).normal(size=(50, 2))
-    >>> table = pd.DataFrame(codes, columns=["salient0", "salient1"])
-    >>> table = table.assign(y=[0, 1] * 25, finding=["none", "virus"] * 25)
-    >>> figure = salient_scatters({"SepVAE": table, "MMcVAE": table}, "finding", ratios={"SepVAE": 20.31})
-    >>> [text.get_text() for text in figure.legends[0].get_texts()]
-    ['background', 'virus']
+    are those of all given rows. Each panel has its own limits, and the same scale on both axes. `ratios` are
+    variances of salient means, target over background, to write below the names where they are known.
     """
     if not tables:
         raise DataError("there is no contender to draw")
@@ -98,15 +89,8 @@ def reconstruction_columns(
 
     One row is one sample, the background above the target; the first column is the input. Each contender has
     three more: its reconstruction, that from the common code alone, and what the salient code adds (red) or
-    removes (blue). All differences have one symmetric scale. Four contenders fit in a row. `examples` maps
-    each contender to the arrays of `examples.npz`, images in [0, 1].
-
-    >>> import numpy as np
-    >>> images = np.random.default_rng(0).random((2, 1, 8, 8))
-    >>> arrays = {"inputs": images, "full": images, "common_only": images * 0.9}
-    >>> arrays |= {"labels": np.array(["ill", "well"]), "ids": np.array(["p1", "p2"])}
-    >>> figure = reconstruction_columns({"SepVAE": arrays, "MMcVAE": arrays}, background="well")
-    >>> figure.savefig("reconstructions.png", dpi=150)  # doctest: +SKIP
+    removes (blue). All differences have one symmetric scale. `examples` maps each contender to the arrays of
+    `examples.npz`, images in [0, 1].
     """
     inputs, labels = _check_examples(examples)
     classes, order = order_labels(labels, background)

@@ -46,16 +46,10 @@ def map_people(
     ids: Sequence[Any],
 ) -> Figure:
     """
-    Draw some people: their image, the image without its salient part, and what that part adds.
+    Draw some people, one a column: their image, it without its salient part, and what that part adds.
 
-    One column is one person, the background on the left. Additions are red and removals blue, on one scale.
     All arrays have shape (n, channels, h, w), volumes one slice each; `added` is in the units of the input,
-    the others are in [0, 1].
-
-    >>> images = np.random.default_rng(0).random((2, 1, 8, 8))
-    >>> figure = map_people(images, images, images - 0.5, np.array([0, 1]), ["well", "ill"], ["a", "b"])
-    >>> [text.get_text() for text in figure.texts]
-    ['Background (well)', 'Target (ill)']
+    the others are in [0, 1]. Additions are red and removals blue, on one scale.
     """
     alike = images.shape == without.shape == added.shape and len(images) == len(y)
     if images.ndim != 4 or not len(images) or not alike:
@@ -74,10 +68,6 @@ def map_groups(means: Sequence[AnyArray], d: AnyArray | None, labels: Sequence[A
     Draw the group means of what the salient part adds, and Cohen's d if given, of shape (channels, h, w).
 
     The means have one symmetric scale, and d its own.
-
-    >>> figure = map_groups([np.zeros((1, 8, 8)), np.ones((1, 8, 8))], None, ["well", "ill"])
-    >>> [text.get_text() for text in figure.texts]
-    ['Mean, background\\n(well)', 'Mean, target (ill)']
     """
     values = [cells.signed(mean) for mean in means]
     limit, panels = cells.limit_of(np.stack(values)), []
@@ -90,12 +80,7 @@ def map_groups(means: Sequence[AnyArray], d: AnyArray | None, labels: Sequence[A
 
 
 def map_picture(values: AnyArray, limit: float | None = None) -> Figure:
-    """
-    Draw one map of shape (channels, h, w) with its colour bar; `limit` is the end of its scale.
-
-    >>> map_picture(np.ones((1, 8, 8)), 2.0).axes[0].images[0].get_clim()
-    (-2.0, 2.0)
-    """
+    """Draw one map of shape (channels, h, w) with its colour bar; `limit` is the end of its scale."""
     shown = cells.signed(values)
     return _panels([("", NEUTRAL, shown, cells.limit_of(shown) if limit is None else limit)])
 

@@ -193,13 +193,7 @@ def correlation_map(correlations: pd.DataFrame) -> Figure:
 
 
 def map_regions(regions: pd.DataFrame, n: int = 20) -> Figure:
-    """
-    Draw Cohen's d of the first n regions; the largest |d| comes first, as in `regions.csv`.
-
-    >>> figure = map_regions(pd.DataFrame({"feature": ["insula", "cuneus"], "d": [-0.8, 0.1]}))
-    >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    ['insula', 'cuneus']
-    """
+    """Draw Cohen's d of the first n regions; the largest |d| comes first, as in `regions.csv`."""
     if regions.empty:
         raise DataError("regions: wanted one or more to draw, got none")
     shown = regions.head(n)

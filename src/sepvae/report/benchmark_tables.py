@@ -1,23 +1,38 @@
-"""Benchmark results as tables like the paper's: one row per contender, the best score bold."""
+"""Results of a benchmark as tables in Markdown and LaTeX: one row per contender, or per comparison."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+import pandas as pd
 
-from sepvae.report import table_text
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from sepvae.evaluation.differences import Difference
+from sepvae.evaluation.differences import Difference
+from sepvae.report.scores import FROM_0_TO_1, number
 
 PIXELS = "pixels"  # the contender that probes the input itself
 RANKS = "Best mean bold, second underlined, whether clear of chance and of each other or not."
 RUN = ["contender", "seed", "fold"]  # key of a run in the results
+LEVEL = 0.05  # of the p-values of associations
+MISSING = "-"
+ARROWS = {"high": "\N{UPWARDS ARROW}", "low": "\N{DOWNWARDS ARROW}"}
+MARKDOWN = re.compile(r"[\\|`\[]|<(?!/?u>|\s)")  # tables use <u>; it is harmless in a name
+LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": "$<$",
+        "\N{PLUS-MINUS SIGN}": r"$\pm$",
+        ARROWS["high"]: r"$\uparrow$",
+        ARROWS["low"]: r"$\downarrow$",
+        **dict.fromkeys("\n\r", " "),
+        **{character: f"\\{character}" for character in "_%&#${}"},
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +50,11 @@ class ScoreColumn:
     metric: str
     probe: str
     better: Literal["high", "low"]
+
+    @property
+    def header(self) -> str:
+        """Return the title with an arrow that says which way is better."""
+        return f"{self.title} {ARROWS[self.better]}"
 
 
 @dataclass(frozen=True)
@@ -57,19 +77,36 @@ class BenchmarkTable:
     pixels: list[TableCell] | None
     note: str
 
+    def rows(self) -> Iterator[tuple[str, list[tuple[TableCell, str]]]]:
+        """Yield the name of each row, with its cells and their text."""
+        last = [] if self.pixels is None else [(PIXELS, self.pixels)]
+        for name, cells in [("chance", self.chance), *self.contenders.items(), *last]:
+            pairs = zip(cells, self.columns, strict=True)
+            yield name, [(cell, _score_text(cell.mean, cell.std, column.metric)) for cell, column in pairs]
+
 
 @dataclass(frozen=True)
 class ComparedPair:
-    """Difference of one score table_text.between two contenders, a minus b."""
+    """Difference of one score between two contenders, a minus b."""
 
     column: ScoreColumn
     a: str
     b: str
-    difference: "Difference"
+    difference: Difference
+
+
+@dataclass(frozen=True)
+class ScoreInterval:
+    """Mean score of a contender with its interval, and its chance level."""
+
+    column: ScoreColumn
+    contender: str
+    chance: float
+    mean: Difference
 
 
 def benchmark_table(
-    results: "pd.DataFrame", columns: Sequence[ScoreColumn], *, left_out: str | None = None
+    results: pd.DataFrame, columns: Sequence[ScoreColumn], *, left_out: str | None = None
 ) -> BenchmarkTable:
     """
     Aggregate the runs of each contender, and rank the contenders in each column.
@@ -77,7 +114,6 @@ def benchmark_table(
     Means are ranked before rounding, ties share a rank, and neither chance nor pixels has one. `left_out` is
     the attribute whose values define the folds; it has no score.
 
-    >>> import pandas as pd
     >>> results = pd.DataFrame({"contender": list("AABB"), "seed": [0, 1, 0, 1], "fold": None})
     >>> results = results.assign(attribute="sex", population="all", space="salient", metric="auc")
     >>> results = results.assign(probe="linear", score=[0.8, 0.9, 0.6, 0.7], chance=0.5, error=None)
@@ -108,7 +144,7 @@ def benchmark_table(
     return BenchmarkTable(tuple(columns), chance, contenders, pixels, note)
 
 
-def score_rows(results: "pd.DataFrame", column: ScoreColumn) -> "pd.DataFrame":
+def score_rows(results: pd.DataFrame, column: ScoreColumn) -> pd.DataFrame:
     """Return the rows of a column's score, one per run; rows of pixels match whatever their space."""
     chosen = results["score"].notna()
     for name in ("attribute", "population", "metric", "probe"):
@@ -117,40 +153,7 @@ def score_rows(results: "pd.DataFrame", column: ScoreColumn) -> "pd.DataFrame":
     return results[chosen]
 
 
-def to_markdown(table: BenchmarkTable) -> str:
-    """Return a table in Markdown: best in bold, second underlined, with a footnote."""
-    forms = {"": "{}", "best": "**{}**", "second": "<u>{}</u>"}
-    rows = [[name, *(forms[cell.rank].format(text) for cell, text in cells)] for name, cells in _texts(table)]
-    return table_text.markdown_table(["", *_headers(table)], rows, table.note)
-
-
-def to_latex(table: BenchmarkTable) -> str:
-    r"""Return a table in LaTeX (package booktabs): best in \textbf, second in \underline, with a footnote."""
-    forms = {"": "{}", "best": r"\textbf{{{}}}", "second": r"\underline{{{}}}"}
-    rows = []
-    for name, cells in _texts(table):
-        texts = [forms[cell.rank].format(table_text.latex_number(text)) for cell, text in cells]
-        rows.append([name.translate(table_text.LATEX), *texts])
-    headers = ["", *(name.translate(table_text.LATEX) for name in _headers(table))]
-    return table_text.latex_table(headers, rows, table.note.translate(table_text.LATEX))
-
-
-def difference_table(pairs: Sequence[ComparedPair]) -> str:
-    """Return differences between contenders as a Markdown table with a footnote."""
-    rows = []
-    for pair in pairs:
-        found, column = pair.difference, pair.column
-        low, difference, high = (
-            table_text.signed(x, column.metric) for x in (found.low, found.difference, found.high)
-        )
-        name, contenders = table_text.header(column.title, column.better), f"{pair.a} minus {pair.b}"
-        rows.append([name, contenders, difference, table_text.between(low, high), found.kind])
-    percent = table_text.percent_note([pair.column.metric for pair in pairs], "percentage points")
-    names = ["score", "contenders", "difference", "95 % interval", "kind"]
-    return table_text.markdown_table(names, rows, f"The arrow says which way is better. {percent}".rstrip())
-
-
-def _reads(values: "pd.Series", wanted: str) -> "pd.Series":
+def _reads(values: "pd.Series[str]", wanted: str) -> "pd.Series[bool]":
     return values == wanted if wanted else values.isna() | (values == "")
 
 
@@ -170,52 +173,181 @@ def _ranked(cells: dict[str, TableCell], column: ScoreColumn) -> dict[str, Table
 
 
 def _note(
-    results: "pd.DataFrame", columns: Sequence[ScoreColumn], contenders: dict[str, list[TableCell]]
+    results: pd.DataFrame, columns: Sequence[ScoreColumn], contenders: dict[str, list[TableCell]]
 ) -> str:
     """Return the footnote: content of the cells, number of runs, failed and collapsed runs."""
     has_failed = ~_reads(results["error"], "")
     finished = results[~has_failed].drop_duplicates(RUN)["contender"].value_counts()
     runs = {name: int(finished.get(name, 0)) for name in contenders}
-    failed = [_run_name(*run) for run in results.loc[has_failed, RUN].drop_duplicates().to_numpy().tolist()]
+    same = f"{next(iter(runs.values()), 0)} each" if len(set(runs.values())) < 2 else ""
     fewer = [
         f"{name}, {column.title}: {cell.n}"
         for name, cells in contenders.items()
         for column, cell in zip(columns, cells, strict=True)
         if 0 < cell.n < runs[name]
     ]
-    same = f"{next(iter(runs.values()), 0)} each" if len(set(runs.values())) < 2 else ""
+    # Runs whose salient means do not vary over targets have 0 active units.
+    unused = _reads(results["metric"], "active_units") & _reads(results["space"], "salient")
+    collapsed = _run_names(results[unused & (results["score"] == 0)])
     sentences = [
         "Mean ± standard deviation over runs." if max(runs.values(), default=0) > 1 else "",
-        table_text.percent_note([column.metric for column in columns], "percent"),
+        _percent_note(columns, "percent"),
         f"Runs: {same or ', '.join(f'{name} {n}' for name, n in runs.items())}.",
         f"Scores of fewer runs: {'; '.join(fewer)}." if fewer else "",
-        f"Failed cells: {'; '.join(failed) or 'none'}.",
+        f"Failed cells: {'; '.join(_run_names(results[has_failed].drop_duplicates(RUN))) or 'none'}.",
         f"No salient dimension in use, so that scores of salient say little: {'; '.join(collapsed)}."
-        if (collapsed := _collapsed(results))
+        if collapsed
         else "",
         RANKS if len(contenders) > 1 else "",
     ]
     return " ".join(filter(None, sentences))
 
 
-def _collapsed(results: "pd.DataFrame") -> list[str]:
-    """Return the runs whose salient means do not vary over targets."""
-    rows = results[_reads(results["metric"], "active_units") & _reads(results["space"], "salient")]
-    return [_run_name(*run) for run in rows.loc[rows["score"] == 0, RUN].to_numpy().tolist()]
+def _run_names(rows: pd.DataFrame) -> list[str]:
+    """Return the contender of each row with its seed and its fold, if it has them."""
+    return [
+        contender + f" seed {seed:.0f}" * pd.notna(seed) + f" fold {fold:.0f}" * pd.notna(fold)
+        for contender, seed, fold in rows[RUN].astype({"seed": float, "fold": float}).itertuples(index=False)
+    ]
 
 
-def _run_name(contender: str, seed: float | None, fold: float | None) -> str:
-    known = [(name, value) for name, value in (("seed", seed), ("fold", fold)) if value is not None]
-    return " ".join([contender, *(f"{name} {value:.0f}" for name, value in known if not math.isnan(value))])
+def to_markdown(table: BenchmarkTable) -> str:
+    """Return a table in Markdown: best in bold, second underlined, with a footnote."""
+    forms = {"": "{}", "best": "**{}**", "second": "<u>{}</u>"}
+    rows = [[name, *(forms[cell.rank].format(text) for cell, text in cells)] for name, cells in table.rows()]
+    return _markdown_table(["", *(column.header for column in table.columns)], rows, table.note)
 
 
-def _headers(table: BenchmarkTable) -> list[str]:
-    return [table_text.header(column.title, column.better) for column in table.columns]
+def to_latex(table: BenchmarkTable) -> str:
+    r"""Return a table in LaTeX (package booktabs): best in \textbf, second in \underline, with a footnote."""
+    forms = {"": "{}", "best": r"\textbf{{{}}}", "second": r"\underline{{{}}}"}
+    rows = []
+    for name, cells in table.rows():
+        texts = [forms[cell.rank].format(_latex_number(text)) for cell, text in cells]
+        rows.append([name.translate(LATEX), *texts])
+    return _latex_table(["", *(column.header for column in table.columns)], rows, table.note)
 
 
-def _texts(table: BenchmarkTable) -> Iterator[tuple[str, list[tuple[TableCell, str]]]]:
-    """Yield the name of each row, with its cells and their text."""
-    last = [] if table.pixels is None else [(PIXELS, table.pixels)]
-    for name, cells in [("chance", table.chance), *table.contenders.items(), *last]:
-        metrics = zip(cells, (column.metric for column in table.columns), strict=True)
-        yield name, [(cell, table_text.score_text(cell.mean, cell.std, metric)) for cell, metric in metrics]
+def difference_table(pairs: Sequence[ComparedPair]) -> str:
+    """Return differences between contenders as a Markdown table with a footnote."""
+    rows = []
+    for pair in pairs:
+        found, metric = pair.difference, pair.column.metric
+        low, difference, high = (_signed(x, metric) for x in (found.low, found.difference, found.high))
+        contenders = f"{pair.a} minus {pair.b}"
+        rows.append([pair.column.header, contenders, difference, _between(low, high), found.kind])
+    percent = _percent_note([pair.column for pair in pairs], "percentage points")
+    names = ["score", "contenders", "difference", "95 % interval", "kind"]
+    return _markdown_table(names, rows, f"The arrow says which way is better. {percent}".rstrip())
+
+
+def interval_table(found: Sequence[ScoreInterval]) -> str:
+    """Return means with their intervals as a Markdown table with a footnote."""
+    rows = []
+    for row in found:
+        low, mean, high, chance = (
+            _score_text(value, math.nan, row.column.metric)
+            for value in (row.mean.low, row.mean.difference, row.mean.high, row.chance)
+        )
+        rows.append([row.column.header, row.contender, mean, _between(low, high), chance, row.mean.kind])
+    percent = _percent_note([row.column for row in found], "percent")
+    names = ["score", "contender", "mean", "95 % interval", "chance", "kind"]
+    return _markdown_table(names, rows, f"The arrow says which way is better. {percent}".rstrip())
+
+
+def association_table(associations: pd.DataFrame, adjust_for: Sequence[str]) -> str:
+    """Return associations with clinical scores, aggregated over seeds, as Markdown table with footnote."""
+    return _markdown_table(*_associations(associations, adjust_for))
+
+
+def association_latex(associations: pd.DataFrame, adjust_for: Sequence[str]) -> str:
+    """Return associations with clinical scores as a LaTeX tabular (package booktabs) with a footnote."""
+    names, rows, note = _associations(associations, adjust_for)
+    rows = [[*(text.translate(LATEX) for text in row[:3]), *map(_latex_number, row[3:])] for row in rows]
+    return _latex_table(names, rows, note, n_left=3)
+
+
+def _associations(
+    associations: pd.DataFrame, adjust_for: Sequence[str]
+) -> tuple[list[str], list[list[str]], str]:
+    """Return the headings, the texts of each row, and the footnote."""
+    below = f"p < {LEVEL:g}"
+    names = ["contender", "score", "space", "n", "Spearman", below]
+    names += ["n, partial", "partial", below] if adjust_for else []
+    rows = []
+    for key, runs in associations.groupby(["contender", "attribute", "space"], sort=False):
+        row = [*map(str, key), *_correlation(runs, "n", "spearman", "p_adjusted")]
+        row += _correlation(runs, "n_partial", "partial", "p_partial_adjusted") if adjust_for else []
+        rows.append(row)
+    partial = f"Partial: adjusted for {', '.join(adjust_for)}. " if adjust_for else ""
+    note = (
+        "Rank correlation of predicted and true score of targets whom the model had not seen, predictions "
+        f"pooled over folds; mean ± standard deviation over seeds. {partial}p < {LEVEL:g}: in how many seeds "
+        "it is positive and its one-sided p-value, adjusted over all rows of associations.csv (false "
+        "discovery rate), is below. With nothing to find it lies somewhat below 0."
+    )
+    return names, rows, note
+
+
+def _correlation(runs: pd.DataFrame, n: str, rho: str, p: str) -> tuple[str, str, str]:
+    """Return number of samples, mean ± standard deviation over seeds, and in how many seeds it is clear."""
+    low, high, known = int(runs[n].min()), int(runs[n].max()), runs[rho].dropna()
+    mean = f"{known.mean():z.2f}" if len(known) else MISSING
+    spread = f" ± {known.std():.2f}" if len(known) > 1 else ""
+    clear = ((runs[p] < LEVEL) & (runs[rho] > 0)).sum()
+    return str(low) if low == high else f"{low} to {high}", mean + spread, f"{clear} of {len(runs)}"
+
+
+def _markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], note: str) -> str:
+    """Return a table in Markdown with a footnote; each cell is one line, with Markdown and tags escaped."""
+    lines = []
+    for row in (header, *rows):
+        texts = ["".join(c if c.isprintable() else " " for c in text) for text in row]
+        lines.append("| " + " | ".join(MARKDOWN.sub(r"\\\g<0>", text) for text in texts) + " |")
+    lines.insert(1, "|" + "---|" * len(header))
+    return "\n".join([*lines, "", note])
+
+
+def _latex_table(header: Sequence[str], rows: Iterable[Sequence[str]], note: str, n_left: int = 1) -> str:
+    """Return a tabular (package booktabs) with a footnote; rows must be LaTeX already."""
+    head, *body = [" & ".join(row) + r" \\" for row in ([name.translate(LATEX) for name in header], *rows)]
+    columns = "l" * n_left + "c" * (len(header) - n_left)
+    lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule"]
+    return "\n".join([*lines, r"\end{tabular}", rf"\par{{\footnotesize {note.translate(LATEX)}}}"])
+
+
+def _latex_number(text: str) -> str:
+    """Return the text of a score in LaTeX, with a minus sign for a hyphen."""
+    escaped = text.translate(LATEX)
+    return escaped if text == MISSING else escaped.replace("-", "$-$")
+
+
+def _score_text(mean: float, std: float, metric: str) -> str:
+    """Format mean ± standard deviation, unless that is NaN, with as many decimals as the mean."""
+    if math.isnan(mean):
+        return MISSING
+    scale = 100 if metric in FROM_0_TO_1 else 1
+    mean, std = scale * mean, scale * std
+    text = f"{mean:.2f}" if scale == 100 else number(mean, metric)
+    if math.isnan(std):
+        return text
+    decimals = len(text.partition(".")[2])
+    return f"{text} ± {number(std, metric) if 'e' in text else f'{std:.{decimals}f}'}"
+
+
+def _signed(value: float, metric: str) -> str:
+    """Format a difference of scores, with its sign."""
+    if math.isnan(value):
+        return MISSING
+    text = f"{100 * value:z.2f}" if metric in FROM_0_TO_1 else number(value, metric)
+    return f"+{text}" if value > 0 else text
+
+
+def _between(low: str, high: str) -> str:
+    """Return an interval as text; missing if one of its ends is."""
+    return MISSING if MISSING in (low, high) else f"{low} to {high}"
+
+
+def _percent_note(columns: Iterable[ScoreColumn], unit: str) -> str:
+    """Return a sentence on the unit of accuracy and AUC; empty if no metric is one of them."""
+    return f"Accuracy and AUC in {unit}." * any(column.metric in FROM_0_TO_1 for column in columns)

@@ -4,15 +4,14 @@ import base64
 import io
 import math
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+import pandas as pd
+
+from sepvae.batch import AnyArray
+from sepvae.codes import Space, attribute_columns, attribute_kind, code_columns
 from sepvae.report.contents import Contents
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from sepvae.batch import AnyArray
-    from sepvae.codes import Space
 
 MAX_POINTS = 3000  # more points make a browser slow
 MIN_UMAP = 16  # samples; UMAP uses 15 neighbours of each
@@ -25,10 +24,6 @@ MIN_GROUPS = 5  # if single samples are not shown, classes of fewer groups are n
 
 def scatter_data(contents: Contents, *, images: bool = True) -> dict[str, Any] | None:
     """Return the codes of the test samples as JSON data for the page's script; None for fewer than two."""
-    import numpy as np
-
-    from sepvae.codes import code_columns
-
     codes = contents.codes
     if codes is None:
         return None
@@ -43,6 +38,7 @@ def scatter_data(contents: Contents, *, images: bool = True) -> dict[str, Any] |
         shown = shown.loc[shown["id"].isin(contents.thumbnails["ids"]).sort_values(ascending=False).index]
     shown = shown.head(MAX_POINTS).sample(frac=1, random_state=1)
     fitted = train if len(train) > 1 else test
+    grouped = test["group"].nunique() < len(test)
     return {
         "count": len(shown),
         "total": len(test),
@@ -50,39 +46,27 @@ def scatter_data(contents: Contents, *, images: bool = True) -> dict[str, Any] |
         "spaces": {space: _places(fitted, shown, space) for space in ("common", "salient")},
         "columns": _columns(contents, shown, images=images),
         "ids": shown["id"].tolist() if images else None,
-        "groups": _groups(test, shown) if images else None,
+        "groups": shown["group"].tolist() if images and grouped else None,
         "thumbnails": _sheet(contents.thumbnails, shown["id"].tolist()) if images else None,
     }
 
 
-def _places(fitted: "pd.DataFrame", shown: "pd.DataFrame", space: "Space") -> dict[str, Any]:
+def _places(fitted: pd.DataFrame, shown: pd.DataFrame, space: Space) -> dict[str, Any]:
     """Return the positions of samples in a space by each projection."""
-    from sepvae.codes import code_columns
-
     columns = code_columns(fitted, space)
     codes = shown[columns].to_numpy(float)
-    if len(columns) == 1:
-        places = {"PCA": _line(codes[:, 0], columns[0])}
+    if len(columns) == 1:  # at random heights, so that points do not overlap
+        heights = np.random.default_rng(0).uniform(-0.5, 0.5, size=len(codes))
+        places = {"PCA": _rounded(np.column_stack([codes, heights]), [columns[0], ""])}
     else:
         places = {"PCA": _principal(fitted[columns].to_numpy(float), codes)}
-    umap = _umap(codes)
-    if umap is not None:
-        places["UMAP"] = {**_rounded(umap), "axes": ["UMAP 1", "UMAP 2"]}
+    if (umap := _umap(codes)) is not None:
+        places["UMAP"] = _rounded(umap, ["UMAP 1", "UMAP 2"])
     return {"dimensions": len(columns), "places": places}
 
 
-def _line(codes: "AnyArray", name: str) -> dict[str, Any]:
-    """Return one-dimensional codes with random heights, so that points do not overlap."""
-    import numpy as np
-
-    heights = np.random.default_rng(0).uniform(-0.5, 0.5, size=len(codes))
-    return {**_rounded(np.column_stack([codes, heights])), "axes": [name, ""]}
-
-
-def _principal(fitted: "AnyArray", codes: "AnyArray") -> dict[str, Any]:
+def _principal(fitted: AnyArray, codes: AnyArray) -> dict[str, Any]:
     """Return positions on the first two principal components of `fitted`."""
-    import numpy as np
-
     centre = fitted.mean(axis=0)
     _, widths, directions = np.linalg.svd(fitted - centre, full_matrices=False)
     directions = directions[:2]
@@ -91,13 +75,11 @@ def _principal(fitted: "AnyArray", codes: "AnyArray") -> dict[str, Any]:
     directions = directions * np.sign(directions[np.arange(len(directions)), largest])[:, None]
     share = 100 * widths**2 / max(float((widths**2).sum()), np.finfo(float).tiny)
     axes = [f"PC {i + 1} ({share[i]:.0f} % of variance)" for i in range(len(directions))]
-    return {**_rounded((codes - centre) @ directions.T), "axes": axes}
+    return _rounded((codes - centre) @ directions.T, axes)
 
 
-def _umap(codes: "AnyArray") -> "AnyArray | None":
+def _umap(codes: AnyArray) -> AnyArray | None:
     """Return UMAP positions; None if umap-learn is missing, or codes are too few or constant."""
-    import numpy as np
-
     try:
         umap = import_module("umap")
     except ImportError:
@@ -107,19 +89,14 @@ def _umap(codes: "AnyArray") -> "AnyArray | None":
     return np.asarray(umap.UMAP(n_components=2, random_state=0, n_jobs=1).fit_transform(codes))
 
 
-def _rounded(places: "AnyArray") -> dict[str, list[float]]:
+def _rounded(places: AnyArray, axes: list[str]) -> dict[str, Any]:
     """Round to four significant digits, which are finer than any screen."""
-    return {axis: [float(f"{value:.4g}") for value in places[:, i]] for i, axis in enumerate("xy")}
+    rounded = {axis: [float(f"{value:.4g}") for value in places[:, i]] for i, axis in enumerate("xy")}
+    return {**rounded, "axes": axes}
 
 
-def _groups(test: "pd.DataFrame", shown: "pd.DataFrame") -> list[str] | None:
-    return shown["group"].tolist() if test["group"].nunique() < len(test) else None
-
-
-def _columns(contents: Contents, shown: "pd.DataFrame", *, images: bool) -> list[dict[str, Any]]:
+def _columns(contents: Contents, shown: pd.DataFrame, *, images: bool) -> list[dict[str, Any]]:
     """Return the columns to colour by: the label, and each attribute that has a value."""
-    from sepvae.codes import attribute_columns, attribute_kind
-
     kinds, columns = contents.folder.kinds(), []
     for name in ["label", *attribute_columns(shown)]:
         known = shown[name].dropna()
@@ -127,59 +104,37 @@ def _columns(contents: Contents, shown: "pd.DataFrame", *, images: bool) -> list
             continue
         kind = "categorical" if name == "label" else kinds.get(name) or attribute_kind(shown[name])
         if kind == "continuous" and known.dtype.kind in "iufb":
-            columns.append(_amount(name, shown[name]))
+            values = [float(f"{v:.6g}") if math.isfinite(v) else None for v in shown[name].astype(float)]
+            columns.append({"name": name, "values": values})
         elif images or name == "label" or _identifies_nobody(shown, name):
             columns.append(_classes(name, shown))
     return columns
 
 
-def _identifies_nobody(shown: "pd.DataFrame", name: str) -> bool:
+def _identifies_nobody(shown: pd.DataFrame, name: str) -> bool:
     """Return whether each class of an attribute covers MIN_GROUPS groups or more and so identifies nobody."""
     known = shown[shown[name].notna()]
     return bool(known.groupby(known[name].astype(str))["group"].nunique().min() >= MIN_GROUPS)
 
 
-def _amount(name: str, values: "pd.Series[Any]") -> dict[str, Any]:
-    numbers = [float(f"{value:.6g}") if math.isfinite(value) else None for value in values.astype(float)]
-    return {"name": name, "values": numbers}
-
-
-def _classes(name: str, shown: "pd.DataFrame") -> dict[str, Any]:
+def _classes(name: str, shown: pd.DataFrame) -> dict[str, Any]:
     """Return class names in legend order, the style of each, and the class index of each sample."""
-    import pandas as pd
+    from sepvae.plotting.codes import ALL_OTHERS, STYLES, as_words, categories
 
-    from sepvae.plotting.codes import ALL_OTHERS, STYLES, as_words
-
-    words = as_words(shown[name])
-    frequent = words.value_counts().index[: len(STYLES) - 1]
-    first = shown["y"].groupby(words).min() if name == "label" else pd.Series(dtype=float)
-    names = sorted(frequent, key=lambda word: (first.get(word, 0), _as_number(word), word))
-    looks = [{"color": color, "symbol": SYMBOLS[marker]} for color, marker in STYLES[: len(names)]]
-    if len(frequent) < words.nunique():
-        names, looks = [*names, ALL_OTHERS], [*looks, {"color": STYLES[-1][0], "symbol": "square"}]
-    place = {word: i for i, word in enumerate(names)}
-    others = len(names) - 1
+    words, names = categories(shown[name], shown["y"] if name == "label" else None)
+    place, own = {word: i for i, word in enumerate(names)}, as_words(shown[name])
     return {
         "name": name,
         "names": names,
-        "looks": looks,
-        "values": [None if pd.isna(word) else place.get(word, others) for word in words],
+        "looks": [{"color": c, "symbol": SYMBOLS[m]} for c, m in STYLES[: len(names)]],
+        "values": [place.get(word) for word in words],
         # Classes that share the last colour keep their own names.
-        "words": [None if pd.isna(w) else w for w in words] if len(frequent) < words.nunique() else None,
+        "words": own.where(own.notna(), None).tolist() if ALL_OTHERS in place else None,
     }
 
 
-def _as_number(word: str) -> float:
-    """Return a sort key: numeric names by value, before all others."""
-    try:
-        return float(word) if math.isfinite(float(word)) else math.inf
-    except ValueError:
-        return math.inf
-
-
-def _sheet(thumbnails: "dict[str, AnyArray] | None", ids: list[str]) -> dict[str, Any] | None:
+def _sheet(thumbnails: dict[str, AnyArray] | None, ids: list[str]) -> dict[str, Any] | None:
     """Return all thumbnails as one JPEG sheet, and the cell of each sample, -1 for none."""
-    import numpy as np
     from PIL import Image
 
     if thumbnails is None:

@@ -1,14 +1,13 @@
-"""`scores.csv` formatted for pages: spaces side by side, numbers as text, verdicts against chance."""
+"""`scores.csv` for pages: spaces side by side, numbers as text, verdicts against chance, and a summary."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from sepvae.evaluation.metrics import ABOVE_CHANCE, AT_CHANCE, BELOW_CHANCE, against_chance
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SPACES = ("salient", "common", "both")
 WORDS = {
@@ -27,7 +26,9 @@ NOTES = {
 }
 FROM_0_TO_1 = ("accuracy", "balanced_accuracy", "auc")
 BEST_IS_1 = (*FROM_0_TO_1, "r2")
-MAIN_METRICS = ("balanced_accuracy", "r2")  # main metric of a categorical and a continuous attribute
+MAIN_METRICS = {"label": ("auc",), "": ()}  # of a question, by attribute; none without a probe
+MAIN_METRICS_ELSE = ("balanced_accuracy", "r2")  # of a categorical and of a continuous attribute
+NO_PROBE = "Without a probe"
 FLAGS = (
     (AT_CHANCE, "is not distinguishable from chance: its interval includes chance, or p is above 0.05."),
     (BELOW_CHANCE, "is worse than chance: its whole interval is."),
@@ -48,13 +49,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One metric, with a cell or None for each space."""
+    """One metric, with a cell or None for each space, or for each space of each run."""
 
     metric: str
     name: str
     note: str
     chance: str
-    cells: dict[str, Cell | None]
+    cells: dict[Any, Cell | None]
 
 
 @dataclass(frozen=True)
@@ -64,47 +65,52 @@ class Section:
     title: str
     note: str
     rows: list[Row]
-    attribute: str = ""
+    attribute: str
 
 
-def sections(scores: "pd.DataFrame", value: str = "value") -> list[Section]:
+def sections(scores: pd.DataFrame, value: str = "value", places: Sequence[Any] = SPACES) -> list[Section]:
     """
     Return the scores by question, the label first, scores without a probe last.
 
-    `value` is the word for one number of a sample, such as pixel.
+    `value` is the word for one number of a sample, such as pixel. `places` are the cells of a row: the
+    spaces, or what a column `place` of the scores holds.
     """
-    probed = scores.dropna(subset=["attribute"])
-    probed = probed.sort_values("attribute", key=lambda names: names != "label", kind="stable")
-    found = [
-        Section(question(str(attribute), str(population)), _counts(rows), list(_rows(rows)), str(attribute))
-        for (attribute, population), rows in probed.groupby(["attribute", "population"], sort=False)
-    ]
-    others = scores[scores["attribute"].isna()]
-    if len(others):
-        rows = [
-            Row(
-                row.metric,
-                f"{row.name}, {population} samples",
-                row.note.format(value=value),
-                row.chance,
-                row.cells,
-            )
-            for (_, population), part in others.groupby(["metric", "population"], sort=False)
-            for row in _rows(part)
-        ]
-        found.append(Section("Without a probe", "", rows))
-    return found
+    scores = scores.assign(attribute=scores["attribute"].fillna("")).sort_values(
+        "attribute", key=lambda names: names.map({"label": 0, "": 2}).fillna(1), kind="stable"
+    )
+    found: dict[str, Section] = {}
+    for key, rows in scores.groupby(["attribute", "population", "metric"], sort=False):
+        attribute, population, metric = map(str, key)
+        asked = question(attribute, population) if attribute else NO_PROBE
+        section = Section(asked, _counts(rows) if attribute else "", [], attribute)
+        low, high = _scale(metric, rows)
+        known = {row.get("place", row["space"]): row for row in rows.to_dict("records")}
+        chances = dict.fromkeys(number(chance, metric) for chance in rows["chance"].dropna())
+        row = Row(
+            metric,
+            words_of(metric) + ("" if attribute else f", {population} samples"),
+            NOTES.get(metric, "").format(value=value),
+            " or ".join(chances),
+            {place: cell(known[place], low, high) if place in known else None for place in places},
+        )
+        found.setdefault(asked, section).rows.append(row)
+    return list(found.values())
 
 
-def main_metrics(attribute: str) -> tuple[str, ...]:
-    """Return the metrics that can be the main one of an attribute; none for ""."""
-    return {"label": ("auc",), "": ()}.get(attribute, MAIN_METRICS)
-
-
-def main_rows(scores: "pd.DataFrame") -> list[Score]:
+def main_rows(scores: pd.DataFrame) -> list[Score]:
     """Return the rows of `scores.csv` with the main metric of each question, one per space."""
     rows: list[Score] = scores.dropna(subset=["attribute", "score", "chance"]).to_dict("records")
-    return [row for row in rows if row["metric"] in main_metrics(row["attribute"])]
+    return [row for row in rows if _is_main(row["attribute"], row["metric"])]
+
+
+def main_scores(found: list[Section]) -> list[Section]:
+    """Keep the main metric of each question, and drop sections without one."""
+    rows = [[row for row in part.rows if _is_main(part.attribute, row.metric)] for part in found]
+    return [replace(part, rows=kept) for part, kept in zip(found, rows, strict=True) if kept]
+
+
+def _is_main(attribute: str, metric: str) -> bool:
+    return metric in MAIN_METRICS.get(attribute, MAIN_METRICS_ELSE)
 
 
 def of_everyone(rows: list[Score]) -> set[str]:
@@ -112,13 +118,9 @@ def of_everyone(rows: list[Score]) -> set[str]:
     return {row["attribute"] for row in rows if row["population"] == "all"} - {"label"}
 
 
-def main_scores(found: list[Section]) -> list[Section]:
-    """Keep the main metric of each question, and drop sections without one."""
-    kept = [
-        replace(part, rows=[row for row in part.rows if row.metric in main_metrics(part.attribute)])
-        for part in found
-    ]
-    return [part for part in kept if part.rows]
+def subject(attribute: str) -> str:
+    """Return an attribute as pages name it."""
+    return "background or target" if attribute == "label" else str(attribute)
 
 
 def question(attribute: str, population: str) -> str:
@@ -128,8 +130,7 @@ def question(attribute: str, population: str) -> str:
     >>> question("subtype", "target")
     'subtype among target samples'
     """
-    name = "background or target" if attribute == "label" else attribute
-    return f"{name} among {population} samples"
+    return f"{subject(attribute)} among {population} samples"
 
 
 def number(value: float, metric: str) -> str:
@@ -155,47 +156,30 @@ def words_of(metric: str) -> str:
 
 def flags(found: list[Section]) -> list[tuple[str, str]]:
     """Return the marks that occur in sections, with their meanings."""
-    cells = [one for part in found for row in part.rows for one in row.cells.values() if one]
-    seen = {one.verdict for one in cells}
+    seen = {one.verdict for part in found for row in part.rows for one in row.cells.values() if one}
     return [(mark, meaning) for mark, meaning in FLAGS if mark in seen]
 
 
-def p_values(scores: "pd.DataFrame") -> str:
+def p_values(scores: pd.DataFrame) -> str:
     """Return a sentence on the largest p-value of scores without a mark; empty if no score has a p-value."""
-    known = scores.dropna(subset=["p_value"])
-    if known.empty:
+    known = scores.dropna(subset=["p_value"]).to_dict("records")
+    if not known:
         return ""
-    unmarked = known[[not verdict(row) for row in known.to_dict("records")]]
-    most = f" is {unmarked['p_value'].max():.2g} at most" if len(unmarked) else " is in the file"
+    unmarked = [row["p_value"] for row in known if not verdict(row)]
+    most = f" is {max(unmarked):.2g} at most" if unmarked else " is in the file"
     return f"The p-value of each score without a mark{most}; scores.csv has them all."
 
 
-def _counts(rows: "pd.DataFrame") -> str:
-    counts = {name: rows[name].max() for name in ("n_train", "n_test", "n_test_groups") if name in rows}
-    if any(math.isnan(count) for count in counts.values()) or len(counts) < 3:
+def _counts(rows: pd.DataFrame) -> str:
+    """Return on how many samples a probe was fitted and scored; empty if that is not known."""
+    n_train, n_test, n_groups = rows.reindex(columns=["n_train", "n_test", "n_test_groups"]).max()
+    if math.isnan(n_train + n_test + n_groups):
         return ""
-    groups = (
-        f", {counts['n_test_groups']:.0f} subjects" if counts["n_test_groups"] != counts["n_test"] else ""
-    )
-    return f"learnt on {counts['n_train']:.0f}, scored on {counts['n_test']:.0f} samples{groups}"
+    groups = f", {n_groups:.0f} subjects" if n_groups != n_test else ""
+    return f"learnt on {n_train:.0f}, scored on {n_test:.0f} samples{groups}"
 
 
-def _rows(part: "pd.DataFrame") -> Iterator[Row]:
-    """Yield one row per metric of a question."""
-    for metric, scores in part.groupby("metric", sort=False):
-        by_space = scores.set_index("space").to_dict("index")
-        low, high = scale(str(metric), scores)
-        chances = scores["chance"].dropna()
-        yield Row(
-            str(metric),
-            words_of(str(metric)),
-            NOTES.get(str(metric), ""),
-            number(float(chances.iloc[0]), str(metric)) if len(chances) else "",
-            {space: cell(by_space[space], low, high) if space in by_space else None for space in SPACES},
-        )
-
-
-def scale(metric: str, scores: "pd.DataFrame") -> tuple[float, float]:
+def _scale(metric: str, scores: pd.DataFrame) -> tuple[float, float]:
     """Return the ends of the line that all cells of a row share; equal if nothing can be drawn."""
     if metric in FROM_0_TO_1:
         return 0.0, 1.0
@@ -211,13 +195,9 @@ def cell(row: Score, low: float, high: float) -> Cell:
     if high > low and not math.isnan(row["chance"]):
         places = {name: 100 * (row[name] - low) / (high - low) for name in ("score", "low", "high", "chance")}
         marks = {name: round(place, 1) for name, place in places.items() if math.isfinite(place)}
-    metric = row["metric"]
-    return Cell(
-        number(row["score"], metric),
-        "" if math.isnan(row["low"]) else f"{number(row['low'], metric)} to {number(row['high'], metric)}",
-        verdict(row),
-        marks,
-    )
+    score, worst, best = (number(row[name], row["metric"]) for name in ("score", "low", "high"))
+    interval = "" if math.isnan(row["low"]) else f"{worst} to {best}"
+    return Cell(score, interval, verdict(row), marks)
 
 
 def gain(row: Score) -> float:
@@ -238,5 +218,58 @@ def is_known(row: Score) -> bool:
 
 def reading(row: Score) -> str:
     """Format a score with its interval, if it has one."""
-    score, low, high = (number(row[name], row["metric"]) for name in ("score", "low", "high"))
-    return score if math.isnan(row["low"]) else f"{score} (95 % interval {low} to {high})"
+    shown = cell(row, 0, 0)
+    return f"{shown.score} (95 % interval {shown.interval})" if shown.interval else shown.score
+
+
+def summary(scores: pd.DataFrame) -> list[str]:
+    """
+    Return sentences on how well both spaces predict one attribute, and background against target.
+
+    The attribute is the one on which salient leads most, among those of targets only if any exist.
+    """
+    rows = main_rows(scores)
+    common = {(row["attribute"], row["population"]): row for row in rows if row["space"] == "common"}
+    pairs = [
+        (row, common[row["attribute"], row["population"]])
+        for row in rows
+        if row["space"] == "salient" and (row["attribute"], row["population"]) in common
+    ]
+    of_all = of_everyone([salient for salient, _ in pairs])
+    attributes = [pair for pair in pairs if pair[0]["attribute"] != "label"]
+    of_targets = [pair for pair in attributes if pair[0]["attribute"] not in of_all]
+    sentences = []
+    if asked := of_targets or attributes:
+        lead = max(asked, key=lambda pair: gain(pair[0]) - gain(pair[1]))
+        sentences.append(_sentence(str(lead[0]["attribute"]), *lead, leak=bool(of_targets)))
+    if len(asked) > 1:
+        kind = " about what only targets have" if of_targets else ""
+        chosen = "this is the one on which the salient space is farthest ahead."
+        sentences.append(f"Of {len(asked)} questions{kind}, {chosen}")
+    of_label = [pair for pair in pairs if pair[0]["attribute"] == "label"]
+    return sentences + [_sentence("Background or target", *pair, leak=True) for pair in of_label]
+
+
+def _sentence(name: str, salient: Score, common: Score, *, leak: bool) -> str:
+    """Return both scores, chance, and the conclusion; with `leak`, common should not hold any of it."""
+    metric = salient["metric"]
+    if math.isnan(salient["low"]) or math.isnan(common["low"]):
+        conclusion = "without intervals this says nothing of either space"
+    elif not is_known(salient) and not is_known(common):
+        conclusion = "neither space is shown to hold it"
+    elif not is_known(common):
+        conclusion = "the salient space holds it, and the common space is not shown to"
+    elif not is_known(salient):
+        conclusion = "the common space holds it, and the salient space is not shown to"
+    elif salient["low"] > common["high"]:
+        part = "part of it leaks into the common space" if leak else "the common space part of it"
+        conclusion = f"the salient space holds it, and {part}"
+    elif common["low"] > salient["high"]:
+        conclusion = "the common space holds more of it than the salient space"
+    else:
+        conclusion = "both spaces hold it, and neither is clearly ahead"
+    return (
+        f"{name} reads at {number(salient['score'], metric)} from the salient code and "
+        f"{number(common['score'], metric)} from the common code ({WORDS[metric]}, "
+        f"chance {number(common['chance'], metric)}): {conclusion}."
+    )

@@ -17,7 +17,7 @@ from sepvae.plotting.images import reconstruction_grid, swap_grid, traversal_gri
 from sepvae.plotting.maps import map_groups, map_people, volume_maps
 from sepvae.plotting.palette import any_letters
 from sepvae.plotting.tables import correlation_map, learning_curves, map_regions
-from sepvae.report.file_names import scatter_files
+from sepvae.report.contents import scatter_files
 from sepvae.run_folder import EFFECT, IMAGE, MapFolder, RunFolder
 
 
