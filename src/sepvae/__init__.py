@@ -1,9 +1,9 @@
 """
 Contrastive analysis for medical imaging: separate variation that patients share with controls from their own.
 
-`SepVAE`, `ConVAE`, `MMcVAE`, `ContrastivePCA` and `ProbabilisticContrastivePCA` are scikit-learn estimators
-that learn a common and a salient code of every image or table row; `load` reads a saved one. `sepvae.data`
-reads images and tables; `fit_folder` goes from data to a run folder, as `sepvae fit` does;
+`SepVAE`, `ConVAE`, `MMcVAE`, `CLVM`, `ContrastivePCA` and `ProbabilisticContrastivePCA` are scikit-learn
+estimators that learn a common and a salient code of every image or table row; `load` reads a saved one.
+`sepvae.data` reads images and tables; `fit_folder` goes from data to a run folder, as `sepvae fit` does;
 `sepvae.evaluation` scores codes of any program.
 """
 
@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sepvae import data, evaluation, plotting
-    from sepvae.methods import ContrastivePCA, ConVAE, MMcVAE, ProbabilisticContrastivePCA, SepVAE, load
+    from sepvae.methods import CLVM, ContrastivePCA, ConVAE, MMcVAE, ProbabilisticContrastivePCA, SepVAE, load
     from sepvae.runs import fit_folder
 
 __version__ = "0.1.0"
 __all__ = [
+    "CLVM",
     "ConVAE",
     "ContrastivePCA",
     "MMcVAE",

@@ -17,7 +17,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sepvae import ContrastivePCA, ConVAE, MMcVAE, ProbabilisticContrastivePCA, SepVAE, load
+from sepvae import CLVM, ContrastivePCA, ConVAE, MMcVAE, ProbabilisticContrastivePCA, SepVAE, load
 from sepvae.data import ArraySource
 from sepvae.errors import DataError, TrainingError
 
@@ -32,6 +32,7 @@ ESTIMATORS: list[Any] = [
     ConVAE(**QUICK, critic="original"),
     MMcVAE(**QUICK),
     MMcVAE(**QUICK, mmd="original"),
+    CLVM(**QUICK),
     ContrastivePCA(common_dim=2, salient_dim=2),
     ProbabilisticContrastivePCA(common_dim=2, salient_dim=2),
 ]
@@ -338,7 +339,7 @@ def test_presets_show_every_value() -> None:
 
 
 def test_every_method_explains_every_keyword() -> None:
-    for method in (SepVAE, ConVAE, MMcVAE, ContrastivePCA, ProbabilisticContrastivePCA):
+    for method in (SepVAE, ConVAE, MMcVAE, CLVM, ContrastivePCA, ProbabilisticContrastivePCA):
         text = cleandoc(str(method.__doc__))
         described = set(re.findall(r"^((?:\w+, )*\w+) : ", text.split("Attributes")[0], re.MULTILINE))
         assert {name for names in described for name in names.split(", ")} == set(method().get_params())

@@ -1,5 +1,6 @@
 """Estimators that separate common from salient codes, one class per method, and `load` for saved ones."""
 
+from sepvae.methods.clvm import CLVM
 from sepvae.methods.contrastive_pca import ContrastivePCA
 from sepvae.methods.convae import ConVAE
 from sepvae.methods.mmcvae import MMcVAE
@@ -7,4 +8,4 @@ from sepvae.methods.probabilistic_contrastive_pca import ProbabilisticContrastiv
 from sepvae.methods.sepvae import SepVAE
 from sepvae.methods.storing import load
 
-__all__ = ["ConVAE", "ContrastivePCA", "MMcVAE", "ProbabilisticContrastivePCA", "SepVAE", "load"]
+__all__ = ["CLVM", "ConVAE", "ContrastivePCA", "MMcVAE", "ProbabilisticContrastivePCA", "SepVAE", "load"]

@@ -215,8 +215,7 @@ class ContrastiveVAE(PredictionMixin, TrainingKeywords, ContrastiveEstimator):
     def _build(
         self, sample_shape: tuple[int, ...], stored: Collection[str] | None = None
     ) -> ContrastiveAutoencoder:
-        layers = self.objective().critic_layers
-        n_groups = len(self.classes_)
+        objective, n_groups = self.objective(), len(self.classes_)
         network, valid_mask = self.network, None
         if self._is_linear(stored or ()):
             network = "linear"
@@ -224,7 +223,14 @@ class ContrastiveVAE(PredictionMixin, TrainingKeywords, ContrastiveEstimator):
             valid_mask = valid_values(self.grid_, (1, *self.sample_shape_[1:]))
         dims = self.common_dim, self.salient_dim
         return build_autoencoder(
-            network, sample_shape, *dims, n_groups, critic_layers=layers, valid_mask=valid_mask, stored=stored
+            network,
+            sample_shape,
+            *dims,
+            n_groups,
+            decoder=objective.decoder,
+            critic_layers=objective.critic_layers,
+            valid_mask=valid_mask,
+            stored=stored,
         )
 
     def _encode(self, source: Source) -> Codes[AnyArray]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from sepvae.networks.model import ContrastiveAutoencoder, Critic, GaussianEncode
 
 # A name in NETWORKS or "auto", or the user's own encoder backbone and decoder.
 Network = str | tuple[nn.Module, nn.Module]
+Decoder = Literal["joint", "additive", "linear"]
 TABLES, IMAGES, VOLUMES = 1, 3, 4  # axes of one sample
 NETWORKS = {
     TABLES: ("residual-mlp", "mlp", "linear"),
@@ -33,6 +34,7 @@ def build_autoencoder(
     salient_dim: int,
     n_groups: int,
     *,
+    decoder: Decoder = "joint",
     critic_layers: int = 3,
     valid_mask: npt.NDArray[np.bool_] | None = None,
     stored: Collection[str] | None = None,
@@ -40,19 +42,28 @@ def build_autoencoder(
     """
     Build all networks for samples of one shape, with weights drawn from torch's global generator.
 
+    The decoder takes [c, s] ("joint"), or is the sum of one for c and one for s: of this network
+    ("additive"), or linear.
+
     `stored` holds the weight names of a saved model. Older models had no read-out, a second linear layer in
     the decoder of network "release", and if the network was "auto", `mlp` for tables and `cnn3d` for volumes.
     """
     dims, latent_dim = (common_dim, salient_dim), common_dim + salient_dim
+    names = {name.replace("decoder.common.", "decoder.") for name in stored or ()}
     pair = isinstance(network, tuple) and len(network) == 2
     if not isinstance(network, str) and not (pair and all(isinstance(part, nn.Module) for part in network)):
         raise DataError(f"network: wanted a name or a tuple of two modules, got {network!r}")
     if isinstance(network, str):
-        encoder, decoder = _named(network, sample_shape, stored or ())
+        encoder, build = _named(network, sample_shape, names)
         common, salient = encoder(sample_shape, common_dim), encoder(sample_shape, salient_dim)
-        decode: nn.Module = decoder(sample_shape, latent_dim)
-        if network_name(network, sample_shape, stored or ()) == "linear":
-            backbones.start_at_scores(cast(GaussianEncoder, common), cast(nn.Linear, decode))
+        build = backbones.linear_decoder if decoder == "linear" else build
+        decode = of_common = build(sample_shape, common_dim if decoder != "joint" else latent_dim)
+        if decoder != "joint":
+            decode = backbones.AdditiveDecoder(of_common, build(sample_shape, salient_dim), dims)
+        if network_name(network, sample_shape, names) == "linear":
+            backbones.start_at_scores(cast(GaussianEncoder, common), cast(nn.Linear, of_common))
+    elif decoder != "joint":
+        raise DataError("network: wanted a name, since c and s have decoders of their own; got two modules")
     else:
         decode = _own_decoder(network[1], sample_shape, latent_dim)  # first: the check of its output is fast
         common, salient = (_own_encoder(network[0], sample_shape, dim) for dim in dims)

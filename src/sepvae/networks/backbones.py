@@ -20,9 +20,10 @@ def linear_encoder(shape: tuple[int, ...], latent_dim: int) -> GaussianEncoder:
     return GaussianEncoder(nn.Identity(), shape[0], latent_dim)
 
 
-def linear_decoder(shape: tuple[int, ...], latent_dim: int) -> nn.Linear:
-    """Build a linear map from [c, s] to scores."""
-    return nn.Linear(latent_dim, shape[0])
+def linear_decoder(shape: tuple[int, ...], latent_dim: int) -> nn.Linear | nn.Sequential:
+    """Build a linear map from codes to principal component scores, or to samples."""
+    linear = nn.Linear(latent_dim, prod(shape))
+    return linear if len(shape) == 1 else nn.Sequential(linear, nn.Unflatten(1, shape))
 
 
 def start_at_scores(common_encoder: GaussianEncoder, decoder: nn.Linear) -> None:
@@ -66,6 +67,21 @@ class ResidualDecoder(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """Return the mean of p(x | c, s), of shape (batch, features), for z = [c, s]."""
         decoded: Tensor = self.linear(z) + self.network(z)
+        return decoded
+
+
+class AdditiveDecoder(nn.Module):
+    """Sum of a decoder of c and one of s, d_c(c) + d_s(s) - d_s(0), so that s = 0 adds nothing."""
+
+    def __init__(self, common: nn.Module, salient: nn.Module, dims: tuple[int, int]) -> None:
+        super().__init__()
+        self.common, self.salient, self.dims = common, salient, dims
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return the mean of p(x | c, s), for z = [c, s]."""
+        c, s = torch.split(z, list(self.dims), dim=1)
+        salient = self.salient(torch.cat([s, torch.zeros_like(s[:1])]))  # one pass, also for batch norm
+        decoded: Tensor = self.common(c) + salient[:-1] - salient[-1:]
         return decoded
 
 

@@ -11,6 +11,7 @@ from sepvae.checks import check_number
 from sepvae.codes import Codes
 from sepvae.losses.classifiers import critic_loss, derangement, group_cross_entropy
 from sepvae.losses.gaussian import GroupPrior, gaussian_kl, gaussian_nll, optimal_variance, squared_error
+from sepvae.networks.autoencoder import Decoder
 from sepvae.networks.model import ContrastiveAutoencoder
 from sepvae.networks.model import sample as draw
 from sepvae.training.distributed import all_gather
@@ -77,6 +78,7 @@ class ContrastiveObjective:
     reconstruction_var: float | Learnt
 
     critic_layers: ClassVar[int] = 3  # linear layers of the critic
+    decoder: ClassVar[Decoder] = "joint"  # of both codes
     independent_critic: ClassVar[bool] = True  # it has its own step; if not, it learns from `losses` too
 
     def __post_init__(self) -> None:
