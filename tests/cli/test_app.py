@@ -265,7 +265,11 @@ BAD = {
         "--image-size: wanted pixels, such as 64 or 48x64, or voxels, such as 48x56x48, got 'big'",
     ),
     "pattern": (None, ["--pattern", "(?P<group>x"], "pattern .*: no regular expression"),
-    "preset": (None, ["--preset", "papr"], "preset: wanted one of default, paper, got 'papr'"),
+    "preset": (
+        None,
+        ["--preset", "papr"],
+        "preset: wanted one of default, paper, background-prior, got 'papr'",
+    ),
     "too small": (None, ["--set", "network=e1"], "leave nothing of images of 16 x 16"),
     "test size": (None, ["--test-size", "2"], "test_size"),
 }

@@ -334,7 +334,7 @@ def test_presets_show_every_value() -> None:
     )
     assert (paper["network"], paper["max_epochs"], paper["reset_optimizer"]) == ("e1", 100, "epoch")
     assert SepVAE.from_preset("default").get_params() == SepVAE().get_params()
-    with pytest.raises(DataError, match="preset: wanted one of default, paper, got 'papr'"):
+    with pytest.raises(DataError, match="preset: wanted one of default, paper, background-prior, got 'papr'"):
         SepVAE.from_preset("papr")
 
 

@@ -70,6 +70,20 @@ def draw(codes, noise):
         yield q_c, q_s, q_c.loc + q_c.scale * noise_c[i], q_s.loc + q_s.scale * noise_s[i]
 
 
+def test_the_background_prior_alone_is_the_evidence_lower_bound(model):
+    preset = SepVAE.from_preset("background-prior", reconstruction_var=0.5, background_prior_var=1 / 32)
+    losses, codes = losses_of(preset.objective(), model), model.encode(X)
+    total = sum(weighted(losses.terms, losses.weights).values())
+    for i, y in enumerate(Y):
+        q_c = Normal(codes.common_mean[i], (codes.common_logvar[i] / 2).exp())
+        q_s = Normal(codes.salient_mean[i], (codes.salient_logvar[i] / 2).exp())
+        c, s = q_c.loc + q_c.scale * NOISE.model[0][i], q_s.loc + q_s.scale * NOISE.model[1][i]
+        error = (X[i] - model.decoder(torch.cat([c, y * s]))).square().sum()
+        prior = Normal(0, 1.0 if y else math.sqrt(1 / 32))
+        bound = error + kl_divergence(q_c, Normal(0, 1)).sum() + kl_divergence(q_s, prior).sum()
+        assert_close(total[i], bound)
+
+
 def test_weighted_terms_are_equation_2_sample_by_sample(model):
     losses = losses_of(PAPER, model)
     terms = weighted(losses.terms, losses.weights)
