@@ -10,14 +10,7 @@ from sepvae.batch import AnyArray, Batch, IntArray
 from sepvae.checks import check_attribute_names
 from sepvae.data.cells import CellRules
 from sepvae.data.columns import choose_columns, named_column, other_columns, takes_group
-from sepvae.data.conversion import (
-    as_array,
-    as_column,
-    as_frame,
-    as_tensors_take,
-    numbers_of,
-    refuse_infinite,
-)
+from sepvae.data.conversion import as_array, as_column, as_frame, as_tensors_take, numbers_of, refuse_infinite
 from sepvae.errors import DataError
 from sepvae.grid import Grid
 

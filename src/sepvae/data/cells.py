@@ -29,16 +29,11 @@ _WHOLE = re.compile(r"[+-]?\d+")
 
 @dataclass(frozen=True)
 class CellRules:
-    """
-    Rules for missing cells, and the encoding of a table.
+    """Rules for missing cells, and the encoding of a table; numbers match in any notation: -9999, -9999.0."""
 
-    `missing` extends `MISSING_WORDS`, `not_missing` overrides both; a number matches in any notation, such as
-    "-9999.0". A byte-order mark takes precedence over `encoding`; the default is UTF-8.
-    """
-
-    missing: Sequence[str | float] = ()
-    not_missing: Sequence[str | float] = ()
-    encoding: str | None = None
+    missing: Sequence[str | float] = ()  # besides `MISSING_WORDS`
+    not_missing: Sequence[str | float] = ()  # overrides both
+    encoding: str | None = None  # a byte-order mark takes precedence; the default is UTF-8
 
     def __post_init__(self) -> None:
         for name in ("missing", "not_missing"):

@@ -65,11 +65,7 @@ def rules_of(spec: DataSpec) -> CellRules:
 
 
 def about_rows(given: CellTable, path: Path, spec: DataSpec, ids: Sequence[str]) -> dict[str, Any]:
-    """
-    Return what the rows of a table say of samples, as keywords of `Manifest`; `ids` if the spec names none.
-
-    Attributes that are named as continuous are floats.
-    """
+    """Return keywords of `Manifest` from rows of a table; `ids` are for a spec that names no column."""
     table, notes, rules = given.cells, [*given.notes], rules_of(spec)
     check_attribute_names(spec.attributes)
     names = pd.Series(ids, index=table.index) if spec.id is None else whole_column(table, path, "id", spec.id)

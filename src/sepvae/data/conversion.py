@@ -16,9 +16,7 @@ from sepvae.errors import DataError
 
 def as_array(x: Any) -> AnyArray:
     """
-    Convert samples (lists, an array of another library, a tensor) to a dense array.
-
-    An array that needs no conversion is returned itself, not a copy.
+    Convert samples (lists, an array of another library, a tensor) to a dense array, if possible uncopied.
 
     >>> as_array([[1, 2], [3]])
     Traceback (most recent call last):

@@ -97,11 +97,7 @@ class ImageReader:
 def measure_images(
     manifest: Manifest, progress: Progress | None = None, reader: ImageReader | None = None, kept: int = 0
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """
-    Return quality metrics of listed images, missing if unreadable, and the reasons for that by id.
-
-    Every file is decoded once; `reader` caches the first `kept`.
-    """
+    """Return quality metrics of images, and why some cannot be read; `reader` caches the first `kept`."""
     n, ids = len(manifest), manifest.about["id"].tolist()
     if reader is not None:
         reader.kept = np.empty((kept, *reader.shape), dtype=np.uint8)
@@ -153,11 +149,7 @@ def check_size(image_size: int | tuple[int, ...]) -> tuple[int, int]:
 
 
 def open_image(file: Path) -> tuple[Image.Image, bytes]:
-    """
-    Return the first page or frame of an image, upright by its EXIF, and the bytes of the file.
-
-    `info["pages"]` is the number of pages or frames. Damaged files raise errors of any type.
-    """
+    """Return the first page of an image, upright, with their number in `info["pages"]`, and its bytes."""
     content = file.read_bytes()
     try:
         with ignoring(""), Image.open(io.BytesIO(content), formats=FORMATS) as image:
@@ -204,11 +196,7 @@ def _black_is_zero(image: Image.Image) -> Image.Image:
 
 
 def pixels_of(image: Image.Image, channels: int) -> Pixels:
-    """
-    Return an image of any mode as floats in 0..255, of shape (channels, h, w).
-
-    16 bits are scaled by their full range; transparent parts are laid on black.
-    """
+    """Return an image of any mode, laid on black, as floats in 0..255 of shape (channels, h, w)."""
     if image.mode.startswith("I"):  # 16 bits, which Pillow reads from some files as 32
         grey = np.asarray(image, dtype=np.float32)
         if grey.min() < 0 or grey.max() > 65535:
@@ -261,11 +249,8 @@ def _scaled(pixels: Pixels, height: int, width: int) -> Pixels:
 
 @lru_cache(16)
 def _weights(old: int, new: int) -> Pixels:
-    """
-    Return the weight of each of `old` pixels in each of `new`, (new, old): by area to shrink, linear to grow.
-
-    Pillow's box filter counts whole pixels: from 96 to 64 it averages two pixels, takes one, averages two.
-    """
+    """Return the weight of each of `old` pixels in each of `new`, (new, old): by area, or linear to grow."""
+    # Pillow's box filter counts whole pixels: from 96 to 64 it averages two, takes one, averages two.
     pixels = np.arange(old)
     if new <= old:
         edges = np.linspace(0, old, new + 1)[:, None]

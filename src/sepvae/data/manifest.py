@@ -117,11 +117,7 @@ class Manifest:
         )
 
     def limited(self, limit: int | None, limit_by: str | None = None) -> Self:
-        """
-        Keep the first `limit` samples per label and value of `limit_by`.
-
-        In a given split the limit holds on each side; train and val are one side.
-        """
+        """Keep the first `limit` samples per label, value of `limit_by` and side of a given split."""
         if limit is None:
             if limit_by is not None:
                 raise DataError(f"limit_by={limit_by!r} needs limit, the number of samples of each kind")

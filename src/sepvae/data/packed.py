@@ -32,11 +32,7 @@ ZSTD = b"\x28\xb5\x2f\xfd"
 
 @dataclass(frozen=True, eq=False)
 class PackedVolumes:
-    """
-    Volumes of a packed store.
-
-    No file stays open: worker processes read their forked or pickled copy with their own thread.
-    """
+    """Volumes of a packed store; no file stays open, so worker processes read their own copy."""
 
     path: Path
     array: "zarr.Array[Any]"  # (m, x, y, z)
@@ -173,11 +169,7 @@ def _small(path: Path, group: "zarr.Group", name: str) -> npt.NDArray[np.uint8]:
 
 
 def _refuse_other(part: Any, chunks: tuple[int, ...], kinds: str, compressor: str) -> None:
-    """
-    Raise unless an array has the chunks, type and codecs that `sepvae pack` writes.
-
-    Other chunks may be many, or expand to more than memory holds.
-    """
+    """Raise unless chunks, type and codecs are those of `sepvae pack`; others may expand beyond memory."""
     codecs = [codec.to_dict()["name"] for codec in part.metadata.codecs]
     if part.chunks != chunks or part.dtype.kind not in kinds or codecs != ["bytes", compressor, "crc32c"]:
         raise ValueError(f"{part.path} is not laid out as sepvae pack does it")

@@ -28,11 +28,7 @@ def n_cores() -> int:
 
 
 def may_fork() -> bool:
-    """
-    Return whether this process can fork safely: on Linux, in the main thread, not in a daemon.
-
-    A daemon may have no children. In other threads, the copy may wait forever for a lock that was held.
-    """
+    """Return whether this process can fork: on Linux, no daemon, in the main thread, as locks are copied."""
     main = threading.current_thread() is threading.main_thread()
     return sys.platform == "linux" and main and not multiprocessing.current_process().daemon
 

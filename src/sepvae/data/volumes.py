@@ -44,11 +44,7 @@ class VolumeReader:
         return x
 
     def normalised(self, i: int, voxels: AnyArray) -> tuple[npt.NDArray[np.float32], float, float]:
-        """
-        Return the window of a volume, and mean and sd of its valid voxels in the units of the file.
-
-        Valid voxels of the window have mean 0 and standard deviation 1 (App. E.3), all others are 0.
-        """
+        """Return the window, with mean 0, sd 1 in valid voxels, 0 elsewhere (App. E.3), and both before."""
         name = self.volumes.name(i)
         if self.resample:
             voxels = on_grid(voxels, self.volumes.header(i).grid, self.grid)
@@ -73,17 +69,13 @@ class VolumeReader:
 def read_volume_files(
     manifest: Manifest, spec: DataSpec, *, grid: Grid | None = None, progress: Progress | None = None
 ) -> tuple[ArraySource | StreamSource, pd.DataFrame]:
-    """
-    Read every listed volume once, so that unreadable ones raise here; return the source and quality metrics.
-
-    The `grid` of a fitted model replaces size and mask of the spec. Packed volumes are never cached.
-    """
+    """Return volumes as a source, and quality metrics; a model's `grid` replaces size and mask of spec."""
     volumes, n = settled(all_there(manifest), grid), len(manifest)
     headers = list(in_order(volumes.header, n))
     place = _place(volumes, headers, spec, grid)
     reader = VolumeReader(volumes, place, spec.resample)
     n_fitting = int(spec.memory * 1e9 / (4 * np.prod(place.size)))
-    kept = min(n, n_fitting) if isinstance(volumes, NiftiFiles) else 0
+    kept = min(n, n_fitting) if isinstance(volumes, NiftiFiles) else 0  # packed volumes are never cached
     reader.kept = np.empty((kept, 1, *place.size), dtype=np.float32)
 
     def read(i: int) -> tuple[dict[str, Any], Any, float, float] | DataError:

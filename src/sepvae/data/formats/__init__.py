@@ -34,11 +34,8 @@ class Kind(NamedTuple):
 
 
 STORE = Kind("a packed store", "a packed store", (*OF_TABLES, "table", "pattern", "modality"))
-FOLDER = Kind(
-    "a folder",
-    "a folder with one subfolder of images per label",
-    (*OF_TABLES, "table", "label", "subject", "id", "encoding"),
-)
+OF_ROWS = ("table", "label", "subject", "id", "encoding")
+FOLDER = Kind("a folder", "a folder with one subfolder of images per label", (*OF_TABLES, *OF_ROWS))
 ARRAY = Kind("an array", "an array", (*OF_TABLES, "pattern", "modality"))
 TABLE = Kind("a table", "a table", ("table", "pattern", "modality"))
 

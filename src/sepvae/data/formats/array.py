@@ -117,11 +117,7 @@ def read_array(
 
 @dataclass(frozen=True)
 class MappedArray:
-    """
-    Some rows of an array in a `.npy` or `.npz` file.
-
-    It holds the path, not the content, so that worker processes open the file themselves.
-    """
+    """Some rows of an array in a `.npy` or `.npz` file, which worker processes open themselves."""
 
     path: Path
     shape: tuple[int, ...]  # of the whole array

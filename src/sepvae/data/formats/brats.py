@@ -134,13 +134,7 @@ def read_brats(
 def list_brats(
     path: str | Path, *, modality: str = "flair", step: int = 4, min_tumour: int = 50, labelled: bool = True
 ) -> Manifest:
-    """
-    List axial slices of BraTS, with options as in `read_brats`; `labelled=False` needs no segmentation.
-
-    Every volume is read once, to locate brain and tumour.
-
-    >>> manifest = list_brats("BraTS2020_TrainingData", modality="t1ce")  # doctest: +SKIP
-    """
+    """List slices with the options of `read_brats`; every volume is read once, to locate brain and tumour."""
     check_number("step", step, least=1, whole=True)
     check_number("min_tumour", min_tumour, least=1, whole=True)
     root = Path(path)

@@ -21,12 +21,7 @@ MOST_OF_LINE = 10_000  # bytes; lines of 40 attributes have a few hundred
 
 
 class CelebA(Images):
-    """
-    CelebA as the paper uses it: faces with neither hat nor glasses, with glasses only, with a hat only.
-
-    Only the central square of 108 of 178 pixels' width is used, in colour. Every image is its own group,
-    since the list does not name people.
-    """
+    """CelebA as the paper uses it; every image is its own group, since the list does not name people."""
 
     name, kind, title = "celeba", FOLDER, "CelebA"
     refused = ("pattern", "modality", *OF_VOLUMES)

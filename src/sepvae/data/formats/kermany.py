@@ -15,11 +15,7 @@ PATTERN_OF = {"PNEUMONIA": PATTERNS[0], "NORMAL": PATTERNS[1]}
 
 
 class Kermany(ImageFolder):
-    """
-    Folder of images whose labels and names are those of Kermany's.
-
-    Two patients of different subtypes may share a number: groups by number can only be too large.
-    """
+    """Folder of images with Kermany's labels and names; patients that share a number are one group."""
 
     name, title = "kermany", "Kermany's chest X-rays"
     labelled_only = True

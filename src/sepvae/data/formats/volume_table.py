@@ -140,11 +140,9 @@ def _like(files: Sequence[Path], images: str, folder: Path) -> list[Path]:
         found = [folder / name for name in glob.glob("*".join(map(glob.escape, words)), root_dir=folder)]  # noqa: PTH207
     else:
         parents = pd.Series([file.parent for file in files]).value_counts()
-        found = [
-            file
-            for parent in parents.index[parents > 1]
-            if parent.is_dir()
-            for file in parent.iterdir()
-            if file.name.lower().endswith((".nii", ".nii.gz", ".mgz")) and not file.name.startswith(".")
+        beside = [
+            file for parent in parents.index[parents > 1] if parent.is_dir() for file in parent.iterdir()
         ]
+        suffixes = (".nii", ".nii.gz", ".mgz")
+        found = [f for f in beside if f.name.lower().endswith(suffixes) and not f.name.startswith(".")]
     return sorted(set(found) - set(files))
