@@ -119,8 +119,7 @@ def gather(n: int, parts: Iterable[Sequence[AnyArray]]) -> list[AnyArray]:
     """
     Concatenate the rows of several results, as they arrive, into arrays of n rows that are allocated once.
 
-    Kept rows then never lie between the large temporary blocks of the next parts, which would fragment
-    memory.
+    Rows kept between the large temporary blocks of the next parts would fragment memory.
 
     >>> gather(3, [(np.array([1, 2]),), (np.array([3]),)])
     [array([1, 2, 3])]

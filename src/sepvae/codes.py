@@ -75,9 +75,8 @@ def code_names(common_dim: int, salient_dim: int, space: Space = "both") -> list
     >>> code_names(1, 2)
     ['common0', 'salient0', 'salient1']
     """
-    common = [f"common{i}" for i in range(common_dim)]
-    salient = [f"salient{i}" for i in range(salient_dim)]
-    return {"common": common, "salient": salient, "both": common + salient}[space]
+    dims = {"common": common_dim, "salient": salient_dim}
+    return [f"{name}{i}" for name, dim in dims.items() for i in range(dim) if space in (name, "both")]
 
 
 def code_columns(table: pd.DataFrame, space: Space) -> list[str]:

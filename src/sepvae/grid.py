@@ -75,20 +75,16 @@ class Grid:
 
     def state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         """Return all fields for storage: arrays, and the others as JSON accepts them."""
-        arrays: dict[str, npt.NDArray[Any]] = {"affine": self.affine}
-        if self.mask is not None:
-            arrays["mask"] = self.mask
-        return arrays, {"shape": list(self.shape), "size": list(self.size), "axes": self.axes} | (
-            {} if self.oriented else {"oriented": False}
-        )
+        arrays = {"affine": self.affine} if self.mask is None else {"affine": self.affine, "mask": self.mask}
+        about = {"shape": list(self.shape), "size": list(self.size), "axes": self.axes}
+        return arrays, about if self.oriented else about | {"oriented": False}
 
     @classmethod
     def from_state(cls, arrays: Mapping[str, npt.NDArray[Any]], about: Mapping[str, Any]) -> Self:
         """Restore a grid from the results of `state`."""
-        shape, size = (_three(about[name]) for name in ("shape", "size"))
-        return cls(
-            shape, arrays["affine"], size, arrays.get("mask"), about["axes"], about.get("oriented", True)
-        )
+        (a, b, c), (d, e, f) = about["shape"], about["size"]
+        mask, oriented = arrays.get("mask"), about.get("oriented", True)
+        return cls((a, b, c), arrays["affine"], (d, e, f), mask, about["axes"], oriented)
 
 
 def told(numbers: Any) -> str:
@@ -101,20 +97,16 @@ def told(numbers: Any) -> str:
     return " x ".join(f"{float(n):g}" for n in numbers)
 
 
-def _three(numbers: Any) -> Shape:
-    a, b, c = (int(n) for n in numbers)
-    return a, b, c
-
-
 def _centred(voxels: npt.NDArray[Any], shape: Shape) -> npt.NDArray[Any]:
     """Crop or pad the last three axes at the centre; there and back, every voxel keeps its position."""
     result = np.zeros((*voxels.shape[:-3], *shape), voxels.dtype)
-    into: list[Any] = [...]
-    out_of: list[Any] = [...]
-    for old, new in zip(voxels.shape[-3:], shape, strict=True):
+    sides = list(zip(voxels.shape[-3:], shape, strict=True))
+
+    def middle(pairs: list[tuple[int, int]]) -> tuple[Any, ...]:
+        """Return the slices at the centre of the first sizes that fit into the second ones."""
         # Same rounding in both directions, so that an odd excess goes to the same side.
-        excess, n = abs(old - new) // 2, min(old, new)
-        into.append(slice(excess, excess + n) if new > old else slice(0, n))
-        out_of.append(slice(excess, excess + n) if old > new else slice(0, n))
-    result[tuple(into)] = voxels[tuple(out_of)]
+        starts = [max(size - other, 0) // 2 for size, other in pairs]
+        return ..., *(slice(i, i + min(pair)) for i, pair in zip(starts, pairs, strict=True))
+
+    result[middle([(new, old) for old, new in sides])] = voxels[middle(sides)]
     return result

@@ -31,7 +31,7 @@ class CodingMixin(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def encode(self, X: Any) -> Codes[AnyArray]:
         """
-        Return the codes of samples; labels are not needed.
+        Return the posterior of both codes; labels are not needed.
 
         Parameters
         ----------
@@ -41,7 +41,7 @@ class CodingMixin(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         Codes of ndarray
-            Posterior means and log-variances, of shapes (n, common_dim) and (n, salient_dim).
+            Means and log-variances, of shapes (n, common_dim) and (n, salient_dim).
         """
         return self._encode(self.prepare(X))
 
@@ -106,10 +106,8 @@ class CodingMixin(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        common : ndarray of shape (n, common_dim)
-            Common codes.
-        salient : ndarray of shape (n, salient_dim)
-            Salient codes; zeros are s' = 0, that of the background.
+        common, salient : ndarray of shape (n, common_dim) or (n, salient_dim)
+            Codes; salient zeros are s' = 0, that of the background. Other shapes raise DataError.
         standardised : bool, default=False
             Return tables as the network sees them: standardised, without effects of covariates.
 
@@ -117,11 +115,6 @@ class CodingMixin(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         -------
         ndarray of shape (n, ...)
             In the units of X unless `standardised`; residualised tables are those of an average control.
-
-        Raises
-        ------
-        DataError
-            If the shapes are not those of codes of this model.
         """
         check_is_fitted(self)
         common, salient = np.asarray(common), np.asarray(salient)
@@ -150,10 +143,8 @@ class CodingMixin(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         ndarray of the shape of X
             In the units of X: images in [0, 1], volumes normalised like the input.
         """
-        check_choice("salient", salient, ("own", "none"))
-        codes = self.encode(X)
-        kept = self._gate_salient(codes.salient_mean) * (salient == "own")
-        return self._in_units(self._decode(codes.common_mean, kept), X)
+        common, kept = self._given(self.prepare(X), salient)
+        return self._in_units(self._decode(common, kept), X)
 
     def reconstruction_error(self, X: Any, salient: Literal["own", "none"] = "own") -> AnyArray:
         """
@@ -171,10 +162,8 @@ class CodingMixin(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         ndarray of shape (n,)
             Errors of images in [0, 1], or of tables in standardised units with missing values imputed.
         """
-        check_choice("salient", salient, ("own", "none"))
         source = self.prepare(X)
-        codes = self._encode(source)
-        common, kept = codes.common_mean, self._gate_salient(codes.salient_mean) * (salient == "own")
+        common, kept = self._given(source, salient)
         errors, values = [], np.float64(self._adapter.n_observed)
         with self._inference():
             for part in chunks(len(source), self._chunk_rows()):
@@ -230,6 +219,12 @@ class CodingMixin(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         rng = np.random.default_rng(random_state)
         common, salient = rng.normal(size=(n, self.common_dim)), rng.normal(size=(n, self.salient_dim))
         return self._in_units(self._decode(common, salient * deviation))
+
+    def _given(self, source: Source, salient: str) -> tuple[AnyArray, AnyArray]:
+        """Return what the decoder gets for samples, with their salient part or without it."""
+        check_choice("salient", salient, ("own", "none"))
+        codes = self._encode(source)
+        return codes.common_mean, self._gate_salient(codes.salient_mean) * (salient == "own")
 
     def _gate_salient(self, salient: AnyArray) -> AnyArray:
         """Return the salient code that the decoder gets; labels are not known."""

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import lightning.pytorch as pl
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -50,17 +51,16 @@ def train(
     for training and validation; the latter may be empty. If the file `keywords.checkpoint` exists, the fit
     continues from it, and its state must match `about`.
     """
-    devices, num_nodes, precision = keywords.devices, keywords.num_nodes, keywords.precision
-    patience, best = keywords.early_stopping, BestWeights(MONITOR) if keywords.keep == "best" else None
-    if (patience is not None or best is not None) and not len(parts[1]):
+    best = BestWeights(MONITOR) if keywords.keep == "best" else None
+    if (best is not None or keywords.early_stopping is not None) and not len(parts[1]):
         raise DataError("early_stopping and keep='best' need validation samples: raise validation_fraction")
     n_groups = int(np.ceil(y.max())) + 1
     checkpoint = None if keywords.checkpoint is None else Path(keywords.checkpoint)
     last = None if checkpoint is None else LastState(checkpoint, about)
     if last is not None and last.path.exists():
         last.check(max_epochs)
-    quiet = quiet_lightning(alone=keywords.compile or sets_default_dtype(precision))
-    first = first_of_one() if is_alone(devices, num_nodes) else nullcontext()
+    quiet = quiet_lightning(alone=keywords.compile or sets_default_dtype(keywords.precision))
+    first = first_of_one() if is_alone(keywords.devices, keywords.num_nodes) else nullcontext()
     with quiet, seeded(seed), retain_freed_memory(), first:
         with SeededInit(seed):  # other threads may draw at the same time
             model = build()
@@ -80,22 +80,7 @@ def train(
             partial(training_batches, source, y, parts[0], **sampling),
             partial(ordered_batches, source, y, mix_groups(parts[1], y), **shared),
         )
-        own = list(keywords.callbacks or [])
-        show = keywords.progress_bar and not any(isinstance(callback, ProgressBar) for callback in own)
-        stop = None if patience is None else EarlyStopping(MONITOR, patience=patience)
-        trainer = make_trainer(
-            [*filter(None, (FitProgress() if show else None, CollapseWatch(), stop, best, *own, last))],
-            keywords.strategy,
-            max_epochs=max_epochs,
-            limit_val_batches=1.0 if len(parts[1]) else 0,
-            accelerator=keywords.accelerator,
-            devices=devices,
-            num_nodes=num_nodes,
-            precision=precision,
-            logger=keywords.logger or False,
-        )
-        if is_first(devices, num_nodes):
-            check_precision(trainer.precision, trainer.strategy.root_device)
+        trainer = _trainer(keywords, best, last, max_epochs, validate=len(parts[1]) > 0)
         if keywords.compile:
             torch.compiler.reset()  # torch gives up after several functions that differ only in constants
         try:
@@ -107,6 +92,34 @@ def train(
             raise training_error(error, list(order), ids, learning_rate=rate, checkpoint=checkpoint) from None
         if best is not None:
             training.load_state_dict(best.weights)
-    if precision in ("bf16-true", "16-true"):
+    if keywords.precision in ("bf16-true", "16-true"):
         model.float()  # codes are computed and weights saved in single precision
     return model.cpu().eval(), pd.DataFrame(training.history)
+
+
+def _trainer(
+    keywords: TrainingKeywords,
+    best: BestWeights | None,
+    last: LastState | None,
+    max_epochs: int,
+    *,
+    validate: bool,
+) -> pl.Trainer:
+    """Return the trainer with its callbacks; raise DataError if the precision is slow on this processor."""
+    own, patience = list(keywords.callbacks or []), keywords.early_stopping
+    show = keywords.progress_bar and not any(isinstance(callback, ProgressBar) for callback in own)
+    stop = None if patience is None else EarlyStopping(MONITOR, patience=patience)
+    trainer = make_trainer(
+        [*filter(None, (FitProgress() if show else None, CollapseWatch(), stop, best, *own, last))],
+        keywords.strategy,
+        max_epochs=max_epochs,
+        limit_val_batches=1.0 if validate else 0,
+        accelerator=keywords.accelerator,
+        devices=keywords.devices,
+        num_nodes=keywords.num_nodes,
+        precision=keywords.precision,
+        logger=keywords.logger or False,
+    )
+    if is_first(keywords.devices, keywords.num_nodes):
+        check_precision(trainer.precision, trainer.strategy.root_device)
+    return trainer

@@ -6,17 +6,17 @@ from typing import Any, Literal, cast
 
 import lightning.pytorch as pl
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from sepvae.batch import AnyArray, Source, chunks
+from sepvae.batch import AnyArray, IntArray, Source, chunks
 from sepvae.data.parallel import forking, may_fork, n_cores
 from sepvae.errors import DataError, SepVAEError
 
 Loader = DataLoader[tuple[Tensor, Tensor]]
+Workers = int | Literal["auto"]
 MAX_WORKERS = 8
 MIN_PER_GROUP = 2  # the critic pairs codes of different images, in every group
 
@@ -26,16 +26,16 @@ class Samples(Dataset[tuple[Tensor, Tensor]]):
     """Dataset of samples with their groups or severities, indexed by arrays of positions."""
 
     source: Source
-    y: npt.NDArray[Any]
+    y: AnyArray
 
-    def __getitem__(self, indices: npt.NDArray[np.intp]) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, indices: IntArray) -> tuple[Tensor, Tensor]:
         return torch.from_numpy(self.source.take(indices).x), torch.from_numpy(self.y[indices])
 
     def __len__(self) -> int:
         return len(self.y)
 
 
-class GroupBatches(Sampler[npt.NDArray[np.intp]]):
+class GroupBatches(Sampler[IntArray]):
     """
     Sampler of shuffled batches of one size, with at least two samples of every group in each.
 
@@ -46,7 +46,7 @@ class GroupBatches(Sampler[npt.NDArray[np.intp]]):
     def __init__(
         self,
         y: AnyArray,
-        positions: npt.NDArray[np.intp],
+        positions: IntArray,
         batch_size: int,
         *,
         balanced: bool,
@@ -66,7 +66,7 @@ class GroupBatches(Sampler[npt.NDArray[np.intp]]):
             )
         self.n_batches = len(positions) // batch_size
         shares = np.ones(len(self.members)) if balanced else np.array([len(m) for m in self.members])
-        self.counts = _counts(shares, batch_size, self.n_batches, MIN_PER_GROUP)
+        self.counts = _counts(shares, batch_size, self.n_batches)
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch, which determines the order; Lightning calls this before each epoch."""
@@ -75,58 +75,44 @@ class GroupBatches(Sampler[npt.NDArray[np.intp]]):
     def __len__(self) -> int:
         return self.n_batches
 
-    def __iter__(self) -> Iterator[npt.NDArray[np.intp]]:
+    def __iter__(self) -> Iterator[IntArray]:
         rng = np.random.default_rng([self.random_state, self.epoch])
         totals, ends = self.counts.sum(0), self.counts.cumsum(0)
-        queues = [_repeat(rng, members, n) for members, n in zip(self.members, totals, strict=True)]
+        # Repeats of a rare group keep the order, so that copies of a sample are far apart.
+        queues = [np.resize(rng.permutation(m), n) for m, n in zip(self.members, totals, strict=True)]
         for counts, stops in zip(self.counts, ends, strict=True):
             parts = [q[stop - n : stop] for q, n, stop in zip(queues, counts, stops, strict=True)]
             yield np.concatenate(parts)[self.rank :: self.world_size]
 
 
-def _counts(shares: AnyArray, batch_size: int, n_batches: int, least: int) -> npt.NDArray[np.int64]:
+def _counts(shares: AnyArray, batch_size: int, n_batches: int) -> AnyArray:
     """Return the number of samples of each group in each batch, shape (n_batches, groups)."""
     ideal = np.arange(1, n_batches + 1)[:, None] * (shares / shares.sum() * batch_size)
     # Cumulative sums over groups and batches are rounded, so that every batch is full and no share drifts.
     edges = np.rint(ideal.cumsum(axis=1)).astype(np.int64)
-    counts: npt.NDArray[np.int64] = np.diff(np.diff(edges, axis=1, prepend=0), axis=0, prepend=0).clip(least)
+    counts: AnyArray = np.diff(np.diff(edges, axis=1, prepend=0), axis=0, prepend=0).clip(MIN_PER_GROUP)
     for batch in counts:  # the largest groups give way to rare groups that `clip` raised
         while batch.sum() > batch_size:
             batch[batch.argmax()] -= 1
     return counts
 
 
-def _repeat(rng: np.random.Generator, members: npt.NDArray[np.intp], total: int) -> npt.NDArray[np.intp]:
-    """Draw `total` samples, shuffled; repeats keep the order, so that copies of a sample are far apart."""
-    return np.resize(rng.permutation(members), total)
-
-
 def training_batches(
-    source: Source,
-    y: npt.NDArray[Any],
-    positions: npt.NDArray[np.intp],
-    *,
-    num_workers: int | Literal["auto"] = "auto",
-    **sampling: Any,
+    source: Source, y: AnyArray, positions: IntArray, *, num_workers: Workers = "auto", **sampling: Any
 ) -> Loader:
-    """
-    Return shuffled batches, with the keywords of `GroupBatches`.
-
-    It raises DataError if a batch cannot hold two samples of every group.
-    """
-    sampler = GroupBatches(y, positions, **sampling)
-    return make_loader(Samples(source, y), sampler, source, num_workers)
+    """Return shuffled batches, with the keywords of `GroupBatches`."""
+    return make_loader(source, y, GroupBatches(y, positions, **sampling), num_workers)
 
 
 def ordered_batches(
     source: Source,
-    y: npt.NDArray[Any],
-    positions: npt.NDArray[np.intp],
+    y: AnyArray,
+    positions: IntArray,
     *,
     batch_size: int,
     rank: int = 0,
     world_size: int = 1,
-    num_workers: int | Literal["auto"] = "auto",
+    num_workers: Workers = "auto",
 ) -> Loader:
     """
     Return all samples in order, for validation and encoding; the last batch may be smaller.
@@ -137,10 +123,10 @@ def ordered_batches(
     for part in chunks(len(positions), max(batch_size // world_size, 1) * world_size):
         shared = np.resize(positions[part], -(-len(part) // world_size) * world_size)
         batches.append(shared[rank::world_size])
-    return make_loader(Samples(source, y), batches, source, num_workers)
+    return make_loader(source, y, batches, num_workers)
 
 
-def mix_groups(positions: npt.NDArray[np.intp], y: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+def mix_groups(positions: IntArray, y: AnyArray) -> IntArray:
     """Reorder positions so that groups have the same proportions throughout, and every batch has both."""
     group = pd.Series(np.ceil(y[positions]))
     place = (group.groupby(group).cumcount() + 0.5) / group.groupby(group).transform("size")
@@ -156,24 +142,20 @@ class Batches(pl.LightningDataModule):
 
     def train_dataloader(self) -> Loader:
         """Return this process's share of the training batches."""
-        loader = self.train(**self._share())
+        trainer = cast(pl.Trainer, self.trainer)  # set, because it makes this call
+        loader = self.train(rank=trainer.global_rank, world_size=trainer.world_size)
         # Workers read ahead at once, before Lightning sets the epoch of a continued fit.
-        progress: Any = cast(pl.Trainer, self.trainer).fit_loop.epoch_progress
+        progress: Any = trainer.fit_loop.epoch_progress
         cast(GroupBatches, loader.sampler).set_epoch(progress.current.processed)
         return loader
 
     def val_dataloader(self) -> Loader:
         """Return this process's share of the validation batches."""
-        return self.validation(**self._share())
-
-    def _share(self) -> dict[str, int]:
-        trainer = cast(pl.Trainer, self.trainer)  # set, because it makes this call
-        return {"rank": trainer.global_rank, "world_size": trainer.world_size}
+        trainer = cast(pl.Trainer, self.trainer)
+        return self.validation(rank=trainer.global_rank, world_size=trainer.world_size)
 
 
-def make_loader(
-    samples: Dataset[tuple[Tensor, Tensor]], order: Any, source: Source, num_workers: int | Literal["auto"]
-) -> Loader:
+def make_loader(source: Source, y: AnyArray, order: Any, num_workers: Workers) -> Loader:
     """
     Return a loader of batches, one for each array of positions in `order`.
 
@@ -187,7 +169,7 @@ def make_loader(
     if num_workers and may_fork():
         workers = {"num_workers": num_workers, "persistent_workers": True, "multiprocessing_context": "fork"}
     generator = torch.Generator()  # else each pass draws from torch's own
-    return _WorkerLoader(samples, batch_size=None, sampler=order, generator=generator, **workers)
+    return _WorkerLoader(Samples(source, y), batch_size=None, sampler=order, generator=generator, **workers)
 
 
 class _WorkerLoader(Loader):

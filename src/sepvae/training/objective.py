@@ -22,16 +22,13 @@ Value = TypeVar("Value", Tensor, float)
 
 
 class Noise(NamedTuple):
-    """
-    Random numbers of one training step: standard normal noise of c and s for each update, and partners.
+    """Random numbers of one training step; rows are counted in the whole batch, over all processes."""
 
-    For each common code, `partners` has the row of another image whose salient code completes a pair of
-    q(c)q(s). Rows are counted in the whole batch, over all processes.
-    """
-
-    critic: tuple[Tensor, Tensor]
-    partners: Tensor
-    model: tuple[Tensor, Tensor]
+    critic: tuple[Tensor, Tensor]  # standard normal noise of c and s in the critic's update
+    partners: (
+        Tensor  # row of another image for each common code: its salient code completes a pair of q(c)q(s)
+    )
+    model: tuple[Tensor, Tensor]  # noise of c and s in the model's update
     world_size: int = 1
     rank: int = 0
 
@@ -93,11 +90,7 @@ class ContrastiveObjective:
 
     @property
     def prior(self) -> GroupPrior:
-        """
-        Salient prior p(s | y): N(0, I) for targets; the decoder gets s' = 0 for the background.
-
-        Methods that do not regularise salient codes of the background ignore its prior.
-        """
+        """Salient prior p(s | y): N(0, I) for targets; most methods ignore that of the background."""
         return GroupPrior(background_var=1.0)
 
     def posterior(self, codes: Codes[Tensor], y: Tensor) -> Codes[Tensor]:  # noqa: ARG002
