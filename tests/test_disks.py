@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 import sepvae.files
-import sepvae.model_files.folder as saving
+import sepvae.model_files as saving
 import sepvae.runs.figures as drawing
 import sepvae.runs.finishing as finishing
 import sepvae.runs.fitting as fitting

@@ -13,7 +13,7 @@ from torch import nn
 import sepvae
 from sepvae.data import frame_source
 from sepvae.errors import ModelFileError, RunFolderError
-from sepvae.model_files.schema import FORMAT
+from sepvae.model_files import FORMAT
 from sepvae.networks.autoencoder import NETWORKS, build_autoencoder
 from sepvae.report import write_report
 from sepvae.run_folder import FORMAT as RUN_FORMAT

@@ -193,7 +193,7 @@ def test_an_overwrite_that_fails_leaves_the_old_model(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("sepvae.model_files.folder.write_whole", full)
+    monkeypatch.setattr("sepvae.model_files.write_whole", full)
     with pytest.raises(Exception, match="No space left"):
         small(seed=1)[0].save(tmp_path / "model", overwrite=True)
     np.testing.assert_array_equal(load(tmp_path / "model").transform(x), model.transform(x))

@@ -18,7 +18,7 @@ from sepvae.errors import DataError
 from sepvae.methods.coding import CodingMixin
 from sepvae.methods.labels import GroupLabels
 from sepvae.methods.storing import save_estimator
-from sepvae.model_files.schema import Shapes
+from sepvae.model_files import Shapes
 from sepvae.preprocessing.input_adapter import InputAdapter
 
 Parts = tuple[IntArray, IntArray]  # positions of training and validation samples
@@ -193,19 +193,7 @@ class ContrastiveEstimator(CodingMixin):
         return self._encode(self._fit(X, y, groups))
 
     def fit_transform(self, X: Any, y: Any = None, groups: Any = None) -> AnyArray:
-        """
-        Learn both spaces, and return the posterior means of the same samples.
-
-        Parameters
-        ----------
-        X, y, groups : array-like, DataFrame or Source
-            As in `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n, dimensions)
-            As from `transform`, for the codes of `fit_encode`.
-        """
+        """Learn both spaces, and return the posterior means of the codes of `fit_encode`."""
         return self._means(self.fit_encode(X, y, groups))
 
     def _fit(self, X: Any, y: Any, groups: Any) -> Source:

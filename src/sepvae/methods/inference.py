@@ -98,23 +98,7 @@ class PredictionMixin(ClassifierMixin):  # type: ignore[misc]
         return self._labels.predict(self.predict_proba(X))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """
-        Return the accuracy of `predict`; for severities, its R2.
-
-        Parameters
-        ----------
-        X : array-like, DataFrame or Source
-            As in `fit`.
-        y : array-like of shape (n,)
-            Labels, or severities.
-        sample_weight : array-like of shape (n,), default=None
-            Weights of samples.
-
-        Returns
-        -------
-        float
-            At most 1.
-        """
+        """Return the accuracy of `predict`; for severities, its R2."""
         return self._labels.score(y, self.predict(X), sample_weight)
 
     def _probabilities(self, salient: AnyArray, *, sampled: bool = False) -> AnyArray:

@@ -11,7 +11,7 @@ from sepvae.batch import AnyArray, IntArray, Source, chunks, gather, in_unit_ran
 from sepvae.codes import Codes
 from sepvae.errors import DataError
 from sepvae.methods.base import ContrastiveEstimator, Parts
-from sepvae.model_files.schema import Shapes
+from sepvae.model_files import Shapes
 
 LEAST_VARIANCE = 1e-6  # of codes that are exact: a log-variance must be finite
 AXES = ("center", "common_axes", "salient_axes", "common_scale", "salient_scale")

@@ -8,8 +8,18 @@ import numpy as np
 
 from sepvae.batch import AnyArray
 from sepvae.errors import DataError, ModelFileError
-from sepvae.model_files.folder import check_target, one_line, read_model, write_model
-from sepvae.model_files.schema import ABOUT, WEIGHTS, About, check_arrays, check_keywords, shapes_beside
+from sepvae.model_files import (
+    ABOUT,
+    WEIGHTS,
+    About,
+    check_arrays,
+    check_keywords,
+    check_target,
+    one_line,
+    read_model,
+    shapes_beside,
+    write_model,
+)
 from sepvae.preprocessing.input_adapter import InputAdapter, covariate_names
 from sepvae.registry import find_method, method_names
 

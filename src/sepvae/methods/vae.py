@@ -21,7 +21,7 @@ from sepvae.errors import DataError, ModelFileError
 from sepvae.methods.base import Capabilities, ContrastiveEstimator, Parts
 from sepvae.methods.inference import Networks, PredictionMixin, as_numpy, inference
 from sepvae.methods.principal import PREFIX, PrincipalScores, stored_shapes, valid_values
-from sepvae.model_files.schema import Shapes, check_arrays
+from sepvae.model_files import Shapes, check_arrays
 from sepvae.networks.autoencoder import build_autoencoder, network_name
 from sepvae.networks.model import ContrastiveAutoencoder, Critic, ReadOut, SalientClassifier
 from sepvae.training.diagnostics import gradient_norms

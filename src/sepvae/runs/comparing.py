@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from sepvae.batch import AnyArray
 from sepvae.data.nifti import NiftiFiles
 from sepvae.files import read_cells, read_file
-from sepvae.model_files.schema import WEIGHTS
+from sepvae.model_files import WEIGHTS
 from sepvae.run_folder import RunFolder
 
 TIMES = re.compile(r"(^|_)(seconds|time)$")  # columns of metrics.csv that differ between any two fits

@@ -10,7 +10,7 @@ from sepvae.batch import AnyArray, IntArray, Source, chunks, gather, in_unit_ran
 from sepvae.codes import Codes
 from sepvae.errors import DataError
 from sepvae.methods.base import ContrastiveEstimator
-from sepvae.model_files.schema import Shapes
+from sepvae.model_files import Shapes
 
 LOGVAR = np.log(1e-6)  # codes are exact; a log-variance must be finite
 
