@@ -24,8 +24,7 @@ from sepvae.cli import main
 from sepvae.data import read_array, read_image_folder
 from sepvae.methods import SepVAE
 from sepvae.run_folder import RecipeFile
-from sepvae.training.callbacks import MetricsFile
-from sepvae.training.checkpoints import LastState
+from sepvae.training.callbacks import LastState, MetricsFile
 
 from .helpers import quick, without_figures
 

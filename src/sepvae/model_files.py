@@ -140,11 +140,7 @@ def _plain(value: Any) -> Any:
 
 
 def read_model(folder: Path) -> tuple[Path, About, dict[str, AnyArray]]:
-    """
-    Read and validate a model in a folder or its subfolder `model/`; return where it is, metadata and arrays.
-
-    Each file is read once, so that the checksum covers the bytes that are used.
-    """
+    """Read and validate a model in a folder or its subfolder `model/`; return its path, metadata, arrays."""
     try:
         if not (folder / ABOUT).is_file() and (folder / "model" / ABOUT).is_file():
             folder = folder / "model"
@@ -152,6 +148,7 @@ def read_model(folder: Path) -> tuple[Path, About, dict[str, AnyArray]]:
             raise ModelFileError(f"{folder}: wanted a folder with {ABOUT} and {WEIGHTS}")
         if (size := (folder / ABOUT).stat().st_size) > MOST_TEXT:
             raise ModelFileError(f"{folder / ABOUT}: wanted at most {MOST_TEXT} bytes, got {size}")
+        # Read once, so that the checksum covers the bytes that are used.
         text, weights = (folder / ABOUT).read_bytes(), (folder / WEIGHTS).read_bytes()
     except OSError as error:
         raise ModelFileError(f"{folder}: the model cannot be read ({error.strerror})") from error

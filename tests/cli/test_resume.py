@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from sepvae.cli import main
 from sepvae.cli.app import app
 from sepvae.runs import read_recipe
-from sepvae.training.checkpoints import LastState
+from sepvae.training.callbacks import LastState
 
 COMPARED = ("model/model.safetensors", "codes.csv", "metrics.csv", "scores.csv", "correlations.csv")
 pytestmark = pytest.mark.usefixtures("undrawn")

@@ -143,7 +143,7 @@ def test_a_full_disk_leaves_the_last_state(tmp_path, monkeypatch):
         def on_train_epoch_end(self, trainer, pl_module):  # noqa: ARG002
             if trainer.current_epoch == 1:
                 shutil.copy(path, copy)
-                monkeypatch.setattr("sepvae.training.checkpoints.settle", full)
+                monkeypatch.setattr("sepvae.training.callbacks.settle", full)
 
     def full(aside, place):  # noqa: ARG001
         raise OSError(28, "No space left on device", str(place))

@@ -1,19 +1,23 @@
-"""Callbacks that show progress, write metrics and warn of collapse during training."""
+"""Callbacks of a fit: progress, metrics, warnings of collapse, checkpoints and the best weights."""
 
 import math
+import pickle
 import warnings
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import pandas as pd
+import torch
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from rich import progress
 from rich.table import Column
+from torch import Tensor
 
-from sepvae.errors import CollapseWarning
-from sepvae.files import write_whole
+from sepvae.errors import CollapseWarning, ModelFileError
+from sepvae.files import naming, settle, write_whole
 from sepvae.losses import CHANCE, MARGIN
 from sepvae.training.module import AlternatingTraining
 
@@ -22,6 +26,8 @@ EPOCHS_OF_CRITIC = 20  # minimum, none better than chance: the critic learns alo
 NOTHING = 0.01  # nats of a whole space: below it, its posterior is almost the prior
 CURVE = "its loss (train_critic_loss in metrics.csv)"
 PERFECT = 0.02  # nats: below it, the critic is never wrong
+TERMS = ("reconstruction", "common_kl", "salient_kl_target", "mutual_information")  # in the progress bar
+DAMAGE = (zipfile.BadZipFile, pickle.UnpicklingError, KeyError, TypeError, RuntimeError, EOFError)
 
 # At the end of an epoch Lightning calls callbacks before the module has the epoch's means, so the bar shows
 # them at the next start. It calls `Checkpoint` callbacks last.
@@ -63,6 +69,130 @@ class CollapseWatch(Checkpoint):
         self.warned = set(state_dict["warned"])
 
 
+class FitProgress(ProgressBar):
+    """Progress bar of the whole fit, with elapsed and remaining time and the terms of the last epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bar = progress.Progress(
+            progress.TextColumn("epoch"),
+            progress.MofNCompleteColumn(),
+            progress.BarColumn(6),  # the whole line fits into 80 columns
+            progress.TimeElapsedColumn(table_column=Column(min_width=7)),
+            progress.TimeRemainingColumn(table_column=Column(min_width=7)),
+            progress.TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+        )
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the bar."""
+        super().on_train_start(trainer, pl_module)
+        self.bar.start()
+        self.task = self.bar.add_task("", total=trainer.max_epochs)
+
+    def on_train_epoch_start(self, _: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Show the number of finished epochs and the terms of the last one."""
+        if isinstance(pl_module, AlternatingTraining) and pl_module.history:
+            last = pl_module.history[-1]
+            shown = zip(
+                ("rec", "KL c", "KL s", "MI"), (last.get(f"train_{name}") for name in TERMS), strict=True
+            )
+            terms = "  ".join(f"{short} {value:.3g}" for short, value in shown if value is not None)
+            self.bar.update(self.task, completed=len(pl_module.history), description=terms)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Show the last epoch."""
+        self.on_train_epoch_start(trainer, pl_module)
+
+    def teardown(self, *_: Any, **__: Any) -> None:
+        """Stop the bar."""
+        self.bar.stop()
+
+    def on_exception(self, *_: Any, **__: Any) -> None:
+        """Stop the bar: Lightning does not call `teardown` after an error."""
+        self.bar.stop()
+
+    def disable(self) -> None:
+        """Hide the bar: Lightning calls this on ranks above 0."""
+        self.bar.disable = True
+
+
+class LastState(Checkpoint):
+    """Save the state after each epoch, from which the fit that `about` identifies continues bit by bit."""
+
+    def __init__(self, path: Path, about: dict[str, Any]) -> None:
+        self.path, self.about = path, about
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the values that identify the fit."""
+        return self.about
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Write the state aside, then move it into place, so that the file is always complete."""
+        aside = self.path.with_name(f".{self.path.name}")
+        try:
+            with naming(self.path):
+                trainer.save_checkpoint(aside)
+                if trainer.is_global_zero:
+                    settle(aside, self.path)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
+        trainer.strategy.barrier()
+
+    def check(self, max_epochs: int) -> None:
+        """Raise ModelFileError if the file is damaged or does not match this fit; execute nothing in it."""
+        again = "remove it to start again"
+        try:
+            with zipfile.ZipFile(self.path) as whole:
+                if damaged := whole.testzip():
+                    raise ModelFileError(f"{self.path} is damaged ({damaged}); {again}")
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
+            was = state["callbacks"][self.state_key]
+            epochs = len(state["history"])
+            _ = state["stopped_early"], state["optimizer_states"]
+            older = not any(name.startswith("model.read_out.") for name in state["state_dict"])
+        except DAMAGE as error:
+            raise ModelFileError(
+                f"{self.path}: wanted the state of a fit, as its keyword checkpoint leaves it; {again}"
+            ) from error
+        if older:
+            raise ModelFileError(f"{self.path}: was left by an older sepvae, without a read-out; {again}")
+        for name, now in self.about.items():
+            if was.get(name) != now:
+                raise ModelFileError(
+                    f"{self.path}: holds another fit ({name} was {was.get(name)}, now {now}); {again}, or "
+                    "name another file"
+                )
+        if epochs > max_epochs:
+            raise ModelFileError(
+                f"{self.path}: holds the state after {epochs} epochs, got max_epochs={max_epochs}; "
+                f"give {epochs} or more, or {again}"
+            )
+
+
+class BestWeights(Checkpoint):
+    """Remember the weights of the epoch with the lowest value of a metric."""
+
+    def __init__(self, monitor: str) -> None:
+        self.monitor = monitor
+        self.least = float("inf")
+        self.weights: dict[str, Tensor] = {}
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Copy the weights if the metric, the same in all processes, is the lowest so far."""
+        if (now := float(trainer.callback_metrics[self.monitor])) < self.least:
+            state = pl_module.state_dict()
+            self.least, self.weights = now, {k: value.detach().cpu().clone() for k, value in state.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best weights and their metric."""
+        return {"least": self.least, "weights": self.weights}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the best weights and their metric."""
+        self.least, self.weights = state_dict["least"], state_dict["weights"]
+
+
 def collapses(history: Sequence[Mapping[str, float]], weights: Mapping[str, float]) -> dict[str, str]:
     """
     Return a message by name for each of "common", "salient" and "critic" that has collapsed.
@@ -98,58 +228,3 @@ def collapses(history: Sequence[Mapping[str, float]], weights: Mapping[str, floa
                 "and what it estimates is not the mutual information; raise kappa"
             )
     return found
-
-
-class FitProgress(ProgressBar):
-    """Progress bar of the whole fit, with elapsed and remaining time and the terms of the last epoch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.bar = progress.Progress(
-            progress.TextColumn("epoch"),
-            progress.MofNCompleteColumn(),
-            progress.BarColumn(6),  # the whole line fits into 80 columns
-            progress.TimeElapsedColumn(table_column=Column(min_width=7)),
-            progress.TimeRemainingColumn(table_column=Column(min_width=7)),
-            progress.TextColumn("{task.description}", table_column=Column(no_wrap=True)),
-        )
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the bar."""
-        super().on_train_start(trainer, pl_module)
-        self.bar.start()
-        self.task = self.bar.add_task("", total=trainer.max_epochs)
-
-    def on_train_epoch_start(self, _: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show the number of finished epochs and the terms of the last one."""
-        if isinstance(pl_module, AlternatingTraining) and pl_module.history:
-            done, last = len(pl_module.history), pl_module.history[-1]
-            self.bar.update(self.task, completed=done, description=_terms(last))
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show the last epoch."""
-        self.on_train_epoch_start(trainer, pl_module)
-
-    def teardown(self, *_: Any, **__: Any) -> None:
-        """Stop the bar."""
-        self.bar.stop()
-
-    def on_exception(self, *_: Any, **__: Any) -> None:
-        """Stop the bar: Lightning does not call `teardown` after an error."""
-        self.bar.stop()
-
-    def disable(self) -> None:
-        """Hide the bar: Lightning calls this on ranks above 0."""
-        self.bar.disable = True
-
-
-def _terms(metrics: dict[str, float]) -> str:
-    """Format the main terms for the rest of the line."""
-    shown = {
-        "rec": "reconstruction",
-        "KL c": "common_kl",
-        "KL s": "salient_kl_target",
-        "MI": "mutual_information",
-    }
-    values = {short: metrics.get(f"train_{name}") for short, name in shown.items()}
-    return "  ".join(f"{short} {value:.3g}" for short, value in values.items() if value is not None)

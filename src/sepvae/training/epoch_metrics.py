@@ -85,22 +85,18 @@ def training_error(
     learning_rate: float,
     checkpoint: Path | None,
 ) -> TrainingError:
-    """
-    Return the error that names the first non-finite step, its samples and possible fixes.
-
-    `order` has the positions of the samples of each batch of that epoch; `ids` has the ids of all samples.
-    """
+    """Return the error that names the step, its samples (`order` has positions by batch) and fixes."""
     last = len(order) - 1 if diverged.step is None else diverged.step
     steps = range(max(last - LAST + 1, 0), last + 1)
     batches = {step: np.asarray(ids)[order[step]].astype(str).tolist() for step in steps}
     when = f"epoch {diverged.epoch}" + ("" if diverged.step is None else f", step {diverged.step}")
     first = [" ".join(name.split()) for name in batches[last][:SHOWN]]
     more = f" and {n - SHOWN} more" if (n := len(batches[last])) > SHOWN else ""
-    kept = f"; the state after epoch {diverged.epoch - 1} is in {checkpoint}"
+    kept = checkpoint is not None and diverged.epoch > 0
+    state = f"; the state after epoch {diverged.epoch - 1} is in {checkpoint}" if kept else ""
     return TrainingError(
         f"training stopped: {', '.join(diverged.terms)} not finite in {when}, with samples "
         f"{', '.join(first)}{more}; try a lower learning_rate (now {learning_rate:g}), or gradient_clip_val=1"
-        + kept
-        * (checkpoint is not None and diverged.epoch > 0),
+        + state,
         batches,
     )

@@ -16,8 +16,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ProgressBar
 from sepvae.batch import Source
 from sepvae.errors import DataError
 from sepvae.networks.model import ContrastiveAutoencoder
-from sepvae.training.callbacks import CollapseWatch, FitProgress
-from sepvae.training.checkpoints import BestWeights, LastState
+from sepvae.training.callbacks import BestWeights, CollapseWatch, FitProgress, LastState
 from sepvae.training.distributed import first_of_one, is_alone, is_first
 from sepvae.training.epoch_metrics import DivergenceError, training_error
 from sepvae.training.keywords import TrainingKeywords

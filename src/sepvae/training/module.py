@@ -30,12 +30,7 @@ CHECK_EVERY = 50  # steps between two checks of the terms: each check waits for 
 
 
 class AlternatingTraining(pl.LightningModule):
-    """
-    Algorithm 1 of the paper for any objective.
-
-    `reset_optimizer="epoch"` clears Adam's moments before each epoch (App. E.1, E.2). The noise depends only
-    on `random_state`, the epoch and the step.
-    """
+    """Algorithm 1 of the paper for any objective; noise depends on `random_state`, epoch and step only."""
 
     def __init__(
         self,
@@ -69,9 +64,7 @@ class AlternatingTraining(pl.LightningModule):
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Return Adam for encoders, decoder and salient classifier, then for the critic and the read-out."""
-        heads = [
-            list(head.parameters()) for head in (self.model.critic, self.model.read_out) if head is not None
-        ]
+        heads = [list(h.parameters()) for h in (self.model.critic, self.model.read_out) if h is not None]
         own = {parameter for head in heads for parameter in head}
         rest = [parameter for parameter in self.model.parameters() if parameter not in own]
         fused = self.device.type in ("cpu", "cuda")  # one kernel for all parameters, where torch has it
@@ -128,7 +121,7 @@ class AlternatingTraining(pl.LightningModule):
         self.trainer.should_stop = self.stopped_early
 
     def on_train_epoch_start(self) -> None:
-        """Clear Adam's moments if `reset_optimizer` is "epoch"."""
+        """Clear Adam's moments if `reset_optimizer` is "epoch" (App. E.1, E.2)."""
         self._sums.clear()
         if self.reset_optimizer == "epoch":
             for optimizer in self.trainer.optimizers[:2]:  # the read-out does not affect the model
@@ -192,16 +185,15 @@ class AlternatingTraining(pl.LightningModule):
     def _stop_if_non_finite(self, metrics: dict[str, float]) -> None:
         """Raise DivergenceError with the names of the terms that are not finite."""
         bad = {name for name, value in metrics.items() if not np.isfinite(value)}
-        terms = (*self.weights, "critic_loss")
-        non_finite = [name for name in terms if bad & {f"{stage}_{name}" for stage in self.epoch_means}]
+        logged = *self.weights, "critic_loss"
+        non_finite = [name for name in logged if bad & {f"{stage}_{name}" for stage in self.epoch_means}]
         if not non_finite:
             return
         step, first = first_non_finite(self._sums) or (None, [])
         names = [self.epoch_means["train"].names[k] for k in first]
         # One step later all other terms are not finite either.
-        raise DivergenceError(
-            [name for name in non_finite if name in names] or non_finite, self.current_epoch, step
-        )
+        terms = [name for name in non_finite if name in names] or non_finite
+        raise DivergenceError(terms, self.current_epoch, step)
 
     def _log(self, stage: str) -> dict[str, float]:
         """Log every term, unweighted, weighted and by group, and the total with and without the MI."""

@@ -161,11 +161,7 @@ def weighted(terms: Mapping[str, Value], weights: Mapping[str, float]) -> dict[s
 
 
 def draw_noise(codes: Codes[Tensor], generator: torch.Generator, rank: int = 0, world_size: int = 1) -> Noise:
-    """
-    Draw noise for the whole batch and keep this process's rows, so that it does not depend on `world_size`.
-
-    The generator must be in the same state in every process.
-    """
+    """Draw noise for the whole batch, with the generator in one state in all processes, and keep own rows."""
     rows, own = len(codes.common_mean) * world_size, slice(rank, None, world_size)
 
     def normal(like: Tensor) -> Tensor:

@@ -42,11 +42,7 @@ class SeededInit(TorchDispatchMode):
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
-    """
-    Compile a function of tensors on its first call; if torch cannot, warn and use the plain function.
-
-    The function must have no side effects, because it is called again after a failure.
-    """
+    """Compile a function without side effects on its first call; if torch cannot, warn and do without."""
     chosen: Callable[P, R] | None = None
 
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -86,11 +82,8 @@ def retain_freed_memory() -> Iterator[None]:
 
     Each step allocates the same tensors as the one before. The C library returns large ones to the kernel as
     soon as they are freed, and the kernel clears every page that it hands out again: a third of a step on a
-    CPU.
-
-    The setting is process-wide; at the end it is the one that glibc itself reaches in a program that uses
-    large blocks. With another C library (macOS, Windows, musl), or if the user's environment configures
-    glibc's memory, nothing changes.
+    CPU. Nothing changes with another C library (macOS, Windows, musl), or if the user configures glibc's
+    memory. At the end the setting is the one that glibc reaches in a program with large blocks.
     """
     if (libc := _glibc()) is None:
         yield
