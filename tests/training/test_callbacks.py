@@ -12,6 +12,7 @@ from sepvae.methods.sepvae import SepVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.training.callbacks import FitProgress, MetricsFile
 from sepvae.training.epoch_metrics import DivergenceError
+from sepvae.training.keywords import TrainingKeywords
 from sepvae.training.loader import training_batches
 from sepvae.training.module import AlternatingTraining
 from sepvae.training.trainer import quiet_lightning
@@ -26,15 +27,9 @@ def fit(tmp_path):
 
     def run(*callbacks, learning_rate=1e-3):
         objective = SepVAEObjective(1.0, 1.0, 1.0, 1.0, 0.05, 0.1, 0.5, rectify_mi=True)
-        training = AlternatingTraining(
-            build_autoencoder("mlp", (5,), 3, 2, 2),
-            objective,
-            n_groups=2,
-            learning_rate=learning_rate,
-            reset_optimizer="never",
-            gradient_clip_val=None,
-            random_state=0,
-        )
+        keywords = TrainingKeywords(learning_rate=learning_rate)
+        model = build_autoencoder("mlp", (5,), 3, 2, 2)
+        training = AlternatingTraining(model, objective, keywords, n_groups=2, random_state=0)
         batches = training_batches(
             ArraySource(X, Y), Y, np.arange(16), batch_size=8, balanced=False, random_state=0
         )

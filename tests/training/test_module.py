@@ -10,6 +10,7 @@ from sepvae.losses.classifiers import derangement
 from sepvae.methods.sepvae import SepVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.training.epoch_metrics import DivergenceError, EpochMetrics
+from sepvae.training.keywords import TrainingKeywords
 from sepvae.training.loader import GroupBatches, ordered_batches, training_batches
 from sepvae.training.module import AlternatingTraining, as_input
 from sepvae.training.trainer import quiet_lightning
@@ -63,15 +64,10 @@ def fit(model, tmp_path):
         batch_size=8,
         callbacks=(),
     ):
-        training = AlternatingTraining(
-            model,
-            objective,
-            n_groups=2,
-            learning_rate=learning_rate,
-            reset_optimizer=reset_optimizer,
-            gradient_clip_val=gradient_clip_val,
-            random_state=7,
+        keywords = TrainingKeywords(
+            learning_rate=learning_rate, reset_optimizer=reset_optimizer, gradient_clip_val=gradient_clip_val
         )
+        training = AlternatingTraining(model, objective, keywords, n_groups=2, random_state=7)
         trainer = pl.Trainer(
             max_epochs=epochs,
             accelerator="cpu",

@@ -63,16 +63,7 @@ def train(
     with quiet, seeded(seed), retain_freed_memory(), first:
         with SeededInit(seed):  # other threads may draw at the same time
             model = build()
-        training = AlternatingTraining(
-            model,
-            objective,
-            n_groups=n_groups,
-            learning_rate=keywords.learning_rate,
-            reset_optimizer=keywords.reset_optimizer,
-            gradient_clip_val=keywords.gradient_clip_val,
-            random_state=seed,
-            compile=keywords.compile,
-        )
+        training = AlternatingTraining(model, objective, keywords, n_groups=n_groups, random_state=seed)
         shared: dict[str, Any] = {"batch_size": batch_size, "num_workers": keywords.num_workers}
         sampling = {"balanced": keywords.balanced, "random_state": seed} | shared
         batches = Batches(

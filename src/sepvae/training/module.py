@@ -1,7 +1,7 @@
 """Algorithm 1: alternating updates of the critic and the model on one pass through the encoders."""
 
 from collections import deque
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import lightning.pytorch as pl
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 from sepvae.codes import Codes
 from sepvae.networks.model import ContrastiveAutoencoder
 from sepvae.training.epoch_metrics import DivergenceError, EpochMetrics, first_non_finite
+from sepvae.training.keywords import TrainingKeywords
 from sepvae.training.objective import ContrastiveObjective, Losses, Noise, draw_noise, weighted
 from sepvae.training.runtime import compiled
 
@@ -36,31 +37,27 @@ class AlternatingTraining(pl.LightningModule):
         self,
         model: ContrastiveAutoencoder,
         objective: ContrastiveObjective,
+        keywords: TrainingKeywords,
         *,
         n_groups: int,
-        learning_rate: float,
-        reset_optimizer: Literal["never", "epoch"],
-        gradient_clip_val: float | None,
         random_state: int,
-        compile: bool = False,  # noqa: A002
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.model = model
-        self.objective = objective
-        self.learning_rate = learning_rate
-        self.reset_optimizer = reset_optimizer
-        self.gradient_clip_val = gradient_clip_val
-        self.random_state = random_state
+        self.model, self.objective, self.random_state = model, objective, random_state
+        self.learning_rate = keywords.learning_rate
+        self.reset_optimizer = keywords.reset_optimizer
+        self.gradient_clip_val = keywords.gradient_clip_val
         self.history: list[dict[str, float]] = []  # one row per epoch
         self.stopped_early = False
         self.weights: dict[str, float] = {}  # of the terms, after the first step
         self._validation_metrics: dict[str, float] = {}
         self._sums: deque[tuple[int, Tensor]] = deque(maxlen=CHECK_EVERY)  # sums of the terms after each step
         self.epoch_means = {stage: EpochMetrics(n_groups) for stage in ("train", "validation")}
-        self._fast_posterior = compiled(self._posterior) if compile else self._posterior
-        self._fast_critic_loss = compiled(self._critic_loss) if compile else self._critic_loss
-        self._fast_losses = compiled(self._losses) if compile else self._losses
+        fast = keywords.compile
+        self._fast_posterior = compiled(self._posterior) if fast else self._posterior
+        self._fast_critic_loss = compiled(self._critic_loss) if fast else self._critic_loss
+        self._fast_losses = compiled(self._losses) if fast else self._losses
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Return Adam for encoders, decoder and salient classifier, then for the critic and the read-out."""
