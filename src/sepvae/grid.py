@@ -34,7 +34,7 @@ class Grid:
             object.__setattr__(self, "size", self.shape)
 
     def __str__(self) -> str:
-        return f"{told(self.shape)} voxels of {told(self.voxel_size)} mm"
+        return f"{dims(self.shape)} voxels of {dims(self.voxel_size)} mm"
 
     @property
     def voxel_size(self) -> npt.NDArray[np.float64]:
@@ -87,11 +87,11 @@ class Grid:
         return cls((a, b, c), arrays["affine"], (d, e, f), mask, about["axes"], oriented)
 
 
-def told(numbers: Any) -> str:
+def dims(numbers: Any) -> str:
     """
     Format one number per axis.
 
-    >>> told((1.5, 2, 2))
+    >>> dims((1.5, 2, 2))
     '1.5 x 2 x 2'
     """
     return " x ".join(f"{float(n):g}" for n in numbers)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from sepvae.batch import AnyArray, IntArray
 from sepvae.errors import DataError
 from sepvae.files import write_whole
-from sepvae.grid import Grid, told
+from sepvae.grid import Grid, dims
 
 Affine = npt.NDArray[np.float64]
 ORIENTATIONS = {"".join(letters) for three in permutations(("LR", "PA", "IS")) for letters in product(*three)}
@@ -155,7 +155,7 @@ def refuse_more(file: Path, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
     voxels = math.prod(map(int, shape))
     if voxels > MOST_VOXELS or voxels * dtype.itemsize > held:
         most = f"{MOST_VOXELS} voxels at most" if voxels > MOST_VOXELS else "no more than its file can hold"
-        raise DataError(f"{file}: wanted {most}, its header tells of {told(shape)}; copy or convert it again")
+        raise DataError(f"{file}: wanted {most}, its header tells of {dims(shape)}; copy or convert it again")
 
 
 def _read_to_end(opened: Any) -> None:
@@ -277,13 +277,13 @@ def _check(file: Path, header: Any, affine: Affine, edges: Affine) -> None:
     shape, dtype = header.get_data_shape(), header.get_data_dtype()
     if len(shape) < 3 or any(n != 1 for n in shape[3:]) or min(shape) < 1:
         what = "take one out" if len(shape) > 3 else "convert the scan again"
-        raise DataError(f"{file}: wanted one volume of three axes, got shape {told(shape)}; {what}")
+        raise DataError(f"{file}: wanted one volume of three axes, got shape {dims(shape)}; {what}")
     if dtype.kind not in "iuf":
         found = "colours" if dtype.names else dtype.name
         raise DataError(f"{file}: wanted a number in each voxel, got {found}; convert it")
     refuse_more(file, shape, dtype)
     if not (np.isfinite(affine).all() and edges.all()):
-        got = f"wanted voxels with three edges above 0 mm, got {told(edges)}"
+        got = f"wanted voxels with three edges above 0 mm, got {dims(edges)}"
         raise DataError(f"{file}: {got}; fix its header, or convert the scan again")
     with np.errstate(all="ignore"):
         flat = not np.abs(np.linalg.det(affine[:3, :3])) >= FLAT * edges.prod()

@@ -19,7 +19,7 @@ from sepvae.data.parallel import PART, in_order
 from sepvae.data.quality_metrics import measure_volume
 from sepvae.data.spec import DataSpec
 from sepvae.errors import DataError
-from sepvae.grid import Grid, told
+from sepvae.grid import Grid, dims
 from sepvae.process_wide import ignoring
 from sepvae.progress import Progress
 
@@ -295,4 +295,4 @@ def _moved(grid: Grid, wanted: Grid) -> str:
     if grid.shape != wanted.shape or not np.allclose(grid.voxel_size, wanted.voxel_size):
         return ""
     apart = np.abs(grid.affine[:3, 3] - wanted.affine[:3, 3])
-    return f" {told(apart.round(2))} mm away" if apart.max() > 1e-3 else " at another angle"
+    return f" {dims(apart.round(2))} mm away" if apart.max() > 1e-3 else " at another angle"

@@ -9,7 +9,7 @@ import pandas as pd
 
 from sepvae.data.nifti import Header
 from sepvae.data.volumes import LEAST_SD, kinds_of_grid
-from sepvae.grid import told
+from sepvae.grid import dims
 from sepvae.inspection.findings import Finding, Level, Samples, count, listed
 
 MANY_CONSTANT = 0.1  # share of constant images above which the cause is reading or saving, not the scans
@@ -186,8 +186,8 @@ def _volume_tables(samples: Samples, quality_metrics: pd.DataFrame) -> dict[str,
     rows = []
     for number, members in enumerate(_rows_by_grid(quality_metrics["grid"])):
         grid = quality_metrics["grid"].iloc[members[0]]
-        place = {"grid": number, "shape": told(grid.shape), "voxel_size": told(grid.voxel_size.round(3))}
-        place["origin"] = told(grid.affine[:3, 3].round(3))
+        place = {"grid": number, "shape": dims(grid.shape), "voxel_size": dims(grid.voxel_size.round(3))}
+        place["origin"] = dims(grid.affine[:3, 3].round(3))
         for orientation, those in ids.iloc[members].groupby(axes.iloc[members], sort=False):
             about = {"orientation": orientation, "volumes": len(those), "example": those.iloc[0]}
             rows.append({**place, **about})
