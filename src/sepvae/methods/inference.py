@@ -95,11 +95,13 @@ class PredictionMixin(ClassifierMixin):  # type: ignore[misc]
         ndarray of shape (n,)
             Labels, or severities.
         """
-        return self._labels.predict(self.predict_proba(X))
+        probabilities = self.predict_proba(X)
+        return self._labels.predict(probabilities)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy of `predict`; for severities, its R2."""
-        return self._labels.score(y, self.predict(X), sample_weight)
+        predicted = self.predict(X)
+        return self._labels.score(y, predicted, sample_weight)
 
     def _probabilities(self, salient: AnyArray, *, sampled: bool = False) -> AnyArray:
         """Return the probability of each group, the background first."""
