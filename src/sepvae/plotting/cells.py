@@ -1,5 +1,6 @@
-"""Images side by side: cells of one size, titles, names, differences and their colour bar, in inches."""
+"""Images or panels side by side: cells of one size, titles, names, differences, colour bars, in inches."""
 
+import math
 from collections.abc import Iterable
 from textwrap import wrap
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from sepvae.batch import AnyArray
@@ -18,6 +20,7 @@ GROUPS = (("Background", BACKGROUND), ("Target", TARGET))
 # rule below its title.
 CELL, GAP, BLOCK_GAP = 0.85, 0.04, 0.22
 LEFT, RIGHT, TOP, MARGIN, RULE = 1.05, 0.75, 0.44, 0.1, 0.25
+COLUMNS = 4  # panels or contenders in a row
 LINE, NAME, LINE_HEIGHT = 17, 68, 0.1  # characters per line and per name; inches
 
 
@@ -63,10 +66,9 @@ def draw_images(
     width: float = CELL,
 ) -> list[Axes]:
     """
-    Draw images in [0, 1] of shape (channels, h, w) at places, then the difference of shape (h, w) if given.
+    Draw images in [0, 1] of shape (channels, h, w) at places (x, y), upper left corners in inches.
 
-    A place (x, y) is an upper left corner in inches. Three channels are drawn in colour, else the first in
-    grey; the difference is red where more and blue where less, from -limit to +limit.
+    Three channels are in colour, else the first in grey. Then comes the difference (h, w), if given.
     """
     axes = [_axes(figure, x, y, width, height) for x, y in places]
     for ax, image in zip(axes, images, strict=False):
@@ -84,14 +86,26 @@ def colour_bar(
     y: float,
     height: float,
     width: float = 0.09,
-    fontsize: int = 7,
+    size: int = 7,
 ) -> None:
     """Draw the colour bar of a symmetric scale; (x, y) is its upper left corner in inches."""
     limit = float(colours.get_clim()[1] or 1)
     bar = figure.colorbar(colours, cax=_axes(figure, x, y, width, height), ticks=[-limit, 0, limit])
-    bar.ax.set_yticklabels([f"-{limit:.2g}", "0", f"+{limit:.2g}"], fontsize=fontsize)
+    bar.ax.set_yticklabels([f"-{limit:.2g}", "0", f"+{limit:.2g}"], fontsize=size)
     bar.ax.tick_params(length=2)
     bar.outline.set_visible(False)
+
+
+def panel_grid(n: int, width: float, height: float, **pads: Any) -> tuple[Figure, list[Axes]]:
+    """Return a figure of n panels with their axes, row by row; a panel has width and height in inches."""
+    columns = min(COLUMNS, n)
+    rows = math.ceil(n / columns)
+    size = (max(width * columns, 4.5), height * rows + 0.5)
+    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(**pads))
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax in axes[n:]:
+        ax.remove()
+    return figure, list(axes[:n])
 
 
 def block_title(figure: Figure, title: str, colour: str, x: float, y: float, columns: int) -> None:

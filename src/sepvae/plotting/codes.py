@@ -20,6 +20,7 @@ ALL_OTHERS = "all others"
 MAX_COLUMNS, LINE = 6, 120  # columns of a legend; characters of one of its rows
 MIN_CONTINUOUS = 11  # numbers with fewer distinct values are drawn as categories
 
+Looks = Mapping[str, tuple[str, str]]  # colour and marker of each category
 Panel = tuple[Axes, AnyArray, "pd.Series[Any]"]  # axes, points of shape (n, 2), and their values
 
 
@@ -138,31 +139,23 @@ def is_known(values: "pd.Series[Any]") -> "pd.Series[bool]":
 
 
 def draw_points(
-    figure: Figure,
-    panels: Sequence[Panel],
-    color: str,
-    looks: Mapping[str, tuple[str, str]] | None,
-    unknown: dict[str, Any],
+    figure: Figure, panels: Sequence[Panel], color: str, looks: Looks | None, unknown: dict[str, Any]
 ) -> None:
-    """
-    Draw the points of all panels by category, or with one colour bar if `looks` is None.
-
-    `looks` are the colour and the marker of each category; `unknown` is the look of all other points.
-    """
+    """Draw points by category, or with one colour bar if `looks` is None; others look `unknown`."""
     every = pd.concat([values[is_known(values)] for *_, values in panels])
     for ax, points, values in panels:
         known = (is_known(values) if looks is None else values.isin(list(looks))).to_numpy()
-        size = marker_size(len(points))
-        scatter(ax, points[~known], s=size, **unknown)
+        n = len(points)
+        scatter(ax, points[~known], n, **unknown)
         points, values = points[known], values[known]
         if looks is None:
             scale = {"vmin": every.min(), "vmax": every.max(), "cmap": AMOUNTS}
-            drawn = scatter(ax, points, s=size, c=values.to_numpy(float), **scale)
+            drawn = scatter(ax, points, n, c=values.to_numpy(float), **scale)
             continue
         colours, markers = np.array([looks[word] for word in values]).reshape(-1, 2).T
         for marker in "so^":
             part = markers == marker
-            scatter(ax, points[part], s=size, color=colours[part], marker=marker)
+            scatter(ax, points[part], n, color=colours[part], marker=marker)
     if looks is None:
         bar = figure.colorbar(drawn, ax=[ax for ax, *_ in panels], fraction=0.03, pad=0.02)
         bar.set_label(shortened(color), parse_math=False)
@@ -171,15 +164,10 @@ def draw_points(
         bar.ax.tick_params(labelsize=8, color="0.7", labelcolor="0.4")
 
 
-def scatter(ax: Axes, points: AnyArray, **how: Any) -> Any:
-    """Draw points of shape (n, 2)."""
-    how = {"linewidths": 0, "alpha": 0.75, "rasterized": True} | how
+def scatter(ax: Axes, points: AnyArray, n: int, **how: Any) -> Any:
+    """Draw points of shape (m, 2), smaller ones the more points, n, a panel has."""
+    how = {"s": np.clip(6000 / n, 5, 30), "linewidths": 0, "alpha": 0.75, "rasterized": True} | how
     return ax.scatter(points[:, 0], points[:, 1], **how)
-
-
-def marker_size(n: int) -> float:
-    """Return the area of a marker, smaller for more points."""
-    return float(np.clip(6000 / n, 5, 30))
 
 
 def dot(colour: str, marker: str = "o", **how: Any) -> Line2D:

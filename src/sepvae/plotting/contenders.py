@@ -9,28 +9,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
-from sepvae.batch import AnyArray, IntArray
+from sepvae.batch import AnyArray
 from sepvae.checks import order_labels
 from sepvae.errors import DataError
-from sepvae.plotting import cells
-from sepvae.plotting.codes import (
-    STYLES,
-    Panel,
-    coloured_values,
-    dot,
-    draw_legend,
-    draw_points,
-    label_space,
-    marker_size,
-    scatter,
-)
+from sepvae.plotting import cells, codes
 from sepvae.plotting.images import GREY_LEVEL, ROWS, check_shapes
 from sepvae.plotting.palette import MISSING, NEUTRAL, OTHERS, any_letters
 
-COLUMNS = 4  # contenders in one row
 NAME_LENGTH = 26  # characters of a contender's name in one line
 UNKNOWN = {"facecolors": "none", "edgecolors": OTHERS, "linewidths": 0.6}  # targets without a value
 
@@ -58,22 +45,24 @@ def salient_scatters(
         name: _checked(name, table, color).sample(frac=1, random_state=0, ignore_index=True)
         for name, table in tables.items()
     }
-    figure, axes = _panels(len(shuffled))
+    figure, axes = cells.panel_grid(len(shuffled), *PANEL, w_pad=0.07, h_pad=0.08)
     colours = pd.concat({name: table.loc[table["y"] != 0, [color]] for name, table in shuffled.items()})
-    values, names = coloured_values(colours, color)
-    panels: list[Panel] = []
+    values, names = codes.coloured_values(colours, color)
+    panels: list[codes.Panel] = []
     for ax, (name, table) in zip(axes, shuffled.items(), strict=True):
         points = _label_panel(ax, name, table, (ratios or {}).get(name, math.nan))
         background = (table["y"] == 0).to_numpy()
-        scatter(ax, points[background], s=marker_size((~background).sum()), color=MISSING, alpha=1)
+        codes.scatter(ax, points[background], (~background).sum(), color=MISSING, alpha=1)
         panels.append((ax, points[~background], values.loc[[name]]))
-    styles = STYLES[color == "label" :]  # blue is the background's
+    styles = codes.STYLES[color == "label" :]  # blue is the background's
     looks = None if names is None else dict(zip(names, styles, strict=False))
-    draw_points(figure, panels, color, looks, UNKNOWN)
-    handles = {"background": dot(MISSING)} | {name: dot(*look) for name, look in (looks or {}).items()}
+    codes.draw_points(figure, panels, color, looks, UNKNOWN)
+    handles = {"background": codes.dot(MISSING)} | {
+        name: codes.dot(*look) for name, look in (looks or {}).items()
+    }
     if values.isna().any():
-        handles["no value"] = dot(OTHERS, markerfacecolor="none")
-    draw_legend(figure, handles, "" if looks is None else color)
+        handles["no value"] = codes.dot(OTHERS, markerfacecolor="none")
+    codes.draw_legend(figure, handles, "" if looks is None else color)
     # A legend of long names may be wider than a few panels.
     with any_letters():
         legend_width = figure.legends[0].get_window_extent().width / figure.dpi
@@ -96,7 +85,10 @@ def reconstruction_columns(
     classes, order = order_labels(labels, background)
     groups = [np.flatnonzero(labels == label)[:n] for label in classes[order]]
     shown = np.concatenate(groups)
-    images = {name: _three(arrays, shown) for name, arrays in examples.items()}
+    images = {}
+    for name, arrays in examples.items():
+        full, common_only = arrays["full"][shown], arrays["common_only"][shown]
+        images[name] = [full, common_only, cells.signed(full) - cells.signed(common_only)]
     limit = max(cells.limit_of(difference, GREY_LEVEL) for *_, difference in images.values())
     height = cells.height_of(inputs)
     top = cells.MARGIN + LINE * max(len(_lines(name)) for name in images) + HEADINGS
@@ -104,7 +96,7 @@ def reconstruction_columns(
         row * (height + cells.GAP) + (row >= len(groups[0])) * cells.BLOCK_GAP for row in range(len(shown))
     ]
     tier_height = top + offsets[-1] + height + cells.BLOCK_GAP
-    tiers = [list(images)[i : i + COLUMNS] for i in range(0, len(images), COLUMNS)]
+    tiers = [list(images)[i : i + cells.COLUMNS] for i in range(0, len(images), cells.COLUMNS)]
     width = cells.LEFT + cells.CELL + len(tiers[0]) * BLOCK + cells.RIGHT
     figure = Figure(figsize=(width, len(tiers) * tier_height))
     for tier, names in enumerate(tiers):
@@ -134,22 +126,10 @@ def _checked(name: str, table: pd.DataFrame, color: str) -> pd.DataFrame:
     return table
 
 
-def _panels(n: int) -> tuple[Figure, list[Axes]]:
-    """Return a figure of n panels with their axes, row by row."""
-    columns = min(COLUMNS, n)
-    rows = math.ceil(n / columns)
-    size = (max(PANEL[0] * columns, 4.5), PANEL[1] * rows + 0.5)
-    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.07, h_pad=0.08))
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for ax in axes[n:]:
-        ax.remove()
-    return figure, list(axes[:n])
-
-
 def _label_panel(ax: Axes, name: str, table: pd.DataFrame, ratio: float) -> AnyArray:
     """Write a contender's name, and its variance ratio unless NaN; return salient points of shape (n, 2)."""
     try:
-        points = label_space(ax, table, "salient")
+        points = codes.label_space(ax, table, "salient")
     except DataError as error:
         raise DataError(f"{name}: {error}") from None
     ax.xaxis.label.set_fontsize(8)
@@ -177,12 +157,6 @@ def _check_examples(examples: Mapping[str, Mapping[str, AnyArray]]) -> tuple[Any
         if not np.array_equal(arrays["ids"], examples[first]["ids"]):
             raise DataError(f"the examples of {name} and {first} have different ids: wanted the same samples")
     return examples[first]["inputs"], examples[first]["labels"]
-
-
-def _three(arrays: Mapping[str, AnyArray], shown: IntArray) -> list[AnyArray]:
-    """Return a contender's full and common-only reconstructions of the shown samples, and the difference."""
-    full, common_only = arrays["full"][shown], arrays["common_only"][shown]
-    return [full, common_only, cells.signed(full) - cells.signed(common_only)]
 
 
 def _contender(

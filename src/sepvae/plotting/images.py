@@ -70,7 +70,8 @@ def reconstruction_grid(
     >>> images = np.random.default_rng(0).random((4, 1, 8, 8))
     >>> labels = np.array(["ill", "well", "ill", "well"])
     >>> figure = reconstruction_grid(images, images, images * 0.9, labels, background="well")
-    >>> figure.savefig("reconstructions.png", dpi=150)  # doctest: +SKIP
+    >>> [text.get_text() for text in figure.texts]
+    ['Background (well)', 'Target (ill)']
     """
     inputs, full, common_only, labels = map(np.asarray, (inputs, full, common_only, labels))
     check_shapes(inputs, full, common_only, labels)
@@ -91,10 +92,9 @@ def sample_columns(
     rows: Sequence[str],
 ) -> Figure:
     """
-    Draw one column per sample: its images, and below them a difference on one symmetric scale for all.
+    Draw one column per sample: its images (n, channels, h, w) in [0, 1], and below a difference (n, h, w).
 
-    Images have shape (n, channels, h, w), in [0, 1], the difference (n, h, w). `blocks` are the rows of
-    background and target samples to draw; either may be empty.
+    `blocks` are the indices of background and target samples to draw; either may be empty.
     """
     shown = np.concatenate([*blocks])
     names = cells.names_in_lines([""] * len(difference) if ids is None else ids)
@@ -193,13 +193,12 @@ def swap_grid(swaps: AnyArray, ids: Names = None) -> Figure:
     Draw pairs of a background sample and a target, before and after they swap salient parts.
 
     One column is one pair. If the spaces are separated, the third row shows sample a with what makes b a
-    target, and the last row sample b without it.
+    target, and the last row sample b without it. Three channels are shown in colour, else the first only.
 
     Parameters
     ----------
     swaps : ndarray of shape (k, 4, channels, h, w)
-        Images in [0, 1]: background sample a, target b, a with the salient part of b, b with that of a. Three
-        channels are shown in colour; otherwise only the first is shown.
+        Images in [0, 1]: background sample a, target b, a with the salient part of b, b with that of a.
     ids : array-like of shape (k, 2) or None, default=None
         Names of a and b to write above each pair, if any.
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from textwrap import fill
 from typing import Any
 
@@ -14,7 +15,7 @@ from sepvae.batch import AnyArray
 from sepvae.errors import DataError
 from sepvae.grid import Grid
 from sepvae.plotting import cells
-from sepvae.plotting.images import sample_columns
+from sepvae.plotting.images import Names, sample_columns
 from sepvae.plotting.palette import DIFFERENCES, NEUTRAL, shortened
 
 PARTS = ("input", "without its\nsalient part", "what the salient\npart adds")
@@ -26,7 +27,10 @@ WIDTH, ROW, HEAD, BAR = 11.0, 1.75, 0.3, 0.9  # inches of rows of slices; BAR is
 PERCENTILE = 99.5  # of nonzero values: with the maximum, a few voxels would make all others pale
 SIZE = 2_000_000  # largest number of characters of a viewer
 STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)  # factors on the edge of a voxel
-NILEARN = {"cmap": DIFFERENCES, "black_bg": False, "dim": 0}
+STYLE: dict[str, Any] = {"cmap": DIFFERENCES, "black_bg": False, "dim": 0}  # of nilearn's figures
+SLICES = STYLE | {"display_mode": "z", "threshold": None, "draw_cross": False, "colorbar": False}
+VIEWER = STYLE | {"symmetric_cmap": True, "width_view": 900}
+_finite = partial(np.nan_to_num, nan=0.0, posinf=0.0, neginf=0.0)
 # nilearn's viewer stays empty if an inner frame gets its size or its images after the script ran.
 DRAW_AGAIN = """<script>
 new ResizeObserver(() => dispatchEvent(new Event("resize"))).observe(document.body);
@@ -38,12 +42,7 @@ addEventListener("load", () => {
 
 
 def map_people(
-    images: AnyArray,
-    without: AnyArray,
-    added: AnyArray,
-    y: AnyArray,
-    labels: Sequence[Any],
-    ids: Sequence[Any],
+    images: AnyArray, without: AnyArray, added: AnyArray, y: AnyArray, labels: Sequence[Any], ids: Names
 ) -> Figure:
     """
     Draw some people, one a column: their image, it without its salient part, and what that part adds.
@@ -131,20 +130,16 @@ def volume_maps(
             bg_img=_volume(seen, grid),
             figure=figure,
             axes=(0.0, 1 - (top + HEAD + ROW) / total, 1 - BAR / WIDTH, ROW / total),
-            display_mode="z",
             cut_coords=_levels(seen, grid),
             vmin=-limit,
             vmax=limit,
             transparency=_volume(opaque, grid) if np.ptp(opaque) else float(opaque.flat[0]),
             transparency_range=[0, 1],
-            threshold=None,
-            draw_cross=False,
-            colorbar=False,
-            **NILEARN,
+            **SLICES,
         )
         scale = ScalarMappable(Normalize(-limit, limit), DIFFERENCES)
         y = top + HEAD + 0.15 * ROW
-        cells.colour_bar(figure, scale, WIDTH - BAR + 0.08, y, 0.7 * ROW, width=0.1, fontsize=8)
+        cells.colour_bar(figure, scale, WIDTH - BAR + 0.08, y, 0.7 * ROW, width=0.1, size=8)
     return figure
 
 
@@ -177,10 +172,8 @@ def map_viewer(values: AnyArray, image: AnyArray, grid: Grid, *, most: int = SIZ
             vmax=limit,
             # nilearn would warn of a threshold that hides no voxel, or all.
             threshold=limit / 5 if sizes.min() <= limit / 5 < sizes.max() else None,
-            symmetric_cmap=True,
             resampling_interpolation="nearest",  # both are on one grid
-            width_view=900,
-            **NILEARN,
+            **VIEWER,
         ).html
         # Remove an icon from the network, and replace random ids: the same map must give the same page.
         page = re.sub(r"<link\b[^>]*>", "", page).replace("</body>", DRAW_AGAIN)
@@ -205,15 +198,9 @@ def _percentile_limit(values: AnyArray) -> float:
     return float(np.percentile(sizes, PERCENTILE)) if sizes.size else 1.0
 
 
-def _finite(values: AnyArray) -> AnyArray:
-    """Return the values, with 0 for NaN and infinite ones."""
-    finite: AnyArray = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-    return finite
-
-
 def _seen(image: AnyArray) -> AnyArray:
     """Return the finite image, or ones if it is all 0: the scale of nilearn would be a masked value."""
-    finite = _finite(image)
+    finite: AnyArray = _finite(image)
     return finite if finite.any() else np.ones_like(finite)
 
 

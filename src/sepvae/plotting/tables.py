@@ -1,6 +1,5 @@
 """Figures of the tables of a run: learning curves, correlations of salient axes, and regions."""
 
-import math
 import re
 
 import numpy as np
@@ -11,17 +10,14 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from sepvae.errors import DataError
-from sepvae.plotting.cells import limit_of
+from sepvae.plotting.cells import limit_of, panel_grid
 from sepvae.plotting.palette import BACKGROUND, DIFFERENCES, LESS, MORE, NEUTRAL, TARGET, shortened
 
-COLUMNS = 4
 COLOURS = {"": NEUTRAL, "background": BACKGROUND, "target": TARGET}
 STYLES = {"train": "-", "validation": (0, (3, 1.5))}
 LOG_FROM = 10.0  # an axis is logarithmic if the largest value exceeds the median by this factor
 SYMBOLS = {"spearman": "\N{GREEK SMALL LETTER RHO}", "eta": "\N{GREEK SMALL LETTER ETA}"}
 MAX_P = 0.05  # largest adjusted p-value of a marked value
-CELL = 0.5  # inches
-BAR, NAMES = 0.24, 2.6  # inches: height of a region's row, width of its name
 
 
 def learning_curves(metrics: pd.DataFrame) -> Figure:
@@ -53,12 +49,9 @@ def learning_curves(metrics: pd.DataFrame) -> Figure:
     ['Loss']
     """
     panels = _lines_of_terms(metrics)
-    columns = min(COLUMNS, len(panels))
-    rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(max(2.7 * columns, 4.5), 1.9 * rows + 0.5), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    figure, axes = panel_grid(len(panels), 2.7, 1.9)
     handles: dict[tuple[str, str], Line2D] = {}
-    for ax, (term, lines) in zip(axes, panels.items(), strict=False):
+    for ax, (term, lines) in zip(axes, panels.items(), strict=True):
         for column, split, group in lines:
             values = metrics[["epoch", column]].dropna()
             (handles[group, split],) = ax.plot(
@@ -72,8 +65,6 @@ def learning_curves(metrics: pd.DataFrame) -> Figure:
                 markerfacecolor=COLOURS[group] if split == "train" else "white",
             )
         _finish(ax, term)
-    for ax in axes[len(panels) :]:
-        ax.remove()
     known = dict(sorted(handles.items()))
     names = [f"{split}, {group}" if group else split for group, split in known]
     figure.legend(known.values(), names, loc="outside lower center", ncols=6, frameon=False, fontsize=8)
@@ -169,8 +160,7 @@ def correlation_map(correlations: pd.DataFrame) -> Figure:
         np.array([[by_cell[column].get((*row, axis), np.nan) for axis in axes] for row in rows], dtype=float)
         for column in ("value", "p_adjusted")
     )
-    size = (CELL * len(axes) + 3.4, CELL * 0.72 * len(rows) + 1.1)
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Figure(figsize=(0.5 * len(axes) + 3.4, 0.36 * len(rows) + 1.1), layout="constrained")
     ax = figure.subplots()
     image = ax.imshow(values, cmap=DIFFERENCES, vmin=-1, vmax=1, aspect="auto")
     for (i, j), value in np.ndenumerate(values):
@@ -198,7 +188,7 @@ def map_regions(regions: pd.DataFrame, n: int = 20) -> Figure:
         raise DataError("regions: wanted one or more to draw, got none")
     shown = regions.head(n)
     d = shown["d"].to_numpy(float)
-    figure = Figure(figsize=(NAMES + 4.6, BAR * len(shown) + 0.9), layout="constrained")
+    figure = Figure(figsize=(7.2, 0.24 * len(shown) + 0.9), layout="constrained")
     ax = figure.subplots()
     ax.barh(range(len(d)), d, height=0.7, color=np.where(d < 0, LESS, MORE))
     ax.axvline(0, color="0.5", linewidth=0.8)

@@ -2,8 +2,9 @@
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from statistics import fmean
 from typing import Literal
 
@@ -15,6 +16,7 @@ from sepvae.report.scores import FROM_0_TO_1, number
 
 PIXELS = "pixels"  # the contender that probes the input itself
 RANKS = "Best mean bold, second underlined, whether clear of chance and of each other or not."
+ARROW_NOTE = "The arrow says which way is better."
 RUN = ["contender", "seed", "fold"]  # key of a run in the results
 LEVEL = 0.05  # of the p-values of associations
 MISSING = "-"
@@ -37,11 +39,7 @@ LATEX = str.maketrans(
 
 @dataclass(frozen=True)
 class ScoreColumn:
-    """
-    Score in one column of a table; "" selects rows where a field is empty.
-
-    `better` is the wanted direction: a common attribute should score low from the salient space.
-    """
+    """Score in one column of a table; "" selects rows where a field is empty."""
 
     title: str
     attribute: str
@@ -49,7 +47,7 @@ class ScoreColumn:
     space: str
     metric: str
     probe: str
-    better: Literal["high", "low"]
+    better: Literal["high", "low"]  # what is wanted: low for common attributes from the salient space
 
     @property
     def header(self) -> str:
@@ -82,7 +80,7 @@ class BenchmarkTable:
         last = [] if self.pixels is None else [(PIXELS, self.pixels)]
         for name, cells in [("chance", self.chance), *self.contenders.items(), *last]:
             pairs = zip(cells, self.columns, strict=True)
-            yield name, [(cell, _score_text(cell.mean, cell.std, column.metric)) for cell, column in pairs]
+            yield name, [(cell, _score_text(cell.mean, column.metric, cell.std)) for cell, column in pairs]
 
 
 @dataclass(frozen=True)
@@ -194,21 +192,20 @@ def _note(
         _percent_note(columns, "percent"),
         f"Runs: {same or ', '.join(f'{name} {n}' for name, n in runs.items())}.",
         f"Scores of fewer runs: {'; '.join(fewer)}." if fewer else "",
-        f"Failed cells: {'; '.join(_run_names(results[has_failed].drop_duplicates(RUN))) or 'none'}.",
-        f"No salient dimension in use, so that scores of salient say little: {'; '.join(collapsed)}."
-        if collapsed
-        else "",
+        f"Failed cells: {_run_names(results[has_failed].drop_duplicates(RUN)) or 'none'}.",
+        collapsed and f"No salient dimension in use, so that scores of salient say little: {collapsed}.",
         RANKS if len(contenders) > 1 else "",
     ]
     return " ".join(filter(None, sentences))
 
 
-def _run_names(rows: pd.DataFrame) -> list[str]:
+def _run_names(rows: pd.DataFrame) -> str:
     """Return the contender of each row with its seed and its fold, if it has them."""
-    return [
+    runs = rows[RUN].astype({"seed": float, "fold": float}).itertuples(index=False)
+    return "; ".join(
         contender + f" seed {seed:.0f}" * pd.notna(seed) + f" fold {fold:.0f}" * pd.notna(fold)
-        for contender, seed, fold in rows[RUN].astype({"seed": float, "fold": float}).itertuples(index=False)
-    ]
+        for contender, seed, fold in runs
+    )
 
 
 def to_markdown(table: BenchmarkTable) -> str:
@@ -232,27 +229,31 @@ def difference_table(pairs: Sequence[ComparedPair]) -> str:
     """Return differences between contenders as a Markdown table with a footnote."""
     rows = []
     for pair in pairs:
-        found, metric = pair.difference, pair.column.metric
-        low, difference, high = (_signed(x, metric) for x in (found.low, found.difference, found.high))
+        text = partial(_score_text, metric=pair.column.metric, sign=True)
+        difference, interval = _with_interval(pair.difference, text)
         contenders = f"{pair.a} minus {pair.b}"
-        rows.append([pair.column.header, contenders, difference, _between(low, high), found.kind])
-    percent = _percent_note([pair.column for pair in pairs], "percentage points")
+        rows.append([pair.column.header, contenders, difference, interval, pair.difference.kind])
     names = ["score", "contenders", "difference", "95 % interval", "kind"]
-    return _markdown_table(names, rows, f"The arrow says which way is better. {percent}".rstrip())
+    note = _percent_note([pair.column for pair in pairs], "percentage points")
+    return _markdown_table(names, rows, f"{ARROW_NOTE} {note}".rstrip())
 
 
 def interval_table(found: Sequence[ScoreInterval]) -> str:
     """Return means with their intervals as a Markdown table with a footnote."""
     rows = []
     for row in found:
-        low, mean, high, chance = (
-            _score_text(value, math.nan, row.column.metric)
-            for value in (row.mean.low, row.mean.difference, row.mean.high, row.chance)
-        )
-        rows.append([row.column.header, row.contender, mean, _between(low, high), chance, row.mean.kind])
-    percent = _percent_note([row.column for row in found], "percent")
+        mean, interval = _with_interval(row.mean, partial(_score_text, metric=row.column.metric))
+        chance = _score_text(row.chance, row.column.metric)
+        rows.append([row.column.header, row.contender, mean, interval, chance, row.mean.kind])
     names = ["score", "contender", "mean", "95 % interval", "chance", "kind"]
-    return _markdown_table(names, rows, f"The arrow says which way is better. {percent}".rstrip())
+    note = _percent_note([row.column for row in found], "percent")
+    return _markdown_table(names, rows, f"{ARROW_NOTE} {note}".rstrip())
+
+
+def _with_interval(found: Difference, text: Callable[[float], str]) -> tuple[str, str]:
+    """Return a value and its interval as text; an interval is missing if one of its ends is."""
+    low, value, high = map(text, (found.low, found.difference, found.high))
+    return value, MISSING if MISSING in (low, high) else f"{low} to {high}"
 
 
 def association_table(associations: pd.DataFrame, adjust_for: Sequence[str]) -> str:
@@ -322,30 +323,16 @@ def _latex_number(text: str) -> str:
     return escaped if text == MISSING else escaped.replace("-", "$-$")
 
 
-def _score_text(mean: float, std: float, metric: str) -> str:
+def _score_text(mean: float, metric: str, std: float = math.nan, *, sign: bool = False) -> str:
     """Format mean ± standard deviation, unless that is NaN, with as many decimals as the mean."""
     if math.isnan(mean):
         return MISSING
     scale = 100 if metric in FROM_0_TO_1 else 1
-    mean, std = scale * mean, scale * std
-    text = f"{mean:.2f}" if scale == 100 else number(mean, metric)
+    text = f"{scale * mean:z.2f}" if scale == 100 else number(mean, metric)
     if math.isnan(std):
-        return text
+        return "+" * (sign and mean > 0) + text
     decimals = len(text.partition(".")[2])
-    return f"{text} ± {number(std, metric) if 'e' in text else f'{std:.{decimals}f}'}"
-
-
-def _signed(value: float, metric: str) -> str:
-    """Format a difference of scores, with its sign."""
-    if math.isnan(value):
-        return MISSING
-    text = f"{100 * value:z.2f}" if metric in FROM_0_TO_1 else number(value, metric)
-    return f"+{text}" if value > 0 else text
-
-
-def _between(low: str, high: str) -> str:
-    """Return an interval as text; missing if one of its ends is."""
-    return MISSING if MISSING in (low, high) else f"{low} to {high}"
+    return f"{text} ± {number(std, metric) if 'e' in text else f'{scale * std:.{decimals}f}'}"
 
 
 def _percent_note(columns: Iterable[ScoreColumn], unit: str) -> str:

@@ -1,4 +1,4 @@
-"""`write_report`: read a run folder, write its page."""
+"""`write_report` and `write_comparison`: read run folders, write a page on one or on several."""
 
 import base64
 import gzip
@@ -10,13 +10,15 @@ from typing import Any
 
 import pandas as pd
 
+from sepvae.errors import RunFolderError
 from sepvae.evaluation.metrics import ABOVE_CHANCE, against_chance
-from sepvae.report.contents import Contents, Picture, command, settings_by_part, title
+from sepvae.report.contents import Contents, Picture, command, settings, settings_by_part, title
 from sepvae.report.html import render, scripts_within, write_page
 from sepvae.report.scatter import scatter_data
 from sepvae.report.scores import (
     SPACES,
     Score,
+    Section,
     cell,
     flags,
     main_scores,
@@ -38,7 +40,8 @@ IMAGES = {
     ("swapped", "target"): "background samples with the salient part of a target",
     ("swapped", "background"): "targets with the salient part of a background sample",
 }
-WANTED = {"own": "its own class", "donor's": "the class of the donor"}
+NOT_COMPARED = ("seconds.fit", "seconds.all", "data.fingerprint")  # facts, not settings
+NO_VALUE = "-"
 REFERENCE = ("full", "background")  # images and wanted with nothing removed, for comparison; low is good
 
 
@@ -84,7 +87,6 @@ def write_report(run: Path, out: Path | None = None, *, images: bool = True) -> 
 def _page_context(contents: Contents, *, images: bool) -> dict[str, Any]:
     """Return the context of the template; None for missing parts."""
     scores, removal, correlations = contents.scores, contents.removal, contents.correlations
-    of_samples = ("reconstructions", "traversals", "swaps")
     found = None if scores is None else sections(scores, contents.words["value"])
     scatter, scatters = scatter_data(contents, images=images), contents.scatters()
     if not images:  # a legend may name samples: keep the figures of columns that the scatter shows
@@ -92,10 +94,9 @@ def _page_context(contents: Contents, *, images: bool) -> dict[str, Any]:
         scatters = [picture for picture in scatters if picture.about in kept]
     maps, picture = _maps(contents, images=images)
     return {
+        "run": contents,
         "images": images,
-        "words": contents.words,
         "title": title(contents.recipe),
-        "facts": contents.facts(),
         "summary": None if scores is None else summary(scores),
         "warnings": find_warnings(contents),
         "picture": picture,
@@ -106,17 +107,10 @@ def _page_context(contents: Contents, *, images: bool) -> dict[str, Any]:
         "p_values": "" if scores is None else p_values(scores),
         "scatter": scatter,
         "scatters": scatters,
-        "removal": None if removal is None else removal_sections(removal, contents.words["many"]),
+        "removal": None if removal is None else removal_sections(removal),
         "maps": maps,
-        **{name: contents.figure(name) if images else None for name in of_samples},
         "correlations": None if correlations is None else correlation_rows(correlations),
-        "correlation_map": contents.figure("correlations"),
-        "samples": contents.samples(),
-        "curves": contents.figure("learning_curves"),
-        "epochs": contents.has_epochs(),
-        "findings": contents.findings,
         "settings": settings_by_part(contents.recipe),
-        "versions": contents.versions,
         "command": command(contents.recipe),
     }
 
@@ -137,42 +131,32 @@ def _maps(contents: Contents, *, images: bool) -> tuple[dict[str, Any] | None, t
     return {**shown, "viewer": viewer, "first": first, "files": tables}, picture
 
 
-def removal_sections(removal: pd.DataFrame, many: str) -> list[dict[str, Any]]:
+def removal_sections(removal: pd.DataFrame) -> list[dict[str, Any]]:
     """Return one section per classifier, the label first, with rows from real to swapped images."""
     found = []
     for attribute in sorted(removal["attribute"].unique(), key=lambda name: name != "label"):
         rows = removal[removal["attribute"] == attribute].to_dict("records")
-        n = rows[0].get("n_train", math.nan)
-        notes = [] if math.isnan(n) else [f"a classifier that learnt on {n:.0f} real training {many}"]
         full = [row for row in rows if (row["images"], row.get("population")) == ("full", "all")]
-        if full and against_chance(full[0]) != ABOVE_CHANCE:
-            notes.append(
-                "warning: full reconstructions are read no better than by chance, "
-                "so the rows below them say nothing of removal or swaps"
-            )
-        shown = [_removal_row(row, many) for row in sorted(rows, key=_place)]
-        found.append({"title": subject(attribute), "note": "; ".join(notes), "rows": shown})
+        section = {
+            "title": subject(attribute),
+            "n_train": rows[0].get("n_train", math.nan),
+            "at_chance": bool(full) and against_chance(full[0]) != ABOVE_CHANCE,
+            "rows": sorted(map(_removal_row, rows), key=lambda row: row["place"]),
+        }
+        found.append(section)
     return found
 
 
-def _kind(row: Score) -> tuple[str, str]:
-    return row["images"], row.get("population", "all")
-
-
-def _place(row: Score) -> int:
-    return [*IMAGES, _kind(row)].index(_kind(row))
-
-
-def _removal_row(row: Score, many: str) -> dict[str, Any]:
-    """Return the words of a row, and its score as a cell, without a verdict where nothing was removed."""
-    name, reference = IMAGES.get(_kind(row)), (row["images"], row["wanted"]) == REFERENCE
+def _removal_row(row: Score) -> Score:
+    """Return a row with its words, place and cell; the latter has no verdict where nothing was removed."""
+    kind = row["images"], row.get("population", "all")
+    reference = (row["images"], row["wanted"]) == REFERENCE
     scored = cell({**row, "metric": "balanced_accuracy", "p_value": math.nan}, 0, 1)
-    notes = ["for comparison: nothing is removed"] * reference
-    notes += [f"share of {many}"] * (row.get("metric") == "share")
-    return {
-        "images": str(row["images"]) if name is None else name.format(many=many),
-        "wanted": WANTED.get(row["wanted"], str(row["wanted"])),
-        "note": "; ".join(notes),
+    return row | {
+        "metric": row.get("metric"),  # old runs have none
+        "place": [*IMAGES, kind].index(kind),
+        "name": IMAGES.get(kind, row["images"]),
+        "reference": reference,
         "cell": replace(scored, verdict="") if reference else scored,
         "chance": number(row["chance"], "balanced_accuracy"),
     }
@@ -183,10 +167,102 @@ def correlation_rows(correlations: pd.DataFrame) -> tuple[list[str], list[dict[s
     from sepvae.plotting.tables import SYMBOLS
 
     axes, rows = correlations["axis"].unique().tolist(), []
-    keys = ["attribute", "measure", "population"]
-    for (attribute, measure, population), part in correlations.groupby(keys, sort=False):
+    for key, part in correlations.groupby(["attribute", "measure", "population"], sort=False):
+        attribute, measure, population = map(str, key)
         by_axis = part.dropna(subset="value").set_index("axis").to_dict("index")
         note = f"{population}, n = {part['n'].max():.0f}"
-        row = {"attribute": attribute, "measure": SYMBOLS.get(str(measure), measure), "note": note}
+        row = {"attribute": attribute, "measure": SYMBOLS.get(measure, measure), "note": note}
         rows.append(row | {"cells": [by_axis.get(axis) for axis in axes]})
     return axes, rows
+
+
+def write_comparison(runs: list[Path], out: Path, *, images: bool = True) -> Path:
+    """
+    Write a page that compares several run folders.
+
+    Parameters
+    ----------
+    runs : list of Path
+        Two run folders or more.
+    out : Path
+        The page to write; an older one is replaced.
+    images : bool, default=True
+        Whether the page may show images of single samples.
+
+    Returns
+    -------
+    Path
+        Path of the page.
+
+    Raises
+    ------
+    RunFolderError
+        If fewer than two are given, one of them is no run folder, or one of its files cannot be read.
+    """
+    if len(runs) < 2:
+        raise RunFolderError(f"a comparison needs two run folders or more, got {len(runs)}")
+    found = [Contents(Path(run)) for run in runs]
+    return write_page(Path(out), render("comparison.html.j2", _comparison_context(found, images=images)))
+
+
+def _comparison_context(runs: list[Contents], *, images: bool) -> dict[str, Any]:
+    folders, known = [run.folder.path.resolve().name for run in runs], [run.facts() for run in runs]
+    names = [  # numbered where several are equal
+        f"{name} ({folders[: i + 1].count(name)})" if folders.count(name) > 1 else name
+        for i, name in enumerate(folders)
+    ]
+    rows = dict.fromkeys(name for found in known for name in found)
+    return {
+        "runs": runs,
+        "images": images,
+        "names": names,
+        "titles": [title(run.recipe) for run in runs],
+        "obstacles": _obstacles(runs),
+        "facts": [(name, [found.get(name, NO_VALUE) for found in known]) for name in rows],
+        "settings": _differing_settings(runs),
+        "summaries": [None if run.scores is None else summary(run.scores) for run in runs],
+        "warnings": [find_warnings(run) for run in runs],
+        "spaces": SPACES,
+        "sections": _compared_scores(runs),
+        "unscored": [name for name, run in zip(names, runs, strict=True) if run.scores is None],
+    }
+
+
+def _obstacles(runs: list[Contents]) -> list[str]:
+    """Return reasons why the numbers of runs are not comparable: other data, or another split."""
+    found = []
+    prints = [settings(run.recipe).get("data.fingerprint") for run in runs]
+    if len({value for value in prints if value}) > 1:
+        found.append("The data differ between these runs (fingerprints in their recipes).")
+    elif not all(prints):
+        found.append("It is not known whether the data are the same: a recipe has no fingerprint of them.")
+    known = [None if run.split is None else _split_rows(run.split) for run in runs]
+    if any(part != known[0] for part in known if part is not None and known[0] is not None):
+        found.append("The split differs between these runs: they are scored on different samples.")
+    elif any(part is None for part in known):
+        found.append("It is not known whether the split is the same: a run has no split.csv.")
+    return found
+
+
+def _split_rows(split: pd.DataFrame) -> set[tuple[Any, ...]]:
+    """Return the rows of a split with validation counted as train: fits may draw their own validation."""
+    part = split.assign(split=split["split"].replace("validation", "train"))
+    return set(part[["id", "group", "label", "split"]].itertuples(index=False, name=None))
+
+
+def _differing_settings(runs: list[Contents]) -> list[tuple[str, list[Any]]]:
+    """Return the settings in which runs differ: name, and the value of each run."""
+    known = [settings(run.recipe) for run in runs]
+    names = dict.fromkeys(name for found in known for name in found if name not in NOT_COMPARED)
+    rows = [(name, [found.get(name, NO_VALUE) for found in known]) for name in names]
+    return [(name, values) for name, values in rows if len({str(value) for value in values}) > 1]
+
+
+def _compared_scores(runs: list[Contents]) -> list[Section]:
+    """Return the scores of several runs by question, with one cell for each space of each run."""
+    known = [(i, run.scores) for i, run in enumerate(runs) if run.scores is not None]
+    if not known:
+        return []
+    tables = [scores.assign(place=scores["space"].map(lambda space, i=i: (i, space))) for i, scores in known]
+    places = [(i, space) for i in range(len(runs)) for space in SPACES]
+    return sections(pd.concat(tables, ignore_index=True), places=places)

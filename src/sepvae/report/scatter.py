@@ -106,15 +106,12 @@ def _columns(contents: Contents, shown: pd.DataFrame, *, images: bool) -> list[d
         if kind == "continuous" and known.dtype.kind in "iufb":
             values = [float(f"{v:.6g}") if math.isfinite(v) else None for v in shown[name].astype(float)]
             columns.append({"name": name, "values": values})
-        elif images or name == "label" or _identifies_nobody(shown, name):
+            continue
+        # Without images, a class must cover so many groups that it identifies nobody.
+        groups = shown.loc[known.index, "group"].groupby(known.astype(str)).nunique()
+        if images or name == "label" or groups.min() >= MIN_GROUPS:
             columns.append(_classes(name, shown))
     return columns
-
-
-def _identifies_nobody(shown: pd.DataFrame, name: str) -> bool:
-    """Return whether each class of an attribute covers MIN_GROUPS groups or more and so identifies nobody."""
-    known = shown[shown[name].notna()]
-    return bool(known.groupby(known[name].astype(str))["group"].nunique().min() >= MIN_GROUPS)
 
 
 def _classes(name: str, shown: pd.DataFrame) -> dict[str, Any]:
@@ -140,29 +137,28 @@ def _sheet(thumbnails: dict[str, AnyArray] | None, ids: list[str]) -> dict[str, 
     if thumbnails is None:
         return None
     row_of = {str(name): i for i, name in enumerate(thumbnails["ids"])}
-    rows = [row_of[name] for name in ids if name in row_of]
-    if not rows:
+    known = [name for name in ids if name in row_of]
+    if not known:
         return None
-    images = thumbnails["images"][rows].transpose(0, 2, 3, 1)
+    images = thumbnails["images"][[row_of[name] for name in known]].transpose(0, 2, 3, 1)
     height, width = images.shape[1:3]
     pad = [(0, -side % BLOCK) for side in (height, width)]
     images = np.pad(images, [(0, 0), *pad, (0, 0)], mode="edge")
-    n, cell_height, cell_width, channels = images.shape
-    lines = -(-n // SHEET_COLUMNS)
-    sheet = np.zeros((lines * SHEET_COLUMNS, cell_height, cell_width, channels), np.uint8)
-    sheet[:n] = images
-    sheet = sheet.reshape(lines, SHEET_COLUMNS, cell_height, cell_width, channels).swapaxes(1, 2)
-    sheet = sheet.reshape(lines * cell_height, SHEET_COLUMNS * cell_width, channels)
-    file = io.BytesIO()
-    Image.fromarray(sheet[:, :, 0] if channels == 1 else sheet).save(
-        file, "JPEG", quality=QUALITY, subsampling=0
-    )
-    cells = iter(range(n))
+    _, cell_height, cell_width, channels = images.shape
+    lines = -(-len(images) // SHEET_COLUMNS)
+    mode, size = "L" if channels == 1 else "RGB", (SHEET_COLUMNS * cell_width, lines * cell_height)
+    sheet, file = Image.new(mode, size), io.BytesIO()
+    for i, image in enumerate(images):
+        line, column = divmod(i, SHEET_COLUMNS)
+        cell = Image.fromarray(image[:, :, 0] if channels == 1 else image)
+        sheet.paste(cell, (column * cell_width, line * cell_height))
+    sheet.save(file, "JPEG", quality=QUALITY, subsampling=0)
+    place = {name: i for i, name in enumerate(known)}
     return {
         "uri": "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode(),
         "columns": SHEET_COLUMNS,
         "lines": lines,
         "cell": [cell_width, cell_height],
         "size": [width, height],
-        "cells": [next(cells) if name in row_of else -1 for name in ids],
+        "cells": [place.get(name, -1) for name in ids],
     }

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from sepvae.evaluation.metrics import ABOVE_CHANCE, AT_CHANCE, BELOW_CHANCE, against_chance
+from sepvae.evaluation.metrics import ABOVE_CHANCE, AT_CHANCE, BELOW_CHANCE, MAX_P, against_chance
 
 SPACES = ("salient", "common", "both")
 WORDS = {
@@ -28,7 +28,6 @@ FROM_0_TO_1 = ("accuracy", "balanced_accuracy", "auc")
 BEST_IS_1 = (*FROM_0_TO_1, "r2")
 MAIN_METRICS = {"label": ("auc",), "": ()}  # of a question, by attribute; none without a probe
 MAIN_METRICS_ELSE = ("balanced_accuracy", "r2")  # of a categorical and of a continuous attribute
-NO_PROBE = "Without a probe"
 FLAGS = (
     (AT_CHANCE, "is not distinguishable from chance: its interval includes chance, or p is above 0.05."),
     (BELOW_CHANCE, "is worse than chance: its whole interval is."),
@@ -81,14 +80,14 @@ def sections(scores: pd.DataFrame, value: str = "value", places: Sequence[Any] =
     found: dict[str, Section] = {}
     for key, rows in scores.groupby(["attribute", "population", "metric"], sort=False):
         attribute, population, metric = map(str, key)
-        asked = question(attribute, population) if attribute else NO_PROBE
+        asked = question(attribute, population) if attribute else "Without a probe"
         section = Section(asked, _counts(rows) if attribute else "", [], attribute)
         low, high = _scale(metric, rows)
         known = {row.get("place", row["space"]): row for row in rows.to_dict("records")}
         chances = dict.fromkeys(number(chance, metric) for chance in rows["chance"].dropna())
         row = Row(
             metric,
-            words_of(metric) + ("" if attribute else f", {population} samples"),
+            _words(metric) + ("" if attribute else f", {population} samples"),
             NOTES.get(metric, "").format(value=value),
             " or ".join(chances),
             {place: cell(known[place], low, high) if place in known else None for place in places},
@@ -98,9 +97,10 @@ def sections(scores: pd.DataFrame, value: str = "value", places: Sequence[Any] =
 
 
 def main_rows(scores: pd.DataFrame) -> list[Score]:
-    """Return the rows of `scores.csv` with the main metric of each question, one per space."""
+    """Return the rows of `scores.csv` with the main metric of each question, which they name."""
     rows: list[Score] = scores.dropna(subset=["attribute", "score", "chance"]).to_dict("records")
-    return [row for row in rows if _is_main(row["attribute"], row["metric"])]
+    main = [row for row in rows if _is_main(row["attribute"], row["metric"])]
+    return [{**row, "question": question(row["attribute"], row["population"])} for row in main]
 
 
 def main_scores(found: list[Section]) -> list[Section]:
@@ -149,9 +149,8 @@ def number(value: float, metric: str) -> str:
     return f"{value:#.3g}".rstrip(".")
 
 
-def words_of(metric: str) -> str:
-    """Return a metric in words."""
-    return WORDS.get(metric, metric.replace("_", " "))
+def _words(metric: str) -> str:
+    return WORDS.get(metric, metric).replace("_", " ")
 
 
 def flags(found: list[Section]) -> list[tuple[str, str]]:
@@ -217,9 +216,11 @@ def is_known(row: Score) -> bool:
 
 
 def reading(row: Score) -> str:
-    """Format a score with its interval, if it has one."""
-    shown = cell(row, 0, 0)
-    return f"{shown.score} (95 % interval {shown.interval})" if shown.interval else shown.score
+    """Format a score with its interval, if any, and chance, and with its p-value if that is above 0.05."""
+    shown, chance = cell(row, 0, 0), number(row["chance"], row["metric"])
+    interval = f" (95 % interval {shown.interval})" if shown.interval else ""
+    p = f", p = {row['p_value']:.2f}" if row["p_value"] > MAX_P else ""
+    return f"{_words(row['metric'])} {shown.score}{interval}, chance {chance}{p}."
 
 
 def summary(scores: pd.DataFrame) -> list[str]:

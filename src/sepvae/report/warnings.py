@@ -10,22 +10,11 @@ import pandas as pd
 
 from sepvae.batch import AnyArray
 from sepvae.codes import SPACES, code_columns
-from sepvae.evaluation.metrics import AT_CHANCE, MAX_P
+from sepvae.evaluation.metrics import AT_CHANCE
 from sepvae.evaluation.scores import separation_scores
 from sepvae.losses import CHANCE, MARGIN
 from sepvae.report.contents import Contents, divided_groups
-from sepvae.report.scores import (
-    Score,
-    gain,
-    is_known,
-    main_rows,
-    number,
-    of_everyone,
-    question,
-    reading,
-    verdict,
-    words_of,
-)
+from sepvae.report.scores import Score, gain, is_known, main_rows, of_everyone, reading, verdict
 
 NO_INFORMATION = 1e-6  # nats
 MIN_EPOCHS_OF_CRITIC = 3  # fewer epochs are too few to judge a critic
@@ -56,22 +45,18 @@ class ReportWarning:
 
 def find_warnings(contents: Contents) -> list[ReportWarning]:
     """Return all warnings about a run, the most serious first; none advises against an earlier one."""
-    found: list[ReportWarning] = []
-    if contents.findings is not None:
-        found += of_data(contents.findings)
-    if contents.split is not None:
-        found += of_split(contents.split)
-    if contents.examples is not None and "full" in contents.examples:
-        found += of_reconstructions(contents.examples["inputs"], contents.examples["full"])
-    recipe = contents.recipe.get("keywords")
-    keywords: dict[str, Any] = recipe if isinstance(recipe, dict) else dict.fromkeys(KEYWORDS)
-    found += of_spaces(contents.scores, contents.codes)
-    if contents.scores is not None:
-        found += of_leaks(contents.scores)
-    if contents.metrics is not None:
-        found += of_training(contents.metrics, critic_counts=keywords.get("kappa", 0) != 0)
-    if contents.scores is not None:
-        found += of_evidence(contents.scores)
+    examples, scores, metrics = contents.examples or {}, contents.scores, contents.metrics
+    known = contents.recipe.get("keywords")
+    keywords: dict[str, Any] = known if isinstance(known, dict) else dict.fromkeys(KEYWORDS)
+    found = [
+        *of_data(contents.findings or []),
+        *(() if contents.split is None else of_split(contents.split)),
+        *(of_reconstructions(**examples) if "full" in examples else ()),
+        *of_spaces(scores, contents.codes),
+        *(() if scores is None else of_leaks(scores)),
+        *(() if metrics is None else of_training(metrics, critic_counts=keywords.get("kappa", 0) != 0)),
+        *(() if scores is None else of_evidence(scores)),
+    ]
     advised: dict[str, str] = {}
     return [_advise(warning, keywords, advised) for warning in found]
 
@@ -91,11 +76,11 @@ def _advise(warning: ReportWarning, keywords: Collection[str], advised: dict[str
 
 def of_data(findings: list[dict[str, Any]]) -> Iterator[ReportWarning]:
     """Yield what the check of the data found: one warning for its errors, one for its warnings."""
-    for level, plural in (("error", "errors"), ("warning", "warnings")):
+    for level in ("error", "warning"):
         messages = [finding["message"] for finding in findings if finding["level"] == level]
         if messages:
             yield ReportWarning(
-                f"The check of the data found {len(messages)} {plural if len(messages) > 1 else level}",
+                f"The check of the data found {len(messages)} {level}{'s' * (len(messages) > 1)}",
                 _some(messages),
                 "Scores may then show how the data were gathered rather than what the groups are.",
                 "See what check found, further down; fix the data or the split, then fit again.",
@@ -210,7 +195,7 @@ def _leak(
     known = sorted(filter(is_known, asked), key=gain, reverse=True)
     if known:
         count = f"{len(known)} of {len(asked)} question{'s' * (len(asked) > 1)}"
-        seen = [f"{_asked(row)}: {_score_and_chance(row)}" for row in known]
+        seen = [f"{row['question']}: {reading(row)}" for row in known]
         moves = dict.fromkeys(to_raise, RAISE)
         yield ReportWarning(f"{title}: {count}", _some(seen), meaning, action, moves)
 
@@ -278,9 +263,9 @@ def of_evidence(scores: pd.DataFrame) -> Iterator[ReportWarning]:
     for row in rows:
         if row["space"] == "salient" and row["attribute"] not in of_all and (doubt := verdict(row)):
             doubt = "not distinguishable from chance" if doubt == AT_CHANCE else doubt
-            seen.append(f"{_asked(row)}, salient space: {doubt}, {_score_and_chance(row)}")
+            seen.append(f"{row['question']}, salient space: {doubt}, {reading(row)}")
     few = [row for row in rows if row.get("n_test_groups", math.inf) < MIN_SUBJECTS]
-    counts = {_asked(row): row["n_test_groups"] for row in few}
+    counts = {row["question"]: row["n_test_groups"] for row in few}
     seen += [f"{asked}: only {n:.0f} test subjects." for asked, n in counts.items()]
     if seen:
         yield ReportWarning(
@@ -290,17 +275,6 @@ def of_evidence(scores: pd.DataFrame) -> Iterator[ReportWarning]:
             f"{MIN_SUBJECTS} subjects the interval itself is uncertain.",
             "Score more test subjects, or other splits and seeds, before drawing conclusions.",
         )
-
-
-def _asked(row: Score) -> str:
-    return question(row["attribute"], row["population"])
-
-
-def _score_and_chance(row: Score) -> str:
-    """Format a score with its interval and chance, and with its p-value if that is above 0.05."""
-    p = "" if math.isnan(row["p_value"]) or row["p_value"] <= MAX_P else f", p = {row['p_value']:.2f}"
-    chance = number(row["chance"], row["metric"])
-    return f"{words_of(row['metric'])} {reading(row)}, chance {chance}{p}."
 
 
 def _some(seen: list[str]) -> list[str]:
