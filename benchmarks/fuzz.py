@@ -38,7 +38,7 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from sepvae.cli.pack import pack_table
+from sepvae.cli.preparing import pack_table
 from sepvae.data.images import measure_images
 from sepvae.data.loading import list_data, read_manifest
 from sepvae.data.quality_metrics import measure_volumes

@@ -20,7 +20,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from sepvae import SepVAE
 from sepvae.batch import IntArray
-from sepvae.cli.keywords import parse_keywords
+from sepvae.cli.fitting import parse_keywords
 from sepvae.codes import codes_table
 from sepvae.data import frame_source, split_table
 from sepvae.data.arrays import ArraySource

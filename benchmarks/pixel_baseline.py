@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sepvae.benchmark.pixels import Pixels
+from sepvae.benchmark.cells import Pixels
 from sepvae.evaluation import score_codes
 from sepvae.runs import read_codes, read_recipe
 from sepvae.runs.new_data import read_again

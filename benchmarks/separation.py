@@ -28,7 +28,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sepvae import ContrastivePCA, SepVAE
 from sepvae.batch import AnyArray
-from sepvae.cli.keywords import parse_keywords
+from sepvae.cli.fitting import parse_keywords
 from sepvae.data import ArraySource, load_digits_on_photos, read_image_folder, split
 from sepvae.training.attribute_classifier import train_attribute_classifier
 

@@ -147,7 +147,7 @@ STAGES = [
     (saving, "write_whole", 1, "model"),
     (finishing, "encoded", 1, "codes.csv"),
     (finishing, "score_codes", 1, "scores.csv"),
-    (finishing, "make_examples", 1, "examples.npz"),
+    (finishing, "examples_of", 1, "examples.npz"),
     (drawing, "write_whole", 1, "figures/learning_curves.png"),
     (fitting, "write_report", 1, "report.html"),
 ]

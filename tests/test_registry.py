@@ -10,7 +10,7 @@ import pytest
 
 import sepvae
 from sepvae import ContrastivePCA
-from sepvae.benchmark.contenders import parse_contender
+from sepvae.benchmark.cells import parse_contender
 from sepvae.errors import DataError, ModelFileError
 from sepvae.registry import find_method, method_names
 

@@ -13,10 +13,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from sepvae.cli import main
+from sepvae.cli import main, printable
 from sepvae.cli.benchmark import table_of
-from sepvae.cli.plain import plain
-from sepvae.cli.table import print_scores
+from sepvae.cli.tables import print_scores
 from sepvae.data import ArraySource
 from sepvae.errors import DataError
 from sepvae.files import names_apart, write_table
@@ -318,7 +317,7 @@ def test_a_terminal_obeys_no_name(
     row |= {"high": 0.6, "chance": 0.5, "p_value": 0.5}
     print_scores(pd.DataFrame([row | {"space": "salient"}, row | {"space": "common"}]))
     out = capsys.readouterr().out
-    assert plain(name)[:30] in out
+    assert printable(name)[:30] in out
     assert "\x1b" not in out
     assert len(out.splitlines()) == 6
 

@@ -3,6 +3,7 @@
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from numbers import Integral, Real
 from typing import Any, Literal, NamedTuple
 
@@ -13,8 +14,9 @@ from sepvae.batch import AnyArray
 from sepvae.errors import BackgroundWarning, DataError
 
 MOST = 1e9  # largest voxel value: sums of squares of larger ones overflow float32
-
-
+ROUNDING = 1e-6  # distance from [0, 1] that is accepted in float images
+# Column names of split.csv and codes.csv.
+TAKEN = re.compile(r"id|group|label|split|y|(common|salient)\d+")
 # Words for controls in studies: lower case, without punctuation and the plural s.
 CONTROLS = {
     *("control", "healthycontrol", "normalcontrol", "typicalcontrol", "ctrl", "ctl", "con", "hc", "cn", "nc"),
@@ -25,15 +27,10 @@ CONTROLS = {
 
 
 class Guess(NamedTuple):
-    """
-    Guessed background label, and the reason for the guess.
-
-    `why` is "number" if all labels are numbers or booleans, "word" if only this label names controls, else
-    "alphabet".
-    """
+    """Guessed background label, and why: all are numbers or booleans, only it names controls, or neither."""
 
     background: Any
-    why: Literal["word", "number", "alphabet"]
+    why: Literal["number", "word", "alphabet"]
 
 
 def guess_background(labels: Iterable[Any]) -> Guess:
@@ -63,13 +60,10 @@ def ask_for_background(counts: Mapping[Any, int], keyword: str) -> str:
     guess = guess_background(counts)
     first, *others = counts.items()
     said = " and ".join([f"{first[0]} ({first[1]} samples)", *(f"{label} ({n})" for label, n in others)])
-    choices = " or ".join(
-        f"{keyword}{label!r}" if "=" in keyword else f"{keyword}{label}" for label in counts
-    )
-    hint = f"name the label of the controls: {choices}"
+    given = {label: keyword + (repr(label) if "=" in keyword else str(label)) for label in counts}
+    hint = f"name the label of the controls: {' or '.join(given.values())}"
     if names_controls(guess.background):
-        shown = repr(guess.background) if "=" in keyword else guess.background
-        hint = f"did you mean {keyword}{shown}?"
+        hint = f"did you mean {given[guess.background]}?"
     return f"labels {said} do not tell which is the background (controls); {hint}"
 
 
@@ -126,35 +120,12 @@ def order_labels(labels: AnyArray, background: Any = None) -> tuple[AnyArray, np
         guess = guess_background(counts)
         if guess.why != "word":
             target = next(label for label in counts if label != guess.background)
-            warnings.warn(
-                f"{ask_for_background(counts, 'background=')}; {guess.background!r} is taken for the "
-                f"background, {target!r} for the target",
-                BackgroundWarning,
-                stacklevel=2,
-            )
+            roles = f"{guess.background!r} is taken for the background, {target!r} for the target"
+            message = f"{ask_for_background(counts, 'background=')}; {roles}"
+            warnings.warn(message, BackgroundWarning, stacklevel=2)
         background = guess.background
-    found = np.array(
-        [i for i, label in enumerate(classes.tolist()) if _is_same(label, background)], dtype=int
-    )
-    if len(found) == 0:
-        alike = [label for label in classes.tolist() if str(label) == str(background)]
-        choices = ", ".join(map(repr if alike else str, classes.tolist()))
-        hint = f"; did you mean background={alike[0]!r}?" if alike else ""
-        if isinstance(background, str) and classes.tolist() == [0, 1]:
-            hint = (
-                "; labels were numbered before the fit, as cross_val_predict and StackingClassifier do: "
-                "number them yourself, 0 for the background, and give background=0"
-            )
-        raise DataError(f"background: wanted one of {choices}, got {background!r}{hint}")
-    return classes, np.concatenate([found, np.delete(np.arange(len(classes)), found)])
-
-
-def _is_same(label: Any, background: Any) -> bool:
-    """Return whether a label is the named background; 1 does not name True, and "1" does not name 1."""
-    if isinstance(background, np.generic):
-        background = background.item()
-    kinds = [isinstance(value, bool) for value in (label, background)]
-    return np.ndim(background) == 0 and kinds[0] == kinds[1] and bool(label == background)
+    place = _place(classes.tolist(), background)
+    return classes, np.array([place, 1 - place])
 
 
 def _is_label(label: Any) -> bool:
@@ -163,8 +134,23 @@ def _is_label(label: Any) -> bool:
     return whole or isinstance(label, str | bool | np.bool_)
 
 
-# Column names of split.csv and codes.csv.
-_TAKEN = re.compile(r"id|group|label|split|y|(common|salient)\d+")
+def _place(classes: list[Any], background: Any) -> int:
+    """Return the position of the background; 1 does not name True, and "1" does not name 1."""
+    if isinstance(background, np.generic):
+        background = background.item()
+    for i, label in enumerate(classes):
+        alike = isinstance(label, bool) == isinstance(background, bool)
+        if np.ndim(background) == 0 and alike and label == background:
+            return i
+    same_text = [label for label in classes if str(label) == str(background)]
+    choices = ", ".join(map(repr if same_text else str, classes))
+    hint = f"; did you mean background={same_text[0]!r}?" if same_text else ""
+    if isinstance(background, str) and classes == [0, 1]:
+        hint = (
+            "; labels were numbered before the fit, as cross_val_predict and StackingClassifier do: "
+            "number them yourself, 0 for the background, and give background=0"
+        )
+    raise DataError(f"background: wanted one of {choices}, got {background!r}{hint}")
 
 
 def check_attribute_names(names: Iterable[Any]) -> None:
@@ -175,20 +161,17 @@ def check_attribute_names(names: Iterable[Any]) -> None:
     Traceback (most recent call last):
     sepvae.errors.DataError: attributes: 'split' is a column of its own in every table; rename it
     """
-    if taken := sorted(name for name in map(str, names) if _TAKEN.fullmatch(name)):
+    if taken := sorted(name for name in map(str, names) if TAKEN.fullmatch(name)):
         raise DataError(f"attributes: {taken[0]!r} is a column of its own in every table; rename it")
-
-
-ROUNDING = 1e-6  # distance from [0, 1] that is accepted in float images
 
 
 def check_images(x: AnyArray) -> None:
     """Raise unless `x` is (n, channels, h, w), as uint8 or as floats in [0, 1] up to rounding."""
     if x.ndim != 4:
-        shape = ", ".join(map(str, x.shape))
+        hint = "; give grey images a channel axis: X[:, None]" * (x.ndim == 3)
         raise DataError(
             "X: wanted a table (n, features), images (n, channels, h, w) or volumes (n, channels, d, h, w), "
-            f"got shape ({shape})" + "; give grey images a channel axis: X[:, None]" * (x.ndim == 3)
+            f"got shape ({', '.join(map(str, x.shape))}){hint}"
         )
     if x.shape[1] > 4 >= x.shape[3]:
         raise DataError(
@@ -258,13 +241,8 @@ def check_number(
     number = float("nan")
     if not isinstance(value, bool) and isinstance(value, Integral if whole else Real):
         number = float(value)
-    fits = (
-        np.isfinite(number)
-        and (least is None or number >= least)
-        and (above is None or number > above)
-        and (below is None or number < below)
-    )
-    if not fits:
+    low = (least is None or number >= least) and (above is None or number > above)
+    if not (np.isfinite(number) and low and (below is None or number < below)):
         bounds = {"of {:.10g} or more": least, "above {:.10g}": above, "below {:.10g}": below}
         said = " and ".join(text.format(bound) for text, bound in bounds.items() if bound is not None)
         other = f", or {or_else}" if or_else else ""
@@ -272,9 +250,17 @@ def check_number(
 
 
 def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
-    """Raise unless a keyword is one of the allowed words."""
+    """
+    Raise unless a keyword is one of the allowed words.
+
+    >>> check_choice("method", "MMCVAE", ["SepVAE", "MMcVAE"])
+    Traceback (most recent call last):
+    sepvae.errors.DataError: method: wanted one of SepVAE, MMcVAE, got 'MMCVAE'; did you mean MMcVAE?
+    """
     if value not in allowed:
-        raise DataError(f"{name}: wanted one of {', '.join(allowed)}, got {value!r}")
+        near = get_close_matches(str(value), allowed, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise DataError(f"{name}: wanted one of {', '.join(allowed)}, got {value!r}{hint}")
 
 
 def check_flag(name: str, value: object) -> None:

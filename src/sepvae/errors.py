@@ -4,13 +4,57 @@ The command line prints the line and exits with status 2; in Python all errors a
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from difflib import get_close_matches
 
 LONG = re.compile(r"(\S{200})\S{200,}(\S{100})")  # longer than any word or path: a damaged cell
+OPTION = re.compile(r"""(such as )?(?<![\w/-])--([a-z]+(?:-[a-z]+)*)(:| (?=['"A-Z]|-?\d)|(?(1) ?))""")
+_on_command_line = False  # whether messages name options, such as --test-size
+
+
+@contextmanager
+def on_command_line() -> Iterator[None]:
+    """Let messages name the options of the command line, not the keywords of functions."""
+    global _on_command_line
+    before, _on_command_line = _on_command_line, True
+    try:
+        yield
+    finally:
+        _on_command_line = before
+
+
+def for_caller(message: str) -> str:
+    """
+    Return a message that names options; it names keywords unless a command was typed.
+
+    >>> for_caller("for --test-size 0.5; give another --split-seed, or a label, such as --label dx")
+    'for test_size=0.5; give another split_seed=, or a label, such as label=dx'
+    """
+
+    def keyword(option: re.Match[str]) -> str:
+        return f"{option[1] or ''}{option[2].replace('-', '_')}{':' if option[3] == ':' else '='}"
+
+    return message if _on_command_line else OPTION.sub(keyword, message)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """
+    Return a hint for an unknown name: the closest known one, or all of them if none is close.
+
+    >>> nearest("sedes", ["folds", "seeds"])
+    'did you mean seeds?'
+    """
+    known = list(known)
+    near = get_close_matches(word, known, 1)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
 
 
 class SepVAEError(Exception):
     """Error that the user can fix; the message says what was wanted, what came and what to do."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(for_caller(message))
 
     def __str__(self) -> str:
         """Return one line, with line breaks and very long words of the data shortened."""

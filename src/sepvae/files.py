@@ -6,10 +6,10 @@ import os
 import re
 import shutil
 import tempfile
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, TypeVar
 from unicodedata import normalize
 
@@ -20,19 +20,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 MOST_BYTES = 100  # of a part of a file name: file systems take 255, and words come before and after it
-ASIDE = re.compile(r"\..+\.[a-z0-9_]{8}")  # names of `tempfile`, for what is not yet complete
+ASIDE = re.compile(r"\..+\.[a-z0-9_]{8}")  # temporary names of what is not yet complete
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file atomically; text is written as UTF-8, and an older file is replaced."""
     data = content.encode() if isinstance(content, str) else content
     with naming(path):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        aside = Path(name)
+        aside = path.with_name(f".{path.name}.{token_hex(4)}")
         try:
-            with os.fdopen(handle, "wb") as file:
+            with aside.open("xb") as file:
                 file.write(data)
-            aside.chmod(0o666 & ~_umask())
             settle(aside, path)
         except BaseException:
             aside.unlink(missing_ok=True)
@@ -198,13 +196,3 @@ def _to_disk(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-_UMASK_LOCK = threading.Lock()  # reading the umask sets it, for all threads
-
-
-def _umask() -> int:
-    with _UMASK_LOCK:
-        mask = os.umask(0)
-        os.umask(mask)
-    return mask

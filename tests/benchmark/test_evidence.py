@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from sepvae.benchmark import make_cells, run_benchmark, write_outputs
-from sepvae.benchmark.evidence import write_intervals
 from sepvae.benchmark.folder import BenchmarkFolder
+from sepvae.benchmark.outputs import write_intervals
 from sepvae.data import ArraySource
 from sepvae.data.splits import make_folds
 from sepvae.evaluation.correlations import partial_spearman

@@ -7,8 +7,8 @@ from joblib import parallel_config
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from sepvae.benchmark import make_cells, run_benchmark, write_outputs
+from sepvae.benchmark.cells import Pixels
 from sepvae.benchmark.folder import BenchmarkFolder, CellFolder
-from sepvae.benchmark.pixels import Pixels
 from sepvae.data import ArraySource
 from sepvae.errors import DataError, RunFolderError
 from sepvae.methods.base import ContrastiveEstimator
@@ -74,7 +74,7 @@ def test_pixels_of_few_samples_are_not_drowned_by_rounding(tmp_path):
         ArraySource(rng.normal(size=(40, 80)) + 2.0 * (labels == "patient")[:, None], labels) for _ in "ab"
     )
     test = ArraySource(test.x, labels, ids=[f"test{i}" for i in range(40)])
-    Pixels(100, "control").run(train, test, tmp_path, kinds={}, n_permutations=0)
+    Pixels(100, "control").run(train, test, CellFolder(tmp_path, {}), n_permutations=0)
     scores = CellFolder(tmp_path).scores.required().query("metric == 'auc' and probe == 'linear'")
     assert scores["score"].item() > 0.95
 
@@ -114,15 +114,14 @@ def test_a_cell_goes_on_after_its_last_epoch(parts, tmp_path, monkeypatch):
     (cell, *_), (train, test) = make_cells(CONTENDERS, [0], 1), parts[0]
     save = ContrastiveEstimator.save
     monkeypatch.setattr(ContrastiveEstimator, "save", lambda *_: 1 / 0)
-    how: dict[str, Any] = {"kinds": KINDS, "n_permutations": 0}
     out, whole = tmp_path / "out", tmp_path / "whole"
     with pytest.raises(ZeroDivisionError):
-        cell.run(train, test, out, **how)
+        cell.run(train, test, CellFolder(out, KINDS), n_permutations=0)
     assert (out / "last.ckpt").is_file()
     monkeypatch.setattr(ContrastiveEstimator, "save", save)
-    cell.run(train, test, whole, **how)
+    cell.run(train, test, CellFolder(whole, KINDS), n_permutations=0)
     monkeypatch.setattr(AlternatingTraining, "training_step", lambda *_: 1 / 0)  # all epochs are done
-    cell.run(train, test, out, **how)
+    cell.run(train, test, CellFolder(out, KINDS), n_permutations=0)
     assert (out / "codes.csv").read_bytes() == (whole / "codes.csv").read_bytes()
     assert not (out / "last.ckpt").exists()
 
@@ -146,9 +145,9 @@ def test_a_process_that_dies_fails_its_cells_only(parts, tmp_path, monkeypatch):
         def __call__(self, tasks):
             for function, arguments, keywords in tasks:
                 if len(calls) == 1 and arguments[0] is cells[0]:
-                    (arguments[3] / "started").touch()
+                    arguments[3].started.touch()
                     raise TerminatedWorkerError("killed")
-                arguments[3].mkdir(parents=True, exist_ok=True)
+                arguments[3].path.mkdir(parents=True, exist_ok=True)
                 if len(calls) > 1:
                     function(*arguments, **keywords)
 
@@ -195,8 +194,8 @@ def test_folds_are_scored_on_their_own_part(tmp_path):
     ("change", "message"),
     [
         ({"seed": 7}, "holds another benchmark .data was"),
-        ({"threads": 2}, "holds another benchmark .threads was 1, now 2.; choose another --out"),
-        ({"kappa": 3.0}, "was fitted with kappa 10.0, now 3.0; choose another --out, or remove that folder"),
+        ({"threads": 2}, "holds another benchmark .threads was 1, now 2.; choose another out="),
+        ({"kappa": 3.0}, "was fitted with kappa 10.0, now 3.0; choose another out=, or remove that folder"),
     ],
 )
 def test_another_benchmark_is_not_mixed_in(finished, parts, change, message):

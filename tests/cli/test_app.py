@@ -14,7 +14,7 @@ from PIL import Image
 
 import sepvae
 from sepvae.cli import main
-from sepvae.cli.table import print_scores
+from sepvae.cli.tables import print_scores
 from sepvae.errors import SepVAEError
 from sepvae.report.contents import Contents
 from sepvae.report.warnings import find_warnings
@@ -271,7 +271,9 @@ BAD = {
         "preset: wanted one of default, paper, background-prior, got 'papr'",
     ),
     "too small": (None, ["--set", "network=e1"], "leave nothing of images of 16 x 16"),
-    "test size": (None, ["--test-size", "2"], "test_size"),
+    "test size": (None, ["--test-size", "2"], "--test-size: wanted a share between 0 and 1, got 2"),
+    "method": (None, ["--method", "MMCVAE"], r"got 'MMCVAE'; did you mean MMcVAE\?"),
+    "split": (None, ["--split", "nowhere.csv"], "nowhere.csv"),
 }
 
 
@@ -377,6 +379,30 @@ def test_as_a_process_a_mistake_exits_with_two(tmp_path: Path) -> None:
     assert result.returncode == 2
     assert result.stderr.startswith("sepvae: nowhere: wanted a folder")
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "message"),
+    [
+        ("nowhere", [], "nowhere: wanted a folder"),
+        ("faces", ["--recipe", "pneumona"], "did you mean pneumonia?"),
+        ("faces", ["--method", "SepVEA"], "did you mean SepVAE?"),
+        ("faces", ["--set", "kappa"], "wanted KEY=VALUE"),
+        ("faces", ["--label", "dx"], "--label has no meaning"),
+        ("faces", ["--split", "nowhere.csv"], "nowhere.csv"),
+    ],
+)
+def test_a_typing_mistake_is_answered_before_torch_is_imported(
+    data: str, options: list[str], message: str, folder: Path, tmp_path: Path
+) -> None:
+    path = str(folder) if data == "faces" else data
+    code = "import sys; from sepvae.cli.app import app\n"
+    code += f"try: app({['fit', path, '--out', str(tmp_path / 'run'), *options]!r}, standalone_mode=False)\n"
+    code += "except Exception as error: print(error)\n"
+    code += "sys.exit('torch' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout.count("\n")) == (0, 1), result.stderr
+    assert message in result.stdout
 
 
 @pytest.mark.slow

@@ -57,7 +57,9 @@ def words(folder: Path, recipe: Path, out: Path, *more: str) -> list[str]:
 def test_from_a_recipe_to_tables(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     said = invoke(*words(folder, write_recipe(tmp_path), out))
-    assert "6 cells: SepVAE (default), SepVAE (default, no MI), ContrastivePCA (default)" in said
+    contenders = "SepVAE (default), SepVAE (default, no MI), ContrastivePCA (default)"
+    assert f"7 cells: {contenders}, and as the baseline principal components of the input (pixels)" in said
+    assert len(list((out / "cells").iterdir())) == 7
     assert "| SepVAE (default, no MI) |" in said
     results = pd.read_csv(out / "results.csv")
     assert set(results["recipe"]) == {"mine.yaml"}

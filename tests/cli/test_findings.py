@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sepvae.cli.findings import print_inspection
+from sepvae.cli.tables import print_inspection
 from sepvae.inspection import Finding, Inspection, inspect
 
 ERROR = Finding("error", "unreadable", "27 files cannot be read", tuple(f"image{i}" for i in range(27)))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from nibabel.nifti1 import Nifti1Image
 
-from sepvae.cli.pack import pack_table
+from sepvae.cli.preparing import pack_table
 from sepvae.data.formats.packed_store import PackedStore
 from sepvae.data.spec import DataSpec
 from sepvae.errors import DataError

@@ -44,7 +44,7 @@ def test_rows_know_their_lines(written):
         ('id,age\n1,"2\n3,4\n', "line 2: cannot be read as a table .*; fix that row"),
         (
             "id,age\n\xe4,1\n".encode("latin-1"),
-            r"is no text in UTF-8 \(.*\); name its encoding, such as --encoding cp1252",
+            r"is no text in UTF-8 \(.*\); name its encoding, such as encoding=cp1252",
         ),
         ("id,age\n1\0,2\n", "is no text, it holds zero bytes; save it as CSV"),
     ],

@@ -60,10 +60,10 @@ def test_file_names_give_numbers_where_that_is_said(folder):
     assert manifest.kinds == {"age": "continuous"}
     assert list_data(root, pattern=pattern).attributes["age"].tolist() == ["30", "40"]
     with pytest.raises(
-        DataError, match=r"attribute: wanted a named group of --pattern \(eye, age\), got 'sex'"
+        DataError, match=r"attribute: wanted a named group of pattern= \(eye, age\), got 'sex'"
     ):
         list_data(root, pattern=pattern, attributes={"sex": None})
-    with pytest.raises(DataError, match="attribute eye: wanted a number, got 'p1'; correct the --pattern"):
+    with pytest.raises(DataError, match="attribute eye: wanted a number, got 'p1'; correct the pattern="):
         list_data(root, pattern=pattern, attributes={"eye": "continuous"})
 
 
@@ -92,19 +92,19 @@ def test_without_labels(data):
         (
             "x.csv",
             {"label": "dx"},
-            r"x.csv: name the column of image files or volumes \(--images path\), or the col",
+            r"x.csv: name the column of image files or volumes \(images= path\), or the col",
         ),
-        ("x.csv", {"images": "path"}, "x.csv: name the column of labels, such as --label diagnosis"),
-        ("x.csv", {"images": "path", "pattern": "x"}, "is a table, for which --pattern has no meaning"),
-        ("x.csv", {"table": "x.csv"}, "is a table, for which --table has no meaning; leave it out"),
+        ("x.csv", {"images": "path"}, "x.csv: name the column of labels, such as label=diagnosis"),
+        ("x.csv", {"images": "path", "pattern": "x"}, "is a table, for which pattern= has no meaning"),
+        ("x.csv", {"table": "x.csv"}, "is a table, for which table= has no meaning; leave it out"),
         ("x.csv", {"images": "path", "label": "dx"}, r"wanted two labels, found ill \(1\), odd \(1\), well"),
         ("x.npy", {}, "x.csv: name the column of labels"),
-        ("x.npy", {"images": "path"}, "is an array, for which --images has no meaning"),
+        ("x.npy", {"images": "path"}, "is an array, for which images= has no meaning"),
         ("x.npy", {"table": "y.csv", "label": "dx"}, "y.csv: wanted a table, found nothing"),
-        ("", {"label": "dx"}, "is a folder, for which --label has no meaning"),
-        ("", {"root": "."}, "is a folder, for which --root has no meaning"),
+        ("", {"label": "dx"}, "is a folder, for which label= has no meaning"),
+        ("", {"root": "."}, "is a folder, for which root= has no meaning"),
         ("", {"background": "c"}, "background: wanted one of a, b, got 'c'"),
-        ("", {"attributes": {"age": None}}, r"wanted a named group of --pattern \(none\), got 'age'"),
+        ("", {"attributes": {"age": None}}, r"wanted a named group of pattern= \(none\), got 'age'"),
     ],
 )
 def test_refused(data, name, keywords, message):
@@ -115,6 +115,6 @@ def test_refused(data, name, keywords, message):
 def test_an_array_needs_a_table(data):
     (data / "x.csv").unlink()
     with pytest.raises(
-        DataError, match=r"x\.npy: wanted a table beside it .* such as x\.csv; name it by --table"
+        DataError, match=r"x\.npy: wanted a table beside it .* such as x\.csv; name it by table="
     ):
         list_data(data / "x.npy", label="dx")

@@ -93,7 +93,7 @@ def test_background_is_named_known_or_first(manifest):
         (("well", ["well"]), "target: 'well' is the background; name another"),
         (
             (),
-            r"data: wanted two labels, found cold \(1\), flu \(2\), well \(2\); name --background",
+            r"data: wanted two labels, found cold \(1\), flu \(2\), well \(2\); name background=",
         ),
     ],
 )
@@ -106,6 +106,6 @@ def test_one_label_only_and_far_too_many(manifest):
     with pytest.raises(DataError, match="data: wanted two labels, background and target, found cold; name"):
         manifest.keep(manifest.about["label"].eq("cold").to_numpy()).of_two_labels()
     ages = pd.DataFrame({"id": range(99), "group": range(99), "label": map(str, range(99)), "split": None})
-    with pytest.raises(DataError, match=r"found 0 \(1\), .* and 89 more; name --background") as caught:
+    with pytest.raises(DataError, match=r"found 0 \(1\), .* and 89 more; name background=") as caught:
         Manifest(Path("data"), ages, format=ImageFolder()).of_two_labels()
     assert len(str(caught.value)) < 200

@@ -157,7 +157,7 @@ def test_several_grids_are_refused_unless_they_are_resampled(tmp_path: Path, vox
         common_grid(headers(files), files)
     assert str(caught.value) == (
         f"{files.name(0)}: wanted 8 x 9 x 10 voxels of 2 x 2 x 2 mm at the same place as {files.name(1)}, "
-        "got 8 x 9 x 8 voxels of 2 x 2 x 2 mm; bring them to one space, or allow --resample"
+        "got 8 x 9 x 8 voxels of 2 x 2 x 2 mm; bring them to one space, or allow resample="
     )
     assert common_grid(headers(files), files, resample=True).same_place(GRID)
 
@@ -255,7 +255,7 @@ def test_a_mask_on_another_grid_is_resampled_only_when_asked(tmp_path: Path) -> 
     fine = Grid((16, 18, 20), AFFINE @ np.diag([0.5, 0.5, 0.5, 1]))
     mask = np.random.default_rng(0).random(GRID.shape) < 0.5
     write_volume(tmp_path / "mask.nii.gz", mask.repeat(2, 0).repeat(2, 1).repeat(2, 2), fine)
-    with pytest.raises(DataError, match="or allow --resample"):
+    with pytest.raises(DataError, match="or allow resample="):
         read_mask(tmp_path / "mask.nii.gz", GRID)
     assert np.array_equal(read_mask(tmp_path / "mask.nii.gz", GRID, resample=True), mask)
 
@@ -426,7 +426,7 @@ def test_a_map_is_thresholded_when_asked(tmp_path: Path, values: np.ndarray, thr
     assert grid is not None
     assert np.array_equal(grid.mask, BRAIN)
     assert grid.mask_words == "mask: 200 of 720 voxels (28 %)"
-    with pytest.raises(DataError, match="choose another --mask-threshold"):
+    with pytest.raises(DataError, match="choose another mask_threshold="):
         read_volumes(**how, mask_threshold=2)
     with pytest.raises(DataError, match="no meaning without a mask"):
         read_volumes(**cohort(tmp_path), mask_threshold=2)

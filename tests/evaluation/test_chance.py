@@ -5,7 +5,7 @@ import re
 import pandas as pd
 import pytest
 
-from sepvae.cli.table import print_scores
+from sepvae.cli.tables import print_scores
 from sepvae.evaluation.metrics import ABOVE_CHANCE, AT_CHANCE, BELOW_CHANCE, against_chance
 from sepvae.report.scores import sections
 

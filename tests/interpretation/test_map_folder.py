@@ -15,8 +15,7 @@ from sepvae.interpretation.map_folder import write_maps
 from sepvae.interpretation.maps import SalientMaps
 from sepvae.methods import ContrastivePCA
 from sepvae.run_folder import MapFolder
-from sepvae.runs.figures import draw_maps
-from sepvae.runs.maps import map_run
+from sepvae.runs.figures import draw_maps, map_run
 
 SHAPE, N = (12, 13, 14), 20
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])

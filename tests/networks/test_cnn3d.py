@@ -34,7 +34,7 @@ def test_any_size_from_32_up_comes_back(size: tuple[int, int, int]) -> None:
 
 
 def test_smaller_ones_are_refused_with_the_size_to_pad_to() -> None:
-    with pytest.raises(DataError, match="--image-size 40x32x32"):
+    with pytest.raises(DataError, match="image_size=40x32x32"):
         cnn3d("batch", (40, 31, 20))
 
 

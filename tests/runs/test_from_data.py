@@ -70,7 +70,7 @@ def test_it_fits_as_the_command_line_does(study: Path) -> None:
 def test_a_wrong_field_is_named(study: Path) -> None:
     with pytest.raises(DataError, match="labell: no such key; did you mean label"):
         sepvae.fit_folder(study / "participants.tsv", study / "run", labell="diagnosis")
-    with pytest.raises(DataError, match="is a table of image files, for which --mask has no meaning"):
+    with pytest.raises(DataError, match="is a table of image files, for which mask= has no meaning"):
         sepvae.data.load(study / "participants.tsv", images="participant_id", label="diagnosis", mask="m.nii")
 
 

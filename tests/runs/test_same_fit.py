@@ -28,4 +28,4 @@ def test_a_keyword_that_another_version_does_not_record_and_is_none_is_no_differ
 def test_what_differs_is_named(changes: dict[str, object], message: str, tmp_path: Path) -> None:
     with pytest.raises(RunFolderError) as refused:
         check_same_fit(RunFolder(tmp_path), BEGUN, BEGUN | changes)
-    assert f"was begun with {message}; choose another --out" in str(refused.value)
+    assert f"was begun with {message}; choose another out=" in str(refused.value)

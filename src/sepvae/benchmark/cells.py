@@ -1,29 +1,132 @@
-"""One cell of a benchmark: fit, encode, score. Finished files stay, so that a restart continues from them."""
+"""Contenders of a benchmark, and its cells: fit, encode, score. A restart continues from finished files."""
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.decomposition import PCA
 
-from sepvae.batch import Source
-from sepvae.benchmark.contenders import Contender
+from sepvae.batch import AnyArray, Source, chunks, gather, in_unit_range
 from sepvae.benchmark.folder import CellFolder
-from sepvae.codes import Kind, code_columns
+from sepvae.checks import check_choice
+from sepvae.codes import Codes, codes_table
+from sepvae.errors import DataError
 from sepvae.evaluation.classifiers import group_scores, mlp_probabilities
 from sepvae.evaluation.correlations import probe_predictions
 from sepvae.evaluation.scores import score_codes
 from sepvae.files import plain_name, read_table
-from sepvae.interpretation.examples import make_examples
 from sepvae.methods import load
-from sepvae.registry import find_method
-from sepvae.runs.scoring import described, encoded, reconstruction_errors
+from sepvae.methods.base import ContrastiveEstimator
+from sepvae.preprocessing import TableScaler
+from sepvae.preprocessing.input_adapter import covariate_names, split_covariates
+from sepvae.preprocessing.residualizer import Residualizer
+from sepvae.registry import find_method, method_names
+from sepvae.runs.scoring import described, encoded, examples_of, reconstruction_errors
 
 PAPER = "paper"  # preset whose continuous attributes are also predicted by least squares
 WITHOUT_EFFECT = ("num_workers",)  # keywords that do not change the result
+PIXELS = "pixels"  # name of the baseline
+CHUNK = 512
+
+
+@dataclass(frozen=True)
+class Contender:
+    """
+    Method with its keywords, as a benchmark compares it with others.
+
+    Parameters
+    ----------
+    method : str
+        Name of a registered method.
+    preset : str
+        Named set of keywords of the method.
+    ablation : str, default=""
+        Loss term to leave out, as named in the method's `ablations`; "" for none.
+    keywords : mapping, default={}
+        Keywords from a recipe or the user, which override the preset's.
+    """
+
+    method: str
+    preset: str = "default"
+    ablation: str = ""
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Name of the contender in tables, such as "SepVAE (paper, no MI)"."""
+        return f"{self.method} ({self.preset}{', ' * bool(self.ablation)}{self.ablation})"
+
+    def estimator(self, random_state: int) -> ContrastiveEstimator:
+        """
+        Create the estimator of one cell.
+
+        Parameters
+        ----------
+        random_state : int
+            Seed of the estimator.
+
+        Returns
+        -------
+        ContrastiveEstimator
+            Not fitted; unless a keyword sets a validation part, it learns from all training data.
+
+        Raises
+        ------
+        DataError
+            If the preset does not exist and no keywords are given, or the network is not given by name.
+        """
+        method = find_method(self.method)
+        if self.preset not in method.presets and not self.keywords:
+            presets = ", ".join(method.presets)
+            raise DataError(
+                f"{self.name}: wanted a preset of {self.method} ({presets}), or a recipe's keywords"
+            )
+        if isinstance(self.keywords.get("network"), tuple):
+            raise DataError(f"{self.name}: a benchmark takes networks by their names, not modules")
+        # Cells share the cores, so none starts worker processes to read data.
+        quiet = {"progress_bar": False, "validation_fraction": 0.0, "num_workers": 0}
+        keywords: dict[str, Any] = quiet if method.capabilities.epochs else {}
+        keywords |= method.presets.get(self.preset, {}) | dict(self.keywords)
+        if self.ablation:
+            keywords |= method.ablations[self.ablation]
+        return method(**keywords | {"random_state": random_state})
+
+
+def parse_contender(text: str) -> Contender:
+    """
+    Parse METHOD, METHOD:PRESET or METHOD:PRESET:ABLATION.
+
+    Parameters
+    ----------
+    text : str
+        Contender as given on the command line.
+
+    Returns
+    -------
+    Contender
+        The contender, without the keywords of a recipe.
+
+    Raises
+    ------
+    DataError
+        If the method or the ablation does not exist.
+
+    Examples
+    --------
+    >>> parse_contender("SepVAE:paper:no MI").name
+    'SepVAE (paper, no MI)'
+    """
+    method, _, rest = text.partition(":")
+    preset, _, ablation = rest.partition(":")
+    check_choice("method", method, method_names())
+    known = find_method(method).ablations
+    if ablation and ablation not in known:
+        there = ", ".join(known) or "none"
+        raise DataError(f"{text}: {method} has no ablation {ablation!r}; there are {there}")
+    return Contender(method, preset or "default", ablation)
 
 
 @dataclass(frozen=True)
@@ -46,14 +149,8 @@ class Cell:
     def about(self) -> dict[str, Any]:
         """Columns with one value for all rows of the cell."""
         c = self.contender
-        return {
-            "contender": c.name,
-            "method": c.method,
-            "preset": c.preset,
-            "ablation": c.ablation or None,
-            "seed": self.seed,
-            "fold": self.fold,
-        }
+        about = {"contender": c.name, "method": c.method, "preset": c.preset, "ablation": c.ablation or None}
+        return about | {"seed": self.seed, "fold": self.fold}
 
     @property
     def keywords(self) -> dict[str, Any]:
@@ -62,22 +159,13 @@ class Cell:
         without = (*model.not_saved, *WITHOUT_EFFECT)
         return {name: value for name, value in model.get_params().items() if name not in without}
 
-    def run(
-        self,
-        train: Source,
-        test: Source,
-        folder: Path,
-        *,
-        kinds: Mapping[str, Kind],
-        n_permutations: int,
-    ) -> None:
+    def run(self, train: Source, test: Source, folder: CellFolder, n_permutations: int) -> None:
         """Fit and score, or continue an interrupted run; the scores are written last."""
-        files = CellFolder(folder, kinds)
-        if not files.codes.exists():
-            fit_cell(self, train, test, files)
-        files.predictions.path.unlink(missing_ok=True)  # may belong to earlier codes
-        read_predictions(files)
-        files.scores.write(score_cell(self, files, n_permutations=n_permutations))
+        if not folder.codes.exists():
+            fit_cell(self, train, test, folder)
+        folder.predictions.path.unlink(missing_ok=True)  # may belong to earlier codes
+        read_predictions(folder)
+        folder.scores.write(score_cell(self, folder, n_permutations=n_permutations))
 
 
 def fit_cell(cell: Cell, train: Source, test: Source, folder: CellFolder) -> None:
@@ -106,8 +194,7 @@ def fit_cell(cell: Cell, train: Source, test: Source, folder: CellFolder) -> Non
         target = int(np.flatnonzero(model.classes_ != model.background_)[0])
         of_target = model.predict_proba(test)[:, target]
         folder.classified.write(pd.DataFrame({"id": test.ids, "probability": of_target}))
-    of_targets = codes.loc[(codes["split"] != "test") & (codes["y"] == 1), code_columns(codes, "salient")]
-    folder.examples.write(make_examples(model, of_targets.to_numpy(), test, per_label=6))
+    folder.examples.write(examples_of(model, codes, test, per_label=6))
     folder.codes.write(codes)
 
 
@@ -140,3 +227,68 @@ def read_predictions(folder: CellFolder) -> pd.DataFrame:
 def read_codes(folder: CellFolder) -> pd.DataFrame:
     """Read the codes of a cell."""
     return folder.codes.required().copy()  # in one block: pandas warns of hundreds
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """
+    Baseline cell without a method: at most `n_components` principal components are scored like codes.
+
+    A fair number is a method's number of codes in both spaces. `residualise` names the covariates that the
+    contenders remove from tables.
+    """
+
+    n_components: int
+    background: str
+    fold: int | None = None
+    residualise: Any = None
+
+    @property
+    def name(self) -> str:
+        """Name of the cell's folder, which differs for other numbers of components."""
+        return f"{PIXELS}-{self.n_components}" + ("" if self.fold is None else f"-fold{self.fold}")
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Columns with one value for all rows of the cell."""
+        return {"contender": PIXELS, "method": PIXELS, "fold": self.fold}
+
+    def run(self, train: Source, test: Source, folder: CellFolder, n_permutations: int) -> None:
+        """Compute and score the components, and write the scores."""
+        codes = self.components(train, test)
+        scores = score_codes(codes, kinds=folder.kinds(), n_permutations=n_permutations)
+        probed = scores[(scores["space"] == "salient") & scores["chance"].notna()].assign(probe="linear")
+        of_groups = group_scores(codes, mlp_probabilities(codes), "mlp")
+        both = pd.concat([probed, of_groups], ignore_index=True).assign(space=PIXELS)
+        folder.scores.write(both)
+
+    def components(self, train: Source, test: Source) -> pd.DataFrame:
+        """Return the components as salient codes, in a table such as `codes.csv`."""
+        x_train, x_test = _flat(train), _flat(test)
+        if len(train.sample_shape) == 1:
+            names = covariate_names(self.residualise)
+            (_, covariates), (_, of_test) = split_covariates(train, names), split_covariates(test, names)
+            if covariates is not None and of_test is not None:
+                residualizer = Residualizer()
+                is_control = np.asarray(train.labels).astype(str) == self.background
+                x_train = residualizer.fit_transform(x_train, covariates, is_control)
+                x_test = residualizer.transform(x_test, of_test)
+            scaler = TableScaler().fit(x_train)
+            x_train, x_test = scaler.transform(x_train), scaler.transform(x_test)
+        # n centred samples have rank n - 1; one more component is rounding error, which a scaler amplifies.
+        most = min(self.n_components, len(x_train) - 1, x_train.shape[1])
+        pca = PCA(most, random_state=0).fit(x_train)
+        tables = []
+        for source, x, name in ((train, x_train, "train"), (test, x_test, "test")):
+            components = pca.transform(x).astype(np.float32)
+            nothing = np.zeros((len(x), 1), dtype=np.float32)
+            about = described(source, name)
+            about.insert(4, "y", (about["label"] != self.background).astype(int))
+            tables.append(codes_table(Codes(nothing, nothing, components, components), about))
+        return pd.concat(tables, ignore_index=True)
+
+
+def _flat(source: Source) -> AnyArray:
+    """Return all samples as rows of numbers; 8-bit images are scaled to [0, 1]."""
+    parts = ([in_unit_range(source.take(part).x)] for part in chunks(len(source), CHUNK))
+    return gather(len(source), parts)[0].reshape(len(source), -1)

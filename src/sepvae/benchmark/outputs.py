@@ -1,24 +1,34 @@
-"""Readable results of a benchmark: tables in Markdown and LaTeX, differences, and figures."""
+"""Readable results of a benchmark: tables, intervals, differences, clinical associations and figures."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
 import pandas as pd
 
-from sepvae.benchmark.cells import Cell, read_codes
-from sepvae.benchmark.evidence import write_associations, write_intervals
+from sepvae.benchmark.cells import Cell, read_codes, read_predictions
 from sepvae.benchmark.folder import BenchmarkFolder, CellFolder
 from sepvae.codes import Kind, Space
 from sepvae.errors import DataError
-from sepvae.evaluation.differences import difference_over_runs, paired_bootstrap
+from sepvae.evaluation.correlations import clinical_associations, clinical_scores
+from sepvae.evaluation.differences import (
+    Difference,
+    difference_over_runs,
+    mean_over_runs,
+    paired_bootstrap,
+)
 from sepvae.evaluation.scores import variance_ratio
 from sepvae.plotting.contenders import reconstruction_columns, salient_scatters
 from sepvae.report.benchmark_tables import (
     ComparedPair,
     ScoreColumn,
+    ScoreInterval,
+    association_latex,
+    association_table,
     benchmark_table,
     difference_table,
+    interval_table,
     score_rows,
     to_latex,
     to_markdown,
@@ -42,10 +52,7 @@ def write_outputs(
     left_out: str | None = None,
 ) -> str:
     """
-    Write tables and `figures/` next to `results.csv`.
-
-    The tables are `table.md` and `.tex`, `intervals.csv` and `.md`, and `differences.csv` and `.md`. Data
-    with clinical scores also have `associations.csv`, `.md` and `.tex`.
+    Write `figures/` and tables next to `results.csv`: table, intervals, differences, clinical associations.
 
     Parameters
     ----------
@@ -71,8 +78,7 @@ def write_outputs(
     str
         Table in Markdown.
     """
-    by_classifier = results["probe"].isin(["own classifier", "mlp"])
-    results = results.assign(probe=results["probe"].where(~by_classifier, OWN))
+    results = results.assign(probe=results["probe"].replace(["own classifier", "mlp"], OWN))
     table = benchmark_table(results, columns, left_out=left_out)
     in_markdown = to_markdown(table)
     folder = BenchmarkFolder(out)
@@ -104,26 +110,17 @@ def _differences(
         rows = score_rows(results, column)
         for other in others:
             of_first, of_other = (rows[rows["contender"] == name] for name in (first, other))
-            if len(of_first) and len(of_other):
-                if len(of_first) > 1:
-                    over_runs = difference_over_runs(of_first, of_other)
-                    pairs.append(ComparedPair(column, first, other, over_runs))
-                pairs += _within_one_fit(codes, column, first, other, kinds)
+            if not len(of_first) or not len(of_other):
+                continue
+            if len(of_first) > 1:
+                over_runs = difference_over_runs(of_first, of_other)
+                pairs.append(ComparedPair(column, first, other, over_runs))
+            if column.probe == "linear" and {first, other} <= codes.keys():
+                question = column.attribute, column.population, cast(Space, column.space), column.metric
+                with suppress(DataError):  # too few samples of a class: the table has no score either
+                    within = paired_bootstrap(codes[first], codes[other], *question, kinds=kinds)
+                    pairs.append(ComparedPair(column, first, other, within))
     return pairs
-
-
-def _within_one_fit(
-    codes: Codes, column: ScoreColumn, first: str, other: str, kinds: Kinds
-) -> list[ComparedPair]:
-    """Compare linear probes of the first seed and fold of both contenders on resampled test groups."""
-    if column.probe != "linear" or first not in codes or other not in codes:
-        return []
-    question = column.attribute, column.population, cast(Space, column.space), column.metric
-    try:
-        difference = paired_bootstrap(codes[first], codes[other], *question, kinds=kinds)
-    except DataError:  # too few samples of a class: the table has no score either
-        return []
-    return [ComparedPair(column, first, other, difference)]
 
 
 def _draw(
@@ -154,3 +151,69 @@ def _firsts(cells: Sequence[Cell], out: BenchmarkFolder, kinds: Kinds) -> dict[s
         if (cell.seed, cell.fold) == (seed, fold)
     }
     return {name: folder for name, folder in folders.items() if folder.codes.exists()}
+
+
+def write_intervals(results: pd.DataFrame, columns: Sequence[ScoreColumn], out: BenchmarkFolder) -> None:
+    """
+    Write `intervals.csv` and `intervals.md`: each mean of the table with its 95 % interval and chance.
+
+    The interval is over folds. Without folds it is over test groups, with bounds averaged over the seeds.
+    """
+    names = results["contender"].unique().tolist()
+    found = []
+    for column in columns:
+        rows = score_rows(results, column)
+        for name in names:
+            if len(runs := rows[rows["contender"] == name]):
+                chance = float(runs["chance"].mean())
+                found.append(ScoreInterval(column, name, chance, _mean_with_interval(runs)))
+    if found:
+        table = [
+            {"score": f.column.title, "contender": f.contender, "chance": f.chance, "mean": f.mean.difference}
+            | {"low": f.mean.low, "high": f.mean.high, "kind": f.mean.kind}
+            for f in found
+        ]
+        out.write("intervals", csv=pd.DataFrame(table), md=interval_table(found))
+
+
+def write_associations(
+    cells: Sequence[Cell],
+    out: BenchmarkFolder,
+    about: pd.DataFrame,
+    *,
+    adjust_for: Sequence[str],
+    kinds: Mapping[str, Kind],
+) -> None:
+    """
+    Write `associations.csv`, `.md` and `.tex` if the data have clinical scores; skip cells without codes.
+
+    `about` has id, group, y and attributes of all samples, such as the codes of any cell.
+    """
+    scores = clinical_scores(about, kinds)
+    tables = []
+    for cell in cells if scores else ():
+        folder = out.cell(cell.name, kinds)
+        if folder.codes.exists() and len(found := read_predictions(folder)):
+            tables.append(found.assign(contender=cell.contender.name, seed=cell.seed))
+    if not tables:
+        return
+    try:
+        associations = clinical_associations(
+            pd.concat(tables, ignore_index=True), about, scores=scores, adjust_for=adjust_for, kinds=kinds
+        )
+    except DataError as error:  # the other tables are still written
+        out.write("associations", md=f"No associations with clinical scores: {error}")
+        return
+    if len(associations):
+        markdown = association_table(associations, adjust_for)
+        latex = association_latex(associations, adjust_for)
+        out.write("associations", csv=associations, md=markdown, tex=latex)
+
+
+def _mean_with_interval(runs: pd.DataFrame) -> Difference:
+    found, bounds = mean_over_runs(runs), runs[["low", "high"]].mean()
+    # Seeds share one test part: their spread does not measure how much the choice of test groups matters.
+    if runs["fold"].notna().any() or bounds.isna().any():
+        return found
+    kind = "bootstrap over test groups" + f", mean of {len(runs)} seeds" * (len(runs) > 1)
+    return Difference(found.difference, float(bounds["low"]), float(bounds["high"]), kind)

@@ -6,22 +6,18 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from sepvae.batch import Source
-from sepvae.benchmark.cells import Cell
-from sepvae.benchmark.contenders import Contender
+from sepvae.benchmark.cells import Cell, Contender, Pixels
 from sepvae.benchmark.folder import BenchmarkFolder, CellFolder, States, without_folders
-from sepvae.benchmark.pixels import Pixels
 from sepvae.codes import Kind
 from sepvae.errors import DataError, RunFolderError
 from sepvae.files import write_whole
-from sepvae.runs.same_data import fingerprint
-from sepvae.runs.threads import use_threads
+from sepvae.runs.resume import fingerprint, use_threads
 
 LOOK_EVERY = 2.0  # seconds
 COLUMNS = [
@@ -71,9 +67,8 @@ def run_benchmark(
     """
     Run the missing cells of a benchmark, and collect all scores.
 
-    Cells run in parallel by joblib. `joblib.parallel_config` chooses the backend, such as a dask cluster,
-    whose workers must see the folder `out`. A cell that fails writes its error there, and the others
-    continue.
+    `joblib.parallel_config` chooses where cells run, such as on a dask cluster, whose workers must see the
+    folder `out`. A cell that fails writes its error there, and the others continue.
 
     Parameters
     ----------
@@ -94,7 +89,7 @@ def run_benchmark(
     jobs : int or None, default=None
         Number of cells that run at once; None uses `joblib.parallel_config`, or one.
     threads : int, default=1
-        Threads of each cell. The last digits of results depend on it, so it must stay the same on a restart.
+        Threads of each cell, on which last digits depend: the same on a restart.
     watch : callable, default=None
         Called every two seconds with the state of each cell: "waiting", "running", "finished" or "failed".
 
@@ -120,7 +115,7 @@ def run_benchmark(
     folder.claim(settings | {"attributes": dict(kinds)})
     _check_keywords(cells, folder)
     everything: Cells = [*_pixels(cells, background), *cells]
-    how = {"kinds": dict(kinds), "n_permutations": n_permutations, "threads": threads}
+    how = {"n_permutations": n_permutations, "threads": threads}
     for cell_folder in (folder.cell(cell.name) for cell in everything):
         if cell_folder.state() != "finished":  # so that cells that failed or stopped run again
             cell_folder.started.unlink(missing_ok=True)
@@ -129,7 +124,9 @@ def run_benchmark(
         while todo := [cell for cell in everything if folder.cell(cell.name).state() == "waiting"]:
             try:
                 Parallel(n_jobs=jobs, batch_size=1)(
-                    delayed(_attempt)(cell, *parts[cell.fold or 0], folder.cell(cell.name).path, **how)
+                    delayed(_attempt)(
+                        cell, *parts[cell.fold or 0], folder.cell(cell.name, dict(kinds)), **how
+                    )
                     for cell in todo
                 )
             except TerminatedWorkerError:
@@ -147,18 +144,17 @@ def _pixels(cells: Sequence[Cell], background: str) -> list[Pixels]:
 
 
 def _attempt(
-    cell: Cell | Pixels, train: Source, test: Source, folder: Path, *, threads: int, **how: Any
+    cell: Cell | Pixels, train: Source, test: Source, folder: CellFolder, n_permutations: int, threads: int
 ) -> None:
     """Run a cell; write its error to a file, so that the other cells continue."""
-    files = CellFolder(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    files.started.touch()
+    folder.path.mkdir(parents=True, exist_ok=True)
+    folder.started.touch()
     try:
         with use_threads(threads):
-            cell.run(train, test, folder, **how)
+            cell.run(train, test, folder, n_permutations)
     except Exception as error:
-        write_whole(files.traceback, without_folders(traceback.format_exc()))
-        files.fail(f"{type(error).__name__}: {error}")
+        write_whole(folder.traceback, without_folders(traceback.format_exc()))
+        folder.fail(f"{type(error).__name__}: {error}")
 
 
 def _blame(cells: Cells, out: BenchmarkFolder) -> None:
@@ -212,26 +208,21 @@ def _watched(
     done, trouble = threading.Event(), list[Exception]()
 
     def look() -> None:
-        finished = -1
-        while True:
-            last = done.is_set()  # one more pass after the end
-            seen = out.states(cell.name for cell in cells)
-            if (n := sum(state in ("finished", "failed") for state in seen.values())) != finished:
-                finished = n
-                collect(cells, out, recipe)
-            if watch is not None:
-                watch(seen)
-            if last:
-                return
-            done.wait(LOOK_EVERY)
-
-    def look_or_tell() -> None:
+        finished, last = -1, False
         try:
-            look()
+            while not last:
+                last = done.is_set()  # one more pass after the end
+                seen = out.states(cell.name for cell in cells)
+                if (n := sum(state in ("finished", "failed") for state in seen.values())) != finished:
+                    finished = n
+                    collect(cells, out, recipe)
+                if watch is not None:
+                    watch(seen)
+                done.wait(LOOK_EVERY)
         except Exception as error:
             trouble.append(error)
 
-    thread = threading.Thread(target=look_or_tell, daemon=True)
+    thread = threading.Thread(target=look, daemon=True)
     thread.start()
     try:
         yield

@@ -4,7 +4,8 @@ import os
 import signal
 import sys
 
-from sepvae.cli.plain import plain
+import typer
+
 from sepvae.errors import SepVAEError
 
 
@@ -12,7 +13,10 @@ def main() -> None:
     """Run a command; print an expected error as one line and exit with status 2."""
     from sepvae.cli.app import app
 
-    _end_by_sigterm()
+    # Schedulers send SIGTERM: as SystemExit, it removes incomplete files.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    if hasattr(os, "register_at_fork"):  # data-loading processes have nothing to clean up
+        os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     try:
         app(prog_name="sepvae")
     except SepVAEError as error:
@@ -21,13 +25,21 @@ def main() -> None:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
 
 
-def _end_by_sigterm() -> None:
-    """Turn SIGTERM, as schedulers send it, into SystemExit, so that incomplete files are removed."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    if hasattr(os, "register_at_fork"):  # data-loading processes have nothing to clean up
-        os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
-
-
 def _fail(message: str) -> None:
-    print(f"sepvae: {plain(message)}", file=sys.stderr)  # noqa: T201
+    typer.echo(f"sepvae: {printable(message)}", err=True)
     sys.exit(2)
+
+
+def printable(data: object) -> str:
+    """
+    Escape non-printable characters, which a terminal could interpret as commands.
+
+    >>> print(printable("p1\\n\\x1b[31m"))
+    p1\\n\\x1b[31m
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(data))
+
+
+def tell(message: object) -> None:
+    """Print one line, with non-printable characters escaped."""
+    typer.echo(printable(message))

@@ -1,19 +1,19 @@
 """`sepvae benchmark`: run the contenders of a recipe with a live progress table."""
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sepvae.cli.plain import plain, tell
+from sepvae.cli import printable, tell
+from sepvae.cli.options import Data, Permutations, Set, Split, data_options
 from sepvae.errors import DataError
 
 if TYPE_CHECKING:
-    import pandas as pd
     from rich.console import Group
 
     from sepvae.benchmark import Contender
@@ -21,39 +21,58 @@ if TYPE_CHECKING:
     from sepvae.recipes import Recipe
     from sepvae.runs.dataset import Dataset
 
+DONE = ("finished", "failed")
 SIGNS = {"waiting": "[dim]·[/]", "running": "[yellow]▶[/]", "finished": "[green]✓[/]", "failed": "[red]✗[/]"}
 
 
-def run_recipe_benchmark(
-    data: Path,
-    out: Path,
+@data_options("background", "attributes", "root", "limit", "memory")
+def benchmark(
+    data: Data,
     fields: dict[str, Any],
-    *,
-    split: Path | None,
-    recipe: str,
-    contenders: list[str] | None,
-    pairs: list[str] | None,
-    seeds: int | None,
-    jobs: int,
-    threads: int,
-    scheduler: str | None,
-    permutations: int,
+    recipe: Annotated[str, typer.Option(metavar="NAME|FILE", help="As for `fit`.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option(help="Folder to make; one that was stopped goes on.", show_default=False)
+    ],
+    contender: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="METHOD[:PRESET[:ABLATION]]",
+            help="What to compare, such as SepVAE:paper or 'SepVAE:paper:no MI'; by default what the recipe "
+            "names. Repeatable.",
+        ),
+    ] = None,
+    set_: Set = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Fits of each; by default as the recipe says.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Cells at once.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of each cell.")] = 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Run cells on a dask cluster: its address, or its scheduler file."),
+    ] = None,
+    split: Split = None,
+    permutations: Permutations = 0,
 ) -> None:
-    """Run the missing cells of a benchmark, write its tables and figures, and exit with 1 if any failed."""
+    """Compare methods over seeds or folds: one table of all scores, the paper's tables and figures."""
     from sepvae.benchmark import make_cells, run_benchmark, write_outputs
-    from sepvae.cli.recipes import load_with_notes
+    from sepvae.cli.fitting import load_with_notes
     from sepvae.report.benchmark_tables import ScoreColumn
+    from sepvae.runs.dataset import check_attributes
 
     chosen = load_with_notes(recipe)
-    wanted = choose_contenders(chosen, contenders, pairs)
+    wanted = choose_contenders(chosen, contender, set_)
     dataset = _read_folds(data, fields, chosen, split)
     background, protocol = dataset.background or "background", chosen.protocol
     columns = [ScoreColumn(**column.model_dump()) for column in protocol.columns]
-    _check_attributes(chosen, "columns", [c.attribute for c in columns], ["label", *dataset.kinds])
-    _check_attributes(chosen, "adjust_for", protocol.adjust_for, dataset.kinds)
+    asked = [column.attribute for column in columns if column.attribute != "label"]
+    check_attributes(chosen, "columns", asked, dataset.kinds)
+    check_attributes(chosen, "adjust_for", protocol.adjust_for, dataset.kinds)
     wanted = [replace(c, keywords={**c.keywords, "background": background}) for c in wanted]
     cells = make_cells(wanted, range(seeds or protocol.seeds), len(dataset.pairs))
-    tell(f"{len(cells)} cells: {', '.join(c.name for c in wanted)}")
+    # The baseline runs once for each split or fold; it is named "pixels" for all kinds of data.
+    n, names = len(cells) + len(dataset.pairs), ", ".join(c.name for c in wanted)
+    tell(f"{n} cells: {names}, and as the baseline principal components of the input (pixels)")
     with _scheduler(scheduler), _live(cells) as watch:
         results = run_benchmark(
             cells,
@@ -67,7 +86,10 @@ def run_recipe_benchmark(
             threads=threads,
             watch=watch,
         )
-    n_failed = _tell_failures(results)
+    failed = results[results["error"].notna()]
+    for row in failed.to_dict("records"):
+        which = [f", {name} {row[name]:.0f}" for name in ("seed", "fold") if row[name] == row[name]]
+        tell(f"failed: {row['contender']}{''.join(which)}: {row['error']}")
     table = write_outputs(
         results,
         cells,
@@ -80,33 +102,23 @@ def run_recipe_benchmark(
     )
     typer.echo(table)
     typer.echo(f"tables, figures and all scores: {out}")
-    raise typer.Exit(1 if n_failed else 0)
+    raise typer.Exit(1 if len(failed) else 0)
 
 
 def _read_folds(data: Path, fields: dict[str, Any], recipe: "Recipe", split: Path | None) -> "Dataset":
     """Read DATA in the folds of a recipe, and print notes on them."""
     from sepvae.data.spec import read_spec
-    from sepvae.runs.dataset import check_recipe, read_dataset, spec_with_recipe
-    from sepvae.runs.splitting import Splitting
+    from sepvae.recipes.loading import spec_of_data
+    from sepvae.runs.dataset import read_dataset
 
-    check_recipe(data, recipe)
     protocol = recipe.protocol
+    spec = spec_of_data(data, read_spec(fields), recipe, split=split)
     if recipe.reader == "digits-on-photos" and (protocol.test_size is None or protocol.stratify_by):
         raise DataError(f"{recipe.file}: protocol: the digits come split in two; take test_size alone")
-    spec = spec_with_recipe(data, recipe, read_spec(fields), split=split)
-    dataset = read_dataset(data, spec, Splitting.of(recipe, file=split, in_folds=True))
+    dataset = read_dataset(data, spec, recipe, split=split, in_folds=True)
     for note in dataset.notes:
         tell(f"note: {note}")
     return dataset
-
-
-def _tell_failures(results: "pd.DataFrame") -> int:
-    """Print the cells that failed, and return their number."""
-    failed = results[results["error"].notna()]
-    for row in failed.to_dict("records"):
-        which = [f", {name} {row[name]:.0f}" for name in ("seed", "fold") if row[name] == row[name]]
-        tell(f"failed: {row['contender']}{''.join(which)}: {row['error']}")
-    return len(failed)
 
 
 def choose_contenders(
@@ -114,25 +126,16 @@ def choose_contenders(
 ) -> "list[Contender]":
     """Return the contenders, typed or else the recipe's; KEY=VALUE pairs override the recipe's keywords."""
     from sepvae.benchmark import parse_contender
-    from sepvae.cli.keywords import shared_keywords
-    from sepvae.runs.models import recipe_keywords
+    from sepvae.cli.fitting import shared_keywords
+    from sepvae.runs.from_data import recipe_keywords
 
     wanted = [parse_contender(text) for text in texts or recipe.protocol.contenders]
     if len(names := {c.name for c in wanted}) < len(wanted):
         raise DataError(f"--contender: wanted each once, got {len(wanted)} for {', '.join(sorted(names))}")
     if seed := [pair for pair in pairs or [] if pair.partition("=")[0] == "random_state"]:
         raise DataError(f"--set {seed[0]}: a benchmark has seeds 0, 1, ..; --seeds says how many")
-    own = shared_keywords(pairs or [], dict.fromkeys(c.method for c in wanted))
+    own = shared_keywords(pairs or [], [*dict.fromkeys(c.method for c in wanted)])
     return [replace(c, keywords=recipe_keywords(recipe, c.method, c.preset) | own[c.method]) for c in wanted]
-
-
-def _check_attributes(recipe: "Recipe", key: str, names: Iterable[str], known: Collection[str]) -> None:
-    """Raise DataError if the protocol names an attribute that the data lack."""
-    if missing := [name for name in names if name not in known]:
-        there = ", ".join(name for name in known if name != "label") or "none"
-        raise DataError(
-            f"{recipe.file}: protocol.{key}: the data have no attribute {missing[0]!r}; they have {there}"
-        )
 
 
 @contextmanager
@@ -167,33 +170,28 @@ def _live(cells: "Sequence[Cell]") -> Iterator[Callable[[dict[str, str]], None]]
     from rich.live import Live
 
     console, started = Console(stderr=True), time.monotonic()
-    before: set[str] = set()  # cells done before this start
-    printed: set[str] = set()
+    done: list[str] = []  # names of finished and failed cells
+    before: list[int] = []  # their number at the start, once it is known
 
     def newly_done(states: dict[str, str]) -> list[str]:
-        done = [
-            name for name, state in states.items() if state in ("finished", "failed") and name not in printed
-        ]
-        printed.update(done)
-        return done
+        new = [name for name, state in states.items() if state in DONE and name not in done]
+        done.extend(new)
+        return new
+
+    def print_new(states: dict[str, str]) -> None:
+        first = len(done) + 1
+        for number, name in enumerate(newly_done(states), start=first):
+            console.print(f"{number} of {len(states)}: {name} {states[name]}", highlight=False)
 
     if not console.is_terminal:
-
-        def tell(states: dict[str, str]) -> None:
-            done = newly_done(states)
-            for number, name in enumerate(done, start=len(printed) - len(done) + 1):
-                console.print(f"{number} of {len(states)}: {name} {states[name]}", highlight=False)
-
-        yield tell
+        yield print_new
         return
     with Live(console=console, refresh_per_second=2) as live:
 
         def draw(states: dict[str, str]) -> None:
-            first = not printed and not before
-            done = newly_done(states)
-            before.update(done if first else ())
-            own = len(printed) - len(before)
-            live.update(table_of(cells, states, time.monotonic() - started, own=own))
+            newly_done(states)
+            before.append(len(done))
+            live.update(table_of(cells, states, time.monotonic() - started, own=len(done) - before[0]))
 
         yield draw
 
@@ -207,11 +205,11 @@ def table_of(cells: "Sequence[Cell]", states: dict[str, str], seconds: float, *,
     signs: dict[str, str] = {}
     for cell in cells:
         signs[cell.contender.name] = signs.get(cell.contender.name, "") + SIGNS[states[cell.name]]
-    done = sum(state in ("finished", "failed") for state in states.values())
+    done = sum(state in DONE for state in states.values())
     left = f", about {seconds / own * (len(states) - done) / 60:.0f} min left" if own else ""
     table = Table(box=None)
     table.add_column("contender")
     table.add_column("cells")
     for name, row in signs.items():
-        table.add_row(Text(plain(name)), row)
+        table.add_row(Text(printable(name)), row)
     return Group(table, f"{done} of {len(states)} cells, {seconds / 60:.0f} min{left}")

@@ -1,4 +1,4 @@
-"""`sepvae fit`: read the data, fit on the training part, score the test part, write the run folder."""
+"""`sepvae fit` and `sepvae demo`: check what was typed, then read the data, fit, score, write the folder."""
 
 import shlex
 import signal
@@ -7,13 +7,139 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from sepvae.cli.plain import tell
-from sepvae.cli.reading import parameter_sources
+from sepvae.cli import printable, tell
+from sepvae.cli.options import (
+    Data,
+    Permutations,
+    Quick,
+    RecipeName,
+    Removal,
+    Set,
+    Split,
+    TestSize,
+    data_options,
+    parameter_sources,
+    scoring_options,
+    typed_options,
+)
+from sepvae.errors import CollapseWarning, DataError
 from sepvae.progress import Say, silence
+from sepvae.run_folder import N_PERMUTATIONS, RunFolder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sepvae.recipes import Recipe
+
+
+@data_options()
+def fit(
+    context: typer.Context,
+    data: Data,
+    *,
+    out: Annotated[Path, typer.Option(help="Run folder to make.", show_default=False)],
+    recipe: RecipeName = None,
+    method: Annotated[
+        str,
+        typer.Option(help="SepVAE, ConVAE, MMcVAE, ContrastivePCA, or one of another package."),
+    ] = "SepVAE",
+    preset: Annotated[str, typer.Option(help="default, paper, or another of the method.")] = "default",
+    set_: Set = None,
+    fields: dict[str, Any],
+    split: Split = None,
+    test_size: TestSize = 0.2,
+    split_seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
+    permutations: Permutations = N_PERMUTATIONS,
+    removal: Removal = None,
+    quick: Quick = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on where a fit in --out was stopped, with its options where they are not given; begin "
+            "where there is none, for jobs.",
+        ),
+    ] = False,
+) -> None:
+    """Fit on one part of the data, score the other, and write a run folder with a page to read."""
+    if resume and (whole := with_options_of_run(context, out)) is not None:
+        context.command.invoke(whole)
+        return
+    chosen, spec, keywords = _check_typed(data, fields, recipe, method, preset, set_, split)
+
+    from sepvae.runs import fit_folder
+    from sepvae.runs.from_data import check_keywords, make_model
+
+    check_keywords(keywords, method, "--set")
+    model = make_model(method, preset, chosen, keywords)
+    say, typed = tell if model.is_first_process() else silence, typed_options(context)
+    if context.obj is not None:
+        say(f"note: options that are not given are those of {out}: {shlex.join(context.obj)}")
+    scoring = scoring_options(permutations=permutations, removal=removal, quick=quick, typed=typed)
+    how: dict[str, Any] = {"recipe": chosen, "preset": preset, "split": split, "resume": resume}
+    how |= {"test_size": test_size} if "test_size" in typed else {}
+    how |= {"split_seed": split_seed} if "split_seed" in typed else {}
+    how["scoring"] = scoring | {"command": context.obj or typed_command()}
+    with stoppable(out, say):
+        scores = fit_folder(data, out, model, spec=spec, **how, say=say)
+    _show(scores, out)  # of several processes, only rank 0 has scores
+
+
+def demo(
+    context: typer.Context,
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder; by default sepvae-demo, or sepvae-demo-2, ..")
+    ] = None,
+    set_: Set = None,
+    permutations: Permutations = N_PERMUTATIONS,
+    removal: Removal = None,
+    quick: Quick = False,
+) -> None:
+    """Fit on embedded data: handwritten digits (salient) on photographs (common)."""
+    from sepvae.data.bundled import DIGITS, load_digits_on_photos
+    from sepvae.methods import SepVAE
+    from sepvae.runs import fit_run
+
+    train, test = load_digits_on_photos()
+    out = out or free_folder(Path("sepvae-demo"))
+    model = SepVAE(**{"max_epochs": 40} | parse_keywords(set_))
+    tell(f"{DIGITS}: background = half a photograph, target = half a photograph + half a digit")
+    typed = typed_options(context)
+    scoring = scoring_options(permutations=permutations, removal=removal, quick=quick, typed=typed)
+    with stoppable(out, typer.echo, "the next demo gets a folder of its own"):
+        scores = fit_run(model, train, test, out, about_data={"reader": DIGITS}, **scoring, say=typer.echo)
+    _show(scores, out)
+
+
+def _check_typed(
+    data: Path,
+    fields: dict[str, Any],
+    recipe: str | None,
+    method: str,
+    preset: str,
+    pairs: list[str] | None,
+    split: Path | None,
+) -> tuple["Recipe | None", Any, dict[str, Any]]:
+    """Return recipe, spec and KEY=VALUE pairs; mistakes are found before torch, which takes seconds."""
+    from sepvae.checks import check_choice
+    from sepvae.data.cells import read_cells
+    from sepvae.data.spec import read_spec
+    from sepvae.recipes.loading import spec_of_data
+    from sepvae.registry import method_names
+
+    check_choice("--method", method, method_names())
+    chosen = None if recipe is None else load_with_notes(recipe)
+    if chosen is not None:
+        chosen.keywords(method, preset)
+    keywords = split_pairs(pairs)
+    spec = spec_of_data(data, read_spec(fields), chosen, split=split)
+    if split is not None:
+        read_cells(split)
+    return chosen, spec, keywords
 
 
 def with_options_of_run(context: typer.Context, run: Path) -> typer.Context | None:
@@ -23,8 +149,6 @@ def with_options_of_run(context: typer.Context, run: Path) -> typer.Context | No
     Its `obj` is the full command; new `--set` pairs are appended. None if nothing is added: the run or its
     command does not exist, or all its options are typed again.
     """
-    from sepvae.run_folder import RunFolder
-
     recipe = RunFolder(run).recipe
     usage_error: Any = typer.BadParameter.__base__  # UsageError of click, or of Typer's copy of it
     if context.obj is not None or not recipe.exists():
@@ -51,47 +175,69 @@ def with_options_of_run(context: typer.Context, run: Path) -> typer.Context | No
     return whole
 
 
-def run_fit(
-    data: Path,
-    out: Path,
-    fields: dict[str, Any],
-    *,
-    recipe: str | None,
-    method: str,
-    preset: str,
-    pairs: list[str],
-    command: list[str] | None,
-    scoring: dict[str, Any],
-    **splitting: Any,
-) -> None:
-    """Fit on DATA as a recipe and options say; of several processes, only rank 0 writes and prints."""
-    from sepvae.checks import check_choice
-    from sepvae.cli.keywords import parse_keywords
-    from sepvae.cli.recipes import load_with_notes
-    from sepvae.registry import method_names
-    from sepvae.runs import fit_folder
-    from sepvae.runs.models import make_model
+def split_pairs(pairs: list[str] | None) -> dict[str, Any]:
+    """
+    Parse KEY=VALUE pairs; values are YAML.
 
-    check_choice("--method", method, method_names())
-    chosen = None if recipe is None else load_with_notes(recipe)
-    model = make_model(method, preset, chosen, parse_keywords(pairs, method))
-    say = tell if model.is_first_process() else silence
-    if command is not None:
-        say(f"note: options that are not given are those of {out}: {shlex.join(command)}")
-    scoring = scoring | {"command": command or typed_command()}
-    with stoppable(out, say):
-        scores = fit_folder(
-            data, out, model, preset=preset, recipe=chosen, scoring=scoring, say=say, **splitting, **fields
-        )
-    show(scores, out)
+    >>> split_pairs(["kappa=2", "gamma=1e-10", "network=e2", "random_state=None"])
+    {'kappa': 2, 'gamma': 1e-10, 'network': 'e2', 'random_state': None}
+    """
+    import yaml
+
+    from sepvae.recipes.recipe import plain_value
+
+    keywords = {}
+    for pair in pairs or ():
+        key, equals, text = pair.partition("=")
+        if not equals:
+            raise DataError(f"--set: wanted KEY=VALUE, got {pair!r}")
+        if key == "background":
+            raise DataError("--set: the background is named by --background, not by --set")
+        try:
+            keywords[key] = plain_value(yaml.safe_load(text))
+        except yaml.YAMLError:
+            keywords[key] = text
+    return keywords
+
+
+def parse_keywords(pairs: list[str] | None, method: str = "SepVAE") -> dict[str, Any]:
+    """Return KEY=VALUE pairs as keywords of a method; raise DataError for one that it does not have."""
+    from sepvae.runs.from_data import check_keywords
+
+    keywords = split_pairs(pairs)
+    check_keywords(keywords, method, "--set")
+    return keywords
+
+
+def shared_keywords(pairs: list[str] | None, methods: list[str]) -> dict[str, dict[str, Any]]:
+    """Return the KEY=VALUE pairs that each method knows; raise DataError for a pair that none knows."""
+    from sepvae.registry import find_method
+    from sepvae.runs.from_data import check_keywords
+
+    found: dict[str, dict[str, Any]] = {method: {} for method in methods}
+    for key, value in split_pairs(pairs).items():
+        takers = [method for method in methods if key in find_method(method)().get_params()] or methods[:1]
+        check_keywords([key], takers[0], "--set")
+        for method in takers:
+            found[method][key] = value
+    return found
+
+
+def load_with_notes(name: str) -> "Recipe":
+    """Load a recipe, and print its FutureWarnings, such as old option names, as notes."""
+    from sepvae.recipes import load_recipe
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", FutureWarning)
+        recipe = load_recipe(name)
+    for warning in caught:
+        typer.echo(printable(f"note: {recipe.file}: {warning.message}"), err=True)
+    return recipe
 
 
 @contextmanager
 def stoppable(run: Path, say: Say, go_on: str = "--resume goes on with it") -> Iterator[None]:
     """Print CollapseWarnings as lines; on Ctrl-C or SystemExit, print what is left of the run and exit."""
-    from sepvae.errors import CollapseWarning
-    from sepvae.run_folder import RunFolder
-
     with warnings.catch_warnings():
         warnings.filterwarnings("always", category=CollapseWarning)
         shown = warnings.showwarning
@@ -112,16 +258,28 @@ def stoppable(run: Path, say: Say, go_on: str = "--resume goes on with it") -> I
             raise typer.Exit(code if isinstance(code, int) else 1) from None
 
 
-def show(scores: Any, run: Path) -> None:
-    """Print the scores, the warnings and the path of the page; do nothing on ranks above 0."""
-    from sepvae.cli.table import print_scores, print_warnings
-    from sepvae.run_folder import RunFolder
+def _show(scores: "pd.DataFrame | None", run: Path) -> None:
+    """Print the scores, the warnings and the path of the page."""
+    from sepvae.cli.tables import print_scores, print_warnings
 
-    if scores is None:
-        return
-    print_scores(scores)
-    print_warnings(run)
-    typer.echo(f"report: {RunFolder(run).report}")
+    if scores is not None:
+        print_scores(scores)
+        print_warnings(run)
+        typer.echo(f"report: {RunFolder(run).report}")
+
+
+def free_folder(wanted: Path) -> Path:
+    """
+    Return `wanted` if no such path exists, else the first free name with -2, -3, ..
+
+    >>> free_folder(Path("no-such-folder"))
+    PosixPath('no-such-folder')
+    """
+    number, path = 1, wanted
+    while path.exists():
+        number += 1
+        path = wanted.with_name(f"{wanted.name}-{number}")
+    return path
 
 
 def typed_command() -> list[str]:

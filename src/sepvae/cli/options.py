@@ -1,33 +1,61 @@
-"""Options of several commands, except those that name data."""
+"""Options of several commands: one for each field of `DataSpec`, and those of fits and scores."""
 
-from collections.abc import Collection
+import inspect
+from collections.abc import Callable, Collection
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 
+from sepvae.data.spec import DataSpec, option_name, option_of, read_spec
+from sepvae.errors import DataError
 from sepvae.run_folder import N_PERMUTATIONS
+
+KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
+OF_SAMPLES = ("image_size", "channels", "fit", "memory")  # of those that are read, not only listed
+LISTED = [name for name in DataSpec.model_fields if name not in OF_SAMPLES]
+QUICK_PERMUTATIONS = 19
 
 
 def _enough(permutations: int | None) -> int | None:
-    if permutations is None:
-        return None
-    if permutations < 0 or 0 < permutations < 19:
+    if permutations is not None and permutations < 19 and permutations != 0:
         raise typer.BadParameter(f"wanted 0, or 19 or more, got {permutations}")
     return permutations
 
 
-def size_of_batch(typed: str) -> int | Literal["auto"]:
+def _size_of_batch(typed: str) -> int | str:
     """Parse --batch-size: a positive integer or auto."""
     if typed == "auto":
-        return "auto"
+        return typed
     if not (typed.isascii() and typed.isdigit() and int(typed) > 0):
-        raise typer.BadParameter(
-            f"wanted a whole number of 1 or more, or auto, got {typed!r}", param_hint="--batch-size"
-        )
+        raise typer.BadParameter(f"wanted a whole number of 1 or more, or auto, got {typed!r}")
     return int(typed)
 
 
+def _share(test_size: float) -> float:
+    if not 0 < test_size < 1:
+        raise DataError(f"--test-size: wanted a share between 0 and 1, got {test_size:g}")
+    return test_size
+
+
+Data = Annotated[
+    Path,
+    typer.Argument(
+        help="A table (csv, tsv) of NIfTI volumes, of image files or of regional features; a packed store "
+        "(zarr); a folder with one subfolder of images per label; an array (npy, npz) with a table "
+        "beside it; CelebA, Kermany's chest_xray or BraTS as downloaded.",
+        show_default=False,
+    ),
+]
+Split = Annotated[
+    Path | None,
+    typer.Option(help="Table of id and split (train or test), such as another run's split.csv."),
+]
+TestSize = Annotated[
+    float, typer.Option(callback=_share, help="Share of the samples to score on, whole patients.")
+]
 Run = Annotated[Path, typer.Argument(help="A run folder, as `sepvae fit` leaves it.", show_default=False)]
 Permutations = Annotated[
     int,
@@ -39,7 +67,11 @@ Permutations = Annotated[
 ]
 BatchSize = Annotated[
     str,
-    typer.Option(metavar="INTEGER|auto", help="Samples a batch that `fit` would take; auto suits the data."),
+    typer.Option(
+        callback=_size_of_batch,
+        metavar="INTEGER|auto",
+        help="Samples a batch that `fit` would take; auto suits the data.",
+    ),
 ]
 Removal = Annotated[
     bool | None,
@@ -76,7 +108,7 @@ Set = Annotated[
         help="A keyword of the method, such as max_epochs=50; recipe.yaml of a run has all. Repeatable.",
     ),
 ]
-Recipe = Annotated[
+RecipeName = Annotated[
     str | None,
     typer.Option(
         metavar="NAME|FILE",
@@ -84,7 +116,6 @@ Recipe = Annotated[
         "Options that are typed take precedence.",
     ),
 ]
-QUICK_PERMUTATIONS = 19
 
 
 def scoring_options(
@@ -113,3 +144,90 @@ def permutations_again(typed: int | None, recorded: int, *, complete: bool) -> i
     if typed is not None:
         return typed
     return N_PERMUTATIONS if complete and recorded == QUICK_PERMUTATIONS else recorded
+
+
+def typed_options(context: typer.Context) -> set[str]:
+    """Return the names of the options given on the command line."""
+    # Parameters whose names are taken in Python end in an underscore, such as `set_`.
+    return {name.rstrip("_") for name in parameter_sources(context)}
+
+
+def parameter_sources(context: typer.Context) -> dict[str, Any]:
+    """Return the parameter source of each option given on the command line."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name: source for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+
+
+def data_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """
+    Replace the parameter `fields` of a command by the options of these fields of `DataSpec`, or of all.
+
+    The command gets a dict of those that were typed.
+    """
+    wanted = names or tuple(DataSpec.model_fields)
+
+    def with_options(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def run(context: typer.Context, **given: Any) -> None:
+            typed = typed_options(context)
+            chosen = {name: given.pop(name) for name in (*wanted, "group") if name in given}
+            fields = _checked({name: value for name, value in chosen.items() if name in typed})
+            own = {"context": context} if "context" in parameters else {}
+            command(**given, **own, fields=fields)
+
+        parameters = inspect.signature(command).parameters
+        options = [inspect.Parameter("context", KEYWORD_ONLY, annotation=typer.Context)]
+        for name, parameter in parameters.items():
+            if name == "fields":
+                options += map(_option, wanted)
+                options += [_GROUP] * ("subject" in wanted)
+            elif name != "context":
+                options.append(parameter.replace(kind=KEYWORD_ONLY))
+        run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+        return run
+
+    return with_options
+
+
+def _checked(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields, `group` as `subject`; raise DataError that names the option of a wrong value."""
+    if "group" in fields:
+        if "subject" in fields:
+            raise DataError("--group is called --subject now; give one of both")
+        note = "note: --group is called --subject now; the next version does not know the old name"
+        typer.echo(note, err=True)
+        fields = {"subject" if name == "group" else name: value for name, value in fields.items()}
+    try:
+        read_spec(fields)
+    except DataError as error:
+        name, colon, reason = str(error).partition(":")
+        raise DataError(f"--{name.replace('_', '-')}{colon}{reason}") from None
+    return fields
+
+
+def _option(name: str) -> inspect.Parameter:
+    """Return the parameter from which Typer makes the option of a field."""
+    field, text = DataSpec.model_fields[name], option_of(name)
+    flag = f"--{option_name(name).replace('_', '-')}"
+    option = typer.Option(flag, help=text.help, metavar=text.metavar, rich_help_panel=text.panel)
+    kind = _option_type(field.annotation)
+    default = field.default if kind is bool or isinstance(field.default, float | str) else None
+    annotation: Any = Annotated[kind if default is not None else kind | None, option]
+    return inspect.Parameter(name, KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _option_type(annotation: Any) -> Any:
+    """Return the type of an option: that of its field, a list for several, text where the spec parses it."""
+    origin, args = get_origin(annotation), [arg for arg in get_args(annotation) if arg is not NoneType]
+    if origin is Annotated or (origin in (Union, UnionType) and len(args) == 1):
+        return _option_type(args[0])
+    if origin in (list, dict):
+        return list[str]
+    if origin is Literal:
+        return type(args[0])
+    return annotation if origin is None else str
+
+
+_GROUP = inspect.Parameter(
+    "group", KEYWORD_ONLY, default=None, annotation=Annotated[str | None, typer.Option(hidden=True)]
+)

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from sepvae.cli.options import PermutationsAgain, Run
-from sepvae.cli.reading import data_options
+from sepvae.cli import tell
+from sepvae.cli.options import PermutationsAgain, Run, data_options, permutations_again
 
 
 @data_options("root")
@@ -19,7 +19,6 @@ def encode(
     fields: dict[str, Any],
 ) -> None:
     """Write the codes of samples, and whether the run has seen them; labels are not needed."""
-    from sepvae.cli.plain import tell
     from sepvae.files import write_table
     from sepvae.runs import encode_run
     from sepvae.runs.new_data import read_new_data
@@ -41,7 +40,6 @@ def maps(
     fields: dict[str, Any],
 ) -> None:
     """Write what the salient part adds to new samples; a fit does so for its test part in RUN/maps."""
-    from sepvae.cli.plain import tell
     from sepvae.run_folder import MapFolder
     from sepvae.runs import map_run
     from sepvae.runs.new_data import read_new_data
@@ -74,9 +72,7 @@ def evaluate(
     ] = False,
 ) -> None:
     """Score codes: what each space knows of each attribute, against chance."""
-    from sepvae.cli.options import permutations_again
-    from sepvae.cli.plain import tell
-    from sepvae.cli.table import print_scores, print_warnings
+    from sepvae.cli.tables import print_scores, print_warnings
     from sepvae.files import write_table
     from sepvae.progress import stage
     from sepvae.report.page import write_report
@@ -89,9 +85,7 @@ def evaluate(
     recorded = recorded_permutations(run)
     permutations = permutations_again(permutations, recorded, complete=complete)
     if complete:
-        from sepvae.cli.rerunning import complete_quick_run
-
-        complete_quick_run(run, data, **fields)
+        _complete(run, data, **fields)
         data = None
     source = None if data is None else read_new_data(run, data, **fields, say=tell)
     if permutations != recorded:
@@ -125,9 +119,32 @@ def rerun(
     ] = None,
 ) -> None:
     """Fit again as a run was fitted, and compare all numbers; status 1 if one differs."""
-    from sepvae.cli.rerunning import rerun_and_compare
+    from sepvae.cli.fitting import free_folder, stoppable
+    from sepvae.cli.tables import print_differences
+    from sepvae.progress import silence
+    from sepvae.runs import check_new_run, compare_conditions, compare_runs, model_of
+    from sepvae.runs import rerun as fit_again
+    from sepvae.runs.new_data import read_again
+    from sepvae.training.distributed import check_launch
 
-    raise typer.Exit(0 if rerun_and_compare(run, data, out, **fields) else 1)
+    model = model_of(run)
+    if model.capabilities.epochs:
+        check_launch(model.devices, model.num_nodes)
+    first = model.is_first_process()
+    say = tell if first else silence
+    named = run if run.name not in ("", "..") else run.resolve()
+    out = out or free_folder(named.with_name(f"{named.name}-rerun"))
+    if first:
+        check_new_run(out)
+    samples = read_again(run, data, fields.get("root"), fields.get("table"), say)
+    with stoppable(out, say, "nothing is compared"):
+        fit_again(run, samples.train, samples.test, out, quality_metrics=samples.quality_metrics, say=say)
+    if first:
+        differences = compare_runs(run, out)
+        print_differences(differences, compare_conditions(run, out))
+        same = bool(differences["identical"].all())
+        typer.echo(f"{out}: {'all numbers are' if same else 'not all numbers are'} those of {run}")
+        raise typer.Exit(0 if same else 1)
 
 
 def report(
@@ -143,7 +160,6 @@ def report(
     ] = True,
 ) -> None:
     """Write the page of a run folder again, or one page on several."""
-    from sepvae.cli.plain import tell
     from sepvae.progress import stage
     from sepvae.report import write_comparison, write_report
 
@@ -153,6 +169,22 @@ def report(
         else:
             page = write_comparison(runs, out or Path("comparison.html"), images=images)
     typer.echo(f"report: {page}")
+
+
+def _complete(run: Path, data: Path | None, root: Path | None = None) -> None:
+    """Add the files that a quick fit left out, after checking that DATA is that of the fit."""
+    from sepvae.progress import stage
+    from sepvae.runs import complete_run, left_out_of
+    from sepvae.runs.new_data import read_again
+    from sepvae.runs.resume import check_same_data
+
+    if not left_out_of(run):
+        tell(f"{run}: nothing was left out")
+        return
+    samples = read_again(run, data, root, None, tell, "evaluate RUN DATA --complete")
+    with stage("comparing the data with those of the run", tell):
+        check_same_data(run, samples.train, samples.test)
+    tell(f"added: {', '.join(complete_run(run, samples.train, samples.test, say=tell))}")
 
 
 def _check_out(file: Path, what: str) -> None:

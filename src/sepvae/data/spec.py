@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from inspect import cleandoc
 from math import inf
 from numbers import Integral, Real
@@ -22,7 +21,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from sepvae.errors import DataError
+from sepvae.errors import DataError, nearest
 
 MEMORY = 4.0  # GB of cached images or volumes
 Fit = Literal["pad", "crop", "squash"]
@@ -50,18 +49,6 @@ def refuse_unknown(what: str, given: Iterable[Any], known: Iterable[str]) -> Non
     if unknown := [str(key) for key in given if key not in known]:
         context = {"what": what, "key": unknown[0], "hint": nearest(unknown[0], known)}
         raise PydanticCustomError("unknown", "no such {what}; {hint}", context)
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """
-    Return a hint for an unknown name: the closest known one, or all of them if none is close.
-
-    >>> nearest("sedes", ["folds", "seeds"])
-    'did you mean seeds?'
-    """
-    known = list(known)
-    near = get_close_matches(word, known, 1)
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
 
 
 def first_error(errors: list[ErrorDetails]) -> str:

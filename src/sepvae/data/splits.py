@@ -63,7 +63,7 @@ def split(
     """
     label, group = np.asarray(labels), np.asarray(groups)
     if not 0 < test_size < 1:
-        raise DataError(f"test_size: wanted a share between 0 and 1, got {test_size}")
+        raise DataError(f"--test-size: wanted a share between 0 and 1, got {test_size}")
     _check_arrays(label, group, stratify)
     n_groups = pd.Series(group).groupby(label).nunique()
     if scarce := n_groups.index[n_groups < 2].tolist():
@@ -78,12 +78,12 @@ def split(
         try:
             train, test = train_test_split(np.arange(len(strata)), **how)
         except ValueError as error:
-            few = f"{len(strata)} samples of {max(strata) + 1} kinds are too few for test_size={test_size}"
-            remedy = "give more of each kind, a test_size nearer to 0.5, or leave stratify out"
+            few = f"{len(strata)} samples of {max(strata) + 1} kinds are too few for --test-size {test_size}"
+            remedy = "give more of each kind, a --test-size nearer to 0.5, or leave stratify out"
             raise DataError(f"split: {few}; {remedy}") from error
     else:
         train, test = _split_groups(pd.factorize(label)[0], strata, group_codes, test_size, random_state)
-    remedy = f"give more subjects of it, or a test_size nearer to 0.5 than {test_size}"
+    remedy = f"give more subjects of it, or a --test-size nearer to 0.5 than {test_size}"
     _check_sides(train, test, label, remedy)
     return np.sort(train), np.sort(test)
 

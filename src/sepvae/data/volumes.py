@@ -171,7 +171,7 @@ def _refuse_mixed(headers: Sequence[Header], volumes: Volumes, grid: Grid | None
         raise DataError(
             f"{name}{more}: its header has no orientation (sform_code = qform_code = 0), unlike "
             f"{'the others' if grid is None else 'the volumes fitted on'}; it may be mirrored: convert "
-            "it again, or say what it is to fit or pack: --assume-orientation RAS (assume_orientation=)"
+            "it again, or say what it is to fit or pack, such as --assume-orientation RAS"
         )
     found = "has an orientation, but the model was fitted on volumes without one"
     raise DataError(f"{name}{more}: {found}; fit again with --assume-orientation")
@@ -271,7 +271,7 @@ def _inside(file: str | Path, voxels: AnyArray, threshold: float | None) -> npt.
             some += f" from {found[0]:g} to {found[-1]:g}" * (len(found) > 2)
             raise DataError(
                 f"{file}: wanted a mask of two values, 0 outside and one above it inside, got {some}; voxels "
-                "above a number count with --mask-threshold (mask_threshold=), such as 0.5"
+                "above a number count with --mask-threshold, such as 0.5"
             )
     if inside.all():
         raise DataError(f"{file}: all voxels of the mask count ({said}); leave it out, or correct it")

@@ -7,6 +7,7 @@ import pandas as pd
 
 from sepvae.batch import MIN_STEPS, auto_batch_size
 from sepvae.checks import ask_for_background, guess_background
+from sepvae.errors import for_caller
 from sepvae.inspection.findings import Finding, Level, Samples, count, listed
 
 MAX_RATIO = 5  # most frequent label over the rarest, above which balanced batches are advised
@@ -112,7 +113,8 @@ def size_findings(
         yield Finding(level, "too-few-groups", message, numbers=_numbers(n))
     if (short := parts["test"][parts["test"].between(1, MIN_TEST - 1)]).size:
         said = " and ".join(f"{n} of {label}" for label, n in short.items())
-        advice = f"raise test_size above {test_size:g} or give more" if is_drawn else "give the test more"
+        larger = for_caller(f"raise --test-size above {test_size:g} or give more")
+        advice = larger if is_drawn else "give the test more"
         message = f"few {noun}s to test on, {said} (fewer than {MIN_TEST}): intervals will be wide; {advice}"
         yield Finding("warning", "weak-test", message, numbers=_numbers(short))
     share = (1 - test_size) * (1 - validation_fraction) if is_drawn else 1

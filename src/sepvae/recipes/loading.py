@@ -1,4 +1,4 @@
-"""Read recipes: packaged ones by name, a user's own by path."""
+"""Read recipes: packaged ones by name, a user's own by path; match a recipe with data."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from sepvae.data.spec import first_error, nearest
-from sepvae.errors import DataError
+from sepvae.data.spec import DataSpec, first_error, named_fields, read_spec
+from sepvae.errors import DataError, nearest
 from sepvae.recipes.recipe import Recipe
 
 MOST_LETTERS, MOST_VALUES, MOST_DEPTH = 10**6, 10_000, 50  # limits on the YAML of a recipe
@@ -28,7 +28,7 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     Returns
     -------
     Recipe
-        Validated, except for the keywords of the methods: each method validates its own.
+        The recipe; the keywords of a method are validated by the method.
 
     Raises
     ------
@@ -93,6 +93,44 @@ def recipe_text(name: str) -> str:
     if name not in (known := recipe_names()):
         raise DataError(f"recipe: there is no {name!r}; {nearest(name, known)}")
     return (files("sepvae.recipes") / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def spec_of_data(data: Path, spec: DataSpec, recipe: Recipe | None, *, split: Path | None = None) -> DataSpec:
+    """
+    Return how DATA are read: as `spec` says, else as a recipe says.
+
+    Raise DataError if DATA do not exist, are of another kind than the recipe reads, or a field has no meaning
+    for them. Nothing is read yet.
+    """
+    from sepvae.data.bundled import DIGITS
+    from sepvae.data.formats import FOLDER, STORE, kind_of
+    from sepvae.data.loading import FORMATS, find_format, format_named
+
+    fields = named_fields(spec)
+    if recipe is not None and recipe.reader == DIGITS:
+        if str(data) != DIGITS:
+            raise DataError(f"{data}: recipe {recipe.name} brings its data; write {DIGITS} instead")
+        if names := [*named_fields(recipe.data), *fields, *["split"] * (split is not None)]:
+            option = names[0].replace("_", "-")
+            raise DataError(
+                f"--{option} has no meaning for recipe {recipe.name}, whose data come as they are"
+            )
+        return spec
+    kind = kind_of(data)
+    if recipe is not None:
+        wanted, base, packed = format_named(recipe.reader), recipe.data, data.exists() and kind is STORE
+        if data.exists() and not (packed and wanted.sample == "volume"):
+            # Only folders are looked into: a table has the format that its columns, named by the spec, give.
+            found = [format_ for format_ in FORMATS if format_.kind is kind][-1]
+            found = find_format(data, DataSpec()) if kind is FOLDER else found
+            if wanted.kind is not kind or (kind is FOLDER and not wanted.reads(found)):
+                reads = wanted.title + ", or a packed store" * (wanted.sample == "volume")
+                raise DataError(f"{data}: recipe {recipe.name} reads {reads}, but this is {found.title}")
+        if packed:  # it does not need paths of volumes
+            base = base.model_copy(update={"images": None})
+        spec = read_spec(fields, base)
+    find_format(data, spec).check(data, spec, labelled=True)
+    return spec
 
 
 def _checked(text: str, file: str, name: str) -> Recipe:

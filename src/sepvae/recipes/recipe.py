@@ -32,9 +32,8 @@ class Column(StrictModel):
     metric : {"balanced_accuracy", "accuracy", "auc", "mae", "r2"}
         Score to report.
     probe : {"linear", "own", "least_squares"}, default="linear"
-        "own" is the method's own classifier of the salient space, or a two-layer network for a method
-        without one (App. D). "linear" predicts continuous attributes by ridge regression. "least_squares"
-        predicts them without a penalty, as the paper did; only contenders with preset "paper" have it.
+        "linear" predicts continuous attributes by ridge regression, "least_squares" without a penalty, for
+        preset "paper" only. "own" is the method's classifier of salient codes, else a two-layer network.
     better : {"high", "low"}
         Whether a successful separation gives a high or a low score.
     """
@@ -48,13 +47,9 @@ class Column(StrictModel):
     better: Literal["high", "low"]
 
     @model_validator(mode="after")
-    def _own_sees_salient(self) -> Self:
+    def _probe_suits(self) -> Self:
         if self.probe == "own" and (self.space, self.attribute) != ("salient", "label"):
             raise PydanticCustomError("own", "wanted space salient and attribute label with probe own")
-        return self
-
-    @model_validator(mode="after")
-    def _least_squares_are_of_amounts(self) -> Self:
         if self.probe == "least_squares" and self.metric not in ("mae", "r2"):
             raise PydanticCustomError("one_of_both", "wanted metric mae or r2 with probe least_squares")
         return self
@@ -71,8 +66,8 @@ class Protocol(StrictModel):
     folds : int, default=None
         Number of folds, instead of `test_size`; each fold is scored once.
     leave_out : str, default=None
-        Attribute, such as the site, instead of `test_size`. Each of its values that has samples of every
-        label is scored once, by a model that has not seen it.
+        Attribute, such as the site, instead of `test_size`. Each of its values with samples of every label is
+        scored once, by a model that has not seen it.
     stratify_by : str, default=None
         Attribute, such as the site, with similar proportions in test and training parts, or in all folds.
     adjust_for : list of str, default=[]
@@ -82,8 +77,7 @@ class Protocol(StrictModel):
     split_seed : int, default=0
         Seed of the split or of the folds.
     contenders : list of str
-        Contenders, as METHOD, METHOD:PRESET or METHOD:PRESET:ABLATION; the first is compared with each other
-        one.
+        METHOD, METHOD:PRESET or METHOD:PRESET:ABLATION; the first is compared with each other one.
     columns : list of Column
         Columns of the benchmark's table.
     """
@@ -108,14 +102,7 @@ class Protocol(StrictModel):
 
     @property
     def test_share(self) -> float:
-        """
-        Fraction of the samples that one fit is scored on.
-
-        Returns
-        -------
-        float
-            `test_size`, or the size of one fold; 0.2 with `leave_out`, whose folds depend on the data.
-        """
+        """Fraction of the samples that one fit is scored on; 0.2 with `leave_out`, whose folds differ."""
         return 1 / self.folds if self.folds is not None else self.test_size or 0.2
 
 
@@ -163,36 +150,19 @@ class Recipe(StrictModel):
     @field_validator("methods")
     @classmethod
     def _plain_values(cls, methods: dict[str, dict[str, Keywords]]) -> dict[str, dict[str, Keywords]]:
-        return {
-            method: {
-                preset: {key: plain_value(value) for key, value in keywords.items()}
-                for preset, keywords in presets.items()
-            }
-            for method, presets in methods.items()
-        }
+        for presets in methods.values():
+            for preset, keywords in presets.items():
+                presets[preset] = {key: plain_value(value) for key, value in keywords.items()}
+        return methods
 
     @property
     def name(self) -> str:
-        """
-        Name of the recipe.
-
-        Returns
-        -------
-        str
-            Name of a packaged recipe, or file name of another one.
-        """
+        """Name of a packaged recipe, or file name of another one."""
         return self._name
 
     @property
     def file(self) -> str:
-        """
-        File of the recipe, for messages.
-
-        Returns
-        -------
-        str
-            Path of the file, or NAME.yaml for a packaged recipe.
-        """
+        """Path of the file for messages, or NAME.yaml for a packaged recipe."""
         return self._file
 
     def keywords(self, method: str, preset: str) -> Keywords:
@@ -201,10 +171,8 @@ class Recipe(StrictModel):
 
         Parameters
         ----------
-        method : str
-            Name of the method, such as "SepVAE".
-        preset : str
-            Name of the preset, such as "paper".
+        method, preset : str
+            Names, such as "SepVAE" and "paper".
 
         Returns
         -------
@@ -216,13 +184,12 @@ class Recipe(StrictModel):
         DataError
             If the recipe lacks the method, or that preset of it.
         """
-        for what, wanted, known in (
-            ("method", method, list(self.methods)),
-            (f"preset of {method}", preset, list(self.methods.get(method, {}))),
-        ):
-            if wanted not in known:
-                raise DataError(f"{self.file}: has no {what} {wanted!r}; it has {', '.join(known)}")
-        return dict(self.methods[method][preset])
+        presets = self.methods.get(method, {})
+        known = {"method": (method, self.methods), f"preset of {method}": (preset, presets)}
+        for what, (wanted, names) in known.items():
+            if wanted not in names:
+                raise DataError(f"{self.file}: has no {what} {wanted!r}; it has {', '.join(names)}")
+        return dict(presets[preset])
 
 
 def plain_value(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """Training and test samples of a fit: data are listed and split as a spec says, then read once."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,20 +9,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sepvae.batch import Source
-from sepvae.codes import Kind, attribute_kinds
+from sepvae.batch import AnyArray, IntArray, Source
+from sepvae.codes import Kind, attribute_kind, attribute_kinds
 from sepvae.data import bundled
 from sepvae.data.bundled import DIGITS
-from sepvae.data.formats import FOLDER, STORE, kind_of
 from sepvae.data.formats.image_folder import describe_skipped
-from sepvae.data.loading import FORMATS, describe_roles, find_format, format_named, list_data, read_manifest
+from sepvae.data.loading import describe_roles, list_data, read_manifest
 from sepvae.data.manifest import Manifest
-from sepvae.data.spec import DataSpec, named_fields, read_spec
+from sepvae.data.spec import DataSpec
+from sepvae.data.splits import choose_split, leave_out_folds, make_folds
 from sepvae.errors import DataError
 from sepvae.inspection.images import describe_orientations, describe_pages
 from sepvae.progress import progress_bar
 from sepvae.recipes import Recipe
-from sepvae.runs.splitting import Splitting, split_manifest
 
 # Fields that recipe.yaml of a run records, besides those by which the format brings samples to one shape.
 RECORDED = (
@@ -42,62 +42,106 @@ class Dataset:
     quality_metrics: pd.DataFrame | None = None
 
 
-def read_dataset(data: Path, spec: DataSpec, splitting: Splitting) -> Dataset:
-    """Read data, and split them into training and test, or into the folds of a recipe."""
-    if splitting.recipe is not None and splitting.recipe.reader == DIGITS:
-        train, test = bundled.load_digits_on_photos(splitting.seed)
-        return Dataset(
-            [(train, test)],
-            {"reader": DIGITS, "split_seed": splitting.seed},
-            attribute_kinds(train.attributes),
-        )
+def read_dataset(
+    data: Path,
+    spec: DataSpec,
+    recipe: Recipe | None = None,
+    *,
+    split: Path | None = None,
+    test_size: float | None = None,
+    seed: int | None = None,
+    in_folds: bool = False,
+) -> Dataset:
+    """
+    Read data, and split them into training and test, or into the folds of a recipe.
+
+    They are split as the file `split` says, else as the data say, else at random. The size of the test part
+    and the seed are those of the recipe by default.
+    """
+    if seed is None:
+        seed = 0 if recipe is None else recipe.protocol.split_seed
+    if recipe is not None and recipe.reader == DIGITS:
+        train, test = bundled.load_digits_on_photos(seed)
+        kinds = attribute_kinds(train.attributes)
+        return Dataset([(train, test)], {"reader": DIGITS, "split_seed": seed}, kinds)
     manifest = list_data(data, spec)
-    positions, how = split_manifest(manifest, splitting)
+    if in_folds and recipe is not None and recipe.protocol.test_size is None:
+        positions, how = _folds(manifest, recipe, seed, split)
+    else:
+        positions, how = _two_parts(manifest, recipe, seed, split, test_size)
     notes = [describe_roles(manifest, spec), *_notes_on_listing(manifest), f"split {how}"]
     if spec.limit is not None and how.startswith("as the folders say"):
         notes.append(f"limit {spec.limit}: at most so many of each label for training and in the test")
     with progress_bar("reading") as progress:
-        source, quality_metrics = read_manifest(manifest, spec, progress=progress)
+        source, metrics = read_manifest(manifest, spec, progress=progress)
     return Dataset(
         # Copies, so that the memory of all samples is free for the fit.
         [(source.select(train), source.select(test)) for train, test in positions],
         _recorded(data, spec, manifest) | {"split": how},
         {**attribute_kinds(source.attributes), **manifest.kinds},
-        notes + notes_on_samples(source, quality_metrics),
+        notes + notes_on_samples(source, metrics),
         background=manifest.background,
-        quality_metrics=None
-        if quality_metrics is None
-        else quality_metrics.iloc[np.concatenate(positions[0])],
+        quality_metrics=None if metrics is None else metrics.iloc[np.concatenate(positions[0])],
     )
 
 
-def spec_with_recipe(data: Path, recipe: Recipe, spec: DataSpec, *, split: Path | None = None) -> DataSpec:
-    """Return the spec of a recipe, with the fields that were set in another in place of its own."""
-    base, fields = recipe.data, named_fields(spec)
-    if recipe.reader == DIGITS and (
-        names := [*named_fields(base), *fields, *["split"] * (split is not None)]
-    ):
-        option = names[0].replace("_", "-")
-        raise DataError(f"--{option} has no meaning for recipe {recipe.name}, whose data come as they are")
-    if data.exists() and kind_of(data) is STORE:  # it does not need paths of volumes
-        base = base.model_copy(update={"images": None})
-    return read_spec(fields, base)
+def _two_parts(
+    manifest: Manifest, recipe: Recipe | None, seed: int, split: Path | None, test_size: float | None
+) -> tuple[list[tuple[IntArray, IntArray]], str]:
+    """Return positions of training and test as one pair, and the split in words."""
+    if test_size is None:
+        test_size = 0.2 if recipe is None else recipe.protocol.test_share
+    stratify, alike = _stratify(manifest, recipe)
+    how: dict[str, Any] = {"test_size": test_size, "stratify": stratify, "random_state": seed}
+    train, test, words = choose_split(manifest.about, file=split, **how)
+    return [(train, test)], words + alike * words.startswith("drawn")
 
 
-def check_recipe(data: Path, recipe: Recipe) -> None:
-    """Raise DataError if DATA is not of the kind that a recipe reads."""
-    if recipe.reader == DIGITS:
-        if str(data) != DIGITS:
-            raise DataError(f"{data}: recipe {recipe.name} brings its data; write {DIGITS} instead")
-        return
-    wanted, kind = format_named(recipe.reader), kind_of(data)
-    if not data.exists() or (kind is STORE and wanted.sample == "volume"):
-        return
-    # Only folders are looked into: a table has the format that its columns, named by the spec, give it.
-    found = find_format(data, DataSpec()) if kind is FOLDER else [f for f in FORMATS if f.kind is kind][-1]
-    if wanted.kind is not kind or (kind is FOLDER and not wanted.reads(found)):
-        reads = wanted.title + ", or a packed store" * (wanted.sample == "volume")
-        raise DataError(f"{data}: recipe {recipe.name} reads {reads}, but this is {found.title}")
+def _folds(
+    manifest: Manifest, recipe: Recipe, seed: int, split: Path | None
+) -> tuple[list[tuple[IntArray, IntArray]], str]:
+    """Return positions of training and test of each fold, and the folds in words."""
+    left_out, n_folds = recipe.protocol.leave_out, recipe.protocol.folds or 0
+    if split is not None:
+        ways = f"with folds ({n_folds})" if left_out is None else f"that leaves out {left_out}"
+        raise DataError(f"--split has no meaning for a recipe {ways}; take one with test_size")
+    labels, groups = (manifest.about[name].to_numpy(dtype=str) for name in ("label", "group"))
+    if left_out is not None:
+        values = _attribute(manifest, recipe, "leave_out", left_out)
+        folds, never = leave_out_folds(labels, groups, values)
+        names = ", ".join(str(values[test[0]]) for _, test in folds)
+        return folds, f"leaves out {left_out} by {left_out}: {names}" + f"; {never}" * bool(never)
+    stratify, alike = _stratify(manifest, recipe)
+    folds = make_folds(labels, groups, n_folds, stratify=stratify, random_state=seed)
+    return folds, f"in {n_folds} folds, seed {seed}{alike}"
+
+
+def _stratify(manifest: Manifest, recipe: Recipe | None) -> tuple[AnyArray | None, str]:
+    """Return the values that a recipe stratifies by, and that in words; None if it names no attribute."""
+    if recipe is None or (by := recipe.protocol.stratify_by) is None:
+        return None, ""
+    return _attribute(manifest, recipe, "stratify_by", by), f", stratified by {by}"
+
+
+def _attribute(manifest: Manifest, recipe: Recipe, key: str, name: str) -> AnyArray:
+    """Return the values of an attribute that a recipe names; raise DataError unless it is categorical."""
+    table = manifest.attributes
+    check_attributes(recipe, key, [name], table.columns)
+    if (manifest.kinds.get(name) or attribute_kind(table[name])) == "continuous":
+        place = f"{recipe.file}: protocol.{key}"
+        raise DataError(f"{place}: wanted a choice among classes, but {name!r} is an amount")
+    values: AnyArray = table[name].to_numpy(dtype=object)
+    return values
+
+
+def check_attributes(recipe: Recipe, key: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """Raise DataError if the protocol names an attribute that the data lack."""
+    known = list(known)
+    if missing := [name for name in names if name not in known]:
+        raise DataError(
+            f"{recipe.file}: protocol.{key}: the data have no attribute {missing[0]!r}; they have "
+            f"{', '.join(known) or 'none'}"
+        )
 
 
 def notes_on_skipped(manifest: Manifest) -> list[str]:
@@ -111,8 +155,9 @@ def notes_on_samples(source: Source, quality_metrics: pd.DataFrame | None) -> li
     if quality_metrics is not None:
         notes += [message for message, _ in describe_pages(quality_metrics)]
         notes += [message for _, message, _ in describe_orientations(quality_metrics)]
-    said = source.grid.mask_words if source.grid is not None else None
-    return notes + ([said] if said else [])
+    if source.grid is not None and source.grid.mask_words:
+        notes.append(source.grid.mask_words)
+    return notes
 
 
 def _notes_on_listing(manifest: Manifest) -> list[str]:

@@ -1,4 +1,4 @@
-"""Figures of a run folder, each as PNG for the page and as SVG for a paper."""
+"""Figures of a run folder, each as PNG for the page and as SVG for a paper; maps of new samples."""
 
 import io
 from functools import partial
@@ -7,16 +7,18 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from sepvae.batch import AnyArray
+from sepvae.batch import AnyArray, Source
 from sepvae.codes import attribute_columns
 from sepvae.data.nifti import NiftiFiles
-from sepvae.files import write_whole
-from sepvae.interpretation.map_folder import GROUPS, group_files
+from sepvae.files import check_new, write_whole
+from sepvae.interpretation.map_folder import GROUPS, group_files, write_maps
+from sepvae.methods import load
 from sepvae.plotting.codes import code_scatter
 from sepvae.plotting.images import reconstruction_grid, swap_grid, traversal_grid
 from sepvae.plotting.maps import map_groups, map_people, volume_maps
 from sepvae.plotting.palette import any_letters
 from sepvae.plotting.tables import correlation_map, learning_curves, map_regions
+from sepvae.progress import Say, stage
 from sepvae.report.contents import scatter_files
 from sepvae.run_folder import EFFECT, IMAGE, MapFolder, RunFolder
 
@@ -50,6 +52,39 @@ def draw(run: Path) -> None:
     if "swaps" in examples:
         save("swaps", swap_grid(examples["swaps"]))
     draw_maps(folder.maps, folder.figures)
+
+
+def map_run(run: str | Path, source: Source, out: str | Path, *, say: Say | None = None) -> Path:
+    """
+    Write maps of new samples with the model of a run folder.
+
+    Parameters
+    ----------
+    run : str or Path
+        The run folder.
+    source : Source
+        New samples, read as those of the fit; groups are compared if they have its labels.
+    out : str or Path
+        The folder to create, with the files of `write_maps` and its figures in `figures/`.
+    say : callable, default=None
+        Called with each progress message.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    RunFolderError
+        If `out` exists.
+    """
+    check_new(Path(out), "folder for maps")
+    with stage("mapping what the salient part adds", say) as progress:
+        folder = write_maps(load(run), source, Path(out), progress=progress)
+    with stage("drawing", say):
+        draw_maps(maps := MapFolder(folder), maps.figures)
+    return folder
 
 
 def draw_maps(maps: MapFolder, figures: Path) -> None:

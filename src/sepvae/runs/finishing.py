@@ -1,4 +1,4 @@
-"""`finish_run`: score a fitted model, and draw its figures."""
+"""`finish_run`: score a fitted model, and draw its figures; `complete_run` adds what a quick fit left out."""
 
 import shutil
 from collections.abc import Mapping
@@ -9,17 +9,20 @@ from typing import Any, Literal
 import pandas as pd
 
 from sepvae.batch import AnyArray, Source
-from sepvae.codes import Codes, code_columns
+from sepvae.codes import Codes
+from sepvae.evaluation.classifiers import removal_questions
 from sepvae.evaluation.correlations import salient_correlations
 from sepvae.evaluation.scores import score_codes
-from sepvae.interpretation.examples import make_examples, make_thumbnails
+from sepvae.interpretation.examples import make_thumbnails
 from sepvae.interpretation.map_folder import can_map, write_maps
 from sepvae.interpretation.removal import score_removal
+from sepvae.methods import load
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.progress import Say, stage
 from sepvae.run_folder import SAMPLE, RunFolder
 from sepvae.runs.figures import draw
-from sepvae.runs.scoring import encoded, reconstruction_errors
+from sepvae.runs.resume import use_threads
+from sepvae.runs.scoring import encoded, examples_of, reconstruction_errors
 
 Removal = bool | Literal["auto"]
 
@@ -51,7 +54,7 @@ def finish_run(
     learnt : Codes of ndarray or None, default=None
         Codes of `train` from `fit_encode`; by default `train` is encoded like new samples.
     kinds : mapping
-        Kind of each attribute, "categorical" or "continuous".
+        "categorical" or "continuous" for each attribute.
     n_permutations : int
         Number of permutations behind each p-value.
     removal, thumbnails : object
@@ -78,17 +81,17 @@ def finish_run(
         scores = score_codes(codes, reconstruction_error=errors, **how)
     folder.scores.write(scores)
     folder.correlations.write(salient_correlations(codes, kinds=kinds))
-    of_targets = codes.loc[(codes["split"] != "test") & (codes["y"] == 1), code_columns(codes, "salient")]
     with step("examples"):
-        folder.examples.write(make_examples(model, of_targets.to_numpy(), test))
-        if thumbnails and (images := make_thumbnails(test)) is not None:
-            folder.thumbnails.write(images)
+        folder.examples.write(examples_of(model, codes, test))
+        if thumbnails:
+            _write_thumbnails(folder, test)
     if removal:
-        budget = _removal_budget(model, codes) if removal == "auto" else None
+        # Half the number of samples that the fit processed; without epochs, it processed each once.
+        epochs = len(model.history_) if model.capabilities.epochs else 1
+        budget = epochs * int((codes["split"] == "train").sum()) // 2
         with step("scoring removal") as progress:
-            how = {"kinds": kinds, "budget": budget, "say": say, "progress": progress}
-            if (removed := score_removal(model, train, test, codes, **how)) is not None:
-                folder.removal.write(removed)
+            how = {"kinds": kinds, "budget": budget if removal == "auto" else None, "progress": progress}
+            _write_removal(folder, score_removal(model, train, test, codes, say=say, **how))
     if can_map(model, test):
         with step("mapping what the salient part adds") as progress:
             shutil.rmtree(folder.maps.path, ignore_errors=True)  # of an earlier start
@@ -103,7 +106,78 @@ def shows_bars(model: ContrastiveEstimator) -> bool:
     return not model.capabilities.epochs or bool(model.progress_bar)
 
 
-def _removal_budget(model: ContrastiveEstimator, codes: pd.DataFrame) -> int:
-    """Return half the number of samples that the fit processed; without epochs, it processed each once."""
-    epochs = len(model.history_) if model.capabilities.epochs else 1
-    return epochs * int((codes["split"] == "train").sum()) // 2
+def left_out_of(run: str | Path) -> list[str]:
+    """
+    List the files that a quick fit left out of a run folder.
+
+    Parameters
+    ----------
+    run : str or Path
+        The run folder.
+
+    Returns
+    -------
+    list of str
+        Names of the table of removal and of the thumbnails, without files that such data do not have.
+
+    Raises
+    ------
+    RunFolderError
+        If the folder holds no codes, or they are damaged.
+    """
+    folder = RunFolder(run)
+    removal, thumbnails = folder.removal, folder.thumbnails
+    questions = removal_questions(folder.codes.required(), kinds=folder.kinds())[0]
+    missing = [file for file in (removal, thumbnails) if not file.exists() and (questions or file != removal)]
+    if not missing:
+        return []
+    model = load(run)
+    axes = len(model.sample_shape_)
+    possible = {removal: axes < 4 and model.capabilities.decoder, thumbnails: axes > 1}
+    return [file.path.name for file in missing if possible[file]]
+
+
+def complete_run(run: str | Path, train: Source, test: Source, *, say: Say = print) -> list[str]:
+    """
+    Add what a quick fit left out to a run folder.
+
+    Parameters
+    ----------
+    run : str or Path
+        The run folder.
+    train, test : Source
+        Training and test samples of the run, on which classifiers of removal are trained and read in full.
+    say : callable, default=print
+        Called with each progress message.
+
+    Returns
+    -------
+    list of str
+        Names of the added files. The recipe records them, so that `rerun` makes them, too.
+    """
+    folder, missing = RunFolder(run), left_out_of(run)
+    recipe = folder.recipe.required()
+    protocol = dict(recipe.get("protocol", {}))
+    with use_threads(recipe.get("threads")):
+        if folder.thumbnails.path.name in missing:
+            with stage("thumbnails", say):
+                _write_thumbnails(folder, test)
+            protocol["thumbnails"] = True
+        if folder.removal.path.name in missing:
+            with stage("scoring removal", say) as progress:
+                how: dict[str, Any] = {"kinds": folder.kinds(), "say": say, "progress": progress}
+                codes = folder.codes.required()
+                _write_removal(folder, score_removal(load(run), train, test, codes, **how))
+            protocol["removal"] = True
+    folder.recipe.write(recipe | {"protocol": protocol})
+    return missing
+
+
+def _write_thumbnails(folder: RunFolder, test: Source) -> None:
+    if (images := make_thumbnails(test)) is not None:
+        folder.thumbnails.write(images)
+
+
+def _write_removal(folder: RunFolder, scores: pd.DataFrame | None) -> None:
+    if scores is not None:
+        folder.removal.write(scores)

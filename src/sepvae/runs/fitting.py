@@ -24,18 +24,17 @@ from sepvae.progress import Say, stage
 from sepvae.report.page import write_report
 from sepvae.run_folder import N_PERMUTATIONS, RunFolder
 from sepvae.runs.finishing import Removal, finish_run, shows_bars
-from sepvae.runs.folder import check_new_run
 from sepvae.runs.resume import (
     begin,
-    check_same_fit,
+    check_new_run,
     claimed,
     earlier_recipe,
+    fingerprint,
     remove_run_on_error,
+    use_threads,
     wants_more_epochs,
 )
-from sepvae.runs.same_data import fingerprint
 from sepvae.runs.scoring import described
-from sepvae.runs.threads import use_threads
 from sepvae.training.callbacks import MetricsFile
 
 PRINTED = ("missing-code", "missing-word", "label-looks-missing")  # warnings that are printed in full
@@ -60,9 +59,7 @@ def fit_run(
     say: Say = print,
 ) -> pd.DataFrame | None:
     """
-    Fit a model, score its codes, draw its figures, and write the run folder.
-
-    All ranks fit; rank 0 does the rest.
+    Fit a model, score its codes, draw its figures, and write the run folder; ranks above 0 only fit.
 
     Parameters
     ----------
@@ -75,21 +72,21 @@ def fit_run(
     about_data : dict
         Options that repeat the reading of the data; they are written to `recipe.yaml`.
     kinds : mapping, default=None
-        Kinds of attributes, "categorical" or "continuous"; other attributes get theirs from their values.
+        Kinds of attributes, "categorical" or "continuous"; those of others follow from their values.
     quality_metrics : DataFrame, default=None
-        Quality metrics of the files of train, then of test; by default those of the samples as given.
+        Those of the files of train, then of test; by default those of the samples as given.
     command : sequence of str, default=None
         Command that was typed; the page shows how to repeat it.
     n_permutations : int, default=100
         Number of permutations behind each p-value.
     removal : bool or "auto", default="auto"
-        Whether to train classifiers that score removal and swaps. "auto" bounds their training on images:
-        together they process half as many samples as the fit, and none is trained if that is too few.
+        Whether to train classifiers that score removal and swaps. With "auto", they together process at most
+        half as many samples as the fit, and none is trained if that is too few.
     thumbnails : bool, default=True
         Whether the scatter plot of the page shows test images.
     resume : bool, default=False
-        Resume an interrupted fit in this folder after its last finished epoch, with the same number of
-        threads and the same numbers as without the interruption. Without an earlier fit, start one.
+        Resume an interrupted fit in this folder, if any, after its last epoch: all numbers are the same as
+        without the interruption.
     say : callable, default=print
         Called with each progress message.
 
@@ -105,8 +102,7 @@ def fit_run(
     DataError
         If the data or a keyword is invalid.
     TrainingError
-        If a loss term is not finite. The checkpoint of the last epoch is kept, and `diverged.csv` lists the
-        ids of the last steps.
+        If a loss term is not finite; `diverged.csv` lists the samples of the last steps.
     """
     run, model, started = RunFolder(out), clone(model), time.monotonic()
     if model.capabilities.epochs and model.random_state is not None:  # not resumable without seed
@@ -119,25 +115,27 @@ def fit_run(
     if not resume:
         check_new_run(run.path)
     background, target = _choose_background(model, train)
-    recipe = _recipe(model, train, test, about_data, kinds)
     scoring = {"n_permutations": n_permutations, "removal": removal, "thumbnails": thumbnails}
-    recipe["protocol"] = {"n_permutations": n_permutations, "scored_on": "test"} | scoring
-    recipe["threads"] = torch.get_num_threads()
-    if command:
-        recipe["command"] = list(command)
+    recipe: dict[str, Any] = {
+        "data": about_data | {"fingerprint": fingerprint(train, test)},
+        "attributes": attribute_kinds(train.attributes) | dict(kinds or {}),
+        "method": type(model).__name__,
+        "keywords": {k: v for k, v in model.get_params().items() if k not in NOT_IN_RECIPE},
+        "protocol": {"n_permutations": n_permutations, "scored_on": "test"} | scoring,
+        "threads": torch.get_num_threads(),
+    }
+    recipe |= {"command": list(command)} if command else {}
     with claimed(run):
-        if (earlier := earlier_recipe(run)) is not None:
-            check_same_fit(run, earlier, recipe)
-            if run.is_finished(earlier) and not wants_more_epochs(earlier, recipe["keywords"]):
-                say(f"{run} is finished")
-                return run.scores.required()
+        earlier = earlier_recipe(run, recipe)
+        if earlier and run.is_finished(earlier) and not wants_more_epochs(earlier, recipe["keywords"]):
+            say(f"{run} is finished")
+            return run.scores.required()
         with remove_run_on_error(run):
             begin(run, recipe, earlier, say)
             with use_threads(recipe["threads"]):
                 _inspect(run, model, train, test, recipe, quality_metrics, say)
                 say(f"background {background}, target {target}; fitting on {len(train)} samples")
-                with stage("fitting", say, show=not model.capabilities.epochs):  # epochs have their own bar
-                    learnt = _fit(model, train, run)
+                learnt = _fit(model, train, run, say)
                 recipe |= _taken(model, train, say)
                 fitted = time.monotonic()
                 how: dict[str, Any] = {"kinds": recipe["attributes"], "say": say, **scoring}
@@ -164,22 +162,6 @@ def _choose_background(model: ContrastiveEstimator, train: Source) -> list[Any]:
     both: list[Any] = classes[order].tolist()
     model.set_params(background=both[0])
     return both
-
-
-def _recipe(
-    model: ContrastiveEstimator,
-    train: Source,
-    test: Source,
-    about_data: dict[str, Any],
-    kinds: Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    """Return the data, the kinds of attributes, the method and its keywords for `recipe.yaml`."""
-    return {
-        "data": about_data | {"fingerprint": fingerprint(train, test)},
-        "attributes": attribute_kinds(train.attributes) | dict(kinds or {}),
-        "method": type(model).__name__,
-        "keywords": {k: v for k, v in model.get_params().items() if k not in NOT_IN_RECIPE},
-    }
 
 
 def _inspect(
@@ -228,13 +210,14 @@ def _features(*sources: Source) -> pd.DataFrame | None:
     return pd.concat(parts, ignore_index=True) if len(parts) == len(sources) else None
 
 
-def _fit(model: ContrastiveEstimator, train: Source, run: RunFolder) -> Codes[AnyArray]:
+def _fit(model: ContrastiveEstimator, train: Source, run: RunFolder, say: Say) -> Codes[AnyArray]:
     """Fit or resume, save the model, and return the codes of `train`; on divergence write the last steps."""
     if model.capabilities.epochs:
         run.checkpoint.parent.mkdir(exist_ok=True)
         model.set_params(callbacks=[*(model.callbacks or []), MetricsFile(run.metrics.path)])
     try:
-        learnt = model.fit_encode(train)
+        with stage("fitting", say, show=not model.capabilities.epochs):  # epochs have their own bar
+            learnt = model.fit_encode(train)
     except TrainingError as error:
         steps = [(step, name) for step, names in error.batches.items() for name in names]
         run.diverged.write(pd.DataFrame(steps, columns=["step", "id"]))
@@ -254,6 +237,5 @@ def _taken(model: ContrastiveEstimator, train: Source, say: Say) -> dict[str, An
     if not taken:
         return {}
     steps = max((len(train) - len(model.validation_indices_)) // model.batch_size_, 1)
-    said = ", ".join(f"{name} {value}" for name, value in taken.items())
-    say(f"auto: {said} (steps an epoch: {steps})")
+    say(f"auto: {', '.join(f'{name} {n}' for name, n in taken.items())} (steps an epoch: {steps})")
     return {"taken": taken | {"steps_per_epoch": steps}}

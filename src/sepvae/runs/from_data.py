@@ -1,22 +1,51 @@
 """From data on disk to a run folder in one call, as `sepvae fit` does it."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from sklearn.base import clone
 
+from sepvae.checks import check_choice
 from sepvae.data.spec import DataSpec, read_spec
-from sepvae.errors import DataError
+from sepvae.errors import DataError, for_caller, nearest
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.progress import Say, silence
 from sepvae.recipes import Recipe, load_recipe
-from sepvae.runs.dataset import check_recipe, read_dataset, spec_with_recipe
+from sepvae.recipes.loading import spec_of_data
+from sepvae.registry import find_method, method_names
+from sepvae.runs.dataset import read_dataset
 from sepvae.runs.fitting import fit_run
-from sepvae.runs.folder import check_new_run
-from sepvae.runs.models import make_model
-from sepvae.runs.splitting import Splitting
+from sepvae.runs.resume import check_new_run
 from sepvae.training.distributed import check_launch
+
+
+def make_model(
+    method: str, preset: str, recipe: Recipe | None, keywords: dict[str, Any] | None = None
+) -> Any:
+    """Return a method with the keywords of its preset, overridden by the recipe's, then by `keywords`."""
+    check_choice("method", method, method_names())
+    cls = find_method(method)
+    if recipe is None:
+        return cls.from_preset(preset, **keywords or {})
+    given = recipe_keywords(recipe, method, preset) | (keywords or {})
+    return cls(**cls.presets.get(preset, {}) | given)
+
+
+def recipe_keywords(recipe: Recipe, method: str, preset: str) -> dict[str, Any]:
+    """Return the keywords that a recipe sets for a method; raise DataError if the method lacks one."""
+    given = recipe.keywords(method, preset)
+    check_keywords(given, method, f"{recipe.file}: methods.{method}.{preset}")
+    return given
+
+
+def check_keywords(names: Iterable[str], method: str, where: str) -> None:
+    """Raise DataError if a method lacks a keyword."""
+    # Callbacks and loggers are objects, which have no form as text.
+    known = [name for name in find_method(method)().get_params() if name not in ("callbacks", "logger")]
+    if unknown := [name for name in names if name not in known]:
+        raise DataError(f"{where}: {method} has no keyword {unknown[0]!r}; {nearest(unknown[0], known)}")
 
 
 def fit_folder(
@@ -85,17 +114,13 @@ def fit_folder(
     ...     "participants.tsv", "runs/first", images="path", label="dx", attributes=["age:continuous"]
     ... )  # doctest: +SKIP
     """
-    data, out = Path(data), Path(out)
+    data, out, file = Path(data), Path(out), None if split is None else Path(split)
     chosen = load_recipe(recipe) if isinstance(recipe, str | Path) else recipe
     model = make_model(method, preset, chosen) if isinstance(method, str) else clone(method)
-    file = None if split is None else Path(split)
     if of_method := sorted(fields.keys() & model.get_params().keys() - DataSpec.model_fields.keys()):
         name, cls = of_method[0], type(model).__name__
         raise DataError(f"{name}: is a keyword of the method; give method={cls}({name}=..)")
-    spec = read_spec(fields, spec)
-    if chosen is not None:
-        check_recipe(data, chosen)
-        spec = spec_with_recipe(data, chosen, spec, split=file)
+    spec = spec_of_data(data, read_spec(fields, spec), chosen, split=file)
     if spec.background is None and model.background is not None:
         spec = spec.model_copy(update={"background": str(model.background)})
     if model.capabilities.epochs:
@@ -104,9 +129,9 @@ def fit_folder(
         say = silence
     elif not resume:
         check_new_run(out)
-    dataset = read_dataset(data, spec, Splitting.of(chosen, file=file, test_size=test_size, seed=split_seed))
+    dataset = read_dataset(data, spec, chosen, split=file, test_size=test_size, seed=split_seed)
     for note in dataset.notes:
-        say(f"note: {note}")
+        say(for_caller(f"note: {note}"))
     if dataset.background is not None:
         model.set_params(background=dataset.background)
     named = {} if chosen is None else {"recipe": {"name": chosen.name, "preset": preset}}

@@ -24,9 +24,9 @@ from sepvae.methods import load
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.preprocessing.input_adapter import covariate_names
 from sepvae.progress import Say, progress_bar
+from sepvae.run_folder import RunFolder
 from sepvae.runs.dataset import RECORDED, notes_on_samples, notes_on_skipped
-from sepvae.runs.folder import read_recipe
-from sepvae.runs.splitting import samples_of_run
+from sepvae.runs.scoring import read_recipe
 
 # The reader of data of a kind, by the axes of one sample, for runs that do not record it.
 READERS = {
@@ -89,13 +89,24 @@ def read_again(
         name = about.get("name", "data")
         raise DataError(f"{run}: was fitted on {name} ({about['reader']}); say where that is: sepvae {again}")
     listed = list_as_run(run, data, root, table)
-    of_run = samples_of_run(run, listed.manifest)
-    if of_run.others and about.get("limit") is None:
-        say(f"note: {len(of_run.others)} samples are not of {run}, such as {of_run.others[0]!r}; left out")
-    source, quality_metrics = _read(listed._replace(manifest=of_run.manifest))
-    if quality_metrics is not None:
-        quality_metrics = quality_metrics.iloc[np.concatenate([of_run.train, of_run.test])]
-    return Samples(source.select(of_run.train), source.select(of_run.test), quality_metrics)
+    manifest, samples = listed.manifest, RunFolder(run).split.required()
+    ids = manifest.about["id"].astype(str)
+    mask = ids.isin(samples["id"]).to_numpy()
+    kept, others = manifest.keep(mask), ids[~mask].tolist()
+    positions = pd.Index(kept.about["id"].astype(str)).get_indexer(pd.Index(samples["id"]))
+    if gone := samples["id"][positions < 0].tolist():
+        more = f"; {len(others)} others are there, such as {others[0]!r}" if others else ""
+        raise DataError(
+            f"{manifest.data}: {len(gone)} of the {len(samples)} samples of {run} are not there, such as "
+            f"{gone[0]!r}{more}; nothing was fitted: give the data as they were"
+        )
+    if others and about.get("limit") is None:
+        say(f"note: {len(others)} samples are not of {run}, such as {others[0]!r}; left out")
+    source, metrics = _read(listed._replace(manifest=kept))
+    in_test = (samples["split"] == "test").to_numpy()
+    train, test = (np.asarray(positions[part], dtype=np.intp) for part in (~in_test, in_test))
+    metrics = None if metrics is None else metrics.iloc[np.concatenate([train, test])]
+    return Samples(source.select(train), source.select(test), metrics)
 
 
 def list_as_run(

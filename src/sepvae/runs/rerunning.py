@@ -1,18 +1,33 @@
-"""`rerun`: check that data are those of a run, and fit again with its recipe."""
+"""Repeat the fit of a run; compare two runs: which numbers are identical, and how far the others differ."""
 
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
-from sepvae.batch import Source
+from sepvae.batch import AnyArray, Source
+from sepvae.data.nifti import NiftiFiles
 from sepvae.errors import RunFolderError
+from sepvae.files import read_cells, read_file
 from sepvae.methods.base import ContrastiveEstimator
+from sepvae.model_files import WEIGHTS
 from sepvae.progress import Say, stage
 from sepvae.registry import find_method, method_names
 from sepvae.run_folder import RunFolder
 from sepvae.runs.fitting import fit_run
-from sepvae.runs.same_data import check_same_data
-from sepvae.runs.threads import use_threads
+from sepvae.runs.resume import check_same_data, use_threads
+
+TIMES = re.compile(r"(^|_)(seconds|time)$")  # columns of metrics.csv that differ between any two fits
+
+NUMBERS = (".csv", ".npz", ".nii.gz")  # suffixes of maps, without the pictures that are drawn from them
+
+Arrays = Mapping[str, AnyArray]
 
 
 def model_of(run: str | Path) -> ContrastiveEstimator:
@@ -37,34 +52,28 @@ def model_of(run: str | Path) -> ContrastiveEstimator:
     """
     folder = RunFolder(run)
     recipe = folder.recipe.required()
-    name, keywords = str(recipe.get("method")), recipe.get("keywords")
+    name, keywords, threads = str(recipe.get("method")), recipe.get("keywords"), recipe.get("threads", 1)
+    problem = ""
     if not folder.is_finished(recipe):
-        raise RunFolderError(
-            f"{run}: is not finished; finish it, or run `sepvae fit` again, before it is repeated"
+        problem = "is not finished; finish it, or run `sepvae fit` again, before it is repeated"
+    elif name not in method_names() or not isinstance(keywords, dict):
+        problem = "its recipe.yaml names no method that is installed, so it cannot be repeated"
+    elif isinstance(keywords.get("network"), list):
+        problem = "was fitted with modules of your own, which no file holds; repeat it in Python, by fit_run"
+    elif keywords.get("target", "group") != "group":
+        problem = "was fitted on severities; repeat it in Python, by fit(X, y)"
+    elif keywords.get("random_state", 0) is None:
+        problem = "was fitted with random_state=None, so that no two fits of it are alike"
+    elif not isinstance(threads, int) or threads < 1:
+        problem = f"threads in its recipe.yaml: wanted a whole number from 1, got {threads!r}"
+    elif unknown := sorted(keywords.keys() - find_method(name)().get_params().keys()):
+        problem = (
+            f"its recipe.yaml has {unknown[0]}, which {name} does not know here; take the version of sepvae "
+            "that versions.json names"
         )
-    if name not in method_names() or not isinstance(keywords, dict):
-        raise RunFolderError(
-            f"{run}: its recipe.yaml names no method that is installed, so it cannot be repeated"
-        )
-    if isinstance(keywords.get("network"), list):
-        own = "was fitted with modules of your own, which no file holds"
-        raise RunFolderError(f"{run}: {own}; repeat it in Python, by fit_run")
-    if keywords.get("target", "group") != "group":
-        raise RunFolderError(f"{run}: was fitted on severities; repeat it in Python, by fit(X, y)")
-    if keywords.get("random_state", 0) is None:
-        raise RunFolderError(f"{run}: was fitted with random_state=None, so that no two fits of it are alike")
-    if not isinstance(threads := recipe.get("threads", 1), int) or threads < 1:
-        raise RunFolderError(
-            f"{run}: threads in its recipe.yaml: wanted a whole number from 1, got {threads!r}"
-        )
-    cls = find_method(name)
-    if unknown := sorted(keywords.keys() - cls().get_params().keys()):
-        raise RunFolderError(
-            f"{run}: its recipe.yaml has {unknown[0]}, which {name} does not know here; take the version of "
-            "sepvae that versions.json names"
-        )
-    model: ContrastiveEstimator = cls(**keywords)
-    return model
+    if problem:
+        raise RunFolderError(f"{run}: {problem}")
+    return find_method(name)(**recipe["keywords"])
 
 
 def rerun(
@@ -124,3 +133,153 @@ def rerun(
             thumbnails=protocol.get("thumbnails", True),
             say=say,
         )
+
+
+def compare_runs(first: str | Path, second: str | Path) -> pd.DataFrame:
+    """
+    Compare the numbers of two run folders: weights, metrics, codes, scores, correlations, removal and maps.
+
+    Parameters
+    ----------
+    first, second : str or Path
+        Finished run folders.
+
+    Returns
+    -------
+    DataFrame
+        One row for each kind of numbers that either folder has: what, identical (bit for bit, but for times),
+        absolute and relative (the largest differences), and where the largest is.
+
+    Raises
+    ------
+    RunFolderError
+        If a file is damaged.
+    """
+    runs = RunFolder(first), RunFolder(second)
+    run = runs[0]
+    tables = (run.metrics, run.codes, run.scores, run.correlations, run.removal)
+    files = {"weights": [f"{run.model.name}/{WEIGHTS}"]}
+    files |= {table.path.name: [table.path.name] for table in tables}
+    maps = [file.relative_to(one.path) for one in runs for file in one.maps.path.rglob("*")]
+    files["maps"] = sorted({file.as_posix() for file in maps if file.name.endswith(NUMBERS)})
+    rows = [
+        {"what": what, **gap._asdict()}
+        for what, names in files.items()
+        if (gap := _largest(Path(first), Path(second), names)) is not None
+    ]
+    return pd.DataFrame(rows, columns=["what", *Gap._fields])
+
+
+def compare_conditions(first: str | Path, second: str | Path) -> pd.DataFrame:
+    """
+    List the conditions in which two runs differ: versions of packages, and threads.
+
+    Parameters
+    ----------
+    first, second : str or Path
+        Run folders.
+
+    Returns
+    -------
+    DataFrame
+        Columns what, first and second, as text; differences only. Empty text means not recorded.
+
+    Raises
+    ------
+    RunFolderError
+        If a file is damaged.
+    """
+    folders = RunFolder(first), RunFolder(second)
+    then, now = (
+        (run.versions.read() or {}) | {"threads": run.recipe.required().get("threads")} for run in folders
+    )
+    rows = [(name, *(str(run.get(name) or "") for run in (then, now))) for name in {**then, **now}]
+    return pd.DataFrame([row for row in rows if row[1] != row[2]], columns=["what", "first", "second"])
+
+
+class Gap(NamedTuple):
+    """Largest difference of two files or arrays; infinite where text differs or one side is missing."""
+
+    identical: bool
+    absolute: float = 0.0
+    relative: float = 0.0
+    where: str = ""
+
+
+def _largest(first: Path, second: Path, files: Sequence[str]) -> Gap | None:
+    """Return the largest gap over some files; None if neither folder has any of them."""
+    gaps = []
+    for name in files:
+        a, b = first / name, second / name
+        if not a.is_file() and not b.is_file():
+            continue
+        if not (a.is_file() and b.is_file()):
+            gaps.append(Gap(False, np.inf, np.inf, f"{name} is only in {first if a.is_file() else second}"))
+            continue
+        if a.read_bytes() == b.read_bytes():
+            gaps.append(Gap(True))
+            continue
+        gap = _gap(read_file(a, _read) or {}, read_file(b, _read) or {})
+        gaps.append(gap._replace(where=f"{name}: {gap.where}") if gap.where and len(files) > 1 else gap)
+    if not gaps:
+        return None
+    worst = max(gaps, key=lambda gap: (not gap.identical, gap.absolute))
+    return worst._replace(relative=max(gap.relative for gap in gaps))
+
+
+def _gap(first: Arrays, second: Arrays) -> Gap:
+    """Return the largest gap over arrays of the same name."""
+    if only := sorted(first.keys() ^ second.keys()):
+        return Gap(False, np.inf, np.inf, f"{only[0]} is in one of them only")
+    worst, relative = Gap(True), 0.0
+    for name, a in first.items():
+        b = second[name]
+        text = a.dtype.kind in "UO"
+        if a.shape != b.shape or not (text or a.dtype == b.dtype):
+            return Gap(False, np.inf, np.inf, f"{name} is {_size(a)} and {_size(b)}")
+        if np.array_equal(a, b) if text else a.tobytes() == b.tobytes():
+            continue
+        apart, shares = _apart(a, b)
+        relative = max(relative, float(shares.max()))
+        if worst.identical or apart.max() > worst.absolute:
+            place = np.unravel_index(int(apart.argmax()), apart.shape)
+            at = f"row {place[0] + 1}" if text and a.ndim == 1 else str([int(i) for i in place])
+            worst = Gap(False, float(apart.max()), 0.0, f"{name}, {at}")
+    return worst._replace(relative=relative)
+
+
+def _apart(a: AnyArray, b: AnyArray) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return absolute and relative differences; infinite where only one is a number, or text differs."""
+    same = a == b
+    if a.dtype.kind not in "UO":
+        same |= np.isnan(a) & np.isnan(b)
+    flat = (pd.to_numeric(pd.Series(x.ravel()), errors="coerce").to_numpy(np.float64) for x in (a, b))
+    a, b = (x.reshape(same.shape) for x in flat)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        apart = np.abs(a - b)
+        shares = apart / np.maximum(np.abs(a), np.abs(b))
+    infinite = ~np.isfinite(apart) & ~same
+    apart, shares = np.where(same, 0.0, apart), np.where(same | (apart == 0), 0.0, shares)
+    return np.where(infinite, np.inf, apart), np.where(infinite, np.inf, shares)
+
+
+def _size(array: AnyArray) -> str:
+    kind = "cells" if array.dtype.kind in "UO" else array.dtype
+    return f"{' x '.join(map(str, array.shape)) or 'one'} {kind}"
+
+
+def _read(path: Path) -> Arrays:
+    """Read a file as arrays by name; cells of tables as text, since equal text means equal numbers."""
+    if path.suffix == ".csv":
+        timed = path.name == RunFolder(path.parent).metrics.path.name
+        cells = {str(name): column.to_numpy(dtype=object) for name, column in read_cells(path).items()}
+        return {name: column for name, column in cells.items() if not (timed and TIMES.search(name))}
+    if path.suffix == ".npz":
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    if path.suffix == ".gz":
+        return {"voxels": NiftiFiles([path])(0)}
+    try:
+        return dict(load_file(path))
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error

@@ -1,21 +1,50 @@
-"""Lock of a run folder, and checks that an earlier fit in it can be resumed."""
+"""What a fit needs to go on, or to be repeated: a lock, the same recipe, threads and data."""
 
+import csv
+import hashlib
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from io import StringIO
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+import torch
 from filelock import FileLock, Timeout
+from threadpoolctl import threadpool_limits
 
-from sepvae.errors import RunFolderError
-from sepvae.files import ASIDE, remove_asides
+from sepvae.batch import Source, chunk_rows, chunks
+from sepvae.errors import DataError, RunFolderError
+from sepvae.files import ASIDE, check_new, read_cells, read_file, remove_asides
 from sepvae.progress import Say
 from sepvae.run_folder import RunFolder, current_versions, plain
+from sepvae.runs.scoring import described
 
 # Parts of a recipe in which a resumed fit must be the same.
 SAME = ("method", "keywords", "data", "attributes", "protocol")
 
 Recipe = Mapping[str, Any]
+
+
+def check_new_run(run: Path) -> None:
+    """
+    Check that a run folder does not exist yet, before a long fit starts.
+
+    Parameters
+    ----------
+    run : Path
+        The folder.
+
+    Raises
+    ------
+    RunFolderError
+        If it exists.
+    """
+    folder = RunFolder(run)
+    half = folder.recipe.exists() and not folder.report.is_file()
+    check_new(run, "run folder", "; --resume goes on with what was begun there" * half)
 
 
 @contextmanager
@@ -44,10 +73,11 @@ def claimed(run: RunFolder) -> Iterator[None]:
                 run.path.rmdir()
 
 
-def earlier_recipe(run: RunFolder) -> dict[str, Any] | None:
-    """Return the recipe of a fit in a folder, finished or not; raise RunFolderError for other files."""
-    if (recipe := run.recipe.read()) is not None:
-        return recipe
+def earlier_recipe(run: RunFolder, recipe: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the recipe of a fit in a folder, finished or not; raise RunFolderError if it cannot go on."""
+    if (earlier := run.recipe.read()) is not None:
+        check_same_fit(run, earlier, recipe)
+        return earlier
     others = [path.name for path in run.path.iterdir()] if run.path.exists() else []
     if strange := [name for name in others if name != run.lock.name and not ASIDE.fullmatch(name)]:
         raise RunFolderError(
@@ -82,39 +112,32 @@ def check_same_fit(run: RunFolder, earlier: Recipe, recipe: dict[str, Any]) -> N
     for part in SAME:
         was, asked = earlier.get(part), now.get(part)
         if isinstance(was, dict) and isinstance(asked, dict):  # another version may leave out what is None
-            names = [name for name in {**was, **asked} if was.get(name) != asked.get(name)]
-            name = next(iter(names), "")
+            name = next((name for name in {**was, **asked} if was.get(name) != asked.get(name)), "")
             part, was, asked = f"{part}: {name}", was.get(name), asked.get(name)
-        if was == asked:
-            continue
-        what = f"another fit ({part} was {was}, now {asked})"
-        if part == "data: fingerprint":
-            what = "other data (samples, ids, groups or labels)"
-        raise RunFolderError(f"{run}: was begun with {what}; choose another --out")
+        if was != asked:
+            what = f"another fit ({part} was {was}, now {asked})"
+            if part == "data: fingerprint":
+                what = "other data (samples, ids, groups or labels)"
+            raise RunFolderError(f"{run}: was begun with {what}; choose another --out")
 
 
 def begin(run: RunFolder, recipe: dict[str, Any], earlier: Recipe | None, say: Say) -> None:
     """Write recipe and versions, or prepare the folder of an earlier fit and take over its threads."""
+    now = current_versions()
     if earlier is None:
         run.recipe.write(recipe)
-        run.versions.write(current_versions())
+        run.versions.write(now)
         return
     remove_asides(run.path)
     epochs = 0 if (metrics := run.metrics.read()) is None else len(metrics)
     say(f"going on with {run}, after {epochs} epochs" if epochs else f"going on with {run}, from the start")
-    if changed := differing_versions(run):
-        say(f"warning: started with {changed}, so that numbers may differ in their last digits")
+    then = (run.versions.read() or {}).items()
+    if changed := [f"{name} {was} (now {now[name]})" for name, was in then if was != now.get(name, was)]:
+        say(f"warning: started with {', '.join(changed)}, so that numbers may differ in their last digits")
     longer = wants_more_epochs(earlier, recipe["keywords"])
     recipe |= {name: earlier[name] for name in ("threads", *["command"] * (not longer)) if name in earlier}
     if longer:
         run.recipe.write(recipe)
-
-
-def differing_versions(run: RunFolder) -> str:
-    """Return versions that changed, as in "torch 2.12.0 (now 2.13.0)"; empty if none did or none is known."""
-    old, now = run.versions.read() or {}, current_versions()
-    pairs = [(name, was, now[name]) for name, was in old.items() if was != now.get(name, was)]
-    return ", ".join(f"{name} {was} (now {is_now})" for name, was, is_now in pairs)
 
 
 @contextmanager
@@ -126,3 +149,62 @@ def remove_run_on_error(run: RunFolder) -> Iterator[None]:
         if not run.has_results():
             shutil.rmtree(run.path, ignore_errors=True)
         raise
+
+
+@contextmanager
+def use_threads(n: int | None) -> Iterator[None]:
+    """Compute with `n` threads, None for no change; the last digits of sums depend on the number."""
+    if n is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    try:
+        with threadpool_limits(n):
+            torch.set_num_threads(n)
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def fingerprint(*sources: Source) -> str:
+    """
+    Return the SHA-256 hex digest of samples, ids, groups and labels, in order.
+
+    >>> from sepvae.data import ArraySource
+    >>> fingerprint(ArraySource([[1.0]], ["well"]))[:8] == fingerprint(ArraySource([[2.0]], ["well"]))[:8]
+    False
+    """
+    digest = hashlib.sha256()
+    for source in sources:
+        for part in chunks(len(source), chunk_rows(source.sample_shape)):
+            batch = source.take(part)
+            for column in (batch.id, batch.group, batch.y):
+                digest.update("\n".join(map(str, column.tolist())).encode())
+            digest.update(np.ascontiguousarray(batch.x).tobytes())
+    return digest.hexdigest()
+
+
+def check_same_data(run: str | Path, train: Source, test: Source) -> None:
+    """Raise DataError if samples, ids, groups, labels or attributes differ from those of a run."""
+    about = pd.concat([described(train, "train"), described(test, "test")], ignore_index=True)
+    now = read_cells(StringIO(about.to_csv(index=False, quoting=csv.QUOTE_ALL, lineterminator="\n")))
+    folder = RunFolder(run)
+    if (then := read_file(folder.codes.path, read_cells)) is None:
+        raise folder.codes.missing()
+    if then["id"].tolist() != now["id"].tolist():
+        raise DataError(f"{run}: wanted its samples in the order of its split.csv, got others")
+    for name in now.columns.intersection(then.columns).drop("split"):  # validation is drawn by the fit
+        if (changed := np.flatnonzero(then[name] != now[name])).size:
+            i, more = changed[0], f", and {changed.size - 1} more" * (changed.size > 1)
+            what = f"{name} of {then['id'][i]!r} was {then[name][i]!r}, is {now[name][i]!r}{more}"
+            break
+    else:
+        if fingerprint(train, test) == folder.recipe.required().get("data", {}).get("fingerprint"):
+            return
+        what = (
+            "ids, groups, labels and attributes are the same, what the samples hold is not (files were "
+            "changed, or are read in another way)"
+        )
+    raise DataError(
+        f"{run}: was fitted on other data: {what}; nothing was fitted: give the data as they were"
+    )

@@ -1,4 +1,4 @@
-"""Codes and scores of new data with the model of a run folder."""
+"""Codes and scores with the model of a run folder: of its own samples, and of new data."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 
 from sepvae.batch import AnyArray, Source
-from sepvae.codes import Codes, codes_table
+from sepvae.codes import Codes, code_columns, codes_table
 from sepvae.data.splits import split_table
 from sepvae.errors import DataError
 from sepvae.evaluation.scores import score_codes
+from sepvae.interpretation.examples import make_examples
 from sepvae.methods import load
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.progress import Say, stage
@@ -19,37 +20,48 @@ from sepvae.run_folder import N_PERMUTATIONS, RunFolder
 RECONSTRUCTIONS: dict[str, Literal["own", "none"]] = {"full": "own", "common_only": "none"}
 
 
-def encode_run(run: str | Path, source: Source, *, say: Say | None = None) -> pd.DataFrame:
+def read_codes(run: str | Path) -> pd.DataFrame:
     """
-    Encode data with the model of a run folder.
+    Read the codes of a run folder.
 
     Parameters
     ----------
     run : str or Path
         The run folder.
-    source : Source
-        Samples, read in the same way as those of the fit.
-    say : callable, default=None
-        Called with the name of each stage and its seconds, and the number of new samples of known subjects.
 
     Returns
     -------
     DataFrame
-        As in `codes.csv`. Samples whose id is in the run have its split (train, validation or test), others
-        have "new". Rows without ids have "unknown", since row numbers are the same in every array.
+        One row per sample; ids, groups, labels and categorical attributes are text.
+
+    Raises
+    ------
+    RunFolderError
+        If the folder holds no codes, or they are damaged.
     """
-    with stage("encoding", say):
-        table = encoded(load(run), source, "new")
-    known = RunFolder(run).split.read()
-    if known is None or _rows_are_numbered(run, source):
-        return table.assign(split="unknown")
-    split_of = dict(zip(known["id"], known["split"], strict=True))
-    table["split"] = [split_of.get(id_, "new") for id_ in table["id"]]
-    fitted = known.loc[known["split"] != "test", "group"]
-    n_seen = int(((table["split"] == "new") & table["group"].isin(fitted)).sum())
-    if say is not None and n_seen:
-        say(f"note: new samples of subjects that were fitted on: {n_seen}")
-    return table
+    return RunFolder(run).codes.required()
+
+
+def read_recipe(run: str | Path) -> dict[str, Any]:
+    """
+    Read the recipe of a run folder.
+
+    Parameters
+    ----------
+    run : str or Path
+        The run folder.
+
+    Returns
+    -------
+    dict
+        Content of `recipe.yaml`.
+
+    Raises
+    ------
+    RunFolderError
+        If the file is missing, damaged or of a newer version.
+    """
+    return RunFolder(run).recipe.required()
 
 
 def recorded_permutations(run: str | Path) -> int:
@@ -66,8 +78,40 @@ def recorded_permutations(run: str | Path) -> int:
     int
         Number in its recipe; 100 if it records none.
     """
-    recorded = RunFolder(run).recipe.required().get("protocol", {}).get("n_permutations", N_PERMUTATIONS)
-    return int(recorded)
+    return int(read_recipe(run).get("protocol", {}).get("n_permutations", N_PERMUTATIONS))
+
+
+def encode_run(run: str | Path, source: Source, *, say: Say | None = None) -> pd.DataFrame:
+    """
+    Encode data with the model of a run folder.
+
+    Parameters
+    ----------
+    run : str or Path
+        The run folder.
+    source : Source
+        Samples, read in the same way as those of the fit.
+    say : callable, default=None
+        Called with each progress message, and the number of new samples of known subjects.
+
+    Returns
+    -------
+    DataFrame
+        As in `codes.csv`. The split of samples whose id is in the run is that of the run, of others "new", of
+        rows without ids "unknown".
+    """
+    with stage("encoding", say):
+        table = encoded(load(run), source, "new")
+    known = RunFolder(run).split.read()
+    if known is None or _rows_are_numbered(run, source):
+        return table.assign(split="unknown")
+    split_of = dict(zip(known["id"], known["split"], strict=True))
+    table["split"] = [split_of.get(id_, "new") for id_ in table["id"]]
+    fitted = known.loc[known["split"] != "test", "group"]
+    n_seen = int(((table["split"] == "new") & table["group"].isin(fitted)).sum())
+    if say is not None and n_seen:
+        say(f"note: new samples of subjects that were fitted on: {n_seen}")
+    return table
 
 
 def evaluate_run(
@@ -89,7 +133,7 @@ def evaluate_run(
     n_permutations : int or None, default=None
         Number of permutations behind each p-value; None takes the number of the run.
     say : callable, default=None
-        Called with the name of each stage and its seconds.
+        Called with each progress message.
 
     Returns
     -------
@@ -107,38 +151,43 @@ def evaluate_run(
         n_permutations = recorded_permutations(run)
     folder = RunFolder(run)
     codes = folder.codes.required()
-    keywords: dict[str, Any] = {"kinds": folder.kinds(), "n_permutations": n_permutations}
+    errors, kept = None, None
     if source is None:
-        with stage("scoring", say) as progress:
-            scores = score_codes(codes, **keywords, progress=progress)
-        if (old := folder.scores.read()) is None:
-            return scores
-        errors = old.query("metric == 'reconstruction_error'")  # they cannot be computed from codes
-        return pd.concat([scores, errors], ignore_index=True)
-    with stage("encoding", say):
+        if (old := folder.scores.read()) is not None:
+            kept = old.query("metric == 'reconstruction_error'")  # they cannot be computed from codes
+    else:
         model = load(run)
+        codes = _with_new_samples(run, model, codes, source, say)
+        with stage("reconstruction errors", say):
+            errors = reconstruction_errors(model, source)
+        if errors is not None and _rows_are_numbered(run):
+            errors["id"] = "new-" + errors["id"].astype(str)
+    keywords: dict[str, Any] = {"kinds": folder.kinds(), "n_permutations": n_permutations}
+    with stage("scoring", say) as progress:
+        scores = score_codes(codes, reconstruction_error=errors, **keywords, progress=progress)
+    return scores if kept is None else pd.concat([scores, kept], ignore_index=True)
+
+
+def _with_new_samples(
+    run: str | Path, model: ContrastiveEstimator, codes: pd.DataFrame, source: Source, say: Say | None
+) -> pd.DataFrame:
+    """Return the training codes of a run, and those of new samples of other subjects as its test part."""
+    with stage("encoding", say):
         new = encoded(model, source, "test")
     if new["y"].isna().any():
         known, got = (", ".join(sorted(set(map(str, labels)))) for labels in (model.classes_, source.labels))
         raise DataError(
             f"labels: wanted those that were fitted on ({known}), got {got}; name the labels alike"
         )
-    if numbered := _rows_are_numbered(run):
+    if _rows_are_numbered(run):
         new[["id", "group"]] = "new-" + new[["id", "group"]]
     train = codes[codes["split"] != "test"]
-    seen = set(train["group"]) & set(new["group"])
-    if seen:
+    if seen := sorted(set(train["group"]) & set(new["group"])):
         raise DataError(
-            f"{len(seen)} subjects of the new data were fitted on, {sorted(seen)[0]!r} among them; "
+            f"{len(seen)} subjects of the new data were fitted on, {seen[0]!r} among them; "
             "leave them out, for their scores would be optimistically biased"
         )
-    with stage("reconstruction errors", say):
-        missed = reconstruction_errors(model, source)
-    if numbered and missed is not None:
-        missed["id"] = "new-" + missed["id"].astype(str)
-    table = pd.concat([train, new], ignore_index=True)
-    with stage("scoring", say) as progress:
-        return score_codes(table, reconstruction_error=missed, **keywords, progress=progress)
+    return pd.concat([train, new], ignore_index=True)
 
 
 def keep_scores(run: str | Path, scores: pd.DataFrame, *, n_permutations: int) -> None:
@@ -154,10 +203,9 @@ def keep_scores(run: str | Path, scores: pd.DataFrame, *, n_permutations: int) -
     n_permutations : int
         Number of permutations behind each p-value, for the recipe.
     """
-    folder = RunFolder(run)
-    recipe = folder.recipe.required()
-    protocol = {**recipe.get("protocol", {}), "n_permutations": n_permutations}
+    folder, recipe = RunFolder(run), read_recipe(run)
     folder.scores.write(scores)
+    protocol = {**recipe.get("protocol", {}), "n_permutations": n_permutations}
     folder.recipe.write(recipe | {"protocol": protocol})
 
 
@@ -192,9 +240,17 @@ def reconstruction_errors(model: ContrastiveEstimator, source: Source) -> pd.Dat
     return pd.DataFrame({"id": source.ids, **errors})
 
 
+def examples_of(
+    model: ContrastiveEstimator, codes: pd.DataFrame, test: Source, **how: Any
+) -> dict[str, AnyArray]:
+    """Return examples of the test part; the salient codes of the training targets bound their traversals."""
+    of_targets = codes.loc[(codes["split"] != "test") & (codes["y"] == 1), code_columns(codes, "salient")]
+    return make_examples(model, of_targets.to_numpy(), test, **how)
+
+
 def _rows_are_numbered(run: str | Path, source: Source | None = None) -> bool:
     """Return whether ids are row numbers, which are the same in every array."""
-    data = RunFolder(run).recipe.required().get("data", {})
+    data = read_recipe(run).get("data", {})
     if data.get("id") or data.get("subject"):
         return False
     numbers = source is not None and [str(id_) for id_ in source.ids] == [str(i) for i in range(len(source))]

@@ -194,7 +194,7 @@ def test_data_are_known_by_their_names(root):
     assert manifest.kinds["tumour_voxels"] == "categorical"
     files = list_data(root, modality="t1").files
     assert files[0].volume.name == "BraTS20_Training_000_t1.nii.gz"
-    with pytest.raises(DataError, match="is BraTS, for which --pattern has no meaning"):
+    with pytest.raises(DataError, match="is BraTS, for which pattern= has no meaning"):
         list_data(root, pattern="x")
     with pytest.raises(DataError, match="BraTS has no 'age'; it has slice_position, tumour_voxels"):
         list_data(root, attributes={"age": None})
@@ -204,7 +204,7 @@ def test_other_folders_are_not_brats(tmp_path):
     Image.new("L", (4, 4)).save(tmp_path / "x_flair.png")
     save(tmp_path / "sub-01_T1w.nii.gz", brain(0))
     assert not BraTS().detect(tmp_path, DataSpec())
-    with pytest.raises(DataError, match="is a folder of images, for which --modality has no meaning"):
+    with pytest.raises(DataError, match="is a folder of images, for which modality= has no meaning"):
         list_data(tmp_path, modality="t1", labelled=False)
 
 

@@ -74,7 +74,7 @@ def test_names_of_one_file(listed, tmp_path, monkeypatch, name):
 def test_paths_that_leave_the_folder(listed, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     for root in (tmp_path, "."):
-        with pytest.raises(DataError, match=r"table\.csv line 3: .* leads out of .*\(--root\)"):
+        with pytest.raises(DataError, match=r"table\.csv line 3: .* leads out of .*\(root=\)"):
             listed(f"path,dx\n0.png,well\n{name.format(root=tmp_path)},ill\n", root=root)
 
 
@@ -98,7 +98,7 @@ def test_by_default_files_lie_beside_the_table(listed):
         ({"images": "{path"}, "no column '{path' for images; did you mean 'path'"),
         ({"label": "DX"}, "no column 'DX' for label"),
         ({"subject": "patients"}, "no column 'patients' for subject; did you mean 'patient'"),
-        ({"id": "patient"}, "'p1' stands in lines 2 and 3; .* name another --id column"),
+        ({"id": "patient"}, "'p1' stands in lines 2 and 3; .* name another id= column"),
         ({"id": "age"}, "1 of 3 rows have no 'age' for id, the first in line 3; fill them in"),
         ({"attributes": ["height"]}, "no column 'height' for an attribute"),
         ({"attributes": {"age": "ordinal"}}, "attribute.age: wanted 'continuous' or 'categorical'"),
@@ -106,7 +106,7 @@ def test_by_default_files_lie_beside_the_table(listed):
             {"attributes": {"patient": "continuous"}},
             "line 2: wanted a number as 'patient', got 'p1'; correct the table",
         ),
-        ({"root": "nowhere"}, r"nowhere: wanted the folder of the images, found no folder; .*--root"),
+        ({"root": "nowhere"}, r"nowhere: wanted the folder of the images, found no folder; .*root="),
     ],
 )
 def test_columns_refused(listed, keywords, message):

@@ -43,7 +43,7 @@ def test_people_are_called_by_participant_id(listed):
     manifest = listed(text.format(73), features=["number"])
     assert (manifest.about["id"].tolist(), manifest.grouped) == (["71", "72", "73"], True)
     assert manifest.features.columns.tolist() == ["lh_a"]  # a name of numbers is no measure
-    with pytest.raises(DataError, match=r"table\.csv: '71' stands in lines 2 and 4; .* name another --id"):
+    with pytest.raises(DataError, match=r"table\.csv: '71' stands in lines 2 and 4; .* name another id="):
         listed(text.format(71))
     assert listed(text.format(71), subject="participant_id").about["id"].tolist() == ["0", "1", "2"]
 

@@ -1,28 +1,105 @@
-"""Print the findings of an inspection on the terminal."""
+"""Tables on the terminal: findings of an inspection, scores of a run, and differences of two runs."""
 
+import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from sepvae.cli.plain import plain
+from sepvae.cli import printable
+from sepvae.evaluation.metrics import AT_CHANCE, BELOW_CHANCE, against_chance
 from sepvae.inspection import Finding, Inspection
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 MARGIN = 9  # characters of the level column, to the left of the messages
 MOST_EXAMPLES = 3
 MOST_ROWS = 15
+# One metric per attribute, over all samples if the attribute applies to them; the page has the rest.
+SHOWN = {"label": ["auc"]}
+SHOWN_ELSE = ["balanced_accuracy", "r2"]
+MOST_LETTERS = 40  # of an attribute
+MARK = "~"
+SHORT = {"auc": "AUC", "balanced_accuracy": "bal. acc.", "r2": "R2"}
+
+
+def print_scores(scores: pd.DataFrame) -> None:
+    """Print one row per attribute: scores from the salient and the common space, and chance."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("attribute", no_wrap=True, max_width=MOST_LETTERS)
+    for heading in ("metric", "salient", "common", "chance"):
+        table.add_column(heading, no_wrap=True)
+    printed: set[object] = set()
+    marked = False
+    for (attribute, _), rows in scores.groupby(["attribute", "population"], sort=False):
+        if attribute in printed:
+            continue
+        printed.add(attribute)
+        shown = rows[rows["metric"].isin(SHOWN.get(str(attribute), SHOWN_ELSE))]
+        by_space = {row["space"]: row for row in shown.to_dict("records")}
+        if by_space:
+            cells = [_score(by_space["salient"]), _score(by_space["common"])]
+            marked |= any(cell.endswith(MARK) for cell in cells)
+            metric, chance = SHORT[str(shown["metric"].iloc[0])], f"{shown['chance'].iloc[0]:z.2f}"
+            table.add_row(Text(printable(attribute)), metric, *cells, chance)
+    console = Console()
+    console.print(table)
+    legend = f"; {MARK} not distinguishable from chance" * marked
+    console.print(
+        f"[dim]95 % intervals over test subjects{legend}. The report has all metrics.[/dim]", highlight=False
+    )
+
+
+def _score(row: dict[Any, Any]) -> str:
+    """Format a score with its interval, and a mark if it is at or below chance."""
+    low, high = (re.sub(r"^(-?)0\.", r"\1.", f"{row[bound]:.2f}") for bound in ("low", "high"))
+    mark = MARK * (against_chance(row) in (AT_CHANCE, BELOW_CHANCE))
+    return f"{row['score']:.2f} \\[{low}, {high}]{mark}"
+
+
+def print_warnings(run: Path) -> None:
+    """Print the number of warnings on the page of a run, and their titles."""
+    from sepvae.report.contents import Contents
+    from sepvae.report.warnings import find_warnings
+
+    if titles := [warning.title for warning in find_warnings(Contents(run))]:
+        typer.echo(f"{_count(len(titles), 'warning')} on the page: {'; '.join(titles)}")
+
+
+def print_differences(differences: pd.DataFrame, conditions: pd.DataFrame) -> None:
+    """Print one row per kind of numbers, then the versions and threads that differ."""
+    console, table = Console(), Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading in ("numbers", "again", "apart", "relative"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("where", overflow="fold")
+    for what, identical, absolute, relative, where in differences.to_numpy(dtype=object).tolist():
+        if identical:
+            table.add_row(what, "identical")
+        else:
+            table.add_row(what, "[bold]differ[/bold]", f"{absolute:.2g}", f"{relative:.2g}", escape(where))
+    console.print(table)
+    for what, then, now in conditions.to_numpy(dtype=str).tolist():
+        line = f"{what}: was {then or 'not recorded'}, is {now or 'not recorded'}"
+        console.print(line, highlight=False, markup=False)
 
 
 def print_inspection(inspection: Inspection) -> None:
     """Print the verdict, the findings, and their tables."""
     console = Console(highlight=False)
-    console.print(_verdict(inspection))
+    n = Counter(finding.level for finding in inspection.findings)
+    verdict = Text("nothing found that would spoil a fit", "bold green")
+    if n["error"]:
+        verdict = Text(f"{_count(n['error'], 'problem')} would spoil a fit", "bold red")
+    rest = [f", {_count(n[level], level)}" for level in ("warning", "note") if n[level]]
+    console.print(Text.assemble(verdict, *rest))
     for finding in inspection.findings:
         for line in _lines(finding, console.width):
             console.print(line)
@@ -32,40 +109,19 @@ def print_inspection(inspection: Inspection) -> None:
         console.print(table)
 
 
-def _verdict(inspection: Inspection) -> Text:
-    n = Counter(finding.level for finding in inspection.findings)
-    if n["error"]:
-        verdict = Text(f"{_count(n['error'], 'problem')} would spoil a fit", "bold red")
-    else:
-        verdict = Text("nothing found that would spoil a fit", "bold green")
-    rest = [_count(n[level], level) for level in ("warning", "note") if n[level]]
-    return Text.assemble(verdict, *(f", {said}" for said in rest))
-
-
 def _count(n: int, noun: str) -> str:
     return f"{n} {noun}{'s' * (n != 1)}"
-
-
-def _text(data: object, style: str = "") -> Text:
-    """Return data as Text, without markup and with control characters escaped."""
-    return Text(plain(data), style)
 
 
 def _lines(finding: Finding, width: int) -> Iterator[Text]:
     """Yield the level and the wrapped message of a finding, then its first examples."""
     mark = Text(finding.level.ljust(MARGIN), STYLES[finding.level])
-    for line in _wrapped(finding.message, width):
-        yield Text.assemble(mark, _text(line))
-        mark = Text(" " * MARGIN)
-    if finding.examples:
-        more = len(finding.examples) - MOST_EXAMPLES
-        said = ", ".join(finding.examples[:MOST_EXAMPLES]) + f" and {more} more" * (more > 0)
-        for line in _wrapped(said, width):
-            yield Text.assemble(mark, _text(line, "dim"))
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, max(width - MARGIN, 20), break_on_hyphens=False)
+    more = len(finding.examples) - MOST_EXAMPLES
+    examples = ", ".join(finding.examples[:MOST_EXAMPLES]) + f" and {more} more" * (more > 0)
+    for text, style in ((finding.message, ""), (examples, "dim")):
+        for line in textwrap.wrap(text, max(width - MARGIN, 20), break_on_hyphens=False):
+            yield Text.assemble(mark, Text(printable(line), style))
+            mark = Text(" " * MARGIN)
 
 
 def _tables(tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[str, Table]]:
@@ -93,12 +149,13 @@ def _tables(tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[str, Table]]:
 
 
 def _table(headings: list[str], rows: Iterable[Any]) -> Table:
+    """Return a table of data as text, without markup and with control characters escaped."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in headings:
-        table.add_column(_text(heading), overflow="fold")
+        table.add_column(Text(printable(heading)), overflow="fold")
     rows = list(rows)
     for row in rows[:MOST_ROWS]:
-        table.add_row(*(_text(_cell(cell)) for cell in row))
+        table.add_row(*(Text(printable(_cell(cell))) for cell in row))
     if len(rows) > MOST_ROWS:
         table.add_row(f"and {len(rows) - MOST_ROWS} more")
     return table
@@ -129,11 +186,9 @@ def _attributes(table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
 def _images(table: pd.DataFrame) -> Table:
     """Return a table with one row per statistic, one column per label, and the overall range."""
     rows = []
-    for statistic, of_statistic in table.groupby("statistic", sort=False):
-        said = [f"{_cell(row['mean'])} ± {_cell(row['sd'])}" for _, row in of_statistic.iterrows()]
-        rows.append(
-            [statistic, *said, f"{_cell(of_statistic['min'].min())} to {_cell(of_statistic['max'].max())}"]
-        )
+    for statistic, found in table.groupby("statistic", sort=False):
+        said = [f"{_cell(row['mean'])} ± {_cell(row['sd'])}" for _, row in found.iterrows()]
+        rows.append([statistic, *said, f"{_cell(found['min'].min())} to {_cell(found['max'].max())}"])
     return _table(["", *(str(label) for label in table["label"].unique()), "range"], rows)
 
 

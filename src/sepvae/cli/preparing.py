@@ -1,4 +1,4 @@
-"""`sepvae check`: measure the samples, files or rows, and inspect them before a fit."""
+"""Before a fit: measure and inspect the samples (`sepvae check`), or pack volumes into a store."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,15 +6,19 @@ from typing import Any, Literal
 
 import typer
 
-from sepvae.cli.plain import tell
+from sepvae.cli import printable, tell
 from sepvae.codes import attribute_kinds
+from sepvae.data.cells import CellRules, read_cells
+from sepvae.data.columns import PERSON
 from sepvae.data.formats.image_folder import describe_skipped
+from sepvae.data.formats.volume_table import VolumeTable
 from sepvae.data.loading import describe_roles
 from sepvae.data.manifest import Manifest
 from sepvae.data.nifti import NiftiFiles
-from sepvae.data.spec import DataSpec
+from sepvae.data.packed import open_packed, pack
+from sepvae.data.spec import DataSpec, read_spec
 from sepvae.data.splits import read_split
-from sepvae.data.volumes import all_listed, read_mask, settled
+from sepvae.data.volumes import all_listed, all_there, read_mask, settled
 from sepvae.errors import DataError
 from sepvae.inspection import Finding, Inspection, inspect
 from sepvae.inspection.findings import count
@@ -104,3 +108,33 @@ def _problems(manifest: Manifest) -> list[Finding]:
         numbers = {"files": sum(n for of_label in kinds for n in of_label.values())}
         found.append(Finding("warning", "passed-over", said, numbers=numbers))
     return found + [Finding(*note) for note in manifest.table_notes if note.code not in BEFORE_FINDINGS]
+
+
+def pack_table(table: Path, out: Path, **fields: Any) -> list[str]:
+    """Pack the volumes of a table into a store, and return the lines to print."""
+    spec = read_spec(fields)
+    if spec.images is None:
+        raise DataError(f"{table}: name the column of volumes, such as --images path")
+    rules = CellRules(encoding=spec.encoding)
+    cells, folder = read_cells(table, rules), table.parent if spec.root is None else spec.root
+    # A subject may have several scans; their files distinguish them.
+    person = PERSON if PERSON in cells else None
+    manifest = VolumeTable().list(table, spec.model_copy(update={"subject": person}), labelled=False)
+    volumes = all_there(manifest)
+    files = [Path(volumes.name(i)).relative_to(folder).as_posix() for i in range(len(volumes))]
+    with progress_bar("packing") as progress:
+        pack(volumes, cells, out, files=files, resample=spec.resample, progress=progress)
+    packed = open_packed(out).volumes
+    header = packed.header(0)
+    size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
+    lines = [
+        f"{out}: {len(files)} volumes of {header.grid}, {header.dtype}, all read back and compared; "
+        f"{size / 1e6:.1f} MB for {packed.array.nbytes / 1e6:.1f} MB of voxels"
+    ]
+    if not header.grid.oriented:
+        lines.append(
+            "note: no header has an orientation; nibabel's LAS is taken (--assume-orientation names another)"
+        )
+    if n := len(manifest.unlisted):
+        lines.append(f"note: {n} volumes have no row, such as {printable(manifest.unlisted[0])}; left out")
+    return lines
