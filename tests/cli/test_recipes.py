@@ -137,7 +137,7 @@ MISTAKES = {
         "reads a table of volumes, or a packed store, but this is a folder of images",
     ),
     "a preset": (DIGITS, [DIGITS, "--preset", "papr"], "no preset of SepVAE 'papr'; it has default, paper"),
-    "a method": (DIGITS, [DIGITS, "--method", "SepVEA"], "--method: wanted one of ConVAE"),
+    "a method": (DIGITS, [DIGITS, "--method", "SepVEA"], "--method: wanted one of CLVM"),
     "a keyword": (DIGITS, [DIGITS, "--set", "gama=1"], "no keyword 'gama'; did you mean gamma?"),
     "a recipe": (DIGITS, ["digits"], "got 'digits'; there are autism"),
 }
