@@ -20,7 +20,9 @@ def test_an_ablation_is_its_preset_but_for_one_weight():
 
 
 def test_a_preset_that_there_is_not_needs_a_recipes_keywords():
-    with pytest.raises(DataError, match=r"SepVAE \(papr\): wanted a preset of SepVAE \(default, paper\)"):
+    with pytest.raises(
+        DataError, match=r"SepVAE \(papr\): wanted a preset of SepVAE \(default, paper, background-prior\)"
+    ):
         parse_contender("SepVAE:papr").estimator(0)
     assert Contender("SepVAE", "release", keywords={"network": "release"}).estimator(0).network == "release"
 

@@ -89,9 +89,9 @@ def copy_with(saved: Path, folder: Path, **changes: object) -> Path:
     [
         (
             {"class": "os.system"},
-            "wanted one of ConVAE, .*, SepVAE, got class 'os.system'",
+            "wanted one of CLVM, .*, SepVAE, got class 'os.system'",
         ),
-        ({"class": "load"}, "wanted one of ConVAE, .*, SepVAE, got class 'load'"),
+        ({"class": "load"}, "wanted one of CLVM, .*, SepVAE, got class 'load'"),
         ({"sample_shape": [1, 40, 40]}, "weights do not fit"),
         ({"keywords": {"no": 1}}, "damaged"),
         ({"keywords": None}, "damaged"),

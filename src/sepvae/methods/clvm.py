@@ -58,9 +58,6 @@ def relevance(loadings: Tensor) -> Tensor:
 
     Each alpha_k has its most likely value, D / ||w_k||^2 for D features, as in automatic relevance
     determination. The gradient shrinks a column by as much as its size allows, so that idle ones vanish.
-
-    >>> relevance(torch.tensor([[1.0], [1.0]])) - (1 + math.log(2 * math.pi))
-    tensor(0.)
     """
     n_features = len(loadings)
     variances = loadings.square().mean(dim=0).clamp_min(1e-8)  # 1 / alpha_k
