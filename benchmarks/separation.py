@@ -162,10 +162,12 @@ def measure(model: Any, data: Development) -> Iterator[dict[str, Any]]:
                 ]
                 found = probe(fit[known[0]], values[0], score[known[1]], values[1], is_tree)
                 yield how | {"attribute": name, "population": "target"} | found
+    yield {"attribute": "seconds", "score": seconds}
+    if not model.capabilities.decoder:
+        return
     real, rebuilt = (_standard(data, x) for x in (data.score.x, model.reconstruct(data.score.x)))
     r2 = 1 - np.nansum((rebuilt - real) ** 2) / np.nansum((real - np.nanmean(real, axis=0)) ** 2)
     yield {"attribute": "reconstruction", "metric": "r2", "score": r2, "chance": 0.0}
-    yield {"attribute": "seconds", "score": seconds}
     if data.fit.x.ndim > 2:
         yield from _pictures(model, data)
 

@@ -16,7 +16,7 @@ from sepvae.registry import find_method, method_names
 
 from .helpers import invoke, linear
 
-OWN = ("SepVAE", "ConVAE", "MMcVAE", "CLVM", "ContrastivePCA", "ProbabilisticContrastivePCA")
+OWN = ("SepVAE", "ConVAE", "MMcVAE", "CLVM", "SepCLR", "ContrastivePCA", "ProbabilisticContrastivePCA")
 MODULE = """
 from sepvae import ContrastivePCA
 

@@ -1,10 +1,10 @@
 """
 Contrastive analysis for medical imaging: separate variation that patients share with controls from their own.
 
-`SepVAE`, `ConVAE`, `MMcVAE`, `CLVM`, `ContrastivePCA` and `ProbabilisticContrastivePCA` are scikit-learn
-estimators that learn a common and a salient code of every image or table row; `load` reads a saved one.
-`sepvae.data` reads images and tables; `fit_folder` goes from data to a run folder, as `sepvae fit` does;
-`sepvae.evaluation` scores codes of any program.
+`SepVAE`, `ConVAE`, `MMcVAE`, `CLVM`, `SepCLR`, `ContrastivePCA` and `ProbabilisticContrastivePCA` are
+scikit-learn estimators that learn a common and a salient code of every image or table row; `load` reads a
+saved one. `sepvae.data` reads images and tables; `fit_folder` goes from data to a run folder, as `sepvae fit`
+does; `sepvae.evaluation` scores codes of any program.
 """
 
 from importlib import import_module
@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sepvae import data, evaluation, plotting
-    from sepvae.methods import CLVM, ContrastivePCA, ConVAE, MMcVAE, ProbabilisticContrastivePCA, SepVAE, load
+    from sepvae.methods import (
+        CLVM,
+        ContrastivePCA,
+        ConVAE,
+        MMcVAE,
+        ProbabilisticContrastivePCA,
+        SepCLR,
+        SepVAE,
+        load,
+    )
     from sepvae.runs import fit_folder
 
 __version__ = "0.1.0"
@@ -22,6 +31,7 @@ __all__ = [
     "ContrastivePCA",
     "MMcVAE",
     "ProbabilisticContrastivePCA",
+    "SepCLR",
     "SepVAE",
     "__version__",
     "data",

@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import nn
 
-from sepvae import ConVAE, MMcVAE, SepVAE
+from sepvae import ConVAE, MMcVAE, SepCLR, SepVAE
 
 
 class Gradients(Callback):
@@ -25,7 +25,7 @@ class Gradients(Callback):
         if not any(name.startswith(step) for name in self.seen):
             own = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
             for name, parameter in pl_module.model.named_parameters():
-                if id(parameter) in own:
+                if id(parameter) in own and parameter.requires_grad:
                     self.seen[f"{step} {name}"] = parameter.grad.numpy().copy()
 
 
@@ -40,6 +40,7 @@ METHODS = {
     "SepVAE without consistency": lambda **keywords: SepVAE(**SepVAE.ablations["no CONS"], **keywords),
     # Light weights: of a bias before batch norm the gradient is rounding alone, and Adam enlarges it.
     "MMcVAE": lambda **keywords: MMcVAE(common_mmd=10, background_mmd=10, **keywords),
+    "SepCLR": lambda **keywords: SepCLR(background_weight=1, joint_entropy_weight=1, **keywords),
     "original ConVAE": lambda **keywords: ConVAE(critic="original", **keywords),
 }
 

@@ -18,7 +18,9 @@ from sepvae.training.distributed import all_gather, all_reduce_sum, check_launch
 SCRIPT = Path(__file__).parent / "distributed_fit.py"
 
 
-@pytest.fixture(scope="module", params=["SepVAE", "SepVAE without consistency", "MMcVAE", "original ConVAE"])
+@pytest.fixture(
+    scope="module", params=["SepVAE", "SepVAE without consistency", "MMcVAE", "SepCLR", "original ConVAE"]
+)
 def method(request):
     return request.param
 

@@ -5,7 +5,17 @@ from sepvae.methods.contrastive_pca import ContrastivePCA
 from sepvae.methods.convae import ConVAE
 from sepvae.methods.mmcvae import MMcVAE
 from sepvae.methods.probabilistic_contrastive_pca import ProbabilisticContrastivePCA
+from sepvae.methods.sepclr import SepCLR
 from sepvae.methods.sepvae import SepVAE
 from sepvae.methods.storing import load
 
-__all__ = ["CLVM", "ConVAE", "ContrastivePCA", "MMcVAE", "ProbabilisticContrastivePCA", "SepVAE", "load"]
+__all__ = [
+    "CLVM",
+    "ConVAE",
+    "ContrastivePCA",
+    "MMcVAE",
+    "ProbabilisticContrastivePCA",
+    "SepCLR",
+    "SepVAE",
+    "load",
+]

@@ -1,6 +1,6 @@
 """`CLVM`, the contrastive latent variable model of Severson, Ghosh and Ng (AAAI 2019): additive decoders."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import log, pi
 from typing import Literal, cast
 
@@ -23,7 +23,7 @@ IMAGES = 4  # axes of a batch of images
 class CLVMObjective(ContrastiveObjective):
     """Evidence lower bound of both groups, and the prior of the salient loadings."""
 
-    decoder: Literal["additive", "linear"] = "additive"  # type: ignore[misc]
+    decoder: Literal["additive", "linear"] = field(default="additive", kw_only=True)  # type: ignore[misc]
     ard: float = 0.0
 
     def __post_init__(self) -> None:

@@ -26,8 +26,8 @@ class CodingMixin(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def _encode(self, source: Source) -> Codes[AnyArray]:
         raise NotImplementedError
 
-    def _decode(self, common: AnyArray, salient: AnyArray) -> AnyArray:
-        raise NotImplementedError
+    def _decode(self, common: AnyArray, salient: AnyArray) -> AnyArray:  # noqa: ARG002
+        raise DataError(f"{type(self).__name__} has no decoder: it encodes samples and decodes nothing")
 
     def encode(self, X: Any) -> Codes[AnyArray]:
         """

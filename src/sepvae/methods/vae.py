@@ -1,4 +1,4 @@
-"""`ContrastiveVAE`, the base of all VAE methods: training with Lightning, inference and prediction."""
+"""Bases of methods with networks, `NetworkEstimator`, and of all VAEs among them, `ContrastiveVAE`."""
 
 import hashlib
 from collections.abc import Collection, Mapping
@@ -29,7 +29,7 @@ from sepvae.training.distributed import is_first
 from sepvae.training.fit import train
 from sepvae.training.keywords import TrainingKeywords
 from sepvae.training.loader import ordered_batches
-from sepvae.training.objective import ContrastiveObjective
+from sepvae.training.objective import Objective
 from sepvae.training.runtime import SeededInit
 
 # Settings of all methods in the paper's comparison on CelebA (App. E.1).
@@ -52,9 +52,9 @@ OTHER_SHAPES = (
 
 
 @dataclass(eq=False, repr=False)
-class ContrastiveVAE(PredictionMixin, TrainingKeywords, ContrastiveEstimator):
+class NetworkEstimator(PredictionMixin, TrainingKeywords, ContrastiveEstimator):
     """
-    Base of all VAE methods: two encoders, one decoder, a critic and a classifier.
+    Base of all methods with networks: training with Lightning, inference and prediction.
 
     A method adds its weights and its objective.
 
@@ -69,10 +69,6 @@ class ContrastiveVAE(PredictionMixin, TrainingKeywords, ContrastiveEstimator):
         App. E.3, with batch norm; `cnn3d-group` has group norm instead. Or the user's own (encoder, decoder):
         the encoder from samples to features of shape (batch, any width), the decoder from (batch,
         common_dim + salient_dim) to samples. Both are copied, the encoder once per space.
-    reconstruction_var : float or "learnt", default="learnt"
-        Variance of p(x | c, s). A number v weights the squared error, summed over pixels, by 1 / (2 v); the
-        paper has 0.5. "learnt" is the maximum likelihood estimate, the mean squared error of each batch, so
-        that the weights of the other terms suit data of any size and noise.
 
     Attributes
     ----------
@@ -89,18 +85,17 @@ class ContrastiveVAE(PredictionMixin, TrainingKeywords, ContrastiveEstimator):
     """
 
     _: KW_ONLY
-    network: str | tuple[nn.Module, nn.Module] = "auto"
-    reconstruction_var: float | Literal["learnt"] = "learnt"
+    network: str | tuple[nn.Module, nn.Module | None] = "auto"
 
     capabilities: ClassVar[Capabilities] = Capabilities(epochs=True)
 
-    def objective(self) -> ContrastiveObjective:
+    def objective(self) -> Objective:
         """
         Return the loss of this method with its keywords.
 
         Returns
         -------
-        ContrastiveObjective
+        Objective
             Terms and weights, as training uses them.
         """
         raise NotImplementedError
@@ -242,16 +237,6 @@ class ContrastiveVAE(PredictionMixin, TrainingKeywords, ContrastiveEstimator):
             parts = (vars(module.encode(put(x)).map(as_numpy)) for x, _ in batches)
             return Codes(*gather(len(source), (list(part.values()) for part in parts)))
 
-    def _decode(self, common: AnyArray, salient: AnyArray) -> AnyArray:
-        with self._inference() as (module, put):
-            decoded = (
-                [as_numpy(module.decode(put(common[part]), put(salient[part])))]
-                for part in chunks(len(common), self._chunk_rows())
-            )
-            samples = gather(len(common), decoded)[0]
-        scores = self.principal_scores_
-        return samples if scores is None else scores.inverse_transform(samples)
-
     def _state(self) -> dict[str, AnyArray]:
         state = {name: tensor.numpy() for name, tensor in self.module_.state_dict().items()}
         if self.principal_scores_ is not None:
@@ -288,6 +273,35 @@ class ContrastiveVAE(PredictionMixin, TrainingKeywords, ContrastiveEstimator):
         """Yield the module on the device of `accelerator`, and a function that puts arrays on that device."""
         check_is_fitted(self)
         return inference(self.module_, self.accelerator)
+
+
+@dataclass(eq=False, repr=False)
+class ContrastiveVAE(NetworkEstimator):
+    """
+    Base of all VAE methods: two encoders, one decoder, a critic and a classifier.
+
+    A method adds its weights and its objective.
+
+    Parameters
+    ----------
+    reconstruction_var : float or "learnt", default="learnt"
+        Variance of p(x | c, s). A number v weights the squared error, summed over pixels, by 1 / (2 v); the
+        paper has 0.5. "learnt" is the maximum likelihood estimate, the mean squared error of each batch, so
+        that the weights of the other terms suit data of any size and noise.
+    """
+
+    _: KW_ONLY
+    reconstruction_var: float | Literal["learnt"] = "learnt"
+
+    def _decode(self, common: AnyArray, salient: AnyArray) -> AnyArray:
+        with self._inference() as (module, put):
+            decoded = (
+                [as_numpy(module.decode(put(common[part]), put(salient[part])))]
+                for part in chunks(len(common), self._chunk_rows())
+            )
+            samples = gather(len(common), decoded)[0]
+        scores = self.principal_scores_
+        return samples if scores is None else scores.inverse_transform(samples)
 
 
 def _scored(source: Source, scores: PrincipalScores | None) -> Source:

@@ -15,9 +15,9 @@ from sepvae.errors import DataError
 from sepvae.networks import backbones
 from sepvae.networks.model import ContrastiveAutoencoder, Critic, GaussianEncoder, ReadOut, SalientClassifier
 
-# A name in NETWORKS or "auto", or the user's own encoder backbone and decoder.
-Network = str | tuple[nn.Module, nn.Module]
-Decoder = Literal["joint", "additive", "linear"]
+# A name in NETWORKS or "auto", or the user's own encoder backbone and decoder, None if there is to be none.
+Network = str | tuple[nn.Module, nn.Module | None]
+Decoder = Literal["joint", "additive", "linear", "none"]
 TABLES, IMAGES, VOLUMES = 1, 3, 4  # axes of one sample
 NETWORKS = {
     TABLES: ("residual-mlp", "mlp", "linear"),
@@ -43,30 +43,28 @@ def build_autoencoder(
     Build all networks for samples of one shape, with weights drawn from torch's global generator.
 
     The decoder takes [c, s] ("joint"), or is the sum of one for c and one for s: of this network
-    ("additive"), or linear.
+    ("additive"), or linear. With "none" codes have no noise.
 
     `stored` holds the weight names of a saved model. Older models had no read-out, a second linear layer in
     the decoder of network "release", and if the network was "auto", `mlp` for tables and `cnn3d` for volumes.
     """
-    dims, latent_dim = (common_dim, salient_dim), common_dim + salient_dim
+    dims = common_dim, salient_dim
     names = {name.replace("decoder.common.", "decoder.") for name in stored or ()}
-    pair = isinstance(network, tuple) and len(network) == 2
-    if not isinstance(network, str) and not (pair and all(isinstance(part, nn.Module) for part in network)):
-        raise DataError(f"network: wanted a name or a tuple of two modules, got {network!r}")
     if isinstance(network, str):
         encoder, build = _named(network, sample_shape, names)
         common, salient = encoder(sample_shape, common_dim), encoder(sample_shape, salient_dim)
-        build = backbones.linear_decoder if decoder == "linear" else build
-        decode = of_common = build(sample_shape, common_dim if decoder != "joint" else latent_dim)
-        if decoder != "joint":
-            decode = backbones.AdditiveDecoder(of_common, build(sample_shape, salient_dim), dims)
-        if network_name(network, sample_shape, names) == "linear":
+        decode = _decoder(decoder, build, sample_shape, dims)
+        if decode is not None and network_name(network, sample_shape, names) == "linear":
+            of_common = decode.common if isinstance(decode, backbones.AdditiveDecoder) else decode
             backbones.start_at_scores(cast(GaussianEncoder, common), cast(nn.Linear, of_common))
-    elif decoder != "joint":
-        raise DataError("network: wanted a name, since c and s have decoders of their own; got two modules")
     else:
-        decode = _own_decoder(network[1], sample_shape, latent_dim)  # first: the check of its output is fast
-        common, salient = (_own_encoder(network[0], sample_shape, dim) for dim in dims)
+        backbone, own_decoder = _own_modules(network, decoder)
+        # First: the check of its output is fast.
+        decode = None if own_decoder is None else _own_decoder(own_decoder, sample_shape, sum(dims))
+        common, salient = (_own_encoder(backbone, sample_shape, dim) for dim in dims)
+    if decoder == "none":
+        for own in (common, salient):
+            backbones.without_noise(cast(GaussianEncoder, own))
     classifier, critic = SalientClassifier(salient_dim, n_groups), Critic(*dims, critic_layers)
     # Last, so that a seed gives the other networks the same weights as in versions without a read-out.
     has_read_out = stored is None or any(name.startswith("read_out.") for name in stored)
@@ -116,6 +114,31 @@ def _named(network: str, sample_shape: tuple[int, ...], stored: Collection[str])
     if name == "release" and "decoder.2.weight" in stored:
         net = replace(net, decoder_hidden=True)
     return partial(backbones.conv_encoder, net), partial(backbones.conv_decoder, net)
+
+
+def _decoder(
+    decoder: Decoder, build: Builder, sample_shape: tuple[int, ...], dims: tuple[int, int]
+) -> nn.Module | None:
+    """Build the decoder of both codes with the builder of a named network."""
+    if decoder == "none":
+        return None
+    if decoder == "joint":
+        return build(sample_shape, sum(dims))
+    build = backbones.linear_decoder if decoder == "linear" else build
+    common, salient = (build(sample_shape, dim) for dim in dims)
+    return backbones.AdditiveDecoder(common, salient, dims)
+
+
+def _own_modules(network: object, decoder: Decoder) -> tuple[nn.Module, nn.Module | None]:
+    """Return the user's encoder and decoder; a method without decoder ignores the second."""
+    if isinstance(network, tuple) and len(network) == 2 and decoder in ("additive", "linear"):
+        raise DataError("network: wanted a name, since c and s have decoders of their own; got two modules")
+    if isinstance(network, tuple) and len(network) == 2 and isinstance(network[0], nn.Module):
+        if decoder == "none":
+            return network[0], None
+        if isinstance(network[1], nn.Module):
+            return network[0], network[1]
+    raise DataError(f"network: wanted a name or a tuple of two modules, got {network!r}")
 
 
 def _own_encoder(backbone: nn.Module, sample_shape: tuple[int, ...], latent_dim: int) -> GaussianEncoder:

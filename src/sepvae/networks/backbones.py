@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import gcd, prod
+from math import gcd, log, prod
 from typing import Literal
 
 import torch
@@ -13,6 +13,7 @@ from sepvae.errors import DataError
 from sepvae.networks.model import GaussianEncoder
 
 WIDTH = 128  # of the hidden layers for tables
+EXACT_VARIANCE = 1e-6  # of codes without noise: a log-variance must be finite
 
 
 def linear_encoder(shape: tuple[int, ...], latent_dim: int) -> GaussianEncoder:
@@ -35,6 +36,13 @@ def start_at_scores(common_encoder: GaussianEncoder, decoder: nn.Linear) -> None
         common_encoder.mean.weight.copy_(torch.eye(dim, scores))
         decoder.weight[:, :dim] = torch.eye(scores, dim)
         decoder.bias.zero_()
+
+
+def without_noise(encoder: GaussianEncoder) -> None:
+    """Fix the log-variance of codes at that of an exact code: a method without decoder learns none."""
+    for parameter in encoder.logvar.parameters():
+        nn.init.zeros_(parameter).requires_grad_(False)
+    nn.init.constant_(encoder.logvar.bias, log(EXACT_VARIANCE))
 
 
 def mlp_encoder(shape: tuple[int, ...], latent_dim: int) -> GaussianEncoder:

@@ -17,8 +17,8 @@ class ContrastiveAutoencoder(nn.Module):
     """
     All networks: encoders of c and s, decoder, salient classifier f_xi and critic D_lambda (Fig. 1).
 
-    `read_out`, from salient means to logits, is None in older models. `valid_mask` is None or a mask of the
-    shape of a sample; decoded samples are 0 outside of it.
+    `decoder` is None for methods without. `read_out`, from salient means to logits, is None in older models.
+    `valid_mask` is None or a mask of the shape of a sample; decoded samples are 0 outside of it.
     """
 
     valid_mask: Tensor | None
@@ -27,7 +27,7 @@ class ContrastiveAutoencoder(nn.Module):
         self,
         common_encoder: nn.Module,
         salient_encoder: nn.Module,
-        decoder: nn.Module,
+        decoder: nn.Module | None,
         salient_classifier: nn.Module,
         critic: nn.Module,
         read_out: nn.Module | None = None,
@@ -50,6 +50,8 @@ class ContrastiveAutoencoder(nn.Module):
 
     def decode(self, common: Tensor, salient: Tensor) -> Tensor:
         """Return the mean of p(x | c, s); s = 0 decodes a sample without salient part."""
+        if self.decoder is None:
+            raise TypeError("wanted a model with a decoder")
         samples: Tensor = self.decoder(torch.cat([common, salient], dim=1))
         return samples if self.valid_mask is None else samples * self.valid_mask
 

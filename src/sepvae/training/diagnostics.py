@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from sepvae.errors import DataError
 from sepvae.networks.model import ContrastiveAutoencoder
 from sepvae.training.module import as_input
-from sepvae.training.objective import ContrastiveObjective, draw_noise
+from sepvae.training.objective import Objective, draw_noise
 from sepvae.training.trainer import seeded
 
 ENCODERS = ("common_encoder", "salient_encoder")
 
 
 def gradient_norms(
-    objective: ContrastiveObjective,
+    objective: Objective,
     model: ContrastiveAutoencoder,
     x: Tensor | npt.ArrayLike,
     y: Tensor | npt.ArrayLike,

@@ -22,7 +22,7 @@ from sepvae.training.epoch_metrics import DivergenceError, training_error
 from sepvae.training.keywords import TrainingKeywords
 from sepvae.training.loader import Batches, GroupBatches, mix_groups, ordered_batches, training_batches
 from sepvae.training.module import AlternatingTraining
-from sepvae.training.objective import ContrastiveObjective
+from sepvae.training.objective import Objective
 from sepvae.training.runtime import SeededInit, check_precision, retain_freed_memory
 from sepvae.training.trainer import make_trainer, quiet_lightning, run, seeded, sets_default_dtype
 
@@ -31,7 +31,7 @@ MONITOR = "validation_loss_without_mi"
 
 
 def train(
-    objective: ContrastiveObjective,
+    objective: Objective,
     build: Callable[[], ContrastiveAutoencoder],
     source: Source,
     y: npt.NDArray[Any],

@@ -13,7 +13,7 @@ from sepvae.codes import Codes
 from sepvae.networks.model import ContrastiveAutoencoder
 from sepvae.training.epoch_metrics import DivergenceError, EpochMetrics, first_non_finite
 from sepvae.training.keywords import TrainingKeywords
-from sepvae.training.objective import ContrastiveObjective, Losses, Noise, draw_noise, weighted
+from sepvae.training.objective import Losses, Noise, Objective, draw_noise, weighted
 from sepvae.training.runtime import compiled
 
 
@@ -36,7 +36,7 @@ class AlternatingTraining(pl.LightningModule):
     def __init__(
         self,
         model: ContrastiveAutoencoder,
-        objective: ContrastiveObjective,
+        objective: Objective,
         keywords: TrainingKeywords,
         *,
         n_groups: int,

@@ -1,4 +1,4 @@
-"""`ContrastiveObjective`, the loss of all contrastive VAEs: evidence lower bound, classifiers and critic."""
+"""`Objective`, the loss of a method, and `ContrastiveObjective`, that of all contrastive VAEs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -31,6 +31,7 @@ class Noise(NamedTuple):
     model: tuple[Tensor, Tensor]  # noise of c and s in the model's update
     world_size: int = 1
     rank: int = 0
+    seed: int = 0  # of further random numbers, the same in all processes
 
     @property
     def own(self) -> slice:
@@ -67,31 +68,18 @@ class Losses(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ContrastiveObjective:
-    """Base of all objectives: a method states its loss in `terms`."""
-
-    beta_common: float
-    beta_salient: float
-    reconstruction_var: float | Learnt
+class Objective:
+    """Base of all objectives: named terms, and the losses of the critic and of the classifiers."""
 
     critic_layers: ClassVar[int] = 3  # linear layers of the critic
     decoder: ClassVar[Decoder] = "joint"  # of both codes
     independent_critic: ClassVar[bool] = True  # it has its own step; if not, it learns from `losses` too
-
-    def __post_init__(self) -> None:
-        self._check_weights("beta_common", "beta_salient")
-        self._check_variances("reconstruction_var")
 
     @classmethod
     def of(cls, estimator: object, **others: Any) -> Self:
         """Return the objective with the keywords of an estimator, and with others that it does not have."""
         names = [field.name for field in fields(cls) if field.name not in others]
         return cls(**{name: getattr(estimator, name) for name in names}, **others)
-
-    @property
-    def prior(self) -> GroupPrior:
-        """Salient prior p(s | y): N(0, I) for targets; most methods ignore that of the background."""
-        return GroupPrior(background_var=1.0)
 
     def posterior(self, codes: Codes[Tensor], y: Tensor) -> Codes[Tensor]:  # noqa: ARG002
         """Return the posterior that training samples from: here that of the encoders."""
@@ -107,6 +95,54 @@ class ContrastiveObjective:
         return critic_loss(
             model.critic(c, s), model.critic(c, all_gather(s, noise.world_size)[noise.partners])
         )
+
+    def losses(
+        self, model: ContrastiveAutoencoder, x: Tensor, y: Tensor, codes: Codes[Tensor], noise: Noise
+    ) -> Losses:
+        """Return unweighted terms with their weights, the loss of the classifiers, and values to log."""
+        raise NotImplementedError
+
+    def _with_classifiers(
+        self,
+        model: ContrastiveAutoencoder,
+        codes: Codes[Tensor],
+        s: Tensor,
+        y: Tensor,
+        terms: Terms,
+        logged: dict[str, Tensor],
+    ) -> Losses:
+        """Return these terms and logged values with the losses of the salient classifier and the read-out."""
+        # The classifier trains at full weight on detached codes: at the paper's gamma of 1e-10, its gradient
+        # would vanish against Adam's eps. Gamma scales only the gradient in the encoder, and methods without
+        # that term train a classifier, too.
+        classifiers = group_cross_entropy(model.salient_classifier(s.detach()), y)
+        if model.read_out is not None:
+            read_out = group_cross_entropy(model.read_out(codes.salient_mean.detach()), y)
+            classifiers, logged = classifiers + read_out, logged | {"read_out_loss": read_out}
+        values = {name: value for name, (_, value) in terms.items() if value is not None}
+        return Losses(values, {name: terms[name][0] for name in values}, classifiers, logged)
+
+    def _check_weights(self, *names: str) -> None:
+        for name in names:
+            check_number(name, getattr(self, name), least=0)
+
+
+@dataclass(frozen=True)
+class ContrastiveObjective(Objective):
+    """Base of the objectives of all VAEs: a method states its loss in `terms`."""
+
+    beta_common: float
+    beta_salient: float
+    reconstruction_var: float | Learnt
+
+    def __post_init__(self) -> None:
+        self._check_weights("beta_common", "beta_salient")
+        self._check_variances("reconstruction_var")
+
+    @property
+    def prior(self) -> GroupPrior:
+        """Salient prior p(s | y): N(0, I) for targets; most methods ignore that of the background."""
+        return GroupPrior(background_var=1.0)
 
     def terms(self, model: ContrastiveAutoencoder, sample: LatentSample) -> Terms:
         """Return the loss: weight and value of each term, by name."""
@@ -130,24 +166,12 @@ class ContrastiveObjective:
         sample = LatentSample(x, c, s, codes, y, reconstruction, salient_kl, noise)
         terms = self.terms(model, sample)
         logged = {"squared_error": error / n_observed} | self.logged(model, sample)
-        # The classifier trains at full weight on detached codes: at the paper's gamma of 1e-10, its gradient
-        # would vanish against Adam's eps. Gamma scales only the gradient in the encoder, and methods without
-        # that term train a classifier, too.
-        classifiers = group_cross_entropy(model.salient_classifier(s.detach()), y)
-        if model.read_out is not None:
-            read_out = group_cross_entropy(model.read_out(codes.salient_mean.detach()), y)
-            classifiers, logged = classifiers + read_out, logged | {"read_out_loss": read_out}
-        values = {name: value for name, (_, value) in terms.items() if value is not None}
-        return Losses(values, {name: terms[name][0] for name in values}, classifiers, logged)
+        return self._with_classifiers(model, codes, s, y, terms, logged)
 
     def _variance(self, error: Tensor, n_observed: int, world_size: int) -> Tensor | float:
         if self.reconstruction_var == "learnt":
             return optimal_variance(all_gather(error, world_size), n_observed)
         return float(self.reconstruction_var)
-
-    def _check_weights(self, *names: str) -> None:
-        for name in names:
-            check_number(name, getattr(self, name), least=0)
 
     def _check_variances(self, *names: str) -> None:
         for name in names:
@@ -171,4 +195,4 @@ def draw_noise(codes: Codes[Tensor], generator: torch.Generator, rank: int = 0, 
     critic = normal(codes.common_mean), normal(codes.salient_mean)
     partners = derangement(rows, generator)[own]
     model = normal(codes.common_mean), normal(codes.salient_mean)
-    return Noise(critic, partners, model, world_size, rank)
+    return Noise(critic, partners, model, world_size, rank, generator.initial_seed())
