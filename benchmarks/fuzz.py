@@ -43,7 +43,8 @@ from sepvae.data.images import measure_images
 from sepvae.data.loading import list_data, read_manifest
 from sepvae.data.quality_metrics import measure_volumes
 from sepvae.errors import SepVAEError
-from sepvae.recipes import load_recipe, recipe_text
+from sepvae.recipes import load_recipe
+from sepvae.recipes.loading import recipe_text
 
 SECONDS, MEMORY = 20, 3 << 30  # for one file; beyond what the process has at its start
 BATCH, PROCESSES = 50, 2  # files a process

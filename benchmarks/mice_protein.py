@@ -22,8 +22,9 @@ from sepvae import SepVAE
 from sepvae.batch import IntArray
 from sepvae.cli.fitting import parse_keywords
 from sepvae.codes import codes_table
-from sepvae.data import frame_source, split_table
+from sepvae.data import frame_source
 from sepvae.data.arrays import ArraySource
+from sepvae.data.splits import split_table
 from sepvae.evaluation import score_codes
 from sepvae.preprocessing import TableScaler
 

@@ -25,7 +25,8 @@ from rich.console import Console
 from rich.progress import track
 
 from sepvae import ContrastivePCA, ConVAE, MMcVAE, SepVAE, load
-from sepvae.data import ArraySource, StreamSource
+from sepvae.data import ArraySource
+from sepvae.data.arrays import StreamSource
 from sepvae.errors import CollapseWarning, SepVAEError
 
 VAES = (SepVAE, ConVAE, MMcVAE)

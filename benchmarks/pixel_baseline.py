@@ -14,7 +14,7 @@ import numpy as np
 
 from sepvae.benchmark.cells import Pixels
 from sepvae.evaluation import score_codes
-from sepvae.runs import read_codes, read_recipe
+from sepvae.run_folder import RunFolder
 from sepvae.runs.new_data import read_again
 
 
@@ -27,9 +27,9 @@ def main() -> None:
     parser.add_argument("--components", type=int, default=128)
     options = parser.parse_args()
 
-    keywords = read_recipe(options.run)["keywords"]
+    keywords = RunFolder(options.run).recipe.required()["keywords"]
     samples = read_again(options.run, options.data, None, None, print)
-    codes = read_codes(options.run)
+    codes = RunFolder(options.run).codes.required()
     is_train = np.isin(samples.train.ids.astype(str), codes.loc[codes["split"] == "train", "id"])
     pixels = Pixels(options.components, keywords["background"], residualise=keywords.get("residualise"))
     table = pixels.components(samples.train.select(np.flatnonzero(is_train)), samples.test)

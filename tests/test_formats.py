@@ -18,7 +18,8 @@ from sepvae.networks.autoencoder import NETWORKS, build_autoencoder
 from sepvae.report import write_report
 from sepvae.run_folder import FORMAT as RUN_FORMAT
 from sepvae.run_folder import RunFolder
-from sepvae.runs import encode_run, evaluate_run, read_codes
+from sepvae.runs import evaluate_run
+from sepvae.runs.scoring import encode_run
 
 from .helpers import quick
 
@@ -132,7 +133,7 @@ def stored_run(tmp_path: Path) -> Path:
 
 
 def test_a_stored_run_encodes_as_it_did(stored_run: Path) -> None:
-    frame = read_codes(stored_run).query("split == 'test'")
+    frame = RunFolder(stored_run).codes.required().query("split == 'test'")
     new = pd.read_csv(STORED / f"run-format-{RUN_FORMAT}" / "new.csv", dtype={"subtype": str})
     source = frame_source(new, label="dx", id="id", attributes=["subtype", "age"], features=list("abcd"))
     codes = encode_run(stored_run, source)

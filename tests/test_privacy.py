@@ -20,7 +20,7 @@ from PIL import Image
 
 from sepvae.benchmark.folder import without_folders
 from sepvae.cli.fitting import typed_command
-from sepvae.runs import read_recipe
+from sepvae.run_folder import RunFolder
 
 from .helpers import invoke, sets
 
@@ -176,7 +176,7 @@ def test_a_template_of_files_keeps_no_folder(home: Path, folder: Path, typed) ->
     out, template = home / "runs" / "template", str(folder / "{of}" / "{n}")
     how = ["--label", "dx", "--root", folder, "--image-size", "8", "--method", "ContrastivePCA", *QUICK]
     typed("fit", home / "t.csv", "--out", out, "--images", template, *how)
-    assert read_recipe(out)["data"]["images"] == "{of}/{n}"
+    assert RunFolder(out).recipe.required()["data"]["images"] == "{of}/{n}"
     see_that_nobody_is_named(out, home)
     typed("encode", out, home / "t.csv", "--out", home / "codes.csv", "--root", folder)
 

@@ -32,7 +32,8 @@ from sepvae.data.spec import DataSpec
 from sepvae.evaluation import score_codes
 from sepvae.methods import ContrastivePCA, ConVAE, MMcVAE, SepVAE
 from sepvae.report import write_report
-from sepvae.runs import fit_run, read_codes
+from sepvae.run_folder import RunFolder
+from sepvae.runs import fit_run
 from sepvae.training.attribute_classifier import train_attribute_classifier
 
 from .helpers import quick
@@ -305,7 +306,7 @@ def test_the_process_is_left_as_found_where_workers_read(folder: Path) -> None:
 
 @pytest.mark.usefixtures("unusual")
 def test_the_process_is_left_as_found_by_runs(table_run: Path, tmp_path: Path) -> None:
-    codes, before = read_codes(table_run), surroundings()
+    codes, before = RunFolder(table_run).codes.required(), surroundings()
     score_codes(codes, n_permutations=19)
     write_report(table_run, tmp_path / "page.html")
     how: dict[str, Any] = {"about_data": {}, "n_permutations": 0, "say": lambda _: None}

@@ -11,7 +11,9 @@ from sepvae import SepVAE
 from sepvae.data import ArraySource
 from sepvae.errors import DataError, TrainingError
 from sepvae.methods import ContrastivePCA
-from sepvae.runs import evaluate_run, finish_run, fit_run, read_codes, read_recipe
+from sepvae.run_folder import RunFolder
+from sepvae.runs import evaluate_run, fit_run
+from sepvae.runs.finishing import finish_run
 
 from .helpers import quick, table_source
 
@@ -27,7 +29,7 @@ def test_a_table_leaves_everything_but_pictures_of_samples(table_run: Path) -> N
 
 
 def test_categories_that_look_like_numbers_stay_categories(table_run: Path) -> None:
-    assert set(read_codes(table_run)["subtype"].dropna()) == {"1", "2"}
+    assert set(RunFolder(table_run).codes.required()["subtype"].dropna()) == {"1", "2"}
     metrics = evaluate_run(table_run, n_permutations=0).query("attribute == 'subtype'")["metric"]
     assert set(metrics) == {"balanced_accuracy", "accuracy", "auc"}
 
@@ -36,7 +38,9 @@ def test_new_tables_are_scored_with_probes_of_the_training_part(table_run: Path)
     scores = evaluate_run(table_run, table_source(2), n_permutations=0)
     label = scores.query("attribute == 'label'")
     assert label["n_test"].unique().tolist() == [60]
-    assert label["n_train"].unique().tolist() == [(read_codes(table_run)["split"] == "train").sum()]
+    assert label["n_train"].unique().tolist() == [
+        (RunFolder(table_run).codes.required()["split"] == "train").sum()
+    ]
 
 
 @UNDRAWN
@@ -89,7 +93,7 @@ def test_the_recipe_names_the_background_as_it_was_given(tmp_path: Path) -> None
     )
     out = tmp_path / "run"
     fit_run(SepVAE(**quick()), train, test, out, about_data={}, n_permutations=0, say=lambda _: None)
-    assert read_recipe(out)["keywords"]["background"] == 0
+    assert RunFolder(out).recipe.required()["keywords"]["background"] == 0
 
 
 @UNDRAWN
@@ -107,8 +111,8 @@ def test_labels_may_be_called_none_and_groups_may_be_numbers(tmp_path: Path) -> 
     )
     out = tmp_path / "run"
     fit_run(SepVAE(**quick()), train, test, out, about_data={}, n_permutations=0, say=lambda _: None)
-    assert set(read_codes(out)["label"]) == {"None", "ill"}
-    assert set(read_codes(out)["arm"]) == {"NA", "b", "c"}
+    assert set(RunFolder(out).codes.required()["label"]) == {"None", "ill"}
+    assert set(RunFolder(out).codes.required()["arm"]) == {"NA", "b", "c"}
     with pytest.raises(DataError, match="subjects of the new data were fitted on"):
         evaluate_run(out, train, n_permutations=0)
 

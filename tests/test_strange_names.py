@@ -24,10 +24,12 @@ from sepvae.interpretation.map_folder import write_maps
 from sepvae.methods import ContrastivePCA
 from sepvae.plotting import code_scatter
 from sepvae.plotting.palette import LENGTH
-from sepvae.report import write_comparison, write_report
+from sepvae.report import write_report
 from sepvae.report.benchmark_tables import ScoreColumn, benchmark_table, to_markdown
 from sepvae.report.contents import scatter_files
-from sepvae.runs import evaluate_run, fit_run, read_codes
+from sepvae.report.page import write_comparison
+from sepvae.run_folder import RunFolder
+from sepvae.runs import evaluate_run, fit_run
 
 from .helpers import invoke, linear
 
@@ -245,7 +247,7 @@ def test_carriage_returns_stay_within_their_cell(name: str, tmp_path: Path) -> N
 
 
 def test_cells_that_look_like_numbers_or_nothing_stay_text(run: Path) -> None:
-    codes = read_codes(run)
+    codes = RunFolder(run).codes.required()
     assert codes["id"].tolist()[: len(STRANGE)] == STRANGE
     assert set(codes["label"]) == set(LABELS)
     assert set(codes["cells"]) == set(STRANGE)
@@ -325,7 +327,8 @@ def test_a_terminal_obeys_no_name(
 def test_a_benchmarks_table_takes_names_as_they_are() -> None:
     from rich.console import Console
 
-    from sepvae.benchmark import Contender, make_cells
+    from sepvae.benchmark import make_cells
+    from sepvae.benchmark.cells import Contender
 
     cells = make_cells([Contender("SepVAE", "[/]\x1b[31m")], [0], 1)
     with (console := Console(width=80)).capture() as shown:

@@ -11,7 +11,7 @@ from sepvae.data.formats.image_folder import list_image_folder
 from sepvae.data.loading import list_data
 from sepvae.data.spec import DataSpec
 from sepvae.errors import DataError
-from sepvae.runs import read_recipe
+from sepvae.run_folder import RunFolder
 
 from .helpers import linear, outcome
 
@@ -57,7 +57,7 @@ def test_persons_are_not_split_by_either_name(visits, tmp_path, option):
     split = pd.read_csv(run / "split.csv")
     assert split["group"].nunique() == 20
     assert split.groupby("group")["split"].agg(lambda parts: parts.eq("test").nunique()).eq(1).all()
-    assert read_recipe(run)["data"]["subject"] == "who"
+    assert RunFolder(run).recipe.required()["data"]["subject"] == "who"
     assert outcome("check", visits, *columns)[0] == 0
 
 

@@ -1,6 +1,6 @@
 """`Codes`, the posterior that training, files and scores share, and the columns of `codes.csv`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
@@ -30,31 +30,18 @@ class Codes(Generic[ArrayT]):
         return Codes(*map(function, vars(self).values()))
 
 
-def attribute_kind(values: pd.Series) -> Kind:
+def attribute_kind(values: pd.Series, kinds: Mapping[str, Kind] | None = None) -> Kind:
     """
-    Return whether an attribute is a choice among classes or an amount.
+    Return the kind of an attribute as `kinds` gives it by name, else by its values of all samples.
 
     Text, booleans, categories and integers with at most 20 distinct values are classes; other numbers are
-    amounts. Whole floats in a column with gaps count as integers, since pandas reads integers with empty
-    cells of a CSV file as floats. A column of str always holds classes.
+    amounts. Whole floats in a column with gaps count as integers, as pandas reads them from CSV files.
 
-    Parameters
-    ----------
-    values : Series
-        Values of all samples, missing values included.
-
-    Returns
-    -------
-    {"categorical", "continuous"}
-        How probes treat the attribute.
-
-    Examples
-    --------
-    >>> attribute_kind(pd.Series(["F", "M", None]))
-    'categorical'
-    >>> attribute_kind(pd.Series([54.5, 61.0]))
-    'continuous'
+    >>> attribute_kind(pd.Series(["F", "M", None])), attribute_kind(pd.Series([54.5, 61.0]))
+    ('categorical', 'continuous')
     """
+    if kind := (kinds or {}).get(str(values.name)):
+        return kind
     known = values.dropna().infer_objects()
     if not pd.api.types.is_numeric_dtype(known) or pd.api.types.is_bool_dtype(known):
         return "categorical"

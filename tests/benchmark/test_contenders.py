@@ -1,7 +1,8 @@
 import pytest
 
 from sepvae import SepVAE
-from sepvae.benchmark import Contender, parse_contender
+from sepvae.benchmark import parse_contender
+from sepvae.benchmark.cells import Contender
 from sepvae.errors import DataError
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sepvae.benchmark import make_cells, run_benchmark, write_outputs
+from sepvae.benchmark import make_cells, run_benchmark
 from sepvae.benchmark.folder import BenchmarkFolder
-from sepvae.benchmark.outputs import write_intervals
+from sepvae.benchmark.outputs import write_intervals, write_outputs
 from sepvae.data import ArraySource
 from sepvae.data.splits import make_folds
 from sepvae.evaluation.correlations import partial_spearman

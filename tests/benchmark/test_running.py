@@ -6,9 +6,10 @@ import pytest
 from joblib import parallel_config
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from sepvae.benchmark import make_cells, run_benchmark, write_outputs
+from sepvae.benchmark import make_cells, run_benchmark
 from sepvae.benchmark.cells import Pixels
 from sepvae.benchmark.folder import BenchmarkFolder, CellFolder
+from sepvae.benchmark.outputs import write_outputs
 from sepvae.data import ArraySource
 from sepvae.errors import DataError, RunFolderError
 from sepvae.methods.base import ContrastiveEstimator

@@ -15,7 +15,8 @@ from safetensors.numpy import load_file, save_file
 
 from sepvae.data import load_digits_on_photos, simulate_vbm_cohort
 from sepvae.errors import DataError, RunFolderError, SepVAEError
-from sepvae.runs import compare_conditions, compare_runs
+from sepvae.runs import compare_runs
+from sepvae.runs.rerunning import compare_conditions
 
 from ..helpers import invoke, linear, quick_sets
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from sepvae.cli import main
 from sepvae.cli.app import app
-from sepvae.runs import read_recipe
+from sepvae.run_folder import RunFolder
 from sepvae.training.callbacks import LastState
 
 COMPARED = ("model/model.safetensors", "codes.csv", "metrics.csv", "scores.csv", "correlations.csv")
@@ -160,7 +160,7 @@ def test_epochs_are_added_to_a_finished_fit(tmp_path, table):
     assert status == 0
     assert "after 2 epochs" in " ".join(said.split())
     assert_same(out, whole)
-    assert read_recipe(out)["keywords"]["max_epochs"] == 4
+    assert RunFolder(out).recipe.required()["keywords"]["max_epochs"] == 4
     assert f"{out} is finished" in sepvae(*told(table, out, "max_epochs=4"), "--resume")[1]
 
 
@@ -181,7 +181,7 @@ def test_a_fit_goes_on_with_its_own_options(tmp_path, table):
     )
     assert process([*short, "--set", "max_epochs=9"], log)[0] == 0
     assert_same(out, whole)
-    assert read_recipe(out)["command"][-2:] == ["--set", "max_epochs=9"]
+    assert RunFolder(out).recipe.required()["command"][-2:] == ["--set", "max_epochs=9"]
     status, said = process(short, log)  # with the epochs that were added
     assert status == 0
     assert f"{out} is finished" in said

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from nibabel.nifti1 import Nifti1Image
 
-from sepvae.data import ArraySource, StreamSource
+from sepvae.data import ArraySource
+from sepvae.data.arrays import StreamSource
 from sepvae.data.conversion import as_array
 from sepvae.errors import DataError
 

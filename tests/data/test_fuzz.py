@@ -22,7 +22,8 @@ from sepvae.data.loading import list_data, read_manifest
 from sepvae.data.nifti import NiftiFiles
 from sepvae.data.packed import pack
 from sepvae.errors import DataError, SepVAEError
-from sepvae.recipes import load_recipe, recipe_text
+from sepvae.recipes import load_recipe
+from sepvae.recipes.loading import recipe_text
 
 IMAGES = ("png", "jpg", "gif", "bmp", "tif", "webp")
 FORMATS = (*IMAGES, "nii", "nii.gz", "zarr", "csv", "npy", "npz", "yaml")

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sepvae.data import ArraySource, StreamSource
+from sepvae.data import ArraySource
+from sepvae.data.arrays import StreamSource
 from sepvae.data.formats.array import Array
 from sepvae.data.formats.image_folder import list_image_folder
 from sepvae.data.images import measure_images

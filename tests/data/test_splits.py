@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sepvae.data import ArraySource, given_split, read_split, split, split_table
-from sepvae.data.splits import choose_split
+from sepvae.data import ArraySource, split
+from sepvae.data.splits import choose_split, given_split, read_split, split_table
 from sepvae.errors import DataError
 
 

@@ -10,7 +10,8 @@ import torch
 from sklearn.exceptions import DataConversionWarning
 
 from sepvae import ContrastivePCA, ConVAE, MMcVAE, SepVAE
-from sepvae.data import ArraySource, StreamSource
+from sepvae.data import ArraySource
+from sepvae.data.arrays import StreamSource
 from sepvae.errors import DataError, TrainingError
 
 from ..helpers import quick

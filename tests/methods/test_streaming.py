@@ -6,7 +6,8 @@ import torch
 from PIL import Image
 
 from sepvae import SepVAE
-from sepvae.data import StreamSource, read_image_folder
+from sepvae.data import read_image_folder
+from sepvae.data.arrays import StreamSource
 
 from ..helpers import quick
 

@@ -10,7 +10,8 @@ import pytest
 from sepvae.data import split
 from sepvae.errors import DataError
 from sepvae.evaluation.metrics import METRICS
-from sepvae.recipes import load_recipe, recipe_names, recipe_text
+from sepvae.recipes import load_recipe
+from sepvae.recipes.loading import recipe_names, recipe_text
 from sepvae.recipes.recipe import Column
 from sepvae.registry import find_method
 

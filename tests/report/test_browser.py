@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sepvae.report import write_comparison, write_report
+from sepvae.report import write_report
+from sepvae.report.page import write_comparison
 
 DRAWN = "!document.getElementById('plotly') || document.documentElement.matches('.interactive')"
 HAS_BLUE = """c => {

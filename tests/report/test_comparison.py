@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from sepvae.errors import RunFolderError
-from sepvae.report import write_comparison
+from sepvae.report.page import write_comparison
 
 
 @pytest.fixture

@@ -8,13 +8,15 @@ import pandas as pd
 import pytest
 
 from sepvae import ContrastivePCA
-from sepvae.benchmark import Contender, make_cells, run_benchmark
+from sepvae.benchmark import make_cells, run_benchmark
+from sepvae.benchmark.cells import Contender
 from sepvae.data import ArraySource
 from sepvae.errors import DataError
 from sepvae.methods.base import Capabilities
 from sepvae.registry import find_method
 from sepvae.report import write_report
-from sepvae.runs import complete_run, evaluate_run, fit_run, left_out_of, map_run
+from sepvae.runs import evaluate_run, fit_run, map_run
+from sepvae.runs.finishing import complete_run, left_out_of
 
 from ..helpers import quick
 

@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import nn
 
-from sepvae.data import StreamSource
+from sepvae.data.arrays import StreamSource
 from sepvae.errors import DataError, ModelFileError
 from sepvae.methods import ConVAE, MMcVAE, SepVAE
 

@@ -34,25 +34,12 @@ CHUNK = 512
 
 @dataclass(frozen=True)
 class Contender:
-    """
-    Method with its keywords, as a benchmark compares it with others.
-
-    Parameters
-    ----------
-    method : str
-        Name of a registered method.
-    preset : str
-        Named set of keywords of the method.
-    ablation : str, default=""
-        Loss term to leave out, as named in the method's `ablations`; "" for none.
-    keywords : mapping, default={}
-        Keywords from a recipe or the user, which override the preset's.
-    """
+    """Method with its keywords, as a benchmark compares it with others."""
 
     method: str
     preset: str = "default"
-    ablation: str = ""
-    keywords: Mapping[str, Any] = field(default_factory=dict)
+    ablation: str = ""  # loss term that is left out, as named in `ablations` of the method
+    keywords: Mapping[str, Any] = field(default_factory=dict)  # of recipe or user, instead of the preset's
 
     @property
     def name(self) -> str:
@@ -60,24 +47,7 @@ class Contender:
         return f"{self.method} ({self.preset}{', ' * bool(self.ablation)}{self.ablation})"
 
     def estimator(self, random_state: int) -> ContrastiveEstimator:
-        """
-        Create the estimator of one cell.
-
-        Parameters
-        ----------
-        random_state : int
-            Seed of the estimator.
-
-        Returns
-        -------
-        ContrastiveEstimator
-            Not fitted; unless a keyword sets a validation part, it learns from all training data.
-
-        Raises
-        ------
-        DataError
-            If the preset does not exist and no keywords are given, or the network is not given by name.
-        """
+        """Return an unfitted estimator, which learns from all training data unless a keyword says else."""
         method = find_method(self.method)
         if self.preset not in method.presets and not self.keywords:
             presets = ", ".join(method.presets)

@@ -52,31 +52,10 @@ def write_outputs(
     left_out: str | None = None,
 ) -> str:
     """
-    Write `figures/` and tables next to `results.csv`: table, intervals, differences, clinical associations.
+    Write figures and tables next to `results.csv`; return the table of scores in Markdown.
 
-    Parameters
-    ----------
-    results : DataFrame
-        Scores as `run_benchmark` returns them.
-    cells : sequence of Cell
-        All cells of the benchmark.
-    out : Path
-        Folder of the benchmark.
-    columns : sequence of ScoreColumn
-        Columns of the table; probe "own" is the classifier of App. D.
-    background : str
-        Label of the background.
-    kinds : mapping
-        "categorical" or "continuous" for each attribute.
-    adjust_for : sequence of str, default=()
-        Covariates of the partial correlation with clinical scores.
-    left_out : str, default=None
-        Attribute whose values define the folds, if any.
-
-    Returns
-    -------
-    str
-        Table in Markdown.
+    `adjust_for` are covariates of partial correlations with clinical scores; the values of attribute
+    `left_out` define the folds.
     """
     results = results.assign(probe=results["probe"].replace(["own classifier", "mlp"], OWN))
     table = benchmark_table(results, columns, left_out=left_out)

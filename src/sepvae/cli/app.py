@@ -94,7 +94,8 @@ def recipes(
     ] = None,
 ) -> None:
     """List the recipes, or print one, to be saved and edited: `sepvae recipes pneumonia > mine.yaml`."""
-    from sepvae.recipes import load_recipe, recipe_names, recipe_text
+    from sepvae.recipes import load_recipe
+    from sepvae.recipes.loading import recipe_names, recipe_text
 
     if name is not None:
         typer.echo(recipe_text(name), nl=False)

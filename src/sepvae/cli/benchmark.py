@@ -16,8 +16,7 @@ from sepvae.errors import DataError
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from sepvae.benchmark import Contender
-    from sepvae.benchmark.cells import Cell
+    from sepvae.benchmark.cells import Cell, Contender
     from sepvae.recipes import Recipe
     from sepvae.runs.dataset import Dataset
 
@@ -55,7 +54,8 @@ def benchmark(
     permutations: Permutations = 0,
 ) -> None:
     """Compare methods over seeds or folds: one table of all scores, the paper's tables and figures."""
-    from sepvae.benchmark import make_cells, run_benchmark, write_outputs
+    from sepvae.benchmark import make_cells, run_benchmark
+    from sepvae.benchmark.outputs import write_outputs
     from sepvae.cli.fitting import load_with_notes
     from sepvae.report.benchmark_tables import ScoreColumn
     from sepvae.runs.dataset import check_attributes

@@ -20,8 +20,8 @@ def encode(
 ) -> None:
     """Write the codes of samples, and whether the run has seen them; labels are not needed."""
     from sepvae.files import write_table
-    from sepvae.runs import encode_run
     from sepvae.runs.new_data import read_new_data
+    from sepvae.runs.scoring import encode_run
 
     _check_out(out, "file")
     codes = encode_run(run, read_new_data(run, data, **fields, labelled=False, say=tell), say=tell)
@@ -77,8 +77,9 @@ def evaluate(
     from sepvae.progress import stage
     from sepvae.report.page import write_report
     from sepvae.run_folder import RunFolder
-    from sepvae.runs import evaluate_run, keep_scores, recorded_permutations
+    from sepvae.runs import evaluate_run
     from sepvae.runs.new_data import read_new_data
+    from sepvae.runs.scoring import keep_scores, recorded_permutations
 
     if out is not None:
         _check_out(out, "file")
@@ -122,9 +123,11 @@ def rerun(
     from sepvae.cli.fitting import free_folder, stoppable
     from sepvae.cli.tables import print_differences
     from sepvae.progress import silence
-    from sepvae.runs import check_new_run, compare_conditions, compare_runs, model_of
+    from sepvae.runs import compare_runs
     from sepvae.runs import rerun as fit_again
     from sepvae.runs.new_data import read_again
+    from sepvae.runs.rerunning import compare_conditions, model_of
+    from sepvae.runs.resume import check_new_run
     from sepvae.training.distributed import check_launch
 
     model = model_of(run)
@@ -161,7 +164,8 @@ def report(
 ) -> None:
     """Write the page of a run folder again, or one page on several."""
     from sepvae.progress import stage
-    from sepvae.report import write_comparison, write_report
+    from sepvae.report import write_report
+    from sepvae.report.page import write_comparison
 
     with stage("writing the page", tell):
         if len(runs) == 1:
@@ -174,7 +178,7 @@ def report(
 def _complete(run: Path, data: Path | None, root: Path | None = None) -> None:
     """Add the files that a quick fit left out, after checking that DATA is that of the fit."""
     from sepvae.progress import stage
-    from sepvae.runs import complete_run, left_out_of
+    from sepvae.runs.finishing import complete_run, left_out_of
     from sepvae.runs.new_data import read_again
     from sepvae.runs.resume import check_same_data
 

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sepvae.data.arrays import ArraySource as ArraySource
-    from sepvae.data.arrays import StreamSource as StreamSource
     from sepvae.data.arrays import frame_source as frame_source
     from sepvae.data.bundled import load_digits_on_photos as load_digits_on_photos
     from sepvae.data.formats.array import read_array as read_array
@@ -19,13 +18,10 @@ if TYPE_CHECKING:
     from sepvae.data.simulated import simulate_vbm_cohort as simulate_vbm_cohort
     from sepvae.data.simulated import true_map as true_map
     from sepvae.data.spec import DataSpec as DataSpec
-    from sepvae.data.splits import given_split as given_split
-    from sepvae.data.splits import read_split as read_split
     from sepvae.data.splits import split as split
-    from sepvae.data.splits import split_table as split_table
 
 _MODULES = {
-    "arrays": ["ArraySource", "StreamSource", "frame_source"],
+    "arrays": ["ArraySource", "frame_source"],
     "bundled": ["load_digits_on_photos"],
     "formats.array": ["read_array"],
     "formats.brats": ["read_brats"],
@@ -37,7 +33,7 @@ _MODULES = {
     "loading": ["load"],
     "simulated": ["simulate_vbm_cohort", "true_map"],
     "spec": ["DataSpec"],
-    "splits": ["given_split", "read_split", "split", "split_table"],
+    "splits": ["split"],
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = sorted(_MODULE_OF)

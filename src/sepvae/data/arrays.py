@@ -180,26 +180,10 @@ class ArraySource(_Described):
 
 class StreamSource(_Described):
     """
-    Source whose samples are read from disk each time they are taken.
+    Source whose samples `read` reads from disk, by an array of their positions, each time they are taken.
 
-    Parameters
-    ----------
-    read : callable
-        Function from an array of positions to the samples there. Worker processes get a copy of it.
-    sample_shape : tuple of int
-        Shape of one sample.
-    labels, groups, ids, attributes, feature_names, grid, native : object, default=None
-        As in `ArraySource`.
-    positions : ndarray of int of shape (n,), default=None
-        Position of each sample for `read`; by default 0 .. n - 1.
+    Worker processes get a copy of `read`. The other arguments are those of `ArraySource`.
 
-    Raises
-    ------
-    DataError
-        As for `ArraySource`.
-
-    Examples
-    --------
     >>> source = StreamSource(lambda rows: rows[:, None] * 10.0, (1,), ["well", "ill", "ill"])
     >>> source.select(np.array([2, 0])).take(np.array([0])).x
     array([[20.]])

@@ -90,28 +90,10 @@ def split(
 
 def given_split(parts: AnyArray, groups: AnyArray, labels: AnyArray) -> tuple[IntArray, IntArray]:
     """
-    Split samples by their given parts.
+    Return positions (train, test) of samples by the names of their parts; None is in neither.
 
-    Parameters
-    ----------
-    parts : ndarray of shape (n,)
-        Names of parts, in upper or lower case: train (training) and val (valid, validation) belong to the
-        training set, test (testing) to the test set. Samples without a part are left out.
-    groups, labels : ndarray of shape (n,)
-        Patient or animal of each sample, which must stay on one side, and its label.
+    Names are those of `SIDES`, in any case. A group must stay on one side, a label be on both.
 
-    Returns
-    -------
-    train, test : ndarray of int
-        Positions, in ascending order. A model takes its validation samples from the training set.
-
-    Raises
-    ------
-    DataError
-        If a part has another name, a group is on both sides, or a label is missing on one.
-
-    Examples
-    --------
     >>> given_split(np.array(["train", "test", "train", "test"]), np.arange(4), np.array([0, 0, 1, 1]))
     (array([0, 2]), array([1, 3]))
     """
@@ -131,26 +113,7 @@ def given_split(parts: AnyArray, groups: AnyArray, labels: AnyArray) -> tuple[In
 
 
 def read_split(path: str | Path, ids: AnyArray) -> AnyArray:
-    """
-    Read the part of each sample from a file such as the `split.csv` of a run folder.
-
-    Parameters
-    ----------
-    path : str or Path
-        Text table with columns id and split (train, validation, test or an empty cell).
-    ids : ndarray of str, of shape (n,)
-        Ids of the samples.
-
-    Returns
-    -------
-    ndarray of shape (n,)
-        Part of each sample; None for a sample that the file does not name. Other ids in the file are ignored.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be used or names none of the samples.
-    """
+    """Return the part of each id, None if unnamed, from a file such as the `split.csv` of a run."""
     table = read_cells(Path(path))
     for name in ("id", "split"):
         if (n := list(table.columns).count(name)) != 1:
@@ -195,26 +158,7 @@ def choose_split(
 
 
 def split_table(source: Source, parts: Mapping[str, npt.ArrayLike]) -> pd.DataFrame:
-    """
-    Return the part of each sample, as `split.csv` holds it.
-
-    Parameters
-    ----------
-    source : Source
-        Source of the samples.
-    parts : dict of str to array-like of int
-        Positions of the samples of each part, such as {"train": .., "test": ..}.
-
-    Returns
-    -------
-    DataFrame
-        Columns id, group, label and split, in the order of the source; samples without a part are left out.
-
-    Raises
-    ------
-    DataError
-        If a sample is in two parts.
-    """
+    """Return the part of each sample, as `split.csv` holds it; samples without a part are left out."""
     name = np.full(len(source), None, dtype=object)
     for part, rows in parts.items():
         rows = np.asarray(rows, dtype=np.intp)

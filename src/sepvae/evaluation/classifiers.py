@@ -124,7 +124,7 @@ def removal_questions(
         attribute
         for attribute in attribute_columns(table)
         if table.loc[background, attribute].isna().all()
-        and ((kinds or {}).get(attribute) or attribute_kind(table[attribute])) == "categorical"
+        and attribute_kind(table[attribute], kinds) == "categorical"
     ]
     questions: list[Question] = []
     left_out: list[str] = []

@@ -224,7 +224,8 @@ def salient_correlations(table: pd.DataFrame, *, kinds: Mapping[str, Kind] | Non
     table : DataFrame
         Table of codes: split, y (0 background, 1 target), attributes, salient0, ...
     kinds : mapping, default=None
-        "categorical" or "continuous" by attribute; `attribute_kind` decides for all others.
+        "categorical" or "continuous" by attribute; by default amounts are continuous, and up to 20 whole
+        numbers, text and booleans are categorical.
 
     Returns
     -------

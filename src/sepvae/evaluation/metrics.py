@@ -181,16 +181,7 @@ def against_chance(row: Mapping[Any, Any]) -> str:
 
 
 class MapScores(NamedTuple):
-    """
-    Agreement of an estimated map with the true one.
-
-    Parameters
-    ----------
-    correlation : float
-        Pearson correlation over voxels; NaN if either map is constant.
-    dice : float
-        Overlap of the strongest voxels, 0 to 1; NaN if the true map is 0 everywhere.
-    """
+    """Correlation and Dice overlap of an estimated map and the true one."""
 
     correlation: float
     dice: float
@@ -217,7 +208,7 @@ def map_scores(
     Returns
     -------
     MapScores
-        An estimate of 0 everywhere has Dice 0 and correlation NaN; a true map of 0 everywhere has NaN twice.
+        Pearson's correlation, NaN if a map is constant, and dice, from 0 to 1, NaN if the true map is 0.
 
     Raises
     ------

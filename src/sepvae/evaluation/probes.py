@@ -86,7 +86,7 @@ def known_values(
     """Yield name, kind and known rows of the label and each attribute; `value` is text or a finite number."""
     yield "label", "categorical", table.assign(value=table["y"])
     for attribute in attribute_columns(table):
-        kind = (kinds or {}).get(attribute) or attribute_kind(table[attribute])
+        kind = attribute_kind(table[attribute], kinds)
         known = table.assign(value=table[attribute])[table[attribute].notna()]
         if kind == "continuous":
             yield attribute, kind, known[np.isfinite(known["value"].to_numpy(float))]
@@ -118,21 +118,7 @@ def _question(known: pd.DataFrame, attribute: str, population: str, kind: Kind) 
 
 
 def make_probe(kind: Kind, *, least_squares: bool = False) -> Pipeline:
-    """
-    Make the probe for one kind of attribute: a scaler, then a linear model.
-
-    Parameters
-    ----------
-    kind : {"categorical", "continuous"}
-        Logistic regression, or ridge regression with its penalty chosen by leave-one-out.
-    least_squares : bool, default=False
-        Fit continuous attributes without a penalty, as in the paper: poor with many dimensions, few samples.
-
-    Returns
-    -------
-    Pipeline
-        The probe, not fitted.
-    """
+    """Return an unfitted probe: scaler, then logistic regression, ridge (leave-one-out) or least squares."""
     if kind == "continuous":
         model = LinearRegression() if least_squares else RidgeCV(RIDGE_ALPHAS, alpha_per_target=True)
         return make_pipeline(StandardScaler(), model)
@@ -183,9 +169,10 @@ def score_probe(
     train, test : Samples
         Samples with at least two distinct values in each set, and no group in both.
     kind : {"categorical", "continuous"}
-        Balanced accuracy, accuracy and, for two classes, AUC; or mean absolute error (mae) and R2.
+        Logistic regression: balanced accuracy, accuracy and, for two classes, AUC. Or ridge regression, with
+        a penalty by leave-one-out: mean absolute error (mae) and R2.
     least_squares : bool, default=False
-        As for `make_probe`.
+        Without a penalty, as in the paper: poor with many dimensions and few samples.
     n_permutations : int, default=100
         Probes on values shuffled by group, within train and within test, for the p-value; 0 for none.
     n_bootstraps : int, default=1000

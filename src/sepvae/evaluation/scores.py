@@ -46,7 +46,8 @@ def score_codes(
     reconstruction_error : DataFrame or None, default=None
         Columns id, full, common_only: mean squared error per pixel of test samples.
     kinds : mapping, default=None
-        "categorical" or "continuous" by attribute; `attribute_kind` decides for all others.
+        "categorical" or "continuous" by attribute; by default amounts are continuous, and up to 20 whole
+        numbers, text and booleans are categorical.
     least_squares : bool, default=False
         Score only continuous attributes, by probes without a penalty, as in the paper. With about as many
         code dimensions as training samples the predictions are poor.

@@ -1,6 +1,6 @@
 """Recipes: YAML files that describe one experiment each, packaged or written by the user."""
 
-from sepvae.recipes.loading import load_recipe, recipe_names, recipe_text
+from sepvae.recipes.loading import load_recipe
 from sepvae.recipes.recipe import Column, Protocol, Recipe
 
-__all__ = ["Column", "Protocol", "Recipe", "load_recipe", "recipe_names", "recipe_text"]
+__all__ = ["Column", "Protocol", "Recipe", "load_recipe"]

@@ -23,7 +23,7 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     Parameters
     ----------
     name_or_path : str or Path
-        One of `recipe_names`, or the path of a YAML file.
+        Name of a packaged recipe, as `sepvae recipes` lists them, or the path of a YAML file.
 
     Returns
     -------
@@ -54,42 +54,13 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
 
 
 def recipe_names() -> list[str]:
-    """
-    Return the names of the packaged recipes.
-
-    Returns
-    -------
-    list of str
-        Names in alphabetical order.
-
-    Examples
-    --------
-    >>> "pneumonia" in recipe_names()
-    True
-    """
+    """Return the names of the packaged recipes, in alphabetical order."""
     found = (file.name for file in files("sepvae.recipes").iterdir())
     return sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml"))
 
 
 def recipe_text(name: str) -> str:
-    """
-    Return the YAML text of a packaged recipe, including its comments.
-
-    Parameters
-    ----------
-    name : str
-        One of `recipe_names`.
-
-    Returns
-    -------
-    str
-        Text to print, or to save and edit.
-
-    Raises
-    ------
-    DataError
-        If the recipe does not exist.
-    """
+    """Return the YAML text of a packaged recipe, including its comments."""
     if name not in (known := recipe_names()):
         raise DataError(f"recipe: there is no {name!r}; {nearest(name, known)}")
     return (files("sepvae.recipes") / f"{name}.yaml").read_text(encoding="utf-8")

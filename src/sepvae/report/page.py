@@ -177,28 +177,7 @@ def correlation_rows(correlations: pd.DataFrame) -> tuple[list[str], list[dict[s
 
 
 def write_comparison(runs: list[Path], out: Path, *, images: bool = True) -> Path:
-    """
-    Write a page that compares several run folders.
-
-    Parameters
-    ----------
-    runs : list of Path
-        Two run folders or more.
-    out : Path
-        The page to write; an older one is replaced.
-    images : bool, default=True
-        Whether the page may show images of single samples.
-
-    Returns
-    -------
-    Path
-        Path of the page.
-
-    Raises
-    ------
-    RunFolderError
-        If fewer than two are given, one of them is no run folder, or one of its files cannot be read.
-    """
+    """Write a page that compares two run folders or more; without `images`, no page shows a single sample."""
     if len(runs) < 2:
         raise RunFolderError(f"a comparison needs two run folders or more, got {len(runs)}")
     found = [Contents(Path(run)) for run in runs]

@@ -102,7 +102,7 @@ def _columns(contents: Contents, shown: pd.DataFrame, *, images: bool) -> list[d
         known = shown[name].dropna()
         if known.empty:
             continue
-        kind = "categorical" if name == "label" else kinds.get(name) or attribute_kind(shown[name])
+        kind = "categorical" if name == "label" else attribute_kind(shown[name], kinds)
         if kind == "continuous" and known.dtype.kind in "iufb":
             values = [float(f"{v:.6g}") if math.isfinite(v) else None for v in shown[name].astype(float)]
             columns.append({"name": name, "values": values})

@@ -127,7 +127,7 @@ def _attribute(manifest: Manifest, recipe: Recipe, key: str, name: str) -> AnyAr
     """Return the values of an attribute that a recipe names; raise DataError unless it is categorical."""
     table = manifest.attributes
     check_attributes(recipe, key, [name], table.columns)
-    if (manifest.kinds.get(name) or attribute_kind(table[name])) == "continuous":
+    if attribute_kind(table[name], manifest.kinds) == "continuous":
         place = f"{recipe.file}: protocol.{key}"
         raise DataError(f"{place}: wanted a choice among classes, but {name!r} is an amount")
     values: AnyArray = table[name].to_numpy(dtype=object)

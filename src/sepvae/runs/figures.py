@@ -24,14 +24,7 @@ from sepvae.run_folder import EFFECT, IMAGE, MapFolder, RunFolder
 
 
 def draw(run: Path) -> None:
-    """
-    Draw the figures of a run folder from its tables and examples.
-
-    Parameters
-    ----------
-    run : Path
-        The run folder.
-    """
+    """Draw the figures of a run folder from its tables and examples."""
     folder = RunFolder(run)
     save = partial(save_figure, folder.figures)
     test = folder.codes.required().query("split == 'test'")

@@ -40,33 +40,7 @@ def finish_run(
     thumbnails: bool = True,
     say: Say = print,
 ) -> pd.DataFrame:
-    """
-    Score a fitted model and draw its figures.
-
-    Parameters
-    ----------
-    model : ContrastiveEstimator
-        Fitted on `train`.
-    train, test : Source
-        Samples that were fitted on, and samples to score.
-    run : Path
-        The run folder.
-    learnt : Codes of ndarray or None, default=None
-        Codes of `train` from `fit_encode`; by default `train` is encoded like new samples.
-    kinds : mapping
-        "categorical" or "continuous" for each attribute.
-    n_permutations : int
-        Number of permutations behind each p-value.
-    removal, thumbnails : object
-        As in `fit_run`.
-    say : callable, default=print
-        Called with each progress message.
-
-    Returns
-    -------
-    DataFrame
-        The scores, as in `scores.csv`.
-    """
+    """Score a fitted model, draw its figures, return the scores; `learnt` are codes of `train`, if known."""
     folder = RunFolder(run)
     step = partial(stage, say=say, show=shows_bars(model))
     with step("encoding"):
@@ -107,24 +81,7 @@ def shows_bars(model: ContrastiveEstimator) -> bool:
 
 
 def left_out_of(run: str | Path) -> list[str]:
-    """
-    List the files that a quick fit left out of a run folder.
-
-    Parameters
-    ----------
-    run : str or Path
-        The run folder.
-
-    Returns
-    -------
-    list of str
-        Names of the table of removal and of the thumbnails, without files that such data do not have.
-
-    Raises
-    ------
-    RunFolderError
-        If the folder holds no codes, or they are damaged.
-    """
+    """Return the names of the files that a quick fit left out, without files that such data do not have."""
     folder = RunFolder(run)
     removal, thumbnails = folder.removal, folder.thumbnails
     questions = removal_questions(folder.codes.required(), kinds=folder.kinds())[0]
@@ -138,23 +95,7 @@ def left_out_of(run: str | Path) -> list[str]:
 
 
 def complete_run(run: str | Path, train: Source, test: Source, *, say: Say = print) -> list[str]:
-    """
-    Add what a quick fit left out to a run folder.
-
-    Parameters
-    ----------
-    run : str or Path
-        The run folder.
-    train, test : Source
-        Training and test samples of the run, on which classifiers of removal are trained and read in full.
-    say : callable, default=print
-        Called with each progress message.
-
-    Returns
-    -------
-    list of str
-        Names of the added files. The recipe records them, so that `rerun` makes them, too.
-    """
+    """Add what a quick fit left out, record it in the recipe, and return the names of the added files."""
     folder, missing = RunFolder(run), left_out_of(run)
     recipe = folder.recipe.required()
     protocol = dict(recipe.get("protocol", {}))

@@ -26,7 +26,6 @@ from sepvae.preprocessing.input_adapter import covariate_names
 from sepvae.progress import Say, progress_bar
 from sepvae.run_folder import RunFolder
 from sepvae.runs.dataset import RECORDED, notes_on_samples, notes_on_skipped
-from sepvae.runs.scoring import read_recipe
 
 # The reader of data of a kind, by the axes of one sample, for runs that do not record it.
 READERS = {
@@ -73,7 +72,7 @@ def read_again(
     again: str = "rerun RUN DATA",
 ) -> Samples:
     """Read the samples of a run in its order; errors name the command `again`."""
-    about = read_recipe(run).get("data", {})
+    about = RunFolder(run).recipe.required().get("data", {})
     recorded = (
         {"reader", "fingerprint"} if about.get("reader") == DIGITS else {*RECORDED[:7], "targets", "centre"}
     )
@@ -113,7 +112,7 @@ def list_as_run(
     run: Path, data: Path, root: Path | None = None, table: Path | None = None, *, labelled: bool = True
 ) -> Listed:
     """List data as the recipe of a run says."""
-    recipe, kind = read_recipe(run), kind_of(data)
+    recipe, kind = RunFolder(run).recipe.required(), kind_of(data)
     fitted = cache(lambda: load(run))  # not every kind of data needs the model
     about = recipe["data"]
     if about.get("reader") == DIGITS:

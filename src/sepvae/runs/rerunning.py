@@ -31,25 +31,7 @@ Arrays = Mapping[str, AnyArray]
 
 
 def model_of(run: str | Path) -> ContrastiveEstimator:
-    """
-    Make an unfitted estimator with the settings of a run.
-
-    Parameters
-    ----------
-    run : str or Path
-        The run folder.
-
-    Returns
-    -------
-    ContrastiveEstimator
-        Unfitted, with the keywords of the recipe.
-
-    Raises
-    ------
-    RunFolderError
-        If the run is not finished, or its recipe cannot be repeated: custom modules, severities, no seed, or
-        a keyword that this version does not have.
-    """
+    """Return an unfitted estimator as that of a run; raise RunFolderError if its fit cannot be repeated."""
     folder = RunFolder(run)
     recipe = folder.recipe.required()
     name, keywords, threads = str(recipe.get("method")), recipe.get("keywords"), recipe.get("threads", 1)
@@ -171,24 +153,7 @@ def compare_runs(first: str | Path, second: str | Path) -> pd.DataFrame:
 
 
 def compare_conditions(first: str | Path, second: str | Path) -> pd.DataFrame:
-    """
-    List the conditions in which two runs differ: versions of packages, and threads.
-
-    Parameters
-    ----------
-    first, second : str or Path
-        Run folders.
-
-    Returns
-    -------
-    DataFrame
-        Columns what, first and second, as text; differences only. Empty text means not recorded.
-
-    Raises
-    ------
-    RunFolderError
-        If a file is damaged.
-    """
+    """Return versions and threads in which two runs differ, as text in columns what, first, second."""
     folders = RunFolder(first), RunFolder(second)
     then, now = (
         (run.versions.read() or {}) | {"threads": run.recipe.required().get("threads")} for run in folders

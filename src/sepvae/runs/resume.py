@@ -29,19 +29,7 @@ Recipe = Mapping[str, Any]
 
 
 def check_new_run(run: Path) -> None:
-    """
-    Check that a run folder does not exist yet, before a long fit starts.
-
-    Parameters
-    ----------
-    run : Path
-        The folder.
-
-    Raises
-    ------
-    RunFolderError
-        If it exists.
-    """
+    """Raise RunFolderError if a run folder exists, before a long fit starts."""
     folder = RunFolder(run)
     half = folder.recipe.exists() and not folder.report.is_file()
     check_new(run, "run folder", "; --resume goes on with what was begun there" * half)

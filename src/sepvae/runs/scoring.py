@@ -20,85 +20,16 @@ from sepvae.run_folder import N_PERMUTATIONS, RunFolder
 RECONSTRUCTIONS: dict[str, Literal["own", "none"]] = {"full": "own", "common_only": "none"}
 
 
-def read_codes(run: str | Path) -> pd.DataFrame:
-    """
-    Read the codes of a run folder.
-
-    Parameters
-    ----------
-    run : str or Path
-        The run folder.
-
-    Returns
-    -------
-    DataFrame
-        One row per sample; ids, groups, labels and categorical attributes are text.
-
-    Raises
-    ------
-    RunFolderError
-        If the folder holds no codes, or they are damaged.
-    """
-    return RunFolder(run).codes.required()
-
-
-def read_recipe(run: str | Path) -> dict[str, Any]:
-    """
-    Read the recipe of a run folder.
-
-    Parameters
-    ----------
-    run : str or Path
-        The run folder.
-
-    Returns
-    -------
-    dict
-        Content of `recipe.yaml`.
-
-    Raises
-    ------
-    RunFolderError
-        If the file is missing, damaged or of a newer version.
-    """
-    return RunFolder(run).recipe.required()
-
-
 def recorded_permutations(run: str | Path) -> int:
-    """
-    Read the number of permutations behind the p-values of a run folder.
-
-    Parameters
-    ----------
-    run : str or Path
-        The run folder.
-
-    Returns
-    -------
-    int
-        Number in its recipe; 100 if it records none.
-    """
-    return int(read_recipe(run).get("protocol", {}).get("n_permutations", N_PERMUTATIONS))
+    """Return the number of permutations behind the p-values of a run."""
+    return int(RunFolder(run).recipe.required().get("protocol", {}).get("n_permutations", N_PERMUTATIONS))
 
 
 def encode_run(run: str | Path, source: Source, *, say: Say | None = None) -> pd.DataFrame:
     """
-    Encode data with the model of a run folder.
+    Encode data with the model of a run, as in `codes.csv`; say how many new samples are of known subjects.
 
-    Parameters
-    ----------
-    run : str or Path
-        The run folder.
-    source : Source
-        Samples, read in the same way as those of the fit.
-    say : callable, default=None
-        Called with each progress message, and the number of new samples of known subjects.
-
-    Returns
-    -------
-    DataFrame
-        As in `codes.csv`. The split of samples whose id is in the run is that of the run, of others "new", of
-        rows without ids "unknown".
+    The split of samples whose id is in the run is that of the run, of others "new", without ids "unknown".
     """
     with stage("encoding", say):
         table = encoded(load(run), source, "new")
@@ -191,20 +122,10 @@ def _with_new_samples(
 
 
 def keep_scores(run: str | Path, scores: pd.DataFrame, *, n_permutations: int) -> None:
-    """
-    Replace the scores of a run with new ones of its own test part.
-
-    Parameters
-    ----------
-    run : str or Path
-        The run folder.
-    scores : DataFrame
-        Result of `evaluate_run`.
-    n_permutations : int
-        Number of permutations behind each p-value, for the recipe.
-    """
-    folder, recipe = RunFolder(run), read_recipe(run)
+    """Replace the scores of a run, of its own test part, and record their permutations in the recipe."""
+    folder = RunFolder(run)
     folder.scores.write(scores)
+    recipe = folder.recipe.required()
     protocol = {**recipe.get("protocol", {}), "n_permutations": n_permutations}
     folder.recipe.write(recipe | {"protocol": protocol})
 
@@ -218,7 +139,7 @@ def encoded(
     `codes` are those of `fit_encode`: the samples that it used for validation get the split "validation".
     """
     about = described(source, split)
-    about[["id", "group"]] = about[["id", "group"]].astype(str)  # as `read_codes` returns them
+    about[["id", "group"]] = about[["id", "group"]].astype(str)  # as in `codes.csv`
     known = about["label"].isin(model.classes_)  # new data may come without labels
     about.insert(4, "y", (about["label"] != model.background_).astype("Int64").where(known))
     if codes is not None:
@@ -250,7 +171,7 @@ def examples_of(
 
 def _rows_are_numbered(run: str | Path, source: Source | None = None) -> bool:
     """Return whether ids are row numbers, which are the same in every array."""
-    data = read_recipe(run).get("data", {})
+    data = RunFolder(run).recipe.required().get("data", {})
     if data.get("id") or data.get("subject"):
         return False
     numbers = source is not None and [str(id_) for id_ in source.ids] == [str(i) for i in range(len(source))]

@@ -11,7 +11,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from sepvae.cli.app import app
-from sepvae.data import ArraySource, StreamSource, read_brats
+from sepvae.data import ArraySource, read_brats
+from sepvae.data.arrays import StreamSource
 from sepvae.data.formats.brats import BraTS, list_brats
 from sepvae.data.images import measure_images
 from sepvae.data.loading import list_data, read_manifest
