@@ -24,9 +24,9 @@ from sepvae.cli.fitting import parse_keywords
 from sepvae.codes import codes_table
 from sepvae.data import frame_source
 from sepvae.data.arrays import ArraySource
-from sepvae.data.splits import split_table
 from sepvae.evaluation import score_codes
 from sepvae.preprocessing import TableScaler
+from sepvae.runs.scoring import described
 
 
 def read() -> tuple[ArraySource, pd.Series]:
@@ -43,16 +43,17 @@ def read() -> tuple[ArraySource, pd.Series]:
     return source, frame["class"]
 
 
-def about(source: ArraySource, train: IntArray, test: IntArray) -> pd.DataFrame:
+def about(source: ArraySource, test: IntArray) -> pd.DataFrame:
     """What `score_codes` wants to know of each row besides its codes."""
-    table = split_table(source, {"train": train, "test": test})
-    return pd.concat([table.assign(y=(table["label"] == "target").astype(int)), source.attributes], axis=1)
+    table = described(source, "train")
+    table.loc[test, "split"] = "test"
+    return table.assign(y=(table["label"] == "target").astype(int))
 
 
 def score_fold(model: SepVAE, source: ArraySource, train: IntArray, test: IntArray) -> pd.DataFrame:
     """Fit on some mice, score on the others."""
     model.fit(source.select(train))
-    table = codes_table(model.encode(source), about(source, train, test))
+    table = codes_table(model.encode(source), about(source, test))
     return score_codes(table, n_permutations=0, n_bootstraps=0)
 
 
@@ -60,7 +61,7 @@ def score_raw(source: ArraySource, train: IntArray, test: IntArray) -> pd.DataFr
     """The same probes on the proteins themselves, standardised, gaps filled with the mean."""
     scaler = TableScaler().fit(source.x[train])
     raw = pd.DataFrame(scaler.transform(source.x)).add_prefix("salient")
-    table = pd.concat([about(source, train, test), raw.assign(common0=0.0)], axis=1)
+    table = pd.concat([about(source, test), raw.assign(common0=0.0)], axis=1)
     scores = score_codes(table, n_permutations=0, n_bootstraps=0)
     return scores[scores["space"] == "salient"].assign(space="all proteins, no model")
 

@@ -4,7 +4,7 @@ The command line prints the line and exits with status 2; in Python all errors a
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 
@@ -48,6 +48,17 @@ def nearest(word: str, known: Iterable[str]) -> str:
     known = list(known)
     near = get_close_matches(word, known, 1)
     return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+
+
+def count(n: int, noun: str) -> str:
+    """Return a number with its noun, in the plural unless it is 1."""
+    return f"{n} {noun}{'s' * (n != 1)}"
+
+
+def listed(names: Sequence[object], most: int = 3) -> str:
+    """Return the first names as text, with the number of further ones, as in "a, b, c and 2 more"."""
+    shown = ", ".join(map(str, names[:most]))
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
 class SepVAEError(Exception):

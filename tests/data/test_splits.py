@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sepvae.data import ArraySource, split
-from sepvae.data.splits import choose_split, given_split, read_split, split_table
+from sepvae.data import split
+from sepvae.data.splits import choose_split, given_split, read_split
 from sepvae.errors import DataError
 
 
@@ -76,19 +76,6 @@ def test_a_label_of_two_groups_gets_one_on_each_side():
 def test_refused(labels, groups, keywords, message):
     with pytest.raises(DataError, match=message):
         split(labels, groups, **keywords)
-
-
-def test_table_names_the_part_of_each_sample():
-    source = ArraySource(np.zeros((4, 1)), list("aabb"), groups=[1, 1, 2, 2])
-    table = split_table(source, {"train": [2, 0], "test": [3]})
-    assert table.to_dict("list") == {
-        "id": ["0", "2", "3"],
-        "group": [1, 2, 2],
-        "label": ["a", "b", "b"],
-        "split": ["train", "train", "test"],
-    }
-    with pytest.raises(DataError, match="parts: '0' stands in both 'train' and 'test'"):
-        split_table(source, {"train": [0], "test": [0]})
 
 
 def test_parts_have_many_names():

@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 
 from sepvae.data.quality_metrics import measure
-from sepvae.errors import DataError
+from sepvae.errors import DataError, count, listed
 from sepvae.inspection import Finding, inspect
-from sepvae.inspection.findings import count, listed
 
 
 def codes(inspection):

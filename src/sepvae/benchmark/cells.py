@@ -169,11 +169,7 @@ def fit_cell(cell: Cell, train: Source, test: Source, folder: CellFolder) -> Non
 
 
 def score_cell(cell: Cell, folder: CellFolder, *, n_permutations: int) -> pd.DataFrame:
-    """
-    Score the codes of a fitted cell by linear probes, and the groups by the classifier of App. D.
-
-    With preset "paper", continuous attributes are also predicted by least squares, as in the paper.
-    """
+    """Score a cell by linear probes, with preset "paper" by least squares too, and its groups (App. D)."""
     codes, kinds, errors = read_codes(folder), folder.kinds(), folder.reconstruction.read()
     scores = score_codes(codes, reconstruction_error=errors, kinds=kinds, n_permutations=n_permutations)
     scores.insert(0, "probe", np.where(scores["chance"].notna(), "linear", ""))

@@ -18,11 +18,7 @@ States = dict[str, str]
 
 
 class CellFolder(RunFolder):
-    """
-    Folder of one cell: files of a run, and those that a benchmark adds.
-
-    The codes are written when all is encoded, the scores last, so that a restart continues from them.
-    """
+    """Folder of one cell: files of a run, and of a benchmark; scores come last, for restarts."""
 
     def __init__(self, path: str | Path, kinds: Mapping[str, Any] | None = None) -> None:
         super().__init__(path, kinds)

@@ -133,11 +133,7 @@ def _firsts(cells: Sequence[Cell], out: BenchmarkFolder, kinds: Kinds) -> dict[s
 
 
 def write_intervals(results: pd.DataFrame, columns: Sequence[ScoreColumn], out: BenchmarkFolder) -> None:
-    """
-    Write `intervals.csv` and `intervals.md`: each mean of the table with its 95 % interval and chance.
-
-    The interval is over folds. Without folds it is over test groups, with bounds averaged over the seeds.
-    """
+    """Write each mean of the table with chance and its 95 % interval, over folds, else over test groups."""
     names = results["contender"].unique().tolist()
     found = []
     for column in columns:
@@ -163,11 +159,7 @@ def write_associations(
     adjust_for: Sequence[str],
     kinds: Mapping[str, Kind],
 ) -> None:
-    """
-    Write `associations.csv`, `.md` and `.tex` if the data have clinical scores; skip cells without codes.
-
-    `about` has id, group, y and attributes of all samples, such as the codes of any cell.
-    """
+    """Write associations with clinical scores, if any; `about` are samples and attributes, as in codes."""
     scores = clinical_scores(about, kinds)
     tables = []
     for cell in cells if scores else ():

@@ -126,15 +126,19 @@ def choose_contenders(
 ) -> "list[Contender]":
     """Return the contenders, typed or else the recipe's; KEY=VALUE pairs override the recipe's keywords."""
     from sepvae.benchmark import parse_contender
-    from sepvae.cli.fitting import shared_keywords
-    from sepvae.runs.from_data import recipe_keywords
+    from sepvae.cli.fitting import split_pairs
+    from sepvae.registry import find_method
+    from sepvae.runs.from_data import check_keywords, recipe_keywords
 
     wanted = [parse_contender(text) for text in texts or recipe.protocol.contenders]
     if len(names := {c.name for c in wanted}) < len(wanted):
         raise DataError(f"--contender: wanted each once, got {len(wanted)} for {', '.join(sorted(names))}")
     if seed := [pair for pair in pairs or [] if pair.partition("=")[0] == "random_state"]:
         raise DataError(f"--set {seed[0]}: a benchmark has seeds 0, 1, ..; --seeds says how many")
-    own = shared_keywords(pairs or [], [*dict.fromkeys(c.method for c in wanted)])
+    typed, known = split_pairs(pairs), {c.method: find_method(c.method)().get_params() for c in wanted}
+    for key in typed:  # of the methods that know it, else an error that names one of the first
+        check_keywords([key], next((name for name in known if key in known[name]), wanted[0].method), "--set")
+    own = {method: {key: typed[key] for key in typed if key in has} for method, has in known.items()}
     return [replace(c, keywords=recipe_keywords(recipe, c.method, c.preset) | own[c.method]) for c in wanted]
 
 

@@ -81,8 +81,8 @@ def fit(
         say(f"note: options that are not given are those of {out}: {shlex.join(context.obj)}")
     scoring = scoring_options(permutations=permutations, removal=removal, quick=quick, typed=typed)
     how: dict[str, Any] = {"recipe": chosen, "preset": preset, "split": split, "resume": resume}
-    how |= {"test_size": test_size} if "test_size" in typed else {}
-    how |= {"split_seed": split_seed} if "split_seed" in typed else {}
+    split_by = {"test_size": test_size, "split_seed": split_seed}  # else as the recipe says
+    how |= {name: value for name, value in split_by.items() if name in typed}
     how["scoring"] = scoring | {"command": context.obj or typed_command()}
     with stoppable(out, say):
         scores = fit_folder(data, out, model, spec=spec, **how, say=say)
@@ -103,10 +103,13 @@ def demo(
     from sepvae.data.bundled import DIGITS, load_digits_on_photos
     from sepvae.methods import SepVAE
     from sepvae.runs import fit_run
+    from sepvae.runs.from_data import check_keywords
 
     train, test = load_digits_on_photos()
     out = out or free_folder(Path("sepvae-demo"))
-    model = SepVAE(**{"max_epochs": 40} | parse_keywords(set_))
+    keywords = split_pairs(set_)
+    check_keywords(keywords, "SepVAE", "--set")
+    model = SepVAE(**{"max_epochs": 40} | keywords)
     tell(f"{DIGITS}: background = half a photograph, target = half a photograph + half a digit")
     typed = typed_options(context)
     scoring = scoring_options(permutations=permutations, removal=removal, quick=quick, typed=typed)
@@ -198,29 +201,6 @@ def split_pairs(pairs: list[str] | None) -> dict[str, Any]:
         except yaml.YAMLError:
             keywords[key] = text
     return keywords
-
-
-def parse_keywords(pairs: list[str] | None, method: str = "SepVAE") -> dict[str, Any]:
-    """Return KEY=VALUE pairs as keywords of a method; raise DataError for one that it does not have."""
-    from sepvae.runs.from_data import check_keywords
-
-    keywords = split_pairs(pairs)
-    check_keywords(keywords, method, "--set")
-    return keywords
-
-
-def shared_keywords(pairs: list[str] | None, methods: list[str]) -> dict[str, dict[str, Any]]:
-    """Return the KEY=VALUE pairs that each method knows; raise DataError for a pair that none knows."""
-    from sepvae.registry import find_method
-    from sepvae.runs.from_data import check_keywords
-
-    found: dict[str, dict[str, Any]] = {method: {} for method in methods}
-    for key, value in split_pairs(pairs).items():
-        takers = [method for method in methods if key in find_method(method)().get_params()] or methods[:1]
-        check_keywords([key], takers[0], "--set")
-        for method in takers:
-            found[method][key] = value
-    return found
 
 
 def load_with_notes(name: str) -> "Recipe":

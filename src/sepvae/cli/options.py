@@ -159,11 +159,7 @@ def parameter_sources(context: typer.Context) -> dict[str, Any]:
 
 
 def data_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """
-    Replace the parameter `fields` of a command by the options of these fields of `DataSpec`, or of all.
-
-    The command gets a dict of those that were typed.
-    """
+    """Replace `fields` of a command, a dict of those typed, by options of these, or all, of `DataSpec`."""
     wanted = names or tuple(DataSpec.model_fields)
 
     def with_options(command: Callable[..., None]) -> Callable[..., None]:

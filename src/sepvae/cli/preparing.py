@@ -19,9 +19,8 @@ from sepvae.data.packed import open_packed, pack
 from sepvae.data.spec import DataSpec, read_spec
 from sepvae.data.splits import read_split
 from sepvae.data.volumes import all_listed, all_there, read_mask, settled
-from sepvae.errors import DataError
+from sepvae.errors import DataError, count
 from sepvae.inspection import Finding, Inspection, inspect
-from sepvae.inspection.findings import count
 from sepvae.progress import progress_bar
 
 # Notes on how a table was read: no findings, since every table has them.

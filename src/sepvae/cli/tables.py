@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sepvae.cli import printable
+from sepvae.errors import count, listed
 from sepvae.evaluation.metrics import AT_CHANCE, BELOW_CHANCE, against_chance
 from sepvae.inspection import Finding, Inspection
 
@@ -71,7 +72,7 @@ def print_warnings(run: Path) -> None:
     from sepvae.report.warnings import find_warnings
 
     if titles := [warning.title for warning in find_warnings(Contents(run))]:
-        typer.echo(f"{_count(len(titles), 'warning')} on the page: {'; '.join(titles)}")
+        typer.echo(f"{count(len(titles), 'warning')} on the page: {'; '.join(titles)}")
 
 
 def print_differences(differences: pd.DataFrame, conditions: pd.DataFrame) -> None:
@@ -97,8 +98,8 @@ def print_inspection(inspection: Inspection) -> None:
     n = Counter(finding.level for finding in inspection.findings)
     verdict = Text("nothing found that would spoil a fit", "bold green")
     if n["error"]:
-        verdict = Text(f"{_count(n['error'], 'problem')} would spoil a fit", "bold red")
-    rest = [f", {_count(n[level], level)}" for level in ("warning", "note") if n[level]]
+        verdict = Text(f"{count(n['error'], 'problem')} would spoil a fit", "bold red")
+    rest = [f", {count(n[level], level)}" for level in ("warning", "note") if n[level]]
     console.print(Text.assemble(verdict, *rest))
     for finding in inspection.findings:
         for line in _lines(finding, console.width):
@@ -109,16 +110,10 @@ def print_inspection(inspection: Inspection) -> None:
         console.print(table)
 
 
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}{'s' * (n != 1)}"
-
-
 def _lines(finding: Finding, width: int) -> Iterator[Text]:
     """Yield the level and the wrapped message of a finding, then its first examples."""
     mark = Text(finding.level.ljust(MARGIN), STYLES[finding.level])
-    more = len(finding.examples) - MOST_EXAMPLES
-    examples = ", ".join(finding.examples[:MOST_EXAMPLES]) + f" and {more} more" * (more > 0)
-    for text, style in ((finding.message, ""), (examples, "dim")):
+    for text, style in ((finding.message, ""), (listed(finding.examples, MOST_EXAMPLES), "dim")):
         for line in textwrap.wrap(text, max(width - MARGIN, 20), break_on_hyphens=False):
             yield Text.assemble(mark, Text(printable(line), style))
             mark = Text(" " * MARGIN)
@@ -178,8 +173,9 @@ def _attributes(table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
             said = f"{mean} ± {sd}, {low} to {high}" if first["n"] else "none"
         else:
             frequent = of_label.sort_values("n", ascending=False, kind="stable")
-            said = ", ".join(f"{row['value']} {row['n']}" for _, row in frequent[:4].iterrows())
-            said += f" and {len(frequent) - 4} more" * (len(frequent) > 4)
+            said = listed(
+                [f"{value} {n}" for value, n in zip(frequent["value"], frequent["n"], strict=True)], 4
+            )
         yield name, label, int(of_label["n"].sum()), said, int(first["missing"])
 
 

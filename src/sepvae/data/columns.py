@@ -16,7 +16,7 @@ from sepvae.checks import check_attribute_names
 from sepvae.codes import MAX_LEVELS, Kind
 from sepvae.data.cells import CellRules, CellTable, TableNote
 from sepvae.data.spec import DataSpec
-from sepvae.errors import DataError
+from sepvae.errors import DataError, listed
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -292,15 +292,12 @@ def column_notes(
         column = table.iloc[:, i]
         why = others.get(name) or ("words" if not is_number(column) else why_no_feature(column, name))
         out.setdefault(why.removeprefix("the ").removeprefix("an "), []).append(repr(name))
-    skipped = "; ".join(
-        f"{why}: {', '.join(left[:4])}" + f" and {len(left) - 4} more" * (len(left) > 4)
-        for why, left in out.items()
-    )
+    skipped = "; ".join(f"{why}: {listed(left, 4)}" for why, left in out.items())
     message = f"features: number took {len(names)} of {table.shape[1]} columns: {few}"
     notes = [TableNote("note", "features-taken", message + (f"; left out: {skipped}" if skipped else ""))]
     constant = [str(name) for name in names if table[name].dropna().nunique() < 2]
     if constant:
-        few = ", ".join(constant[:4]) + f" and {len(constant) - 4} more" * (len(constant) > 4)
+        few = listed(constant, 4)
         message = f"features: {len(constant)} of these are constant or empty ({few}): a fit drops them"
         notes.append(TableNote("note", "features-constant", message))
     return notes

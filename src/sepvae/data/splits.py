@@ -1,15 +1,14 @@
 """Splits into train and test, and folds: similar shares of labels on both sides, no patient on both."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from sklearn.model_selection import GroupShuffleSplit, StratifiedGroupKFold, train_test_split
 
-from sepvae.batch import AnyArray, IntArray, Source
+from sepvae.batch import AnyArray, IntArray
 from sepvae.data.cells import read_cells
 from sepvae.errors import DataError
 
@@ -155,21 +154,6 @@ def choose_split(
     train, test = given_split(parts, groups, labels)
     out = len(about) - len(train) - len(test)
     return train, test, how + f"; {out} samples are in no part" * (out > 0)
-
-
-def split_table(source: Source, parts: Mapping[str, npt.ArrayLike]) -> pd.DataFrame:
-    """Return the part of each sample, as `split.csv` holds it; samples without a part are left out."""
-    name = np.full(len(source), None, dtype=object)
-    for part, rows in parts.items():
-        rows = np.asarray(rows, dtype=np.intp)
-        if taken := rows[pd.notna(name[rows])].tolist():
-            sample, other = str(source.ids[taken[0]]), name[taken[0]]
-            raise DataError(
-                f"parts: {sample!r} stands in both {other!r} and {part!r}; give each sample one part"
-            )
-        name[rows] = part
-    table = pd.DataFrame({"id": source.ids, "group": source.groups, "label": source.labels, "split": name})
-    return table.dropna(subset="split").reset_index(drop=True)
 
 
 def make_folds(

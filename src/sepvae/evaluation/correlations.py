@@ -33,12 +33,7 @@ def clinical_scores(table: pd.DataFrame, kinds: Mapping[str, Kind] | None = None
 
 
 def probe_predictions(table: pd.DataFrame, *, kinds: Mapping[str, Kind] | None = None) -> pd.DataFrame:
-    """
-    Predict each continuous attribute of the test targets from common and from salient codes.
-
-    Ridge probes learn from training targets, as in `score_codes`. An attribute that no probe can learn has no
-    rows.
-    """
+    """Predict continuous attributes of test targets by ridge probes of training targets, in each space."""
     parts = []
     with threadpool_limits(1):
         for question in probe_questions(table, kinds):

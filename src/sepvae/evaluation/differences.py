@@ -21,17 +21,12 @@ MIN_SEEDS = 5  # fewer seeds give a poor estimate of their spread
 
 
 class Difference(NamedTuple):
-    """
-    Difference between the scores of contenders a and b, or the mean score of one contender.
+    """Difference between the scores of contenders a and b, or the mean score of one contender."""
 
-    `difference`, `low` and `high` have the unit of the metric; the 95 % interval is NaN if there is none.
-    `kind` names the source of the interval.
-    """
-
-    difference: float
-    low: float
+    difference: float  # in the unit of the metric
+    low: float  # of the 95 % interval; NaN if there is none
     high: float
-    kind: str
+    kind: str  # source of the interval
 
 
 def paired_bootstrap(
@@ -45,11 +40,7 @@ def paired_bootstrap(
     kinds: Mapping[str, Kind] | None = None,
     n_bootstraps: int = 1000,
 ) -> Difference:
-    """
-    Compare one score of `score_codes` on two tables of codes by a bootstrap over their shared test groups.
-
-    The interval accounts for the choice of the test groups, not for that of the seed.
-    """
+    """Compare one score of `score_codes` on two tables of codes by a bootstrap over their test groups."""
     a, b = (_ask(table, attribute, population, kinds) for table in (codes_a, codes_b))
     b = replace(b, test=_same_samples(b.test, a.test))
     binary = a.train["value"].nunique() == 2
@@ -109,11 +100,7 @@ def difference_over_runs(runs_a: pd.DataFrame, runs_b: pd.DataFrame) -> Differen
 
 
 def mean_over_runs(runs: pd.DataFrame) -> Difference:
-    """
-    Return the mean of one score over runs: by `nadeau_bengio` with folds, else by `seed_interval`.
-
-    Scores of folds without n_train, which no probe learnt, have no interval.
-    """
+    """Return the mean of one score, over folds (no interval without n_train) or else over seeds."""
     if runs["fold"].isna().all():
         return seed_interval(runs["score"].to_numpy(float))
     of_folds = runs.groupby("fold")["score"].mean().to_numpy(float)  # seeds of one fold are not independent

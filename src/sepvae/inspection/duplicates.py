@@ -10,7 +10,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from sepvae.batch import AnyArray, IntArray
-from sepvae.inspection.findings import Finding, Level, Samples, count
+from sepvae.errors import count
+from sepvae.inspection.findings import Finding, Level, Samples
 from sepvae.inspection.images import SAME_SHAPE, is_constant
 
 MAX_COMPARED = 100_000  # further images are not compared: the time grows with the square of the number

@@ -1,6 +1,6 @@
 """Samples under inspection, and the findings and tables that are the result."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -11,7 +11,7 @@ import pandas as pd
 
 from sepvae.checks import guess_background
 from sepvae.data.splits import SIDES
-from sepvae.errors import DataError
+from sepvae.errors import DataError, count
 
 Level = Literal["error", "warning", "note"]
 LEVELS: tuple[Level, ...] = ("error", "warning", "note")
@@ -119,15 +119,10 @@ def _plain(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Samples:
-    """
-    Labelled samples under inspection, with one row each in `about`, `quality_metrics` and `features`.
+    """Labelled samples under inspection, with one row each in all tables."""
 
-    `about` has columns id, group, label, split, then attributes. `quality_metrics` are statistics of images
-    or volumes, missing for unreadable files.
-    """
-
-    about: pd.DataFrame
-    quality_metrics: pd.DataFrame | None
+    about: pd.DataFrame  # id, group, label, split, then attributes
+    quality_metrics: pd.DataFrame | None  # statistics of images or volumes, missing for unreadable files
     background: Any
     features: pd.DataFrame | None = None
     grouped: bool = True  # whether the data name the patients
@@ -214,14 +209,3 @@ def read_samples(
     if grouped is None:
         grouped = bool((about["group"].astype(str) != about["id"].astype(str)).any())
     return Samples(about, quality_metrics, background, features, grouped)
-
-
-def count(n: int, noun: str) -> str:
-    """Return a number with its noun, in the plural unless it is 1."""
-    return f"{n} {noun}{'s' * (n != 1)}"
-
-
-def listed(names: Sequence[object], most: int = 3) -> str:
-    """Return the first names as text, with the number of further ones, as in "a, b, c and 2 more"."""
-    shown = ", ".join(map(str, names[:most]))
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown

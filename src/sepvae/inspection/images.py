@@ -9,8 +9,9 @@ import pandas as pd
 
 from sepvae.data.nifti import Header
 from sepvae.data.volumes import LEAST_SD, kinds_of_grid
+from sepvae.errors import count, listed
 from sepvae.grid import dims
-from sepvae.inspection.findings import Finding, Level, Samples, count, listed
+from sepvae.inspection.findings import Finding, Level, Samples
 
 MANY_CONSTANT = 0.1  # share of constant images above which the cause is reading or saving, not the scans
 DIM = 32  # of 255: images without brighter pixels use an eighth of their range

@@ -6,9 +6,10 @@ from typing import Any, Literal
 import pandas as pd
 
 from sepvae.checks import check_number
+from sepvae.errors import count
 from sepvae.inspection.confounds import confounds, describe_attributes
 from sepvae.inspection.duplicates import duplicates
-from sepvae.inspection.findings import LEVELS, Finding, Inspection, count, read_samples
+from sepvae.inspection.findings import LEVELS, Finding, Inspection, read_samples
 from sepvae.inspection.images import inspect_images, unreadable_finding
 from sepvae.inspection.sample_sizes import (
     background_findings,

@@ -7,8 +7,8 @@ import pandas as pd
 
 from sepvae.batch import MIN_STEPS, auto_batch_size
 from sepvae.checks import ask_for_background, guess_background
-from sepvae.errors import for_caller
-from sepvae.inspection.findings import Finding, Level, Samples, count, listed
+from sepvae.errors import count, for_caller, listed
+from sepvae.inspection.findings import Finding, Level, Samples
 
 MAX_RATIO = 5  # most frequent label over the rarest, above which balanced batches are advised
 MIN_TEST = 20  # test groups of each label, below which intervals are wide
@@ -169,6 +169,6 @@ def _rare_classes(samples: Samples, name: str, share: float) -> Iterator[Finding
     elif len(rare := n[n * share < MIN_TO_LEARN].sort_index()):
         fact = f"{count(len(rare), 'value')} of {name} with fewer than {MIN_TO_LEARN} samples to train on"
         advice = "no probe can learn them; join them with others"
-        message = f"{fact}: {advice}"
         # Values are examples, not part of the message: they may be names, and pages can omit examples.
-        yield Finding("note", "rare-values", message, tuple(map(str, rare.index)), {"values": len(rare)})
+        values = tuple(map(str, rare.index))
+        yield Finding("note", "rare-values", f"{fact}: {advice}", values, {"values": len(rare)})

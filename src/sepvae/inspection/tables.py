@@ -8,7 +8,8 @@ import pandas as pd
 
 from sepvae.data.cells import CellRules
 from sepvae.data.missing_codes import FAR, KNOWN_CODES, MAD_TO_SD, MissingCode, find_class_codes, find_codes
-from sepvae.inspection.findings import Finding, Level, Samples, count, listed
+from sepvae.errors import count, listed
+from sepvae.inspection.findings import Finding, Level, Samples
 from sepvae.preprocessing.scaler import LEAST_SD
 
 MANY_GAPS = 0.2  # share of missing values of a feature or a sample
@@ -34,8 +35,8 @@ def region_findings(samples: Samples, features: pd.DataFrame) -> Iterator[Findin
     most = float(lacking.max())
     fact = f"with gaps in more than {MANY_GAPS:.0%} of the features, up to {most:.0%}"
     advice = "what fills them is ordinary; see why, or leave them out"
-    message = f"{fact}: {advice}"
-    yield from samples.finding("warning", "samples-with-gaps", lacking > MANY_GAPS, message, share=most)
+    mask, message = lacking > MANY_GAPS, f"{fact}: {advice}"
+    yield from samples.finding("warning", "samples-with-gaps", mask, message, share=most)
     yield from _far_out_features(samples, features)
 
 

@@ -67,12 +67,7 @@ def recipe_text(name: str) -> str:
 
 
 def spec_of_data(data: Path, spec: DataSpec, recipe: Recipe | None, *, split: Path | None = None) -> DataSpec:
-    """
-    Return how DATA are read: as `spec` says, else as a recipe says.
-
-    Raise DataError if DATA do not exist, are of another kind than the recipe reads, or a field has no meaning
-    for them. Nothing is read yet.
-    """
+    """Return how DATA are read, by `spec`, else by a recipe; raise DataError if both do not fit them."""
     from sepvae.data.bundled import DIGITS
     from sepvae.data.formats import FOLDER, STORE, kind_of
     from sepvae.data.loading import FORMATS, find_format, format_named

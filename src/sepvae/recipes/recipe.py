@@ -16,35 +16,17 @@ Keywords = dict[str, Any]
 
 
 class Column(StrictModel):
-    """
-    Column of the benchmark's table.
-
-    Parameters
-    ----------
-    title : str
-        Heading of the column.
-    attribute : str
-        Attribute to predict; "label" is background or target.
-    population : {"all", "target"}
-        Samples to score: all, or only targets.
-    space : {"common", "salient", "both"}
-        Codes to predict from.
-    metric : {"balanced_accuracy", "accuracy", "auc", "mae", "r2"}
-        Score to report.
-    probe : {"linear", "own", "least_squares"}, default="linear"
-        "linear" predicts continuous attributes by ridge regression, "least_squares" without a penalty, for
-        preset "paper" only. "own" is the method's classifier of salient codes, else a two-layer network.
-    better : {"high", "low"}
-        Whether a successful separation gives a high or a low score.
-    """
+    """Column of the benchmark's table."""
 
     title: str
-    attribute: str
+    attribute: str  # to predict; "label" is background or target
     population: Literal["all", "target"]
     space: Literal["common", "salient", "both"]
     metric: Literal["balanced_accuracy", "accuracy", "auc", "mae", "r2"]
+    # Ridge regression, for continuous attributes; the method's classifier of salient codes, else a network of
+    # two layers; no penalty, for preset "paper" only.
     probe: Literal["linear", "own", "least_squares"] = "linear"
-    better: Literal["high", "low"]
+    better: Literal["high", "low"]  # of a successful separation
 
     @model_validator(mode="after")
     def _probe_suits(self) -> Self:
@@ -56,40 +38,18 @@ class Column(StrictModel):
 
 
 class Protocol(StrictModel):
-    """
-    Splits and repetitions of the fits, and the benchmark's contenders and table.
+    """Splits and repetitions of the fits, and the benchmark's contenders and table."""
 
-    Parameters
-    ----------
-    test_size : float, default=None
-        Fraction of the samples to score on, in (0, 1).
-    folds : int, default=None
-        Number of folds, instead of `test_size`; each fold is scored once.
-    leave_out : str, default=None
-        Attribute, such as the site, instead of `test_size`. Each of its values with samples of every label is
-        scored once, by a model that has not seen it.
-    stratify_by : str, default=None
-        Attribute, such as the site, with similar proportions in test and training parts, or in all folds.
-    adjust_for : list of str, default=[]
-        Attributes that the partial correlation with clinical scores is adjusted for, such as age or sex.
-    seeds : int, default=1
-        Number of fits on each fold, which differ in `random_state`.
-    split_seed : int, default=0
-        Seed of the split or of the folds.
-    contenders : list of str
-        METHOD, METHOD:PRESET or METHOD:PRESET:ABLATION; the first is compared with each other one.
-    columns : list of Column
-        Columns of the benchmark's table.
-    """
-
+    # One of three: a share to score on, a number of folds, or an attribute, such as the site, each of whose
+    # values with samples of every label is scored once, by a model that has not seen it.
     test_size: Annotated[float, Field(gt=0, lt=1)] | None = None
     folds: Annotated[int, Field(ge=2, strict=True)] | None = None
     leave_out: str | None = None
-    stratify_by: str | None = None
-    adjust_for: OneOrMore = Field(default_factory=list)
-    seeds: Count = 1
+    stratify_by: str | None = None  # attribute with similar shares in test and training, or in all folds
+    adjust_for: OneOrMore = Field(default_factory=list)  # of the partial correlation with clinical scores
+    seeds: Count = 1  # fits on each fold
     split_seed: Annotated[int, Field(ge=0, strict=True)] = 0
-    contenders: Annotated[list[str], Field(min_length=1)]
+    contenders: Annotated[list[str], Field(min_length=1)]  # the first is compared with each other one
     columns: Annotated[list[Column], Field(min_length=1)]
 
     @model_validator(mode="after")

@@ -17,7 +17,7 @@ from sepvae.checks import ask_for_background, guess_background, names_controls, 
 from sepvae.codes import Codes, attribute_kinds
 from sepvae.data.arrays import ArraySource
 from sepvae.data.quality_metrics import measure_source
-from sepvae.errors import DataError, TrainingError
+from sepvae.errors import DataError, TrainingError, count
 from sepvae.inspection import inspect
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.progress import Say, stage
@@ -197,7 +197,7 @@ def _inspect(
         if finding.level == "error" or finding.code in PRINTED:
             say(f"warning: {finding.message}")
     if n := sum(finding.level == "warning" for finding in inspection.findings):
-        say(f"{n} {'warning' if n == 1 else 'warnings'} about the data: the page has them, as has check.json")
+        say(f"{count(n, 'warning')} about the data: the page has them, as has check.json")
 
 
 def _features(*sources: Source) -> pd.DataFrame | None:

@@ -37,11 +37,7 @@ def check_new_run(run: Path) -> None:
 
 @contextmanager
 def claimed(run: RunFolder) -> Iterator[None]:
-    """
-    Create a run folder if needed, and lock it; raise RunFolderError if another fit holds the lock.
-
-    The lock ends with its process, so a crash leaves no stale lock.
-    """
+    """Create a run folder if needed, and lock it (never longer than the process); raise if it is locked."""
     lock, made = FileLock(run.lock), not run.path.exists()
     try:
         run.path.mkdir(parents=True, exist_ok=True)
@@ -84,11 +80,7 @@ def wants_more_epochs(earlier: Recipe, keywords: Mapping[str, Any]) -> bool:
 
 
 def check_same_fit(run: RunFolder, earlier: Recipe, recipe: dict[str, Any]) -> None:
-    """
-    Raise RunFolderError if an earlier fit has other data or keywords, except for fewer epochs.
-
-    More epochs of a finished fit need its checkpoint.
-    """
+    """Raise RunFolderError if an earlier fit has other data or keywords, or no checkpoint for more epochs."""
     now = plain(recipe)
     if wants_more_epochs(earlier, now["keywords"]):
         if run.is_finished(earlier) and not run.checkpoint.is_file():

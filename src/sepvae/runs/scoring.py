@@ -8,7 +8,6 @@ import pandas as pd
 
 from sepvae.batch import AnyArray, Source
 from sepvae.codes import Codes, code_columns, codes_table
-from sepvae.data.splits import split_table
 from sepvae.errors import DataError
 from sepvae.evaluation.scores import score_codes
 from sepvae.interpretation.examples import make_examples
@@ -149,7 +148,8 @@ def encoded(
 
 def described(source: Source, split: str) -> pd.DataFrame:
     """Return id, group, label, split and attributes of samples."""
-    table = split_table(source, {split: np.arange(len(source))})
+    part = np.full(len(source), split, dtype=object)
+    table = pd.DataFrame({"id": source.ids, "group": source.groups, "label": source.labels, "split": part})
     return pd.concat([table, source.attributes.reset_index(drop=True)], axis=1)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from sepvae.batch import AnyArray
-from sepvae.errors import TrainingError
+from sepvae.errors import TrainingError, listed
 from sepvae.training.distributed import all_reduce_sum
 
 LAST = 5  # steps whose sample ids the error holds
@@ -90,13 +90,11 @@ def training_error(
     steps = range(max(last - LAST + 1, 0), last + 1)
     batches = {step: np.asarray(ids)[order[step]].astype(str).tolist() for step in steps}
     when = f"epoch {diverged.epoch}" + ("" if diverged.step is None else f", step {diverged.step}")
-    first = [" ".join(name.split()) for name in batches[last][:SHOWN]]
-    more = f" and {n - SHOWN} more" if (n := len(batches[last])) > SHOWN else ""
+    samples = listed([" ".join(name.split()) for name in batches[last]], SHOWN)
     kept = checkpoint is not None and diverged.epoch > 0
     state = f"; the state after epoch {diverged.epoch - 1} is in {checkpoint}" if kept else ""
     return TrainingError(
         f"training stopped: {', '.join(diverged.terms)} not finite in {when}, with samples "
-        f"{', '.join(first)}{more}; try a lower learning_rate (now {learning_rate:g}), or gradient_clip_val=1"
-        + state,
+        f"{samples}; try a lower learning_rate (now {learning_rate:g}), or gradient_clip_val=1" + state,
         batches,
     )
