@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sepvae.batch import AnyArray
+from sepvae.codes import MAX_LEVELS
 from sepvae.errors import BackgroundWarning, DataError
 
 MOST = 1e9  # largest voxel value: sums of squares of larger ones overflow float32
@@ -59,12 +60,22 @@ def ask_for_background(counts: Mapping[Any, int], keyword: str) -> str:
     """
     guess = guess_background(counts)
     first, *others = counts.items()
-    said = " and ".join([f"{first[0]} ({first[1]} samples)", *(f"{label} ({n})" for label, n in others)])
+    said = joined([f"{first[0]} ({first[1]} samples)", *(f"{label} ({n})" for label, n in others)])
     given = {label: keyword + (repr(label) if "=" in keyword else str(label)) for label in counts}
     hint = f"name the label of the controls: {' or '.join(given.values())}"
     if names_controls(guess.background):
         hint = f"did you mean {given[guess.background]}?"
     return f"labels {said} do not tell which is the background (controls); {hint}"
+
+
+def joined(names: Sequence[str]) -> str:
+    """
+    Return names as words of a sentence.
+
+    >>> joined(["SZ", "BD", "ASD"])
+    'SZ, BD and ASD'
+    """
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def names_controls(label: Any) -> bool:
@@ -92,7 +103,8 @@ def order_labels(labels: AnyArray, background: Any = None) -> tuple[AnyArray, np
     """
     Return the sorted labels, and the position in them of each group's label, the background first.
 
-    A background of None is guessed, with a `BackgroundWarning` unless a single word names controls.
+    All labels but the background are targets. A background of None is guessed, with a `BackgroundWarning`
+    unless a single word names controls.
 
     >>> order_labels(np.array(["ill", "well", "ill"]), background="well")
     (array(['ill', 'well'], dtype='<U4'), array([1, 0]))
@@ -107,25 +119,26 @@ def order_labels(labels: AnyArray, background: Any = None) -> tuple[AnyArray, np
             f"labels: Unknown label type: wanted text, whole numbers, or True and False, got {odd[0]}"
         )
     if len(classes) == 0:
-        raise DataError("labels: wanted two, background and target, got none")
+        raise DataError("labels: wanted two or more, background and targets, got none")
     if len(classes) == 1:
-        raise DataError(f"labels: wanted two, background and target, got 1 class only: {classes[0]}")
-    if len(classes) > 2:
+        raise DataError(f"labels: wanted two or more, background and targets, got 1 class only: {classes[0]}")
+    if len(classes) > MAX_LEVELS:
         raise DataError(
-            "Only binary classification is supported. The type of the target is multiclass: wanted two "
-            f"labels, background and target, got {len(classes)}: {', '.join(map(str, classes[:5]))}"
+            f"labels: wanted a background and at most {MAX_LEVELS - 1} targets, got {len(classes)} different "
+            f"ones: {', '.join(map(str, classes[:3]))}, ..; numbers in [0, 1] are for target='severity'"
         )
     if background is None:
         counts = dict(zip(classes.tolist(), n.tolist(), strict=True))
         guess = guess_background(counts)
         if guess.why != "word":
-            target = next(label for label in counts if label != guess.background)
-            roles = f"{guess.background!r} is taken for the background, {target!r} for the target"
+            targets = joined([repr(label) for label in counts if label != guess.background])
+            role = "targets" if len(counts) > 2 else "target"
+            roles = f"{guess.background!r} is taken for the background, {targets} for the {role}"
             message = f"{ask_for_background(counts, 'background=')}; {roles}"
             warnings.warn(message, BackgroundWarning, stacklevel=2)
         background = guess.background
     place = _place(classes.tolist(), background)
-    return classes, np.array([place, 1 - place])
+    return classes, np.array([place, *np.delete(np.arange(len(classes)), place)])
 
 
 def _is_label(label: Any) -> bool:
@@ -145,7 +158,7 @@ def _place(classes: list[Any], background: Any) -> int:
     same_text = [label for label in classes if str(label) == str(background)]
     choices = ", ".join(map(repr if same_text else str, classes))
     hint = f"; did you mean background={same_text[0]!r}?" if same_text else ""
-    if isinstance(background, str) and classes == [0, 1]:
+    if isinstance(background, str) and classes == list(range(len(classes))):
         hint = (
             "; labels were numbered before the fit, as cross_val_predict and StackingClassifier do: "
             "number them yourself, 0 for the background, and give background=0"

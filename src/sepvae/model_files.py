@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 
 import sepvae
 from sepvae.batch import AnyArray
-from sepvae.codes import Kind
+from sepvae.codes import MAX_LEVELS, Kind
 from sepvae.errors import ModelFileError
 from sepvae.files import whole_folder, write_whole
 
@@ -82,8 +82,8 @@ class About(Version):
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     method: str = Field(alias="class")
     keywords: dict[str, Any]
-    classes: Annotated[list[Label], Field(min_length=2, max_length=2)]
-    order: Annotated[list[int], Field(min_length=2, max_length=2)]
+    classes: Annotated[list[Label], Field(min_length=2, max_length=MAX_LEVELS)]
+    order: Annotated[list[int], Field(min_length=2, max_length=MAX_LEVELS)]
     sample_shape: Annotated[list[Side], Field(min_length=1, max_length=8)]
     features: list[str] | None = None
     residuals: AboutResiduals | None = None
@@ -91,12 +91,12 @@ class About(Version):
 
     @model_validator(mode="after")
     def _all_fits(self) -> Self:
-        if sorted(self.order) != [0, 1]:
-            raise ValueError("order: wanted 0 and 1, or 1 and 0")
+        if sorted(self.order) != list(range(len(self.classes))):
+            raise ValueError("order: wanted the position of each class once")
         if len({np.array(label).dtype.kind in "US" for label in self.classes}) == 2:
             raise ValueError("classes: wanted labels of one type")
-        if self.classes[0] == self.classes[1] or np.array(self.classes).dtype == object:
-            raise ValueError("classes: wanted two labels")
+        if len(set(self.classes)) < len(self.classes) or np.array(self.classes).dtype == object:
+            raise ValueError("classes: wanted different labels")
         if prod(self.sample_shape) > MOST_VALUES:
             raise ValueError(f"sample_shape: wanted at most {MOST_VALUES} values")
         if self.features is not None and [len(self.features)] != self.sample_shape:

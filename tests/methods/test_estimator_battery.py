@@ -278,7 +278,7 @@ def test_inconsistent_shapes() -> None:
         clone(ESTIMATORS[0]).fit([*X[:-1], X[-1][:, :5]], y)
     with pytest.raises(DataError, match=r"labels: wanted one per sample \(40\), got 39"):
         clone(ESTIMATORS[0]).fit(X, y[:-1])
-    with pytest.raises(DataError, match="y: wanted two labels, one for each image, got None"):
+    with pytest.raises(DataError, match="y: wanted a label for each image, got None"):
         clone(ESTIMATORS[0]).fit(X)
 
 
@@ -339,8 +339,12 @@ def test_bad_keywords(name: str) -> None:
     ("y", "message"),
     [
         (["a"] * 40, "1 class only: a"),
-        (["a", "b", "c", "d"] * 10, "got 4: a, b, c, d"),
-        (["a"] * 39 + ["b"], "got 1 of one"),
+        (["a"] * 20 + ["b"] * 19 + ["c"], "wanted two samples or more of each, got 1 of c"),
+        (
+            list(map(str, range(40))),
+            "wanted a background and at most 19 targets, got 40 different ones: 0, 1",
+        ),
+        (["a"] * 39 + ["b"], "got 1 of b"),
         (["a"] * 20 + ["b"] * 19 + [None], "y: 1 of 40 labels are missing"),
     ],
 )

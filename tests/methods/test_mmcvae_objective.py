@@ -8,6 +8,7 @@ from torch.testing import assert_close
 from sepvae.losses.moments import ORIGINAL_GAMMAS, fixed_gammas, median_gamma, mmd, mmd_to_zero
 from sepvae.methods.mmcvae import MMcVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
+from sepvae.networks.model import ReadOut, SalientClassifier
 from sepvae.training.objective import draw_noise, weighted
 
 OURS = MMcVAEObjective(
@@ -53,6 +54,15 @@ def test_discrepancies_are_those_of_drawn_codes(losses, drawn):
     gamma = median_gamma(c[Y == 0], c[Y == 1])
     assert_close(terms["common_mmd"], mmd(c[Y == 0], c[Y == 1], gamma))
     assert_close(terms["salient_mmd_background"], mmd_to_zero(s[Y == 0], fixed_gammas(2)))
+
+
+def test_of_several_targets_each_is_compared_with_the_background(model, drawn):
+    codes, (c, s), y = model.encode(X), drawn, torch.tensor([0, 1, 2, 0, 1, 0, 2])
+    model.salient_classifier, model.read_out = (part(2, 3).double() for part in (SalientClassifier, ReadOut))
+    losses = OURS.losses(model, X, y, codes, draw_noise(codes, torch.Generator().manual_seed(1)))
+    apart = [mmd(c[y == 0], c[y == k], median_gamma(c[y == 0], c[y == k])) for k in (1, 2)]
+    assert_close(losses.terms["common_mmd"], (apart[0] + apart[1]) / 2)
+    assert_close(losses.terms["salient_mmd_background"], mmd_to_zero(s[y == 0], fixed_gammas(2)))
 
 
 def test_the_original_takes_13_kernels_and_pairs_with_themselves(losses, drawn):

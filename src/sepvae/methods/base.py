@@ -51,8 +51,8 @@ class ContrastiveEstimator(CodingMixin):
     salient_dim : int, default=16
         Dimension of the salient space (D_s).
     background : label or None, default=None
-        Label of the background. None is the one label that is a word for controls, else the first in sorted
-        order, with a BackgroundWarning.
+        Label of the background; all others are targets. None is the one label that is a word for controls,
+        else the first in sorted order, with a BackgroundWarning.
     space : {"both", "common", "salient"}, default="both"
         Space that `transform` returns.
     residualise : sequence of str or None, default=None
@@ -65,8 +65,8 @@ class ContrastiveEstimator(CodingMixin):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (2,)
-        Labels, sorted.
+    classes_ : ndarray of shape (n_classes,)
+        Labels of background and targets, sorted.
     background_ : label
         Label of the background.
     validation_indices_ : ndarray of int
@@ -153,7 +153,7 @@ class ContrastiveEstimator(CodingMixin):
             or as floats in [0, 1]. Or volumes of shape (n, channels, d, h, w), as floats, each of mean 0 and
             standard deviation 1. Or a source, which provides its labels and groups.
         y : array-like of shape (n,)
-            Two labels, background and target.
+            Labels: that of the background, and those of one target or several, such as diseases.
         groups : array-like of shape (n,), default=None
             Groups of samples that must not be split between training and validation: patients, mice.
 
@@ -203,7 +203,8 @@ class ContrastiveEstimator(CodingMixin):
             adapter, labels = InputAdapter(self.residualise, type(self).__name__), self._label_encoder()
             samples = adapter.read(X, y, groups)
             y = labels.fit_transform(samples.labels)
-            self._check_keywords(y)
+            labels.check_counts(y)
+            self._check_keywords()
             seed = self._seed()
             parts = self._validation_split(np.ceil(y).astype(np.int64), samples.groups, seed)
             source = adapter.fit(samples, y == 0, parts[0])
@@ -265,8 +266,7 @@ class ContrastiveEstimator(CodingMixin):
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
-        # y has two classes, even if the method does not predict them.
-        tags.classifier_tags = ClassifierTags(multi_class=False)
+        tags.classifier_tags = ClassifierTags()  # y has classes, even if the method does not predict them
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = []
         return tags
@@ -276,11 +276,8 @@ class ContrastiveEstimator(CodingMixin):
             return int(np.random.SeedSequence().generate_state(1)[0])
         return int(self.random_state)
 
-    def _check_keywords(self, y: AnyArray) -> None:
+    def _check_keywords(self) -> None:
         """Raise DataError for values that would fail later with a less clear message."""
-        rarest = np.bincount(np.ceil(y).astype(np.int64)).min()
-        if rarest < 2:
-            raise DataError(f"labels: wanted two samples or more of each, got {rarest} of one")
         for name in ("common_dim", "salient_dim"):
             check_number(name, getattr(self, name), least=1, whole=True)
             check_number(name, getattr(self, name), below=MOST_DIM)

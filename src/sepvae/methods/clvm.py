@@ -117,8 +117,8 @@ class CLVM(ContrastiveVAE):
         """
         return CLVMObjective.of(self)
 
-    def _check_keywords(self, y: AnyArray) -> None:
-        super()._check_keywords(y)
+    def _check_keywords(self) -> None:
+        super()._check_keywords()
         check_choice("decoder", self.decoder, ("additive", "linear"))
         if self.ard and self.decoder != "linear":
             raise DataError(

@@ -202,7 +202,9 @@ class CodingMixin(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             Number of samples.
         y : float or str, default=0
             0 for background (s' = 0) or 1 for target (s from N(0, I)), whatever the labels are; or a label
-            that is text, such as "autism". If severities were fitted, a severity.
+            that is text, such as "autism". If severities were fitted, a severity. Several targets are 1, 2,
+            .. in the order of `classes_`. VAEs draw s of one of them from p(s) p(y = k given s), with their
+            salient classifier; linear methods have one prior for all targets.
         random_state : int or None, default=None
             Seed; None draws one.
 
@@ -213,18 +215,22 @@ class CodingMixin(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """
         check_is_fitted(self)
         check_number("n", n, least=1, whole=True)
-        deviation = self._labels.salient_std(y)
+        self._labels.salient_std(y)  # raises for other labels
         if random_state is not None:
             check_number("random_state", random_state, least=0, whole=True, or_else="None")
         rng = np.random.default_rng(random_state)
-        common, salient = rng.normal(size=(n, self.common_dim)), rng.normal(size=(n, self.salient_dim))
-        return self._in_units(self._decode(common, salient * deviation))
+        common, salient = rng.normal(size=(n, self.common_dim)), self._draw_salient(n, y, rng)
+        return self._in_units(self._decode(common, salient))
 
     def _given(self, source: Source, salient: str) -> tuple[AnyArray, AnyArray]:
         """Return what the decoder gets for samples, with their salient part or without it."""
         check_choice("salient", salient, ("own", "none"))
         codes = self._encode(source)
         return codes.common_mean, self._gate_salient(codes.salient_mean) * (salient == "own")
+
+    def _draw_salient(self, n: int, y: float | str, rng: np.random.Generator) -> AnyArray:
+        """Return what the decoder gets for new samples of label y."""
+        return rng.normal(size=(n, self.salient_dim)) * self._labels.salient_std(y)
 
     def _gate_salient(self, salient: AnyArray) -> AnyArray:
         """Return the salient code that the decoder gets; labels are not known."""

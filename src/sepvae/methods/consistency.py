@@ -44,17 +44,17 @@ def consistency_terms(
         return {}
     codes, world_size = drawn.codes, drawn.noise.world_size
     y = all_gather(drawn.y, world_size)
-    of_all = _donors(y, wanted)
+    of_all = donors(y, wanted)
     # Each sample that takes part stands for those that are left out.
     stands_for = [group.sum() / (group & (of_all >= 0)).sum().clamp(min=1) for group in (y != 0, y == 0)]
-    donors = of_all[drawn.noise.own]
-    chosen = donors >= 0
+    own_donors = of_all[drawn.noise.own]
+    chosen = own_donors >= 0
     removed, swapped = ((chosen & of_group).nonzero()[:, 0] for of_group in (drawn.y != 0, drawn.y == 0))
     rows, n = torch.cat([removed, swapped]), len(removed)
 
     own_codes = torch.cat([codes.salient_mean, codes.salient_logvar], dim=1)
-    mean, logvar = all_gather_with_grad(own_codes, world_size)[donors[swapped]].chunk(2, dim=1)
-    given = prior.salient_gate(y[donors[swapped]]).to(mean.dtype) * mean
+    mean, logvar = all_gather_with_grad(own_codes, world_size)[own_donors[swapped]].chunk(2, dim=1)
+    given = prior.salient_gate(y[own_donors[swapped]]).to(mean.dtype) * mean
     own = prior.salient_gate(drawn.y[removed]).to(mean.dtype) * codes.salient_mean[removed]
     nothing = mean.new_zeros(n, mean.shape[1])
     with running_statistics(model):  # batch norm must not learn from decoded samples
@@ -92,12 +92,21 @@ def consistency_terms(
     }
 
 
-def _donors(y: Tensor, wanted: Collection[str]) -> Tensor:
+def donors(y: Tensor, wanted: Collection[str]) -> Tensor:
     """Return for each sample the target whose salient part it gets (a target: itself), or -1 if left out."""
     target, background = (y != 0).nonzero()[:, 0], (y == 0).nonzero()[::EVERY_BACKGROUND, 0]
-    donors = torch.full_like(y, -1, dtype=torch.long)
+    of = torch.full_like(y, -1, dtype=torch.long)
     if any(name.startswith("removal") for name in wanted):
-        donors[target[::EVERY_TARGET]] = target[::EVERY_TARGET]
+        of[target[::EVERY_TARGET]] = target[::EVERY_TARGET]
     if any(name.startswith("swap") for name in wanted) and len(target):
-        donors[background] = target[torch.arange(len(background), device=y.device) % len(target)]
-    return donors
+        of[background] = _alternating(target, y)[torch.arange(len(background), device=y.device) % len(target)]
+    return of
+
+
+def _alternating(target: Tensor, y: Tensor) -> Tensor:
+    """Return targets in an order in which their groups alternate: batches hold one group after the other."""
+    if y.is_floating_point():  # severities
+        return target
+    alike = y[target][:, None] == y[target]
+    place = (alike.tril().sum(dim=1) - 0.5) / alike.sum(dim=1)
+    return target[place.argsort(stable=True)]

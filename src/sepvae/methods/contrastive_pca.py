@@ -30,8 +30,9 @@ class ContrastivePCA(LinearEstimator):
     s = 0 is as in a background sample. Codes have a standard deviation of 1: salient codes over the training
     targets, common codes over all training samples.
 
-    No network is trained, and the same data give the same model. Data that span more than 1000 dimensions are
-    first reduced to their 1000 leading principal components, as in the authors' program.
+    Several targets are taken together. No network is trained, and the same data give the same model. Data
+    that span more than 1000 dimensions are first reduced to their 1000 leading principal components, as in
+    the authors' program.
 
     Parameters
     ----------
@@ -80,8 +81,8 @@ class ContrastivePCA(LinearEstimator):
     scalars: ClassVar[tuple[str, ...]] = ("alpha",)
     lists: ClassVar[tuple[str, ...]] = ("alphas",)
 
-    def _check_keywords(self, y: AnyArray) -> None:
-        super()._check_keywords(y)
+    def _check_keywords(self) -> None:
+        super()._check_keywords()
         if self.alpha != "auto":
             check_number("alpha", self.alpha, least=0, or_else='"auto"')
 

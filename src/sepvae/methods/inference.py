@@ -18,6 +18,7 @@ from sepvae.training.distributed import one_device
 from sepvae.training.module import as_input
 from sepvae.training.runtime import retain_freed_memory
 
+DRAWS = 64  # salient codes of the prior that one of a target is chosen from
 Networks = tuple[ContrastiveAutoencoder, Callable[[Any], Tensor]]
 
 
@@ -55,7 +56,7 @@ class PredictionMixin(ClassifierMixin):  # type: ignore[misc]
 
         Returns
         -------
-        ndarray of shape (n, 2)
+        ndarray of shape (n, n_classes)
             Columns in the order of `classes_`.
         """
         return self._probabilities(self.encode(X).salient_mean)[:, np.argsort(self._labels.order)]
@@ -75,7 +76,7 @@ class PredictionMixin(ClassifierMixin):  # type: ignore[misc]
 
         Returns
         -------
-        ndarray of shape (n, 2)
+        ndarray of shape (n, n_classes)
             Columns in the order of `classes_`.
         """
         salient = self.encode(X).salient_mean
@@ -83,7 +84,7 @@ class PredictionMixin(ClassifierMixin):  # type: ignore[misc]
 
     def predict(self, X: Any) -> AnyArray:
         """
-        Return the more probable label by `predict_proba`; for severities, the expected severity.
+        Return the most probable label by `predict_proba`; for severities, the expected severity.
 
         Parameters
         ----------
@@ -102,6 +103,16 @@ class PredictionMixin(ClassifierMixin):  # type: ignore[misc]
         """Return the accuracy of `predict`; for severities, its R2."""
         predicted = self.predict(X)
         return self._labels.score(y, predicted, sample_weight)
+
+    def _draw_salient(self, n: int, y: float | str, rng: np.random.Generator) -> AnyArray:
+        """Return salient codes of a label; one of several targets has p(s | y = k) ~ p(s) p(y = k | s)."""
+        several = len(self._labels.classes) > 2
+        drawn: AnyArray = super()._draw_salient(n * DRAWS if several else n, y, rng)
+        if not several:
+            return drawn
+        weights = self._probabilities(drawn, sampled=True)[:, int(self._labels.group(y))] + 1e-30
+        chosen = (np.log(weights.reshape(n, DRAWS)) + rng.gumbel(size=(n, DRAWS))).argmax(axis=1)
+        return np.asarray(drawn.reshape(n, DRAWS, -1)[np.arange(n), chosen])
 
     def _probabilities(self, salient: AnyArray, *, sampled: bool = False) -> AnyArray:
         """Return the probability of each group, the background first."""

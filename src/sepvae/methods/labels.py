@@ -1,4 +1,4 @@
-"""Encoders of labels: y is 0 for the background, 1 for the target, or a severity between 0 and 1."""
+"""Encoders of labels: y is 0 for the background, 1, 2, .. for targets, or a severity between 0 and 1."""
 
 from collections.abc import Callable
 from typing import Any, Self
@@ -17,7 +17,7 @@ from sepvae.losses.gaussian import SeverityPrior
 
 class GroupLabels:
     """
-    Two labels: `classes` are sorted, and `order` holds the positions of background and target in them.
+    Labels of groups: `classes` are sorted, and `order` holds the positions of background and targets in them.
 
     >>> GroupLabels("well").fit_transform(np.array(["ill", "well", "ill"]))
     array([1, 0, 1])
@@ -47,25 +47,38 @@ class GroupLabels:
             raise DataError(f"y: wanted labels that were fitted ({fitted}), got {unknown[0]}")
         return y.astype(np.int64)
 
+    def check_counts(self, y: AnyArray) -> None:
+        """Raise DataError unless each group has two samples or more."""
+        counts = np.bincount(np.ceil(y).astype(np.int64), minlength=len(self.order))
+        if counts.min() < 2:
+            rarest = "one" if y.dtype.kind == "f" else self.classes[self.order[counts.argmin()]]
+            raise DataError(f"labels: wanted two samples or more of each, got {counts.min()} of {rarest}")
+
     def predict(self, probabilities: AnyArray) -> AnyArray:
-        """Return the more probable label; columns are in the order of `classes`."""
+        """Return the most probable label; columns are in the order of `classes`."""
         return np.asarray(self.classes[probabilities.argmax(axis=1)])
 
     def score(self, y: AnyArray, predicted: AnyArray, sample_weight: Any) -> float:
         """Return the accuracy."""
         return float(accuracy_score(y, predicted, sample_weight=sample_weight))
 
-    def salient_std(self, y: float | str) -> float:
-        """Return the standard deviation around s' = 0 of salient codes that the decoder gets for label y."""
+    def group(self, y: float | str) -> float:
+        """Return the number of the group that `y` names by its number or its label."""
         labels = self.classes[self.order].tolist()
+        numbers = range(len(labels))
         if isinstance(y, str):
             if y not in labels:
-                known = " or ".join(map(repr, [0, 1, *(name for name in labels if isinstance(name, str))]))
-                raise DataError(f"y: wanted {known}, got {y!r}")
+                names = (name for name in labels if isinstance(name, str))
+                raise DataError(f"y: wanted {' or '.join(map(repr, [*numbers, *names]))}, got {y!r}")
             y = labels.index(y)
-        if np.ndim(y) > 0 or y not in range(len(labels)):
-            raise DataError(f"y: wanted 0 for background or 1 for target, got {y!r}")
-        return float(y != 0)
+        if np.ndim(y) > 0 or y not in numbers:
+            targets = "1 for target" if len(labels) == 2 else f"1 to {numbers[-1]} for a target"
+            raise DataError(f"y: wanted 0 for background or {targets}, got {y!r}")
+        return float(y)
+
+    def salient_std(self, y: float | str) -> float:
+        """Return the standard deviation around s' = 0 of salient codes that the decoder gets for label y."""
+        return float(self.group(y) != 0)
 
     def gate_salient(self, salient: AnyArray, probabilities: Callable[[AnyArray], AnyArray]) -> AnyArray:  # noqa: ARG002
         """Return the salient codes that the decoder gets for samples whose labels are not known."""
@@ -73,7 +86,6 @@ class GroupLabels:
 
     def set_tags(self, tags: Tags) -> Tags:
         """Return scikit-learn's tags of an estimator that predicts these labels."""
-        tags.classifier_tags.multi_class = False
         return tags
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor
 
 from sepvae.checks import check_choice
@@ -32,19 +33,24 @@ class MMcVAEObjective(ContrastiveObjective):
         codes, target, noise = sample.codes, (sample.y != 0).to(sample.s.dtype), sample.noise
         common_kl = standard_kl(codes.common_mean, codes.common_logvar)
         salient_kl = target * sample.salient_kl
-        background = all_gather(sample.y, noise.world_size) == 0
+        y = all_gather(sample.y, noise.world_size)
         c, s = (all_gather_with_grad(code, noise.world_size) for code in (sample.c, sample.s))
         return {
             "reconstruction": (1.0, sample.reconstruction),
             "common_kl": (self.beta_common, common_kl),
             "salient_kl_target": (self.beta_salient, salient_kl),
-            "common_mmd": (self.common_mmd, self._between(c[background], c[~background])),
-            "salient_mmd_background": (self.background_mmd, self._to_zero(s[background])),
+            "common_mmd": (self.common_mmd, self._between_groups(c, y)),
+            "salient_mmd_background": (self.background_mmd, self._to_zero(s[y == 0])),
         }
 
     def logged(self, model: ContrastiveAutoencoder, sample: LatentSample) -> dict[str, Tensor]:
         """Return the critic's estimate, which no term uses."""
         return {"mutual_information": mutual_information(frozen(model.critic, sample.c, sample.s))}
+
+    def _between_groups(self, c: Tensor, y: Tensor) -> Tensor:
+        """Return the mean discrepancy of targets from the background: c must be alike in all groups."""
+        apart = [self._between(c[y == 0], c[y == k]) for k in torch.unique(y[y != 0])]
+        return torch.stack(apart).mean() if apart else c.sum() * 0
 
     def _between(self, background: Tensor, target: Tensor) -> Tensor:
         if min(len(background), len(target)) < 2:
@@ -77,7 +83,8 @@ class MMcVAE(ContrastiveVAE):
     beta_salient : float, default=1.0
         Weight of the salient prior of targets.
     common_mmd : float, default=100.0
-        Weight of the squared MMD between the common codes of background and target. It pushes whatever
+        Weight of the squared MMD between the common codes of background and target, the mean over several
+        targets. It pushes whatever
         differs between groups for other reasons (age, site) into the salient space (App. C of the paper).
     background_mmd : float, default=100.0
         Weight of the squared MMD between salient codes of the background and s' = 0.

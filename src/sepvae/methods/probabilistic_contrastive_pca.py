@@ -29,8 +29,8 @@ class ProbabilisticContrastivePCA(LinearEstimator):
     those of probabilistic PCA of all samples in the orthogonal complement. Codes are posterior means with
     their variance; s = 0 is decoded as a background sample.
 
-    No network is trained, and the same data give the same model. Data that span more than 1000 dimensions are
-    first reduced to their 1000 leading principal components.
+    Several targets are taken together. No network is trained, and the same data give the same model. Data
+    that span more than 1000 dimensions are first reduced to their 1000 leading principal components.
 
     Parameters
     ----------
@@ -75,8 +75,8 @@ class ProbabilisticContrastivePCA(LinearEstimator):
     presets: ClassVar[dict[str, dict[str, Any]]] = {"default": {}, "ppca": {"gamma": 0.0}}
     scalars: ClassVar[tuple[str, ...]] = ("gamma", "common_noise_var", "salient_noise_var")
 
-    def _check_keywords(self, y: AnyArray) -> None:
-        super()._check_keywords(y)
+    def _check_keywords(self) -> None:
+        super()._check_keywords()
         if self.gamma != "auto":
             check_number("gamma", self.gamma, least=0, or_else='"auto"')
 

@@ -140,7 +140,7 @@ def _check_values(estimator: "ContrastiveEstimator") -> None:
         raise ModelFileError("keywords: background is no label")
     covariate_names(estimator.residualise)
     try:
-        estimator._check_keywords(np.array([0, 0, 1, 1]))
+        estimator._check_keywords()
     except OverflowError as error:
         raise ModelFileError("keywords: a number is too large") from error
 

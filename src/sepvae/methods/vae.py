@@ -28,7 +28,7 @@ from sepvae.training.diagnostics import gradient_norms
 from sepvae.training.distributed import is_first
 from sepvae.training.fit import train
 from sepvae.training.keywords import TrainingKeywords
-from sepvae.training.loader import ordered_batches
+from sepvae.training.loader import MIN_PER_GROUP, ordered_batches
 from sepvae.training.objective import Objective
 from sepvae.training.runtime import SeededInit
 
@@ -129,8 +129,8 @@ class NetworkEstimator(PredictionMixin, TrainingKeywords, ContrastiveEstimator):
     def __sklearn_tags__(self) -> Tags:
         return self._label_encoder().set_tags(super().__sklearn_tags__())
 
-    def _check_keywords(self, y: AnyArray) -> None:
-        super()._check_keywords(y)
+    def _check_keywords(self) -> None:
+        super()._check_keywords()
         self._check_training(self.random_state)
         self.objective()  # validates its own keywords
 
@@ -146,13 +146,15 @@ class NetworkEstimator(PredictionMixin, TrainingKeywords, ContrastiveEstimator):
             parts = split(group, groups, test_size=self.validation_fraction, random_state=seed)
         except DataError:
             return everyone, nobody
-        return parts if np.bincount(group[parts[0]], minlength=2).min() >= 2 else (everyone, nobody)
+        counts = np.bincount(group[parts[0]], minlength=group.max() + 1)
+        return parts if counts.min() >= MIN_PER_GROUP else (everyone, nobody)
 
     def _learn(self, source: Source, y: AnyArray, parts: Parts, seed: int) -> None:
-        n = len(parts[0])
+        n, least = len(parts[0]), MIN_PER_GROUP * len(self.classes_)
         scores = self._principal_scores(source, parts[0])
         source = _scored(source, scores)
-        self.batch_size_ = auto_batch_size(n) if self.batch_size == "auto" else min(int(self.batch_size), n)
+        wanted = max(auto_batch_size(n), least) if self.batch_size == "auto" else int(self.batch_size)
+        self.batch_size_ = min(wanted, n)
         self.max_epochs_ = (
             auto_max_epochs(n, self.batch_size_) if self.max_epochs == "auto" else int(self.max_epochs)
         )
@@ -245,7 +247,7 @@ class NetworkEstimator(PredictionMixin, TrainingKeywords, ContrastiveEstimator):
 
     def _state_shapes(self, arrays: Mapping[str, AnyArray], sample_shape: tuple[int, ...]) -> Shapes:
         dims = {"common": self.common_dim, "salient": self.salient_dim}
-        _check_heads(arrays, dims, self.objective().critic_layers)
+        _check_heads(arrays, dims, len(self.classes_), self.objective().critic_layers)
         scores: dict[str, Any] = {}
         if self._is_linear(arrays):
             sample_shape, scores = stored_shapes(arrays, sample_shape, self.grid_)
@@ -309,7 +311,9 @@ def _scored(source: Source, scores: PrincipalScores | None) -> Source:
     return source if scores is None else scores.transform(source)
 
 
-def _check_heads(arrays: Mapping[str, AnyArray], dims: Mapping[str, int], critic_layers: int) -> None:
+def _check_heads(
+    arrays: Mapping[str, AnyArray], dims: Mapping[str, int], n_groups: int, critic_layers: int
+) -> None:
     """Raise ModelFileError unless the weights of the small networks fit common and salient dimensions."""
     for space, dim in dims.items():
         name = f"{space}_encoder.mean.weight"
@@ -317,9 +321,9 @@ def _check_heads(arrays: Mapping[str, AnyArray], dims: Mapping[str, int], critic
             raise ModelFileError(f"{name}: wanted {space}_dim, {dim}, rows")
     with torch.device("meta"):
         heads = nn.ModuleDict({"critic": Critic(dims["common"], dims["salient"], critic_layers)})
-        heads["salient_classifier"] = SalientClassifier(dims["salient"], 2)
+        heads["salient_classifier"] = SalientClassifier(dims["salient"], n_groups)
         if any(name.startswith("read_out.") for name in arrays):
-            heads["read_out"] = ReadOut(dims["salient"], 2)
+            heads["read_out"] = ReadOut(dims["salient"], n_groups)
     of_heads = {name: array for name, array in arrays.items() if name.startswith(tuple(heads))}
     check_arrays(of_heads, _shapes(heads))
 

@@ -51,7 +51,7 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
         x = None if stream else self._checked(_as_array(features), reset=True, ensure_min_samples=2)
         if y is None:
             what = "image" if x is not None and x.ndim > 2 else "row"
-            raise DataError(f"y: wanted two labels, one for each {what}, got None; y should be a 1d array")
+            raise DataError(f"y: wanted a label for each {what}, got None; y should be a 1d array")
         labels = as_column("y", y)
         if labels.ndim == 2:  # scikit-learn requires this warning of all estimators
             advice = "A column-vector y was passed when a 1d array was expected; give y.ravel()"
