@@ -20,7 +20,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from sepvae import SepVAE
 from sepvae.batch import IntArray
-from sepvae.cli.fitting import parse_keywords
+from sepvae.cli.fitting import split_pairs
 from sepvae.codes import codes_table
 from sepvae.data import frame_source
 from sepvae.data.arrays import ArraySource
@@ -81,9 +81,7 @@ def main() -> None:
     cells = [(fold, seed) for fold in range(5) for seed in range(options.seeds)]
     started, parts = time.monotonic(), []
     for fold, seed in track(cells, "fitting"):
-        model = SepVAE(
-            progress_bar=False, accelerator="cpu", random_state=seed, **parse_keywords(options.set)
-        )
+        model = SepVAE(progress_bar=False, accelerator="cpu", random_state=seed, **split_pairs(options.set))
         parts.append(score_fold(model, source, *folds[fold]).assign(fold=fold, seed=seed))
         if seed == 0:
             parts.append(score_raw(source, *folds[fold]).assign(fold=fold, seed=seed))

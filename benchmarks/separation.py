@@ -28,7 +28,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sepvae import ContrastivePCA, SepVAE
 from sepvae.batch import AnyArray
-from sepvae.cli.fitting import parse_keywords
+from sepvae.cli.fitting import split_pairs
 from sepvae.data import ArraySource, load_digits_on_photos, read_image_folder, split
 from sepvae.training.attribute_classifier import train_attribute_classifier
 
@@ -272,7 +272,7 @@ def main() -> None:
     if options.show:
         print(show(pd.read_csv(options.out)))
         return
-    given = parse_keywords(options.set)
+    given = split_pairs(options.set)
     name = options.name or ("contrastive PCA" if options.linear else json.dumps(given)[1:-1] or "default")
     for data_name in options.data:
         data = DATA[data_name]()
