@@ -16,7 +16,16 @@ from sepvae.registry import find_method, method_names
 
 from .helpers import invoke, linear
 
-OWN = ("SepVAE", "ConVAE", "MMcVAE", "CLVM", "SepCLR", "ContrastivePCA", "ProbabilisticContrastivePCA")
+OWN = (
+    "SepVAE",
+    "ConVAE",
+    "MMcVAE",
+    "CLVM",
+    "RbVAE",
+    "SepCLR",
+    "ContrastivePCA",
+    "ProbabilisticContrastivePCA",
+)
 MODULE = """
 from sepvae import ContrastivePCA
 

@@ -1,8 +1,8 @@
 """
 Contrastive analysis for medical imaging: separate variation that patients share with controls from their own.
 
-`SepVAE`, `ConVAE`, `MMcVAE`, `CLVM`, `SepCLR`, `ContrastivePCA` and `ProbabilisticContrastivePCA` are
-scikit-learn estimators that learn a common and a salient code of every image or table row; `load` reads a
+`SepVAE`, `ConVAE`, `MMcVAE`, `CLVM`, `RbVAE`, `SepCLR`, `ContrastivePCA` and `ProbabilisticContrastivePCA`
+are scikit-learn estimators that learn a common and a salient code of every image or table row; `load` reads a
 saved one. `sepvae.data` reads images and tables; `fit_folder` goes from data to a run folder, as `sepvae fit`
 does; `sepvae.evaluation` scores codes of any program.
 """
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         ConVAE,
         MMcVAE,
         ProbabilisticContrastivePCA,
+        RbVAE,
         SepCLR,
         SepVAE,
         load,
@@ -31,6 +32,7 @@ __all__ = [
     "ContrastivePCA",
     "MMcVAE",
     "ProbabilisticContrastivePCA",
+    "RbVAE",
     "SepCLR",
     "SepVAE",
     "__version__",

@@ -101,7 +101,7 @@ def test_weighted_terms_are_equation_2_sample_by_sample(model):
 
 
 def test_critic_loss_is_line_6_of_algorithm_1(model):
-    loss = PAPER.critic_loss(model, PAPER.posterior(model.encode(X), Y), NOISE)
+    loss = PAPER.critic_loss(model, X, Y, PAPER.posterior(model.encode(X), Y), NOISE)
     _, _, c, s = zip(*draw(model.encode(X), NOISE.critic), strict=True)
     for i, partner in enumerate(NOISE.partners.tolist()):
         d = model.critic(c[i][None], s[i][None]).sigmoid()[0]
@@ -206,7 +206,7 @@ def test_no_term_reaches_the_critic_or_the_classifier(model):
 
 def test_the_loss_of_the_critic_on_detached_codes_reaches_the_critic_only(model):
     codes = PAPER.posterior(model.encode(X), Y).map(torch.Tensor.detach)
-    PAPER.critic_loss(model, codes, NOISE).sum().backward()
+    PAPER.critic_loss(model, X, Y, codes, NOISE).sum().backward()
     assert reached(model) == {"critic"}
 
 

@@ -19,7 +19,8 @@ SCRIPT = Path(__file__).parent / "distributed_fit.py"
 
 
 @pytest.fixture(
-    scope="module", params=["SepVAE", "SepVAE without consistency", "MMcVAE", "SepCLR", "original ConVAE"]
+    scope="module",
+    params=["SepVAE", "SepVAE without consistency", "MMcVAE", "RbVAE", "SepCLR", "original ConVAE"],
 )
 def method(request):
     return request.param

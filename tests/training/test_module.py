@@ -183,9 +183,9 @@ def test_the_critic_steps_first_and_alone(model, fit):
 def test_the_critic_learns_from_detached_codes(fit):
     seen = []
 
-    def critic_loss(model, codes, generator):
+    def critic_loss(model, x, y, codes, noise):
         seen.extend([codes.common_mean, codes.common_logvar, codes.salient_mean, codes.salient_logvar])
-        return OBJECTIVE.critic_loss(model, codes, generator)
+        return OBJECTIVE.critic_loss(model, x, y, codes, noise)
 
     fit(Watched(critic_loss=critic_loss), epochs=1)
     assert seen

@@ -1,6 +1,7 @@
 """Gaussian terms: reconstruction, divergences, and the salient prior of groups or severities."""
 
 from dataclasses import dataclass
+from math import log, pi
 
 import torch
 from torch import Tensor
@@ -64,6 +65,16 @@ def gaussian_kl(mean: Tensor, logvar: Tensor, prior_mean: Tensor, prior_var: Ten
 def standard_kl(mean: Tensor, logvar: Tensor) -> Tensor:
     """Return the KL divergence (batch,), in nats, of a diagonal Gaussian posterior from N(0, I)."""
     return gaussian_kl(mean, logvar, mean.new_zeros(()), mean.new_ones(()))
+
+
+def latent_nll(code: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
+    """
+    Return -log q(z | x) (batch,), in nats, of a code z (batch, dim) under a diagonal Gaussian posterior.
+
+    >>> latent_nll(torch.ones(1, 2), torch.zeros(1, 2), torch.zeros(1, 2)) - log(2 * pi)
+    tensor([1.])
+    """
+    return 0.5 * ((code - mean).square() / logvar.exp() + logvar + log(2 * pi)).sum(dim=1)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from sepvae.methods.contrastive_pca import ContrastivePCA
 from sepvae.methods.convae import ConVAE
 from sepvae.methods.mmcvae import MMcVAE
 from sepvae.methods.probabilistic_contrastive_pca import ProbabilisticContrastivePCA
+from sepvae.methods.rbvae import RbVAE
 from sepvae.methods.sepclr import SepCLR
 from sepvae.methods.sepvae import SepVAE
 from sepvae.methods.storing import load
@@ -15,6 +16,7 @@ __all__ = [
     "ContrastivePCA",
     "MMcVAE",
     "ProbabilisticContrastivePCA",
+    "RbVAE",
     "SepCLR",
     "SepVAE",
     "load",

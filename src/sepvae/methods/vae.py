@@ -312,7 +312,7 @@ def _scored(source: Source, scores: PrincipalScores | None) -> Source:
 
 
 def _check_heads(
-    arrays: Mapping[str, AnyArray], dims: Mapping[str, int], n_groups: int, critic_layers: int
+    arrays: Mapping[str, AnyArray], dims: Mapping[str, int], n_groups: int, critic_layers: int | None
 ) -> None:
     """Raise ModelFileError unless the weights of the small networks fit common and salient dimensions."""
     for space, dim in dims.items():
@@ -320,8 +320,9 @@ def _check_heads(
         if name not in arrays or arrays[name].ndim != 2 or len(arrays[name]) != dim:
             raise ModelFileError(f"{name}: wanted {space}_dim, {dim}, rows")
     with torch.device("meta"):
-        heads = nn.ModuleDict({"critic": Critic(dims["common"], dims["salient"], critic_layers)})
-        heads["salient_classifier"] = SalientClassifier(dims["salient"], n_groups)
+        heads = nn.ModuleDict({"salient_classifier": SalientClassifier(dims["salient"], n_groups)})
+        if critic_layers is not None:
+            heads["critic"] = Critic(dims["common"], dims["salient"], critic_layers)
         if any(name.startswith("read_out.") for name in arrays):
             heads["read_out"] = ReadOut(dims["salient"], n_groups)
     of_heads = {name: array for name, array in arrays.items() if name.startswith(tuple(heads))}

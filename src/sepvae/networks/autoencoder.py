@@ -13,7 +13,14 @@ from torch import Tensor, nn
 
 from sepvae.errors import DataError
 from sepvae.networks import backbones
-from sepvae.networks.model import ContrastiveAutoencoder, Critic, GaussianEncoder, ReadOut, SalientClassifier
+from sepvae.networks.model import (
+    ContrastiveAutoencoder,
+    Critic,
+    GaussianEncoder,
+    JointCritic,
+    ReadOut,
+    SalientClassifier,
+)
 
 # A name in NETWORKS or "auto", or the user's own encoder backbone and decoder, None if there is to be none.
 Network = str | tuple[nn.Module, nn.Module | None]
@@ -35,7 +42,7 @@ def build_autoencoder(
     n_groups: int,
     *,
     decoder: Decoder = "joint",
-    critic_layers: int = 3,
+    critic_layers: int | None = 3,
     valid_mask: npt.NDArray[np.bool_] | None = None,
     stored: Collection[str] | None = None,
 ) -> ContrastiveAutoencoder:
@@ -43,7 +50,8 @@ def build_autoencoder(
     Build all networks for samples of one shape, with weights drawn from torch's global generator.
 
     The decoder takes [c, s] ("joint"), or is the sum of one for c and one for s: of this network
-    ("additive"), or linear. With "none" codes have no noise.
+    ("additive"), or linear. With "none" codes have no noise. With `critic_layers` None, the critic sees
+    samples with their codes.
 
     `stored` holds the weight names of a saved model. Older models had no read-out, a second linear layer in
     the decoder of network "release", and if the network was "auto", `mlp` for tables and `cnn3d` for volumes.
@@ -65,7 +73,8 @@ def build_autoencoder(
     if decoder == "none":
         for own in (common, salient):
             backbones.without_noise(cast(GaussianEncoder, own))
-    classifier, critic = SalientClassifier(salient_dim, n_groups), Critic(*dims, critic_layers)
+    classifier = SalientClassifier(salient_dim, n_groups)
+    critic = _critic(network, sample_shape, dims, critic_layers)
     # Last, so that a seed gives the other networks the same weights as in versions without a read-out.
     has_read_out = stored is None or any(name.startswith("read_out.") for name in stored)
     read_out = ReadOut(salient_dim, n_groups) if has_read_out else None
@@ -75,6 +84,19 @@ def build_autoencoder(
     if len(sample_shape) in channels_last:
         model.to(memory_format=channels_last[len(sample_shape)])  # type: ignore[call-overload]
     return model
+
+
+def _critic(
+    network: Network, sample_shape: tuple[int, ...], dims: tuple[int, int], layers: int | None
+) -> Critic | JointCritic:
+    """Return the critic of codes, or with `layers` None, that of samples with their codes."""
+    if layers is not None:
+        return Critic(*dims, layers)
+    if isinstance(network, str):
+        network = "cnn3d-group" if network == "cnn3d" else network  # batch norm would mix q and p
+        encoder = _named(network, sample_shape, ())[0](sample_shape, sum(dims))
+        return JointCritic(cast(GaussianEncoder, encoder), *dims)
+    return JointCritic(_own_encoder(network[0], sample_shape, sum(dims)), *dims)
 
 
 Builder = Callable[[tuple[int, ...], int], nn.Module]

@@ -10,6 +10,7 @@ from torch.func import functional_call
 
 from sepvae.codes import Codes
 
+HIDDEN = 128  # units of a discriminator of samples with their codes
 READ_OUT_WIDTH = 16  # at least: with 2 hidden units, both were dead in one of three fits
 
 
@@ -112,6 +113,29 @@ class Critic(nn.Module):
         """Return the log-odds, of shape (batch,), that both codes are of one image."""
         logits: Tensor = self.layers(torch.cat([common, salient], dim=1))
         return logits.squeeze(1)
+
+
+class JointCritic(nn.Module):
+    """
+    Two discriminators of samples with their codes, of (x, c, s) for targets and of (x, c) for the background.
+
+    They share the layers of x. Each gives a logit for codes of the encoders against codes that x was decoded
+    from.
+    """
+
+    def __init__(self, of_sample: GaussianEncoder, common_dim: int, salient_dim: int) -> None:
+        super().__init__()
+        self.backbone, features = of_sample.backbone, of_sample.mean.in_features
+        self.background, self.target = (
+            nn.Sequential(nn.Linear(features + dim, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1))
+            for dim in (common_dim, common_dim + salient_dim)
+        )
+
+    def forward(self, x: Tensor, y: Tensor, common: Tensor, salient: Tensor) -> Tensor:
+        """Return the log-odds, of shape (batch,), that codes are of the encoders; y = 0 is the background."""
+        seen = torch.cat([self.backbone(x), common], dim=1)
+        target = self.target(torch.cat([seen, salient], dim=1))
+        return torch.where(y == 0, self.background(seen).squeeze(1), target.squeeze(1))
 
 
 def frozen(module: nn.Module, *inputs: Tensor) -> Any:

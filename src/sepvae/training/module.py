@@ -26,7 +26,12 @@ def as_input(x: Tensor, dtype: torch.dtype) -> Tensor:
 
 # Adam's default, independent of the encoders' rate: 1e-2 was no better, and with 2e-5 it would hardly move.
 READ_OUT_LEARNING_RATE = 1e-3
-OF_CRITIC = ("mutual_information", "critic")  # terms that the critic's own training changes
+OF_CRITIC = (
+    "mutual_information",
+    "critic",
+    "forward_kl",
+    "reverse_kl",
+)  # terms that the critic's own training changes
 CHECK_EVERY = 50  # steps between two checks of the terms: each check waits for the device
 
 
@@ -82,7 +87,7 @@ class AlternatingTraining(pl.LightningModule):
         logged = {}
         critic_optimizer.zero_grad()
         if self.objective.independent_critic:
-            critic_loss = self._fast_critic_loss(codes.map(Tensor.detach), noise)
+            critic_loss = self._fast_critic_loss(x, y, codes.map(Tensor.detach), noise)
             self.manual_backward(critic_loss.mean())
             self._step(critic_optimizer)
             logged["critic_loss"] = critic_loss
@@ -110,7 +115,7 @@ class AlternatingTraining(pl.LightningModule):
         codes = self._posterior(x, y)
         noise = self._noise(codes, seed)
         independent = self.objective.independent_critic
-        logged = {"critic_loss": self._critic_loss(codes, noise)} if independent else {}
+        logged = {"critic_loss": self._critic_loss(x, y, codes, noise)} if independent else {}
         self._note("validation", self._losses(x, y, codes, noise), logged, y)
 
     def on_train_start(self) -> None:
@@ -148,8 +153,8 @@ class AlternatingTraining(pl.LightningModule):
     def _posterior(self, x: Tensor, y: Tensor) -> Codes[Tensor]:
         return self.objective.posterior(self.model.encode(x), y)
 
-    def _critic_loss(self, codes: Codes[Tensor], noise: Noise) -> Tensor:
-        return self.objective.critic_loss(self.model, codes, noise)
+    def _critic_loss(self, x: Tensor, y: Tensor, codes: Codes[Tensor], noise: Noise) -> Tensor:
+        return self.objective.critic_loss(self.model, x, y, codes, noise)
 
     def _losses(self, x: Tensor, y: Tensor, codes: Codes[Tensor], noise: Noise) -> Losses:
         return self.objective.losses(self.model, x, y, codes, noise)

@@ -50,6 +50,7 @@ class LatentSample(NamedTuple):
     reconstruction: Tensor  # -log p(x | c, y s), up to a constant
     salient_kl: Tensor  # KL(q(s | x) || p(s | y))
     noise: Noise
+    variance: Tensor | float  # of p(x | c, s)
 
 
 class Losses(NamedTuple):
@@ -71,7 +72,7 @@ class Losses(NamedTuple):
 class Objective:
     """Base of all objectives: named terms, and the losses of the critic and of the classifiers."""
 
-    critic_layers: ClassVar[int] = 3  # linear layers of the critic
+    critic_layers: ClassVar[int | None] = 3  # linear layers of the critic; None: a `JointCritic`
     decoder: ClassVar[Decoder] = "joint"  # of both codes
     independent_critic: ClassVar[bool] = True  # it has its own step; if not, it learns from `losses` too
 
@@ -85,11 +86,18 @@ class Objective:
         """Return the posterior that training samples from: here that of the encoders."""
         return codes
 
-    def critic_loss(self, model: ContrastiveAutoencoder, codes: Codes[Tensor], noise: Noise) -> Tensor:
+    def critic_loss(
+        self,
+        model: ContrastiveAutoencoder,
+        x: Tensor,  # noqa: ARG002
+        y: Tensor,  # noqa: ARG002
+        codes: Codes[Tensor],
+        noise: Noise,
+    ) -> Tensor:
         """
         Return the critic's loss for z = [c, s] against [c, s of another image] (Algorithm 1, lines 4 to 6).
 
-        `codes` are detached. Methods that do not use the critic's estimate still log it.
+        `codes`, those of x, are detached. Methods that do not use the critic's estimate still log it.
         """
         c, s = draw(codes, noise.critic)
         return critic_loss(
@@ -163,7 +171,7 @@ class ContrastiveObjective(Objective):
         prior = self.prior.mean(y), self.prior.variance(y).to(s.dtype)
         salient_kl = gaussian_kl(codes.salient_mean, codes.salient_logvar, *prior)
         reconstruction = gaussian_nll(error, n_observed, variance)
-        sample = LatentSample(x, c, s, codes, y, reconstruction, salient_kl, noise)
+        sample = LatentSample(x, c, s, codes, y, reconstruction, salient_kl, noise, variance)
         terms = self.terms(model, sample)
         logged = {"squared_error": error / n_observed} | self.logged(model, sample)
         return self._with_classifiers(model, codes, s, y, terms, logged)
