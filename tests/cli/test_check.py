@@ -92,13 +92,13 @@ def test_copies_on_both_sides_of_a_split_spoil_a_fit(folder: Path, tmp_path: Pat
     assert any(code.startswith("duplicates") for code in found)
 
 
-def test_more_than_two_labels_are_told(folder: Path, tmp_path: Path) -> None:
+def test_more_than_two_labels_need_a_word_for_the_background(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "three")
     (tmp_path / "three" / "other").mkdir()
     for i in range(30):
         pixels = np.random.default_rng(i).integers(0, 255, (20, 20)).astype(np.uint8)
         Image.fromarray(pixels).save(tmp_path / "three" / "other" / f"q{i}.png")
-    assert check(tmp_path / "three")[0] == 1
+    assert check(tmp_path / "three", "--batch-size", 8)[0] == 0
     assert (
         check(tmp_path / "three", "--background", "control", "--target", "other", "--batch-size", 8)[0] == 0
     )

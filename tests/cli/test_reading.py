@@ -14,7 +14,7 @@ from sepvae.data import frame_source, read_image_folder
 from sepvae.errors import DataError, SepVAEError
 from sepvae.runs import fit_run
 
-from ..helpers import invoke, quick, quick_sets, without_figures
+from ..helpers import invoke, quick, quick_sets, short_judges, without_figures
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 QUICK = ["--image-size", "16", "--permutations", "0", *quick_sets(batch_size=8)]
@@ -112,11 +112,33 @@ def test_an_array_with_a_table_beside_it(tmp_path: Path) -> None:
     assert codes.to_dict() == pd.read_csv(tmp_path / "run" / "codes.csv").set_index("id")["split"].to_dict()
 
 
-def test_more_than_two_labels_want_a_target(study: Path, tmp_path: Path) -> None:
+def test_more_than_two_labels_want_a_background(study: Path, tmp_path: Path) -> None:
+    coded = study.with_name("coded.tsv")
+    pd.read_csv(study, sep="\t").replace({"hc": "x"}).to_csv(coded, sep="\t", index=False)
     with pytest.raises(
-        SepVAEError, match=r"found bd \(20\), hc \(40\), scz \(20\); name --background and --target"
+        SepVAEError, match=r"3 labels, bd \(20\), scz \(20\), x \(40\); name --background, and"
     ):
-        invoke("fit", study, *TABLE[:4], "--out", tmp_path / "run", *QUICK)
+        invoke("fit", coded, *TABLE[:4], "--out", tmp_path / "run", *QUICK)
+
+
+def test_labels_without_a_named_target_are_targets_of_their_own(study: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with short_judges():
+        said = invoke("fit", study, *TABLE, "--out", out, *QUICK)
+    assert "background hc, targets bd and scz" in " ".join(said.split())
+    codes = pd.read_csv(out / "codes.csv")
+    assert codes.groupby("label")["y"].unique().map(list).to_dict() == {"bd": [1], "hc": [0], "scz": [1]}
+    assert codes["target"].fillna("hc").tolist() == codes["label"].tolist()
+    asked = pd.read_csv(out / "scores.csv")[["attribute", "population"]].dropna()
+    assert ("target", "target") in set(asked.itertuples(index=False, name=None))
+    removal = out / "removal.csv"
+    assert not removal.exists() or set(pd.read_csv(removal)["attribute"]) <= {"label", "site"}
+    assert {"label-bd_desc-salient_stat-d_map.png", "label-scz_desc-salient_stat-mean_map.png"} <= {
+        file.name for file in (out / "maps").iterdir()
+    }
+    invoke("encode", out, study, "--out", tmp_path / "new.csv")
+    assert set(pd.read_csv(tmp_path / "new.csv")["target"].dropna()) == {"bd", "scz"}
+    invoke("report", out)
 
 
 @pytest.mark.parametrize(

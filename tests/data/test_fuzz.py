@@ -87,7 +87,7 @@ def read(home, kind):
         "npz": (home / "y.npz", {"label": "dx"}),
     }[kind]
     source, _ = read_manifest(
-        list_data(data, **options, two_labels=False), image_size=16 if kind in IMAGES else None
+        list_data(data, **options, roles=False), image_size=16 if kind in IMAGES else None
     )
     return source.take(np.arange(len(source))).x
 

@@ -122,7 +122,7 @@ def array(tmp_path, written):
         manifest = Array().list(
             tmp_path / "x.npy", DataSpec(table=written("dx\nwell\nill\nodd\nill\n"), label="dx")
         )
-        return manifest.of_two_labels("well", ["ill"])
+        return manifest.with_roles("well", ["ill"])
 
     return build
 

@@ -55,14 +55,14 @@ def test_limits_refused(manifest, limit, message):
 
 
 def test_one_target_leaves_other_labels_out(manifest):
-    two = manifest.of_two_labels("well", ["flu"])
+    two = manifest.with_roles("well", ["flu"])
     assert two.about["label"].tolist() == ["well", "flu", "well", "flu"]
     assert two.background == "well"
     assert two.attributes.columns.tolist() == ["sex"]
 
 
 def test_several_targets_are_joined_and_told_apart_by_an_attribute(manifest):
-    two = manifest.of_two_labels("well", ["flu", "cold", "flu"])
+    two = manifest.with_roles("well", ["flu", "cold", "flu"])
     assert two.about["label"].tolist() == ["well", "flu + cold", "flu + cold", "well", "flu + cold"]
     assert two.attributes["kind"].fillna("-").tolist() == ["-", "flu", "cold", "-", "flu"]
 
@@ -72,16 +72,16 @@ def test_the_attribute_of_targets_takes_no_name_that_is_taken(manifest, name):
     manifest = Manifest(
         manifest.data, manifest.about, manifest.files, format=manifest.format, label_name=name
     )
-    two = manifest.of_two_labels("well", ["flu", "cold"])
+    two = manifest.with_roles("well", ["flu", "cold"])
     assert two.attributes.columns.tolist() == ["sex", f"{name}_given"]
 
 
 def test_background_is_named_known_or_first(manifest):
     two = manifest.keep(manifest.about["label"].ne("cold").to_numpy())
-    assert two.of_two_labels().background == "flu"
+    assert two.with_roles().background == "flu"
     known = Manifest(two.data, two.about, two.files, format=two.format, background="well")
-    assert known.of_two_labels().background == "well"
-    assert known.of_two_labels("flu").background == "flu"
+    assert known.with_roles().background == "well"
+    assert known.with_roles("flu").background == "flu"
 
 
 @pytest.mark.parametrize(
@@ -93,19 +93,27 @@ def test_background_is_named_known_or_first(manifest):
         (("well", ["well"]), "target: 'well' is the background; name another"),
         (
             (),
-            r"data: wanted two labels, found cold \(1\), flu \(2\), well \(2\); name background=",
+            r"data: 3 labels, cold \(1\), flu \(2\), well \(2\); name background=, and target= unless",
         ),
     ],
 )
 def test_labels_refused(manifest, labels, message):
     with pytest.raises(DataError, match=message):
-        manifest.of_two_labels(*labels)
+        manifest.with_roles(*labels)
+
+
+def test_without_named_targets_each_other_label_is_one(manifest):
+    several = manifest.with_roles("well")
+    assert several.about["label"].tolist() == manifest.about["label"].tolist()
+    assert several.roles() == "background: well (2), targets: cold (1), flu (2)"
+    named = manifest.named({"well": "control"}).with_roles()
+    assert named.background == "control"
 
 
 def test_one_label_only_and_far_too_many(manifest):
     with pytest.raises(DataError, match="data: wanted two labels, background and target, found cold; name"):
-        manifest.keep(manifest.about["label"].eq("cold").to_numpy()).of_two_labels()
+        manifest.keep(manifest.about["label"].eq("cold").to_numpy()).with_roles()
     ages = pd.DataFrame({"id": range(99), "group": range(99), "label": map(str, range(99)), "split": None})
-    with pytest.raises(DataError, match=r"found 0 \(1\), .* and 89 more; name background=") as caught:
-        Manifest(Path("data"), ages, format=ImageFolder()).of_two_labels()
+    with pytest.raises(DataError, match=r"99 labels, 0 \(1\), .* and 89 more; name background=") as caught:
+        Manifest(Path("data"), ages, format=ImageFolder()).with_roles()
     assert len(str(caught.value)) < 200

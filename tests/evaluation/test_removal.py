@@ -29,6 +29,14 @@ def test_the_label_and_classes_that_only_targets_have_are_asked_for(table):
     assert left_out == ["subtype: 1 classes left out, fewer than 10 training samples: odd"]
 
 
+def test_several_labels_of_targets_are_asked_for_once(table):
+    several = table.assign(label=table["subtype"].fillna("well")).drop(columns="subtype")
+    several = several[(several["y"] == 0) == (several["label"] == "well")]
+    several["target"] = several["label"].where(several["y"] == 1)
+    (label,), _ = removal_questions(several)
+    assert (label.attribute, label.names) == ("label", ["well", "mild", "severe"])
+
+
 def test_what_the_user_calls_an_amount_is_no_class(table):
     questions, _ = removal_questions(table, kinds={"subtype": "continuous"})
     assert [question.attribute for question in questions] == ["label"]

@@ -45,12 +45,15 @@ def test_counts_name_samples_and_groups_of_each_label(about):
     ]
 
 
-def test_one_label_and_three_labels_spoil_a_fit(about):
+def test_one_label_spoils_a_fit_and_three_need_a_background(about):
     assert the(inspect(about.assign(label="a")), "one-label").level == "error"
     about.loc[:9, "label"] = "other"
-    many = the(inspect(about), "many-labels")
+    assert "no-background" not in {finding.code for finding in inspect(about).findings}  # control tells
+    about["label"] = about["label"].replace("control", "usual")
+    many = the(inspect(about), "no-background")
     assert many.level == "error"
-    assert "234 control : 10 other : 236 patient" in many.message
+    assert "labels other (10 samples), patient (236) and usual (234) do not tell which" in many.message
+    assert "no-background" not in {one.code for one in inspect(about, background="usual").findings}
 
 
 def test_samples_without_a_label_are_named(about):

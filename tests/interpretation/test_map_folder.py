@@ -166,3 +166,20 @@ def test_tables_leave_ranked_regions(tmp_path: Path) -> None:
     assert abs(regions.set_index("feature")["d"]["insula"]) > 1
     draw_maps(MapFolder(maps), tmp_path / "figures")
     assert (tmp_path / "figures" / "map_regions.svg").is_file()
+
+
+def test_several_targets_have_their_own_statistics_beside_those_of_all(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 4)), np.array(["HC", "SZ", "BD"] * 20)
+    model = ContrastivePCA(2, 1, background="HC").fit(x, y)
+    regions = pd.read_csv(write_maps(model, ArraySource(x, y), tmp_path / "maps") / "regions.csv")
+    regions = regions.sort_values("feature")
+    added = model.reconstruct(x) - model.reconstruct(x, salient="none")
+    for name, part in (("target", y != "HC"), ("SZ", y == "SZ"), ("BD", y == "BD")):
+        np.testing.assert_allclose(regions[f"{name}_mean"], added[part].mean(axis=0), atol=1e-6)
+        pooled = np.sqrt(
+            (19 * added[y == "HC"].var(axis=0, ddof=1) + (part.sum() - 1) * added[part].var(axis=0, ddof=1))
+            / (18 + part.sum())
+        )
+        d = (added[part].mean(axis=0) - added[y == "HC"].mean(axis=0)) / pooled
+        np.testing.assert_allclose(regions["d" if name == "target" else f"{name}_d"], d, rtol=1e-4)

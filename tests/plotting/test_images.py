@@ -61,6 +61,11 @@ def test_the_background_is_the_first_label_or_the_one_named():
     assert [text.get_text() for text in figure.texts] == ["Background (well)", "Target (ill)"]
 
 
+def test_several_targets_are_one_group():
+    figure = reconstruction_grid(*images(4), np.array(["SZ", "HC", "BD", "SZ"]), background="HC")
+    assert [text.get_text() for text in figure.texts] == ["Background (HC)", "Target (BD and SZ)"]
+
+
 def test_identical_reconstructions_have_a_scale_too():
     inputs, full, _ = images(2)
     reconstruction_grid(inputs, full, full, np.array([0, 1])).canvas.draw()

@@ -24,7 +24,7 @@ from sepvae.preprocessing import TableScaler
 from sepvae.preprocessing.input_adapter import covariate_names, split_covariates
 from sepvae.preprocessing.residualizer import Residualizer
 from sepvae.registry import find_method, method_names
-from sepvae.runs.scoring import described, encoded, examples_of, reconstruction_errors
+from sepvae.runs.scoring import described, encoded, examples_of, reconstruction_errors, with_targets
 
 PAPER = "paper"  # preset whose continuous attributes are also predicted by least squares
 WITHOUT_EFFECT = ("num_workers",)  # keywords that do not change the result
@@ -161,8 +161,7 @@ def fit_cell(cell: Cell, train: Source, test: Source, folder: CellFolder) -> Non
     if (errors := reconstruction_errors(model, test)) is not None:
         folder.reconstruction.write(errors)
     if hasattr(model, "predict_proba"):
-        target = int(np.flatnonzero(model.classes_ != model.background_)[0])
-        of_target = model.predict_proba(test)[:, target]
+        of_target = model.predict_proba(test)[:, model.classes_ != model.background_].sum(axis=1)
         folder.classified.write(pd.DataFrame({"id": test.ids, "probability": of_target}))
     folder.examples.write(examples_of(model, codes, test, per_label=6))
     folder.codes.write(codes)
@@ -250,7 +249,8 @@ class Pixels:
             nothing = np.zeros((len(x), 1), dtype=np.float32)
             about = described(source, name)
             about.insert(4, "y", (about["label"] != self.background).astype(int))
-            tables.append(codes_table(Codes(nothing, nothing, components, components), about))
+            codes = Codes(nothing, nothing, components, components)
+            tables.append(codes_table(codes, with_targets(about, len(np.unique(train.labels)))))
         return pd.concat(tables, ignore_index=True)
 
 

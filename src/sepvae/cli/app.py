@@ -59,7 +59,7 @@ def check(
     from sepvae.data.spec import read_spec
 
     spec = read_spec(fields)
-    manifest = list_data(data, spec, two_labels=False)
+    manifest = list_data(data, spec, roles=False)
     how: dict[str, Any] = {"test_size": test_size, "batch_size": batch_size}
     inspection = inspect_manifest(manifest, spec, split=split, **how)
     if json_:

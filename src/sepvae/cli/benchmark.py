@@ -66,7 +66,8 @@ def benchmark(
     background, protocol = dataset.background or "background", chosen.protocol
     columns = [ScoreColumn(**column.model_dump()) for column in protocol.columns]
     asked = [column.attribute for column in columns if column.attribute != "label"]
-    check_attributes(chosen, "columns", asked, dataset.kinds)
+    own = ["target"] if len(set(dataset.pairs[0][0].labels)) > 2 else []  # the label among targets
+    check_attributes(chosen, "columns", asked, [*dataset.kinds, *own])
     check_attributes(chosen, "adjust_for", protocol.adjust_for, dataset.kinds)
     wanted = [replace(c, keywords={**c.keywords, "background": background}) for c in wanted]
     cells = make_cells(wanted, range(seeds or protocol.seeds), len(dataset.pairs))

@@ -74,14 +74,14 @@ def list_data(
     spec: DataSpec | None = None,
     *,
     labelled: bool = True,
-    two_labels: bool = True,
+    roles: bool = True,
     label_names: Mapping[str, str] | None = None,
     **fields: Any,
 ) -> Manifest:
     """
     Detect the format of DATA, and list its samples; the spec may be given as its fields.
 
-    `labelled=False` lists data without labels. `two_labels=False` keeps the labels as they are if no
+    `labelled=False` lists data without labels. `roles=False` keeps the labels as they are if no
     background or target is named and the labels do not show the background. Keys of `label_names` that do not
     occur are ignored.
 
@@ -95,8 +95,8 @@ def list_data(
     named = spec.background is not None or spec.targets
     labels = manifest.about["label"].unique()
     guessed = len(labels) == 2 and (manifest.background or guess_background(labels).why != "number")
-    if labelled and (two_labels or named or guessed):
-        manifest = manifest.of_two_labels(spec.background, spec.targets)
+    if labelled and (roles or named or guessed):
+        manifest = manifest.with_roles(spec.background, spec.targets)
     return manifest.limited(spec.limit, spec.limit_by)
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from sepvae.batch import AnyArray
 from sepvae.checks import ask_for_background, guess_background
-from sepvae.codes import Kind
+from sepvae.codes import MAX_LEVELS, Kind
 from sepvae.data.cells import TableNote
 from sepvae.data.splits import SIDES
 from sepvae.errors import DataError
@@ -137,11 +137,14 @@ class Manifest:
         n = {label: f"{label} ({count})" for label, count in counts.items()}
         targets = _few([said for label, said in n.items() if label != self.background])
         background = n.get(self.background, f"{self.background} (0)")
-        return f"background: {background}, target: {targets or 'none'}"
+        several = "s" * (len(counts.drop(self.background, errors="ignore")) > 1)
+        return f"background: {background}, target{several}: {targets or 'none'}"
 
-    def of_two_labels(self, background: Any = None, targets: Sequence[Any] = ()) -> Self:
+    def with_roles(self, background: Any = None, targets: Sequence[Any] = ()) -> Self:
         """
-        Keep background and target; join several targets to one, with an attribute of their original labels.
+        Keep the background and the named targets, joined to one, with an attribute of their original labels.
+
+        Without named targets, all labels but the background are targets of their own.
 
         "2=control" takes label 2 and names it control. The default background is that of the data, else a
         word for controls (HC, normal, ..), else the first label in sorted order; numbers and booleans raise.
@@ -149,7 +152,7 @@ class Manifest:
         labels, asked = self.about["label"], [background, *targets]
         if any(isinstance(text, str) and "=" in text for text in set(asked).difference(labels)):
             renamed, (background, *targets) = self._renamed(asked)
-            return renamed.of_two_labels(background, targets)
+            return renamed.with_roles(background, targets)
         background = self.background if background is None else background
         targets = list(dict.fromkeys(targets))
         counts = labels.value_counts().sort_index()
@@ -160,9 +163,10 @@ class Manifest:
         if len(counts) < 2:
             found = f"wanted two labels, background and target, found {_few(counts.index) or 'none'}"
             raise DataError(f"{self.data}: {found}; name another column of labels, or give samples of both")
-        if not targets and len(counts) > 2:
-            found = f"wanted two labels, found {_few([f'{label} ({n})' for label, n in counts.items()])}"
-            remedy = "name --background and --target (repeat --target to join several)"
+        unnamed = background is None and guess_background(counts.index).why != "word"
+        if not targets and (len(counts) > MAX_LEVELS or (len(counts) > 2 and unnamed)):
+            found = f"{len(counts)} labels, {_few([f'{label} ({n})' for label, n in counts.items()])}"
+            remedy = "name --background, and --target unless all others are targets"
             raise DataError(f"{self.data}: {found}; {remedy}")
         first = self._guess(counts, targets) if background is None else background
         if first in targets:

@@ -188,7 +188,8 @@ class DataSpec(StrictModel):
         metavar="LABEL[=NAME]",
     )
     targets: OneOrMore = option(
-        "Label of the target; repeat it to join several. Others are left out.",
+        "Label of the target; repeat it to join several. Others are left out. By default each label but the "
+        "background is a target of its own.",
         metavar="LABEL[=NAME]",
         default=[],
         name="target",

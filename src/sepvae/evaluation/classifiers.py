@@ -124,6 +124,7 @@ def removal_questions(
         attribute
         for attribute in attribute_columns(table)
         if table.loc[background, attribute].isna().all()
+        and not table.loc[~background, attribute].equals(table.loc[~background, "label"])
         and attribute_kind(table[attribute], kinds) == "categorical"
     ]
     questions: list[Question] = []

@@ -12,7 +12,7 @@ from sepvae.inspection.findings import Finding, Level, Samples
 
 MAX_RATIO = 5  # most frequent label over the rarest, above which balanced batches are advised
 MIN_TEST = 20  # test groups of each label, below which intervals are wide
-MIN_IN_BATCH = 4  # two samples of each of two labels
+MIN_IN_BATCH = 2  # samples of each label
 MIN_TO_LEARN = 2  # training samples of a class, for a probe
 
 
@@ -25,15 +25,12 @@ def count_samples(samples: Samples) -> pd.DataFrame:
 
 
 def label_findings(samples: Samples) -> Iterator[Finding]:
-    """Check that the data have two labels, neither of them much more frequent than the other."""
+    """Check that the data have two labels or more, none of them much more frequent than another."""
     counts = samples.about["label"].value_counts().reindex(samples.labels)
     said = " : ".join(f"{n} {label}" for label, n in counts.items())
     if len(counts) == 1:
         yield Finding("error", "one-label", f"all {said}: a fit needs two labels, a background and a target")
         return
-    if len(counts) > 2:
-        message = f"{len(counts)} labels ({said}): a fit needs two, so name the background and the target"
-        yield Finding("error", "many-labels", message, numbers=_numbers(counts))
     if rare := [str(label) for label, n in counts.items() if n < 2]:
         message = f"one sample only of {listed(rare)}: a fit needs two or more of each label"
         yield Finding("error", "too-few-samples", message)
@@ -47,9 +44,10 @@ def label_findings(samples: Samples) -> Iterator[Finding]:
 
 
 def background_findings(samples: Samples) -> Iterator[Finding]:
-    """Yield an error if labels are numbers or booleans, which do not tell the background."""
+    """Yield an error if labels are numbers, booleans or many words, which do not tell the background."""
     counts = samples.about["label"].value_counts().sort_index()
-    if len(counts) > 1 and guess_background(counts.index).why == "number":
+    why = guess_background(counts.index).why
+    if len(counts) > 1 and (why == "number" or (len(counts) > 2 and why == "alphabet")):
         named = _numbers(counts)
         message = ask_for_background(named, "--background ")
         yield Finding("error", "no-background", message, numbers=named)
@@ -94,7 +92,8 @@ def size_findings(
     is_drawn = bool(samples.sides.isna().all())
     if batch_size != "auto":
         shown = len(samples.about) * (1 - test_size) if is_drawn else (samples.sides == "train").sum()
-        yield from _batch_findings(batch_size, round(shown * (1 - validation_fraction)))
+        n_fitted = round(shown * (1 - validation_fraction))
+        yield from _batch_findings(batch_size, n_fitted, len(samples.labels))
     parts = _expected_groups(samples, test_size, validation_fraction)
     noun = "subject" if samples.grouped else "sample"
     level: Level
@@ -127,10 +126,10 @@ def _numbers(counts: "pd.Series[Any]") -> dict[str, int]:
     return {str(name): int(n) for name, n in counts.items()}
 
 
-def _batch_findings(batch_size: int, n: int) -> Iterator[Finding]:
-    """Check that batches of n training samples hold both labels, and that an epoch has enough of them."""
-    if batch_size < MIN_IN_BATCH:
-        message = f"batch_size {batch_size} cannot hold two samples of each label: raise it to {MIN_IN_BATCH}"
+def _batch_findings(batch_size: int, n: int, n_labels: int) -> Iterator[Finding]:
+    """Check that batches of n training samples hold all labels, and that an epoch has enough of them."""
+    if batch_size < (least := MIN_IN_BATCH * n_labels):
+        message = f"batch_size {batch_size} cannot hold two samples of each label: raise it to {least}"
         yield Finding("error", "batch-too-small", message)
     elif n // batch_size < MIN_STEPS and (better := auto_batch_size(n)) < min(batch_size, n):
         steps = max(n // batch_size, 1)

@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sepvae.batch import AnyArray, IntArray, Source, chunk_rows, chunks, in_unit_range
+from sepvae.checks import joined
 from sepvae.data.nifti import write_volume
 from sepvae.errors import DataError
 from sepvae.files import check_new, names_apart, whole_folder, write_whole
@@ -34,11 +35,16 @@ DESCRIPTION = {
 
 
 class Statistics(NamedTuple):
-    """Moments of the maps of both groups, background first; `effect` is Cohen's d."""
+    """Moments of the maps of background, all targets and, of several, each; `effects` are Cohen's d."""
 
-    labels: tuple[str, str]
-    moments: tuple[Moments, Moments]
-    effect: AnyArray | None
+    labels: tuple[str, ...]
+    moments: tuple[Moments, ...]
+    effects: tuple[AnyArray | None, ...]  # of all groups but the background
+
+    @property
+    def effect(self) -> AnyArray | None:
+        """Cohen's d of all targets against the background."""
+        return self.effects[0]
 
     def maps(self) -> Iterator[tuple[str, AnyArray]]:
         """Yield file names and values of the mean and standard deviation of each group with samples."""
@@ -46,6 +52,11 @@ class Statistics(NamedTuple):
             if moments.n:
                 yield group_files(self.labels, "mean")[i], moments.mean
                 yield group_files(self.labels, "sd")[i], moments.sd
+
+    def of_each(self) -> Iterator[tuple[str, Moments, AnyArray | None]]:
+        """Yield the file name of d, moments and d of each of several targets."""
+        names = group_files(self.labels, "d")
+        yield from zip(names[2:], self.moments[2:], self.effects[1:], strict=True)
 
 
 def write_maps(
@@ -89,12 +100,15 @@ def _write(folder: MapFolder, model: ContrastiveEstimator, source: Source, progr
     maps, groups = SalientMaps(model, source), members(model, source)
     ids = [str(id_) for id_ in source.ids]
     names = [f"sub-{name}_desc-salient_map" for name in names_apart(ids)]
-    moments, strength = (Moments(), Moments()), np.zeros(len(source))
+    targets = [label for label in model.classes_ if label != model.background_]
+    of_labels = [np.flatnonzero(np.asarray(source.labels) == label) for label in targets]
+    all_groups = [*groups, *of_labels] if len(targets) > 1 else groups
+    moments, strength = tuple(Moments() for _ in all_groups), np.zeros(len(source))
     kept = np.concatenate([spread(group, PICTURES) for group in groups]) if maps.is_image else np.arange(0)
     pictures: dict[int, AnyArray] = {}
     for part, (_, added, sizes) in maps:
         strength[part] = sizes
-        for group, of_group in zip(groups, moments, strict=True):
+        for group, of_group in zip(all_groups, moments, strict=True):
             of_group.add(added[np.isin(part, group)])
         for i, one in zip(part.tolist(), added, strict=True):
             if maps.grid is not None:
@@ -106,9 +120,10 @@ def _write(folder: MapFolder, model: ContrastiveEstimator, source: Source, progr
 
     # Features have a unit each; the other samples share the mean unit.
     unit = maps.unit if model.scaler_ is not None else maps.unit.mean()
-    target = next(label for label in model.classes_ if label != model.background_)
-    labels = str(model.background_), str(target)
-    statistics = Statistics(labels, moments, effect_size(*moments, unit))
+    named = [str(label) for label in targets]
+    labels = str(model.background_), joined(named), *(named if len(named) > 1 else [])
+    effects = tuple(effect_size(moments[0], of_targets, unit) for of_targets in moments[1:])
+    statistics = Statistics(labels, moments, effects)
     files = [""] * len(names)
     if maps.grid is not None:
         _write_group_volumes(folder, maps, maps.grid, statistics)
@@ -131,6 +146,7 @@ def _write_group_volumes(folder: MapFolder, maps: SalientMaps, grid: Grid, stati
     volumes = {name: values[0] for name, values in statistics.maps()}
     if statistics.effect is not None:
         volumes[EFFECT] = statistics.effect[0]
+    volumes |= {name: d[0] for name, _, d in statistics.of_each() if d is not None}
     shown = spread(np.arange(len(maps.source)), IN_MEAN)
     image = Moments()
     for part in chunks(len(shown), chunk_rows(maps.source.sample_shape)):
@@ -146,12 +162,16 @@ def _write_pictures(folder: MapFolder, statistics: Statistics, people: Mapping[s
         for name, values in maps.items():
             _write_picture(folder.picture(name), map_picture(values, limit))
     arrays: dict[str, Any] = {"labels": np.array(statistics.labels)}
-    for group, moments in zip(GROUPS, statistics.moments, strict=True):
+    names = *GROUPS, *(f"target{k}" for k in range(1, len(statistics.labels) - 1))
+    for group, moments in zip(names, statistics.moments, strict=True):
         if moments.n:
             arrays |= {f"{group}_n": moments.n, f"{group}_mean": moments.mean, f"{group}_sd": moments.sd}
     if statistics.effect is not None:
         arrays["d"] = statistics.effect
         _write_picture(folder.picture(EFFECT), map_picture(statistics.effect))
+    for name, _, d in statistics.of_each():
+        if d is not None:
+            _write_picture(folder.picture(name), map_picture(d))
     folder.groups.write(arrays)
 
 
@@ -169,11 +189,13 @@ def _regions(statistics: Statistics, maps: SalientMaps) -> pd.DataFrame:
     if names is None:
         names = [f"feature{i}" for i in range(maps.source.sample_shape[0])]
     table = pd.DataFrame({"feature": list(map(str, names))})
-    for group, moments in zip(GROUPS, statistics.moments, strict=True):
+    for group, moments in zip((*GROUPS, *statistics.labels[2:]), statistics.moments, strict=True):
         table[f"{group}_mean"], table[f"{group}_sd"] = (
             values if moments.n else np.nan for values in (moments.mean, moments.sd)
         )
     table["d"] = np.nan if statistics.effect is None else statistics.effect
+    for label, effect in zip(statistics.labels[2:], statistics.effects[1:], strict=True):
+        table[f"{label}_d"] = np.nan if effect is None else effect
     return table.sort_values("d", key=abs, ascending=False, kind="stable")
 
 
@@ -193,7 +215,7 @@ def _people(maps: SalientMaps, groups: Sequence[IntArray], statistics: Statistic
     return {
         "ids": np.asarray(maps.source.ids)[chosen].astype(str),
         "y": np.repeat([0, 1], [min(len(group), IN_FIGURE) for group in groups]),
-        "labels": np.array(statistics.labels),
+        "labels": np.array(statistics.labels[:2]),
         "images": images.astype(np.float32),
         "without": without.astype(np.float32),
         "added": added.astype(np.float32),

@@ -6,6 +6,7 @@ from textwrap import wrap
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
@@ -13,6 +14,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from sepvae.batch import AnyArray
+from sepvae.checks import joined, order_labels
 from sepvae.plotting.palette import BACKGROUND, DIFFERENCES, NEUTRAL, TARGET, shortened
 
 GROUPS = (("Background", BACKGROUND), ("Target", TARGET))
@@ -33,6 +35,14 @@ def top_of(names: Iterable[str]) -> float:
     """Return the inches from the top of a block to its images: room for its title and the longest name."""
     lines = max((name.count("\n") + 1 for name in names), default=1)
     return max(TOP, RULE + 0.07 + LINE_HEIGHT * lines)
+
+
+def two_groups(labels: AnyArray, background: Any) -> tuple[list[Any], list[npt.NDArray[np.intp]]]:
+    """Return the label of the background and those of all targets in one, and the indices of each group."""
+    classes, order = order_labels(labels, background)
+    first, *targets = classes[order].tolist()
+    named = targets[0] if len(targets) == 1 else joined([*map(str, targets)])
+    return [first, named], [np.flatnonzero(labels == first), np.flatnonzero(labels != first)]
 
 
 def title_of(group: str, label: Any) -> str:

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from sepvae.batch import AnyArray
-from sepvae.checks import order_labels
 from sepvae.errors import DataError
 from sepvae.plotting import cells, codes
 from sepvae.plotting.images import GREY_LEVEL, ROWS, check_shapes
@@ -82,8 +81,8 @@ def reconstruction_columns(
     `examples.npz`, images in [0, 1].
     """
     inputs, labels = _check_examples(examples)
-    classes, order = order_labels(labels, background)
-    groups = [np.flatnonzero(labels == label)[:n] for label in classes[order]]
+    group_names, members = cells.two_groups(labels, background)
+    groups = [group[:n] for group in members]
     shown = np.concatenate(groups)
     images = {}
     for name, arrays in examples.items():
@@ -102,7 +101,7 @@ def reconstruction_columns(
     for tier, names in enumerate(tiers):
         rows = [tier * tier_height + top + offset for offset in offsets]
         parts = rows[: len(groups[0])], rows[len(groups[0]) :]
-        for (group, colour), label, part in zip(cells.GROUPS, classes[order], parts, strict=True):
+        for (group, colour), label, part in zip(cells.GROUPS, group_names, parts, strict=True):
             title = cells.title_of(group, label)
             _name_group(figure, title, colour, part[0], part[-1] + height)
         first, *_ = cells.draw_images(figure, [(cells.LEFT, y) for y in rows], height, inputs[shown])

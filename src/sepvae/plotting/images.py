@@ -7,7 +7,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from sepvae.batch import AnyArray
-from sepvae.checks import order_labels
 from sepvae.errors import DataError
 from sepvae.plotting import cells
 from sepvae.plotting.palette import BACKGROUND, TARGET
@@ -46,13 +45,13 @@ def reconstruction_grid(
     inputs, full, common_only : ndarray of shape (n, channels, h, w)
         Images, their reconstructions, and those with the salient code set to s' = 0, all in [0, 1].
     labels : ndarray of shape (n,)
-        Two labels, as given by the user.
+        Labels as given by the user; several targets are one group.
     ids : sequence of n names or None, default=None
         Names to write above the samples, if any.
     background : label or None, default=None
         Label of the background; None takes the first in sorted order.
     max_per_label : int, default=6
-        Number of samples to show of each label, the first ones.
+        Number of samples to show of each group, the first ones.
 
     Returns
     -------
@@ -62,7 +61,7 @@ def reconstruction_grid(
     Raises
     ------
     DataError
-        If the shapes do not agree, there are not two labels, or the background is not one of them.
+        If the shapes do not agree, there is one label only, or the background is not one of them.
 
     Examples
     --------
@@ -75,11 +74,11 @@ def reconstruction_grid(
     """
     inputs, full, common_only, labels = map(np.asarray, (inputs, full, common_only, labels))
     check_shapes(inputs, full, common_only, labels)
-    classes, order = order_labels(labels, background)
-    blocks = [np.flatnonzero(labels == label)[:max_per_label] for label in classes[order]]
+    names, groups = cells.two_groups(labels, background)
+    blocks = [group[:max_per_label] for group in groups]
     difference = cells.signed(full) - cells.signed(common_only)
     limit = cells.limit_of(difference[np.concatenate(blocks)], GREY_LEVEL)
-    return sample_columns((inputs, full, common_only), difference, limit, blocks, classes[order], ids, ROWS)
+    return sample_columns((inputs, full, common_only), difference, limit, blocks, names, ids, ROWS)
 
 
 def sample_columns(

@@ -13,7 +13,7 @@ import torch
 from sklearn.base import clone, is_regressor
 
 from sepvae.batch import AnyArray, Source
-from sepvae.checks import ask_for_background, guess_background, names_controls, order_labels
+from sepvae.checks import ask_for_background, guess_background, joined, names_controls, order_labels
 from sepvae.codes import Codes, attribute_kinds
 from sepvae.data.arrays import ArraySource
 from sepvae.data.quality_metrics import measure_source
@@ -114,7 +114,7 @@ def fit_run(
         return None
     if not resume:
         check_new_run(run.path)
-    background, target = _choose_background(model, train)
+    background, *targets = _choose_background(model, train)
     scoring = {"n_permutations": n_permutations, "removal": removal, "thumbnails": thumbnails}
     recipe: dict[str, Any] = {
         "data": about_data | {"fingerprint": fingerprint(train, test)},
@@ -134,7 +134,8 @@ def fit_run(
             begin(run, recipe, earlier, say)
             with use_threads(recipe["threads"]):
                 _inspect(run, model, train, test, recipe, quality_metrics, say)
-                say(f"background {background}, target {target}; fitting on {len(train)} samples")
+                named = f"target{'s' * (len(targets) > 1)} {joined([*map(str, targets)])}"
+                say(f"background {background}, {named}; fitting on {len(train)} samples")
                 learnt = _fit(model, train, run, say)
                 recipe |= _taken(model, train, say)
                 fitted = time.monotonic()
@@ -148,7 +149,7 @@ def fit_run(
 
 
 def _choose_background(model: ContrastiveEstimator, train: Source) -> list[Any]:
-    """Set the background of the model, unless it is guessed from numbers; return it with the target."""
+    """Set the background of the model, unless it is guessed from numbers; return it with the targets."""
     if is_regressor(model):
         raise DataError(
             f"target: wanted group for a run folder, got {model.target}; severities are fitted in Python, by "
@@ -159,9 +160,9 @@ def _choose_background(model: ContrastiveEstimator, train: Source) -> list[Any]:
     if model.background is None and guess.why == "number" and not names_controls(guess.background):
         raise DataError(ask_for_background(Counter(labels.tolist()), "background="))
     classes, order = order_labels(labels, model.background)
-    both: list[Any] = classes[order].tolist()
-    model.set_params(background=both[0])
-    return both
+    groups: list[Any] = classes[order].tolist()
+    model.set_params(background=groups[0])
+    return groups
 
 
 def _inspect(

@@ -128,7 +128,7 @@ def list_as_run(
         spec = spec.model_copy(update={"background": background, "targets": targets})
     if not labelled:
         spec = _without_labels(spec, fitted, data, recipe["keywords"])
-    manifest = list_data(data, spec, labelled=labelled, two_labels=False, label_names=about.get("labels"))
+    manifest = list_data(data, spec, labelled=labelled, roles=False, label_names=about.get("labels"))
     manifest = replace(manifest, centre=about.get("centre", manifest.centre))
     if manifest.features is not None:
         names = [*getattr(fitted(), "feature_names_in_", [])]

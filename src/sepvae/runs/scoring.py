@@ -141,9 +141,18 @@ def encoded(
     about[["id", "group"]] = about[["id", "group"]].astype(str)  # as in `codes.csv`
     known = about["label"].isin(model.classes_)  # new data may come without labels
     about.insert(4, "y", (about["label"] != model.background_).astype("Int64").where(known))
+    about = with_targets(about, len(model.classes_))
     if codes is not None:
         about.loc[model.validation_indices_, "split"] = "validation"
     return codes_table(model.encode(source) if codes is None else codes, about)
+
+
+def with_targets(about: pd.DataFrame, n_labels: int) -> pd.DataFrame:
+    """Return samples with an attribute that tells several targets apart; y is 1 for each of them."""
+    if n_labels == 2:
+        return about
+    labels = about["label"].where(about["y"].eq(1).fillna(False).astype(bool))
+    return about.assign(**{"target_label" if "target" in about else "target": labels})
 
 
 def described(source: Source, split: str) -> pd.DataFrame:
