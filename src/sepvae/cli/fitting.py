@@ -45,7 +45,7 @@ def fit(
     recipe: RecipeName = None,
     method: Annotated[
         str,
-        typer.Option(help="SepVAE, ConVAE, MMcVAE, ContrastivePCA, or one of another package."),
+        typer.Option(help="SepVAE, ContrastivePCA, or any other that is installed; a wrong name lists them."),
     ] = "SepVAE",
     preset: Annotated[str, typer.Option(help="default, paper, or another of the method.")] = "default",
     set_: Set = None,
