@@ -255,12 +255,13 @@ def test_warnings_of_one_page_do_not_contradict_each_other(run):
     assert "beta_salient: raise it." in leak.action
 
 
-def test_only_keywords_of_the_method_are_advised(run):
+@pytest.mark.parametrize("keyword", ["alpha", "gamma"])
+def test_only_keywords_of_the_method_are_advised(run, keyword):
     contents = Contents(run)
     contents.scores = pd.concat([plain("active_units", 0), probed("common")], ignore_index=True)
-    contents.recipe["keywords"] = {"alpha": 2.0}
+    contents.recipe["keywords"] = {keyword: 2.0}  # of a linear method
     collapse = next(warning for warning in find_warnings(contents) if "collapsed" in warning.title)
-    assert collapse.action == "Keywords to try: alpha: try another."
+    assert collapse.action == f"Keywords to try: {keyword}: try another."
 
 
 def test_a_folder_with_nothing_but_a_recipe_has_no_warning(tmp_path):

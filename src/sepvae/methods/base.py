@@ -138,7 +138,7 @@ class ContrastiveEstimator(CodingMixin):
             Not fitted; `get_params` shows every value.
         """
         if preset not in cls.presets:
-            raise DataError(f"preset: wanted one of {', '.join(cls.presets)}, got {preset!r}")
+            raise DataError(f"--preset: wanted one of {', '.join(cls.presets)}, got {preset!r}")
         return cls(**cls.presets[preset] | keywords)
 
     def fit(self, X: Any, y: Any = None, groups: Any = None) -> Self:

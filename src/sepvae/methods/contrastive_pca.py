@@ -78,8 +78,8 @@ class ContrastivePCA(LinearEstimator):
     alpha: float | Literal["auto"] = "auto"
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {"default": {}, "pca": {"alpha": 0.0}}
-    scalars: ClassVar[tuple[str, ...]] = ("alpha",)
-    lists: ClassVar[tuple[str, ...]] = ("alphas",)
+    _scalars: ClassVar[tuple[str, ...]] = ("alpha",)
+    _lists: ClassVar[tuple[str, ...]] = ("alphas",)
 
     def _check_keywords(self) -> None:
         super()._check_keywords()

@@ -32,8 +32,8 @@ class LinearEstimator(ContrastiveEstimator):
         Orthonormal directions; pixels are in the order of a flattened image.
     """
 
-    scalars: ClassVar[tuple[str, ...]] = ()  # learnt numbers, without the trailing underscore
-    lists: ClassVar[tuple[str, ...]] = ()  # learnt lists of numbers
+    _scalars: ClassVar[tuple[str, ...]] = ()  # learnt numbers, without the trailing underscore
+    _lists: ClassVar[tuple[str, ...]] = ()  # learnt lists of numbers
 
     def _learn_axes(self, x: AnyArray, target: AnyArray, seed: int) -> None:
         """Learn from flattened samples around the mean of the background."""
@@ -90,11 +90,11 @@ class LinearEstimator(ContrastiveEstimator):
         return x.reshape(len(x), *self.center_.shape)
 
     def _state(self) -> dict[str, AnyArray]:
-        return {name: np.asarray(getattr(self, f"{name}_")) for name in (*self.scalars, *self.lists, *AXES)}
+        return {name: np.asarray(getattr(self, f"{name}_")) for name in (*self._scalars, *self._lists, *AXES)}
 
     def _state_shapes(self, arrays: Mapping[str, AnyArray], sample_shape: tuple[int, ...]) -> Shapes:
-        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(self.scalars, (1,)) | {"center": sample_shape}
-        for name in self.lists:
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(self._scalars, (1,)) | {"center": sample_shape}
+        for name in self._lists:
             shapes[name] = arrays.get(name, np.ones(1)).shape[:1]
         for space, dim in (("common", self.common_dim), ("salient", self.salient_dim)):
             shapes |= {f"{space}_axes": (dim, prod(sample_shape)), f"{space}_scale": (dim,)}
@@ -102,7 +102,7 @@ class LinearEstimator(ContrastiveEstimator):
 
     def _set_state(self, arrays: dict[str, AnyArray], sample_shape: tuple[int, ...]) -> None:  # noqa: ARG002
         for name, array in arrays.items():  # files store scalars with one axis
-            setattr(self, f"{name}_", array.item() if name in self.scalars else array)
+            setattr(self, f"{name}_", array.item() if name in self._scalars else array)
 
 
 def _flat(x: AnyArray) -> AnyArray:

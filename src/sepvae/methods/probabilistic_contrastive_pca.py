@@ -73,7 +73,7 @@ class ProbabilisticContrastivePCA(LinearEstimator):
     gamma: float | Literal["auto"] = "auto"
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {"default": {}, "ppca": {"gamma": 0.0}}
-    scalars: ClassVar[tuple[str, ...]] = ("gamma", "common_noise_var", "salient_noise_var")
+    _scalars: ClassVar[tuple[str, ...]] = ("gamma", "common_noise_var", "salient_noise_var")
 
     def _check_keywords(self) -> None:
         super()._check_keywords()

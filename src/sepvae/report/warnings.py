@@ -64,11 +64,12 @@ def find_warnings(contents: Contents) -> list[ReportWarning]:
 def _advise(warning: ReportWarning, keywords: Collection[str], advised: dict[str, str]) -> ReportWarning:
     """Put advice on keywords that the method has into a warning; what is `advised` already comes first."""
     tries = []
-    for name in [name for name in warning.moves if name in keywords]:
+    linear = "max_epochs" not in keywords
+    for name in [name for name in warning.moves if name in keywords and not linear]:
         move = advised.setdefault(name, warning.moves[name])
         tries.append(f"{name}: {move}" + ", as said above" * (move != warning.moves[name]))
-    if warning.moves and not tries and "alpha" in keywords:  # of a linear method
-        tries = ["alpha: try another"]
+    if warning.moves and linear:
+        tries = [f"{name}: try another" for name in ("alpha", "gamma") if name in keywords]
     action = "" if warning.action == TRAIN_LONGER and "max_epochs" not in keywords else warning.action
     advice = f"Keywords to try: {'; '.join(tries)}." if tries else ""
     return replace(warning, action=f"{advice} {action}".strip())
