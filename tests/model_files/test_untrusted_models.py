@@ -235,7 +235,7 @@ def test_text_that_is_no_model_is_refused(model: Path, text: bytes) -> None:
     ("changes", "told"),
     [
         *(
-            ({"class": name}, "ProbabilisticContrastivePCA, SepCLR, SepVAE, got class")
+            ({"class": name}, "SepCLR, SepVAE, got class")
             for name in ("os.system", "ContrastiveEstimator", "ContrastiveVAE", "__init__", "load", "a\nb")
         ),
         ({"class": "ContrastivePCA"}, "is none that this method has"),

@@ -264,6 +264,14 @@ def test_only_keywords_of_the_method_are_advised(run, keyword):
     assert collapse.action == f"Keywords to try: {keyword}: try another."
 
 
+def test_training_longer_is_advised_alone_where_no_keyword_is(run):
+    contents = Contents(run)
+    contents.scores = pd.concat([plain("active_units", 0), probed("common")], ignore_index=True)
+    contents.recipe["keywords"] = {"max_epochs": 3, "network": "mlp"}
+    collapse = next(warning for warning in find_warnings(contents) if "collapsed" in warning.title)
+    assert collapse.action == "Train longer."
+
+
 def test_a_folder_with_nothing_but_a_recipe_has_no_warning(tmp_path):
     (tmp_path / "recipe.yaml").write_text("method: SepVAE\n")
     assert find_warnings(Contents(tmp_path)) == []

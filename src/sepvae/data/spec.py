@@ -184,7 +184,7 @@ class DataSpec(StrictModel):
     background: str | None = option(
         "Label of the background (controls), with another name for it if you like: 2=control. Labels "
         "that are numbers need it; by default the one that is a word for controls (HC, control, normal, "
-        "..), else the first in order of the alphabet.",
+        "..), else the first of two in order of the alphabet.",
         metavar="LABEL[=NAME]",
     )
     targets: OneOrMore = option(

@@ -72,7 +72,8 @@ def _advise(warning: ReportWarning, keywords: Collection[str], advised: dict[str
         tries = [f"{name}: try another" for name in ("alpha", "gamma") if name in keywords]
     action = "" if warning.action == TRAIN_LONGER and "max_epochs" not in keywords else warning.action
     advice = f"Keywords to try: {'; '.join(tries)}." if tries else ""
-    return replace(warning, action=f"{advice} {action}".strip())
+    alone = action.removeprefix("Or ").capitalize() if action == TRAIN_LONGER and not advice else action
+    return replace(warning, action=f"{advice} {alone}".strip())
 
 
 def of_data(findings: list[dict[str, Any]]) -> Iterator[ReportWarning]:
@@ -152,7 +153,10 @@ def of_spaces(scores: pd.DataFrame | None, codes: pd.DataFrame | None) -> Iterat
             "Background samples spread in the salient space",
             [unknown if math.isnan(ratio) else f"{seen} (warned of below {MIN_VARIANCE_RATIO:g})."],
             "The salient space may describe what background samples have too, not only what targets add.",
-            moves={"background_prior_var": "make it smaller", "gamma": RAISE, "background_mmd": RAISE},
+            moves={
+                **{"background_prior_var": "make it smaller", "gamma": RAISE},
+                **{"background_mmd": RAISE, "background_weight": RAISE},
+            },
         )
 
 
