@@ -71,6 +71,13 @@ def test_the_verdict_is_made_of_scores_and_the_rule_of_chance(scores):
     ]
 
 
+def test_the_verdict_names_its_population_where_an_attribute_has_two(scores):
+    subtype = scores[scores["attribute"] == "subtype"]
+    everyone = subtype.assign(population="all", score=0.5)
+    first = summary(pd.concat([everyone, subtype]))[0]
+    assert "(balanced accuracy, among targets, chance 0.50)" in first
+
+
 KNOWN, NOT_KNOWN = (0.7, 0.8), (0.4, 0.6)
 
 

@@ -242,16 +242,17 @@ def summary(scores: pd.DataFrame) -> list[str]:
     sentences = []
     if asked := of_targets or attributes:
         lead = max(asked, key=lambda pair: gain(pair[0]) - gain(pair[1]))
-        sentences.append(_sentence(str(lead[0]["attribute"]), *lead, leak=bool(of_targets)))
+        among = ", among targets" * (lead[0]["attribute"] in of_all and lead[0]["population"] == "target")
+        sentences.append(_sentence(str(lead[0]["attribute"]), *lead, leak=bool(of_targets), among=among))
     if len(asked) > 1:
         kind = " about what only targets have" if of_targets else ""
-        chosen = "this is the one on which the salient space is farthest ahead."
+        chosen = "this is the one on which the salient space does best, compared with the common one."
         sentences.append(f"Of {len(asked)} questions{kind}, {chosen}")
     of_label = [pair for pair in pairs if pair[0]["attribute"] == "label"]
     return sentences + [_sentence("Background or target", *pair, leak=True) for pair in of_label]
 
 
-def _sentence(name: str, salient: Score, common: Score, *, leak: bool) -> str:
+def _sentence(name: str, salient: Score, common: Score, *, leak: bool, among: str = "") -> str:
     """Return both scores, chance, and the conclusion; with `leak`, common should not hold any of it."""
     metric = salient["metric"]
     if math.isnan(salient["low"]) or math.isnan(common["low"]):
@@ -271,6 +272,6 @@ def _sentence(name: str, salient: Score, common: Score, *, leak: bool) -> str:
         conclusion = "both spaces hold it, and neither is clearly ahead"
     return (
         f"{name} reads at {number(salient['score'], metric)} from the salient code and "
-        f"{number(common['score'], metric)} from the common code ({WORDS[metric]}, "
+        f"{number(common['score'], metric)} from the common code ({WORDS[metric]}{among}, "
         f"chance {number(common['chance'], metric)}): {conclusion}."
     )
