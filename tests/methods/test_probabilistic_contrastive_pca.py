@@ -11,7 +11,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sepvae import ProbabilisticContrastivePCA
 from sepvae.errors import DataError
-from sepvae.methods.probabilistic_contrastive_pca import covariance, largest_alpha, loadings
+from sepvae.methods.principal import covariance
+from sepvae.methods.probabilistic_contrastive_pca import largest_alpha, loadings
 
 
 @parametrize_with_checks([ProbabilisticContrastivePCA(common_dim=1, salient_dim=1)])

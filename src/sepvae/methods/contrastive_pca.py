@@ -5,13 +5,13 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import eigh, qr
+from scipy.linalg import eigh
 from sklearn.cluster import SpectralClustering
 
 from sepvae.batch import AnyArray
 from sepvae.checks import check_number
 from sepvae.methods.linear import LinearEstimator
-from sepvae.methods.principal import second_moment, signed, spanning_axes
+from sepvae.methods.principal import axes_of_samples, complement, covariance, spanning_axes
 
 Matrix = npt.NDArray[np.float64]
 FLAT = 1e-6  # standard deviations below this share of the largest are rounding errors
@@ -88,8 +88,6 @@ class ContrastivePCA(LinearEstimator):
 
     def _learn_axes(self, x: AnyArray, target: AnyArray, seed: int) -> None:
         axes = contrastive_axes(x, target, self.common_dim, self.salient_dim, self.alpha, seed)
-        still = ~x.any(axis=0)  # constant features, such as voxels outside of the brain, stay constant
-        axes.common[:, still] = axes.salient[:, still] = 0
         common, salient = x @ axes.common.T.astype(x.dtype), x @ axes.salient.T.astype(x.dtype)
         deviations = common.std(axis=0), salient[target].std(axis=0)
         least = FLAT * max(map(np.max, deviations))
@@ -132,17 +130,15 @@ def contrastive_axes(
     array([[0., 1.]])
     """
     inside, span = spanning_axes(x, common_dim + salient_dim, seed)
-    covariances = _covariance(inside[target]), _covariance(inside[~target])
+    covariances = covariance(inside[target], ddof=1), covariance(inside[~target], ddof=1)
     if alpha == "auto":
         alphas, chosen = propose_alphas(*covariances, salient_dim, seed)
     else:
         alphas, chosen = np.array([alpha], dtype=np.float64), float(alpha)
     salient = _leading(covariances[0] - chosen * covariances[1], salient_dim)
-    rest = qr(salient)[0][:, salient_dim:]  # orthogonal to the salient directions
-    common = rest @ _leading(rest.T @ _covariance(inside) @ rest, common_dim)
-    axes = np.concatenate([salient, common], axis=1).T.astype(x.dtype) @ span
-    # Orthonormalise again: rounding leaves rows of the span slightly oblique where the data hardly vary.
-    axes = signed(qr(axes.T.astype(np.float64), mode="economic")[0].T)
+    rest = complement(salient)
+    common = rest @ _leading(rest.T @ covariance(inside, ddof=1) @ rest, common_dim)
+    axes = axes_of_samples(np.concatenate([salient, common], axis=1).T, span)
     return ContrastiveAxes(axes[salient_dim:], axes[:salient_dim], chosen, alphas)
 
 
@@ -178,10 +174,6 @@ def subspace_affinity(subspaces: Matrix) -> Matrix:
     # connected graph, hence no affinity of 0.
     affinity: Matrix = np.clip(np.abs(np.linalg.det(inner)), np.finfo(np.float64).eps, 1)
     return affinity
-
-
-def _covariance(x: AnyArray) -> Matrix:
-    return second_moment(x - x.mean(axis=0)) / (len(x) - 1)
 
 
 def _leading(symmetric: Matrix, dim: int) -> Matrix:

@@ -52,6 +52,8 @@ class LinearEstimator(ContrastiveEstimator):
         self.center_ = x.mean(axis=0, where=~target[:, None], dtype=np.float64)
         x -= self.center_
         self._learn_axes(x, target, seed)
+        still = ~x.any(axis=0)  # constant features, such as voxels outside of the brain, stay constant
+        self.common_axes_[:, still] = self.salient_axes_[:, still] = 0
         # Tables get float64 codes: in float32 the last digit depends on the other rows of a chunk.
         dtype = np.float64 if len(source.sample_shape) == 1 else np.float32
         for name in AXES:

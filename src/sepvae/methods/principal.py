@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import eigh
+from scipy.linalg import eigh, qr
 from sklearn.utils.extmath import randomized_svd
 
 from sepvae.batch import AnyArray, IntArray, Source, chunk_rows, chunks, gather, in_unit_range
@@ -170,6 +170,24 @@ def second_moment(x: AnyArray) -> AnyArray:
         rows = x[part].astype(np.float64)
         total += rows.T @ rows
     return total
+
+
+def covariance(x: AnyArray, ddof: int = 0) -> AnyArray:
+    """Return the covariance of rows in float64; `ddof=1` is the unbiased one."""
+    return second_moment(x - x.mean(axis=0)) / (len(x) - ddof)
+
+
+def complement(axes: AnyArray) -> AnyArray:
+    """Return orthonormal columns that span what is orthogonal to these columns."""
+    rest: AnyArray = qr(axes)[0][:, axes.shape[1] :]
+    return rest
+
+
+def axes_of_samples(inside: AnyArray, span: AnyArray) -> AnyArray:
+    """Return orthonormal, signed rows over features, from rows of coordinates in a span."""
+    axes = inside.astype(span.dtype) @ span
+    # Orthonormalise again: rounding leaves rows of the span slightly oblique where the data hardly vary.
+    return signed(qr(axes.T.astype(np.float64), mode="economic")[0].T)
 
 
 def signed(axes: AnyArray) -> AnyArray:

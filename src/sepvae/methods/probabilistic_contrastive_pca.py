@@ -5,14 +5,14 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import eigh, qr
+from scipy.linalg import eigh
 from scipy.optimize import brentq
 
 from sepvae.batch import AnyArray
 from sepvae.checks import check_number
 from sepvae.errors import DataError
 from sepvae.methods.linear import LinearEstimator
-from sepvae.methods.principal import second_moment, signed, spanning_axes
+from sepvae.methods.principal import axes_of_samples, complement, covariance, spanning_axes
 
 Matrix = npt.NDArray[np.float64]
 LARGEST = 1 - 1e-3  # of gamma m / n: the likelihood has no maximum from 1 on
@@ -87,13 +87,9 @@ class ProbabilisticContrastivePCA(LinearEstimator):
         ratio = target.sum() / (~target).sum()  # n / m
         alpha = self._gamma(largest_alpha(*moments, self.salient_dim) * ratio) / ratio
         salient = loadings((moments[0] - alpha * moments[1]) / (1 - alpha), self.salient_dim, n_features)
-        rest = qr(salient.axes.T)[0][:, self.salient_dim :]  # orthogonal to the salient axes
-        n_left = n_features - self.salient_dim
+        rest, n_left = complement(salient.axes.T), n_features - self.salient_dim
         common = loadings(rest.T @ covariance(inside) @ rest, self.common_dim, n_left)
-        axes = np.concatenate([salient.axes, common.axes @ rest.T]).astype(x.dtype) @ span
-        # Orthonormalise again: rounding leaves rows of the span slightly oblique where the data hardly vary.
-        axes = signed(qr(axes.T.astype(np.float64), mode="economic")[0].T)
-        axes[:, ~x.any(axis=0)] = 0  # constant features, such as voxels outside of the brain, stay constant
+        axes = axes_of_samples(np.concatenate([salient.axes, common.axes @ rest.T]), span)
         self.salient_axes_, self.common_axes_ = axes[: self.salient_dim], axes[self.salient_dim :]
         self.salient_scale_, self.salient_noise_var_ = salient.lengths, salient.noise_var
         self.common_scale_, self.common_noise_var_ = common.lengths, common.noise_var
@@ -142,8 +138,3 @@ def largest_alpha(target: Matrix, background: Matrix, dim: int) -> float:
         return float(np.linalg.eigvalsh(target - alpha * background)[:-dim].sum())
 
     return LARGEST if noise(LARGEST) > 0 else float(brentq(noise, 0, LARGEST, xtol=1e-6))
-
-
-def covariance(x: AnyArray) -> Matrix:
-    """Return the maximum likelihood covariance."""
-    return second_moment(x - x.mean(axis=0)) / len(x)
