@@ -11,6 +11,7 @@ import pandas as pd
 Space = Literal["common", "salient", "both"]
 SPACES: tuple[Space, ...] = ("common", "salient")
 Kind = Literal["categorical", "continuous"]  # of an attribute
+EXACT_VARIANCE = 1e-6  # of codes without noise: a log-variance must be finite
 MAX_LEVELS = 20  # whole numbers with more distinct values than this are amounts, not classes
 ArrayT = TypeVar("ArrayT")
 OtherT = TypeVar("OtherT")

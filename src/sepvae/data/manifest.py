@@ -14,7 +14,7 @@ from sepvae.checks import ask_for_background, guess_background
 from sepvae.codes import MAX_LEVELS, Kind
 from sepvae.data.cells import TableNote
 from sepvae.data.splits import SIDES
-from sepvae.errors import DataError
+from sepvae.errors import DataError, listed
 
 if TYPE_CHECKING:
     from sepvae.data.formats import Format
@@ -225,5 +225,4 @@ class Manifest:
 
 def _few(names: Iterable[str]) -> str:
     """Format the first ten names, since a column such as age may have hundreds."""
-    names = list(names)
-    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    return listed(list(names), 10)

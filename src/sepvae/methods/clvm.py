@@ -12,11 +12,10 @@ from sepvae.errors import DataError
 from sepvae.losses.classifiers import mutual_information
 from sepvae.losses.gaussian import standard_kl
 from sepvae.methods.vae import ContrastiveVAE
+from sepvae.networks.autoencoder import IMAGES
 from sepvae.networks.backbones import AdditiveDecoder
 from sepvae.networks.model import ContrastiveAutoencoder, frozen
 from sepvae.training.objective import ContrastiveObjective, LatentSample, Terms
-
-IMAGES = 4  # axes of a batch of images
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class CLVMObjective(ContrastiveObjective):
 
     def terms(self, model: ContrastiveAutoencoder, sample: LatentSample) -> Terms:
         """Return the evidence lower bound of both groups, and -log p(W) of the salient loadings W."""
-        codes, target = sample.codes, (sample.y != 0).to(sample.s.dtype)
+        codes, target = sample.codes, sample.target
         return {
             "reconstruction": (1.0, sample.reconstruction),
             "common_kl": (self.beta_common, standard_kl(codes.common_mean, codes.common_logvar)),
@@ -127,4 +126,5 @@ class CLVM(ContrastiveVAE):
 
     def _decode(self, common: AnyArray, salient: AnyArray) -> AnyArray:
         samples = super()._decode(common, salient)
-        return samples.clip(0, 1) if samples.ndim == IMAGES else samples  # a sum may exceed the range
+        is_image = len(self.sample_shape_) == IMAGES
+        return samples.clip(0, 1) if is_image else samples  # a sum may exceed the range

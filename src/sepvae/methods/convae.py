@@ -29,7 +29,7 @@ class ConVAEObjective(ContrastiveObjective):
 
     def terms(self, model: ContrastiveAutoencoder, sample: LatentSample) -> Terms:
         """Return the evidence lower bound of both groups, and the mutual information."""
-        codes, target = sample.codes, (sample.y != 0).to(sample.s.dtype)
+        codes, target = sample.codes, sample.target
         return {
             "reconstruction": (1.0, sample.reconstruction),
             "common_kl": (self.beta_common, standard_kl(codes.common_mean, codes.common_logvar)),

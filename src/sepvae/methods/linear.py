@@ -8,12 +8,11 @@ from typing import ClassVar
 import numpy as np
 
 from sepvae.batch import AnyArray, IntArray, Source, chunks, gather, in_unit_range
-from sepvae.codes import Codes
+from sepvae.codes import EXACT_VARIANCE, Codes
 from sepvae.errors import DataError
 from sepvae.methods.base import ContrastiveEstimator, Parts
 from sepvae.model_files import Shapes
 
-LEAST_VARIANCE = 1e-6  # of codes that are exact: a log-variance must be finite
 AXES = ("center", "common_axes", "salient_axes", "common_scale", "salient_scale")
 
 
@@ -74,7 +73,7 @@ class LinearEstimator(ContrastiveEstimator):
 
         common, salient = gather(len(source), map(means, chunks(len(source), self._chunk_rows())))
         variances = [noise / (scale**2 + noise) for _, scale, noise in spaces]
-        common_logvar, salient_logvar = (np.log(np.maximum(v, LEAST_VARIANCE)) for v in variances)
+        common_logvar, salient_logvar = (np.log(np.maximum(v, EXACT_VARIANCE)) for v in variances)
         return Codes(
             common,
             np.broadcast_to(common_logvar, common.shape).astype(common.dtype),

@@ -30,15 +30,14 @@ class MMcVAEObjective(ContrastiveObjective):
 
     def terms(self, model: ContrastiveAutoencoder, sample: LatentSample) -> Terms:  # noqa: ARG002
         """Return the evidence lower bound of both groups, and the discrepancies of codes of all processes."""
-        codes, target, noise = sample.codes, (sample.y != 0).to(sample.s.dtype), sample.noise
+        codes, noise = sample.codes, sample.noise
         common_kl = standard_kl(codes.common_mean, codes.common_logvar)
-        salient_kl = target * sample.salient_kl
         y = all_gather(sample.y, noise.world_size)
         c, s = (all_gather_with_grad(code, noise.world_size) for code in (sample.c, sample.s))
         return {
             "reconstruction": (1.0, sample.reconstruction),
             "common_kl": (self.beta_common, common_kl),
-            "salient_kl_target": (self.beta_salient, salient_kl),
+            "salient_kl_target": (self.beta_salient, sample.target * sample.salient_kl),
             "common_mmd": (self.common_mmd, self._between_groups(c, y)),
             "salient_mmd_background": (self.background_mmd, self._to_zero(s[y == 0])),
         }

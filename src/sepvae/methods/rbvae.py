@@ -58,9 +58,8 @@ class RbVAEObjective(ContrastiveObjective):
             x_p, c_p, s_p = self._generate(model, y, sample.codes, sample.variance, sample.noise)
             reverse = -frozen(model.critic, x_p, y, c_p, s_p)  # log p(x, c, s) / q(x, c, s)
             codes = model.encode(x_p)
-        target = (y != 0).to(s.dtype)
         common = latent_nll(c_p, codes.common_mean, codes.common_logvar)
-        salient = target * latent_nll(s_p, codes.salient_mean, codes.salient_logvar)
+        salient = sample.target * latent_nll(s_p, codes.salient_mean, codes.salient_logvar)
         return terms | {
             "reverse_kl": (self.reverse_kl, reverse),
             "latent_reconstruction": (self.latent_reconstruction, common + salient),
@@ -68,9 +67,8 @@ class RbVAEObjective(ContrastiveObjective):
 
     def logged(self, model: ContrastiveAutoencoder, sample: LatentSample) -> dict[str, Tensor]:  # noqa: ARG002
         """Return the KLs to the priors, which no term uses, so that curves and warnings show a collapse."""
-        codes, target = sample.codes, (sample.y != 0).to(sample.s.dtype)
-        common_kl = standard_kl(codes.common_mean, codes.common_logvar)
-        return {"common_kl": common_kl, "salient_kl_target": target * sample.salient_kl}
+        common_kl = standard_kl(sample.codes.common_mean, sample.codes.common_logvar)
+        return {"common_kl": common_kl, "salient_kl_target": sample.target * sample.salient_kl}
 
     def _generate(
         self,

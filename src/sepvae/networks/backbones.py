@@ -9,11 +9,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from sepvae.codes import EXACT_VARIANCE
 from sepvae.errors import DataError
 from sepvae.networks.model import GaussianEncoder
 
 WIDTH = 128  # of the hidden layers for tables
-EXACT_VARIANCE = 1e-6  # of codes without noise: a log-variance must be finite
 
 
 def linear_encoder(shape: tuple[int, ...], latent_dim: int) -> GaussianEncoder:

@@ -29,7 +29,7 @@ KEYWORDS = (  # SepVAE's
     *("removal_common", "removal_salient", "swap_common", "swap_salient"),
 )
 MOST = 5  # maximum number of items in a list; "and .. more" follows
-RAISE, LOWER, TRAIN_LONGER = "raise it", "lower it", "Or train longer."
+RAISE, LOWER, TRAIN_LONGER = "raise it", "lower it", "train longer"
 
 
 @dataclass(frozen=True)
@@ -63,17 +63,19 @@ def find_warnings(contents: Contents) -> list[ReportWarning]:
 
 def _advise(warning: ReportWarning, keywords: Collection[str], advised: dict[str, str]) -> ReportWarning:
     """Put advice on keywords that the method has into a warning; what is `advised` already comes first."""
-    tries = []
-    linear = "max_epochs" not in keywords
-    for name in [name for name in warning.moves if name in keywords and not linear]:
-        move = advised.setdefault(name, warning.moves[name])
-        tries.append(f"{name}: {move}" + ", as said above" * (move != warning.moves[name]))
-    if warning.moves and linear:
+    in_epochs = "max_epochs" in keywords
+    if warning.moves and not in_epochs:  # a linear method, with one weight of its own
         tries = [f"{name}: try another" for name in ("alpha", "gamma") if name in keywords]
-    action = "" if warning.action == TRAIN_LONGER and "max_epochs" not in keywords else warning.action
-    advice = f"Keywords to try: {'; '.join(tries)}." if tries else ""
-    alone = action.removeprefix("Or ").capitalize() if action == TRAIN_LONGER and not advice else action
-    return replace(warning, action=f"{advice} {alone}".strip())
+    else:
+        tries = []
+        for name in [name for name in warning.moves if name in keywords]:
+            move = advised.setdefault(name, warning.moves[name])
+            tries.append(f"{name}: {move}" + ", as said above" * (move != warning.moves[name]))
+    action = warning.action
+    if action == TRAIN_LONGER:
+        action = ("Or train longer." if tries else "Train longer.") if in_epochs else ""
+    advice = f"Keywords to try: {'; '.join(tries)}. " if tries else ""
+    return replace(warning, action=(advice + action).rstrip())
 
 
 def of_data(findings: list[dict[str, Any]]) -> Iterator[ReportWarning]:

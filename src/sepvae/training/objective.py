@@ -52,6 +52,11 @@ class LatentSample(NamedTuple):
     noise: Noise
     variance: Tensor | float  # of p(x | c, s)
 
+    @property
+    def target(self) -> Tensor:
+        """1 for targets and 0 for the background, of shape (batch,)."""
+        return (self.y != 0).to(self.s.dtype)
+
 
 class Losses(NamedTuple):
     """
