@@ -83,6 +83,11 @@ def test_it_is_a_contender(theirs: type[ContrastivePCA]) -> None:
     assert type(parse_contender("PlainPCA").estimator(0)) is theirs
 
 
+def test_a_name_in_other_case_is_pointed_to() -> None:
+    with pytest.raises(DataError, match=r"got 'clvm'; did you mean CLVM\?$"):
+        find_method("clvm")
+
+
 def test_a_name_that_nobody_registers_imports_nothing() -> None:
     with pytest.raises(DataError, match=r"method: wanted one of .*SepVAE.*, got 'antigravity'"):
         find_method("antigravity")

@@ -24,7 +24,10 @@ def find_method(name: str) -> "type[ContrastiveEstimator]":
     """Import the class of a registered method; raise DataError for any other name, and import nothing."""
     points = _registered(tuple(sys.path)).get(name, [])
     if not points:
-        raise DataError(f"method: wanted one of {', '.join(method_names())}, got {name!r}")
+        known = ", ".join(method_names())
+        near = {each.lower(): each for each in method_names()}.get(name.lower())
+        hint = f"; did you mean {near}?" if near else ""
+        raise DataError(f"method: wanted one of {known}, got {name!r}{hint}")
     if len(points) > 1:
         owners = " and ".join(sorted(map(_owner, points)))
         raise DataError(f"method: {name} is registered by {owners}; uninstall one of these packages")

@@ -1,6 +1,7 @@
 import pandas as pd
 import pytest
 
+from sepvae.report.page import removal_sections
 from sepvae.report.scores import (
     AT_CHANCE,
     BELOW_CHANCE,
@@ -134,3 +135,10 @@ def test_p_values_are_told_once(scores):
 def test_nothing_probed_is_nothing_said(scores):
     assert summary(scores[scores["attribute"].isna()]) == []
     assert [section.title for section in sections(scores[scores["attribute"].isna()])] == ["Without a probe"]
+
+
+@pytest.mark.parametrize(("n_labels", "title"), [(2, "background or target"), (4, "which label")])
+def test_removal_of_several_targets_asks_for_the_label(n_labels: int, title: str) -> None:
+    row = {"attribute": "label", "images": "real", "population": "all", "wanted": "own", "score": 0.9}
+    row |= {"low": 0.8, "high": 1.0, "chance": 1 / n_labels, "n_train": 40, "n_test": 20, "n_test_groups": 20}
+    assert [section["title"] for section in removal_sections(pd.DataFrame([row]))] == [title]

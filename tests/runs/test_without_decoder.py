@@ -46,7 +46,7 @@ def test_a_run_has_all_but_what_is_decoded(method: str, tmp_path: Path) -> None:
     run, train, test, said = tmp_path / "run", images(0), images(1), []
     model = find_method(method)(**KEYWORDS[method])
     fit_run(model, train, test, run, about_data={}, n_permutations=0, thumbnails=False, say=said.append)
-    assert "judging: left out, since the method has no decoder" in said
+    assert f"note: {method} has no decoder: no reconstructions, removal, swaps or maps" in said
     assert not (run / "maps").exists()
     assert not (run / "removal.csv").exists()
     assert sorted(np.load(run / "examples.npz").files) == ["ids", "inputs", "labels"]

@@ -52,14 +52,14 @@ def score_removal(
     is returned for volumes, without a decoder, and where budget or samples are too few to train.
     """
     if len(train.sample_shape) > 3:
-        say("judging: left out for volumes, since a classifier of volumes takes as long as the fit")
+        say("removal: left out for volumes, since a classifier of volumes takes as long as the fit")
         return None
     if not model.capabilities.decoder:
-        say("judging: left out, since the method has no decoder")
+        say(f"note: {type(model).__name__} has no decoder: no reconstructions, removal, swaps or maps")
         return None
     questions, left_out = removal_questions(codes, kinds=kinds)
     for sentence in left_out:
-        say(f"judging: {sentence}")
+        say(f"removal: {sentence}")
     if not questions:
         return None
     n_steps = N_STEPS

@@ -138,7 +138,10 @@ def removal_sections(removal: pd.DataFrame) -> list[dict[str, Any]]:
         rows = removal[removal["attribute"] == attribute].to_dict("records")
         full = [row for row in rows if (row["images"], row.get("population")) == ("full", "all")]
         section = {
-            "title": subject(attribute),
+            # A chance below 1/2 is that of background and several targets.
+            "title": "which label"
+            if attribute == "label" and rows[0]["chance"] < 0.5
+            else subject(attribute),
             "n_train": rows[0].get("n_train", math.nan),
             "at_chance": bool(full) and against_chance(full[0]) != ABOVE_CHANCE,
             "rows": sorted(map(_removal_row, rows), key=lambda row: row["place"]),
