@@ -13,8 +13,15 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 from turns import LEAST_SECONDS, Encode, Row, Turns, as_float, make_data
 
-from sepvae.losses.classifiers import critic_loss, group_cross_entropy, mutual_information
-from sepvae.losses.gaussian import GroupPrior, gaussian_kl, squared_error, standard_kl
+from sepvae.losses.vae import (
+    GroupPrior,
+    critic_loss,
+    gaussian_kl,
+    group_cross_entropy,
+    mutual_information,
+    squared_error,
+    standard_kl,
+)
 from sepvae.methods import SepVAE
 from sepvae.networks.autoencoder import ContrastiveAutoencoder, build_autoencoder
 

@@ -3,7 +3,7 @@ from torch.distributions import Categorical
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.testing import assert_close
 
-from sepvae.losses.classifiers import group_cross_entropy, group_logits
+from sepvae.losses.vae import group_cross_entropy, group_logits
 
 
 def logits(groups):

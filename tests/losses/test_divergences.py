@@ -5,7 +5,7 @@ import torch
 from torch.distributions import Normal, kl_divergence
 from torch.testing import assert_close
 
-from sepvae.losses.gaussian import gaussian_kl, standard_kl
+from sepvae.losses.vae import gaussian_kl, standard_kl
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import torch
 from torch.distributions import Normal, kl_divergence
 from torch.testing import assert_close
 
-from sepvae.losses.gaussian import GroupPrior, SeverityPrior, gaussian_kl
+from sepvae.losses.vae import GroupPrior, SeverityPrior, gaussian_kl
 
 Y = torch.tensor([0, 2, 1, 0])  # a background and two targets
 

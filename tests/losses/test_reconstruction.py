@@ -6,7 +6,7 @@ from scipy.optimize import minimize_scalar
 from torch.distributions import Normal
 from torch.testing import assert_close
 
-from sepvae.losses.gaussian import gaussian_nll, optimal_variance, squared_error
+from sepvae.losses.vae import gaussian_nll, optimal_variance, squared_error
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from sepvae.errors import DataError
 from sepvae.methods.clvm import CLVMObjective, relevance, salient_loadings
 from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.networks.model import ContrastiveAutoencoder
-from sepvae.training.objective import draw_noise, weighted
+from sepvae.training.objective import weighted
+from sepvae.training.sampling import draw_noise
 
 from ..helpers import quick
 

@@ -12,11 +12,11 @@ from torch.distributions import Normal, kl_divergence
 from torch.testing import assert_close
 
 from sepvae import SepVAE, load
-from sepvae.methods.consistency import CONSISTENCY, RESIDUAL, donors
+from sepvae.methods.consistency import CONSISTENCY, RESIDUAL
 from sepvae.methods.sepvae import SepVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.networks.model import running_statistics
-from sepvae.training.objective import draw_noise
+from sepvae.training.sampling import draw_noise
 
 from ..helpers import quick
 
@@ -45,13 +45,6 @@ def model():
     with torch.random.fork_rng():
         torch.manual_seed(3)
         return build_autoencoder("mlp", (5,), 3, 2, 2).double()
-
-
-def test_background_samples_get_the_salient_part_of_each_target_in_turn():
-    y = torch.tensor([0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 3])  # a batch holds group after group
-    assert donors(y, CONSISTENCY)[:8:2].tolist() == [8, 12, 14, 9]
-    assert donors(y.clamp(max=1), CONSISTENCY)[:8:2].tolist() == [8, 9, 10, 11]
-    assert donors(y / 3, CONSISTENCY)[:8:2].tolist() == [8, 9, 10, 11]  # severities are one group
 
 
 def losses_of(objective, model, y=Y, codes=None):

@@ -8,7 +8,8 @@ from torch.testing import assert_close
 
 from sepvae.methods.convae import ConVAEObjective, OriginalConVAEObjective, next_target
 from sepvae.networks.autoencoder import build_autoencoder
-from sepvae.training.objective import draw_noise, weighted
+from sepvae.training.objective import weighted
+from sepvae.training.sampling import draw_noise
 
 WEIGHTS = {
     "beta_common": 0.5,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sepvae.errors import BackgroundWarning, DataError
-from sepvae.losses.gaussian import SeverityPrior
+from sepvae.losses.vae import SeverityPrior
 from sepvae.methods.labels import GroupLabels, SeverityLabels
 
 HALF = np.array([[0.4, 0.6], [0.9, 0.1]])

@@ -9,7 +9,8 @@ from sepvae.losses.moments import ORIGINAL_GAMMAS, fixed_gammas, median_gamma, m
 from sepvae.methods.mmcvae import MMcVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.networks.model import ReadOut, SalientClassifier
-from sepvae.training.objective import draw_noise, weighted
+from sepvae.training.objective import weighted
+from sepvae.training.sampling import draw_noise
 
 OURS = MMcVAEObjective(
     beta_common=0.5,

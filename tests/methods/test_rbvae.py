@@ -12,12 +12,13 @@ from torch.testing import assert_close
 from sepvae import RbVAE, load
 from sepvae.codes import Codes
 from sepvae.errors import DataError
-from sepvae.losses.classifiers import critic_loss
+from sepvae.losses.vae import critic_loss
 from sepvae.methods.rbvae import RbVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.networks.backbones import linear_encoder
 from sepvae.networks.model import ContrastiveAutoencoder, JointCritic
-from sepvae.training.objective import Losses, draw_noise, weighted
+from sepvae.training.objective import Losses, weighted
+from sepvae.training.sampling import draw_noise
 
 from ..helpers import quick
 

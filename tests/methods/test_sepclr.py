@@ -15,7 +15,7 @@ from sepvae import SepCLR, load
 from sepvae.errors import DataError
 from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.training.augmentation import two_views
-from sepvae.training.objective import draw_noise
+from sepvae.training.sampling import draw_noise
 
 from ..helpers import quick
 

@@ -12,7 +12,8 @@ from sepvae import SepVAE
 from sepvae.codes import Codes
 from sepvae.methods.sepvae import SepVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
-from sepvae.training.objective import Noise, draw_noise, weighted
+from sepvae.training.objective import weighted
+from sepvae.training.sampling import Noise, draw_noise
 
 PAPER = SepVAEObjective(
     beta_common=0.5,

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from sepvae import CLVM, ContrastivePCA, ConVAE, MMcVAE, ProbabilisticContrastivePCA, SepCLR, SepVAE, load
 from sepvae.errors import ModelFileError
 from sepvae.networks.autoencoder import build_autoencoder
-from sepvae.training.objective import draw_noise
+from sepvae.training.sampling import draw_noise
 
 from ..helpers import quick
 

@@ -1,12 +1,9 @@
-import math
-
 import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
 
-from sepvae.codes import Codes
-from sepvae.networks.model import Critic, GaussianEncoder, SalientClassifier, frozen, sample
+from sepvae.networks.model import Critic, GaussianEncoder, SalientClassifier, frozen
 
 
 def seeded(seed=0):
@@ -49,22 +46,3 @@ def test_a_frozen_head_computes_the_same_and_passes_gradient_to_its_input_only(n
     frozen(head, *codes).sum().backward()
     assert_close([code.grad for code in codes], list(wanted))
     assert all(p.grad is None and p.requires_grad for p in head.parameters())
-
-
-def posterior(mean, logvar):
-    """A posterior whose c has this mean, and whose s has its negative."""
-    return Codes(mean, logvar, -mean, logvar)
-
-
-def test_sample_is_mean_and_noise_times_standard_deviation():
-    mean, noise = torch.randn(2, 6, 3, generator=seeded(), dtype=torch.float64).unbind()
-    c, s = sample(posterior(mean, torch.full_like(mean, 2 * math.log(3))), (noise, 2 * noise))
-    assert_close(c, mean + 3 * noise)
-    assert_close(s, -mean + 6 * noise)
-
-
-def test_sample_is_differentiable_in_mean_and_log_variance():
-    mean, logvar, noise = torch.randn(3, 6, 3, generator=seeded(), dtype=torch.float64).unbind()
-    assert torch.autograd.gradcheck(
-        lambda m, v: sample(posterior(m, v), (noise, noise)), (mean.requires_grad_(), logvar.requires_grad_())
-    )

@@ -14,7 +14,7 @@ from sepvae.training.augmentation import (
     VOLUME_NOISE,
     two_views,
 )
-from sepvae.training.objective import Noise
+from sepvae.training.sampling import Noise
 
 GENERATOR = torch.Generator().manual_seed(0)
 SAMPLES = {

@@ -12,7 +12,8 @@ from sepvae.errors import DataError
 from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.networks.model import GaussianEncoder
 from sepvae.training.diagnostics import ENCODERS, gradient_norms
-from sepvae.training.objective import draw_noise, weighted
+from sepvae.training.objective import weighted
+from sepvae.training.sampling import draw_noise
 
 OBJECTIVE = SepVAE(beta_common=0.5, beta_salient=0.3, kappa=2.0, gamma=0.7, rectify_mi=False).objective()
 TERMS = (

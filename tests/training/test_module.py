@@ -6,13 +6,13 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 from torch.testing import assert_close
 
 from sepvae.data.arrays import ArraySource
-from sepvae.losses.classifiers import derangement
 from sepvae.methods.sepvae import SepVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.training.epoch_metrics import DivergenceError, EpochMetrics
 from sepvae.training.keywords import TrainingKeywords
 from sepvae.training.loader import GroupBatches, ordered_batches, training_batches
 from sepvae.training.module import AlternatingTraining, as_input
+from sepvae.training.sampling import derangement
 from sepvae.training.trainer import quiet_lightning
 
 OBJECTIVE = SepVAEObjective(

@@ -289,7 +289,7 @@ class ContrastiveEstimator(CodingMixin):
     def _label_encoder(self) -> GroupLabels:
         return GroupLabels(self.background)
 
-    def _validation_split(self, group: IntArray, groups: AnyArray, seed: int) -> Parts:  # noqa: ARG002
+    def _validation_split(self, group: IntArray, groups: AnyArray, seed: int) -> Parts:
         """Return the positions for training and for validation: here all, and none."""
         return np.arange(len(group)), np.arange(0)
 

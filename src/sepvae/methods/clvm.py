@@ -9,12 +9,11 @@ from torch import Tensor, nn
 from sepvae.batch import AnyArray
 from sepvae.checks import check_choice
 from sepvae.errors import DataError
-from sepvae.losses.classifiers import mutual_information
-from sepvae.losses.gaussian import standard_kl
+from sepvae.losses.vae import standard_kl
 from sepvae.methods.vae import ContrastiveVAE
 from sepvae.networks.autoencoder import IMAGES
 from sepvae.networks.backbones import AdditiveDecoder
-from sepvae.networks.model import ContrastiveAutoencoder, frozen
+from sepvae.networks.model import ContrastiveAutoencoder
 from sepvae.training.objective import ContrastiveObjective, LatentSample, Terms
 
 
@@ -25,10 +24,6 @@ class CLVMObjective(ContrastiveObjective):
     decoder: Literal["additive", "linear"] = field(default="additive", kw_only=True)  # type: ignore[misc]
     ard: float = 0.0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check_weights("ard")
-
     def terms(self, model: ContrastiveAutoencoder, sample: LatentSample) -> Terms:
         """Return the evidence lower bound of both groups, and -log p(W) of the salient loadings W."""
         codes, target = sample.codes, sample.target
@@ -38,10 +33,6 @@ class CLVMObjective(ContrastiveObjective):
             "salient_kl_target": (self.beta_salient, target * sample.salient_kl),
             "relevance": (self.ard, relevance(salient_loadings(model)) if self.ard else None),
         }
-
-    def logged(self, model: ContrastiveAutoencoder, sample: LatentSample) -> dict[str, Tensor]:
-        """Return the critic's estimate, which no term uses."""
-        return {"mutual_information": mutual_information(frozen(model.critic, sample.c, sample.s))}
 
 
 def salient_loadings(model: ContrastiveAutoencoder) -> Tensor:

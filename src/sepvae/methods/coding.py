@@ -26,7 +26,7 @@ class CodingMixin(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def _encode(self, source: Source) -> Codes[AnyArray]:
         raise NotImplementedError
 
-    def _decode(self, common: AnyArray, salient: AnyArray) -> AnyArray:  # noqa: ARG002
+    def _decode(self, common: AnyArray, salient: AnyArray) -> AnyArray:
         raise DataError(f"{type(self).__name__} has no decoder: it encodes samples and decodes nothing")
 
     def encode(self, X: Any) -> Codes[AnyArray]:
@@ -83,7 +83,7 @@ class CodingMixin(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         return self._adapter.transform(X)
 
-    def get_feature_names_out(self, input_features: Any = None) -> AnyArray:  # noqa: ARG002
+    def get_feature_names_out(self, input_features: Any = None) -> AnyArray:
         """
         Return the column names of `transform`: common0, .., salient0, ...
 

@@ -11,14 +11,13 @@ import torch
 from torch import Tensor
 
 from sepvae.codes import Codes
-from sepvae.losses.gaussian import GroupPrior, gaussian_kl
+from sepvae.losses.vae import GroupPrior, gaussian_kl
 from sepvae.networks.model import ContrastiveAutoencoder, frozen, running_statistics
 from sepvae.training.distributed import all_gather, all_gather_with_grad
 from sepvae.training.objective import LatentSample
+from sepvae.training.sampling import donors
 
 CONSISTENCY = ("removal_common", "removal_salient", "swap_common", "swap_salient")  # terms and weights
-# Every third target and every second background sample is decoded and encoded again: batches come shuffled.
-EVERY_TARGET, EVERY_BACKGROUND = 3, 2
 # Share of x - d([c, s]) that a sample without its salient part keeps. With 0, weak factors, which decoded
 # samples hardly show, leave the code; with 1, the residual itself shows the salient part
 # (docs/results/separation.md).
@@ -44,7 +43,7 @@ def consistency_terms(
         return {}
     codes, world_size = drawn.codes, drawn.noise.world_size
     y = all_gather(drawn.y, world_size)
-    of_all = donors(y, wanted)
+    of_all = donors(y, *(any(name.startswith(kind) for name in wanted) for kind in ("removal", "swap")))
     # Each sample that takes part stands for those that are left out.
     stands_for = [group.sum() / (group & (of_all >= 0)).sum().clamp(min=1) for group in (y != 0, y == 0)]
     own_donors = of_all[drawn.noise.own]
@@ -90,23 +89,3 @@ def consistency_terms(
         for name, (at, kl) in values.items()
         if name in wanted
     }
-
-
-def donors(y: Tensor, wanted: Collection[str]) -> Tensor:
-    """Return for each sample the target whose salient part it gets (a target: itself), or -1 if left out."""
-    target, background = (y != 0).nonzero()[:, 0], (y == 0).nonzero()[::EVERY_BACKGROUND, 0]
-    of = torch.full_like(y, -1, dtype=torch.long)
-    if any(name.startswith("removal") for name in wanted):
-        of[target[::EVERY_TARGET]] = target[::EVERY_TARGET]
-    if any(name.startswith("swap") for name in wanted) and len(target):
-        of[background] = _alternating(target, y)[torch.arange(len(background), device=y.device) % len(target)]
-    return of
-
-
-def _alternating(target: Tensor, y: Tensor) -> Tensor:
-    """Return targets in an order in which their groups alternate: batches hold one group after the other."""
-    if y.is_floating_point():  # severities
-        return target
-    alike = y[target][:, None] == y[target]
-    place = (alike.tril().sum(dim=1) - 0.5) / alike.sum(dim=1)
-    return target[place.argsort(stable=True)]

@@ -6,9 +6,8 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from sepvae.checks import check_choice, check_flag
-from sepvae.losses.classifiers import critic_loss, mutual_information
-from sepvae.losses.gaussian import standard_kl
+from sepvae.checks import check_choice
+from sepvae.losses.vae import critic_loss, mutual_information, standard_kl
 from sepvae.methods.vae import PAPER, ContrastiveVAE
 from sepvae.networks.model import ContrastiveAutoencoder, frozen
 from sepvae.training.distributed import all_gather, all_gather_with_grad
@@ -22,11 +21,6 @@ class ConVAEObjective(ContrastiveObjective):
     kappa: float
     rectify_mi: bool
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check_weights("kappa")
-        check_flag("rectify_mi", self.rectify_mi)
-
     def terms(self, model: ContrastiveAutoencoder, sample: LatentSample) -> Terms:
         """Return the evidence lower bound of both groups, and the mutual information."""
         codes, target = sample.codes, sample.target
@@ -37,7 +31,7 @@ class ConVAEObjective(ContrastiveObjective):
             **self._critic_terms(model, sample, target),
         }
 
-    def _critic_terms(self, model: ContrastiveAutoencoder, sample: LatentSample, target: Tensor) -> Terms:  # noqa: ARG002
+    def _critic_terms(self, model: ContrastiveAutoencoder, sample: LatentSample, target: Tensor) -> Terms:
         logits = frozen(model.critic, sample.c, sample.s)
         return {"mutual_information": (self.kappa, mutual_information(logits, rectified=self.rectify_mi))}
 

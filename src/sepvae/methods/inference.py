@@ -11,7 +11,7 @@ from sklearn.base import ClassifierMixin
 from torch import Tensor, nn
 
 from sepvae.batch import AnyArray
-from sepvae.losses.classifiers import group_logits
+from sepvae.losses.vae import group_logits
 from sepvae.methods.labels import GroupLabels
 from sepvae.networks.model import ContrastiveAutoencoder
 from sepvae.training.distributed import one_device

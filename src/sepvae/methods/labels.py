@@ -12,7 +12,7 @@ from sklearn.utils import RegressorTags, Tags
 from sepvae.batch import AnyArray, IntArray
 from sepvae.checks import check_number, order_labels
 from sepvae.errors import DataError
-from sepvae.losses.gaussian import SeverityPrior
+from sepvae.losses.vae import SeverityPrior
 
 
 class GroupLabels:
@@ -80,7 +80,7 @@ class GroupLabels:
         """Return the standard deviation around s' = 0 of salient codes that the decoder gets for label y."""
         return float(self.group(y) != 0)
 
-    def gate_salient(self, salient: AnyArray, probabilities: Callable[[AnyArray], AnyArray]) -> AnyArray:  # noqa: ARG002
+    def gate_salient(self, salient: AnyArray, probabilities: Callable[[AnyArray], AnyArray]) -> AnyArray:
         """Return the salient codes that the decoder gets for samples whose labels are not known."""
         return salient
 

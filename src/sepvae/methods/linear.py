@@ -38,7 +38,7 @@ class LinearEstimator(ContrastiveEstimator):
         """Learn from flattened samples around the mean of the background."""
         raise NotImplementedError
 
-    def _noise_var(self, space: str) -> float:  # noqa: ARG002
+    def _noise_var(self, space: str) -> float:
         """Return the variance of noise along the axes of a space; without noise codes are exact."""
         return 0.0
 
@@ -101,7 +101,7 @@ class LinearEstimator(ContrastiveEstimator):
             shapes |= {f"{space}_axes": (dim, prod(sample_shape)), f"{space}_scale": (dim,)}
         return {name: (shape, "f") for name, shape in shapes.items()}
 
-    def _set_state(self, arrays: dict[str, AnyArray], sample_shape: tuple[int, ...]) -> None:  # noqa: ARG002
+    def _set_state(self, arrays: dict[str, AnyArray], sample_shape: tuple[int, ...]) -> None:
         for name, array in arrays.items():  # files store scalars with one axis
             setattr(self, f"{name}_", array.item() if name in self._scalars else array)
 

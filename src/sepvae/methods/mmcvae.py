@@ -7,11 +7,10 @@ import torch
 from torch import Tensor
 
 from sepvae.checks import check_choice
-from sepvae.losses.classifiers import mutual_information
-from sepvae.losses.gaussian import standard_kl
 from sepvae.losses.moments import ORIGINAL_GAMMAS, fixed_gammas, median_gamma, mmd, mmd_to_zero
+from sepvae.losses.vae import standard_kl
 from sepvae.methods.vae import PAPER, ContrastiveVAE
-from sepvae.networks.model import ContrastiveAutoencoder, frozen
+from sepvae.networks.model import ContrastiveAutoencoder
 from sepvae.training.distributed import all_gather, all_gather_with_grad
 from sepvae.training.objective import ContrastiveObjective, LatentSample, Terms
 
@@ -24,11 +23,7 @@ class MMcVAEObjective(ContrastiveObjective):
     background_mmd: float
     original: bool
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check_weights("common_mmd", "background_mmd")
-
-    def terms(self, model: ContrastiveAutoencoder, sample: LatentSample) -> Terms:  # noqa: ARG002
+    def terms(self, model: ContrastiveAutoencoder, sample: LatentSample) -> Terms:
         """Return the evidence lower bound of both groups, and the discrepancies of codes of all processes."""
         codes, noise = sample.codes, sample.noise
         common_kl = standard_kl(codes.common_mean, codes.common_logvar)
@@ -41,10 +36,6 @@ class MMcVAEObjective(ContrastiveObjective):
             "common_mmd": (self.common_mmd, self._between_groups(c, y)),
             "salient_mmd_background": (self.background_mmd, self._to_zero(s[y == 0])),
         }
-
-    def logged(self, model: ContrastiveAutoencoder, sample: LatentSample) -> dict[str, Tensor]:
-        """Return the critic's estimate, which no term uses."""
-        return {"mutual_information": mutual_information(frozen(model.critic, sample.c, sample.s))}
 
     def _between_groups(self, c: Tensor, y: Tensor) -> Tensor:
         """Return the mean discrepancy of targets from the background: c must be alike in all groups."""

@@ -8,20 +8,15 @@ from torch import Tensor, cat, stack
 from torch.nn.functional import normalize
 
 from sepvae.checks import check_choice, check_number
-from sepvae.codes import Codes
 from sepvae.errors import DataError
-from sepvae.losses.classifiers import mutual_information
 from sepvae.losses.contrastive import alignment, negative_joint_entropy, salient_uniformity, uniformity
 from sepvae.methods.base import Capabilities
 from sepvae.methods.vae import NetworkEstimator
 from sepvae.networks.autoencoder import Decoder
-from sepvae.networks.model import ContrastiveAutoencoder, frozen
-from sepvae.networks.model import sample as draw
+from sepvae.networks.model import ContrastiveAutoencoder
 from sepvae.training.augmentation import AUGMENTATIONS, two_views
 from sepvae.training.distributed import all_gather, all_gather_with_grad
-from sepvae.training.objective import Losses, Noise, Objective, Terms
-
-Views = Sequence[Tensor]  # codes of two views
+from sepvae.training.objective import LatentSample, Objective, Terms
 
 
 @dataclass(frozen=True)
@@ -38,28 +33,18 @@ class SepCLRObjective(Objective):
     decoder: ClassVar[Decoder] = "none"
 
     def __post_init__(self) -> None:
-        weights = "uniformity_weight", "salient_weight", "background_weight", "joint_entropy_weight"
-        self._check_weights(*weights)
+        super().__post_init__()
         check_number("temperature", self.temperature, above=0)
         if not isinstance(self.skip_augmentations, list | tuple):
             raise DataError(f"skip_augmentations: wanted a list of names, got {self.skip_augmentations!r}")
         for name in self.skip_augmentations:
             check_choice("skip_augmentations", name, sorted(set().union(*AUGMENTATIONS.values())))
 
-    def losses(
-        self, model: ContrastiveAutoencoder, x: Tensor, y: Tensor, codes: Codes[Tensor], noise: Noise
-    ) -> Losses:
-        """Return the terms of two views; critic and classifiers read the codes of the samples themselves."""
-        views = model.encode(cat(two_views(x, noise, self.skip_augmentations)))
-        of_views = views.map(lambda part: part.chunk(2))
-        c, s = draw(codes, noise.model)
-        logged = {"mutual_information": mutual_information(frozen(model.critic, c, s))}
-        terms = self.terms(of_views.common_mean, of_views.salient_mean, y, noise)
-        return self._with_classifiers(model, codes, s, y, terms, logged)
-
-    def terms(self, common: Views, salient: Views, y: Tensor, noise: Noise) -> Terms:
-        """Return the loss of the codes of two views: weight and value of each term, by name."""
-        c, s, target, t = [normalize(code, dim=1) for code in common], salient, y != 0, self.temperature
+    def terms(self, model: ContrastiveAutoencoder, sample: LatentSample) -> Terms:
+        """Return the terms of two random views; critic and classifiers read the samples' own codes."""
+        noise, target, t = sample.noise, sample.y != 0, self.temperature
+        views = model.encode(cat(two_views(sample.x, noise, self.skip_augmentations)))
+        c, s = normalize(views.common_mean, dim=1).chunk(2), views.salient_mean.chunk(2)
         everyone = all_gather(target, noise.world_size)
         c_all, s_all = ([all_gather_with_grad(code, noise.world_size) for code in of] for of in (c, s))
         pairs = [(c, s * everyone[:, None]) for c, s in zip(c_all, s_all, strict=True)]

@@ -6,16 +6,16 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from sepvae.checks import check_choice, check_flag, check_number
+from sepvae.checks import check_choice
 from sepvae.codes import Codes
-from sepvae.losses.classifiers import group_cross_entropy, mutual_information
-from sepvae.losses.gaussian import GroupPrior, SeverityPrior, standard_kl
+from sepvae.losses.vae import GroupPrior, SeverityPrior, group_cross_entropy, mutual_information, standard_kl
 from sepvae.methods.base import Capabilities
 from sepvae.methods.consistency import CONSISTENCY, consistency_terms
 from sepvae.methods.labels import GroupLabels, SeverityLabels
 from sepvae.methods.vae import PAPER, ContrastiveVAE
 from sepvae.networks.model import ContrastiveAutoencoder, frozen
-from sepvae.training.objective import ContrastiveObjective, LatentSample, Learnt, Terms
+from sepvae.training.keywords import Learnt
+from sepvae.training.objective import ContrastiveObjective, LatentSample, Terms
 
 NO_CONSISTENCY = dict.fromkeys(CONSISTENCY, 0.0)
 
@@ -34,13 +34,6 @@ class SepVAEObjective(ContrastiveObjective):
     swap_common: float = 0.0
     swap_salient: float = 0.0
     severity: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check_weights("kappa", "gamma", *CONSISTENCY)
-        check_number("background_prior_var", self.background_prior_var, above=0)
-        self._check_variances("background_posterior_var")
-        check_flag("rectify_mi", self.rectify_mi)
 
     @property
     def prior(self) -> GroupPrior:
@@ -78,7 +71,7 @@ class SepVAEObjective(ContrastiveObjective):
         logvar = torch.where(y[:, None] == 0, sigma_q.log(), learnt)
         return Codes(codes.common_mean, codes.common_logvar, codes.salient_mean, logvar)
 
-    def logged(self, model: ContrastiveAutoencoder, sample: LatentSample) -> dict[str, Tensor]:  # noqa: ARG002
+    def logged(self, model: ContrastiveAutoencoder, sample: LatentSample) -> dict[str, Tensor]:
         """With a fixed variance, the background's KL has a constant minimum; return the excess over it."""
         if self.background_posterior_var == "learnt":
             return {}

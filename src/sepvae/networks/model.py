@@ -157,10 +157,3 @@ def running_statistics(model: nn.Module) -> Iterator[None]:
     finally:
         for module in learning:
             module.training = True
-
-
-def sample(codes: Codes[Tensor], noise: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Draw c and s from the posterior by the reparameterization trick; `noise` is standard normal."""
-    c = codes.common_mean + (0.5 * codes.common_logvar).exp() * noise[0]
-    s = codes.salient_mean + (0.5 * codes.salient_logvar).exp() * noise[1]
-    return c, s

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, avg_pool2d, avg_pool3d, grid_sample
 
-from sepvae.training.objective import Noise
+from sepvae.training.sampling import Noise
 
 # By the number of axes of a batch: tables, images, volumes.
 AUGMENTATIONS = {

@@ -1,13 +1,15 @@
-"""`TrainingKeywords`: how a fit by epochs runs, with the meaning and the validation of each keyword."""
+"""`TrainingKeywords`, how a fit by epochs runs, and `LossKeywords`, what it minimises: their validation."""
 
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from sepvae.checks import check_choice, check_flag, check_number
 from sepvae.errors import DataError
 from sepvae.training.distributed import is_alone
+
+Learnt = Literal["learnt"]
 
 
 @dataclass(eq=False, repr=False)
@@ -112,3 +114,26 @@ class TrainingKeywords:
         check_number("validation_fraction", self.validation_fraction, least=0, below=1)
         check_choice("keep", self.keep, ("last", "best"))
         check_choice("reset_optimizer", self.reset_optimizer, ("never", "epoch"))
+
+
+@dataclass(frozen=True)
+class LossKeywords:
+    """Numbers of a loss: fields `.._var` are variances, above 0, and others of type float weights."""
+
+    @classmethod
+    def of(cls, estimator: object, **others: Any) -> Self:
+        """Return the objective with the keywords of an estimator, and with others that it does not have."""
+        names = [field.name for field in fields(cls) if field.name not in others]
+        return cls(**{name: getattr(estimator, name) for name in names}, **others)
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            name, kind, value = field.name, field.type, getattr(self, field.name)
+            if kind is bool:
+                check_flag(name, value)
+            elif kind == float | Learnt and value != "learnt":
+                check_number(name, value, above=0, or_else="'learnt'")
+            elif kind is float and name.endswith("_var"):
+                check_number(name, value, above=0)
+            elif kind is float:
+                check_number(name, value, least=0)

@@ -13,8 +13,9 @@ from sepvae.codes import Codes
 from sepvae.networks.model import ContrastiveAutoencoder
 from sepvae.training.epoch_metrics import DivergenceError, EpochMetrics, first_non_finite
 from sepvae.training.keywords import TrainingKeywords
-from sepvae.training.objective import Losses, Noise, Objective, draw_noise, weighted
+from sepvae.training.objective import Losses, Objective, weighted
 from sepvae.training.runtime import compiled
+from sepvae.training.sampling import Noise, draw_noise
 
 
 def as_input(x: Tensor, dtype: torch.dtype) -> Tensor:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from sepvae import SepVAE
-from sepvae.checks import check_number
 from sepvae.methods.sepvae import SepVAEObjective
 from sepvae.networks.model import ContrastiveAutoencoder
 from sepvae.training.objective import LatentSample, Terms
@@ -37,6 +36,5 @@ class SparseSepVAE(SepVAE):
     ablations = SepVAE.ablations | {"no L1": {"salient_l1": 0.0}}
 
     def objective(self) -> SparseSepVAEObjective:
-        """Return the loss with these keywords; called before each fit, so it checks them too."""
-        check_number("salient_l1", self.salient_l1, least=0)
+        """Return the loss with these keywords."""
         return SparseSepVAEObjective(**vars(super().objective()), salient_l1=self.salient_l1)

@@ -1,10 +1,10 @@
-"""Gaussian terms: reconstruction, divergences, and the salient prior of groups or severities."""
+"""Terms of contrastive VAEs: reconstruction, divergences, salient classification, mutual information."""
 
 from dataclasses import dataclass
-from math import log, pi
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy, pad, relu, softplus
 
 
 def squared_error(x: Tensor, reconstruction: Tensor) -> Tensor:
@@ -19,11 +19,10 @@ def squared_error(x: Tensor, reconstruction: Tensor) -> Tensor:
 
 def gaussian_nll(error: Tensor, n_observed: int, variance: Tensor | float) -> Tensor:
     """
-    Return the negative log-likelihood (batch,), in nats, of a Gaussian decoder with one variance, above 0.
+    Return -log N(x; x', v I) (batch,), in nats, with the constant (d / 2) log(pi) left out.
 
-    -log N(x; x', v I) - (d / 2) log(pi) = ||x - x'||^2 / (2 v) + (d / 2) log(2 v).
-    With the constant left out, v = 1/2 gives exactly the paper's squared error. `error` (batch,) is summed
-    over the d observed values of a sample.
+    It is ||x - x'||^2 / (2 v) + (d / 2) log(2 v): v = 1/2 gives exactly the paper's squared error. `error`
+    (batch,) is summed over the d observed values of a sample.
 
     >>> gaussian_nll(torch.tensor([3.0]), n_observed=3, variance=0.5)
     tensor([3.])
@@ -36,9 +35,8 @@ def optimal_variance(error: Tensor, n_observed: int) -> Tensor:
     """
     Return the variance () of maximum likelihood for squared errors (batch,): their mean per pixel, detached.
 
-    It sets the weight of the reconstruction term against the others, whatever the size and noise of the data
-    (sigma-VAE of Rybkin, Daniilidis and Levine, ICML 2021, Sec. 4). It is at least 1e-6, about the variance
-    of rounding to 256 grey levels.
+    It weights the reconstruction against other terms, whatever the size and noise of the data (sigma-VAE of
+    Rybkin et al., ICML 2021, Sec. 4). 1e-6, the least, is about the variance of rounding to 256 grey levels.
 
     >>> optimal_variance(torch.tensor([2.0, 4.0]), n_observed=6)
     tensor(0.5000)
@@ -50,9 +48,8 @@ def gaussian_kl(mean: Tensor, logvar: Tensor, prior_mean: Tensor, prior_var: Ten
     """
     Return the KL divergence (batch,), in nats, of a diagonal Gaussian posterior from a diagonal prior.
 
-    KL(N(m, v) || N(m0, v0)) = 1/2 sum_j [ v_j / v0_j + (m_j - m0_j)^2 / v0_j - 1 - log(v_j / v0_j) ].
-    It serves the common prior and the salient prior of Eq. 2 (terms b and c). `mean` and `logvar` have shape
-    (batch, dim); `prior_mean` and `prior_var`, above 0, are broadcast to it.
+    KL(N(m, v) || N(m0, v0)) = 1/2 sum_j [ v_j / v0_j + (m_j - m0_j)^2 / v0_j - 1 - log(v_j / v0_j) ], terms b
+    and c of Eq. 2. Posteriors have shape (batch, dim); priors, of variance above 0, are broadcast to it.
 
     >>> zero = torch.zeros(1, 2)
     >>> gaussian_kl(zero + 2, zero, zero, torch.ones(()))
@@ -67,23 +64,57 @@ def standard_kl(mean: Tensor, logvar: Tensor) -> Tensor:
     return gaussian_kl(mean, logvar, mean.new_zeros(()), mean.new_ones(()))
 
 
-def latent_nll(code: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
-    """
-    Return -log q(z | x) (batch,), in nats, of a code z (batch, dim) under a diagonal Gaussian posterior.
+def group_logits(logits: Tensor) -> Tensor:
+    """Prepend 0 for the background to the log-odds log p(y = k | s) - log p(y = 0 | s) of k = 1, 2, .."""
+    return pad(logits, (1, 0))
 
-    >>> latent_nll(torch.ones(1, 2), torch.zeros(1, 2), torch.zeros(1, 2)) - log(2 * pi)
-    tensor([1.])
+
+def group_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     """
-    return 0.5 * ((code - mean).square() / logvar.exp() + logvar + log(2 * pi)).sum(dim=1)
+    Return the cross-entropy -log p(y | s) (batch,), in nats: the salient classification of Eq. 2 (term d).
+
+    `logits` (batch, groups - 1) are the log-odds of the targets against the background. `y` (batch,) holds
+    groups as integers, 0 for the background; or severities in [0, 1], soft labels of the target (App. B).
+
+    >>> group_cross_entropy(torch.zeros(1, 1), torch.tensor([1]))
+    tensor([0.6931])
+    """
+    wanted = torch.stack([1 - y, y], dim=1).to(logits.dtype) if y.is_floating_point() else y
+    return cross_entropy(group_logits(logits), wanted, reduction="none")
+
+
+def critic_loss(joint: Tensor, shuffled: Tensor) -> Tensor:
+    """
+    Return the critic's cross-entropy -log D(z) - log(1 - D(z')) (batch,), in nats (Algorithm 1, line 6).
+
+    `joint` (batch,) are its logits for [c, s] of one image, `shuffled` (batch,) those for [c, s] of two
+    images. A critic at chance has 2 log 2.
+
+    >>> critic_loss(torch.zeros(1), torch.zeros(1))
+    tensor([1.3863])
+    """
+    return softplus(-joint) + softplus(shuffled)
+
+
+def mutual_information(joint: Tensor, *, rectified: bool = True) -> Tensor:
+    """
+    Estimate log q(c, s) / q(c)q(s) = log D / (1 - D) (batch,), in nats: the critic's logit itself (Eq. 3).
+
+    `joint` (batch,) are its logits for [c, s] of one image. `rectified` replaces negative values by 0, as in
+    Eq. 3.
+
+    >>> mutual_information(torch.tensor([-1.0, 2.0]))
+    tensor([0., 2.])
+    """
+    return relu(joint) if rectified else joint
 
 
 @dataclass(frozen=True)
 class GroupPrior:
     """
-    Salient prior of groups: N(s' = 0, sigma_p I) for the background, N(0, I) for every target (Sec. 3).
+    Salient prior of groups: N(s' = 0, sigma_p I) for the background y = 0, N(0, I) for targets (Sec. 3).
 
-    y = 0 is the background, y = 1, 2, .. are targets. Mean, variance and gate have shape (batch, 1), one
-    value for all salient dimensions. `background_var` is sigma_p, between 0 and 1.
+    Mean, variance and gate have shape (batch, 1). `background_var` is sigma_p, between 0 and 1.
     """
 
     background_var: float
