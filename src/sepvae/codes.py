@@ -11,6 +11,7 @@ import pandas as pd
 Space = Literal["common", "salient", "both"]
 SPACES: tuple[Space, ...] = ("common", "salient")
 Kind = Literal["categorical", "continuous"]  # of an attribute
+Blocks = Mapping[str, slice]  # salient dimensions by name, such as "salient of SZ"
 EXACT_VARIANCE = 1e-6  # of codes without noise: a log-variance must be finite
 MAX_LEVELS = 20  # whole numbers with more distinct values than this are amounts, not classes
 ArrayT = TypeVar("ArrayT")
@@ -67,8 +68,10 @@ def code_names(common_dim: int, salient_dim: int, space: Space = "both") -> list
     return [f"{name}{i}" for name, dim in dims.items() for i in range(dim) if space in (name, "both")]
 
 
-def code_columns(table: pd.DataFrame, space: Space) -> list[str]:
-    """Return the columns of `codes.csv` that hold codes of a space: common first, ordered by number."""
+def code_columns(table: pd.DataFrame, space: str, blocks: Blocks | None = None) -> list[str]:
+    """Return the columns of `codes.csv` of a space, or a block of salient: common first, then by number."""
+    if blocks and space in blocks:
+        return code_columns(table, "salient")[blocks[space]]
     found = {
         name: sorted(
             (c for c in table.columns if c.startswith(name) and c[len(name) :].isdigit()),
@@ -76,7 +79,12 @@ def code_columns(table: pd.DataFrame, space: Space) -> list[str]:
         )
         for name in SPACES
     }
-    return found["common"] + found["salient"] if space == "both" else found[space]
+    return [column for name in SPACES if space in (name, "both") for column in found[name]]
+
+
+def block_sizes(blocks: Blocks) -> dict[str, int]:
+    """Return the number of dimensions of each block, in their order, as recipes hold it."""
+    return {name: part.stop - part.start for name, part in blocks.items()}
 
 
 def attribute_columns(table: pd.DataFrame) -> list[str]:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sepvae.batch import AnyArray
+    from sepvae.codes import Blocks
 
 FORMAT = 1  # version of run folders; those that record none have this one, too
 PACKAGES = (
@@ -94,6 +96,8 @@ class RecipeFile(YamlFile):
                 f"{path.parent}: its {path.name} is of format {found}, this sepvae reads format {FORMAT}; "
                 "update sepvae"
             )
+        if not all(isinstance(n, int) for n in dict(recipe.get("salient_blocks") or {}).values()):
+            raise TypeError("salient_blocks has no numbers")
         if isinstance(data := recipe.get("data"), dict) and "group" in data:  # former name of "subject"
             recipe["data"] = {"subject" if key == "group" else key: value for key, value in data.items()}
         return recipe
@@ -269,6 +273,12 @@ class RunFolder:
         """Return "categorical" or "continuous" for each attribute."""
         kinds = self.recipe.required().get("attributes") if self._kinds is None else self._kinds
         return kinds if isinstance(kinds, Mapping) else {}
+
+    def blocks(self) -> "Blocks":
+        """Return the blocks of the salient space, whose sizes are in the recipe; empty for one space."""
+        sizes = (self.recipe.read() or {}).get("salient_blocks") or {}
+        ends = accumulate(sizes.values())
+        return {str(name): slice(end - sizes[name], end) for name, end in zip(sizes, ends, strict=True)}
 
     def is_finished(self, recipe: Mapping[str, Any]) -> bool:
         """Return whether the fit of its recipe is finished; the page is the last file written."""

@@ -259,3 +259,13 @@ def test_on_a_dask_cluster(parts, finished, tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(
         found.reset_index(drop=True), wanted.reset_index(drop=True), check_dtype=False
     )
+
+
+def test_blocks_of_several_targets_are_scored_as_spaces(tmp_path):
+    labels, drawn = np.resize(["control", "BD", "SZ"], 60), [make_source(60, seed) for seed in (0, 1)]
+    parts = [ArraySource(part.x, labels, ids=part.ids, attributes=part.attributes) for part in drawn]
+    cell = make_cells([contender("SepVAE", salient_dim=4, shared_dim=2)], [0], 1)[0]
+    cell.run(*parts, folder := CellFolder(tmp_path / "cell", KINDS), n_permutations=0)
+    blocks = ["salient, shared", "salient of BD", "salient of SZ"]
+    assert set(folder.scores.required()["space"].dropna()) >= {*blocks, "common", "salient"}
+    assert list(folder.blocks()) == blocks

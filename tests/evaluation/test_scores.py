@@ -183,3 +183,19 @@ def test_nothing_left_out(table):
 def test_a_table_that_cannot_be_scored_says_why(table, spoil, message):
     with pytest.raises(DataError, match=message):
         score_codes(spoil(table))
+
+
+def test_blocks_are_scored_as_spaces_of_their_own(table):
+    blocks = {"salient, shared": slice(0, 1), "salient of ill": slice(1, 2)}
+    without, found = score_codes(table, **QUICK), score_codes(table, blocks=blocks, **QUICK)
+    assert found["space"].unique().tolist() == ["common", "salient", "both", *blocks]
+    of_spaces = found[~found["space"].isin(list(blocks))].reset_index(drop=True)
+    pd.testing.assert_frame_equal(of_spaces, without)
+    for place, name in enumerate(blocks):
+        alone = score_codes(
+            table.drop(columns=f"salient{1 - place}").rename(columns={f"salient{place}": "salient0"}), **QUICK
+        )
+        pd.testing.assert_frame_equal(
+            found[found["space"] == name].drop(columns="space").reset_index(drop=True),
+            alone[alone["space"] == "salient"].drop(columns="space").reset_index(drop=True),
+        )

@@ -139,3 +139,21 @@ def test_thumbnails_of_volumes_are_their_middle_axial_slice_seen_from_above():
     assert thumbnails.shape == (2, 1, 33, 32)
     assert thumbnails[0, 0, 33 - 1 - 26, 6] == 255
     assert not thumbnails[0, 0, :4].any()  # before the brain
+
+
+def test_of_several_targets_each_block_has_a_traversal_of_its_own():
+    labels = np.resize(["HC", "BD", "SZ"], 50)
+    model = SepVAE(**quick(salient_dim=6, shared_dim=2, background="HC", batch_size=16)).fit(X, labels)
+    salient = model.encode(X).salient_mean[labels != "HC"]
+    examples = make_examples(model, salient, ArraySource(X, labels), per_label=2)
+    names = ["salient, shared", "salient of BD", "salient of SZ"]
+    assert examples["traversal_names"].tolist() == [f"Component 1 of {name}" for name in names]
+    variances = [
+        np.linalg.eigvalsh(np.cov(salient[:, part].T.astype(float)))[-1]
+        for part in model.salient_blocks_.values()
+    ]
+    shares = variances / salient.astype(float).var(axis=0, ddof=1).sum()
+    np.testing.assert_allclose(examples["traversal_shares"], shares, rtol=1e-4)
+    s = salient.mean(axis=0, keepdims=True)  # at step 0, the same in each block
+    at_mean = model.decode(model.encode(X[labels != "HC"][:1]).common_mean, s)[0]
+    np.testing.assert_allclose(examples["traversals"][0, :, 3], np.stack([at_mean] * 3), atol=1e-5)

@@ -124,6 +124,8 @@ MISTAKES = {
     "leave_out",
     "metric: auc, probe: own -> metric: auc, probe: least_squares": "protocol.columns.2: wanted metric mae "
     "or r2 with probe least_squares",
+    "space: salient, metric: auc -> space: salient SZ, metric: auc": "protocol.columns.2: wanted space "
+    "common, salient, both, 'salient, shared' or 'salient of TARGET'",
     "salient, metric: auc, probe: own -> common, metric: auc, probe: own": "protocol.columns.2: wanted space "
     "salient and attribute label with probe own",
     "test_size: 0.2 -> test_size: 2": "protocol.test_size: wanted less than 1, got 2",

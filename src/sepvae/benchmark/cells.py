@@ -12,7 +12,7 @@ from sklearn.decomposition import PCA
 from sepvae.batch import AnyArray, Source, chunks, gather, in_unit_range
 from sepvae.benchmark.folder import CellFolder
 from sepvae.checks import check_choice
-from sepvae.codes import Codes, codes_table
+from sepvae.codes import Codes, block_sizes, codes_table
 from sepvae.errors import DataError
 from sepvae.evaluation.classifiers import group_scores, mlp_probabilities
 from sepvae.evaluation.correlations import probe_predictions
@@ -151,7 +151,8 @@ def fit_cell(cell: Cell, train: Source, test: Source, folder: CellFolder) -> Non
         if model.capabilities.epochs:
             folder.metrics.write(model.history_)
         folder.train_codes.write(encoded(model, train, "train", learnt))
-        folder.recipe.write(cell.about | {"keywords": cell.keywords, "seconds": seconds})
+        of_fit = {"seconds": seconds, "salient_blocks": block_sizes(model.salient_blocks_)}
+        folder.recipe.write(cell.about | {"keywords": cell.keywords} | of_fit)
         model.save(folder.model)
     folder.checkpoint.unlink(missing_ok=True)
     model = load(folder.model)
@@ -169,12 +170,14 @@ def fit_cell(cell: Cell, train: Source, test: Source, folder: CellFolder) -> Non
 
 def score_cell(cell: Cell, folder: CellFolder, *, n_permutations: int) -> pd.DataFrame:
     """Score a cell by linear probes, with preset "paper" by least squares too, and its groups (App. D)."""
-    codes, kinds, errors = read_codes(folder), folder.kinds(), folder.reconstruction.read()
-    scores = score_codes(codes, reconstruction_error=errors, kinds=kinds, n_permutations=n_permutations)
+    codes, errors = read_codes(folder), folder.reconstruction.read()
+    how: dict[str, Any] = {"kinds": folder.kinds(), "n_permutations": n_permutations}
+    how["blocks"] = folder.blocks()
+    scores = score_codes(codes, reconstruction_error=errors, **how)
     scores.insert(0, "probe", np.where(scores["chance"].notna(), "linear", ""))
     parts = [scores]
     if cell.contender.preset == PAPER:
-        amounts = score_codes(codes, kinds=kinds, least_squares=True, n_permutations=n_permutations)
+        amounts = score_codes(codes, least_squares=True, **how)
         parts += [amounts.assign(probe="least_squares")] if len(amounts) else []
     own = find_method(cell.contender.method).capabilities.classifier
     of_target = folder.classified.required()["probability"].to_numpy() if own else mlp_probabilities(codes)

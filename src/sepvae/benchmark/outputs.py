@@ -3,13 +3,12 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import cast
 
 import pandas as pd
 
 from sepvae.benchmark.cells import Cell, read_codes, read_predictions
 from sepvae.benchmark.folder import BenchmarkFolder, CellFolder
-from sepvae.codes import Kind, Space
+from sepvae.codes import Kind
 from sepvae.errors import DataError
 from sepvae.evaluation.correlations import clinical_associations, clinical_scores
 from sepvae.evaluation.differences import (
@@ -18,7 +17,7 @@ from sepvae.evaluation.differences import (
     mean_over_runs,
     paired_bootstrap,
 )
-from sepvae.evaluation.scores import variance_ratio
+from sepvae.evaluation.scores import PROBED, variance_ratio
 from sepvae.plotting.contenders import reconstruction_columns, salient_scatters
 from sepvae.report.benchmark_tables import (
     ComparedPair,
@@ -94,8 +93,8 @@ def _differences(
             if len(of_first) > 1:
                 over_runs = difference_over_runs(of_first, of_other)
                 pairs.append(ComparedPair(column, first, other, over_runs))
-            if column.probe == "linear" and {first, other} <= codes.keys():
-                question = column.attribute, column.population, cast(Space, column.space), column.metric
+            if column.probe == "linear" and column.space in PROBED and {first, other} <= codes.keys():
+                question = column.attribute, column.population, column.space, column.metric
                 with suppress(DataError):  # too few samples of a class: the table has no score either
                     within = paired_bootstrap(codes[first], codes[other], *question, kinds=kinds)
                     pairs.append(ComparedPair(column, first, other, within))

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from sepvae.batch import FloatArray
 from sepvae.checks import check_choice, check_number
-from sepvae.codes import Kind, Space
+from sepvae.codes import Kind
 from sepvae.errors import DataError
 from sepvae.evaluation.metrics import METRICS, interval, resampling_weights
 from sepvae.evaluation.probes import ProbeQuestion, as_numbers, make_probe, probe_questions
@@ -34,7 +34,7 @@ def paired_bootstrap(
     codes_b: pd.DataFrame,
     attribute: str,
     population: str,
-    space: Space,
+    space: str,
     metric: str,
     *,
     kinds: Mapping[str, Kind] | None = None,

@@ -10,7 +10,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sepvae.batch import AnyArray, FloatArray
-from sepvae.codes import Kind, Space, attribute_columns, attribute_kind, code_columns
+from sepvae.codes import Blocks, Kind, attribute_columns, attribute_kind, code_columns
 from sepvae.evaluation.metrics import METRICS, resampling_weights
 from sepvae.run_folder import N_PERMUTATIONS
 
@@ -67,11 +67,11 @@ class ProbeQuestion:
             return f"no probe: {classes} classes, at most {MAX_CLASSES} are probed"
         return "no probe: fewer than two distinct values in split 'train'" if classes < 2 else ""
 
-    def samples(self, space: Space) -> tuple[Samples, Samples]:
-        """Return training and test samples with their codes of one space."""
+    def samples(self, space: str, blocks: Blocks | None = None) -> tuple[Samples, Samples]:
+        """Return training and test samples with their codes of one space, or of a block of salient."""
         train, test = (
             Samples(
-                rows[code_columns(rows, space)].to_numpy(float),
+                rows[code_columns(rows, space, blocks)].to_numpy(float),
                 rows["value"].to_numpy(),
                 rows["group"].astype(str).to_numpy(str),
             )

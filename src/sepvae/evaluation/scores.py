@@ -9,13 +9,13 @@ import pandas as pd
 from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
-from sepvae.codes import SPACES, Kind, Space, code_columns
+from sepvae.codes import SPACES, Blocks, Kind, code_columns
 from sepvae.errors import DataError
 from sepvae.evaluation.probes import SCORE_COLUMNS, ProbeQuestion, probe_questions, score_probe
 from sepvae.run_folder import N_PERMUTATIONS
 
 COLUMNS = ["space", "attribute", "population", *SCORE_COLUMNS]
-PROBED: tuple[Space, ...] = (*SPACES, "both")
+PROBED: tuple[str, ...] = (*SPACES, "both")
 ACTIVE_VARIANCE = 0.01  # a dimension whose posterior means vary less is inactive
 
 
@@ -24,6 +24,7 @@ def score_codes(
     *,
     reconstruction_error: pd.DataFrame | None = None,
     kinds: Mapping[str, Kind] | None = None,
+    blocks: Blocks | None = None,
     least_squares: bool = False,
     n_permutations: int = N_PERMUTATIONS,
     n_bootstraps: int = 1000,
@@ -48,6 +49,8 @@ def score_codes(
     kinds : mapping, default=None
         "categorical" or "continuous" by attribute; by default amounts are continuous, and up to 20 whole
         numbers, text and booleans are categorical.
+    blocks : dict of str to slice, default=None
+        Blocks of the salient space that are scored as spaces of their own, as in `salient_blocks_`.
     least_squares : bool, default=False
         Score only continuous attributes, by probes without a penalty, as in the paper. With about as many
         code dimensions as training samples the predictions are poor.
@@ -65,7 +68,7 @@ def score_codes(
     Returns
     -------
     DataFrame
-        Columns space (common, salient, both), attribute ("label" for y), population (all, background,
+        Columns space (common, salient, both, blocks), attribute ("label" for y), population (all, background,
         target), metric (balanced_accuracy, accuracy, auc, mae, r2, variance_ratio, active_units,
         reconstruction_error), score, low, high, chance, p_value, n_train, n_test, n_test_groups. Columns that
         do not apply to a row are missing. `score_probe` and `separation_scores` define the scores.
@@ -88,8 +91,12 @@ def score_codes(
     questions = [q for q in probe_questions(table, kinds) if not q.obstacle]
     if least_squares:
         questions = [q for q in questions if q.kind == "continuous"]
-    cells = list(product(questions, PROBED))
-    how = {"least_squares": least_squares, "n_permutations": n_permutations, "n_bootstraps": n_bootstraps}
+    cells = list(product(questions, (*PROBED, *(blocks or ()))))
+    how = {"blocks": blocks} | {
+        "least_squares": least_squares,
+        "n_permutations": n_permutations,
+        "n_bootstraps": n_bootstraps,
+    }
     answers = Parallel(n_jobs=n_jobs, return_as="generator")(
         delayed(_answer)(question, space, random_state=random_state, **how) for question, space in cells
     )
@@ -100,7 +107,7 @@ def score_codes(
             if progress is not None:
                 progress(len(parts), len(cells))
     if not least_squares:
-        parts.append(separation_scores(table[table["split"] == "test"], reconstruction_error))
+        parts.append(separation_scores(table[table["split"] == "test"], reconstruction_error, blocks))
     nothing = pd.DataFrame(columns=COLUMNS)
     scores: pd.DataFrame = pd.concat(parts or [nothing], ignore_index=True)[COLUMNS]
     return scores.astype({"n_train": "Int64"})  # integers with missing values
@@ -135,8 +142,8 @@ def left_out(table: pd.DataFrame, *, kinds: Mapping[str, Kind] | None = None) ->
     return pd.DataFrame(reasons, columns=["attribute", "population", "reason"])
 
 
-def _answer(question: ProbeQuestion, space: Space, **how: Any) -> pd.DataFrame:
-    scores = score_probe(*question.samples(space), question.kind, **how)
+def _answer(question: ProbeQuestion, space: str, *, blocks: Blocks | None, **how: Any) -> pd.DataFrame:
+    scores = score_probe(*question.samples(space, blocks), question.kind, **how)
     return scores.assign(space=space, attribute=question.attribute, population=question.population)
 
 
@@ -172,7 +179,7 @@ def _check(table: pd.DataFrame) -> None:
         raise DataError(f"codes must be finite; {len(bad)} samples have others, such as id {bad.iloc[0]}")
 
 
-def variance_ratio(table: pd.DataFrame, space: Space) -> float:
+def variance_ratio(table: pd.DataFrame, space: str, blocks: Blocks | None = None) -> float:
     """
     Return the variance of the codes of targets over that of background samples.
 
@@ -183,8 +190,10 @@ def variance_ratio(table: pd.DataFrame, space: Space) -> float:
     ----------
     table : DataFrame
         Table of codes, with at least two samples of each label.
-    space : {"common", "salient", "both"}
-        Space of the codes.
+    space : {"common", "salient", "both"} or str
+        Space of the codes, or a key of `blocks`.
+    blocks : dict of str to slice, default=None
+        Blocks of the salient space, as in `salient_blocks_`.
 
     Returns
     -------
@@ -197,13 +206,13 @@ def variance_ratio(table: pd.DataFrame, space: Space) -> float:
     >>> variance_ratio(table, "salient")
     9.0
     """
-    codes = table[code_columns(table, space)]
+    codes = table[code_columns(table, space, blocks)]
     background, target = (codes[table["y"] == y].var().sum(skipna=False) for y in (0, 1))
     with np.errstate(divide="ignore", invalid="ignore"):
         return float(np.divide(target, background))
 
 
-def active_units(table: pd.DataFrame, space: Space) -> int:
+def active_units(table: pd.DataFrame, space: str, blocks: Blocks | None = None) -> int:
     """
     Count the dimensions whose posterior means have a variance above 0.01 over the targets.
 
@@ -211,8 +220,10 @@ def active_units(table: pd.DataFrame, space: Space) -> int:
     ----------
     table : DataFrame
         Table of codes, with at least two targets.
-    space : {"common", "salient", "both"}
-        Space of the dimensions.
+    space : {"common", "salient", "both"} or str
+        Space of the dimensions, or a key of `blocks`.
+    blocks : dict of str to slice, default=None
+        Blocks of the salient space, as in `salient_blocks_`.
 
     Returns
     -------
@@ -224,11 +235,13 @@ def active_units(table: pd.DataFrame, space: Space) -> int:
     >>> active_units(pd.DataFrame({"y": [1, 1], "salient0": [-1.0, 1.0], "salient1": [0.0, 0.01]}), "salient")
     1
     """
-    variances = table.loc[table["y"] == 1, code_columns(table, space)].var()
+    variances = table.loc[table["y"] == 1, code_columns(table, space, blocks)].var()
     return int((variances > ACTIVE_VARIANCE).sum())
 
 
-def separation_scores(table: pd.DataFrame, reconstruction_error: pd.DataFrame | None = None) -> pd.DataFrame:
+def separation_scores(
+    table: pd.DataFrame, reconstruction_error: pd.DataFrame | None = None, blocks: Blocks | None = None
+) -> pd.DataFrame:
     """
     Compute the scores without a probe: variance ratio, active units and, if given, reconstruction error.
 
@@ -239,6 +252,8 @@ def separation_scores(table: pd.DataFrame, reconstruction_error: pd.DataFrame | 
     reconstruction_error : DataFrame or None, default=None
         Columns id, full, common_only: mean squared error per pixel of some or all samples, decoded from both
         codes and from the common code alone.
+    blocks : dict of str to slice, default=None
+        Blocks of the salient space, as in `salient_blocks_`, which are scored like spaces.
 
     Returns
     -------
@@ -254,9 +269,10 @@ def separation_scores(table: pd.DataFrame, reconstruction_error: pd.DataFrame | 
     """
     target = table[table["y"] == 1]
     rows: list[tuple[str, str, str, float, int, int]] = []
-    for space in SPACES:
-        rows.append((space, "all", "variance_ratio", variance_ratio(table, space), *_counts(table)))
-        rows.append((space, "target", "active_units", active_units(table, space), *_counts(target)))
+    for space in (*SPACES, *(blocks or ())):
+        ratio, active = variance_ratio(table, space, blocks), active_units(table, space, blocks)
+        rows.append((space, "all", "variance_ratio", ratio, *_counts(table)))
+        rows.append((space, "target", "active_units", active, *_counts(target)))
     if reconstruction_error is not None:
         merged = _with_errors(table, reconstruction_error)
         for column, space in (("full", "both"), ("common_only", "common")):

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from sepvae.batch import AnyArray, IntArray, Source, chunk_rows, chunks, in_unit_range
+from sepvae.codes import Blocks
 from sepvae.data.arrays import ArraySource
 from sepvae.data.images import resized
 from sepvae.interpretation.maps import axial, grey_levels, members, spread
@@ -28,8 +29,9 @@ def make_examples(
     method has a decoder.
 
     Images also have traversals, of shape (targets, components, steps, channels, h, w), along the principal
-    components of `salient`, the salient means of training targets. Swaps, of shape (pairs, 4, channels, h,
-    w), hold a background sample a, a target b, a with the salient part of b, and b with that of a.
+    components of `salient`, the salient means of training targets, or the first component of each block.
+    Swaps, of shape (pairs, 4, channels, h, w), hold a background sample a, a target b, a with the salient
+    part of b, and b with that of a.
     """
     background, target = members(model, test)
     volumes = len(test.sample_shape) == 4
@@ -79,19 +81,31 @@ def _traversals(
     model: ContrastiveEstimator, salient: npt.NDArray[Any], test: Source, positions: IntArray
 ) -> dict[str, AnyArray]:
     """Decode test targets with salient codes along the principal components of `salient`."""
-    components, deviations, shares = _principal(salient, N_COMPONENTS)
+    blocks = model.salient_blocks_
+    components, deviations, shares = (
+        _principal_of(blocks, salient) if blocks else _principal(salient, N_COMPONENTS)
+    )
     codes = salient.mean(axis=0) + STEPS[:, None] * (deviations[:, None] * components)[:, None]
     batch = test.take(positions)
     common = model.encode(batch.x).common_mean
     grid = len(common), *codes.shape[:2]
     moved = np.broadcast_to(codes, (len(common), *codes.shape)).reshape(-1, codes.shape[-1])
     decoded = model.decode(common.repeat(grid[1] * grid[2], axis=0), moved.astype(common.dtype))
-    return {
+    names = {"traversal_names": np.array([f"Component 1 of {name}" for name in blocks])} if blocks else {}
+    return names | {
         "traversals": decoded.reshape(*grid, *decoded.shape[1:]),
         "traversal_ids": np.asarray(batch.id).astype(str),
         "traversal_steps": STEPS,
         "traversal_shares": shares,
     }
+
+
+def _principal_of(blocks: Blocks, codes: npt.NDArray[Any]) -> tuple[AnyArray, AnyArray, AnyArray]:
+    """Return the first principal component of each block, 0 elsewhere, as `_principal` does."""
+    components, deviations = np.zeros((len(blocks), codes.shape[1])), np.zeros(len(blocks))
+    for k, part in enumerate(blocks.values()):
+        components[k, part], deviations[k], _ = (found[0] for found in _principal(codes[:, part], 1))
+    return components, deviations, deviations**2 / (codes.var(axis=0, ddof=1).sum() or 1.0)
 
 
 def _principal(codes: npt.NDArray[Any], n: int) -> tuple[AnyArray, AnyArray, AnyArray]:

@@ -132,6 +132,31 @@ class GroupPrior:
         return (y != 0).float()[:, None]
 
 
+@dataclass(frozen=True)
+class BlockPrior(GroupPrior):
+    """
+    Salient prior of several targets with a shared part and a block each: N(0, I) in the free dimensions.
+
+    All others have the prior of the background, and the decoder gets s' = 0 there. `owners` has the target
+    k = 1, 2, .. of each salient dimension, 0 for those that all targets share. No dimension is free for the
+    background. Variance and gate have shape (batch, salient_dim).
+    """
+
+    owners: tuple[int, ...]
+
+    def variance(self, y: Tensor) -> Tensor:
+        """Return the prior variance: 1 in free dimensions, sigma_p in all others."""
+        return torch.where(self._free(y), 1.0, self.background_var)
+
+    def salient_gate(self, y: Tensor) -> Tensor:
+        """Return 1 for free dimensions and 0 for all others."""
+        return self._free(y).float()
+
+    def _free(self, y: Tensor) -> Tensor:
+        owners, y = torch.tensor(self.owners, device=y.device), y[:, None]
+        return (y != 0) & ((owners == 0) | (owners == y))
+
+
 class SeverityPrior(GroupPrior):
     """
     Salient prior of severities y in [0, 1] (App. B): N(s' = 0, [v0 + (1 - v0) sigma(y)^2] I), sigma(y) = y.

@@ -69,6 +69,9 @@ class ContrastiveEstimator(CodingMixin):
         Labels of background and targets, sorted.
     background_ : label
         Label of the background.
+    salient_blocks_ : dict of str to slice
+        Dimensions of each block of the salient space: "salient, shared", and "salient of SZ" for target SZ.
+        Empty if all targets have one space.
     validation_indices_ : ndarray of int
         Positions of the validation samples; empty for methods that need none.
     residualizer_ : Residualizer or None
@@ -202,9 +205,9 @@ class ContrastiveEstimator(CodingMixin):
         try:
             adapter, labels = InputAdapter(self.residualise, type(self).__name__), self._label_encoder()
             samples = adapter.read(X, y, groups)
+            self._check_keywords()
             y = labels.fit_transform(samples.labels)
             labels.check_counts(y)
-            self._check_keywords()
             seed = self._seed()
             parts = self._validation_split(np.ceil(y).astype(np.int64), samples.groups, seed)
             source = adapter.fit(samples, y == 0, parts[0])
@@ -220,6 +223,7 @@ class ContrastiveEstimator(CodingMixin):
         """Set the fitted attributes of input and labels."""
         self._adapter, self._labels = adapter, labels
         self.classes_, self.background_ = labels.classes, labels.classes[labels.order[0]]
+        self.salient_blocks_ = labels.blocks
         for name in ("n_features_in_", "feature_names_in_"):  # of an earlier fit of a table
             self.__dict__.pop(name, None)
         self.__dict__ |= {name: value for name, value in vars(adapter).items() if name.endswith("_")}

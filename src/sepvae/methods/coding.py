@@ -22,6 +22,7 @@ class CodingMixin(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     _adapter: InputAdapter
     _labels: GroupLabels
+    salient_blocks_: dict[str, slice]
 
     def _encode(self, source: Source) -> Codes[AnyArray]:
         raise NotImplementedError
@@ -127,7 +128,9 @@ class CodingMixin(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         decoded = self._decode(common, self._gate_salient(salient))
         return decoded if standardised else self._in_units(decoded)
 
-    def reconstruct(self, X: Any, salient: Literal["own", "none"] = "own") -> AnyArray:
+    def reconstruct(
+        self, X: Any, salient: Literal["own", "none"] = "own", *, without: str | None = None
+    ) -> AnyArray:
         """
         Decode the codes of samples, with their salient part or without it.
 
@@ -137,6 +140,9 @@ class CodingMixin(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             As in `fit`.
         salient : {"own", "none"}, default="own"
             "own" decodes [c, s], "none" decodes [c, s' = 0].
+        without : str, default=None
+            Block of `salient_blocks_` that is set to s' = 0, such as "salient of SZ"; other names raise
+            DataError.
 
         Returns
         -------
@@ -144,6 +150,9 @@ class CodingMixin(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             In the units of X: images in [0, 1], volumes normalised like the input.
         """
         common, kept = self._given(self.prepare(X), salient)
+        if without is not None:
+            check_choice("without", without, list(self.salient_blocks_) or ["None"])
+            kept[:, self.salient_blocks_[without]] = 0
         return self._in_units(self._decode(common, kept), X)
 
     def reconstruction_error(self, X: Any, salient: Literal["own", "none"] = "own") -> AnyArray:

@@ -53,7 +53,9 @@ def consistency_terms(
 
     own_codes = torch.cat([codes.salient_mean, codes.salient_logvar], dim=1)
     mean, logvar = all_gather_with_grad(own_codes, world_size)[own_donors[swapped]].chunk(2, dim=1)
-    given = prior.salient_gate(y[own_donors[swapped]]).to(mean.dtype) * mean
+    of_donors = y[own_donors[swapped]]
+    gate = prior.salient_gate(of_donors).to(mean.dtype)
+    given, mean = gate * mean, torch.where(gate == 0, 0, mean)  # no part that the decoder does not get
     own = prior.salient_gate(drawn.y[removed]).to(mean.dtype) * codes.salient_mean[removed]
     nothing = mean.new_zeros(n, mean.shape[1])
     with running_statistics(model):  # batch norm must not learn from decoded samples
@@ -67,16 +69,17 @@ def consistency_terms(
         common_mean, common_logvar = model.common_encoder(changed)
         # A salient encoder that learns from x0 would learn to ignore what is left of the salient part.
         left = frozen(model.salient_encoder, changed[:n])
-        carried_mean, carried_logvar = model.salient_encoder(changed[n:])
+        carried = model.salient_encoder(changed[n:])
 
     healthy = torch.zeros_like(drawn.y[removed])
     as_healthy = posterior(Codes(common_mean[:n], common_logvar[:n], *left), healthy)
+    as_donors = posterior(Codes(common_mean[n:], common_logvar[n:], *carried), of_donors)
     narrow = prior.mean(healthy), prior.variance(healthy).to(mean.dtype)
     common_kl = gaussian_kl(
         codes.common_mean[rows], codes.common_logvar[rows], common_mean, common_logvar.exp()
     )
     removal_kl = gaussian_kl(as_healthy.salient_mean, as_healthy.salient_logvar, *narrow)
-    swap_kl = gaussian_kl(mean, logvar, carried_mean, carried_logvar.exp())
+    swap_kl = gaussian_kl(mean, logvar, as_donors.salient_mean, as_donors.salient_logvar.exp())
     values = {
         "removal_common": (removed, stands_for[0] * common_kl[:n]),
         "removal_salient": (removed, stands_for[0] * removal_kl),

@@ -1,6 +1,7 @@
 """Encoders of labels: y is 0 for the background, 1, 2, .. for targets, or a severity between 0 and 1."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import RegressorTags, Tags
 
-from sepvae.batch import AnyArray, IntArray
+from sepvae.batch import AnyArray, FloatArray, IntArray
 from sepvae.checks import check_number, order_labels
 from sepvae.errors import DataError
 from sepvae.losses.vae import SeverityPrior
@@ -25,9 +26,20 @@ class GroupLabels:
 
     classes: AnyArray
     order: IntArray
+    owners: tuple[int, ...] | None = None  # target of each salient dimension, 0: shared; None: one space
 
     def __init__(self, background: Any = None) -> None:
         self.background = background
+
+    @property
+    def blocks(self) -> dict[str, slice]:
+        """Dimensions of each block of the salient space by name; empty for one space."""
+        if self.owners is None:
+            return {}
+        names = ["salient, shared", *(f"salient of {label}" for label in self.classes[self.order[1:]])]
+        starts = np.searchsorted(self.owners, np.arange(len(names) + 1)).tolist()
+        parts = {name: slice(*part) for name, part in zip(names, pairwise(starts), strict=True)}
+        return {name: part for name, part in parts.items() if part.start < part.stop}
 
     def fit_transform(self, labels: AnyArray) -> AnyArray:
         """Learn which label is the background, and return y of all samples."""
@@ -76,7 +88,7 @@ class GroupLabels:
             raise DataError(f"y: wanted 0 for background or {targets}, got {y!r}")
         return float(y)
 
-    def salient_std(self, y: float | str) -> float:
+    def salient_std(self, y: float | str) -> float | FloatArray:
         """Return the standard deviation around s' = 0 of salient codes that the decoder gets for label y."""
         return float(self.group(y) != 0)
 
@@ -87,6 +99,48 @@ class GroupLabels:
     def set_tags(self, tags: Tags) -> Tags:
         """Return scikit-learn's tags of an estimator that predicts these labels."""
         return tags
+
+
+class BlockLabels(GroupLabels):
+    """Labels of several targets which share some salient dimensions, and have an equal block each."""
+
+    def __init__(self, background: Any, salient_dim: int, shared_dim: int) -> None:
+        super().__init__(background)
+        self.salient_dim, self.shared_dim = salient_dim, shared_dim
+
+    def fit_transform(self, labels: AnyArray) -> AnyArray:
+        """Divide the salient dimensions among the targets, and return y of all samples."""
+        y = super().fit_transform(labels)
+        self._divide()
+        return y
+
+    def restore(self, classes: AnyArray, order: IntArray) -> Self:
+        """Restore fitted labels from a model file."""
+        super().restore(classes, order)
+        self._divide()
+        return self
+
+    def salient_std(self, y: float | str) -> FloatArray:
+        """Return the standard deviation of each salient dimension: 1 where it is free for label y, else 0."""
+        group, owners = self.group(y), np.array(self.owners)
+        return np.asarray((group != 0) & ((owners == 0) | (owners == group)), dtype=float)
+
+    def _divide(self) -> None:
+        """Set the owner of each dimension; raise DataError unless each target gets as many as the others."""
+        targets, own = len(self.classes) - 1, self.salient_dim - self.shared_dim
+        if targets == 1:
+            label = self.classes[self.order[1]]
+            raise DataError(
+                f"shared_dim: got {self.shared_dim} with one target ({label}), expected several; take None"
+            )
+        if own < targets or own % targets:
+            least = targets * max(1, -(-own // targets))
+            raise DataError(
+                f"shared_dim: got {self.shared_dim} of {self.salient_dim} salient dimensions, expected the "
+                f"other {own} to divide equally among {targets} targets; take "
+                f"salient_dim={self.shared_dim + least}"
+            )
+        self.owners = (0,) * self.shared_dim + tuple(1 + k // (own // targets) for k in range(own))
 
 
 class SeverityLabels(GroupLabels):
@@ -128,7 +182,7 @@ class SeverityLabels(GroupLabels):
         """Return R2."""
         return float(r2_score(y, predicted, sample_weight=sample_weight))
 
-    def salient_std(self, y: float | str) -> float:
+    def salient_std(self, y: float | str) -> float | FloatArray:
         """Return the standard deviation of y s, for s from the prior of severity y."""
         if isinstance(y, str):
             return super().salient_std(y)

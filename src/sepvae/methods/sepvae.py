@@ -6,12 +6,20 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from sepvae.checks import check_choice
+from sepvae.checks import check_choice, check_number
 from sepvae.codes import Codes
-from sepvae.losses.vae import GroupPrior, SeverityPrior, group_cross_entropy, mutual_information, standard_kl
+from sepvae.errors import DataError
+from sepvae.losses.vae import (
+    BlockPrior,
+    GroupPrior,
+    SeverityPrior,
+    group_cross_entropy,
+    mutual_information,
+    standard_kl,
+)
 from sepvae.methods.base import Capabilities
 from sepvae.methods.consistency import CONSISTENCY, consistency_terms
-from sepvae.methods.labels import GroupLabels, SeverityLabels
+from sepvae.methods.labels import BlockLabels, GroupLabels, SeverityLabels
 from sepvae.methods.vae import PAPER, ContrastiveVAE
 from sepvae.networks.model import ContrastiveAutoencoder, frozen
 from sepvae.training.keywords import Learnt
@@ -34,10 +42,13 @@ class SepVAEObjective(ContrastiveObjective):
     swap_common: float = 0.0
     swap_salient: float = 0.0
     severity: bool = False
+    owners: tuple[int, ...] | None = None  # target of each salient dimension, 0: shared; None: one space
 
     @property
     def prior(self) -> GroupPrior:
         """Salient prior p(s | y): narrow for the background, standard for targets, between for severities."""
+        if self.owners is not None:
+            return BlockPrior(self.background_prior_var, self.owners)
         return (SeverityPrior if self.severity else GroupPrior)(self.background_prior_var)
 
     def terms(self, model: ContrastiveAutoencoder, sample: LatentSample) -> Terms:
@@ -63,12 +74,12 @@ class SepVAEObjective(ContrastiveObjective):
         }
 
     def posterior(self, codes: Codes[Tensor], y: Tensor) -> Codes[Tensor]:
-        """Fix the salient variance of background samples at sigma_q (App. B), unless it is learnt."""
+        """Fix the salient variance at sigma_q where the decoder gets s' (App. B), unless it is learnt."""
         if self.background_posterior_var == "learnt":
             return codes
         learnt = codes.salient_logvar
         sigma_q = torch.tensor(self.background_posterior_var, device=y.device, dtype=learnt.dtype)
-        logvar = torch.where(y[:, None] == 0, sigma_q.log(), learnt)
+        logvar = torch.where(self.prior.salient_gate(y) == 0, sigma_q.log(), learnt)
         return Codes(codes.common_mean, codes.common_logvar, codes.salient_mean, logvar)
 
     def logged(self, model: ContrastiveAutoencoder, sample: LatentSample) -> dict[str, Tensor]:
@@ -120,6 +131,11 @@ class SepVAE(ContrastiveVAE):
         Kind of labels. "severity" means numbers in [0, 1], 0 for the background, such as a clinical score
         divided by its maximum (App. B). The salient prior widens with severity, the decoder gets [c, y s],
         the classifier learns the severity, and `predict` returns it.
+    shared_dim : int or None, default=None
+        With several targets, the number of salient dimensions that all of them share; the others are divided
+        equally among the targets, in the order of `classes_`. In dimensions of other targets, a sample has
+        the prior of the background, and the decoder gets s' = 0. None: one space for all targets. Only `fit`
+        sees labels: codes are those of the encoders, which learn to give s' where a label has no part.
 
     References
     ----------
@@ -150,6 +166,7 @@ class SepVAE(ContrastiveVAE):
     swap_common: float = 5.0
     swap_salient: float = 2.0
     target: Literal["group", "severity"] = "group"
+    shared_dim: int | None = None
 
     capabilities: ClassVar[Capabilities] = Capabilities(epochs=True, classifier=True)
     presets: ClassVar[dict[str, dict[str, Any]]] = {
@@ -187,9 +204,17 @@ class SepVAE(ContrastiveVAE):
         severity, posterior_var = self.target == "severity", self.background_posterior_var
         if posterior_var == "auto":
             posterior_var = "learnt" if severity else 0.1
-        return SepVAEObjective.of(self, background_posterior_var=posterior_var, severity=severity)
+        if (shared := self.shared_dim) is not None:
+            check_number("shared_dim", shared, least=0, below=self.salient_dim, whole=True, or_else="None")
+            if severity:
+                raise DataError(f"shared_dim: got {shared} with severities, expected None; leave it out")
+        owners = self._labels.owners if hasattr(self, "_labels") else None  # known from `fit` on
+        own = {"background_posterior_var": posterior_var, "severity": severity, "owners": owners}
+        return SepVAEObjective.of(self, **own)
 
     def _label_encoder(self) -> GroupLabels:
         if self.target == "severity":
             return SeverityLabels(self.background, SeverityPrior(self.background_prior_var))
+        if self.shared_dim is not None:
+            return BlockLabels(self.background, self.salient_dim, self.shared_dim)
         return GroupLabels(self.background)

@@ -118,7 +118,9 @@ def sample_columns(
     return figure
 
 
-def traversal_grid(traversals: AnyArray, steps: AnyArray, shares: AnyArray, ids: Names = None) -> Figure:
+def traversal_grid(
+    traversals: AnyArray, steps: AnyArray, shares: AnyArray, ids: Names = None, components: Names = None
+) -> Figure:
     """
     Draw targets while their salient code moves along its principal components and their common code stays.
 
@@ -136,6 +138,8 @@ def traversal_grid(traversals: AnyArray, steps: AnyArray, shares: AnyArray, ids:
         Share of the salient variance of each component, in [0, 1].
     ids : sequence of m names or None, default=None
         Names to write beside the targets; None writes numbers.
+    components : sequence of p names or None, default=None
+        Titles of the components; None writes "Salient component 1", and so on.
 
     Returns
     -------
@@ -161,19 +165,20 @@ def traversal_grid(traversals: AnyArray, steps: AnyArray, shares: AnyArray, ids:
             "traversals, steps and shares: wanted shapes (m, p, k, channels, h, w), (k,) and (p,), "
             f"got {traversals.shape}, {steps.shape} and {shares.shape}"
         )
-    targets, components, k = traversals.shape[:3]
+    targets, n_components, k = traversals.shape[:3]
+    titles = [f"Salient component {i + 1}" for i in range(n_components)] if components is None else components
     names = [f"target {i + 1}" for i in range(targets)] if ids is None else cells.names_in_lines(ids)
     headings = ["mean" if step == 0 else f"{step:+g} sd" for step in steps] + ["last minus first"]
     height = cells.height_of(traversals)
     block_height = cells.TOP + targets * (height + cells.GAP) + cells.BLOCK_GAP
     columns = [cells.LEFT + column * (cells.CELL + cells.GAP) for column in range(k)]
     last_column = columns[-1] + cells.CELL + cells.BLOCK_GAP
-    figure = Figure(figsize=(last_column + cells.CELL + cells.RIGHT, components * block_height))
+    figure = Figure(figsize=(last_column + cells.CELL + cells.RIGHT, n_components * block_height))
     difference = cells.signed(traversals[:, :, -1]) - cells.signed(traversals[:, :, 0])
     limit = cells.limit_of(difference, GREY_LEVEL)
     for component, share in enumerate(shares):
         top = component * block_height
-        title = f"Salient component {component + 1} ({100 * share:.0f} % of the salient variance)"
+        title = f"{titles[component]} ({100 * share:.0f} % of the salient variance)"
         cells.block_title(figure, title, TARGET, cells.LEFT, top + cells.RULE, k)
         for target in range(targets):
             y = top + cells.TOP + target * (height + cells.GAP)

@@ -1,5 +1,6 @@
 """Schema of a recipe, validated by pydantic."""
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
@@ -21,7 +22,7 @@ class Column(StrictModel):
     title: str
     attribute: str  # to predict; "label" is background or target
     population: Literal["all", "target"]
-    space: Literal["common", "salient", "both"]
+    space: str  # common, salient, both, or a block: "salient, shared", "salient of TARGET"
     metric: Literal["balanced_accuracy", "accuracy", "auc", "mae", "r2"]
     # Ridge regression, for continuous attributes; the method's classifier of salient codes, else a network of
     # two layers; no penalty, for preset "paper" only.
@@ -30,6 +31,9 @@ class Column(StrictModel):
 
     @model_validator(mode="after")
     def _probe_suits(self) -> Self:
+        if not re.fullmatch("common|both|salient(, shared| of .+)?", self.space):
+            said = "wanted space common, salient, both, 'salient, shared' or 'salient of TARGET'"
+            raise PydanticCustomError("own", said)
         if self.probe == "own" and (self.space, self.attribute) != ("salient", "label"):
             raise PydanticCustomError("own", "wanted space salient and attribute label with probe own")
         if self.probe == "least_squares" and self.metric not in ("mae", "r2"):

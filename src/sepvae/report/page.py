@@ -16,7 +16,6 @@ from sepvae.report.contents import Contents, Picture, command, settings, setting
 from sepvae.report.html import render, scripts_within, write_page
 from sepvae.report.scatter import scatter_data
 from sepvae.report.scores import (
-    SPACES,
     Score,
     Section,
     cell,
@@ -25,6 +24,7 @@ from sepvae.report.scores import (
     number,
     p_values,
     sections,
+    spaces_of,
     subject,
     summary,
 )
@@ -87,7 +87,8 @@ def write_report(run: Path, out: Path | None = None, *, images: bool = True) -> 
 def _page_context(contents: Contents, *, images: bool) -> dict[str, Any]:
     """Return the context of the template; None for missing parts."""
     scores, removal, correlations = contents.scores, contents.removal, contents.correlations
-    found = None if scores is None else sections(scores, contents.words["value"])
+    spaces = spaces_of(scores)
+    found = None if scores is None else sections(scores, contents.words["value"], spaces)
     scatter, scatters = scatter_data(contents, images=images), contents.scatters()
     if not images:  # a legend may name samples: keep the figures of columns that the scatter shows
         kept = {"label", *(column["name"] for column in (scatter or {}).get("columns", []))}
@@ -100,7 +101,7 @@ def _page_context(contents: Contents, *, images: bool) -> dict[str, Any]:
         "summary": None if scores is None else summary(scores),
         "warnings": find_warnings(contents),
         "picture": picture,
-        "spaces": SPACES,
+        "spaces": spaces,
         "sections": found,
         "main_scores": main_scores(found or []),
         "flags": flags(found or []),
@@ -194,6 +195,7 @@ def _comparison_context(runs: list[Contents], *, images: bool) -> dict[str, Any]
         for i, name in enumerate(folders)
     ]
     rows = dict.fromkeys(name for found in known for name in found)
+    spaces = list(dict.fromkeys(space for run in runs for space in spaces_of(run.scores)))
     return {
         "runs": runs,
         "images": images,
@@ -204,8 +206,8 @@ def _comparison_context(runs: list[Contents], *, images: bool) -> dict[str, Any]
         "settings": _differing_settings(runs),
         "summaries": [None if run.scores is None else summary(run.scores) for run in runs],
         "warnings": [find_warnings(run) for run in runs],
-        "spaces": SPACES,
-        "sections": _compared_scores(runs),
+        "spaces": spaces,
+        "sections": _compared_scores(runs, spaces),
         "unscored": [name for name, run in zip(names, runs, strict=True) if run.scores is None],
     }
 
@@ -240,11 +242,11 @@ def _differing_settings(runs: list[Contents]) -> list[tuple[str, list[Any]]]:
     return [(name, values) for name, values in rows if len({str(value) for value in values}) > 1]
 
 
-def _compared_scores(runs: list[Contents]) -> list[Section]:
+def _compared_scores(runs: list[Contents], spaces: list[str]) -> list[Section]:
     """Return the scores of several runs by question, with one cell for each space of each run."""
     known = [(i, run.scores) for i, run in enumerate(runs) if run.scores is not None]
     if not known:
         return []
     tables = [scores.assign(place=scores["space"].map(lambda space, i=i: (i, space))) for i, scores in known]
-    places = [(i, space) for i in range(len(runs)) for space in SPACES]
+    places = [(i, space) for i in range(len(runs)) for space in spaces]
     return sections(pd.concat(tables, ignore_index=True), places=places)

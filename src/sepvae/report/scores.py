@@ -96,6 +96,11 @@ def sections(scores: pd.DataFrame, value: str = "value", places: Sequence[Any] =
     return list(found.values())
 
 
+def spaces_of(scores: pd.DataFrame | None) -> list[str]:
+    """Return the spaces of a page: salient, common, both, then the blocks of salient that have scores."""
+    return list(dict.fromkeys([*SPACES, *([] if scores is None else scores["space"])]))
+
+
 def main_rows(scores: pd.DataFrame) -> list[Score]:
     """Return the rows of `scores.csv` with the main metric of each question, which they name."""
     rows: list[Score] = scores.dropna(subset=["attribute", "score", "chance"]).to_dict("records")

@@ -41,7 +41,8 @@ def draw(run: Path) -> None:
         save("reconstructions", reconstruction_grid(*arrays, background=background))
     if "traversals" in examples:
         arrays = [examples[f"traversal{name}"] for name in ("s", "_steps", "_shares")]
-        save("traversals", traversal_grid(*arrays))
+        names = {"components": examples["traversal_names"]} if "traversal_names" in examples else {}
+        save("traversals", traversal_grid(*arrays, **names))
     if "swaps" in examples:
         save("swaps", swap_grid(examples["swaps"]))
     draw_maps(folder.maps, folder.figures)

@@ -52,7 +52,7 @@ def finish_run(
     folder.split.write(codes[[*SAMPLE]])
     with step("scoring") as progress:
         how: dict[str, Any] = {"kinds": kinds, "n_permutations": n_permutations, "progress": progress}
-        scores = score_codes(codes, reconstruction_error=errors, **how)
+        scores = score_codes(codes, reconstruction_error=errors, blocks=model.salient_blocks_, **how)
     folder.scores.write(scores)
     folder.correlations.write(salient_correlations(codes, kinds=kinds))
     with step("examples"):

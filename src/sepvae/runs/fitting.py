@@ -14,7 +14,7 @@ from sklearn.base import clone, is_regressor
 
 from sepvae.batch import AnyArray, Source
 from sepvae.checks import ask_for_background, guess_background, joined, names_controls, order_labels
-from sepvae.codes import Codes, attribute_kinds
+from sepvae.codes import Codes, attribute_kinds, block_sizes
 from sepvae.data.arrays import ArraySource
 from sepvae.data.quality_metrics import measure_source
 from sepvae.errors import DataError, TrainingError, count
@@ -138,6 +138,8 @@ def fit_run(
                 say(f"background {background}, {named}; fitting on {len(train)} samples")
                 learnt = _fit(model, train, run, say)
                 recipe |= _taken(model, train, say)
+                if blocks := model.salient_blocks_:
+                    recipe["salient_blocks"] = block_sizes(blocks)
                 fitted = time.monotonic()
                 how: dict[str, Any] = {"kinds": recipe["attributes"], "say": say, **scoring}
                 scores = finish_run(model, train, test, run.path, learnt=learnt, **how)

@@ -93,6 +93,7 @@ def evaluate_run(
         if errors is not None and _rows_are_numbered(run):
             errors["id"] = "new-" + errors["id"].astype(str)
     keywords: dict[str, Any] = {"kinds": folder.kinds(), "n_permutations": n_permutations}
+    keywords["blocks"] = folder.blocks()
     with stage("scoring", say) as progress:
         scores = score_codes(codes, reconstruction_error=errors, **keywords, progress=progress)
     return scores if kept is None else pd.concat([scores, kept], ignore_index=True)
