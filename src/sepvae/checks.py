@@ -125,7 +125,7 @@ def order_labels(labels: AnyArray, background: Any = None) -> tuple[AnyArray, np
     if len(classes) > MAX_LEVELS:
         raise DataError(
             f"labels: wanted a background and at most {MAX_LEVELS - 1} targets, got {len(classes)} different "
-            f"ones: {', '.join(map(str, classes[:3]))}, ..; numbers in [0, 1] are for target='severity'"
+            f"ones: {', '.join(map(str, classes[:3]))}, ..; severities are for SepVAE(target='severity')"
         )
     if background is None:
         counts = dict(zip(classes.tolist(), n.tolist(), strict=True))
@@ -176,6 +176,37 @@ def check_attribute_names(names: Iterable[Any]) -> None:
     """
     if taken := sorted(name for name in map(str, names) if TAKEN.fullmatch(name)):
         raise DataError(f"attributes: {taken[0]!r} is a column of its own in every table; rename it")
+
+
+def severity_problem(severities: AnyArray, is_target: AnyArray, ids: AnyArray, column: str) -> str:
+    """
+    Return why numbers cannot be severities of targets, with what to do; empty if they can.
+
+    Targets need different numbers above 0; those of the background are 0 or missing (NaN).
+
+    >>> severity_problem(np.array([np.nan, 2, 3]), np.array([True, True, False]), np.arange(3), "score")
+    '1 of 2 targets have no score, such as 0; fill it in, or leave them out'
+    """
+    known = np.isfinite(severities)
+    rows = {
+        "targets have no {}": (is_target & ~known, "fill it in, or leave them out"),
+        "targets have 0 or less in {}": (
+            is_target & (severities <= 0),
+            "0 is the background's; leave them out, or add a constant to all targets",
+        ),
+        "background samples have other than 0 in {}": (
+            ~is_target & known & (severities != 0),
+            "the column is of targets alone: empty those cells, or take another",
+        ),
+    }
+    for what, (odd, remedy) in rows.items():
+        if odd.any():
+            n = int((is_target if what.startswith("targets") else ~is_target).sum())
+            return f"{odd.sum()} of {n} {what.format(column)}, such as {ids[odd][0]}; {remedy}"
+    if len(different := np.unique(severities[is_target])) < 2:
+        same = f"all {is_target.sum()} targets have the same {column}, {different[0]:g}"
+        return f"{same}; fit without severities, as groups"
+    return ""
 
 
 def check_images(x: AnyArray) -> None:

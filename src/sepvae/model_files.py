@@ -84,6 +84,7 @@ class About(Version):
     keywords: dict[str, Any]
     classes: Annotated[list[Label], Field(min_length=2, max_length=MAX_LEVELS)]
     order: Annotated[list[int], Field(min_length=2, max_length=MAX_LEVELS)]
+    severity_max: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     sample_shape: Annotated[list[Side], Field(min_length=1, max_length=8)]
     features: list[str] | None = None
     residuals: AboutResiduals | None = None

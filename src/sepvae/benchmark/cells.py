@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ from sepvae.preprocessing import TableScaler
 from sepvae.preprocessing.input_adapter import covariate_names, split_covariates
 from sepvae.preprocessing.residualizer import Residualizer
 from sepvae.registry import find_method, method_names
+from sepvae.runs.from_data import severity_keywords
 from sepvae.runs.scoring import described, encoded, examples_of, reconstruction_errors, with_targets
 
 PAPER = "paper"  # preset whose continuous attributes are also predicted by least squares
@@ -45,6 +46,11 @@ class Contender:
     def name(self) -> str:
         """Name of the contender in tables, such as "SepVAE (paper, no MI)"."""
         return f"{self.method} ({self.preset}{', ' * bool(self.ablation)}{self.ablation})"
+
+    def with_severity(self, name: str | None) -> Self:
+        """Return the contender with the severity of targets in an attribute, if one is named."""
+        severity = severity_keywords(find_method(self.method), name)
+        return replace(self, keywords={**self.keywords, **severity})
 
     def estimator(self, random_state: int) -> ContrastiveEstimator:
         """Return an unfitted estimator, which learns from all training data unless a keyword says else."""
@@ -179,7 +185,9 @@ def score_cell(cell: Cell, folder: CellFolder, *, n_permutations: int) -> pd.Dat
     if cell.contender.preset == PAPER:
         amounts = score_codes(codes, least_squares=True, **how)
         parts += [amounts.assign(probe="least_squares")] if len(amounts) else []
-    own = find_method(cell.contender.method).capabilities.classifier
+    # A classifier of severities tells no groups: of mild cases it expects less than a half.
+    severity = cell.keywords.get("severity") is not None
+    own = find_method(cell.contender.method).capabilities.classifier and not severity
     of_target = folder.classified.required()["probability"].to_numpy() if own else mlp_probabilities(codes)
     of_groups = group_scores(codes, of_target, "own classifier" if own else "mlp")
     return pd.concat([*parts, of_groups], ignore_index=True)

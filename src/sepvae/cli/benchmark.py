@@ -24,7 +24,7 @@ DONE = ("finished", "failed")
 SIGNS = {"waiting": "[dim]·[/]", "running": "[yellow]▶[/]", "finished": "[green]✓[/]", "failed": "[red]✗[/]"}
 
 
-@data_options("background", "attributes", "root", "limit", "memory")
+@data_options("background", "target_severity", "attributes", "root", "limit", "memory")
 def benchmark(
     data: Data,
     fields: dict[str, Any],
@@ -62,6 +62,8 @@ def benchmark(
 
     chosen = load_with_notes(recipe)
     wanted = choose_contenders(chosen, contender, set_)
+    severity = fields.get("target_severity", chosen.data.target_severity)
+    wanted = [c.with_severity(severity) for c in wanted]
     dataset = _read_folds(data, fields, chosen, split)
     background, protocol = dataset.background or "background", chosen.protocol
     columns = [ScoreColumn(**column.model_dump()) for column in protocol.columns]

@@ -44,6 +44,9 @@ def inspect_manifest(
     with progress_bar("reading") as progress:
         quality_metrics, unreadable = manifest.format.measure(manifest, progress)
     problems = _problems(manifest)
+    if (severity := spec.target_severity) is not None and manifest.background is not None:
+        problem = manifest.severity_problem(severity)
+        problems += [Finding("error", "no-severity", f"--target-severity: {problem}")] if problem else []
     if spec.mask is not None:
         problems.append(_see_mask(manifest, spec, spec.mask))
     elif spec.mask_threshold is not None:
@@ -62,6 +65,7 @@ def inspect_manifest(
             problems=problems,
             not_missing=spec.not_missing or (),
             grouped=manifest.grouped,
+            severity=severity,
         )
     return inspection.on_one_grid() if spec.resample else inspection
 

@@ -80,8 +80,10 @@ def about_rows(given: CellTable, path: Path, spec: DataSpec, ids: Sequence[str])
     about = pd.DataFrame({"id": names, "group": group, "label": label, "split": None})
     written = {}
     for name, kind in spec.attributes.items():
-        cells = named_column(table, path, "an attribute", name)
-        about[name], mixed = _typed(cells, path, kind, rules)
+        severity = name == spec.target_severity
+        cells = named_column(table, path, "the severity" if severity else "an attribute", name)
+        other = "take another column for --target-severity" if severity else ""
+        about[name], mixed = _typed(cells, path, kind, rules, other)
         written[name] = words_of_missing(cells, rules)
         notes += [mixed] if mixed else []
     kinds = {name: kind for name, kind in spec.attributes.items() if kind}
@@ -136,7 +138,7 @@ def whole_column(table: pd.DataFrame, path: Path, role: str, name: str) -> pd.Se
 
 
 def _typed(
-    cells: "pd.Series[str]", path: Path, kind: Kind | None, rules: CellRules
+    cells: "pd.Series[str]", path: Path, kind: Kind | None, rules: CellRules, other: str = ""
 ) -> "tuple[pd.Series[Any], TableNote | None]":
     """Return an attribute as words or numbers, and a note on mixed cells; the kind None is detected."""
     words = cells.mask(rules.are_missing(cells))
@@ -154,7 +156,7 @@ def _typed(
         remedy = "write decimals with a point"
     raise DataError(
         f"{path} line {wrong[0]}: wanted a number as {cells.name!r}, got {cells[wrong[0]]!r}; "
-        f"{remedy}, or name the attribute {cells.name}:categorical"
+        f"{remedy}, or {other or f'name the attribute {cells.name}:categorical'}"
     )
 
 

@@ -97,6 +97,8 @@ def list_data(
     guessed = len(labels) == 2 and (manifest.background or guess_background(labels).why != "number")
     if labelled and (roles or named or guessed):
         manifest = manifest.with_roles(spec.background, spec.targets)
+    if spec.target_severity is not None and manifest.background is not None:
+        manifest = manifest.without_severity_of_background(spec.target_severity)
     return manifest.limited(spec.limit, spec.limit_by)
 
 

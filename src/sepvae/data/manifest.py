@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sepvae.batch import AnyArray
-from sepvae.checks import ask_for_background, guess_background
+from sepvae.checks import ask_for_background, guess_background, joined, severity_problem
 from sepvae.codes import MAX_LEVELS, Kind
 from sepvae.data.cells import TableNote
 from sepvae.data.splits import SIDES
@@ -180,6 +180,20 @@ class Manifest:
         about = kept.about.assign(label=label.mask(is_target, " + ".join(targets)))
         name = f"{self.label_name}_given" if self.label_name in [*about, "y"] else self.label_name
         return replace(kept, about=about.assign(**{name: label.where(is_target)}))
+
+    def severity_problem(self, name: str) -> str:
+        """Return why an attribute cannot be the severity of the targets; empty if it can."""
+        labels = self.about["label"]
+        if len(targets := sorted(set(labels) - {self.background})) > 1:
+            named = " ".join(f"--target {target}" for target in targets)
+            return f"wanted one target, got {joined(targets)}; join them: {named}"
+        about = (self.about[name].to_numpy(float), (labels != self.background).to_numpy())
+        return severity_problem(*about, self.about["id"].to_numpy(), name)
+
+    def without_severity_of_background(self, name: str) -> Self:
+        """Make severities of 0 of the background missing, so that scores of the severity are of targets."""
+        values, is_background = self.about[name], self.about["label"] == self.background
+        return replace(self, about=self.about.assign(**{name: values.mask(is_background & (values == 0))}))
 
     def _guess(self, counts: "pd.Series[int]", targets: Sequence[Any]) -> Any:
         """Return the default background: the only label that is not a target, or a guess."""

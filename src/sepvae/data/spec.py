@@ -7,7 +7,7 @@ from math import inf
 from numbers import Integral, Real
 from operator import index
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import (
     AliasChoices,
@@ -194,6 +194,10 @@ class DataSpec(StrictModel):
         default=[],
         name="target",
     )
+    target_severity: str | None = option(
+        "How ill each target is, for SepVAE: an attribute; y is its share of the maximum in training.",
+        metavar="NAME",
+    )
     attributes: Attributes = option(
         "What else is known, to be scored: a column, or a named group of --pattern. KIND is continuous or "
         "categorical; by default its values tell. Repeatable.",
@@ -289,6 +293,16 @@ class DataSpec(StrictModel):
             warnings.warn(message, FutureWarning, stacklevel=2)
             return {"subject" if key == "group" else key: value for key, value in given.items()}
         return given
+
+    @model_validator(mode="after")
+    def _take_severity(self) -> Self:
+        """Make the severity an attribute, which is read and scored as all others."""
+        if (name := self.target_severity) is not None:
+            if self.attributes.get(name) == "categorical":
+                raise PydanticCustomError("own", "target_severity: {n} must not be :categorical", {"n": name})
+            self.attributes[name] = "continuous"
+            self.model_fields_set.add("attributes")
+        return self
 
 
 def read_spec(fields: Mapping[str, Any], base: DataSpec | None = None) -> DataSpec:

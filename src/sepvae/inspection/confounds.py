@@ -115,6 +115,13 @@ def _attribute_tests(samples: Samples, kinds: Mapping[str, str]) -> Iterator[Var
 
 
 def _image_tests(samples: Samples) -> Iterator[VariableTest]:
+    for name, kind, values in image_variables(samples):
+        test = _test_numbers if kind == "continuous" else _test_classes
+        yield from test(samples, name, samples.kind, values)
+
+
+def image_variables(samples: Samples) -> "Iterator[tuple[str, str, pd.Series[Any]]]":
+    """Yield name, kind and values of each statistic of images or volumes that may be a confound."""
     metrics = samples.quality_metrics
     if metrics is None or samples.kind == "sample":
         return
@@ -129,10 +136,8 @@ def _image_tests(samples: Samples) -> Iterator[VariableTest]:
         for name in ("brightness", "contrast", "sharpness", "anisotropy"):
             numbers[name] = metrics[name].astype(float)
         classes = {"mode": metrics["mode"]}
-    for name, values in numbers.items():
-        yield from _test_numbers(samples, name, samples.kind, values)
-    for name, values in classes.items():
-        yield from _test_classes(samples, name, samples.kind, values)
+    yield from ((name, "continuous", values) for name, values in numbers.items())
+    yield from ((name, "categorical", values) for name, values in classes.items())
 
 
 def _test_numbers(samples: Samples, name: str, of: str, values: "pd.Series[Any]") -> Iterator[VariableTest]:

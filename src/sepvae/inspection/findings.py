@@ -60,7 +60,8 @@ class Inspection:
         Of images: sizes (width, height, aspect, images), modes (mode, images), images (statistic, label, n,
         mean, sd, min, max). Of volumes: grids (grid, shape, voxel_size and origin in mm, orientation,
         volumes, example), volumes (as images). Of tables: features (feature, missing, median, min, max,
-        constant, far_out).
+        constant, far_out). With a severity: severity (each other variable: spearman or eta among targets, p,
+        p_corrected).
     """
 
     findings: tuple[Finding, ...]

@@ -18,6 +18,7 @@ from sepvae.inspection.sample_sizes import (
     label_findings,
     size_findings,
 )
+from sepvae.inspection.severity import severity_findings
 from sepvae.inspection.tables import missing_value_findings, region_findings, region_table
 
 
@@ -35,6 +36,7 @@ def inspect(
     problems: Sequence[Finding] = (),
     not_missing: Sequence[str] = (),
     grouped: bool | None = None,
+    severity: str | None = None,
 ) -> Inspection:
     """
     Find problems in data that would spoil a fit, or mislead readers of its result.
@@ -67,6 +69,8 @@ def inspect(
         Words and numbers that are values, although they look like a missing one ("NA", "-9999").
     grouped : bool or None, default=None
         Whether the data name the patients; None if they do where any group differs from its id.
+    severity : str or None, default=None
+        Attribute that is the severity of targets: its range is noted, and what goes with it among them.
 
     Returns
     -------
@@ -107,6 +111,9 @@ def inspect(
     if several_labels:
         differing, tables["confounds"] = confounds(samples, of_kind)
         findings += differing
+    if severity is not None:
+        found, tables["severity"] = severity_findings(samples, severity, of_kind)
+        findings += found
     return Inspection(tuple(sorted(findings, key=lambda finding: LEVELS.index(finding.level))), tables)
 
 

@@ -19,7 +19,7 @@ from sepvae.methods.coding import CodingMixin
 from sepvae.methods.labels import GroupLabels
 from sepvae.methods.storing import save_estimator
 from sepvae.model_files import Shapes
-from sepvae.preprocessing.input_adapter import InputAdapter
+from sepvae.preprocessing.input_adapter import InputAdapter, attributes_of
 
 Parts = tuple[IntArray, IntArray]  # positions of training and validation samples
 SEEDS = 2**32  # scikit-learn takes seeds below this
@@ -33,6 +33,7 @@ class Capabilities:
     decoder: bool = True  # decodes codes: reconstructions, removal, swaps, maps
     epochs: bool = False  # trains by epochs, with the keywords of `ContrastiveVAE`, and has a `history_`
     classifier: bool = False  # its loss has a classifier of salient codes, which a benchmark scores
+    severity: bool = False  # takes severities of targets, by keywords `target` and `severity`
 
 
 @dataclass(eq=False, repr=False)
@@ -72,6 +73,8 @@ class ContrastiveEstimator(CodingMixin):
     salient_blocks_ : dict of str to slice
         Dimensions of each block of the salient space: "salient, shared", and "salient of SZ" for target SZ.
         Empty if all targets have one space.
+    severity_max_ : float or None
+        Maximum of keyword `severity` among the targets of the fit, for methods that have it.
     validation_indices_ : ndarray of int
         Positions of the validation samples; empty for methods that need none.
     residualizer_ : Residualizer or None
@@ -206,7 +209,7 @@ class ContrastiveEstimator(CodingMixin):
             adapter, labels = InputAdapter(self.residualise, type(self).__name__), self._label_encoder()
             samples = adapter.read(X, y, groups)
             self._check_keywords()
-            y = labels.fit_transform(samples.labels)
+            y = labels.fit_transform(samples.labels, attributes_of(X))
             labels.check_counts(y)
             seed = self._seed()
             parts = self._validation_split(np.ceil(y).astype(np.int64), samples.groups, seed)
@@ -223,7 +226,7 @@ class ContrastiveEstimator(CodingMixin):
         """Set the fitted attributes of input and labels."""
         self._adapter, self._labels = adapter, labels
         self.classes_, self.background_ = labels.classes, labels.classes[labels.order[0]]
-        self.salient_blocks_ = labels.blocks
+        self.salient_blocks_, self.severity_max_ = labels.blocks, labels.severity_max
         for name in ("n_features_in_", "feature_names_in_"):  # of an earlier fit of a table
             self.__dict__.pop(name, None)
         self.__dict__ |= {name: value for name, value in vars(adapter).items() if name.endswith("_")}

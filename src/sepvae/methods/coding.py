@@ -23,6 +23,7 @@ class CodingMixin(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     _adapter: InputAdapter
     _labels: GroupLabels
     salient_blocks_: dict[str, slice]
+    severity_max_: float | None
 
     def _encode(self, source: Source) -> Codes[AnyArray]:
         raise NotImplementedError

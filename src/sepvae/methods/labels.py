@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import RegressorTags, Tags
 
 from sepvae.batch import AnyArray, FloatArray, IntArray
-from sepvae.checks import check_number, order_labels
+from sepvae.checks import check_number, joined, order_labels, severity_problem
 from sepvae.errors import DataError
 from sepvae.losses.vae import SeverityPrior
 
@@ -27,6 +27,7 @@ class GroupLabels:
     classes: AnyArray
     order: IntArray
     owners: tuple[int, ...] | None = None  # target of each salient dimension, 0: shared; None: one space
+    severity_max: float | None = None  # of the attribute that y is a share of
 
     def __init__(self, background: Any = None) -> None:
         self.background = background
@@ -41,17 +42,17 @@ class GroupLabels:
         parts = {name: slice(*part) for name, part in zip(names, pairwise(starts), strict=True)}
         return {name: part for name, part in parts.items() if part.start < part.stop}
 
-    def fit_transform(self, labels: AnyArray) -> AnyArray:
+    def fit_transform(self, labels: AnyArray, attributes: pd.DataFrame | None = None) -> AnyArray:
         """Learn which label is the background, and return y of all samples."""
         self.classes, self.order = order_labels(labels, self.background)
         return self.transform(labels)
 
-    def restore(self, classes: AnyArray, order: IntArray) -> Self:
+    def restore(self, classes: AnyArray, order: IntArray, severity_max: float | None = None) -> Self:
         """Restore fitted labels from a model file."""
-        self.classes, self.order = classes, order
+        self.classes, self.order, self.severity_max = classes, order, severity_max
         return self
 
-    def transform(self, labels: AnyArray) -> AnyArray:
+    def transform(self, labels: AnyArray, attributes: pd.DataFrame | None = None) -> AnyArray:
         """Return y of labels, of which a batch may hold only one."""
         y: AnyArray = pd.Index(self.classes[self.order]).get_indexer(pd.Index(labels))
         if unknown := sorted(map(str, labels[y < 0])):
@@ -108,15 +109,15 @@ class BlockLabels(GroupLabels):
         super().__init__(background)
         self.salient_dim, self.shared_dim = salient_dim, shared_dim
 
-    def fit_transform(self, labels: AnyArray) -> AnyArray:
+    def fit_transform(self, labels: AnyArray, attributes: pd.DataFrame | None = None) -> AnyArray:
         """Divide the salient dimensions among the targets, and return y of all samples."""
         y = super().fit_transform(labels)
         self._divide()
         return y
 
-    def restore(self, classes: AnyArray, order: IntArray) -> Self:
+    def restore(self, classes: AnyArray, order: IntArray, severity_max: float | None = None) -> Self:
         """Restore fitted labels from a model file."""
-        super().restore(classes, order)
+        super().restore(classes, order, severity_max)
         self._divide()
         return self
 
@@ -150,7 +151,7 @@ class SeverityLabels(GroupLabels):
         super().__init__(background)
         self.prior = prior
 
-    def fit_transform(self, labels: AnyArray) -> AnyArray:
+    def fit_transform(self, labels: AnyArray, attributes: pd.DataFrame | None = None) -> AnyArray:
         """Check the severities, and return them as float32."""
         if self.background is not None:
             raise DataError(f"background: wanted None, for severities have it at 0, got {self.background!r}")
@@ -164,7 +165,7 @@ class SeverityLabels(GroupLabels):
         self.classes, self.order = np.array([0.0, 1.0]), np.arange(2)
         return self.transform(labels)
 
-    def transform(self, labels: AnyArray) -> AnyArray:
+    def transform(self, labels: AnyArray, attributes: pd.DataFrame | None = None) -> AnyArray:
         """Return severities as float32, of which a batch may hold any."""
         try:
             severities = np.asarray(labels, dtype=np.float32)
@@ -176,7 +177,7 @@ class SeverityLabels(GroupLabels):
 
     def predict(self, probabilities: AnyArray) -> AnyArray:
         """Return the expected severity."""
-        return probabilities[:, 1]
+        return np.asarray(probabilities[:, self.order[1]])
 
     def score(self, y: AnyArray, predicted: AnyArray, sample_weight: Any) -> float:
         """Return R2."""
@@ -201,3 +202,53 @@ class SeverityLabels(GroupLabels):
         tags.estimator_type, tags.classifier_tags = "regressor", None
         tags.regressor_tags = RegressorTags()
         return tags
+
+
+class SeverityOfTargets(SeverityLabels):
+    """Labels of background and one target, with the severity of each target in an attribute."""
+
+    def __init__(self, background: Any, prior: SeverityPrior, attribute: str) -> None:
+        super().__init__(background, prior)
+        self.attribute = attribute
+
+    def fit_transform(self, labels: AnyArray, attributes: pd.DataFrame | None = None) -> AnyArray:
+        """Learn the background and the maximum among targets, and return y: 0, or the share of it."""
+        classes, order = order_labels(labels, self.background)
+        if len(classes) > 2:
+            raise DataError(f"severity: wanted one target, got {joined(classes[order[1:]].tolist())}")
+        is_target, severities = labels != classes[order[0]], self._severities(attributes)
+        if problem := severity_problem(severities, is_target, np.arange(len(labels)), self.attribute):
+            raise DataError(f"severity: {problem}")
+        self.restore(classes, order, float(severities[is_target].max()))
+        return self.transform(labels, attributes)
+
+    def restore(self, classes: AnyArray, order: IntArray, severity_max: float | None = None) -> Self:
+        """Restore fitted labels, which have a maximum."""
+        if severity_max is None or len(classes) != 2:
+            raise DataError("severity_max: wanted that of two classes")
+        return super().restore(classes, order, severity_max)
+
+    def transform(self, labels: AnyArray, attributes: pd.DataFrame | None = None) -> AnyArray:
+        """Return severities in [0, 1] as float32."""
+        group = GroupLabels.transform(self, labels)
+        return super().transform(np.where(group == 0, 0.0, self._severities(attributes) / self.severity_max))
+
+    def predict(self, probabilities: AnyArray) -> AnyArray:
+        """Return the expected severity, in the units of the attribute."""
+        return super().predict(probabilities) * self.severity_max
+
+    def _severities(self, attributes: pd.DataFrame | None) -> AnyArray:
+        if attributes is None or self.attribute not in attributes:
+            known = ", ".join(map(str, () if attributes is None else attributes)) or "no attributes"
+            raise DataError(f"severity: wanted a source with attribute {self.attribute!r}, got {known}")
+        try:
+            return attributes[self.attribute].to_numpy(dtype=np.float64, na_value=np.nan)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"severity: wanted numbers in {self.attribute!r} ({error})") from None
+
+
+def severity_labels(background: Any, prior: SeverityPrior, attribute: str | None) -> SeverityLabels:
+    """Return the encoder of severities which are the labels, or an attribute of targets."""
+    if attribute is None:
+        return SeverityLabels(background, prior)
+    return SeverityOfTargets(background, prior, attribute)

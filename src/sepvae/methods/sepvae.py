@@ -19,7 +19,7 @@ from sepvae.losses.vae import (
 )
 from sepvae.methods.base import Capabilities
 from sepvae.methods.consistency import CONSISTENCY, consistency_terms
-from sepvae.methods.labels import BlockLabels, GroupLabels, SeverityLabels
+from sepvae.methods.labels import BlockLabels, GroupLabels, severity_labels
 from sepvae.methods.vae import PAPER, ContrastiveVAE
 from sepvae.networks.model import ContrastiveAutoencoder, frozen
 from sepvae.training.keywords import Learnt
@@ -131,6 +131,10 @@ class SepVAE(ContrastiveVAE):
         Kind of labels. "severity" means numbers in [0, 1], 0 for the background, such as a clinical score
         divided by its maximum (App. B). The salient prior widens with severity, the decoder gets [c, y s],
         the classifier learns the severity, and `predict` returns it.
+    severity : str or None, default=None
+        With target="severity", the attribute of a source that y is made from: divided by its maximum among
+        the targets of the fit, `severity_max_`, and 0 for the background. Labels are then those of these two
+        groups. None takes the labels for severities.
     shared_dim : int or None, default=None
         With several targets, the number of salient dimensions that all of them share; the others are divided
         equally among the targets, in the order of `classes_`. In dimensions of other targets, a sample has
@@ -166,28 +170,19 @@ class SepVAE(ContrastiveVAE):
     swap_common: float = 5.0
     swap_salient: float = 2.0
     target: Literal["group", "severity"] = "group"
+    severity: str | None = None
     shared_dim: int | None = None
 
-    capabilities: ClassVar[Capabilities] = Capabilities(epochs=True, classifier=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(epochs=True, classifier=True, severity=True)
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "default": {},
         "paper": PAPER
-        | {
-            "kappa": 2.0,
-            "gamma": 1e-10,
-            "background_prior_var": 0.025,
-            "background_posterior_var": 0.1,
-            **NO_CONSISTENCY,
-        },
+        | {"kappa": 2.0, "gamma": 1e-10, "background_prior_var": 0.025, "background_posterior_var": 0.1}
+        | NO_CONSISTENCY,
         # The evidence lower bound with a narrow salient prior of the background, as the paper describes
         # Zou et al. (2022) and Choudhuri et al. (2019) in Sec. 2.
-        "background-prior": {
-            "beta_common": 1.0,
-            "kappa": 0.0,
-            "gamma": 0.0,
-            "background_posterior_var": "learnt",
-            **NO_CONSISTENCY,
-        },
+        "background-prior": {"beta_common": 1.0, "kappa": 0.0, "gamma": 0.0}
+        | {"background_posterior_var": "learnt", **NO_CONSISTENCY},
     }
     before: ClassVar[dict[str, Any]] = NO_CONSISTENCY
     # Ablations of Table 2 of the paper, each a weight of 0, and of consistency, which is not in the paper.
@@ -202,6 +197,8 @@ class SepVAE(ContrastiveVAE):
         """Return the loss of this method with its keywords."""
         check_choice("target", self.target, ("group", "severity"))
         severity, posterior_var = self.target == "severity", self.background_posterior_var
+        if self.severity is not None and not (severity and isinstance(self.severity, str)):
+            raise DataError(f"severity: wanted an attribute with target='severity', got {self.severity!r}")
         if posterior_var == "auto":
             posterior_var = "learnt" if severity else 0.1
         if (shared := self.shared_dim) is not None:
@@ -214,7 +211,7 @@ class SepVAE(ContrastiveVAE):
 
     def _label_encoder(self) -> GroupLabels:
         if self.target == "severity":
-            return SeverityLabels(self.background, SeverityPrior(self.background_prior_var))
+            return severity_labels(self.background, SeverityPrior(self.background_prior_var), self.severity)
         if self.shared_dim is not None:
             return BlockLabels(self.background, self.salient_dim, self.shared_dim)
         return GroupLabels(self.background)

@@ -45,6 +45,8 @@ def save_estimator(estimator: "ContrastiveEstimator", folder: Path, *, overwrite
         keywords["network"] = None
     order = estimator._labels.order.tolist()
     about = {"class": name, "keywords": keywords, "classes": estimator.classes_.tolist(), "order": order}
+    if (severity_max := estimator._labels.severity_max) is not None:
+        about["severity_max"] = severity_max
     beside, of_input = estimator._adapter.state()
     weights = {f"{LEARNT}{name}": array for name, array in estimator._state().items()}
     write_model(folder, about | of_input, weights | beside, overwrite=overwrite)
@@ -124,7 +126,8 @@ def _without_weights(method: Any, about: About, beside: Mapping[str, AnyArray]) 
     _check_values(estimator)
     check_arrays(beside, shapes_beside(about, beside))
     adapter = InputAdapter(estimator.residualise, about.method).restore(beside, about.model_dump())
-    labels = estimator._label_encoder().restore(np.array(about.classes), np.array(about.order))
+    groups = np.array(about.classes), np.array(about.order)
+    labels = estimator._label_encoder().restore(*groups, about.severity_max)
     estimator._set_fitted(adapter, labels)
     return estimator
 

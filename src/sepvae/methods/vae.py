@@ -24,6 +24,7 @@ from sepvae.methods.principal import PREFIX, PrincipalScores, stored_shapes, val
 from sepvae.model_files import Shapes, check_arrays
 from sepvae.networks.autoencoder import build_autoencoder, network_name
 from sepvae.networks.model import ContrastiveAutoencoder, Critic, ReadOut, SalientClassifier
+from sepvae.preprocessing.input_adapter import attributes_of
 from sepvae.training.diagnostics import gradient_norms
 from sepvae.training.distributed import is_first
 from sepvae.training.fit import train
@@ -118,7 +119,7 @@ class NetworkEstimator(PredictionMixin, TrainingKeywords, ContrastiveEstimator):
             salient_encoder (the norm of the gradient in each), as from `sepvae.training.diagnostics`.
         """
         source = _scored(self.prepare(X), self.principal_scores_)
-        numbers = self._labels.transform(as_column("y", y).ravel())
+        numbers = self._labels.transform(as_column("y", y).ravel(), attributes_of(X))
         x = source.take(np.arange(len(source))).x
         return gradient_norms(self.objective(), self.module_, x, numbers, random_state=self._seed())
 

@@ -220,6 +220,11 @@ def is_source(X: Any) -> bool:
     return hasattr(X, "take") and hasattr(X, "sample_shape")
 
 
+def attributes_of(X: Any) -> pd.DataFrame | None:
+    """Return the attributes of a source; None for arrays and tables."""
+    return X.attributes if is_source(X) else None
+
+
 def covariate_names(residualise: Any) -> list[str] | None:
     """
     Return the keyword `residualise` as a list of names; a str holds names separated by commas.

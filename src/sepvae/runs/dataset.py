@@ -26,7 +26,7 @@ from sepvae.recipes import Recipe
 # Fields that recipe.yaml of a run records, besides those by which the format brings samples to one shape.
 RECORDED = (
     *("label", "subject", "id", "images", "features", "pattern", "attributes"),
-    *("missing", "not_missing", "encoding", "modality", "assume_orientation"),
+    *("target_severity", "missing", "not_missing", "encoding", "modality", "assume_orientation"),
 )
 
 
@@ -65,6 +65,8 @@ def read_dataset(
         kinds = attribute_kinds(train.attributes)
         return Dataset([(train, test)], {"reader": DIGITS, "split_seed": seed}, kinds)
     manifest = list_data(data, spec)
+    if (name := spec.target_severity) is not None and (problem := manifest.severity_problem(name)):
+        raise DataError(f"{data}: --target-severity: {problem}")
     if in_folds and recipe is not None and recipe.protocol.test_size is None:
         positions, how = _folds(manifest, recipe, seed, split)
     else:

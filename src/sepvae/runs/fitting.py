@@ -140,6 +140,8 @@ def fit_run(
                 recipe |= _taken(model, train, say)
                 if blocks := model.salient_blocks_:
                     recipe["salient_blocks"] = block_sizes(blocks)
+                if (most := model.severity_max_) is not None:
+                    recipe["severity"] = {"attribute": model.get_params()["severity"], "maximum": most}
                 fitted = time.monotonic()
                 how: dict[str, Any] = {"kinds": recipe["attributes"], "say": say, **scoring}
                 scores = finish_run(model, train, test, run.path, learnt=learnt, **how)
@@ -152,10 +154,10 @@ def fit_run(
 
 def _choose_background(model: ContrastiveEstimator, train: Source) -> list[Any]:
     """Set the background of the model, unless it is guessed from numbers; return it with the targets."""
-    if is_regressor(model):
+    if is_regressor(model) and model.severity is None:
         raise DataError(
-            f"target: wanted group for a run folder, got {model.target}; severities are fitted in Python, by "
-            "SepVAE(target='severity').fit(X, y)"
+            "target: severities of a run folder are an attribute of the targets, got none; name it by "
+            "--target-severity"
         )
     labels = np.asarray(train.labels)
     guess = guess_background(labels.tolist())
@@ -192,6 +194,7 @@ def _inspect(
             grouped=getattr(train, "grouped", None),
             validation_fraction=model.validation_fraction if epochs else 0,
             batch_size=model.batch_size if epochs else "auto",
+            severity=getattr(model, "severity", None),
         )
     if data.get("resample"):
         inspection = inspection.on_one_grid()

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from sklearn.base import clone
 
-from sepvae.checks import check_choice
+from sepvae.checks import check_choice, joined
 from sepvae.data.spec import DataSpec, read_spec
 from sepvae.errors import DataError, for_caller, nearest
 from sepvae.methods.base import ContrastiveEstimator
@@ -46,6 +46,17 @@ def check_keywords(names: Iterable[str], method: str, where: str) -> None:
     known = [name for name in find_method(method)().get_params() if name not in ("callbacks", "logger")]
     if unknown := [name for name in names if name not in known]:
         raise DataError(f"{where}: {method} has no keyword {unknown[0]!r}; {nearest(unknown[0], known)}")
+
+
+def severity_keywords(method: type[ContrastiveEstimator], name: str | None) -> dict[str, Any]:
+    """Return the keywords of a method for the severity of targets in an attribute; raise if it has none."""
+    if name is None:
+        return {}
+    if not method.capabilities.severity:
+        able = joined([other for other in method_names() if find_method(other).capabilities.severity])
+        fact = f"{method.__name__} takes groups of people, not how ill each is"
+        raise DataError(f"--target-severity: {fact}; leave it out, or take {able}")
+    return {"target": "severity", "severity": name}
 
 
 def fit_folder(
@@ -123,6 +134,9 @@ def fit_folder(
     spec = spec_of_data(data, read_spec(fields, spec), chosen, split=file)
     if spec.background is None and model.background is not None:
         spec = spec.model_copy(update={"background": str(model.background)})
+    if spec.target_severity is None and (name := getattr(model, "severity", None)) is not None:
+        spec = read_spec({"target_severity": name}, spec)
+    model.set_params(**severity_keywords(type(model), spec.target_severity))
     if model.capabilities.epochs:
         check_launch(model.devices, model.num_nodes)
     if not model.is_first_process():

@@ -130,6 +130,9 @@ def list_as_run(
         spec = _without_labels(spec, fitted, data, recipe["keywords"])
     manifest = list_data(data, spec, labelled=labelled, roles=False, label_names=about.get("labels"))
     manifest = replace(manifest, centre=about.get("centre", manifest.centre))
+    if spec.target_severity is not None:
+        known = replace(manifest, background=recipe["keywords"]["background"])
+        manifest = known.without_severity_of_background(spec.target_severity)
     if manifest.features is not None:
         names = [*getattr(fitted(), "feature_names_in_", [])]
         if set(names) == set(manifest.features):  # new data may have their columns in another order
@@ -143,10 +146,18 @@ def _read(listed: Listed) -> tuple[ArraySource | StreamSource, pd.DataFrame | No
 
 
 def _spec(run: Path, data: Path, about: Mapping[str, Any], kind: Kind, *, labelled: bool) -> DataSpec:
-    """Return the recorded spec; raise if the data are of another kind, but for any folder without labels."""
+    """
+    Return the recorded spec, without a severity that the data lack, since labels are of groups.
+
+    Raise if the data are of another kind, but for any folder without labels.
+    """
     reader = about["reader"]
     if kind is format_named(reader).kind:
-        return spec_of_run(about)
+        spec = spec_of_run(about)
+        if kind is TABLE and (name := spec.target_severity) and name not in _cells(data, spec):
+            others = {other: kind for other, kind in spec.attributes.items() if other != name}
+            spec = spec.model_copy(update={"target_severity": None, "attributes": others})
+        return spec
     if labelled or kind is not FOLDER:
         if reader == "packed":
             raise DataError(f"{data}: {run} was fitted on a packed store; give a store: sepvae pack makes it")
@@ -158,17 +169,25 @@ def _without_labels(
     spec: DataSpec, fitted: Callable[[], ContrastiveEstimator], data: Path, keywords: Mapping[str, Any]
 ) -> DataSpec:
     """Return the spec of data that may lack labels and subjects, and all attributes but covariates."""
+    cells = _cells(data, spec)
     # Covariates that the model residualises are needed for new samples, too.
-    taken_out = covariate_names(keywords.get("residualise")) or []
-    attributes = {name: kind for name, kind in spec.attributes.items() if name in taken_out}
+    needed = covariate_names(keywords.get("residualise")) or []
+    severity = spec.target_severity if spec.target_severity in cells else None
+    needed += [] if severity is None else [severity]  # for maps by severity
+    attributes = {name: kind for name, kind in spec.attributes.items() if name in needed}
     features = spec.features
     if features is not None:  # by name: a pattern could match covariates that have no role here
         features = fitted().feature_names_in_.tolist()
-    cells: Any = read_cells(data, CellRules(encoding=spec.encoding)) if kind_of(data) is TABLE else {}
     label = spec.label if spec.label in cells and cells[spec.label].notna().all() else None
     subject = spec.subject if spec.subject in cells else None
     known = {"attributes": attributes, "features": features, "label": label, "subject": subject}
+    known |= {"target_severity": severity}
     return spec.model_copy(update=known)
+
+
+def _cells(data: Path, spec: DataSpec) -> Any:
+    """Return the cells of a table; data of other kinds have none."""
+    return read_cells(data, CellRules(encoding=spec.encoding)) if kind_of(data) is TABLE else {}
 
 
 def _assumed(

@@ -42,8 +42,6 @@ def model_of(run: str | Path) -> ContrastiveEstimator:
         problem = "its recipe.yaml names no method that is installed, so it cannot be repeated"
     elif isinstance(keywords.get("network"), list):
         problem = "was fitted with modules of your own, which no file holds; repeat it in Python, by fit_run"
-    elif keywords.get("target", "group") != "group":
-        problem = "was fitted on severities; repeat it in Python, by fit(X, y)"
     elif keywords.get("random_state", 0) is None:
         problem = "was fitted with random_state=None, so that no two fits of it are alike"
     elif not isinstance(threads, int) or threads < 1:

@@ -24,7 +24,7 @@ class CelebA(Images):
     """CelebA as the paper uses it; every image is its own group, since the list does not name people."""
 
     name, kind, title = "celeba", FOLDER, "CelebA"
-    refused = ("pattern", "modality", *OF_VOLUMES)
+    refused = ("pattern", "modality", "target_severity", *OF_VOLUMES)
     note = "read as CelebA: neither, glasses or hat; images with both are left out"
     needs_label, subject_option, channels = False, None, 3
 
