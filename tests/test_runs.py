@@ -22,7 +22,8 @@ UNDRAWN = pytest.mark.usefixtures("undrawn")
 
 def test_a_table_leaves_everything_but_pictures_of_samples(table_run: Path) -> None:
     figures = {path.name for path in (table_run / "figures").iterdir()}
-    names = ("codes_label", "codes_subtype", "codes_age", "learning_curves", "correlations", "map_regions")
+    names = ("codes_label", "codes_subtype", "codes_age", "learning_curves", "correlations")
+    names += ("map_regions", "map_axes")
     assert figures == {f"{name}.{kind}" for name in names for kind in ("png", "svg")}
     assert not (table_run / "thumbnails.npz").exists()
     assert (table_run / "report.html").is_file()

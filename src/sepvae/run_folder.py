@@ -26,6 +26,7 @@ N_PERMUTATIONS = 100  # behind each p-value, unless a recipe or a caller names a
 SAMPLE = ("id", "group", "label", "split")  # columns of each table of samples
 LEVELS = ("error", "warning", "note")
 EFFECT, IMAGE = "desc-salient_stat-d_map", "desc-input_stat-mean_map"  # maps of volumes, without suffix
+AXIS = "desc-salient{}_map"  # of what a salient axis adds, by its number
 
 T = TypeVar("T")
 

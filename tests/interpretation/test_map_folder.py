@@ -12,10 +12,13 @@ from sepvae.data import ArraySource
 from sepvae.errors import DataError, RunFolderError
 from sepvae.grid import Grid
 from sepvae.interpretation.map_folder import write_maps
-from sepvae.interpretation.maps import SalientMaps
-from sepvae.methods import ContrastivePCA
+from sepvae.interpretation.maps import SalientMaps, axis_maps
+from sepvae.methods import CLVM, ContrastivePCA, ProbabilisticContrastivePCA
+from sepvae.methods.clvm import salient_loadings
 from sepvae.run_folder import MapFolder
 from sepvae.runs.figures import draw_maps, map_run
+
+from ..helpers import quick
 
 SHAPE, N = (12, 13, 14), 20
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
@@ -165,7 +168,31 @@ def test_tables_leave_ranked_regions(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.to_numpy(float), parts, rtol=1e-5, atol=1e-18)
     assert abs(regions.set_index("feature")["d"]["insula"]) > 1
     draw_maps(MapFolder(maps), tmp_path / "figures")
-    assert (tmp_path / "figures" / "map_regions.svg").is_file()
+    assert {"map_regions.svg", "map_axes.svg"} <= {path.name for path in (tmp_path / "figures").iterdir()}
+
+
+def test_axes_of_a_table_are_the_loadings_and_a_constant_feature_has_none(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 5)) * [1, 1, 1e-9, 1e9, 0]
+    source = ArraySource(x, np.repeat(["hc", "scz"], 30), feature_names=list("abcde"))
+    for method in (ContrastivePCA, ProbabilisticContrastivePCA):
+        model = method(2, 2, background="hc").fit(source)
+        regions = pd.read_csv(write_maps(model, source, tmp_path / method.__name__) / "regions.csv")
+        loadings = regions.set_index("feature").loc[list("abcde"), ["salient0", "salient1"]].to_numpy()
+        np.testing.assert_allclose(loadings[:4].T, model.salient_scale_[:, None] * model.salient_axes_)
+        assert not loadings[4].any()
+
+
+def test_axes_of_a_linear_decoder_are_its_weights() -> None:
+    x = np.random.default_rng(0).normal(size=(40, 4))
+    model = CLVM(**quick(decoder="linear")).fit(x, np.arange(40) % 2)
+    np.testing.assert_allclose(axis_maps(model), salient_loadings(model.module_).T.detach(), atol=1e-6)
+
+
+def test_axes_of_volumes_are_the_loadings_at_their_place(model: ContrastivePCA, maps: Path) -> None:
+    for i in (0, 1):
+        loadings = (model.salient_scale_[i] * model.salient_axes_[i]).reshape(model.sample_shape_)[0]
+        volume = in_ras(maps / f"desc-salient{i}_map.nii.gz")
+        np.testing.assert_allclose(volume, volumes().grid.back(loadings), rtol=1e-4, atol=1e-5)
 
 
 def test_several_targets_have_their_own_statistics_beside_those_of_all(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from sepvae.errors import DataError
 from sepvae.grid import Grid
-from sepvae.plotting.maps import map_groups, map_people, map_picture, map_viewer, volume_maps
-from sepvae.plotting.tables import map_regions
+from sepvae.plotting.maps import map_groups, map_people, map_picture, map_viewer, volume_axes, volume_maps
+from sepvae.plotting.tables import map_axes, map_regions
 
 rng = np.random.default_rng(0)
 SHAPE = (16, 18, 14)
@@ -71,6 +71,20 @@ def test_the_first_twenty_regions_are_ranked_from_the_top():
     assert ax.get_ylim()[0] > ax.get_ylim()[1]
     with pytest.raises(DataError, match="got none"):
         map_regions(regions[:0])
+
+
+def test_each_axis_has_a_panel_of_the_features_that_it_changes_most():
+    table = pd.DataFrame({"feature": list("abc"), "salient0": [0.1, -0.3, 0.2], "salient5": [3.0, 2.0, 1.0]})
+    axes = map_axes(table, ["salient5", "salient0", "salient5"], n=2).axes
+    assert [ax.get_title(loc="left") for ax in axes] == ["salient5", "salient0", "salient5"]
+    assert [bar.get_width() for bar in axes[1].patches] == [-0.3, 0.2]
+    assert [label.get_text() for label in axes[1].get_yticklabels()] == ["b", "c"]
+
+
+def test_axes_of_volumes_have_a_row_each(tmp_path):
+    figure = volume_axes({"salient3": EFFECT, "salient0": 2 * EFFECT}, IMAGE, GRID)
+    assert [text.get_text()[-13:] for text in figure.texts] == ["salient3 adds", "salient0 adds"]
+    figure.savefig(tmp_path / "figure.png", dpi=50)
 
 
 def test_volumes_are_drawn_in_rows_of_axial_slices(tmp_path):

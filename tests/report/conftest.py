@@ -61,6 +61,7 @@ FIGURES = (
     "map_group",
     "map_people",
     "map_regions",
+    "map_axes",
     "codes_age",
     "codes_label",
     "learning_curves",

@@ -126,7 +126,7 @@ def shades(*names):
 
 def test_figures_are_inside_the_page_the_picture_first_and_curves_last(run):
     sources = [value for _, name, value in attributes_of(without_scripts(page_of(run))) if name == "src"]
-    order = ["map_people", "codes_label", "codes_age", "map_group", "map_regions"]
+    order = ["map_people", "codes_label", "codes_age", "map_group", "map_regions", "map_axes"]
     order += ["reconstructions", "traversals", "swaps", "learning_curves"]
     found, wanted = shades_of(sources), shades(*order)
     assert (found[0], found[-1], sorted(found)) == (wanted[0], wanted[-1], sorted(wanted))
@@ -213,7 +213,7 @@ def test_every_link_leads_somewhere_and_every_image_has_words(run):
     ids = ["#" + value for _, name, value in attributes if name == "id"]
     assert len(ids) == len(set(ids))
     assert {value for _, name, value in attributes if name == "href"} <= set(ids)
-    assert sum(name == "alt" and bool(value) for _, name, value in attributes) == 9
+    assert sum(name == "alt" and bool(value) for _, name, value in attributes) == 10
 
 
 @pytest.mark.parametrize("evil", EVIL)
@@ -290,7 +290,7 @@ def test_without_images_no_sample_can_be_told(run):
     assert [name for name in names if name in said] == []
     assert all(name in kept for name in codes["id"][codes["split"] == "test"])
     encoded = re.findall(r"data:image/[a-z]+;base64,[^\"]+", said)
-    allowed = ("learning_curves", "map_group", "map_regions", "codes_label", "codes_age")
+    allowed = ("learning_curves", "map_group", "map_regions", "map_axes", "codes_label", "codes_age")
     assert sorted(shades_of(encoded)) == sorted(shades(*allowed))
     assert (data["ids"], data["groups"], data["thumbnails"]) == (None, None, None)
     assert [column["name"] for column in data["columns"]] == ["label", "age"]

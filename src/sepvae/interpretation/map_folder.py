@@ -16,12 +16,21 @@ from sepvae.data.nifti import write_volume
 from sepvae.errors import DataError
 from sepvae.files import check_new, names_apart, whole_folder, write_whole
 from sepvae.grid import Grid
-from sepvae.interpretation.maps import Moments, SalientMaps, axial, effect_size, grey_levels, members, spread
+from sepvae.interpretation.maps import (
+    Moments,
+    SalientMaps,
+    axial,
+    axis_maps,
+    effect_size,
+    grey_levels,
+    members,
+    spread,
+)
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.plotting.cells import limit_of
 from sepvae.plotting.maps import map_picture
 from sepvae.progress import Progress
-from sepvae.run_folder import EFFECT, IMAGE, MapFolder
+from sepvae.run_folder import AXIS, EFFECT, IMAGE, MapFolder
 
 GROUPS = ("background", "target")
 IN_FIGURE = 3  # samples of each group in a figure
@@ -129,7 +138,8 @@ def _write(folder: MapFolder, model: ContrastiveEstimator, source: Source, progr
         _write_group_volumes(folder, maps, maps.grid, statistics)
         files = [folder.volume(name).name for name in names]
     elif maps.is_image:
-        _write_pictures(folder, statistics, {names[i]: picture for i, picture in pictures.items()})
+        of_people = {names[i]: picture for i, picture in pictures.items()}
+        _write_pictures(folder, statistics, of_people, axis_maps(model))
         files = [folder.picture(name).name if i in pictures else "" for i, name in enumerate(names)]
     else:
         folder.regions.write(_regions(statistics, maps))
@@ -142,11 +152,12 @@ def _write(folder: MapFolder, model: ContrastiveEstimator, source: Source, progr
 
 
 def _write_group_volumes(folder: MapFolder, maps: SalientMaps, grid: Grid, statistics: Statistics) -> None:
-    """Write means and standard deviations of groups, Cohen's d and the mean image, on the full grid."""
+    """Write moments of groups, Cohen's d, what each axis adds and the mean image, on the full grid."""
     volumes = {name: values[0] for name, values in statistics.maps()}
     if statistics.effect is not None:
         volumes[EFFECT] = statistics.effect[0]
     volumes |= {name: d[0] for name, _, d in statistics.of_each() if d is not None}
+    volumes |= {AXIS.format(i): one[0] for i, one in enumerate(axis_maps(maps.model))}
     shown = spread(np.arange(len(maps.source)), IN_MEAN)
     image = Moments()
     for part in chunks(len(shown), chunk_rows(maps.source.sample_shape)):
@@ -155,13 +166,15 @@ def _write_group_volumes(folder: MapFolder, maps: SalientMaps, grid: Grid, stati
         write_volume(folder.volume(name), grid.back(window), grid, grid.axes)
 
 
-def _write_pictures(folder: MapFolder, statistics: Statistics, people: Mapping[str, AnyArray]) -> None:
+def _write_pictures(
+    folder: MapFolder, statistics: Statistics, people: Mapping[str, AnyArray], axes: AnyArray
+) -> None:
     """Write pictures and arrays; samples share a scale, means and deviations another, d has its own."""
     for maps in (people, dict(statistics.maps())):
         limit = limit_of(np.stack([*maps.values()])) if maps else 1.0
         for name, values in maps.items():
             _write_picture(folder.picture(name), map_picture(values, limit))
-    arrays: dict[str, Any] = {"labels": np.array(statistics.labels)}
+    arrays: dict[str, Any] = {"labels": np.array(statistics.labels), "axes": axes}
     names = *GROUPS, *(f"target{k}" for k in range(1, len(statistics.labels) - 1))
     for group, moments in zip(names, statistics.moments, strict=True):
         if moments.n:
@@ -182,7 +195,7 @@ def _write_picture(file: Path, figure: Figure) -> None:
 
 
 def _regions(statistics: Statistics, maps: SalientMaps) -> pd.DataFrame:
-    """Return mean and standard deviation of each feature and group, and Cohen's d; the largest |d| first."""
+    """Return moments of each feature by group, d, and standardised axes; the largest |d| comes first."""
     names = maps.source.feature_names
     if names is None:
         names = getattr(maps.model, "feature_names_in_", None)
@@ -196,6 +209,9 @@ def _regions(statistics: Statistics, maps: SalientMaps) -> pd.DataFrame:
     table["d"] = np.nan if statistics.effect is None else statistics.effect
     for label, effect in zip(statistics.labels[2:], statistics.effects[1:], strict=True):
         table[f"{label}_d"] = np.nan if effect is None else effect
+    axes = np.zeros((len(table), maps.model.salient_dim))  # 0 for columns that the scaler dropped
+    axes[maps.model.scaler_.kept_] = axis_maps(maps.model).T
+    table = table.join(pd.DataFrame(axes).add_prefix("salient"))
     return table.sort_values("d", key=abs, ascending=False, kind="stable")
 
 

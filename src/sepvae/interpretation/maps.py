@@ -85,6 +85,18 @@ class SalientMaps:
         return table if residualizer is None else residualizer.inverse_transform(table, None)
 
 
+def axis_maps(model: ContrastiveEstimator) -> AnyArray:
+    """
+    Return what 1 on each salient axis adds to the sample of c = 0, as networks see it: (salient_dim, ...).
+
+    Of a linear decoder, these are the loadings, whatever c is.
+    """
+    n = model.salient_dim
+    salient = np.eye(n + 1, n)  # the last row is s' = 0
+    decoded = model.decode(np.zeros((n + 1, model.common_dim)), salient, standardised=True)
+    return np.asarray(decoded[:-1] - decoded[-1])
+
+
 def members(model: ContrastiveEstimator, source: Source) -> tuple[IntArray, IntArray]:
     """Return the positions of background and target samples; other labels are in neither."""
     labels = np.asarray(source.labels)

@@ -1,7 +1,7 @@
 """Figures of what the salient part adds to single samples, to groups of images, and to groups of volumes."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from textwrap import fill
 from typing import Any
@@ -30,6 +30,7 @@ STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)  # factors on the edge of a vo
 STYLE: dict[str, Any] = {"cmap": DIFFERENCES, "black_bg": False, "dim": 0}  # of nilearn's figures
 SLICES = STYLE | {"display_mode": "z", "threshold": None, "draw_cross": False, "colorbar": False}
 VIEWER = STYLE | {"symmetric_cmap": True, "width_view": 900}
+Row = tuple[str, str, AnyArray, float]  # title, its colour, map, end of the scale
 _finite = partial(np.nan_to_num, nan=0.0, posinf=0.0, neginf=0.0)
 # nilearn's viewer stays empty if an inner frame gets its size or its images after the script ran.
 DRAW_AGAIN = """<script>
@@ -108,16 +109,28 @@ def volume_maps(
     Left is on the left. Colours fade where values are small, so that the image, in grey, shows through. The
     means have one symmetric scale, and d its own.
     """
-    from nilearn.plotting import plot_stat_map
-
     means = [_finite(mean) for mean in means]
-    rows = [
+    rows: list[Row] = [
         (f"Mean of what is added, {shortened(label)}", colour, mean, _percentile_limit(np.stack(means)))
         for label, (_, colour), mean in zip(labels, cells.GROUPS, means, strict=True)
     ]
     if d is not None:
         pair, d = " against ".join(map(shortened, labels[::-1])), _finite(d)
         rows.append((f"Cohen's d of what is added, {pair}", NEUTRAL, d, _percentile_limit(d)))
+    return _slices(rows, image, grid)
+
+
+def volume_axes(axes: Mapping[str, AnyArray], image: AnyArray, grid: Grid) -> Figure:
+    """Draw axial slices of what some salient axes add, given by name, over the image, each on its scale."""
+    titles = {name: f"What 1 on axis {name} adds" for name in axes}
+    rows = [(titles[name], NEUTRAL, one, _percentile_limit(one)) for name, one in axes.items()]
+    return _slices(rows, image, grid)
+
+
+def _slices(rows: Sequence[Row], image: AnyArray, grid: Grid) -> Figure:
+    """Draw axial slices of maps over the image, one map a row."""
+    from nilearn.plotting import plot_stat_map
+
     total = len(rows) * (ROW + HEAD)
     figure, seen = Figure(figsize=(WIDTH, total)), _seen(image)
     for i, (title, colour, values, limit) in enumerate(rows):

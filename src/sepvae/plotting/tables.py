@@ -1,6 +1,7 @@
 """Figures of the tables of a run: learning curves, correlations of salient axes, and regions."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from sepvae.batch import AnyArray
 from sepvae.errors import DataError
 from sepvae.plotting.cells import limit_of, panel_grid
 from sepvae.plotting.palette import BACKGROUND, DIFFERENCES, LESS, MORE, NEUTRAL, TARGET, shortened
@@ -182,6 +184,19 @@ def correlation_map(correlations: pd.DataFrame) -> Figure:
     return figure
 
 
+def map_axes(regions: pd.DataFrame, axes: Sequence[str], n: int = 10) -> Figure:
+    """Draw what 1 on each of these salient axes adds to the n features that it changes most, standardised."""
+    figure = Figure(figsize=(7.2, (0.24 * n + 0.7) * -(-len(axes) // 2)), layout="constrained")
+    for ax, name in zip(figure.subplots(-(-len(axes) // 2), 2, squeeze=False).flat, axes, strict=False):
+        shown = regions.sort_values(name, key=abs, ascending=False, kind="stable").head(n)
+        _bars(ax, shown[name].to_numpy(float), shown["feature"])
+        ax.set_title(name, fontsize=8, loc="left", color=NEUTRAL)
+    for ax in figure.axes[len(axes) :]:
+        ax.remove()
+    figure.supxlabel("What 1 on a salient axis adds, in standard deviations", fontsize=8, color="0.4")
+    return figure
+
+
 def map_regions(regions: pd.DataFrame, n: int = 20) -> Figure:
     """Draw Cohen's d of the first n regions; the largest |d| comes first, as in `regions.csv`."""
     if regions.empty:
@@ -190,15 +205,20 @@ def map_regions(regions: pd.DataFrame, n: int = 20) -> Figure:
     d = shown["d"].to_numpy(float)
     figure = Figure(figsize=(7.2, 0.24 * len(shown) + 0.9), layout="constrained")
     ax = figure.subplots()
-    ax.barh(range(len(d)), d, height=0.7, color=np.where(d < 0, LESS, MORE))
-    ax.axvline(0, color="0.5", linewidth=0.8)
-    limit = 1.05 * limit_of(d)
-    ax.set(xlim=(-limit, limit), ylim=(len(d) - 0.4, -0.6))
-    ax.set_yticks(range(len(d)), shown["feature"].map(shortened), fontsize=8, parse_math=False)
+    _bars(ax, d, shown["feature"])
     title = "Cohen's d of what the salient part adds, targets against background"
     ax.set_xlabel(title, fontsize=8, color="0.4")
+    return figure
+
+
+def _bars(ax: Axes, values: AnyArray, names: pd.Series) -> None:
+    """Draw one bar for each feature, the first at the top."""
+    ax.barh(range(len(values)), values, height=0.7, color=np.where(values < 0, LESS, MORE))
+    ax.axvline(0, color="0.5", linewidth=0.8)
+    limit = 1.05 * limit_of(values)
+    ax.set(xlim=(-limit, limit), ylim=(len(values) - 0.4, -0.6))
+    ax.set_yticks(range(len(values)), names.map(shortened), fontsize=8, parse_math=False)
     ax.grid(axis="x", color="0.9", linewidth=0.6)
     ax.set_axisbelow(True)
     ax.tick_params(length=0, labelsize=8, labelcolor=NEUTRAL)
     ax.spines[:].set_visible(False)
-    return figure

@@ -118,7 +118,10 @@ def _page_context(contents: Contents, *, images: bool) -> dict[str, Any]:
 
 def _maps(contents: Contents, *, images: bool) -> tuple[dict[str, Any] | None, tuple[Picture, str] | None]:
     """Return figures and viewer of maps, None without maps, and the picture below the verdict."""
-    maps, names = contents.folder.maps, ("people", "regions", "group") if images else ("regions", "group")
+    maps, names = (
+        contents.folder.maps,
+        ("people", "regions", "group", "axes") if images else ("regions", "group", "axes"),
+    )
     figures = {name: figure for name in names if (figure := contents.figure(f"map_{name}"))}
     viewer, first, picture = contents.viewer(), next(iter(figures), None), None
     if first is not None:
@@ -128,7 +131,7 @@ def _maps(contents: Contents, *, images: bool) -> tuple[dict[str, Any] | None, t
     if viewer is None and first is None:
         return None, picture
     tables = [file.path.name for file in (maps.samples, maps.regions) if file.exists()]
-    shown = {name: figures.get(name) for name in ("regions", "group")}
+    shown = {name: figures.get(name) for name in ("regions", "group", "axes")}
     return {**shown, "viewer": viewer, "first": first, "files": tables}, picture
 
 

@@ -1,10 +1,12 @@
 """Figures of a run folder, each as PNG for the page and as SVG for a paper; maps of new samples."""
 
 import io
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from sepvae.batch import AnyArray, Source
@@ -15,12 +17,14 @@ from sepvae.interpretation.map_folder import GROUPS, group_files, write_maps
 from sepvae.methods import load
 from sepvae.plotting.codes import code_scatter
 from sepvae.plotting.images import reconstruction_grid, swap_grid, traversal_grid
-from sepvae.plotting.maps import map_groups, map_people, volume_maps
+from sepvae.plotting.maps import map_groups, map_people, volume_axes, volume_maps
 from sepvae.plotting.palette import any_letters
-from sepvae.plotting.tables import correlation_map, learning_curves, map_regions
+from sepvae.plotting.tables import correlation_map, learning_curves, map_axes, map_regions
 from sepvae.progress import Say, stage
 from sepvae.report.contents import scatter_files
-from sepvae.run_folder import EFFECT, IMAGE, MapFolder, RunFolder
+from sepvae.run_folder import AXIS, EFFECT, IMAGE, MapFolder, RunFolder
+
+AXES = 4  # salient axes in a figure
 
 
 def draw(run: Path) -> None:
@@ -83,8 +87,12 @@ def map_run(run: str | Path, source: Source, out: str | Path, *, say: Say | None
 
 def draw_maps(maps: MapFolder, figures: Path) -> None:
     """Draw the figures of maps, of regions, single samples and groups, into the folder `figures`."""
-    if (regions := maps.regions.read()) is not None and len(known := regions.dropna(subset="d")):
-        save_figure(figures, "map_regions", map_regions(known))
+    if (regions := maps.regions.read()) is not None:
+        if len(known := regions.dropna(subset="d")):
+            save_figure(figures, "map_regions", map_regions(known))
+        axes = {str(name): one.to_numpy() for name, one in regions.filter(regex=r"^salient\d+$").items()}
+        if axes:
+            save_figure(figures, "map_axes", map_axes(regions, _strongest(axes)))
     if (people := maps.people.read()) is None:
         return
     labels = people["labels"].tolist()
@@ -99,14 +107,26 @@ def draw_maps(maps: MapFolder, figures: Path) -> None:
         save_figure(figures, "map_group", map_groups(means, groups.get("d"), labels))
 
 
+def _strongest(axes: Mapping[str, AnyArray]) -> list[str]:
+    """Return the names of the AXES salient axes that add most to a sample, the strongest first."""
+    return sorted(axes, key=lambda name: float(np.square(axes[name]).mean()), reverse=True)[:AXES]
+
+
 def _draw_volumes(maps: MapFolder, figures: Path, labels: list[str]) -> None:
     files = [maps.volume(name) for name in (*group_files(labels, "mean"), EFFECT, IMAGE)]
     found: list[AnyArray | None] = [NiftiFiles([file])(0) if file.is_file() else None for file in files]
     *means, d, image = found
-    if image is not None and all(mean is not None for mean in means):
-        grid = NiftiFiles(files[-1:]).header(0).grid
+    if image is None:
+        return
+    grid = NiftiFiles(files[-1:]).header(0).grid
+    if all(mean is not None for mean in means):
         drawn = volume_maps([m for m in means if m is not None], d, image, grid, labels)
         save_figure(figures, "map_group", drawn)
+    axes: dict[str, AnyArray] = {}
+    while (file := maps.volume(AXIS.format(len(axes)))).is_file():
+        axes[f"salient{len(axes)}"] = NiftiFiles([file])(0)
+    if axes:
+        save_figure(figures, "map_axes", volume_axes({k: axes[k] for k in _strongest(axes)}, image, grid))
 
 
 def save_figure(figures: Path, name: str, figure: Figure) -> None:
