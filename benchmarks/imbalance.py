@@ -22,7 +22,7 @@ from separation import abide, probe
 from sepvae import ContrastivePCA, ConVAE, MMcVAE, SepVAE
 from sepvae.batch import AnyArray
 from sepvae.data import ArraySource, simulate_vbm_cohort, split
-from sepvae.data.formats.volume_table import read_volumes
+from sepvae.data.formats.tables import read_volumes
 from sepvae.recipes import load_recipe
 
 PEOPLE = 120  # of each group

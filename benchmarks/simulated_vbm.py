@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 
 from sepvae.batch import Source
 from sepvae.data import ArraySource, simulate_vbm_cohort, split
-from sepvae.data.formats.volume_table import read_volumes
+from sepvae.data.formats.tables import read_volumes
 from sepvae.data.simulated import true_map
 from sepvae.evaluation import map_scores
 from sepvae.evaluation.correlations import probe_predictions

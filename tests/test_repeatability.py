@@ -25,7 +25,7 @@ from PIL import Image
 from sepvae.batch import Source
 from sepvae.benchmark import make_cells, parse_contender, run_benchmark
 from sepvae.data import ArraySource, read_array, read_image_folder, read_volumes, simulate_vbm_cohort
-from sepvae.data.formats.packed_store import PackedStore
+from sepvae.data.formats.tables import PackedStore
 from sepvae.data.loading import read_manifest
 from sepvae.data.packed import pack
 from sepvae.data.spec import DataSpec
@@ -200,7 +200,7 @@ def volumes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Source]:
 
 def pack_people(people: Path, store: Path) -> None:
     from sepvae.data.cells import read_cells
-    from sepvae.data.formats.volume_table import VolumeTable
+    from sepvae.data.formats.tables import VolumeTable
     from sepvae.data.spec import DataSpec
     from sepvae.data.volumes import all_there
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from sepvae.data import frame_source
-from sepvae.data.formats.image_folder import list_image_folder
+from sepvae.data.formats.image_folder import ImageFolder
 from sepvae.data.loading import list_data
 from sepvae.data.spec import DataSpec
 from sepvae.errors import DataError
@@ -113,6 +113,6 @@ def test_a_pattern_names_persons_by_either_name(tmp_path, name):
         (tmp_path / label).mkdir()
         for i in range(3):
             Image.new("L", (4, 4), i).save(tmp_path / label / f"{label}{i // 2}_{i}.png")
-    manifest = list_image_folder(tmp_path, pattern=rf"(?P<{name}>[a-z]+\d)_(?P<scan>\d)")
+    manifest = ImageFolder().list(tmp_path, DataSpec(pattern=rf"(?P<{name}>[a-z]+\d)_(?P<scan>\d)"))
     assert manifest.about["group"].tolist() == ["ill0", "ill0", "ill1", "well0", "well0", "well1"]
     assert list(manifest.attributes) == ["scan"]

@@ -27,8 +27,7 @@ from torch.utils.data import DataLoader
 import sepvae
 from sepvae.data import read_array, read_image_folder, simulate_vbm_cohort
 from sepvae.data.cells import read_cells
-from sepvae.data.formats.packed_store import PackedStore
-from sepvae.data.formats.volume_table import VolumeTable
+from sepvae.data.formats.tables import PackedStore, VolumeTable
 from sepvae.data.loading import read_manifest
 from sepvae.data.packed import pack
 from sepvae.data.spec import DataSpec

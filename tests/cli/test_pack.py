@@ -3,7 +3,7 @@ import pytest
 from nibabel.nifti1 import Nifti1Image
 
 from sepvae.cli.preparing import pack_table
-from sepvae.data.formats.packed_store import PackedStore
+from sepvae.data.formats.tables import PackedStore
 from sepvae.data.spec import DataSpec
 from sepvae.errors import DataError
 

@@ -6,8 +6,7 @@ import pytest
 from nibabel.nifti1 import Nifti1Image
 
 from sepvae.data import ArraySource
-from sepvae.data.arrays import StreamSource
-from sepvae.data.conversion import as_array
+from sepvae.data.arrays import StreamSource, as_array
 from sepvae.errors import DataError
 
 
@@ -98,3 +97,7 @@ def test_groups_that_equal_the_ids_are_groups():
         source = ArraySource(np.zeros((2, 1)), [0, 1], ids=names, groups=groups)
         assert source.select(np.array([1])).grouped == (groups is not None)
         assert source.select(np.array([1])).groups.tolist() == ["b"]
+
+
+def test_a_missing_label_is_no_word():
+    assert pd.isna(ArraySource([[1.0], [2.0]], ["ill", float("nan")]).labels[1])

@@ -1,7 +1,8 @@
 import pandas as pd
 import pytest
 
-from sepvae.data.cells import CellRules, read_cell_table, read_cells
+from sepvae.data.cells import are_missing, read_cell_table, read_cells
+from sepvae.data.spec import DataSpec, read_spec
 from sepvae.errors import DataError
 
 TABLE = "id,age,site\n007,1.5,A B\n008,n/a,\n"
@@ -130,22 +131,22 @@ def test_decimal_commas_between_semicolons(written):
 
 def test_a_named_encoding(written):
     file = written("id,site\n1,München\n".encode("cp1252"))
-    assert read_cells(file, CellRules(encoding="cp1252"))["site"].tolist() == ["München"]
+    assert read_cells(file, DataSpec(encoding="cp1252"))["site"].tolist() == ["München"]
     with pytest.raises(DataError, match="encoding: wanted one that Python knows, such as cp1252, got 'cp12'"):
-        CellRules(encoding="cp12")
+        read_spec({"encoding": "cp12"})
 
 
 def test_one_vocabulary_of_missing_values():
     pandas = ["", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"]
     pandas += ["<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null", "Na", "."]
-    assert CellRules().are_missing(pd.Series(pandas)).all()
+    assert are_missing(pd.Series(pandas)).all()
     values = pd.Series(["0", "-", "none", "no", "F", "naan", "-9999", "999"])
-    assert not CellRules().are_missing(values).any()
+    assert not are_missing(values).any()
 
 
 def test_codes_and_exceptions():
-    rules = CellRules(missing=[-9999, "unknown"], not_missing="NA")
+    spec = DataSpec(missing=[-9999, " unknown"], not_missing="NA")
     cells = pd.Series(["-9999", "-9999.0", "-9.999e3", "unknown", "NA", None, "nan", "-999"])
-    assert rules.are_missing(cells).tolist() == [True, True, True, True, False, True, True, False]
+    assert are_missing(cells, spec).tolist() == [True, True, True, True, False, True, True, False]
     with pytest.raises(DataError, match="'x' is named as missing and as not missing"):
-        CellRules(missing=["x"], not_missing=["x"])
+        read_spec({"missing": ["x"], "not_missing": ["x"]})

@@ -91,9 +91,7 @@ def test_row_numbers_and_ids_are_no_features_unless_named():
 def test_what_number_took_is_said():
     table = TABLE.assign(row=1, flat=7).loc[[0] * 6].assign(row=range(6), lh_area=range(3, 9))
     names = chosen("number", table=table)
-    told, constant = column_notes(
-        table, ["number"], names, others=OTHERS, is_number=pd.api.types.is_numeric_dtype
-    )
+    told, constant = column_notes(table, names, others=OTHERS, is_number=pd.api.types.is_numeric_dtype)
     assert told.message == (
         "features: number took 4 of 7 columns: lh_area, rh_area, lh_thickness, flat; "
         "left out: attribute: 'age'; words: 'note'; row numbers: 'row'"

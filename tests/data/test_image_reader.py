@@ -7,7 +7,7 @@ from PIL import Image
 from sepvae.data import ArraySource
 from sepvae.data.arrays import StreamSource
 from sepvae.data.formats.array import Array
-from sepvae.data.formats.image_folder import list_image_folder
+from sepvae.data.formats.image_folder import ImageFolder
 from sepvae.data.images import measure_images
 from sepvae.data.loading import read_manifest
 from sepvae.data.spec import DataSpec
@@ -21,7 +21,7 @@ IMAGE_BYTES = 5 * 4
 def noise(folder):
     """Listing of six images of noise, of several sizes."""
     images = {f"{'ab'[i % 2]}/{i}.png": Image.effect_noise((20 + i, 30 - i), 50) for i in range(6)}
-    return list_image_folder(folder(**images))
+    return ImageFolder().list(folder(**images), DataSpec())
 
 
 def test_the_budget_of_memory_changes_no_pixel(noise):
@@ -174,7 +174,8 @@ def test_arrays_refused(array, x, message):
 
 @pytest.mark.real_data
 def test_mixed_sizes_and_modes(real_data):
-    source, quality_metrics = read_manifest(list_image_folder(real_data / "xray-originals"), image_size=32)
+    manifest = ImageFolder().list(real_data / "xray-originals", DataSpec())
+    source, quality_metrics = read_manifest(manifest, image_size=32)
     assert np.unique(source.labels, return_counts=True)[1].tolist() == [10, 10]
     assert (source.x.mean(axis=(1, 2, 3)) > 20).all()
     assert quality_metrics["mode"].nunique() > 1

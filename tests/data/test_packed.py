@@ -11,7 +11,7 @@ from nibabel.nifti1 import Nifti1Header, Nifti1Image
 from sepvae.data import parallel
 from sepvae.data.cells import read_cells
 from sepvae.data.formats import STORE, kind_of
-from sepvae.data.formats.packed_store import PackedStore
+from sepvae.data.formats.tables import PackedStore
 from sepvae.data.nifti import NiftiFiles
 from sepvae.data.packed import PackedVolumes, is_packed, open_packed, pack, verify
 from sepvae.data.parallel import in_order

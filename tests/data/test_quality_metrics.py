@@ -9,7 +9,7 @@ from scipy.ndimage import laplace
 
 from sepvae.data import ArraySource
 from sepvae.data.formats.image_folder import ImageFolder
-from sepvae.data.formats.volume_table import VolumeTable
+from sepvae.data.formats.tables import VolumeTable
 from sepvae.data.manifest import Manifest
 from sepvae.data.nifti import Header, NiftiFiles, write_volume
 from sepvae.data.quality_metrics import OF_VOLUMES, measure, measure_source, measure_volume, measure_volumes

@@ -12,7 +12,7 @@ from nibabel.nifti1 import Nifti1Image
 from scipy.ndimage import map_coordinates
 
 from sepvae.data.arrays import ArraySource
-from sepvae.data.formats.volume_table import VolumeTable, read_volumes
+from sepvae.data.formats.tables import VolumeTable, read_volumes
 from sepvae.data.nifti import NiftiFiles, write_volume
 from sepvae.data.spec import DataSpec
 from sepvae.data.volumes import VolumeReader, common_grid, kinds_of_grid, on_grid, read_mask, with_window

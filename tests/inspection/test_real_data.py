@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from sepvae.data.formats.celeba import CelebA
-from sepvae.data.formats.kermany import Kermany
+from sepvae.data.formats.published import CelebA, Kermany
 from sepvae.data.quality_metrics import measure
 from sepvae.data.spec import DataSpec
 from sepvae.inspection import inspect

@@ -11,7 +11,7 @@ import pytest
 
 from sepvae import ContrastivePCA
 from sepvae.data import ArraySource, frame_source
-from sepvae.data.conversion import as_frame
+from sepvae.data.arrays import as_frame
 from sepvae.errors import DataError
 
 NAMES = ["thickness", "volume", "area"]

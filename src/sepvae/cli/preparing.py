@@ -8,10 +8,10 @@ import typer
 
 from sepvae.cli import printable, tell
 from sepvae.codes import attribute_kinds
-from sepvae.data.cells import CellRules, read_cells
+from sepvae.data.cells import read_cells
 from sepvae.data.columns import PERSON
 from sepvae.data.formats.image_folder import describe_skipped
-from sepvae.data.formats.volume_table import VolumeTable
+from sepvae.data.formats.tables import VolumeTable
 from sepvae.data.loading import describe_roles
 from sepvae.data.manifest import Manifest
 from sepvae.data.nifti import NiftiFiles
@@ -118,8 +118,8 @@ def pack_table(table: Path, out: Path, **fields: Any) -> list[str]:
     spec = read_spec(fields)
     if spec.images is None:
         raise DataError(f"{table}: name the column of volumes, such as --images path")
-    rules = CellRules(encoding=spec.encoding)
-    cells, folder = read_cells(table, rules), table.parent if spec.root is None else spec.root
+    cells = read_cells(table, DataSpec(encoding=spec.encoding))
+    folder = table.parent if spec.root is None else spec.root
     # A subject may have several scans; their files distinguish them.
     person = PERSON if PERSON in cells else None
     manifest = VolumeTable().list(table, spec.model_copy(update={"subject": person}), labelled=False)

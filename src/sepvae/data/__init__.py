@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sepvae.data.arrays import ArraySource as ArraySource
-    from sepvae.data.arrays import frame_source as frame_source
     from sepvae.data.bundled import load_digits_on_photos as load_digits_on_photos
     from sepvae.data.formats.array import read_array as read_array
     from sepvae.data.formats.brats import read_brats as read_brats
-    from sepvae.data.formats.celeba import read_celeba as read_celeba
     from sepvae.data.formats.image_folder import read_image_folder as read_image_folder
-    from sepvae.data.formats.image_table import read_image_table as read_image_table
+    from sepvae.data.formats.published import read_celeba as read_celeba
+    from sepvae.data.formats.regions import frame_source as frame_source
     from sepvae.data.formats.regions import read_regions as read_regions
-    from sepvae.data.formats.volume_table import read_volumes as read_volumes
+    from sepvae.data.formats.tables import read_image_table as read_image_table
+    from sepvae.data.formats.tables import read_volumes as read_volumes
     from sepvae.data.loading import load as load
     from sepvae.data.simulated import simulate_vbm_cohort as simulate_vbm_cohort
     from sepvae.data.simulated import true_map as true_map
@@ -21,15 +21,14 @@ if TYPE_CHECKING:
     from sepvae.data.splits import split as split
 
 _MODULES = {
-    "arrays": ["ArraySource", "frame_source"],
+    "arrays": ["ArraySource"],
     "bundled": ["load_digits_on_photos"],
     "formats.array": ["read_array"],
     "formats.brats": ["read_brats"],
-    "formats.celeba": ["read_celeba"],
     "formats.image_folder": ["read_image_folder"],
-    "formats.image_table": ["read_image_table"],
-    "formats.regions": ["read_regions"],
-    "formats.volume_table": ["read_volumes"],
+    "formats.published": ["read_celeba"],
+    "formats.regions": ["frame_source", "read_regions"],
+    "formats.tables": ["read_image_table", "read_volumes"],
     "loading": ["load"],
     "simulated": ["simulate_vbm_cohort", "true_map"],
     "spec": ["DataSpec"],

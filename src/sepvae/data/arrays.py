@@ -1,16 +1,17 @@
-"""Sources of samples: in memory (`ArraySource`, `frame_source`), or read on demand (`StreamSource`)."""
+"""Sources of samples, in memory or read on demand, and arrays, tables and columns of other libraries."""
 
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+from scipy.sparse import issparse
 
 from sepvae.batch import AnyArray, Batch, IntArray
 from sepvae.checks import check_attribute_names
-from sepvae.data.cells import CellRules
-from sepvae.data.columns import choose_columns, named_column, other_columns, takes_group
-from sepvae.data.conversion import as_array, as_column, as_frame, as_tensors_take, numbers_of, refuse_infinite
 from sepvae.errors import DataError
 from sepvae.grid import Grid
 
@@ -22,9 +23,9 @@ class _Described:
         self,
         n: int,
         labels: AnyArray | Sequence[Any],
-        groups: AnyArray | Sequence[Any] | None,
-        ids: AnyArray | Sequence[Any] | None,
-        attributes: pd.DataFrame | None,
+        groups: AnyArray | Sequence[Any] | None = None,
+        ids: AnyArray | Sequence[Any] | None = None,
+        attributes: pd.DataFrame | None = None,
         feature_names: Sequence[str] | None = None,
         grid: Grid | None = None,
         native: pd.DataFrame | None = None,
@@ -89,14 +90,19 @@ class _Described:
         ArraySource or StreamSource
             Source with the samples in the order of the positions.
         """
-        rows: dict[str, Any] = {"labels": self.labels[indices], "ids": self.ids[indices]}
-        rows["groups"] = self.groups[indices] if self.grouped else None
-        rows["attributes"] = self.attributes.iloc[indices]
-        rows["native"] = None if self.native is None else self.native.iloc[indices]
-        return self._with_rows(indices, rows | {"feature_names": self.feature_names, "grid": self.grid})
+        return self._with_rows(
+            indices,
+            labels=self.labels[indices],
+            groups=self.groups[indices] if self.grouped else None,
+            ids=self.ids[indices],
+            attributes=self.attributes.iloc[indices],
+            feature_names=self.feature_names,
+            grid=self.grid,
+            native=None if self.native is None else self.native.iloc[indices],
+        )
 
-    def _with_rows(self, indices: IntArray, about: dict[str, Any]) -> Self:
-        """Return a source of these samples; `about` are its other keyword arguments."""
+    def _with_rows(self, indices: IntArray, **about: Any) -> Self:
+        """Return a source of these samples with other keyword arguments `about`."""
         raise NotImplementedError
 
 
@@ -154,27 +160,16 @@ class ArraySource(_Described):
             if feature_names is None and all(isinstance(name, str) for name in frame):
                 feature_names = [str(name) for name in frame]
         self.x = as_array(x)
+        self.sample_shape = tuple(self.x.shape[1:])
         if feature_names is not None and self.x.shape[1:] != (len(feature_names),):
             got = f"got {len(feature_names)} for shape {self.x.shape}"
             raise DataError(f"feature_names: wanted one for each column of X, {got}")
         super().__init__(len(self.x), labels, groups, ids, attributes, feature_names, grid, native)
 
-    @property
-    def sample_shape(self) -> tuple[int, ...]:
-        """
-        Shape of one sample.
-
-        Returns
-        -------
-        tuple of int
-            Shape without the sample axis.
-        """
-        return tuple(self.x.shape[1:])
-
     def _read(self, indices: IntArray) -> AnyArray:
         return self.x[indices]
 
-    def _with_rows(self, indices: IntArray, about: dict[str, Any]) -> Self:
+    def _with_rows(self, indices: IntArray, **about: Any) -> Self:
         return type(self)(self.x[indices], **about)
 
 
@@ -182,11 +177,7 @@ class StreamSource(_Described):
     """
     Source whose samples `read` reads from disk, by an array of their positions, each time they are taken.
 
-    Worker processes get a copy of `read`. The other arguments are those of `ArraySource`.
-
-    >>> source = StreamSource(lambda rows: rows[:, None] * 10.0, (1,), ["well", "ill", "ill"])
-    >>> source.select(np.array([2, 0])).take(np.array([0])).x
-    array([[20.]])
+    Worker processes get a copy of `read`. The other arguments `about` are those of `ArraySource`.
     """
 
     in_memory = False
@@ -197,15 +188,10 @@ class StreamSource(_Described):
         sample_shape: tuple[int, ...],
         labels: AnyArray | Sequence[Any],
         *,
-        groups: AnyArray | Sequence[Any] | None = None,
-        ids: AnyArray | Sequence[Any] | None = None,
-        attributes: pd.DataFrame | None = None,
-        feature_names: Sequence[str] | None = None,
-        grid: Grid | None = None,
-        native: pd.DataFrame | None = None,
         positions: IntArray | None = None,
+        **about: Any,
     ) -> None:
-        super().__init__(len(labels), labels, groups, ids, attributes, feature_names, grid, native)
+        super().__init__(len(labels), labels, **about)
         self.read, self.sample_shape = read, sample_shape
         self.positions = np.arange(len(labels)) if positions is None else positions
 
@@ -216,99 +202,130 @@ class StreamSource(_Described):
             raise DataError(f"read: wanted {wanted}, the samples asked for, got {x.shape}")
         return np.require(x, requirements=["C", "W"])  # copies views that tensors cannot share
 
-    def _with_rows(self, indices: IntArray, about: dict[str, Any]) -> Self:
+    def _with_rows(self, indices: IntArray, **about: Any) -> Self:
         return type(self)(self.read, self.sample_shape, **about, positions=self.positions[indices])
 
 
-@takes_group
-def frame_source(
-    frame: pd.DataFrame,
-    *,
-    label: str,
-    features: Sequence[str] | None = None,
-    subject: str | None = None,
-    id: str | None = None,  # noqa: A002  (the word of this library)
-    attributes: Sequence[str] = (),
-    missing: Sequence[str | float] = (),
-    not_missing: Sequence[str | float] = (),
-) -> ArraySource:
-    """
-    Return a source of the rows of a table.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        One row per sample, from pandas, polars, pyarrow or another library with the dataframe interchange
-        protocol.
-    label : str
-        Column of labels, kept as they are.
-    features : sequence of str, default=None
-        Columns of features, which may have gaps: names, patterns ("lh_*"), regular expressions
-        ("re:^(lh|rh)_"), or "number", the default: all numeric columns that are not named otherwise.
-    subject : str, default=None
-        Column that names the person, who stays on one side of a split; by default every row is one.
-    id : str, default=None
-        Column of unique names; by default rows are numbered.
-    attributes : sequence of str, default=()
-        Columns of further attributes.
-    missing, not_missing : sequence of str or float, default=()
-        Words and codes for missing attributes and features besides "NA", "n/a", "nan" and similar ones, such
-        as -9999; and words that are not missing, such as a site named "NA". Labels and ids stay words.
-
-    Returns
-    -------
-    ArraySource
-        `x` is float64 of shape (n, features), NaN for gaps.
-
-    Raises
-    ------
-    DataError
-        If a column does not exist, cannot be used (not numeric, infinite, a label, subject or id with gaps)
-        or is named as feature and as something else.
-
-    Examples
-    --------
-    >>> frame = pd.DataFrame({"dx": ["ill", "well"], "age": [61, 58], "volume": [2.5, None]})
-    >>> frame_source(frame, label="dx", attributes=["age"]).x
-    array([[2.5],
-           [nan]])
-    """
-    if (rows := as_frame(frame)) is None:
-        raise DataError(f"frame: wanted a DataFrame, got {type(frame).__name__}")
-    frame = rows
-    others = other_columns(attributes, label=label, subject=subject, id=id)
-    for name, role in others.items():
-        named_column(frame, "frame", role, name)
-    for role, name in (("label", label), ("subject", subject), ("id", id)):
-        if name is not None and (gaps := int(frame[name].isna().sum())):
-            raise DataError(f"{role}: {gaps} of {len(frame)} rows have no {name!r}; drop or fill them")
-    rules = CellRules(missing, not_missing)
-    names = choose_columns(frame, features, where="frame", others=others, is_number=_is_number)
-    if text := [repr(name) for name in names if not pd.api.types.is_numeric_dtype(frame[name])]:
-        raise DataError(f"frame: features: {', '.join(text)} not numeric; convert or leave out")
-    known = {name: _without_missing(frame[name], rules) for name in [*names, *attributes]}
-    x = pd.DataFrame({name: known[name] for name in names}).to_numpy(dtype=np.float64, na_value=np.nan)
-    refuse_infinite(x, names)
-    return ArraySource(
-        x,
-        frame[label].to_numpy(),
-        groups=None if subject is None else frame[subject].to_numpy(),
-        ids=None if id is None else frame[id].astype(str).to_numpy(),
-        attributes=pd.DataFrame({name: known[name] for name in attributes}, index=frame.index),
-        feature_names=[str(name) for name in names],
-    )
+def as_array(x: Any) -> AnyArray:
+    """Convert samples (lists, arrays of other libraries, tensors) to a dense array, if possible uncopied."""
+    got = f"one {type(x).__name__}" if isinstance(x, str | bytes | Path) or hasattr(x, "get_fdata") else ""
+    one = x[0] if isinstance(x, list | tuple) and len(x) else None
+    named = isinstance(one, Path) or (isinstance(one, str) and bool(Path(one).suffix[1:2].isalpha()))
+    if named or hasattr(one, "get_fdata"):  # a path, or an image of nibabel
+        got = f"a list of {type(one).__name__} such as {str(one)[:60]!r}"
+    if got:
+        remedy = "read files by sepvae.data.read_volumes or read_image_table"
+        raise DataError(f"X: wanted an array of samples, got {got}; {remedy}")
+    if issparse(x):
+        raise DataError("X: wanted a dense array, got a sparse matrix; give X.toarray()")
+    if isinstance(x, np.ma.MaskedArray):
+        raise DataError("X: wanted an array without a mask; give X.astype(float).filled(np.nan)")
+    if hasattr(x, "detach"):  # torch tensor
+        x = x.detach().cpu()
+        x = x.float() if str(x.dtype) == "torch.bfloat16" else x  # numpy has no bfloat16
+    try:
+        array = np.asarray(x)
+    except (TypeError, RuntimeError) as error:  # torch: sparse tensors, lists of tensors with gradients
+        reason = f"{type(x).__name__}: {' '.join(str(error).split())}"
+        raise DataError(f"X: wanted what numpy makes an array of, got {reason}") from error
+    except ValueError as error:
+        raise DataError(
+            "X: wanted samples of one shape, got several; bring them to one size first"
+        ) from error
+    if array.ndim == 0:
+        remedy = "X.collect()" if hasattr(x, "collect") else "them as an array"
+        raise DataError(f"X: wanted an array of samples or a source, got {type(x).__name__}; give {remedy}")
+    return as_tensors_take(array)
 
 
-def _without_missing(column: pd.Series, rules: CellRules) -> pd.Series:
-    """Return a column in which words and codes for missing values are missing."""
-    if pd.api.types.is_numeric_dtype(column):
-        codes = pd.to_numeric(pd.Series(rules.missing, dtype=object), errors="coerce").dropna()
-        return column.mask(column.isin(codes)) if len(codes) else column
-    if not (pd.api.types.is_object_dtype(column) or pd.api.types.is_string_dtype(column)):
-        return column
-    gone = rules.are_missing(column.astype(object).map(str, na_action="ignore").astype("str"))
-    return column.mask(gone) if (gone & column.notna()).any() else column
+def as_tensors_take(x: AnyArray) -> AnyArray:
+    """Convert to a dtype that torch accepts: native byte order, floats of at most 64 bits."""
+    if x.dtype.kind == "f" and x.dtype.itemsize > 8:
+        return x.astype(np.float64)
+    return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
 
 
-def _is_number(column: pd.Series) -> bool:
-    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+def as_column(name: str, values: Any) -> AnyArray:
+    """Convert values of shape (n,) or (n, 1) to an array of that shape; missing values stay missing."""
+    if hasattr(values, "to_pylist") and hasattr(values, "to_pandas"):
+        values = values.to_pandas()  # numpy turns nulls of pyarrow dictionary arrays into words
+    if (frame := as_frame(values)) is not None:
+        values = frame
+    try:
+        column = np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:  # ragged lists; the last two come from torch
+        raise DataError(f"{name}: wanted one for each sample: {' '.join(str(error).split())}") from error
+    if column.ndim != 1 and column.shape[1:] != (1,):
+        raise DataError(f"{name}: wanted one for each sample, (n,), got shape {column.shape}")
+    if column.dtype.kind in "US" and not isinstance(values, np.ndarray):  # NaN among text is now "nan"
+        objects = np.asarray(values, dtype=object)
+        return objects if pd.isna(objects).any() else column
+    return column
+
+
+def as_frame(table: Any) -> pd.DataFrame | None:
+    """Convert a table with named columns to pandas; return None for any other object."""
+    if isinstance(table, pd.DataFrame):
+        return table
+    polars = sys.modules.get("polars")
+    if polars is not None and isinstance(table, polars.DataFrame):  # its to_pandas() needs pyarrow
+        columns = {c.name: c.to_numpy() if c.dtype.is_numeric() else c.to_list() for c in table}
+        frame = pd.DataFrame(columns, index=range(len(table)))
+    elif hasattr(table, "column_names") and hasattr(table, "to_pandas"):  # pyarrow
+        frame = table.to_pandas()
+    elif hasattr(table, "__dataframe__"):
+        frame = pd.api.interchange.from_dataframe(table)
+    else:
+        return None
+    decimals = [i for i in range(frame.shape[1]) if pd.api.types.infer_dtype(frame.iloc[:, i]) == "decimal"]
+    for i in decimals:
+        frame.isetitem(i, frame.iloc[:, i].to_numpy(dtype=np.float64, na_value=np.nan))
+    return frame
+
+
+def numbers_of(frame: pd.DataFrame) -> pd.DataFrame:
+    """Convert all columns to float64; raise if one does not hold numbers."""
+    if frame.shape[1] == 0:
+        raise DataError("X: wanted columns of numbers, got a DataFrame without columns")
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise DataError(f"X: wanted columns of different names, got {twice!r} more than once; rename one")
+    if all(isinstance(dtype, np.dtype) and dtype.kind in "biuf" for dtype in frame.dtypes):
+        x = frame.to_numpy(dtype=np.float64)
+    else:
+        x = np.empty(frame.shape)
+        for i, name in enumerate(frame.columns):
+            x[:, i] = _floats(frame[name])
+    return pd.DataFrame(x, columns=frame.columns)
+
+
+def _floats(column: pd.Series) -> npt.NDArray[np.float64]:
+    try:
+        if column.dtype.kind in "cmM":  # numpy would convert complex numbers and times
+            raise TypeError
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (ValueError, TypeError, OverflowError):
+        odd = next((value for value in column.dropna() if not _reads_as_float(value)), column.dtype)
+    got = repr(" ".join(str(odd).split()))
+    raise DataError(f"X: wanted numbers in column {column.name!r}, got {got}; convert it, or leave it out")
+
+
+def _reads_as_float(value: Any) -> bool:
+    try:
+        float(value)
+    except (ValueError, TypeError, OverflowError):
+        return False
+    return True
+
+
+def refuse_infinite(x: npt.NDArray[np.floating], names: Sequence[str] | None) -> None:
+    """Raise if a table (n, features) has infinite values, which have no mean."""
+    if (infinite := np.isinf(x)).any():
+        columns = name_columns(infinite, names)
+        raise DataError(f"x: infinite values in column {columns}; correct them, or make them missing (NaN)")
+
+
+def name_columns(odd: npt.NDArray[np.bool_], names: Sequence[str] | None) -> str:
+    """Return the names of the columns in which any value is odd, for a message."""
+    columns = np.flatnonzero(odd.any(axis=0)).tolist()
+    return ", ".join(str(i) if names is None else repr(names[i]) for i in columns)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from sepvae.checks import check_attribute_names
 from sepvae.codes import MAX_LEVELS, Kind
-from sepvae.data.cells import CellRules, CellTable, TableNote
+from sepvae.data.cells import TableNote, are_missing
 from sepvae.data.spec import DataSpec
 from sepvae.errors import DataError, listed
 
@@ -59,14 +59,10 @@ def named_column(table: pd.DataFrame, where: object, role: str, name: Any) -> pd
     return column
 
 
-def rules_of(spec: DataSpec) -> CellRules:
-    """Return the rules of a spec for the cells of a table."""
-    return CellRules(tuple(spec.missing or ()), tuple(spec.not_missing or ()), spec.encoding)
-
-
-def about_rows(given: CellTable, path: Path, spec: DataSpec, ids: Sequence[str]) -> dict[str, Any]:
+def about_rows(
+    table: pd.DataFrame, notes: Sequence[TableNote], path: Path, spec: DataSpec, ids: Sequence[str]
+) -> dict[str, Any]:
     """Return keywords of `Manifest` from rows of a table; `ids` are for a spec that names no column."""
-    table, notes, rules = given.cells, [*given.notes], rules_of(spec)
     check_attribute_names(spec.attributes)
     names = pd.Series(ids, index=table.index) if spec.id is None else whole_column(table, path, "id", spec.id)
     if twice := names[names.duplicated()].tolist():
@@ -78,52 +74,37 @@ def about_rows(given: CellTable, path: Path, spec: DataSpec, ids: Sequence[str])
     group = names if spec.subject is None else whole_column(table, path, "subject", spec.subject)
     label = "" if spec.label is None else whole_column(table, path, "label", spec.label)
     about = pd.DataFrame({"id": names, "group": group, "label": label, "split": None})
-    written = {}
+    written, mixed = {}, []
     for name, kind in spec.attributes.items():
-        severity = name == spec.target_severity
-        cells = named_column(table, path, "the severity" if severity else "an attribute", name)
-        other = "take another column for --target-severity" if severity else ""
-        about[name], mixed = _typed(cells, path, kind, rules, other)
-        written[name] = words_of_missing(cells, rules)
-        notes += [mixed] if mixed else []
-    kinds = {name: kind for name, kind in spec.attributes.items() if kind}
-    found = {"about": about.reset_index(drop=True), "kinds": kinds, "notes": notes, "written": written}
-    grouped = spec.subject is not None or spec.id == PERSON  # one row per participant
-    return found | {"grouped": grouped, "label_name": spec.label or "kind"}
+        role = "the severity" if name == spec.target_severity else "an attribute"
+        cells = named_column(table, path, role, name)
+        about[name], noted = _typed(cells, path, kind, spec)
+        written[name] = words_of_missing(cells, spec)
+        mixed += noted
+    return {
+        "about": about.reset_index(drop=True),
+        "kinds": {name: kind for name, kind in spec.attributes.items() if kind},
+        "notes": [*notes, *mixed],
+        "written": written,
+        "grouped": spec.subject is not None or spec.id == PERSON,  # one row per participant
+        "label_name": spec.label or "kind",
+    }
 
 
-def words_of_missing(cells: "pd.Series[str]", rules: CellRules) -> list[str]:
-    """
-    Return the words for missing values, the most frequent first; "n/a or empty" if `read_cells` drops it.
-
-    >>> words_of_missing(pd.Series(["1", "NA", None, "NA"], dtype=str), CellRules())
-    ['NA', 'n/a or empty']
-    """
-    return cells[rules.are_missing(cells)].fillna("n/a or empty").value_counts().index.tolist()
+def words_of_missing(cells: "pd.Series[str]", spec: DataSpec) -> list[str]:
+    """Return the words for missing values, the most frequent first; those that `read_cells` drops are one."""
+    return cells[are_missing(cells, spec)].fillna("n/a or empty").value_counts().index.tolist()
 
 
 def with_person(spec: DataSpec, table: pd.DataFrame) -> DataSpec:
-    """
-    Return a spec whose ids are participant_id, if it names none, and that column exists and is no subject.
-
-    >>> with_person(DataSpec(), pd.DataFrame({"participant_id": ["sub-1"]})).id
-    'participant_id'
-    """
+    """Return a spec whose ids are participant_id, if it names none and that column is no subject."""
     is_id = spec.id is None and spec.subject != PERSON and PERSON in table
     return spec.model_copy(update={"id": PERSON}) if is_id else spec
 
 
-def numbers_in(
-    cells: "pd.Series[str]", rules: CellRules | None = None
-) -> tuple["pd.Series[float]", "pd.Series[bool]"]:
-    """
-    Return cells as numbers (NaN if missing or text, perhaps infinite), and which of them hold text.
-
-    >>> numbers, text = numbers_in(pd.Series(["1.5", "NA", "left"]))
-    >>> numbers.tolist(), text.tolist()
-    ([1.5, nan, nan], [False, False, True])
-    """
-    known = cells.mask((rules or CellRules()).are_missing(cells))
+def numbers_in(cells: "pd.Series[str]", spec: DataSpec) -> tuple["pd.Series[float]", "pd.Series[bool]"]:
+    """Return cells as numbers (NaN if missing or text, perhaps infinite), and which of them hold text."""
+    known = cells.mask(are_missing(cells, spec))
     numbers = pd.to_numeric(known, errors="coerce")
     return numbers, known.notna() & numbers.isna()
 
@@ -138,39 +119,33 @@ def whole_column(table: pd.DataFrame, path: Path, role: str, name: str) -> pd.Se
 
 
 def _typed(
-    cells: "pd.Series[str]", path: Path, kind: Kind | None, rules: CellRules, other: str = ""
-) -> "tuple[pd.Series[Any], TableNote | None]":
-    """Return an attribute as words or numbers, and a note on mixed cells; the kind None is detected."""
-    words = cells.mask(rules.are_missing(cells))
+    cells: "pd.Series[str]", path: Path, kind: Kind | None, spec: DataSpec
+) -> "tuple[pd.Series[Any], list[TableNote]]":
+    """Return an attribute as words or numbers (the kind None is detected), and a note on mixed cells."""
+    words = cells.mask(are_missing(cells, spec))
     if kind == "categorical":
-        return words, None
-    numbers, text = numbers_in(cells, rules)
-    wrong = cells.index[text | np.isinf(numbers)].tolist()
-    if not wrong:
-        return numbers.astype(np.float64) if kind == "continuous" else numbers, None
-    comma = cells[wrong].str.fullmatch(r"[+-]?\d+,\d+").all()
-    if kind is None and not comma:
-        return words, _mixed(words, numbers, text)
-    remedy = f"correct the table, make it missing (--missing {cells[wrong[0]]})"
-    if comma:
-        remedy = "write decimals with a point"
-    raise DataError(
-        f"{path} line {wrong[0]}: wanted a number as {cells.name!r}, got {cells[wrong[0]]!r}; "
-        f"{remedy}, or {other or f'name the attribute {cells.name}:categorical'}"
-    )
-
-
-def _mixed(words: "pd.Series[str]", numbers: "pd.Series[float]", text: "pd.Series[bool]") -> TableNote | None:
-    """Return a warning if a few words turn a column of numbers into classes."""
+        return words, []
+    numbers, text = numbers_in(cells, spec)
+    wrong = cells[text | np.isinf(numbers)]
+    if wrong.empty:
+        return numbers.astype(np.float64) if kind == "continuous" else numbers, []
+    comma = wrong.str.fullmatch(r"[+-]?\d+,\d+").all()
+    if kind is not None or comma:
+        remedy = f"correct the table, make it missing (--missing {wrong.iloc[0]})"
+        remedy = "write decimals with a point" if comma else remedy
+        got = f"wanted a number as {cells.name!r}, got {wrong.iloc[0]!r}"
+        other = f"name the attribute {cells.name}:categorical"
+        other = "take another column for --target-severity" if cells.name == spec.target_severity else other
+        raise DataError(f"{path} line {wrong.index[0]}: {got}; {remedy}, or {other}")
     n_numbers, n_known = int(numbers.notna().sum()), int(words.notna().sum())
     if n_numbers < MIXED * n_known or numbers.nunique() <= MAX_LEVELS:
-        return None
+        return words, []
     word = words[text].value_counts().index[0]
     message = (
-        f"{words.name}: {n_numbers} of {n_known} cells are numbers, but {n_known - n_numbers} are words "
+        f"{cells.name}: {n_numbers} of {n_known} cells are numbers, but {n_known - n_numbers} are words "
         f"({word!r}), so all are read as classes: --missing {word} makes it missing"
     )
-    return TableNote("warning", "words-among-numbers", message)
+    return words, [TableNote("warning", "words-among-numbers", message)]
 
 
 def other_columns(attributes: Iterable[str], **roles: str | None) -> dict[Any, str]:
@@ -182,7 +157,6 @@ def other_columns(attributes: Iterable[str], **roles: str | None) -> dict[Any, s
 def choose_columns(
     table: pd.DataFrame,
     features: Sequence[str] | None,
-    *,
     where: object,
     others: Mapping[Any, str],
     is_number: Callable[[pd.Series], bool],
@@ -191,69 +165,64 @@ def choose_columns(
     Return the names of the feature columns, in the order of the table.
 
     A feature is a name, a pattern ("lh_*"), a regular expression ("re:^(lh|rh)_") or "number", the default.
-    Patterns and "number" skip row numbers; "number" also skips numeric ids. Columns without a name
-    cannot be features.
-
-    >>> table = pd.DataFrame(columns=["age", "lh_area", "rh_area", "lh_volume"])
-    >>> choose_columns(table, ["lh_*", "rh_area"], where="table", others={}, is_number=lambda _: False)
-    ['lh_area', 'rh_area', 'lh_volume']
+    Patterns and "number" skip row numbers; "number" also skips numeric ids.
     """
+    place = f"{where}: features"
     asked = [features] if isinstance(features, str) else [NUMBER] if features is None else list(features)
     if not asked:
-        raise DataError(f"{where}: features: wanted names of columns or patterns, got none")
+        raise DataError(f"{place}: wanted names of columns or patterns, got none")
     if twice := [feature for feature in asked if asked.count(feature) > 1]:
-        raise DataError(f"{where}: features: {twice[0]!r} is named twice; leave one out")
+        raise DataError(f"{place}: {twice[0]!r} is named twice; leave one out")
     if features is not None and NUMBER in asked and NUMBER in table:
         clash = f"{NUMBER!r} is the name of a column, and asks for all that hold numbers"
-        raise DataError(f"{where}: features: {clash}; rename the column")
-    chosen = set().union(*(_fitting(table, feature, where, others, is_number) for feature in asked))
+        raise DataError(f"{place}: {clash}; rename the column")
+    chosen: set[Any] = set()
+    for feature in asked:
+        fits = _rule(feature)
+        if feature == NUMBER:
+            free = [(name, column) for name, column in table.items() if name not in others]
+            found = {name for name, column in free if is_number(column) and not why_no_feature(column, name)}
+            if not found:
+                raise DataError(f"{place}: no column of numbers is left; name the columns of features")
+            chosen |= found
+        elif fits is None or feature in table:
+            chosen.add(_named(table, feature, where, others))
+        else:
+            chosen |= _fitting(table, feature, fits, place, others)
     names = [name for name in table.columns if name in chosen]
     for name in names:
         named_column(table, where, "features", name)  # raises if the name is not unique
     return names
 
 
+def _named(table: pd.DataFrame, feature: Any, where: object, others: Mapping[Any, str]) -> Any:
+    """Return the name of one feature column; raise if it cannot be one."""
+    if feature in table and is_nameless(feature):
+        what = "a column without a name, such as an index that pandas wrote"
+        raise DataError(f"{where}: features: {feature!r} is {what}; name it in the table, or leave it out")
+    if feature in others:
+        what = f"{others[feature]}, and cannot be both"
+        raise DataError(f"{where}: features: {feature!r} is {what}; leave one out")
+    return named_column(table, where, "features", feature).name
+
+
 def _fitting(
-    table: pd.DataFrame,
-    feature: Any,
-    where: object,
-    others: Mapping[Any, str],
-    is_number: Callable[[pd.Series], bool],
+    table: pd.DataFrame, feature: str, fits: Callable[[str], bool], where: str, others: Mapping[Any, str]
 ) -> set[Any]:
-    """Return the columns that one name or pattern selects."""
-    if feature == NUMBER:
-        columns = [(name, table.iloc[:, i]) for i, name in enumerate(table.columns) if name not in others]
-        found = {name for name, column in columns if is_number(column) and not why_no_feature(column, name)}
-        if not found:
-            raise DataError(f"{where}: features: no column of numbers is left; name the columns of features")
-        return found
-    fits = _rule(feature)
-    if feature in table or fits is None:
-        if feature in table and is_nameless(feature):
-            what = "a column without a name, such as an index that pandas wrote"
-            raise DataError(
-                f"{where}: features: {feature!r} is {what}; name it in the table, or leave it out"
-            )
-        if feature in others:
-            what = f"{others[feature]}, and cannot be both"
-            raise DataError(f"{where}: features: {feature!r} is {what}; leave one out")
-        return {named_column(table, where, "features", feature).name}
+    """Return the columns that fit a pattern or regular expression."""
     try:
-        matching = [column for column in table.columns if fits(str(column))]
+        matching = {name: column for name, column in table.items() if fits(str(name))}
     except re.error as error:
-        raise DataError(f"{where}: features: {feature!r} is no regular expression ({error})") from error
+        raise DataError(f"{where}: {feature!r} is no regular expression ({error})") from error
     if not matching:
-        known = _few(table.columns.map(str))
-        raise DataError(f"{where}: features: no column fits {feature!r}; it has {known}")
-    columns = [(name, table.iloc[:, i]) for i, name in enumerate(table.columns) if name in matching]
-    rows = {name for name, column in columns if is_nameless(name) or _are_row_numbers(column)}
-    if rows and rows == set(matching):
-        raise DataError(
-            f"{where}: features: only row numbers ({matching[0]!r}) fit {feature!r}; name features"
-        )
+        raise DataError(f"{where}: no column fits {feature!r}; it has {_few(table.columns.map(str))}")
+    first = next(iter(matching))
+    rows = {name for name, column in matching.items() if is_nameless(name) or _are_row_numbers(column)}
+    if len(rows) == len(matching):
+        raise DataError(f"{where}: only row numbers ({first!r}) fit {feature!r}; name features")
     if not (found := set(matching).difference(others, rows)):
-        only = f"only {matching[0]!r} fits {feature!r}, which is {others[matching[0]]}"
-        raise DataError(f"{where}: features: {only}; name columns of features")
+        only = f"only {first!r} fits {feature!r}, which is {others[first]}"
+        raise DataError(f"{where}: {only}; name columns of features")
     return found
 
 
@@ -277,28 +246,21 @@ def why_no_feature(column: pd.Series, name: Any) -> str:
 
 def column_notes(
     table: pd.DataFrame,
-    features: Sequence[str],
     names: Sequence[Any],
-    *,
     others: Mapping[Any, str],
     is_number: Callable[[pd.Series], bool],
 ) -> list[TableNote]:
-    """Return notes on the columns that "number" selected and skipped; empty if it was not used."""
-    if NUMBER not in features:
-        return []
+    """Return notes on the columns that "number" took and skipped."""
     few = ", ".join(map(str, names[:4])) + (f", .., {names[-1]}" if len(names) > 4 else "")
     out: dict[str, list[str]] = {}
-    for i, name in enumerate(table.columns):
-        if name in names:
-            continue
-        column = table.iloc[:, i]
-        why = others.get(name) or ("words" if not is_number(column) else why_no_feature(column, name))
-        out.setdefault(why.removeprefix("the ").removeprefix("an "), []).append(repr(name))
+    for name, column in table.items():
+        if name not in names:
+            why = others.get(name) or ("words" if not is_number(column) else why_no_feature(column, name))
+            out.setdefault(why.removeprefix("the ").removeprefix("an "), []).append(repr(name))
     skipped = "; ".join(f"{why}: {listed(left, 4)}" for why, left in out.items())
     message = f"features: number took {len(names)} of {table.shape[1]} columns: {few}"
     notes = [TableNote("note", "features-taken", message + (f"; left out: {skipped}" if skipped else ""))]
-    constant = [str(name) for name in names if table[name].dropna().nunique() < 2]
-    if constant:
+    if constant := [str(name) for name in names if table[name].dropna().nunique() < 2]:
         few = listed(constant, 4)
         message = f"features: {len(constant)} of these are constant or empty ({few}): a fit drops them"
         notes.append(TableNote("note", "features-constant", message))

@@ -39,7 +39,7 @@ Pixels = npt.NDArray[np.float32]
 
 
 def read_images(
-    manifest: Manifest, spec: DataSpec, *, channels: int, progress: Progress | None = None
+    manifest: Manifest, spec: DataSpec, channels: int, progress: Progress | None = None
 ) -> tuple[ArraySource | StreamSource, pd.DataFrame]:
     """Return listed images as a source, and their quality metrics; every file is read once."""
     if manifest.centre is not None:

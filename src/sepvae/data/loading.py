@@ -10,17 +10,13 @@ from sepvae.data.columns import takes_group
 from sepvae.data.formats import TABLE, TABLES, Format, Read, kind_of
 from sepvae.data.formats.array import Array
 from sepvae.data.formats.brats import BraTS
-from sepvae.data.formats.celeba import CelebA
 from sepvae.data.formats.image_folder import ImageFolder
-from sepvae.data.formats.image_table import ImageTable
-from sepvae.data.formats.kermany import Kermany
-from sepvae.data.formats.packed_store import PackedStore
+from sepvae.data.formats.published import CelebA, Kermany
 from sepvae.data.formats.regions import Regions
-from sepvae.data.formats.volume_table import VolumeTable
+from sepvae.data.formats.tables import ImageTable, PackedStore, VolumeTable
 from sepvae.data.manifest import Manifest
 from sepvae.data.spec import DataSpec, read_spec
 from sepvae.errors import DataError
-from sepvae.grid import Grid
 from sepvae.progress import Progress
 
 FORMATS: list[Format] = [  # in the order in which they are tried
@@ -38,7 +34,7 @@ def load(
     Parameters
     ----------
     data : str or Path
-        A table (csv, tsv) of volumes, of image files or of features; a packed store (zarr); a folder with one
+        A table (csv, tsv) of volumes, image files or features; a packed store (zarr); a folder with one
         subfolder of images per label; an array (npy, npz) with a table beside it; CelebA, Kermany's chest
         X-rays or BraTS as downloaded.
     spec : DataSpec, default=None
@@ -60,9 +56,7 @@ def load(
 
     Examples
     --------
-    >>> source = load(
-    ...     "participants.tsv", images="path", label="dx", attributes=["age", "site"], mask="brain.nii.gz"
-    ... )  # doctest: +SKIP
+    >>> load("people.tsv", images="path", label="dx", attributes=["age"], mask="mask.nii")  # doctest: +SKIP
     """
     spec = read_spec(fields, spec)
     return read_manifest(list_data(data, spec), spec, progress=progress)[0]
@@ -81,12 +75,8 @@ def list_data(
     """
     Detect the format of DATA, and list its samples; the spec may be given as its fields.
 
-    `labelled=False` lists data without labels. `roles=False` keeps the labels as they are if no
-    background or target is named and the labels do not show the background. Keys of `label_names` that do not
-    occur are ignored.
-
-    >>> list_data("celeba", attributes=["Male"]).format.name  # doctest: +SKIP
-    'celeba'
+    `labelled=False` lists data without labels. `roles=False` keeps the labels as they are if nothing is named
+    and they do not show the background. Keys of `label_names` that do not occur are ignored.
     """
     path, spec = Path(data), read_spec(fields, spec)
     format_ = find_format(path, spec, labelled=labelled)
@@ -103,15 +93,10 @@ def list_data(
 
 
 def read_manifest(
-    manifest: Manifest,
-    spec: DataSpec | None = None,
-    *,
-    grid: Grid | None = None,
-    progress: Progress | None = None,
-    **fields: Any,
+    manifest: Manifest, spec: DataSpec | None = None, progress: Progress | None = None, **fields: Any
 ) -> Read:
     """Return listed samples as a source, and quality metrics of images or volumes (None for other data)."""
-    return manifest.format.read(manifest, read_spec(fields, spec), grid, progress)
+    return manifest.format.read(manifest, read_spec(fields, spec), progress)
 
 
 def find_format(path: Path, spec: DataSpec, *, labelled: bool = True) -> Format:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sepvae.data.formats.array import MappedArray
     from sepvae.data.formats.brats import Slice
     from sepvae.data.nifti import Volumes
+    from sepvae.grid import Grid
 
 FEATURES_WRITTEN = ""  # key of all features in `Manifest.written`; no attribute has this name
 OF_EVERY_SAMPLE = ["id", "group", "label", "split"]  # columns of `about`; all others are attributes
@@ -36,6 +37,7 @@ class Manifest:
     format: "Format" = field(kw_only=True)
     array: "MappedArray | None" = None
     volumes: "Volumes | None" = None
+    grid: "Grid | None" = None  # of a model, on which volumes are read, with its window and mask
     features: pd.DataFrame | None = None  # n rows of float64, NaN where missing
     kinds: Mapping[str, Kind] = field(default_factory=dict)  # of attributes whose kind the user named
     background: str | None = None  # label, if the kind of data determines it

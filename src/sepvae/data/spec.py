@@ -1,5 +1,6 @@
 """`DataSpec`: how data are read, in Python, in recipes, on the command line and in recipe.yaml of a run."""
 
+import codecs
 import warnings
 from collections.abc import Iterable, Mapping
 from inspect import cleandoc
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     BaseModel,
     BeforeValidator,
@@ -76,12 +78,7 @@ def first_error(errors: list[ErrorDetails]) -> str:
 
 
 def parse_size(given: Any) -> int | tuple[int, ...]:
-    """
-    Parse the sides of images and volumes: 64, "48x64" or (48, 56, 48).
-
-    >>> parse_size("64"), parse_size("48x64"), parse_size([48, 56, 48])
-    (64, (48, 64), (48, 56, 48))
-    """
+    """Parse the sides of images and volumes: 64, "48x64" or (48, 56, 48)."""
     texts = given.split("x") if isinstance(given, str) else given
     parts = texts if isinstance(texts, list | tuple) else [texts]
     try:
@@ -96,12 +93,7 @@ def parse_size(given: Any) -> int | tuple[int, ...]:
 
 
 def parse_attributes(given: Any) -> Any:
-    """
-    Parse names of attributes, or NAME:KIND, to a mapping of names to kinds.
-
-    >>> parse_attributes(["age:continuous", "sex"])
-    {'age': 'continuous', 'sex': None}
-    """
+    """Parse names of attributes, such as "sex" and "age:continuous", to a mapping of names to kinds."""
     given = one_or_more(given)
     if not isinstance(given, list | tuple) or not all(isinstance(text, str) for text in given):
         return given
@@ -128,16 +120,23 @@ def parse_memory(given: Any) -> float:
 
 
 def parse_words(given: Any) -> Any:
-    """
-    Return words and codes of missing values as text: "x", -9999, ["x", -9999] or an array.
-
-    >>> parse_words(-9999), parse_words(("x", 1.5))
-    (['-9999'], ['x', '1.5'])
-    """
+    """Return words and codes of missing values as text: "x", -9999, ["x", -9999] or an array."""
     words = [given] if isinstance(given, str | Real) else given
     if not isinstance(words, Iterable) or isinstance(words, Mapping):
         return words
-    return [str(word) if not isinstance(word, bool) and isinstance(word, Real) else word for word in words]
+    return [
+        word if isinstance(word, bool) or not isinstance(word, str | Real) else str(word).strip()
+        for word in words
+    ]
+
+
+def known_encoding(given: str) -> str:
+    """Return an encoding that Python knows."""
+    try:
+        codecs.lookup(given)
+    except LookupError:
+        raise PydanticCustomError("encoding", "wanted one that Python knows, such as cp1252") from None
+    return given
 
 
 def plain_integer(given: Any) -> Any:
@@ -149,9 +148,9 @@ OneOrMore = Annotated[list[str], BeforeValidator(one_or_more)]
 Words = Annotated[list[str], BeforeValidator(parse_words)]
 Count = Annotated[int, BeforeValidator(plain_integer), Field(ge=1, strict=True)]
 Size = Annotated[int | tuple[int, ...], PlainValidator(parse_size)]
-Attributes = Annotated[
-    dict[str, Literal["continuous", "categorical"] | None], BeforeValidator(parse_attributes)
-]
+Kinds = dict[str, Literal["continuous", "categorical"] | None]
+Attributes = Annotated[Kinds, BeforeValidator(parse_attributes)]
+Encoding = Annotated[str, AfterValidator(known_encoding)]
 
 
 class Option(NamedTuple):
@@ -258,7 +257,7 @@ class DataSpec(StrictModel):
     not_missing: Words | None = option(
         "A word or number that is a value there, such as NA for a site. Repeatable.", TABLE, "WORD"
     )
-    encoding: str | None = option(
+    encoding: Encoding | None = option(
         "Encoding of the table, such as cp1252; by default UTF-8, or as its first bytes say.", TABLE
     )
     memory: Annotated[float, PlainValidator(parse_memory)] = option(
@@ -275,11 +274,7 @@ class DataSpec(StrictModel):
     @model_validator(mode="before")
     @classmethod
     def _know_other_names(cls, given: Any) -> Any:
-        """
-        Accept one name of each field; `group`, the old name of `subject`, with a FutureWarning.
-
-        None stands for the default of targets and attributes, as of all other fields.
-        """
+        """Accept one name of each field, None for any default, and `group`, the old name of `subject`."""
         if not isinstance(given, Mapping):
             return given
         several = ("target", "targets", "attribute", "attributes")
@@ -295,8 +290,11 @@ class DataSpec(StrictModel):
         return given
 
     @model_validator(mode="after")
-    def _take_severity(self) -> Self:
-        """Make the severity an attribute, which is read and scored as all others."""
+    def _see_that_fields_agree(self) -> Self:
+        """Refuse words that are missing and not; make the severity an attribute, read and scored as others."""
+        if both := [word for word in self.missing or () if word in (self.not_missing or ())]:
+            message = "{word} is named as missing and as not missing; leave one out"
+            raise PydanticCustomError("one_of_both", message, {"word": repr(both[0])})
         if (name := self.target_severity) is not None:
             if self.attributes.get(name) == "categorical":
                 raise PydanticCustomError("own", "target_severity: {n} must not be :categorical", {"n": name})
@@ -306,14 +304,7 @@ class DataSpec(StrictModel):
 
 
 def read_spec(fields: Mapping[str, Any], base: DataSpec | None = None) -> DataSpec:
-    """
-    Return a validated spec of these fields, and of those of `base` that they do not replace.
-
-    A wrong value raises DataError, which names the field.
-
-    >>> read_spec({"target": "ill"}, DataSpec(label="dx", targets=["odd"])).targets
-    ['ill']
-    """
+    """Return a spec of these fields, and of those of `base` that they do not replace; raise DataError."""
     try:
         return DataSpec.model_validate(named_fields(base) | {option_name(k): v for k, v in fields.items()})
     except ValidationError as error:

@@ -67,12 +67,12 @@ class VolumeReader:
 
 
 def read_volume_files(
-    manifest: Manifest, spec: DataSpec, *, grid: Grid | None = None, progress: Progress | None = None
+    manifest: Manifest, spec: DataSpec, progress: Progress | None = None
 ) -> tuple[ArraySource | StreamSource, pd.DataFrame]:
-    """Return volumes as a source, and quality metrics; a model's `grid` replaces size and mask of spec."""
-    volumes, n = settled(all_there(manifest), grid), len(manifest)
+    """Return volumes as a source, and quality metrics; a grid of the manifest replaces size and mask."""
+    volumes, n = settled(all_there(manifest), manifest.grid), len(manifest)
     headers = list(in_order(volumes.header, n))
-    place = _place(volumes, headers, spec, grid)
+    place = _place(volumes, headers, spec, manifest.grid)
     reader = VolumeReader(volumes, place, spec.resample)
     n_fitting = int(spec.memory * 1e9 / (4 * np.prod(place.size)))
     kept = min(n, n_fitting) if isinstance(volumes, NiftiFiles) else 0  # packed volumes are never cached

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sepvae.data.cells import CellRules
+from sepvae.data.cells import are_missing, is_value
 from sepvae.data.missing_codes import FAR, KNOWN_CODES, MAD_TO_SD, MissingCode, find_class_codes, find_codes
+from sepvae.data.spec import DataSpec
 from sepvae.errors import count, listed
 from sepvae.inspection.findings import Finding, Level, Samples
 from sepvae.preprocessing.scaler import LEAST_SD
@@ -107,20 +108,20 @@ def missing_value_findings(
     samples: Samples, kinds: Mapping[str, str], not_missing: Sequence[str] = ()
 ) -> Iterator[Finding]:
     """Find outliers, constant attributes and codes for missing values, unless declared as `not_missing`."""
-    rules = CellRules(not_missing=tuple(not_missing))
+    spec = DataSpec(not_missing=list(not_missing))
     for name in samples.attributes:
         values = samples.about[name]
         if kinds[name] == "continuous":
             numbers = samples.values(name, "continuous")
-            found = _wanted(find_codes(numbers), rules)
+            found = _wanted(find_codes(numbers), spec)
             yield from (_code_finding(samples, name, code, numbers == code.value) for code in found)
             yield from _far_out(samples, name, numbers[~numbers.isin([code.value for code in found])])
         else:
             texts = samples.values(name, "categorical")
             numbers = pd.to_numeric(texts, errors="coerce")
-            for code in _wanted(find_class_codes(texts), rules):
+            for code in _wanted(find_class_codes(texts), spec):
                 yield _code_finding(samples, name, code, numbers == code.value)
-            for word in sorted(set(texts.dropna()[rules.are_missing(texts.dropna())])):
+            for word in sorted(set(texts.dropna()[are_missing(texts.dropna(), spec)])):
                 n = int((texts == word).sum())
                 message = (
                     f"{name}: {n} of {len(samples.about)} samples have {word!r}, which is a class there, but "
@@ -132,12 +133,12 @@ def missing_value_findings(
             message = f"{name} is {known.iloc[0]} of all who have it: {consequence}"
             yield Finding("warning", "constant-attribute", message)
     if samples.features is not None:
-        yield from _codes_in_features(samples.features, rules)
-    yield from _codes_in_names(samples, rules)
+        yield from _codes_in_features(samples.features, spec)
+    yield from _codes_in_names(samples, spec)
 
 
-def _wanted(codes: list[MissingCode], rules: CellRules) -> list[MissingCode]:
-    return [code for code in codes if not rules.keeps(code.word)]
+def _wanted(codes: list[MissingCode], spec: DataSpec) -> list[MissingCode]:
+    return [code for code in codes if not is_value(code.word, spec)]
 
 
 def _code_finding(samples: Samples, name: str, code: MissingCode, mine: "pd.Series[Any]") -> Finding:
@@ -167,13 +168,13 @@ def _far_out(samples: Samples, name: str, numbers: "pd.Series[Any]") -> Iterator
     yield Finding("warning", "far-out-attribute", message, samples.ids(far.index), {"values": len(far)})
 
 
-def _codes_in_features(features: pd.DataFrame, rules: CellRules) -> Iterator[Finding]:
+def _codes_in_features(features: pd.DataFrame, spec: DataSpec) -> Iterator[Finding]:
     """Yield one finding per code, for any number of features that hold it."""
     x = features.to_numpy(dtype=np.float64)
     suspect = np.isin(x, list(KNOWN_CODES)).any(axis=0) | (_robust_z(features).abs() > FAR).any().to_numpy()
     found: dict[str, list[tuple[str, MissingCode]]] = {}
     for i in np.flatnonzero(suspect).tolist():
-        for code in _wanted(find_codes(x[:, i]), rules):
+        for code in _wanted(find_codes(x[:, i]), spec):
             found.setdefault(code.word, []).append((str(features.columns[i]), code))
     for word, where in found.items():
         names, first = [name for name, _ in where], where[0][1]
@@ -186,11 +187,11 @@ def _codes_in_features(features: pd.DataFrame, rules: CellRules) -> Iterator[Fin
         yield Finding("warning", "missing-code", message, tuple(names), {"values": n, "features": len(names)})
 
 
-def _codes_in_names(samples: Samples, rules: CellRules) -> Iterator[Finding]:
+def _codes_in_names(samples: Samples, spec: DataSpec) -> Iterator[Finding]:
     """Yield warnings on labels, ids and groups that look like a missing value, but are read as words."""
     labels = samples.about["label"].astype(str)
-    codes = {code.word for code in _wanted(find_class_codes(labels), rules)}
-    odd = rules.are_missing(labels) | labels.isin(codes)
+    codes = {code.word for code in _wanted(find_class_codes(labels), spec)}
+    odd = are_missing(labels, spec) | labels.isin(codes)
     for word, n in labels[odd].value_counts().items():
         message = (
             f"label: {count(int(n), 'sample')} of label {word!r}, which looks like a missing value; leave "
@@ -199,7 +200,7 @@ def _codes_in_names(samples: Samples, rules: CellRules) -> Iterator[Finding]:
         yield Finding("warning", "label-looks-missing", message, numbers={"samples": int(n)})
     for role in ("id", "group"):
         names = samples.about[role].astype(str)
-        if (odd := rules.are_missing(names)).any():
+        if (odd := are_missing(names, spec)).any():
             message = (
                 f"{role}: {count(int(odd.sum()), 'sample')} named {names[odd].iloc[0]!r}, which looks like a "
                 "missing value; give each a name of its own"

@@ -15,7 +15,7 @@ from torch import nn
 
 from sepvae.batch import AnyArray, IntArray, Source, auto_batch_size, auto_max_epochs, chunks, gather
 from sepvae.codes import Codes
-from sepvae.data.conversion import as_column
+from sepvae.data.arrays import as_column
 from sepvae.data.splits import split
 from sepvae.errors import DataError, ModelFileError
 from sepvae.methods.base import Capabilities, ContrastiveEstimator, Parts

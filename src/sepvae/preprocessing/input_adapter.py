@@ -12,9 +12,8 @@ from sklearn.utils.validation import validate_data
 
 from sepvae.batch import AnyArray, IntArray, Source
 from sepvae.checks import check_images, check_volumes
-from sepvae.data.arrays import ArraySource
+from sepvae.data.arrays import ArraySource, as_array, as_column, as_frame, numbers_of
 from sepvae.data.columns import named_column
-from sepvae.data.conversion import as_array, as_column, as_frame, numbers_of
 from sepvae.errors import DataError
 from sepvae.grid import Grid
 from sepvae.preprocessing.residualizer import Residualizer

@@ -9,7 +9,7 @@ import pandas as pd
 
 from sepvae.batch import AnyArray, FloatArray
 from sepvae.codes import Kind, attribute_kinds
-from sepvae.data.conversion import refuse_infinite
+from sepvae.data.arrays import refuse_infinite
 from sepvae.data.missing_codes import refuse_codes, refuse_known_codes
 from sepvae.errors import DataError
 

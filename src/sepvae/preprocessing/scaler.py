@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from sepvae.batch import AnyArray
-from sepvae.data.conversion import name_columns, refuse_infinite
+from sepvae.data.arrays import name_columns, refuse_infinite
 from sepvae.errors import DataError
 
 LEAST_SD = 1e-12  # in units of the largest value: a column that varies less is constant

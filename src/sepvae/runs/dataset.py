@@ -75,7 +75,7 @@ def read_dataset(
     if spec.limit is not None and how.startswith("as the folders say"):
         notes.append(f"limit {spec.limit}: at most so many of each label for training and in the test")
     with progress_bar("reading") as progress:
-        source, metrics = read_manifest(manifest, spec, progress=progress)
+        source, metrics = read_manifest(manifest, spec, progress)
     return Dataset(
         # Copies, so that the memory of all samples is free for the fit.
         [(source.select(train), source.select(test)) for train, test in positions],

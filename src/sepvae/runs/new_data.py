@@ -11,15 +11,13 @@ import pandas as pd
 
 from sepvae.batch import Source
 from sepvae.data import bundled
-from sepvae.data.arrays import ArraySource, StreamSource
 from sepvae.data.bundled import DIGITS
-from sepvae.data.cells import CellRules, read_cells
+from sepvae.data.cells import read_cells
 from sepvae.data.formats import FOLDER, STORE, TABLE, Kind, kind_of
 from sepvae.data.loading import format_named, list_data, read_manifest
 from sepvae.data.manifest import Manifest
 from sepvae.data.spec import DataSpec, spec_of_run
 from sepvae.errors import DataError
-from sepvae.grid import Grid
 from sepvae.methods import load
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.preprocessing.input_adapter import covariate_names
@@ -35,14 +33,6 @@ READERS = {
 }
 
 
-class Listed(NamedTuple):
-    """Listed data with all that reads them as a run read its own."""
-
-    manifest: Manifest
-    spec: DataSpec
-    grid: Grid | None  # of a model of volumes; it includes the window and the mask
-
-
 class Samples(NamedTuple):
     """Training and test samples of a run, read again."""
 
@@ -55,10 +45,11 @@ def read_new_data(
     run: Path, data: Path, root: Path | None = None, *, labelled: bool = True, say: Say
 ) -> Source:
     """Read all samples of new data as the recipe of a run says, and say notes on them."""
-    listed = list_as_run(run, data, root, labelled=labelled)
-    source, quality_metrics = _read(listed)
-    notes = [note.message for note in listed.manifest.table_notes if note.code != "features-taken"]
-    for note in notes + notes_on_skipped(listed.manifest) + notes_on_samples(source, quality_metrics):
+    manifest, spec = list_as_run(run, data, root, labelled=labelled)
+    with progress_bar("reading") as progress:
+        source, quality_metrics = read_manifest(manifest, spec, progress)
+    notes = [note.message for note in manifest.table_notes if note.code != "features-taken"]
+    for note in notes + notes_on_skipped(manifest) + notes_on_samples(source, quality_metrics):
         say(f"note: {note}")
     return source
 
@@ -87,8 +78,8 @@ def read_again(
     if data is None:
         name = about.get("name", "data")
         raise DataError(f"{run}: was fitted on {name} ({about['reader']}); say where that is: sepvae {again}")
-    listed = list_as_run(run, data, root, table)
-    manifest, samples = listed.manifest, RunFolder(run).split.required()
+    manifest, spec = list_as_run(run, data, root, table)
+    samples = RunFolder(run).split.required()
     ids = manifest.about["id"].astype(str)
     mask = ids.isin(samples["id"]).to_numpy()
     kept, others = manifest.keep(mask), ids[~mask].tolist()
@@ -101,7 +92,8 @@ def read_again(
         )
     if others and about.get("limit") is None:
         say(f"note: {len(others)} samples are not of {run}, such as {others[0]!r}; left out")
-    source, metrics = _read(listed._replace(manifest=kept))
+    with progress_bar("reading") as progress:
+        source, metrics = read_manifest(kept, spec, progress)
     in_test = (samples["split"] == "test").to_numpy()
     train, test = (np.asarray(positions[part], dtype=np.intp) for part in (~in_test, in_test))
     metrics = None if metrics is None else metrics.iloc[np.concatenate([train, test])]
@@ -110,7 +102,7 @@ def read_again(
 
 def list_as_run(
     run: Path, data: Path, root: Path | None = None, table: Path | None = None, *, labelled: bool = True
-) -> Listed:
+) -> tuple[Manifest, DataSpec]:
     """List data as the recipe of a run says."""
     recipe, kind = RunFolder(run).recipe.required(), kind_of(data)
     fitted = cache(lambda: load(run))  # not every kind of data needs the model
@@ -137,12 +129,9 @@ def list_as_run(
         names = [*getattr(fitted(), "feature_names_in_", [])]
         if set(names) == set(manifest.features):  # new data may have their columns in another order
             manifest = replace(manifest, features=manifest.features[names])
-    return Listed(manifest, spec, fitted().grid_ if manifest.volumes is not None else None)
-
-
-def _read(listed: Listed) -> tuple[ArraySource | StreamSource, pd.DataFrame | None]:
-    with progress_bar("reading") as progress:
-        return read_manifest(listed.manifest, listed.spec, grid=listed.grid, progress=progress)
+    if manifest.volumes is not None:
+        manifest = replace(manifest, grid=fitted().grid_)
+    return manifest, spec
 
 
 def _spec(run: Path, data: Path, about: Mapping[str, Any], kind: Kind, *, labelled: bool) -> DataSpec:
@@ -187,7 +176,7 @@ def _without_labels(
 
 def _cells(data: Path, spec: DataSpec) -> Any:
     """Return the cells of a table; data of other kinds have none."""
-    return read_cells(data, CellRules(encoding=spec.encoding)) if kind_of(data) is TABLE else {}
+    return read_cells(data, DataSpec(encoding=spec.encoding)) if kind_of(data) is TABLE else {}
 
 
 def _assumed(

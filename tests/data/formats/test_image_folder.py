@@ -3,17 +3,22 @@ import os
 import pytest
 from PIL import Image
 
-from sepvae.data.formats.image_folder import describe_skipped, images_in, list_image_folder
+from sepvae.data.formats.image_folder import ImageFolder, describe_skipped, images_in
+from sepvae.data.spec import DataSpec
 from sepvae.errors import DataError
 
 KERMANY = [r"(?P<group>person\d+)_(?P<subtype>bacteria|virus)", r"(?P<group>(NORMAL2-)?IM-\d+)"]
+
+
+def listed(root, labelled=True, **fields):
+    return ImageFolder().list(root, DataSpec(**fields), labelled=labelled)
 
 
 def test_order_ids_and_labels_follow_paths(folder):
     names = ["b/2.PNG", "b/10.png", "a/deep/er/1.webp", "a/z.bmp"]
     root = folder(*names, ".hidden/1.png", "b/._2.png", "none/.x.png", "b/.checkpoints/2.png")
     (root / "b" / "notes.txt").write_text("no image")
-    manifest = list_image_folder(root)
+    manifest = listed(root)
     assert manifest.about["id"].tolist() == ["a/deep/er/1.webp", "a/z.bmp", "b/10.png", "b/2.PNG"]
     assert manifest.about["label"].tolist() == ["a", "a", "b", "b"]
     assert manifest.about["group"].tolist() == manifest.about["id"].tolist()
@@ -27,7 +32,7 @@ def test_folders_behind_links_are_entered_once_and_broken_links_stay(folder):
     (root / "data" / "a" / "ring").symlink_to(root / "data" / "a")
     (root / "data" / "a" / "lost.png").symlink_to(root / "nowhere.png")
     (root / "data" / "c").symlink_to(root / "data" / "b")
-    ids = list_image_folder(root / "data").about["id"].tolist()
+    ids = listed(root / "data").about["id"].tolist()
     assert ids == ["a/2.png", "a/linked/1.png", "a/lost.png", "b/3.png", "c/3.png"]
     assert [file.name for file in images_in(root / "data" / "a")] == ["2.png", "lost.png"]
 
@@ -36,7 +41,7 @@ def test_names_that_are_no_text_are_refused(folder):
     root = folder("a/1.png", "b/1.png")
     (root / "a" / os.fsdecode(b"\xff.png")).write_bytes(b"")
     with pytest.raises(DataError, match=r"a/\\xff\.png': wanted a name in UTF-8; rename it"):
-        list_image_folder(root)
+        listed(root)
 
 
 @pytest.fixture
@@ -47,7 +52,7 @@ def xrays(folder):
 
 
 def test_patterns_name_groups_and_attributes(xrays):
-    manifest = list_image_folder(xrays, pattern=KERMANY)
+    manifest = listed(xrays, pattern=KERMANY)
     of = manifest.about.set_index("id")["group"]
     assert of["ILL/person1_bacteria_1.png"] == of["ILL/person1_virus_3.png"] == "person1"
     assert of["ILL/odd.png"] == "ILL/odd.png"
@@ -59,7 +64,7 @@ def test_patterns_name_groups_and_attributes(xrays):
 
 
 def test_an_empty_group_is_none(xrays):
-    manifest = list_image_folder(xrays, pattern=r"(?P<group>(person2)?)")
+    manifest = listed(xrays, pattern=r"(?P<group>(person2)?)")
     assert manifest.about["group"].nunique() == len(manifest)
 
 
@@ -75,32 +80,32 @@ def test_an_empty_group_is_none(xrays):
 )
 def test_patterns_refused(xrays, pattern, message):
     with pytest.raises(DataError, match=message):
-        list_image_folder(xrays, pattern=pattern)
+        listed(xrays, pattern=pattern)
 
 
 def test_folders_refused(folder):
     root = folder()
     with pytest.raises(DataError, match=r"nowhere: wanted a folder .*, found nothing"):
-        list_image_folder(root / "nowhere")
+        listed(root / "nowhere")
     with pytest.raises(DataError, match="found none; put the images of each label in a folder of its own"):
-        list_image_folder(root)
+        listed(root)
     folder("other/1.png")
     (root / "empty").mkdir()
     with pytest.raises(DataError, match="one per label, found other;"):
-        list_image_folder(root)
+        listed(root)
     with pytest.raises(DataError, match=r"wanted a folder .*, found a file"):
-        list_image_folder(root / "other" / "1.png")
+        listed(root / "other" / "1.png")
 
 
 def test_parts_of_a_split_are_no_labels(folder):
     root = folder("Train/a/1.png", "Train/b/1.png", "val/a/1.png", "TEST/a/1.png", "__MACOSX/._1.png")
-    manifest = list_image_folder(root)
+    manifest = listed(root)
     assert manifest.about["label"].tolist() == ["a", "a", "b", "a"]
     assert manifest.about["split"].tolist() == ["TEST", "Train", "Train", "val"]
 
 
 def test_a_label_may_be_called_train(folder):
-    manifest = list_image_folder(folder("train/1.png", "car/1.png"))
+    manifest = listed(folder("train/1.png", "car/1.png"))
     assert manifest.about["label"].tolist() == ["car", "train"]
     assert manifest.about["split"].isna().all()
 
@@ -108,27 +113,27 @@ def test_a_label_may_be_called_train(folder):
 def test_parts_refused(folder):
     root = folder("train/1.png", "test/1.png")
     with pytest.raises(DataError, match="with images in test, train, one per label, found none"):
-        list_image_folder(root)
+        listed(root)
     folder("train/a/1.png", "test/b/1.png", "copy/a/1.png")
     with pytest.raises(DataError, match="test, train look like parts of a split, copy does not; name one"):
-        list_image_folder(root)
+        listed(root)
 
 
 def test_labels_that_differ_in_case_are_two(folder):
-    assert list_image_folder(folder("ill/1.png", "Ill/1.png")).about["label"].tolist() == ["Ill", "ill"]
+    assert listed(folder("ill/1.png", "Ill/1.png")).about["label"].tolist() == ["Ill", "ill"]
 
 
 def test_without_labels_any_folder_of_images_is_listed(folder):
     root = folder("b.png", "other/plain.png")
-    about = list_image_folder(root, labelled=False, pattern="(?P<kind>no such name)").about
+    about = listed(root, labelled=False, pattern="(?P<kind>no such name)").about
     assert about["id"].tolist() == ["b.png", "other/plain.png"]
     assert about["label"].tolist() == ["", "other"]
     with pytest.raises(DataError, match="wanted a folder with images, found none"):
-        list_image_folder(root / "none", labelled=False)
+        listed(root / "none", labelled=False)
 
 
 def test_without_labels_parts_are_still_no_labels(folder):
-    about = list_image_folder(folder("train/a/1.png", "test/2.png"), labelled=False).about
+    about = listed(folder("train/a/1.png", "test/2.png"), labelled=False).about
     assert dict(zip(about["id"], about["label"], strict=True)) == {"train/a/1.png": "a", "test/2.png": ""}
 
 
@@ -136,7 +141,7 @@ def test_jfif_and_jpe_are_images(folder):
     root = folder("ill/a.png", "well/b.png")
     for name in ("ill/c.jfif", "well/d.JPE"):
         Image.new("L", (4, 4)).save(root / name, format="JPEG")
-    ids = list_image_folder(root).about["id"].tolist()
+    ids = listed(root).about["id"].tolist()
     assert ids == ["ill/a.png", "ill/c.jfif", "well/b.png", "well/d.JPE"]
 
 
@@ -145,7 +150,7 @@ def test_files_that_are_not_read_are_counted_by_label_and_suffix(folder):
     for name in ("ill/a.DCM", "ill/deep/b.dcm", "ill/Thumbs.db", "ill/.DS_Store", "well/notes.txt"):
         (root / name).write_bytes(b"x")
     (root / "well/1.2.840").write_bytes(bytes(128) + b"DICM")
-    manifest = list_image_folder(root)
+    manifest = listed(root)
     assert manifest.passed_over == {
         "": {".png": 1},
         "ill": {".dcm": 2},
@@ -161,4 +166,4 @@ def test_labels_of_other_files_only_are_named(folder):
     (root / "well").mkdir()
     (root / "well/b.dcm").write_bytes(b"x")
     with pytest.raises(DataError, match=r"found ill; .*passed over: well: 1 \.dcm"):
-        list_image_folder(root)
+        listed(root)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sepvae.data.formats.array import Array
-from sepvae.data.formats.image_table import ImageTable
+from sepvae.data.formats.tables import ImageTable
 from sepvae.data.spec import DataSpec, read_spec
 from sepvae.errors import DataError
 

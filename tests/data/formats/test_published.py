@@ -2,9 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sepvae.data.formats.celeba import CelebA
-from sepvae.data.formats.image_folder import list_image_folder
-from sepvae.data.formats.kermany import Kermany, is_kermany
+from sepvae.data.formats.published import CelebA, Kermany
 from sepvae.data.loading import read_manifest
 from sepvae.data.spec import DataSpec
 from sepvae.data.splits import choose_split
@@ -18,7 +16,7 @@ XRAYS = [
 
 def test_xrays_tell_patient_and_subtype_by_their_names(folder):
     root = folder(*XRAYS, "PNEUMONIA/odd.jpeg")
-    assert is_kermany(list_image_folder(root))
+    assert Kermany().detect(root, DataSpec())
     about = Kermany().list(root, DataSpec()).about
     assert about["group"].tolist() == [
         *["IM-0115", "NORMAL2-IM-0116"],
@@ -30,9 +28,10 @@ def test_xrays_tell_patient_and_subtype_by_their_names(folder):
 @pytest.mark.parametrize("parts", [("train", "val", "test"), ("train", "val")])
 def test_xrays_in_parts(folder, parts):
     numbered = [(part, name.replace("n", f"n{i}", 1)) for i, part in enumerate(parts) for name in XRAYS]
-    manifest = list_image_folder(folder(*(f"{part}/{name}" for part, name in numbered)))
-    assert is_kermany(manifest)
-    assert manifest.about["split"].value_counts().to_dict() == dict.fromkeys(parts, len(XRAYS))
+    root = folder(*(f"{part}/{name}" for part, name in numbered))
+    assert Kermany().detect(root, DataSpec())
+    split = Kermany().list(root, DataSpec()).about["split"]
+    assert split.value_counts().to_dict() == dict.fromkeys(parts, len(XRAYS))
 
 
 @pytest.mark.parametrize(
@@ -44,7 +43,7 @@ def test_xrays_in_parts(folder, parts):
     ],
 )
 def test_other_folders_are_not_kermanys(folder, names):
-    assert not is_kermany(list_image_folder(folder(*names)))
+    assert not Kermany().detect(folder(*names), DataSpec())
 
 
 TEXT = """\
@@ -119,7 +118,7 @@ def test_celeba_refused(folder, written):
 @pytest.mark.real_data
 def test_pneumonia_set(real_data):
     root = real_data / "kermany96" / "chest_xray"
-    assert is_kermany(list_image_folder(root))
+    assert Kermany().detect(root, DataSpec())
     about = Kermany().list(root / "train", DataSpec()).about
     assert about["label"].value_counts().to_dict() == {"PNEUMONIA": 3875, "NORMAL": 1341}
     assert about["subtype"].value_counts().to_dict() == {"bacteria": 2530, "virus": 1345}

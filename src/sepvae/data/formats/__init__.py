@@ -15,7 +15,6 @@ from sepvae.data.quality_metrics import measure_source, measure_volumes
 from sepvae.data.spec import DataSpec, read_spec
 from sepvae.data.volumes import read_volume_files
 from sepvae.errors import DataError
-from sepvae.grid import Grid
 from sepvae.progress import Progress
 
 TABLES, ARRAYS = {".csv", ".tsv", ".tab", ".txt"}, {".npy", ".npz"}
@@ -73,14 +72,12 @@ class Format(ABC):
         """List the samples, without reading them."""
 
     @abstractmethod
-    def read(
-        self, manifest: Manifest, spec: DataSpec, grid: Grid | None = None, progress: Progress | None = None
-    ) -> Read:
+    def read(self, manifest: Manifest, spec: DataSpec, progress: Progress | None = None) -> Read:
         """Read every listed sample once; return the source and quality metrics."""
 
     def measure(self, manifest: Manifest, progress: Progress | None = None) -> Measured:
         """Return quality metrics, missing for samples that cannot be read, and the reasons for that by id."""
-        return measure_source(self.read(manifest, DataSpec(), progress=progress)[0]), {}
+        return measure_source(self.read(manifest, DataSpec(), progress)[0]), {}
 
     def load(
         self, path: str | Path, progress: Progress | None = None, **fields: Any
@@ -91,7 +88,7 @@ class Format(ABC):
         given = {name: value for name, value in fields.items() if value is not None}
         spec = read_spec(given | {"attributes": named})
         manifest = self.list(Path(path), spec).limited(spec.limit, spec.limit_by)
-        return self.read(manifest, spec, progress=progress)[0]
+        return self.read(manifest, spec, progress)[0]
 
     def recorded(self, spec: DataSpec) -> dict[str, Any]:
         """Return how samples are brought to one shape, as recipe.yaml of a run records it."""
@@ -126,10 +123,8 @@ def _refuse(path: Path, title: str, spec: DataSpec, names: tuple[str, ...]) -> N
 class Images(Format):
     """Format whose samples are image files, or slices that are read as images."""
 
-    def read(
-        self, manifest: Manifest, spec: DataSpec, grid: Grid | None = None, progress: Progress | None = None
-    ) -> Read:
-        return read_images(manifest, spec, channels=spec.channels or self.channels, progress=progress)
+    def read(self, manifest: Manifest, spec: DataSpec, progress: Progress | None = None) -> Read:
+        return read_images(manifest, spec, spec.channels or self.channels, progress)
 
     def measure(self, manifest: Manifest, progress: Progress | None = None) -> Measured:
         return measure_images(manifest, progress)
@@ -140,10 +135,8 @@ class Volumes(Format):
 
     refused, sample = ("channels", "fit"), "volume"
 
-    def read(
-        self, manifest: Manifest, spec: DataSpec, grid: Grid | None = None, progress: Progress | None = None
-    ) -> Read:
-        return read_volume_files(manifest, spec, grid=grid, progress=progress)
+    def read(self, manifest: Manifest, spec: DataSpec, progress: Progress | None = None) -> Read:
+        return read_volume_files(manifest, spec, progress)
 
     def measure(self, manifest: Manifest, progress: Progress | None = None) -> Measured:
         return measure_volumes(manifest, progress)

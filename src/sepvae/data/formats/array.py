@@ -14,15 +14,13 @@ import numpy as np
 from sepvae.batch import AnyArray, IntArray, chunks
 from sepvae.checks import ROUNDING, check_images
 from sepvae.codes import Kind
-from sepvae.data.arrays import ArraySource, StreamSource
+from sepvae.data.arrays import ArraySource, StreamSource, as_tensors_take
 from sepvae.data.cells import read_cell_table
-from sepvae.data.columns import about_rows, rules_of, takes_group
-from sepvae.data.conversion import as_tensors_take
+from sepvae.data.columns import about_rows, takes_group
 from sepvae.data.formats import ARRAY, TABLES, Format, Read
 from sepvae.data.manifest import Manifest
 from sepvae.data.spec import DataSpec
 from sepvae.errors import DataError
-from sepvae.grid import Grid
 from sepvae.process_wide import ignoring
 from sepvae.progress import Progress
 
@@ -44,16 +42,14 @@ class Array(Format):
         beside = _table_beside(path) if spec.table is None else spec.table
         if labelled:
             self.need_label(beside, spec)
-        array, table = map_array(path), read_cell_table(beside, rules_of(spec))
-        if (n := len(table.cells)) != array.shape[0]:
+        array, (table, notes) = map_array(path), read_cell_table(beside, spec)
+        if (n := len(table)) != array.shape[0]:
             wanted = f"one row for each of the {array.shape[0]} samples in {path.name}"
             raise DataError(f"{beside}: wanted {wanted}, got {n}")
-        rows = about_rows(table, beside, spec, [str(i) for i in range(n)])
+        rows = about_rows(table, notes, beside, spec, [str(i) for i in range(n)])
         return Manifest(path, **rows, format=self, array=array)
 
-    def read(
-        self, manifest: Manifest, spec: DataSpec, grid: Grid | None = None, progress: Progress | None = None
-    ) -> Read:
+    def read(self, manifest: Manifest, spec: DataSpec, progress: Progress | None = None) -> Read:
         if (array := manifest.array) is None:
             raise DataError(f"{manifest.data}: wanted rows of an array, found other samples")
         if len(array.shape) == 3:  # grey images without a channel axis
@@ -91,8 +87,7 @@ def read_array(
     ----------
     path : str or Path
         A `.npy` file, or an uncompressed `.npz` file with one array or one named `x`: images of shape (n,
-        channels, h, w) or, if grey, (n, h, w), as uint8 or as floats in [0, 1]; or features of shape (n,
-        features), which are read into memory.
+        channels, h, w) or, if grey, (n, h, w), as uint8 or as floats in [0, 1]; or features (n, features).
     table : str or Path
         Text table as in `read_image_table`, with n rows in the same order.
     label, subject, id, attributes, missing, not_missing, encoding : object

@@ -128,7 +128,7 @@ def read_brats(
     """
     manifest = list_brats(path, modality=modality, step=step, min_tumour=min_tumour)
     spec = read_spec({"image_size": image_size, "memory": memory})
-    return BraTS().read(manifest, spec, progress=progress)[0]
+    return BraTS().read(manifest, spec, progress)[0]
 
 
 def list_brats(

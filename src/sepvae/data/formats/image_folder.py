@@ -13,7 +13,7 @@ import pandas as pd
 
 from sepvae.checks import check_attribute_names
 from sepvae.data.arrays import ArraySource, StreamSource
-from sepvae.data.columns import rules_of
+from sepvae.data.cells import are_missing
 from sepvae.data.formats import FOLDER, OF_VOLUMES, Format, Images
 from sepvae.data.manifest import Manifest
 from sepvae.data.spec import MEMORY, DataSpec, Fit, read_spec
@@ -35,8 +35,40 @@ class ImageFolder(Images):
     needs_label, subject_option = False, "--pattern"
 
     def list(self, path: Path, spec: DataSpec, *, labelled: bool = True) -> Manifest:
-        manifest = list_image_folder(path, pattern=spec.pattern, labelled=labelled)
-        return typed_attributes(manifest, spec)
+        """List the images by path; parts of a split (train, val, test) hold the subfolders of labels."""
+        if not path.is_dir():
+            found = f"one subfolder of images per label, found {'a file' if path.is_file() else 'nothing'}"
+            raise DataError(f"{path}: wanted a folder with {found if labelled else 'images, found none'}")
+        place = {file: file.relative_to(path).parts for file in _files(path, deep=True, by_label=labelled)}
+        parts = _parts_of_split(
+            path, {of[0] for file, of in place.items() if _is_image(file) and len(of) > 1}
+        )
+        depth = 1 if parts else 0  # of the folders of labels
+        label = {file: of[depth] if len(of) > depth + 1 else "" for file, of in place.items()}
+        files = _by_path((file for file in place if _is_image(file) and (label[file] or not labelled)), path)
+        if labelled:
+            files.sort(key=lambda file: place[file][: depth + 1])
+        passed_over = _count_kinds({file: label[file] for file in sorted(place.keys() - set(files))})
+        if not files and not labelled:
+            raise DataError(f"{path}: wanted a folder with images, found none")
+        if labelled and len(labels := dict.fromkeys(label[file] for file in files)) < 2:
+            where = f" in {', '.join(parts)}" if parts else ""
+            others = f" ({describe_skipped(passed_over)})" if passed_over else ""
+            raise DataError(
+                f"{path}: wanted two subfolders or more with images{where}, one per label, found "
+                f"{', '.join(labels) or 'none'}; put the images of each label in a folder of its own{others}"
+            )
+        about = pd.DataFrame(
+            {
+                "id": [file.relative_to(path).as_posix() for file in files],
+                "group": None,
+                "label": [label[file] for file in files],
+                "split": [place[file][0] if depth and labelled else None for file in files],
+            },
+            dtype=object,
+        )
+        manifest = Manifest(path, about, files, format=self, passed_over=passed_over)
+        return typed_attributes(_named(manifest, spec.pattern or [], must_match=labelled), spec)
 
     def reads(self, other: Format) -> bool:
         """Return whether the other is the same; Kermany's images are a folder like any other, too."""
@@ -59,11 +91,10 @@ def read_image_folder(
     r"""
     Read the images of a folder that has one subfolder per label.
 
-    A subfolder that holds images, at any depth, is a label; files are sorted by path. Pillow reads PNG, JPEG,
-    BMP, TIFF, GIF and WebP (the first page or frame), applies the EXIF orientation and converts any mode to
-    `channels`. 16 bits are scaled to 8 by their full range; rescale images that use only 12 of them first.
-    Transparent parts are shown on black. A shrinking axis is averaged by area, with each pixel weighted by
-    its covered share; a growing axis is interpolated linearly.
+    A subfolder that holds images, at any depth, is a label; files are sorted by path. PNG, JPEG, BMP, TIFF,
+    GIF and WebP are read (the first page or frame), turned by their EXIF orientation and converted to
+    `channels`. 16 bits are scaled to 8 by their full range. Transparent parts are shown on black. A shrinking
+    axis is averaged by area, a growing one interpolated linearly.
 
     Parameters
     ----------
@@ -78,14 +109,13 @@ def read_image_folder(
         distortion can reveal a label whose images have another shape.
     pattern : str or sequence of str, default=None
         Regular expressions with named groups, searched in the file name; the first match counts. The named
-        group `subject` (or `group`) is the person, every other one becomes a column of `attributes`. A file
-        without a match is its own group and has no attributes.
+        group `subject` is the person, every other one an attribute. A file without a match is its own group.
     limit, limit_by : int or str, default=None
         Maximum number of images per label, the first by path; with an attribute as `limit_by` for each of its
         values within a label.
     labelled : bool, default=True
-        Whether two labels or more are required. False reads any folder of images, for a model that needs no
-        labels: the label is then the name of the subfolder, or "" for images in the folder itself.
+        Whether two labels or more are required. False reads any folder of images: the label is then the name
+        of the subfolder, or "" for images in the folder itself.
     memory : float, default=4.0
         Gigabytes of decoded images to cache. Images beyond are decoded each time they are taken, by worker
         processes while a model is fitted.
@@ -110,61 +140,15 @@ def read_image_folder(
 
     Examples
     --------
-    >>> source = read_image_folder(
-    ...     "chest_xray/train",
-    ...     pattern=[r"(?P<subject>person\d+)_(?P<kind>virus|bacteria)", r"(?P<subject>(NORMAL2-)?IM-\d+)"],
-    ...     limit=1341,
-    ...     limit_by="kind",
-    ... )  # doctest: +SKIP
+    >>> pattern = [r"(?P<subject>person\d+)_(?P<kind>virus|bacteria)", r"(?P<subject>(NORMAL2-)?IM-\d+)"]
+    >>> read_image_folder("xrays", pattern=pattern, limit=1341, limit_by="kind")  # doctest: +SKIP
     """
     look: dict[str, Any] = {"image_size": image_size, "channels": channels, "fit": fit, "memory": memory}
     spec = read_spec(look | {"pattern": pattern, "limit": limit, "limit_by": limit_by})
     manifest = ImageFolder().list(Path(path), spec, labelled=labelled).limited(limit, limit_by)
     if said := describe_skipped(manifest.passed_over):
         warnings.warn(f"{path}: {said}", PassedOverWarning, stacklevel=2)
-    return ImageFolder().read(manifest, spec, progress=progress)[0]
-
-
-def list_image_folder(
-    path: str | Path, *, pattern: str | Sequence[str] | None = None, labelled: bool = True
-) -> Manifest:
-    """
-    List the images of a folder that has one subfolder per label, sorted by path.
-
-    A subfolder that holds images, at any depth, is a label. If all subfolders are parts of a split (train,
-    val, test), the subfolders below them are the labels. If not `labelled`, images in the folder itself have
-    the label "".
-    """
-    root = Path(path)
-    if not root.is_dir():
-        found = f"one subfolder of images per label, found {'a file' if root.is_file() else 'nothing'}"
-        raise DataError(f"{root}: wanted a folder with {found if labelled else 'images, found none'}")
-    place = {file: file.relative_to(root).parts for file in _files(root, deep=True, by_label=labelled)}
-    parts = _parts_of_split(root, {of[0] for file, of in place.items() if _is_image(file) and len(of) > 1})
-    depth = 1 if parts else 0  # of the folders of labels
-    label = {file: of[depth] if len(of) > depth + 1 else "" for file, of in place.items()}
-    files = _by_path((file for file in place if _is_image(file) and (label[file] or not labelled)), root)
-    if labelled:
-        files.sort(key=lambda file: place[file][: depth + 1])
-    passed_over = _count_kinds({file: label[file] for file in sorted(place.keys() - set(files))})
-    if not files and not labelled:
-        raise DataError(f"{root}: wanted a folder with images, found none")
-    if labelled and len(labels := dict.fromkeys(label[file] for file in files)) < 2:
-        where = f" in {', '.join(parts)}" if parts else ""
-        others = f" ({describe_skipped(passed_over)})" if passed_over else ""
-        raise DataError(
-            f"{root}: wanted two subfolders or more with images{where}, one per label, found "
-            f"{', '.join(labels) or 'none'}; put the images of each label in a folder of its own{others}"
-        )
-    ids = [file.relative_to(root).as_posix() for file in files]
-    splits = [place[file][0] if depth and labelled else None for file in files]
-    about = pd.DataFrame({"id": ids, "label": [label[file] for file in files], "split": splits}, dtype=object)
-    groups, attributes = _described([file.name for file in files], pattern, must_match=labelled)
-    check_attribute_names(attributes.columns)
-    # A file without a subject in its name is its own group.
-    about.insert(1, "group", pd.Series(groups, dtype=object).fillna(about["id"]))
-    about, grouped = pd.concat([about, attributes], axis=1), any(group is not None for group in groups)
-    return Manifest(root, about, files, format=ImageFolder(), grouped=grouped, passed_over=passed_over)
+    return ImageFolder().read(manifest, spec, progress)[0]
 
 
 def _parts_of_split(root: Path, folders: set[str]) -> list[str]:
@@ -235,12 +219,7 @@ def _kind(file: Path) -> str:
 
 
 def describe_skipped(passed_over: Mapping[str, Mapping[str, int]]) -> str:
-    """
-    Format the numbers of files that are not read, and how to convert them.
-
-    >>> describe_skipped({"covid": {".dcm": 6, ".txt": 1}})
-    'passed over: covid: 6 .dcm, 1 .txt; DICOM is not read: convert it (dcm2niix, dcm2img)'
-    """
+    """Format the numbers of files that are not read, and how to convert them."""
     if not passed_over:
         return ""
     parts = [
@@ -260,18 +239,21 @@ def _refuse(error: OSError) -> None:
     raise DataError(f"{error.filename}: cannot be opened ({error.strerror}); see who may read it") from error
 
 
-def _described(
-    names: list[str], pattern: str | Sequence[str] | None, *, must_match: bool
-) -> tuple[list[str | None], pd.DataFrame]:
-    """Return the group and attributes of each file, from the first pattern that its name matches."""
-    patterns = [pattern] if isinstance(pattern, str) else list(pattern or ())
+def _named(manifest: Manifest, patterns: list[str], *, must_match: bool) -> Manifest:
+    """Add the group and attributes of each file, from the first pattern that its name matches."""
+    names = [Path(id_).name for id_ in manifest.about["id"]]
     compiled = [_compiled(text, names, must_match) for text in patterns]
-    columns = [name for regex in compiled for name in regex.groupindex]
     matches = (next(filter(None, (regex.search(name) for regex in compiled)), None) for name in names)
     rows = [match.groupdict() if match else {} for match in matches]
-    table = pd.DataFrame(rows, columns=list(dict.fromkeys(columns)), index=range(len(names)))
+    columns = dict.fromkeys(name for regex in compiled for name in regex.groupindex)
+    table = pd.DataFrame(rows, columns=list(columns), index=range(len(names)))
+    attributes = table.drop(columns=["subject", "group"], errors="ignore")
+    check_attribute_names(attributes.columns)
     persons = [row.get("subject") or row.get("group") or None for row in rows]
-    return persons, table.drop(columns=["subject", "group"], errors="ignore")
+    # A file without a subject in its name is its own group.
+    groups = pd.Series(persons, dtype=object).fillna(manifest.about["id"])
+    about = pd.concat([manifest.about.assign(group=groups), attributes], axis=1)
+    return replace(manifest, about=about, grouped=any(person is not None for person in persons))
 
 
 def _compiled(pattern: str, names: list[str], must_match: bool) -> re.Pattern[str]:
@@ -291,15 +273,15 @@ def _compiled(pattern: str, names: list[str], must_match: bool) -> re.Pattern[st
 def typed_attributes(manifest: Manifest, spec: DataSpec) -> Manifest:
     """Mark missing values, and convert continuous attributes to numbers, since file names give text."""
     about, written = manifest.about.copy(), {}
-    rules = rules_of(spec)
     for name, kind in spec.attributes.items():
         if name not in manifest.attributes:
             known = ", ".join(map(str, manifest.attributes)) or "none"
             raise DataError(f"attribute: wanted a named group of --pattern ({known}), got {name!r}")
         if not pd.api.types.is_numeric_dtype(about[name]):
             cells = about[name].astype(object).map(str, na_action="ignore").astype("str")
-            written[name] = sorted(set(cells[rules.are_missing(cells)].dropna()))
-            about[name] = about[name].mask(rules.are_missing(cells))
+            gone = are_missing(cells, spec)
+            written[name] = sorted(set(cells[gone].dropna()))
+            about[name] = about[name].mask(gone)
         if kind == "continuous":
             numbers = pd.to_numeric(about[name], errors="coerce")
             if (wrong := about.loc[about[name].notna() & numbers.isna(), name]).size:

@@ -1,4 +1,4 @@
-"""Tables of regional features, such as FreeSurfer's, with labels and covariates: one person per row."""
+"""Tables of features, such as FreeSurfer's, one person per row: of files, or as DataFrames."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,24 +7,24 @@ import numpy as np
 import pandas as pd
 
 from sepvae.codes import Kind
-from sepvae.data.arrays import ArraySource, StreamSource
-from sepvae.data.cells import CellRules, read_cell_table
+from sepvae.data.arrays import ArraySource, StreamSource, as_frame, refuse_infinite
+from sepvae.data.cells import are_missing, read_cell_table
 from sepvae.data.columns import (
+    NUMBER,
     about_rows,
     choose_columns,
     column_notes,
+    named_column,
     numbers_in,
     other_columns,
-    rules_of,
     takes_group,
     with_person,
     words_of_missing,
 )
 from sepvae.data.formats import OF_VOLUMES, TABLE, Format, Read
 from sepvae.data.manifest import FEATURES_WRITTEN, Manifest
-from sepvae.data.spec import DataSpec
+from sepvae.data.spec import DataSpec, read_spec
 from sepvae.errors import DataError
-from sepvae.grid import Grid
 from sepvae.progress import Progress
 
 
@@ -38,26 +38,22 @@ class Regions(Format):
         return spec.features is not None and spec.images is None
 
     def list(self, path: Path, spec: DataSpec, *, labelled: bool = True) -> Manifest:
-        rules, asked = rules_of(spec), spec.features or ()
-        given = read_cell_table(path, rules)
-        table = given.cells
-        spec = with_person(spec, table)
-        rows = about_rows(given, path, spec, [str(i) for i in range(len(table))])
+        table, notes = read_cell_table(path, spec)
+        spec, asked = with_person(spec, table), spec.features or []
+        rows = about_rows(table, notes, path, spec, [str(i) for i in range(len(table))])
 
         def is_number(cells: "pd.Series[str]") -> bool:
             """Return whether all cells are numbers or missing."""
-            return not numbers_in(cells, rules)[1].any()
+            return not numbers_in(cells, spec)[1].any()
 
         others = other_columns(spec.attributes, label=spec.label, subject=spec.subject, id=spec.id)
-        names = choose_columns(table, asked, where=path, others=others, is_number=is_number)
-        rows["notes"] += column_notes(table, asked, names, others=others, is_number=is_number)
+        names = choose_columns(table, asked, path, others, is_number)
+        rows["notes"] += column_notes(table, names, others, is_number) if NUMBER in asked else []
         words = pd.Series(table[names].to_numpy().ravel(), dtype=str)
-        rows["written"][FEATURES_WRITTEN] = words_of_missing(words, rules)
-        return Manifest(path, **rows, format=self, features=_numbers(table[names], path, rules))
+        rows["written"][FEATURES_WRITTEN] = words_of_missing(words, spec)
+        return Manifest(path, **rows, format=self, features=_numbers(table[names], path, spec))
 
-    def read(
-        self, manifest: Manifest, spec: DataSpec, grid: Grid | None = None, progress: Progress | None = None
-    ) -> Read:
+    def read(self, manifest: Manifest, spec: DataSpec, progress: Progress | None = None) -> Read:
         features = pd.DataFrame() if manifest.features is None else manifest.features
         x, names = features.to_numpy(dtype=np.float64), list(features.columns)
         return ArraySource(x, **manifest.described, feature_names=names), None
@@ -81,17 +77,15 @@ def read_regions(
 
     Parameters
     ----------
-    path, features, label, subject, id, attributes : object
-        A text table (tabs, commas or semicolons between the cells, names of columns in the first line) and
-        its columns. `features` are names, patterns ("lh_*" is a prefix), regular expressions that are
-        searched in names ("re:^(lh|rh)_"), or "number": every column whose cells are numbers or missing.
-        Columns with another role are never features. `subject` names the person, who stays on one side of a
-        split; by default every row is one person. `id` holds unique names. By default it is "participant_id",
-        or the row number if that column does not exist or names the subjects. `attributes` are covariates and
-        scores. A mapping gives their kind: "continuous" (numbers), "categorical" (words), or None to detect
-        it from the values.
-    missing, not_missing, encoding : object
+    path, label, subject, attributes, missing, not_missing, encoding : object
         As in `read_image_table`; codes for missing values apply to features, too.
+    features : sequence of str
+        Names of columns, patterns ("lh_*" is a prefix), regular expressions that are searched in names
+        ("re:^(lh|rh)_"), or "number": every column whose cells are numbers or missing. Columns with another
+        role are never features.
+    id : str, default=None
+        Column of unique names; by default "participant_id", or the row number if that column does not exist
+        or names the subjects.
 
     Returns
     -------
@@ -110,16 +104,109 @@ def read_regions(
     return Regions().load(**locals())
 
 
-def _numbers(cells: pd.DataFrame, path: Path, rules: CellRules) -> pd.DataFrame:
+@takes_group
+def frame_source(
+    frame: pd.DataFrame,
+    *,
+    label: str,
+    features: Sequence[str] | None = None,
+    subject: str | None = None,
+    id: str | None = None,  # noqa: A002  (the word of this library)
+    attributes: Sequence[str] = (),
+    missing: Sequence[str | float] = (),
+    not_missing: Sequence[str | float] = (),
+) -> ArraySource:
+    """
+    Return a source of the rows of a table.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One row per sample, from pandas, polars, pyarrow or another library with the dataframe interchange
+        protocol.
+    label : str
+        Column of labels, kept as they are.
+    features : sequence of str, default=None
+        Columns of features, which may have gaps: names, patterns ("lh_*"), regular expressions
+        ("re:^(lh|rh)_"), or "number", the default: all numeric columns that are not named otherwise.
+    subject : str, default=None
+        Column that names the person, who stays on one side of a split; by default every row is one.
+    id : str, default=None
+        Column of unique names; by default rows are numbered.
+    attributes : sequence of str, default=()
+        Columns of further attributes.
+    missing, not_missing : sequence of str or float, default=()
+        As in `read_regions`.
+
+    Returns
+    -------
+    ArraySource
+        `x` is float64 of shape (n, features), NaN for gaps.
+
+    Raises
+    ------
+    DataError
+        If a column does not exist, cannot be used (not numeric, infinite, a label, subject or id with gaps)
+        or is named as feature and as something else.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"dx": ["ill", "well"], "age": [61, 58], "volume": [2.5, None]})
+    >>> frame_source(frame, label="dx", attributes=["age"]).x
+    array([[2.5],
+           [nan]])
+    """
+    if (rows := as_frame(frame)) is None:
+        raise DataError(f"frame: wanted a DataFrame, got {type(frame).__name__}")
+    frame = rows
+    others = other_columns(attributes, label=label, subject=subject, id=id)
+    for name, role in others.items():
+        named_column(frame, "frame", role, name)
+    for role, name in (("label", label), ("subject", subject), ("id", id)):
+        if name is not None and (gaps := int(frame[name].isna().sum())):
+            raise DataError(f"{role}: {gaps} of {len(frame)} rows have no {name!r}; drop or fill them")
+    spec = read_spec({"missing": missing, "not_missing": not_missing})
+    names = choose_columns(frame, features, "frame", others, _is_number)
+    if text := [repr(name) for name in names if not pd.api.types.is_numeric_dtype(frame[name])]:
+        raise DataError(f"frame: features: {', '.join(text)} not numeric; convert or leave out")
+    known = {name: _without_missing(frame[name], spec) for name in [*names, *attributes]}
+    x = pd.DataFrame({name: known[name] for name in names}).to_numpy(dtype=np.float64, na_value=np.nan)
+    refuse_infinite(x, names)
+    return ArraySource(
+        x,
+        frame[label].to_numpy(),
+        groups=None if subject is None else frame[subject].to_numpy(),
+        ids=None if id is None else frame[id].astype(str).to_numpy(),
+        attributes=pd.DataFrame({name: known[name] for name in attributes}, index=frame.index),
+        feature_names=[str(name) for name in names],
+    )
+
+
+def _without_missing(column: pd.Series, spec: DataSpec) -> pd.Series:
+    """Return a column in which words and codes for missing values are missing."""
+    if pd.api.types.is_numeric_dtype(column):
+        codes = pd.to_numeric(pd.Series(spec.missing, dtype=object), errors="coerce").dropna()
+        return column.mask(column.isin(codes)) if len(codes) else column
+    if not (pd.api.types.is_object_dtype(column) or pd.api.types.is_string_dtype(column)):
+        return column
+    gone = are_missing(column.astype(object).map(str, na_action="ignore").astype("str"), spec)
+    return column.mask(gone) if (gone & column.notna()).any() else column
+
+
+def _is_number(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
+def _numbers(cells: pd.DataFrame, path: Path, spec: DataSpec) -> pd.DataFrame:
     """Return columns of finite numbers, NaN for gaps; converted at once, since pandas is slow per column."""
     words = pd.Series(cells.to_numpy().ravel("F"), dtype=str)
-    numbers, text = numbers_in(words, rules)
+    numbers, text = numbers_in(words, spec)
     if wrong := np.flatnonzero(text | np.isinf(numbers)).tolist():
         column, row = divmod(wrong[0], len(cells))
+        word, name = words[wrong[0]], cells.columns[column]
         raise DataError(
-            f"{path} line {cells.index[row]}: wanted a number as feature {cells.columns[column]!r}, got "
-            f"{words[wrong[0]]!r}; correct it (decimals have a point), make it missing (empty, or "
-            f"--missing {words[wrong[0]]}), or leave that column out"
+            f"{path} line {cells.index[row]}: wanted a number as feature {name!r}, got {word!r}; correct it "
+            f"(decimals have a point), make it missing (empty, or --missing {word}), or leave that column out"
         )
     x = numbers.to_numpy(dtype=np.float64).reshape(cells.shape, order="F")
     return pd.DataFrame(x, columns=cells.columns)

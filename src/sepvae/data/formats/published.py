@@ -1,5 +1,6 @@
-"""CelebA, as downloaded."""
+"""CelebA and Kermany's chest X-rays, as downloaded."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pandas as pd
 
 from sepvae.data.arrays import ArraySource, StreamSource
 from sepvae.data.formats import FOLDER, OF_VOLUMES, Images
-from sepvae.data.formats.image_folder import images_in
+from sepvae.data.formats.image_folder import ImageFolder, images_in
 from sepvae.data.manifest import Manifest
 from sepvae.data.spec import MEMORY, DataSpec
 from sepvae.errors import DataError
@@ -18,6 +19,11 @@ from sepvae.progress import Progress
 # The paper crops the central 108 x 108 pixels of images that are 178 wide.
 CELEBA_CENTRE = 108 / 178
 MOST_OF_LINE = 10_000  # bytes; lines of 40 attributes have a few hundred
+# Patients, and subtypes, in the names of Kermany's files.
+PATTERN_OF = {
+    "PNEUMONIA": r"(?P<group>person\d+)_(?P<subtype>bacteria|virus)",
+    "NORMAL": r"(?P<group>(?:NORMAL2-)?IM-\d+)",
+}
 
 
 class CelebA(Images):
@@ -45,16 +51,46 @@ class CelebA(Images):
         for name in spec.attributes:
             about[name] = np.where(table[name] == 1, "yes", "no")
         inner = path / "img_align_celeba"
-        inner_or_nested = (one for one in (inner, inner / inner.name) if one.is_dir())
-        folder = next((one for one in inner_or_nested if any(map(Path.is_file, one.iterdir()))), None)
+        places = [place for place in (inner, inner / inner.name) if place.is_dir()]
+        folder = next((place for place in places if any(map(Path.is_file, place.iterdir()))), None)
         if folder is None:
             raise DataError(f"{path}: wanted CelebA's images in a folder img_align_celeba, found none")
-        files = [folder / name for name in table.index]
         there = {file.name for file in images_in(folder)}
-        missing = [name for name in table.index if name not in there]
-        of_paper: dict[str, Any] = {"background": "neither", "centre": CELEBA_CENTRE}
-        others: Any = {"missing": missing, "unlisted": sorted(there - set(table.index))}
-        return Manifest(path, about, files, format=self, **of_paper, **others).keep(~(glasses & hat))
+        return Manifest(
+            path,
+            about,
+            [folder / name for name in table.index],
+            format=self,
+            background="neither",
+            centre=CELEBA_CENTRE,
+            missing=[name for name in table.index if name not in there],
+            unlisted=sorted(there - set(table.index)),
+        ).keep(~(glasses & hat))
+
+
+class Kermany(ImageFolder):
+    """Folder of images with Kermany's labels and names; patients that share a number are one group."""
+
+    name, title = "kermany", "Kermany's chest X-rays"
+    labelled_only = True
+    note = "read as Kermany's chest X-rays: patient and subtype come from the file names"
+
+    def detect(self, path: Path, spec: DataSpec) -> bool:
+        # Listing a large folder takes seconds: its labels are looked for first.
+        has_labels = any((part / "NORMAL").is_dir() for part in (path, *path.glob("*/")))
+        if spec.pattern is not None or not has_labels:
+            return False
+        about = super().list(path, DataSpec()).about
+        if set(about["label"]) != set(PATTERN_OF):
+            return False
+        names = about["id"].map(lambda id_: Path(id_).name)
+        known = [
+            re.match(PATTERN_OF[of], name) is not None for of, name in zip(about["label"], names, strict=True)
+        ]
+        return bool(pd.Series(known).groupby(about["label"]).mean().min() > 0.5)
+
+    def list(self, path: Path, spec: DataSpec, *, labelled: bool = True) -> Manifest:
+        return super().list(path, spec.model_copy(update={"pattern": [*PATTERN_OF.values()]}))
 
 
 def read_celeba(
@@ -114,8 +150,6 @@ def _celeba_list(root: Path) -> pd.DataFrame:
     table.index = table.index.astype(str)
     is_celeba = table.isin([-1, 1]).all(axis=None) and {"Eyeglasses", "Wearing_Hat"} <= set(table.columns)
     if nameless or not is_celeba or not table.index.is_unique or table.index.str.contains(r"[/\\]").any():
-        wanted = (
-            "one line for each image, with 1 or -1 for each attribute, Eyeglasses and Wearing_Hat among them"
-        )
-        raise DataError(f"{path}: wanted {wanted}; download it again")
+        wanted = "one line for each image, with 1 or -1 for each attribute, Eyeglasses and Wearing_Hat"
+        raise DataError(f"{path}: wanted {wanted} among them; download it again")
     return table

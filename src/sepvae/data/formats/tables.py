@@ -1,0 +1,271 @@
+"""Tables that name image files or volumes, one per row, such as a participants.tsv, and packed stores."""
+
+import glob
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sepvae.codes import Kind
+from sepvae.data.arrays import ArraySource, StreamSource
+from sepvae.data.cells import read_cell_table, read_cells
+from sepvae.data.columns import about_rows, takes_group, whole_column, with_person
+from sepvae.data.formats import OF_VOLUMES, STORE, TABLE, Images, Volumes
+from sepvae.data.formats.image_folder import images_in
+from sepvae.data.manifest import Manifest
+from sepvae.data.nifti import OTHER_FORMATS, NiftiFiles, check_orientation
+from sepvae.data.packed import open_packed
+from sepvae.data.spec import MEMORY, DataSpec, Fit
+from sepvae.errors import DataError
+from sepvae.grid import Shape
+from sepvae.progress import Progress
+
+SUFFIXES = (".nii", ".nii.gz", *OTHER_FORMATS)
+
+
+class ImageTable(Images):
+    """Table of image files; any table that is of no other format."""
+
+    name, kind, title = "table", TABLE, "a table of image files"
+    refused = ("assume_orientation", *OF_VOLUMES)
+
+    def list(self, path: Path, spec: DataSpec, *, labelled: bool = True) -> Manifest:
+        folder = path.parent if spec.root is None else spec.root
+        if not folder.is_dir():
+            raise DataError(f"{folder}: wanted the folder of the images, found no folder; name it by --root")
+        table, notes = read_cell_table(path, spec)
+        names = _names(table, path, images_of(path, spec))
+        files = [_inside(path, line, folder, name) for line, name in names.items()]
+        rows = about_rows(table, notes, path, spec, [file.relative_to(folder).as_posix() for file in files])
+        # os.path returns False for words that cannot be the name of a file.
+        there = [os.path.isfile(file) for file in files]  # noqa: PTH113
+        missing = rows["about"].loc[~np.array(there), "id"].tolist()
+        known, parents = set(files), sorted({file.parent for file in files})
+        beside = [file for parent in parents if os.path.isdir(parent) for file in images_in(parent)]  # noqa: PTH112
+        unlisted = [file.relative_to(folder).as_posix() for file in beside if file not in known]
+        return Manifest(path, **rows, format=self, files=files, missing=missing, unlisted=unlisted)
+
+
+class VolumeTable(Volumes):
+    """Table of volumes, which their suffixes tell from images."""
+
+    name, kind, title = "volumes", TABLE, "a table of volumes"
+
+    def detect(self, path: Path, spec: DataSpec) -> bool:
+        if spec.images is None:
+            return False
+        cells = read_cells(path, spec)
+        names = cells[spec.images].dropna() if spec.images in cells else [spec.images]
+        return any(name.lower().endswith(SUFFIXES) for name in names)
+
+    def list(self, path: Path, spec: DataSpec, *, labelled: bool = True) -> Manifest:
+        check_orientation(spec.assume_orientation)
+        spec = with_person(spec, read_cells(path, spec))
+        manifest = ImageTable().list(path, spec, labelled=labelled)
+        files = [Path(str(file)) for file in manifest.files]
+        if others := [file for file in files if not file.name.lower().endswith(SUFFIXES)]:
+            wanted = "a volume (.nii, .nii.gz, .mgz, .img) like the others"
+            raise DataError(f"{others[0]}: wanted {wanted}; convert it, or take it out")
+        folder = path.parent if spec.root is None else spec.root
+        like = _like(files, images_of(path, spec), folder)
+        unlisted = [file.relative_to(folder).as_posix() for file in like]
+        volumes = NiftiFiles(files, spec.assume_orientation)
+        return replace(manifest, format=self, files=(), volumes=volumes, unlisted=unlisted)
+
+
+class PackedStore(Volumes):
+    """Packed store, whose ids are participant_id if that is unique, else file names; it is never cached."""
+
+    name, kind, title = "packed", STORE, "a packed store"
+
+    def list(self, path: Path, spec: DataSpec, *, labelled: bool = True) -> Manifest:
+        store = open_packed(path)
+        spec = spec.model_copy(update={"id": spec.id or store.id_column})
+        rows = about_rows(store.cells, [], path, spec, store.volumes.files)
+        return Manifest(path, **rows, format=self, volumes=store.volumes)
+
+
+@takes_group
+def read_image_table(
+    path: str | Path,
+    *,
+    images: str,
+    label: str,
+    root: str | Path | None = None,
+    subject: str | None = None,
+    id: str | None = None,  # noqa: A002  (the word of this library)
+    attributes: Mapping[str, Kind | None] | Sequence[str] = (),
+    image_size: int | tuple[int, int] = 64,
+    channels: int = 1,
+    fit: Fit = "pad",
+    memory: float = MEMORY,
+    progress: Progress | None = None,
+    missing: Sequence[str | float] = (),
+    not_missing: Sequence[str | float] = (),
+    encoding: str | None = None,
+) -> ArraySource | StreamSource:
+    """
+    Read the images that a table names, such as a participants.tsv.
+
+    Parameters
+    ----------
+    path : str or Path
+        A text table with tabs, commas or semicolons between cells and column names in the first line. Empty
+        cells, "n/a", "NA", "nan" and the like are missing values.
+    images : str
+        Column of image files, relative to `root`; or a template of columns, such as
+        "{participant_id}/anat/{participant_id}_slice.png".
+    label : str
+        Column of labels.
+    root : str or Path, default=None
+        Folder that files are relative to and must lie in; by default the folder of the table.
+    subject, id : str, default=None
+        Columns of persons, whom a split keeps on one side (by default every row is one), and of unique names
+        (by default the files).
+    attributes : mapping or sequence of str, default=()
+        Columns of further variables. A mapping gives their kind: "continuous" (numbers), "categorical"
+        (words), or None to infer it from the values.
+    image_size, channels, fit, memory, progress : object
+        As in `read_image_folder`.
+    missing, not_missing : sequence of str, default=()
+        Words and codes that are missing, too, such as -9999; and words that are not, such as a site named
+        "NA". Labels and ids stay words.
+    encoding : str or None, default=None
+        Encoding of the table, such as "cp1252"; None for UTF-8, or the encoding of its byte-order mark.
+
+    Returns
+    -------
+    ArraySource or StreamSource
+        Images as from `read_image_folder`.
+
+    Raises
+    ------
+    DataError
+        If the table, a column or a cell is invalid, a name is duplicated, or a file is missing, lies outside
+        of `root` or cannot be read as an image.
+
+    Examples
+    --------
+    >>> images = "slices/{participant_id}.png"
+    >>> read_image_table("people.tsv", images=images, label="dx", attributes=["age"])  # doctest: +SKIP
+    """
+    return ImageTable().load(**locals())
+
+
+@takes_group
+def read_volumes(
+    path: str | Path,
+    *,
+    images: str,
+    label: str,
+    root: str | Path | None = None,
+    subject: str | None = None,
+    id: str | None = None,  # noqa: A002  (the word of this library)
+    attributes: Mapping[str, Kind | None] | Sequence[str] = (),
+    size: int | Shape | None = None,
+    mask: str | Path | None = None,
+    mask_threshold: float | None = None,
+    resample: bool = False,
+    assume_orientation: str | None = None,
+    memory: float = MEMORY,
+    progress: Progress | None = None,
+    missing: Sequence[str | float] = (),
+    not_missing: Sequence[str | float] = (),
+    encoding: str | None = None,
+) -> ArraySource | StreamSource:
+    """
+    Read the NIfTI volumes that a table names, such as a participants.tsv.
+
+    Volumes of any orientation are turned to RAS; all must then lie on one grid. Each is cropped or padded to
+    `size` and normalised to mean 0 and standard deviation 1 over the voxels of the mask (App. E.3). Voxels
+    outside the mask are 0.
+
+    Parameters
+    ----------
+    path, label, root, subject, id, attributes, missing, not_missing, encoding : object
+        As in `read_image_table`.
+    images : str
+        Column of volumes, relative to `root`, or a template of columns. A volume has three axes, or four with
+        a last axis of length 1.
+    size : int, tuple of three int or None, default=None
+        Input size of the network in voxels along R, A, S, cropped or padded about the centre. None for all.
+    mask : str, Path or None, default=None
+        A volume of two values on the same grid: 0 (or NaN) outside, another inside. None for all voxels.
+    mask_threshold : float or None, default=None
+        Threshold for a mask of probabilities; voxels above it are inside.
+    resample : bool, default=False
+        Interpolate volumes on other grids to the most frequent grid, instead of raising.
+    assume_orientation : str or None, default=None
+        Orientation, such as "RAS", of files whose header has none (sform_code = qform_code = 0). They get the
+        position of the other files if shape and voxel size agree. None raises if other files have one.
+    memory, progress : float and callable, default=4.0 and None
+        As in `read_image_folder`, of volumes as float32.
+
+    Returns
+    -------
+    ArraySource or StreamSource
+        Volumes as float32 of shape (1, *size), all of them in memory or not, with their `grid`; `native` has
+        the mean, sd and orientation of each before normalisation.
+
+    Raises
+    ------
+    DataError
+        If the table or a cell is invalid, grids differ, or a volume cannot be read, has NaN inside the mask,
+        or has one value only.
+
+    Examples
+    --------
+    >>> images = "{participant_id}/anat/{participant_id}_GM.nii.gz"
+    >>> read_volumes("people.tsv", images=images, label="group", mask="mask.nii.gz")  # doctest: +SKIP
+    """
+    fields = locals()
+    return VolumeTable().load(image_size=fields.pop("size"), **fields)
+
+
+def images_of(path: Path, spec: DataSpec) -> str:
+    """Return the column or template of images; raise unless either that or features are named."""
+    if spec.images is None or spec.features is not None:
+        raise DataError(
+            f"{path}: name the column of image files or volumes (--images path), or the columns of features "
+            f"(--features 'lh_*'){', but not both' * (spec.images is not None)}"
+        )
+    return spec.images
+
+
+def _names(table: pd.DataFrame, path: Path, images: str) -> pd.Series:
+    """Return the file name of each row, from a column or a template."""
+    columns = re.findall(r"\{([^{}]+)\}", images)
+    if not columns:
+        return whole_column(table, path, "images", images)
+    cells = [whole_column(table, path, "images", column) for column in columns]
+    words = [word.replace("{", "{{").replace("}", "}}") for word in re.split(r"\{[^{}]+\}", images)]
+    template = "{}".join(words)
+    return pd.Series([template.format(*row) for row in zip(*cells, strict=True)], index=table.index)
+
+
+def _inside(path: Path, line: object, folder: Path, name: str) -> Path:
+    """Return the path of a file; raise if its name leads out of `folder`. Symbolic links are not resolved."""
+    root = os.path.normpath(Path.cwd() / folder)
+    file = Path(os.path.normpath(root / Path(name.replace("\\", "/"))))  # tables may come from Windows
+    if not file.is_relative_to(root):
+        remedy = "fix it, or name a folder that all images lie in (--root)"
+        raise DataError(f"{path} line {line}: {name!r} leads out of {folder}; {remedy}")
+    return folder / file.relative_to(root)
+
+
+def _like(files: Sequence[Path], images: str, folder: Path) -> list[Path]:
+    """Return volumes that no row names: of the same template, or in a folder with several of the others."""
+    words = re.split(r"\{[^{}]+\}", images)
+    if len(words) > 1:
+        pattern = "*".join(map(glob.escape, words))
+        found = [folder / name for name in glob.glob(pattern, root_dir=folder)]  # noqa: PTH207
+    else:
+        parents = pd.Series([file.parent for file in files]).value_counts()
+        several = [parent for parent in parents.index[parents > 1] if parent.is_dir()]
+        beside = [file for parent in several for file in parent.iterdir() if not file.name.startswith(".")]
+        found = [file for file in beside if file.name.lower().endswith((".nii", ".nii.gz", ".mgz"))]
+    return sorted(set(found) - set(files))
