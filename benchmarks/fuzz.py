@@ -41,7 +41,7 @@ from rich.progress import track
 from sepvae.cli.preparing import pack_table
 from sepvae.data.images import measure_images
 from sepvae.data.loading import list_data, read_manifest
-from sepvae.data.quality_metrics import measure_volumes
+from sepvae.data.volumes import measure_volumes
 from sepvae.errors import SepVAEError
 from sepvae.recipes import load_recipe
 from sepvae.recipes.loading import recipe_text

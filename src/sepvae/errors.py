@@ -50,6 +50,11 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
 
 
+def reason_of(error: Exception) -> str:
+    """Return the type of an error of another library and the first line of its message."""
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
 def count(n: int, noun: str) -> str:
     """Return a number with its noun, in the plural unless it is 1."""
     return f"{n} {noun}{'s' * (n != 1)}"

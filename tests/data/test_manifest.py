@@ -44,7 +44,6 @@ def test_a_limit_counts_val_as_train_and_the_test_apart():
 @pytest.mark.parametrize(
     ("limit", "message"),
     [
-        ((0, None), "limit: wanted at least 1, got 0"),
         ((None, "sex"), "limit_by='sex' needs limit"),
         ((1, "age"), r"limit_by: wanted an attribute \(sex\), got 'age'"),
     ],

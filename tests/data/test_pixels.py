@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sepvae.data.images import check_size, open_image, pixels_of, resized
-from sepvae.errors import DataError
+from sepvae.data.images import open_image, pixels_of, resized
 
 
 def row(*values):
@@ -121,17 +120,6 @@ def test_what_is_no_image_is_said_in_words(tmp_path, content, reason):
     (tmp_path / "1.png").write_bytes(content)
     with pytest.raises(ValueError, match=reason):
         open_image(tmp_path / "1.png")
-
-
-def test_sizes():
-    assert check_size(np.int64(3)) == (3, 3)
-    assert check_size((2, 3)) == check_size([2, 3]) == (2, 3)
-
-
-@pytest.mark.parametrize("size", [0, (8, 8, 8), (8, 0), "64", 6.5, (3.0, 3.0), None])
-def test_sizes_refused(size):
-    with pytest.raises(DataError, match=r"image_size: wanted a side or \(height, width\) in pixels, got"):
-        check_size(size)
 
 
 def tiff(grey, photometric, bits):

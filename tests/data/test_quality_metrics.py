@@ -12,7 +12,8 @@ from sepvae.data.formats.image_folder import ImageFolder
 from sepvae.data.formats.tables import VolumeTable
 from sepvae.data.manifest import Manifest
 from sepvae.data.nifti import Header, NiftiFiles, write_volume
-from sepvae.data.quality_metrics import OF_VOLUMES, measure, measure_source, measure_volume, measure_volumes
+from sepvae.data.quality_metrics import OF_VOLUMES, measure, measure_source, measure_volume
+from sepvae.data.volumes import measure_volumes
 from sepvae.errors import DataError
 from sepvae.grid import Grid
 

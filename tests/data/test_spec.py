@@ -35,7 +35,10 @@ def test_check_has_the_options_that_list_samples() -> None:
     ("fields", "message"),
     [
         ({"image_size": "a"}, "image_size: wanted pixels, such as 64 or 48x64, or voxels"),
-        ({"image_size": 0}, "image_size: wanted pixels"),
+        *(
+            ({"image_size": size}, "image_size: wanted pixels")
+            for size in (0, (8, 0), 6.5, (3.0, 3.0), "3.5")
+        ),
         (
             {"attribute": ["age:number"]},
             "attribute: age:number: wanted one of continuous, categorical, got 'num",

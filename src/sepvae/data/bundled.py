@@ -53,19 +53,17 @@ def load_digits_on_photos(random_state: int = 0) -> tuple[ArraySource, ArraySour
     """
     rng = np.random.default_rng(random_state)
     digits = load_digits()
-    train, test = train_test_split(
-        np.arange(len(digits.target)), test_size=N_TEST, stratify=digits.target, random_state=random_state
-    )
-    photos = {
-        name: np.asarray(Image.fromarray(image).convert("L"), dtype=np.float32) / np.float32(255)
-        for name, image in zip(("china", "flower"), load_sample_images().images, strict=True)
-    }  # in grey, of shape (427, 640), in [0, 1]
-    images, names = _enlarged(digits.images), digits.target.astype(str)
-    first, second = (
-        _compose(part, images[rows], names[rows], rows, photos, rng)
-        for part, rows in (("train", np.sort(train)), ("test", np.sort(test)))
-    )
-    return first, second
+    names, side = digits.target.astype(str), (ENLARGED, ENLARGED)
+    small = [Image.fromarray((digit / 16).astype(np.float32)) for digit in digits.images]
+    large = np.stack([np.asarray(image.resize(side, Image.Resampling.BICUBIC)) for image in small])
+    large = large.clip(0, 1)  # bicubic resampling overshoots
+    pictures = zip(("china", "flower"), load_sample_images().images, strict=True)
+    grey = {name: np.asarray(Image.fromarray(image).convert("L")) for name, image in pictures}
+    photos = {name: image.astype(np.float32) / np.float32(255) for name, image in grey.items()}
+    how = {"test_size": N_TEST, "stratify": digits.target, "random_state": random_state}
+    train, test = map(np.sort, train_test_split(np.arange(len(names)), **how))
+    first = _compose("train", large[train], names[train], train, photos, rng)
+    return first, _compose("test", large[test], names[test], test, photos, rng)
 
 
 def _compose(
@@ -77,48 +75,26 @@ def _compose(
     rng: np.random.Generator,
 ) -> ArraySource:
     """Return the source of one part (train or test): n backgrounds, then n targets with a digit each."""
-    n = len(digits)
-    patches, attributes = _patches(2 * n, part, photos, rng)
-    # Brightness is that of the patch alone, before a digit is added.
-    attributes["brightness"] = patches.mean(axis=(1, 2)).astype(float)
-    attributes.insert(0, "digit", [None] * n + names.tolist())
+    n, free = len(digits), PATCH - ENLARGED
+    height, width = photos["china"].shape
+    tiles = np.array([(i, j) for i in range(height // TILE) for j in range(width // TILE)])
+    for_test = (tiles[:, 0] + 2 * tiles[:, 1]) % 5 == 0
+    photo = rng.choice(list(photos), 2 * n)
+    corner = TILE * rng.choice(tiles[for_test == (part == "test")], 2 * n)
+    corner += rng.integers(TILE - PATCH + 1, size=corner.shape)
+    cut = [photos[p][r : r + PATCH, c : c + PATCH] for p, (r, c) in zip(photo, corner, strict=True)]
+    patches = np.stack(cut)
+    row, column = corner.T.astype(float)
+    attributes = {"digit": [None] * n + names.tolist(), "photo": photo.tolist()}
+    attributes |= {"position_row": row, "position_col": column}
+    attributes["brightness"] = patches.mean(axis=(1, 2)).astype(float)  # of the patch without a digit
     x = patches / 2
-    x[n:] += np.stack([_shifted(digit, rng) for digit in digits]) / 2
+    for patch, digit in zip(x[n:], digits, strict=True):
+        top, left = free // 2 + rng.integers(-SHIFT, SHIFT + 1, size=2)
+        patch[top : top + ENLARGED, left : left + ENLARGED] += digit / 2
     return ArraySource(
         x[:, None],
         np.repeat(["background", "target"], n),
         ids=[f"{part}-background-{i:04d}" for i in range(n)] + [f"{part}-target-{row:04d}" for row in rows],
-        attributes=attributes,
+        attributes=pd.DataFrame(attributes),
     )
-
-
-def _patches(
-    n: int, part: str, photos: dict[str, FloatImages], rng: np.random.Generator
-) -> tuple[FloatImages, pd.DataFrame]:
-    """Return n random patches from the tiles of one part, with the photo and position of each."""
-    height, width = next(iter(photos.values())).shape
-    tiles = np.array([(i, j) for i in range(height // TILE) for j in range(width // TILE)])
-    for_test = (tiles[:, 0] + 2 * tiles[:, 1]) % 5 == 0
-    photo = rng.choice(list(photos), n)
-    corner = TILE * rng.choice(tiles[for_test == (part == "test")], n)
-    corner += rng.integers(TILE - PATCH + 1, size=corner.shape)
-    patches = [photos[p][r : r + PATCH, c : c + PATCH] for p, (r, c) in zip(photo, corner, strict=True)]
-    row, column = corner.T.astype(float)
-    about = {"photo": photo.tolist(), "position_row": row, "position_col": column}
-    return np.stack(patches), pd.DataFrame(about)
-
-
-def _enlarged(digits: npt.NDArray[np.float64]) -> FloatImages:
-    """Resize 8x8 digits in 0..16 to 24x24 in [0, 1]; bicubic resampling overshoots, hence the clip."""
-    side = (ENLARGED, ENLARGED)
-    large = [
-        Image.fromarray((d / 16).astype(np.float32)).resize(side, Image.Resampling.BICUBIC) for d in digits
-    ]
-    return np.stack([np.asarray(image) for image in large]).clip(0, 1)
-
-
-def _shifted(digit: FloatImages, rng: np.random.Generator) -> FloatImages:
-    """Place a digit on an empty patch, at a random shift from the centre."""
-    free = PATCH - ENLARGED
-    top, left = free // 2 + rng.integers(-SHIFT, SHIFT + 1, size=2)
-    return np.pad(digit, ((top, free - top), (left, free - left)))

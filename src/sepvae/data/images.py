@@ -21,7 +21,7 @@ from sepvae.data.manifest import Manifest
 from sepvae.data.parallel import in_order
 from sepvae.data.quality_metrics import measure
 from sepvae.data.spec import DataSpec, Fit
-from sepvae.errors import DataError
+from sepvae.errors import DataError, reason_of
 from sepvae.process_wide import ignoring
 from sepvae.progress import Progress
 
@@ -45,7 +45,11 @@ def read_images(
     if manifest.centre is not None:
         check_number("centre", manifest.centre, above=0, below=1 + 1e-9)
     manifest.refuse_missing("images")
-    shape = (channels, *check_size(spec.image_size or 64))
+    size = spec.image_size or 64
+    sides = (size, size) if isinstance(size, int) else size
+    if len(sides) != 2:
+        raise DataError(f"image_size: wanted a side or (height, width) in pixels, got {size!r}")
+    shape = (channels, *sides)
     reader = ImageReader(manifest.files, shape, spec.fit, manifest.centre)
     kept = min(len(manifest), int(spec.memory * 1e9 / np.prod(shape)))
     quality_metrics, bad = measure_images(manifest, progress, reader, kept)
@@ -84,10 +88,8 @@ class ImageReader:
         try:
             return self.shown(pixels_of(_opened(file)[0], self.shape[0]))
         except Exception as error:
-            raise DataError(
-                f"{file}: could be read before, but no longer ({_reason(error)}); leave images as they are "
-                "while they are used"
-            ) from error
+            before = f"{file}: could be read before, but no longer ({reason_of(error)})"
+            raise DataError(f"{before}; leave images as they are while they are used") from error
 
     def shown(self, pixels: Pixels) -> npt.NDArray[np.uint8]:
         """Resize decoded pixels (channels, h, w) in 0..255, and round them to uint8."""
@@ -111,7 +113,7 @@ def measure_images(
             shown = reader.shown(pixels) if reader is not None and i < kept else None
             return measure(pixels, image.mode, content) | {"pages": image.info.get("pages", 1)}, shown
         except Exception as error:  # decoders raise errors of any type
-            return _reason(error), None
+            return reason_of(error), None
 
     quality_metrics: list[dict[str, Any]] = []
     bad: dict[str, str] = {}
@@ -129,23 +131,6 @@ def measure_images(
 def _opened(file: "Path | Slice") -> tuple[Image.Image, bytes]:
     """Return an image, and the bytes that distinguish it from others."""
     return open_image(file) if isinstance(file, Path) else file.open()
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]
-
-
-def check_size(image_size: int | tuple[int, ...]) -> tuple[int, int]:
-    """
-    Return an image size as (height, width) in pixels; raise if it is invalid.
-
-    >>> check_size(64)
-    (64, 64)
-    """
-    size = tuple(image_size) if isinstance(image_size, tuple | list) else (image_size, image_size)
-    if len(size) != 2 or not all(isinstance(side, int | np.integer) and side >= 1 for side in size):
-        raise DataError(f"image_size: wanted a side or (height, width) in pixels, got {image_size!r}")
-    return int(size[0]), int(size[1])
 
 
 def open_image(file: Path) -> tuple[Image.Image, bytes]:
@@ -218,8 +203,7 @@ def resized(pixels: Pixels, size: tuple[int, int], fit: Fit, centre: float | Non
     """
     Resize pixels (channels, h, w) to (channels, *size); an odd remainder goes to the bottom and the right.
 
-    An axis that shrinks is averaged by area (each pixel weighted by its covered part); one that grows is
-    interpolated linearly. `centre` first takes the central square whose side is this share of the width.
+    `centre` first takes the central square whose side is this share of the width.
     """
     if centre is not None:
         side = min(round(centre * pixels.shape[2]), pixels.shape[1])

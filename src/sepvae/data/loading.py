@@ -7,7 +7,7 @@ from typing import Any
 from sepvae.checks import check_choice, guess_background
 from sepvae.data.arrays import ArraySource, StreamSource
 from sepvae.data.columns import takes_group
-from sepvae.data.formats import TABLE, TABLES, Format, Read, kind_of
+from sepvae.data.formats import FOLDER, TABLE, TABLES, Format, Read, kind_of
 from sepvae.data.formats.array import Array
 from sepvae.data.formats.brats import BraTS
 from sepvae.data.formats.image_folder import ImageFolder
@@ -103,7 +103,8 @@ def find_format(path: Path, spec: DataSpec, *, labelled: bool = True) -> Format:
     """Return the first format that detects a path, read as a spec says; raise if the path does not exist."""
     kind = kind_of(path)
     if not path.exists():
-        raise DataError(f"{path}: wanted {kind.wanted}, found nothing; check the path")
+        wanted = kind.title + " with one subfolder of images per label" * (kind is FOLDER)
+        raise DataError(f"{path}: wanted {wanted}, found nothing; check the path")
     if kind is TABLE and path.suffix.lower() not in TABLES and spec.images is None and spec.features is None:
         raise DataError(
             f"{path}: wanted a folder of images, a table (csv, tsv), an array (npy, npz) or a packed "

@@ -71,38 +71,33 @@ class Manifest:
     @property
     def table_notes(self) -> list[TableNote]:
         """Notes on how the table was read, and on missing values in each column that is used."""
-        notes, attributes = list(self.notes), self.attributes
+        notes = list(self.notes)
         for name, words in self.written.items():
-            if name == FEATURES_WRITTEN and self.features is not None:
-                n, whole, what = int(self.features.isna().sum().sum()), self.features.size, "features"
-            elif name in attributes:
-                n, whole, what = int(attributes[name].isna().sum()), len(attributes), name
-            else:
-                continue
-            if n:
-                message = f"{what}: {n} of {whole} missing, written {', '.join(words[:5])}"
+            cells: Any = self.features if name == FEATURES_WRITTEN else self.about[name]
+            if n := int(np.sum(cells.isna().to_numpy())):
+                message = f"{name or 'features'}: {n} of {cells.size} missing, written {', '.join(words[:5])}"
                 notes.append(TableNote("note", "missing-values", message))
         return notes
 
     def looked_for(self) -> str | None:
         """Return the absolute path of the first file that does not exist, or None."""
-        if not self.missing:
-            return None
-        i = self.about["id"].tolist().index(self.missing[0])
-        files: Sequence[Any] = self.files or getattr(self.volumes, "files", ())
-        return str(os.path.abspath(getattr(files[i], "volume", files[i])))  # noqa: PTH100  (links stay as they are)
+        first = self._first_missing()
+        return None if first is None else os.path.abspath(first)  # noqa: PTH100  (links stay as they are)
 
     def refuse_missing(self, what: str) -> None:
         """Raise if a listed file does not exist; `what` names the files, such as "images"."""
+        if self.missing:
+            more = f" and {len(self.missing) - 1} more are" if len(self.missing) > 1 else " is"
+            found = f"{self._first_missing()}{more} named there, but not to be found"
+            remedy = f"copy the {what}, take those rows out, or name the folder that they lie in (--root)"
+            raise DataError(f"{self.data}: {found}; {remedy}; looked for {self.looked_for()}")
+
+    def _first_missing(self) -> str | None:
+        """Return the path of the first file that does not exist, or None."""
         if not self.missing:
-            return
+            return None
         i = self.about["id"].tolist().index(self.missing[0])
-        first = self.files[i] if self.volumes is None else self.volumes.name(i)
-        more = f" and {len(self.missing) - 1} more are" if len(self.missing) > 1 else " is"
-        raise DataError(
-            f"{self.data}: {first}{more} named there, but not to be found; copy the {what}, take those rows "
-            f"out, or name the folder that they lie in (--root); looked for {self.looked_for()}"
-        )
+        return str(self.files[i]) if self.volumes is None else self.volumes.name(i)
 
     def keep(self, mask: AnyArray) -> Self:
         """Keep the samples of a boolean mask of shape (n,)."""
@@ -124,8 +119,6 @@ class Manifest:
             if limit_by is not None:
                 raise DataError(f"limit_by={limit_by!r} needs limit, the number of samples of each kind")
             return self
-        if limit < 1:
-            raise DataError(f"limit: wanted at least 1, got {limit}")
         if limit_by is not None and limit_by not in self.attributes:
             known = ", ".join(map(str, self.attributes)) or "none"
             raise DataError(f"limit_by: wanted an attribute ({known}), got {limit_by!r}")
@@ -136,11 +129,9 @@ class Manifest:
     def roles(self) -> str:
         """Format which label is the background and which are targets, with their counts."""
         counts = self.about["label"].value_counts().sort_index()
-        n = {label: f"{label} ({count})" for label, count in counts.items()}
-        targets = _few([said for label, said in n.items() if label != self.background])
-        background = n.get(self.background, f"{self.background} (0)")
-        several = "s" * (len(counts.drop(self.background, errors="ignore")) > 1)
-        return f"background: {background}, target{several}: {targets or 'none'}"
+        said = {label: f"{label} ({n})" for label, n in counts.items()}
+        background = said.pop(self.background, f"{self.background} (0)")
+        return f"background: {background}, target{'s' * (len(said) > 1)}: {_few(said.values()) or 'none'}"
 
     def with_roles(self, background: Any = None, targets: Sequence[Any] = ()) -> Self:
         """

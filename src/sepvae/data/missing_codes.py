@@ -54,12 +54,6 @@ def find_codes(values: npt.ArrayLike) -> list[MissingCode]:
     from the median of all other values, or negative where no other is, or repeated at a distance of more than
     their range. Any other number that is as far out counts if it is repeated at such a distance, or more than
     five ranges away. Numbers within the distribution, such as real ages of 77 and 99, do not count.
-
-    >>> ages = [9.5, 12.1, 15.0, 17.2, 20.8, 22.3, 25.7, 28.4]
-    >>> [(code.word, code.count) for code in find_codes([*ages, -9999, -9999, None])]
-    [('-9999', 2)]
-    >>> find_codes([*ages, 31.0])
-    []
     """
     numbers = pd.to_numeric(pd.Series(np.asarray(values, dtype=object)), errors="coerce").to_numpy(np.float64)
     numbers = numbers[np.isfinite(numbers)]
@@ -95,17 +89,10 @@ def _others(numbers: FloatArray, distinct: FloatArray, known: npt.NDArray[np.boo
         return others
     near = others[np.abs(others - median) <= FAR * sd]
     # Values of a long tail are not isolated: keep all that no gap separates from the rest.
-    low, high = near.min(), near.max()
-    reach = max(high - low, sd)
-    for value in np.sort(others[others > high]):
-        if value - high > reach:
-            break
-        high = value
-    for value in np.sort(others[others < low])[::-1]:
-        if low - value > reach:
-            break
-        low = value
-    kept: FloatArray = others[(others >= low) & (others <= high)]
+    ordered, reach = np.unique(others), max(float(np.ptp(near)), sd)
+    part = np.cumsum(np.diff(ordered, prepend=ordered[0]) > reach)  # number of gaps below each value
+    joined = ordered[part == part[ordered == near.min()]]
+    kept: FloatArray = others[(others >= joined.min()) & (others <= joined.max())]
     return kept
 
 
@@ -130,29 +117,20 @@ def _isolated(
 
 
 def find_class_codes(values: npt.ArrayLike) -> list[MissingCode]:
-    """
-    Return the classes that look like codes for a missing value, the most frequent first.
-
-    >>> [code.word for code in find_class_codes(["F", "M", "-9", "M", "F"])]
-    ['-9']
-    >>> find_class_codes([1, 2, 3, 20, 99])
-    []
-    """
+    """Return the classes that look like codes for a missing value, the most frequent first."""
     column = pd.Series(np.asarray(values, dtype=object)).dropna()
     numbers = pd.to_numeric(column.astype(str), errors="coerce").to_numpy(np.float64)
     numbers = numbers[np.isfinite(numbers) | np.isnan(numbers)]
     known = np.isin(numbers, list(KNOWN_CODES))
     others = numbers[~known & ~np.isnan(numbers)]
-    words = bool(np.isnan(numbers).any())
-    low, high = (float(others.min()), float(others.max())) if len(others) else (float("nan"),) * 2
-    codes = []
-    gap = MAX_CLASSES_GAP * max(high - low, 1.0)
-    for value, n in zip(*np.unique(numbers[known], return_counts=True), strict=True):
-        outside = value < min(0.0, low) or value - high > gap
-        is_code = outside if len(others) else words or value <= -99
-        if is_code:
-            codes.append(MissingCode(float(value), int(n), low, high, False))
-    return sorted(codes, key=lambda code: -code.count)
+    low, high = (float(others.min()), float(others.max())) if len(others) else (np.nan, np.nan)
+    values, counts = np.unique(numbers[known], return_counts=True)
+    if len(others):
+        is_code = (values < min(0.0, low)) | (values - high > MAX_CLASSES_GAP * max(high - low, 1.0))
+    else:
+        is_code = (values <= -99) | np.isnan(numbers).any()  # all others are words, or there are none
+    found = zip(values[is_code].tolist(), counts[is_code].tolist(), strict=True)
+    return sorted((MissingCode(*code, low, high, False) for code in found), key=lambda code: -code.count)
 
 
 def refuse_codes(name: str, values: npt.ArrayLike) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sepvae.batch import AnyArray, IntArray
-from sepvae.errors import DataError
+from sepvae.errors import DataError, reason_of
 from sepvae.files import write_whole
 from sepvae.grid import Grid, dims
 
@@ -74,21 +74,12 @@ class NiftiFiles:
 
     def __call__(self, i: int) -> AnyArray:
         """Read the voxels of one volume, turned to RAS."""
-        from nibabel.arrayproxy import ArrayProxy
-        from nibabel.openers import ImageOpener
-
         file = self.files[i]
         header, affine, _ = _described(file, self.assume)
-        if file.name.lower().endswith(OTHER_FORMATS):
-            return turned(_voxels_by_nibabel(file), _axes(affine), "RAS")
+        is_other = file.name.lower().endswith(OTHER_FORMATS)
         try:
-            # Scaled values that overflow become infinite.
-            with ImageOpener(str(file)) as opened, np.errstate(over="ignore", invalid="ignore"):
-                # numpy unpacks a compressed file to the end before it finds that it cannot be mapped.
-                proxy = ArrayProxy(opened, header, mmap=file.suffix.lower() == ".nii")
-                scaled = proxy.slope != 1 or proxy.inter != 0
-                voxels = np.asarray(proxy, dtype=np.float32) if scaled else np.asanyarray(proxy)
-                _read_to_end(opened)  # gzip compares the checksum there
+            with np.errstate(over="ignore", invalid="ignore"):  # scaled values that overflow become infinite
+                voxels = _voxels_by_nibabel(file) if is_other else _voxels(file, header)
         except Exception as error:  # decoders raise errors of any type
             raise _unreadable(file, error) from error
         return turned(voxels.reshape(voxels.shape[:3]), _axes(affine), "RAS")
@@ -145,8 +136,7 @@ def turned(voxels: AnyArray, now: str, wanted: str) -> AnyArray:
     """Return a view of a volume turned from one orientation, such as "LPS", to another, not interpolated."""
     from nibabel.orientations import apply_orientation
 
-    result: AnyArray = apply_orientation(voxels, _turn(now, wanted))
-    return result
+    return np.asanyarray(apply_orientation(voxels, _turn(now, wanted)))
 
 
 def refuse_more(file: Path, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
@@ -158,11 +148,19 @@ def refuse_more(file: Path, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
         raise DataError(f"{file}: wanted {most}, its header tells of {dims(shape)}; copy or convert it again")
 
 
-def _read_to_end(opened: Any) -> None:
-    """Read the rest of a file; raise if it is too long, since gzip may expand to more than memory holds."""
-    for _ in range(MOST_AFTER // PIECE):
-        if not opened.read(PIECE):
-            return
+def _voxels(file: Path, header: Any) -> AnyArray:
+    """Read the voxels of a NIfTI file, and the file to its end, where gzip compares the checksum."""
+    from nibabel.arrayproxy import ArrayProxy
+    from nibabel.openers import ImageOpener
+
+    with ImageOpener(str(file)) as opened:
+        # numpy unpacks a compressed file to the end before it finds that it cannot be mapped.
+        proxy = ArrayProxy(opened, header, mmap=file.suffix.lower() == ".nii")
+        scaled = proxy.slope != 1 or proxy.inter != 0
+        voxels = np.asarray(proxy, dtype=np.float32) if scaled else np.asanyarray(proxy)
+        for _ in range(MOST_AFTER // PIECE):  # gzip may expand to more than memory holds
+            if not opened.read(PIECE):
+                return voxels
     raise ValueError(f"more than {MOST_AFTER // PIECE} MiB come after its voxels")
 
 
@@ -192,9 +190,8 @@ def _described(file: Path, assume: str | None) -> tuple[Any, Affine, str]:
                 orientation, affine = "assumed", _centred(header, assume)
             edges = np.minimum(edges, np.sqrt((affine[:3, :3] ** 2).sum(axis=0)))
     except ImageFileError as error:
-        raise DataError(
-            f"{file}: is no NIfTI volume ({_reason(error)}); convert or download it again"
-        ) from error
+        reason = f"is no NIfTI volume ({reason_of(error)})"
+        raise DataError(f"{file}: {reason}; convert or download it again") from error
     except Exception as error:  # decoders raise errors of any type
         raise _unreadable(file, error) from error
     _check(file, header, affine, edges)
@@ -205,15 +202,9 @@ def _voxels_by_nibabel(file: Path) -> AnyArray:
     """Read the voxels of a FreeSurfer volume or a pair of files."""
     import nibabel
 
-    try:
-        image: Any = nibabel.load(file, mmap=False)
-        with np.errstate(over="ignore", invalid="ignore"):
-            voxels = np.asanyarray(image.dataobj)
-    except Exception as error:  # decoders raise errors of any type
-        raise _unreadable(file, error) from error
-    scaled = voxels.dtype != image.get_data_dtype()
-    volume: AnyArray = voxels.astype(np.float32) if scaled else voxels
-    return volume.reshape(volume.shape[:3])
+    image: Any = nibabel.load(file, mmap=False)
+    voxels: AnyArray = np.asanyarray(image.dataobj)
+    return voxels.astype(np.float32) if voxels.dtype != image.get_data_dtype() else voxels
 
 
 def _described_by_nibabel(file: Path, assume: str | None) -> tuple[Any, Affine, str]:
@@ -262,8 +253,7 @@ def _centred(header: Any, axes: str) -> Affine:
     from nibabel.orientations import axcodes2ornt
 
     shape = np.array((*header.get_data_shape(), 1, 1, 1)[:3])
-    affine = np.eye(4)
-    affine[:3, :3] = 0
+    affine = np.diag([0.0, 0.0, 0.0, 1.0])
     for i, (axis, sign) in enumerate(axcodes2ornt(tuple(axes))):
         affine[int(axis), i] = sign * abs(float(header.get_zooms()[i]))
     affine[:3, 3] = -affine[:3, :3] @ (shape - 1) / 2
@@ -292,11 +282,7 @@ def _check(file: Path, header: Any, affine: Affine, edges: Affine) -> None:
 
 
 def _unreadable(file: Path, error: Exception) -> DataError:
-    return DataError(f"{file}: cannot be read as a volume ({_reason(error)}); copy or download it again")
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]
+    return DataError(f"{file}: cannot be read as a volume ({reason_of(error)}); copy or download it again")
 
 
 def _axes(affine: Affine) -> str:
@@ -308,5 +294,4 @@ def _axes(affine: Affine) -> str:
 def _turn(now: str, wanted: str) -> AnyArray:
     from nibabel.orientations import axcodes2ornt, ornt_transform
 
-    turn: AnyArray = ornt_transform(axcodes2ornt(tuple(now)), axcodes2ornt(tuple(wanted)))
-    return turn
+    return np.asarray(ornt_transform(axcodes2ornt(tuple(now)), axcodes2ornt(tuple(wanted))))

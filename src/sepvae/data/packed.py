@@ -17,7 +17,7 @@ from sepvae.data.nifti import MOST_VOXELS, ORIENTATIONS, Header, Volumes
 from sepvae.data.parallel import in_order
 from sepvae.data.quality_metrics import digest
 from sepvae.data.volumes import common_grid, on_grid, settled
-from sepvae.errors import DataError
+from sepvae.errors import DataError, reason_of
 from sepvae.files import whole_folder
 from sepvae.grid import Grid
 from sepvae.progress import Progress
@@ -149,9 +149,8 @@ def _contents(path: Path, group: "zarr.Group", attributes: Mapping[str, Any]) ->
     if not ORIENTATIONS.issuperset(axes):
         raise ValueError("wanted orientations such as LAS")
     known = list(cells.columns).count(PERSON) == 1 and cells[PERSON].notna().all() and cells[PERSON].is_unique
-    volumes = PackedVolumes(
-        path, array, affine, files, axes, np.arange(n), attributes.get("oriented", True) is not False
-    )
+    oriented = attributes.get("oriented", True) is not False
+    volumes = PackedVolumes(path, array, affine, files, axes, np.arange(n), oriented)
     return Store(volumes, cells, sums, PERSON if known else None)
 
 
@@ -184,8 +183,8 @@ def _refuse_more(declared: bytes, wanted: int) -> None:
 
 
 def _damaged(what: str, error: Exception) -> DataError:
-    reason = f"{type(error).__name__}: {error}".splitlines()[0]
-    return DataError(f"{what}: is damaged in the store, or is none ({reason}); copy or pack it again")
+    damage = f"is damaged in the store, or is none ({reason_of(error)})"
+    return DataError(f"{what}: {damage}; copy or pack it again")
 
 
 def pack(
@@ -200,15 +199,12 @@ def pack(
     """
     Write volumes and their table to one store atomically, and read all of it back to verify it.
 
-    Voxels are stored in RAS on the most common grid; normalising, masking and cropping are choices of a fit.
-    They keep the type of the files, or float32 where a header scales the values or a volume is interpolated.
-    Several types are stored as the numpy type that holds them all. `files` are the names for messages.
+    Voxels are stored in RAS on the most common grid, in the type of the files (float32 where a header scales
+    the values or a volume is interpolated), or in one that holds all types. `files` are names for messages.
     """
     out = Path(out)
     if out.exists() or out.is_symlink():
         raise DataError(f"{out}: wanted a new store, but it exists; delete it, or choose another name")
-    if not len(volumes) == len(cells) == len(files):
-        raise DataError(f"wanted one row and one file for each of {len(volumes)} volumes to pack")
     volumes = settled(volumes)
     headers = list(in_order(volumes.header, len(volumes)))
     grid = common_grid(headers, volumes, resample=resample)
@@ -216,10 +212,8 @@ def pack(
         _write(whole, volumes, headers, grid, progress)
         _write_table(whole, cells, files, [header.grid.axes for header in headers])
         if damaged := verify(whole, progress=_half(progress, second=True)):
-            raise DataError(
-                f"{out}: {damaged[0]} ({len(damaged)} of {len(volumes)}) was not read back as it was "
-                "written; look at disk and memory, and pack again"
-            )
+            found = f"{damaged[0]} ({len(damaged)} of {len(volumes)}) was not read back as it was written"
+            raise DataError(f"{out}: {found}; look at disk and memory, and pack again")
 
 
 def _write(
@@ -271,8 +265,8 @@ def _write_as(
         array[i] = (kept := voxels.astype(dtype))
         return digest(kept), voxels.dtype
 
-    written = list(in_order(write, len(volumes), progress=_half(progress)))
-    return [one for one, _ in written], {kind for _, kind in written}
+    sums, kinds = zip(*in_order(write, len(volumes), progress=_half(progress)), strict=True)
+    return list(sums), set(kinds)
 
 
 def _voxels(volumes: Volumes, headers: Sequence[Header], grid: Grid, i: int) -> AnyArray:
@@ -290,12 +284,8 @@ def _write_table(whole: Path, cells: pd.DataFrame, files: Sequence[str], axes: S
     """Write the table as JSON in an array: zarr reads metadata in every process, without a checksum."""
     import zarr
 
-    rows = cells.astype(object).where(cells.notna(), None)
-    about = {
-        "columns": cells.columns.tolist(),
-        "lines": cells.index.tolist(),
-        "rows": rows.to_numpy().tolist(),
-    }
+    rows = cells.astype(object).where(cells.notna(), None).to_numpy().tolist()
+    about = {"columns": cells.columns.tolist(), "lines": cells.index.tolist(), "rows": rows}
     about |= {"files": list(files), "axes": list(axes)}
     content = json.dumps(about, ensure_ascii=False).encode()
     _write_small(zarr.open_group(whole, mode="r+"), "table", np.frombuffer(content, dtype=np.uint8))

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing
 from typing import Any, TypeVar
 
 from sepvae.batch import IntArray, chunks
@@ -33,11 +33,9 @@ def may_fork() -> bool:
     return sys.platform == "linux" and main and not multiprocessing.current_process().daemon
 
 
-@contextmanager
-def forking() -> Iterator[None]:
+def forking() -> AbstractContextManager[None]:
     """Suppress Python's warning on forks: processes that only read wait for no lock of another thread."""
-    with ignoring(r".*multi-threaded, use of fork\(\)", category=DeprecationWarning):
-        yield
+    return ignoring(r".*multi-threaded, use of fork\(\)", category=DeprecationWarning)
 
 
 def in_order(
@@ -73,7 +71,8 @@ def _by_processes(function: Callable[[int], T], n: int, workers: int, part: int)
     waiting: deque[Future[list[T]]] = deque()
     try:
         for positions in chunks(n, part):
-            waiting.append(_submit(pool, positions))
+            with forking():  # the processes are forked with the first parts
+                waiting.append(pool.submit(_call, positions))
             if len(waiting) > AHEAD * workers:
                 yield from waiting.popleft().result()
         while waiting:
@@ -82,12 +81,6 @@ def _by_processes(function: Callable[[int], T], n: int, workers: int, part: int)
         raise DataError("a process that reads was killed, perhaps for want of memory; free some") from error
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _submit(pool: ProcessPoolExecutor, part: IntArray) -> Future[list[Any]]:
-    """Submit a part; the processes are forked with the first ones."""
-    with forking():
-        return pool.submit(_call, part)
 
 
 _function: Callable[[int], Any]  # function of a forked process, which inherits it without pickling

@@ -8,12 +8,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from sepvae.batch import AnyArray, Source, chunk_rows, chunks
-from sepvae.data.parallel import in_order
-from sepvae.errors import DataError
-from sepvae.progress import Progress
 
 if TYPE_CHECKING:
-    from sepvae.data.manifest import Manifest
     from sepvae.data.nifti import Header
 
 LOOK_SIDE = 16  # side in pixels of the thumbnail that finds near-duplicates
@@ -30,13 +26,6 @@ def measure(pixels: npt.NDArray[np.float32], mode: str, content: bytes) -> dict[
 
     Sharpness and anisotropy are those of the mean of the channels, averaged by area to at most 128 pixels on
     the long side, so that images of one scene in several sizes get similar values.
-
-    >>> stripes = np.tile(np.float32([0, 255]), (1, 32, 16))
-    >>> found = measure(stripes, "L", b"")
-    >>> found["width"], found["height"], found["brightness"], found["contrast"]
-    (32, 32, 0.5, 0.5)
-    >>> found["anisotropy"] > 10
-    True
     """
     height, width = pixels.shape[1:]
     unmeasured = dict.fromkeys(("low", "high", "brightness", "contrast", "sharpness", "anisotropy"), np.nan)
@@ -58,13 +47,12 @@ def measure_source(source: Source) -> pd.DataFrame:
     rows = []
     for part in chunks(len(source), chunk_rows(source.sample_shape, 256)):
         for sample in np.ascontiguousarray(source.take(part).x):
-            content = sample.tobytes()
             if sample.ndim == 3:
                 scale = np.float32(1 if sample.dtype == np.uint8 else 255)
                 mode = MODES.get(len(sample), f"{len(sample)} channels")
-                rows.append(measure(sample.astype(np.float32) * scale, mode, content))
+                rows.append(measure(sample.astype(np.float32) * scale, mode, sample.tobytes()))
             else:
-                rows.append({"digest": hashlib.sha256(content).hexdigest()})
+                rows.append({"digest": hashlib.sha256(sample.tobytes()).hexdigest()})
     return pd.DataFrame(rows)
 
 
@@ -74,13 +62,6 @@ def measure_volume(voxels: AnyArray, header: "Header", valid_mask: AnyArray | No
 
     Files that differ only in orientation or compression have one digest. The thumbnail shows the middle
     sagittal and axial slices side by side.
-
-    >>> from sepvae.data.nifti import Header
-    >>> from sepvae.grid import Grid
-    >>> voxels = np.arange(24.0).reshape(2, 3, 4)
-    >>> found = measure_volume(voxels, Header(Grid(voxels.shape, np.eye(4)), "float64"))
-    >>> str(found["grid"]), found["not_finite"], found["mean"], len(found["look"])
-    ('2 x 3 x 4 voxels of 1 x 1 x 1 mm', 0, 11.5, 256)
     """
     inside = voxels if valid_mask is None else voxels[valid_mask]
     finite = inside[np.isfinite(inside)]
@@ -98,27 +79,6 @@ def measure_volume(voxels: AnyArray, header: "Header", valid_mask: AnyArray | No
     return found | {"digest": digest(voxels).hex(), "look": look}
 
 
-def measure_volumes(
-    manifest: "Manifest", progress: Progress | None = None
-) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Return the quality metrics of listed volumes, and by id why a volume cannot be read."""
-    if (volumes := manifest.volumes) is None:
-        raise DataError(f"{manifest.data}: wanted volumes, found other samples")
-    n, ids = len(manifest), manifest.about["id"]
-
-    def measured(i: int) -> dict[str, Any] | str:
-        """Return the quality metrics of one volume, or why it cannot be read."""
-        try:
-            return measure_volume(volumes(i), volumes.header(i))
-        except DataError as error:
-            return str(error).removeprefix(f"{volumes.name(i)}: ")
-
-    found = list(in_order(measured, n, progress=progress))
-    bad = {id_: reason for id_, reason in zip(ids, found, strict=True) if isinstance(reason, str)}
-    metrics = [{} if isinstance(one, str) else one for one in found]
-    return pd.DataFrame(metrics, index=range(n), columns=OF_VOLUMES), bad
-
-
 def digest(voxels: AnyArray) -> bytes:
     """Return the SHA-256 of values in C order, least significant byte first: the same on all machines."""
     ordered = np.ascontiguousarray(voxels, dtype=voxels.dtype.newbyteorder("<"))
@@ -126,8 +86,7 @@ def digest(voxels: AnyArray) -> bytes:
 
 
 def _shrunk(grey: npt.NDArray[np.float32]) -> Grey:
-    """Average an image by area to at most 128 pixels on the long side."""
-    # Average whole blocks first, which is fast, down to 256 pixels or more.
+    """Average an image by area to at most 128 pixels on the long side, first by blocks, which is fast."""
     step = max(1, min(max(grey.shape) // (2 * COMMON_SIDE), *grey.shape))
     height, width = (n // step for n in grey.shape)
     blocks = grey[: height * step, : width * step].reshape(height, step, width, step)

@@ -29,9 +29,9 @@ def split(
     """
     Split samples in two, stratified by label, with every group on one side.
 
-    If every sample is its own group, the shares are exact to one sample. Otherwise groups stay whole, and the
-    shares cannot be exact: of 200 random grouped splits, the one is taken in which the test share of each
-    label is nearest to `test_size` on average (within 0.005 for a thousand small groups, 0.1 for tens).
+    If every sample is its own group, the shares are exact to one sample. Otherwise groups stay whole: of 200
+    random grouped splits, the one is taken in which the test share of each label is nearest to `test_size` on
+    average (within 0.005 for a thousand small groups, 0.1 for tens).
 
     Parameters
     ----------
@@ -88,14 +88,7 @@ def split(
 
 
 def given_split(parts: AnyArray, groups: AnyArray, labels: AnyArray) -> tuple[IntArray, IntArray]:
-    """
-    Return positions (train, test) of samples by the names of their parts; None is in neither.
-
-    Names are those of `SIDES`, in any case. A group must stay on one side, a label be on both.
-
-    >>> given_split(np.array(["train", "test", "train", "test"]), np.arange(4), np.array([0, 0, 1, 1]))
-    (array([0, 2]), array([1, 3]))
-    """
+    """Return positions (train, test) of samples by the names of their parts; None is in neither."""
     part = pd.Series([None if pd.isna(part) else str(part).lower() for part in parts], dtype=object)
     if unknown := part[part.notna() & ~part.isin(SIDES)].tolist():
         raise DataError(f"split: wanted train, validation or test, got {unknown[0]!r}; rename that part")
@@ -164,10 +157,6 @@ def make_folds(
 
     `stratify`, such as the site, may have missing values. Within a label, its values with fewer groups than
     folds are pooled.
-
-    >>> folds = make_folds(["ill"] * 6 + ["well"] * 4, range(10), 2)
-    >>> [len(test) for _, test in folds]
-    [5, 5]
     """
     label, group = np.asarray(labels), np.asarray(groups)
     _check_arrays(label, group, stratify)
@@ -191,13 +180,6 @@ def leave_out_folds(
     Return (train, test) positions of one fold per value of an attribute, and a text on values never left out.
 
     A value that lacks a label cannot be scored: it stays in every training part, as samples without a value.
-
-    >>> labels, sites = ["ill", "well"] * 2 + ["ill"], ["Bonn", "Bonn", "Lyon", "Lyon", "Rome"]
-    >>> folds, never = leave_out_folds(labels, range(5), sites)
-    >>> [test.tolist() for _, test in folds]
-    [[0, 1], [2, 3]]
-    >>> never
-    'Rome (no sample of well) is never left out'
     """
     label, group = np.asarray(labels), np.asarray(groups)
     _check_arrays(label, group, values)
@@ -235,9 +217,10 @@ def _check_arrays(label: AnyArray, group: AnyArray, stratify: Any) -> None:
         if values is not None and len(values) != len(label):
             raise DataError(f"{name}: wanted one per sample ({len(label)}), got {len(values)}")
     for name, values in (("labels", label), ("groups", group)):
-        if missing := int(pd.isna(values).sum()):
-            message = f"{name}: {missing} of {len(values)} are missing; drop those samples or fill them in"
-            raise DataError(message)
+        if gaps := int(pd.isna(values).sum()):
+            raise DataError(
+                f"{name}: {gaps} of {len(values)} are missing; drop those samples or fill them in"
+            )
 
 
 def _split_groups(

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from sepvae.data.arrays import ArraySource, StreamSource
 from sepvae.data.manifest import Manifest
 from sepvae.data.nifti import Header, NiftiFiles, Volumes
 from sepvae.data.parallel import PART, in_order
-from sepvae.data.quality_metrics import measure_volume
+from sepvae.data.quality_metrics import OF_VOLUMES, measure_volume
 from sepvae.data.spec import DataSpec
 from sepvae.errors import DataError
 from sepvae.grid import Grid, dims
@@ -54,10 +53,9 @@ class VolumeReader:
             inside = window[valid_mask].astype(np.float64)
         if bad := int((~np.isfinite(inside)).sum()):
             where = "" if self.grid.mask is None else " inside of the mask"
-            raise DataError(
-                f"{name}: {bad} of {inside.size} voxels{where} are no finite numbers (NaN or infinite); "
-                "save it with 0 for them, give a brain mask (--mask), or leave it out"
-            )
+            found = f"{bad} of {inside.size} voxels{where} are no finite numbers (NaN or infinite)"
+            remedy = "save it with 0 for them, give a brain mask (--mask), or leave it out"
+            raise DataError(f"{name}: {found}; {remedy}")
         mean, sd = float(inside.mean()), float(inside.std())
         if sd <= LEAST_SD * max(1.0, float(np.abs(inside).max())):
             raise DataError(f"{name}: has one value, {mean:g}, in all voxels that count; leave it out")
@@ -78,34 +76,49 @@ def read_volume_files(
     kept = min(n, n_fitting) if isinstance(volumes, NiftiFiles) else 0  # packed volumes are never cached
     reader.kept = np.empty((kept, 1, *place.size), dtype=np.float32)
 
-    def read(i: int) -> tuple[dict[str, Any], Any, float, float] | DataError:
-        """Return quality metrics, the volume if it is cached, its mean and sd; or the error."""
+    def read(i: int) -> tuple[dict[str, Any], Any, float, float]:
+        """Return quality metrics, the volume if it is cached, its mean and sd."""
         try:
             voxels = volumes(i)
             window, mean, sd = reader.normalised(i, voxels)
-        except DataError as error:
-            return error
-        except MemoryError:
+        except MemoryError as error:
             remedy = "free some, or leave it out"
-            return DataError(f"{volumes.name(i)}: takes more memory than there is; {remedy}")
+            raise DataError(f"{volumes.name(i)}: takes more memory than there is; {remedy}") from error
         valid_mask = place.mask if headers[i].grid.same_place(place) else None
         return measure_volume(voxels, headers[i], valid_mask), window if i < kept else None, mean, sd
 
     quality_metrics, native = [], []
     # Workers return results in parts; parts of several cached volumes would take gigabytes on many cores.
-    for i, found in enumerate(in_order(read, n, part=1 if kept else PART, progress=progress)):
-        if isinstance(found, DataError):
-            raise found
-        measured, window, mean, sd = found
+    found = in_order(read, n, part=1 if kept else PART, progress=progress)
+    for i, (measured, window, mean, sd) in enumerate(found):
         quality_metrics.append(measured)
         native.append((mean, sd, headers[i].grid.axes))
         if window is not None:
             reader.kept[i, 0] = window
-    about = manifest.described | {"grid": place}
-    about["native"] = pd.DataFrame(native, columns=["mean", "sd", "axes"])
+    of_native = pd.DataFrame(native, columns=["mean", "sd", "axes"])
+    about = manifest.described | {"grid": place, "native": of_native}
     if kept == n:
         return ArraySource(reader.kept, **about), pd.DataFrame(quality_metrics)
     return StreamSource(reader, (1, *place.size), **about), pd.DataFrame(quality_metrics)
+
+
+def measure_volumes(
+    manifest: Manifest, progress: Progress | None = None
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Return the quality metrics of listed volumes, and by id why a volume cannot be read."""
+    volumes, n = all_listed(manifest), len(manifest)
+
+    def measured(i: int) -> dict[str, Any] | str:
+        """Return the quality metrics of one volume, or why it cannot be read."""
+        try:
+            return measure_volume(volumes(i), volumes.header(i))
+        except DataError as error:
+            return str(error).removeprefix(f"{volumes.name(i)}: ")
+
+    found = list(in_order(measured, n, progress=progress))
+    bad = {id_: one for id_, one in zip(manifest.about["id"], found, strict=True) if isinstance(one, str)}
+    metrics = [{} if isinstance(one, str) else one for one in found]
+    return pd.DataFrame(metrics, index=range(n), columns=OF_VOLUMES), bad
 
 
 def _place(volumes: Volumes, headers: Sequence[Header], spec: DataSpec, grid: Grid | None) -> Grid:
@@ -142,39 +155,48 @@ def settled(volumes: Volumes, grid: Grid | None = None) -> Volumes:
     if not isinstance(volumes, NiftiFiles) or volumes.assume is None:
         return volumes
     if grid is None:
-        headers = in_order(partial(_header, volumes), len(volumes))
-        known = [header for header in headers if header is not None and header.orientation != "assumed"]
+
+        def header(i: int) -> Header | None:
+            """Return the header of one volume; None if it cannot be read, since reading will report that."""
+            try:
+                return volumes.header(i)
+            except DataError:
+                return None
+
+        headers = in_order(header, len(volumes))
+        known = [one for one in headers if one is not None and one.orientation != "assumed"]
         if not known:
             return volumes
-        kinds = kinds_of_grid(known)
-        grid = known[max(kinds, key=lambda i: len(kinds[i]))].grid
+        grid = _most_common(known)[1]
     return replace(volumes, like=grid)
 
 
-def _header(volumes: Volumes, i: int) -> Header | None:
-    """Return the header of one volume; None if it cannot be read, since reading will report that."""
-    try:
-        return volumes.header(i)
-    except DataError:
-        return None
+def _most_common(headers: Sequence[Header]) -> tuple[int, Grid]:
+    """Return the most common grid, and the position of the first volume on it."""
+    kinds = kinds_of_grid(headers)
+    first = max(kinds, key=lambda i: len(kinds[i]))
+    return first, headers[first].grid
 
 
 def _refuse_mixed(headers: Sequence[Header], volumes: Volumes, grid: Grid | None) -> None:
     """Raise unless all volumes have an orientation, or none has."""
-    bare = [i for i, header in enumerate(headers) if not header.grid.oriented]
-    oriented = len(bare) < len(headers) if grid is None else grid.oriented
-    wrong = bare if oriented else [i for i, header in enumerate(headers) if header.grid.oriented]
-    if not wrong or (not oriented and grid is None):
-        return
-    name, more = volumes.name(wrong[0]), f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-    if oriented:
+    oriented = any(header.grid.oriented for header in headers) if grid is None else grid.oriented
+    wrong = [i for i, header in enumerate(headers) if header.grid.oriented != oriented]
+    if wrong and oriented:
+        unlike = "the others" if grid is None else "the volumes fitted on"
         raise DataError(
-            f"{name}{more}: its header has no orientation (sform_code = qform_code = 0), unlike "
-            f"{'the others' if grid is None else 'the volumes fitted on'}; it may be mirrored: convert "
-            "it again, or say what it is to fit or pack, such as --assume-orientation RAS"
+            f"{_named(volumes, wrong)}: its header has no orientation (sform_code = qform_code = 0), unlike "
+            f"{unlike}; it may be mirrored: convert it again, or say what it is to fit or pack, such as "
+            "--assume-orientation RAS"
         )
-    found = "has an orientation, but the model was fitted on volumes without one"
-    raise DataError(f"{name}{more}: {found}; fit again with --assume-orientation")
+    if wrong:
+        found = "has an orientation, but the model was fitted on volumes without one"
+        raise DataError(f"{_named(volumes, wrong)}: {found}; fit again with --assume-orientation")
+
+
+def _named(volumes: Volumes, rows: Sequence[int]) -> str:
+    """Return the name of the first of some volumes, with the number of the others."""
+    return volumes.name(rows[0]) + (f" (and {len(rows) - 1} more)" if len(rows) > 1 else "")
 
 
 def common_grid(
@@ -184,16 +206,13 @@ def common_grid(
     _refuse_mixed(headers, volumes, grid)
     as_what = "as the model was fitted on"
     if (wanted := grid) is None:
-        kinds = kinds_of_grid(headers)
-        first = max(kinds, key=lambda i: len(kinds[i]))
-        wanted, as_what = headers[first].grid, f"as {volumes.name(first)}"
+        first, wanted = _most_common(headers)
+        as_what = f"as {volumes.name(first)}"
     others = [i for i, header in enumerate(headers) if not header.grid.same_place(wanted)]
     if others and not resample:
-        other, more = headers[others[0]].grid, f" (and {len(others) - 1} more)" if len(others) > 1 else ""
+        other = headers[others[0]].grid
         got = f"wanted {wanted} at the same place {as_what}, got {other}{_moved(other, wanted)}"
-        raise DataError(
-            f"{volumes.name(others[0])}{more}: {got}; bring them to one space, or allow --resample"
-        )
+        raise DataError(f"{_named(volumes, others)}: {got}; bring them to one space, or allow --resample")
     return wanted
 
 
@@ -241,9 +260,8 @@ def read_mask(
         raise DataError(f"{file}: wanted a mask, found nothing; check the path")
     header = one.header(0)
     if header.grid.oriented != grid.oriented:
-        has = "has an orientation, the volumes have none"
-        if grid.oriented:
-            has = "its header has no orientation (sform_code = qform_code = 0), the volumes have one"
+        bare = "its header has no orientation (sform_code = qform_code = 0), the volumes have one"
+        has = bare if grid.oriented else "has an orientation, the volumes have none"
         remedy = "convert it again, or say what it is, such as --assume-orientation RAS"
         raise DataError(f"{file}: {has}; {remedy}")
     if not header.grid.same_place(grid) and not resample:
@@ -267,12 +285,11 @@ def _inside(file: str | Path, voxels: AnyArray, threshold: float | None) -> npt.
         inside, found = values != 0, np.unique(values)
         said = f"one value, {found[0]:g}" if len(found) == 1 else "not 0"
         if len(found) > 2 or (len(found) == 2 and found[0] != 0):
-            some = f"{found[0]:g} and {found[1]:g}" if len(found) == 2 else f"{len(found)} values"
-            some += f" from {found[0]:g} to {found[-1]:g}" * (len(found) > 2)
-            raise DataError(
-                f"{file}: wanted a mask of two values, 0 outside and one above it inside, got {some}; voxels "
-                "above a number count with --mask-threshold, such as 0.5"
-            )
+            some = f"{found[0]:g} and {found[1]:g}"
+            some = f"{len(found)} values from {found[0]:g} to {found[-1]:g}" if len(found) > 2 else some
+            wanted = f"a mask of two values, 0 outside and one above it inside, got {some}"
+            remedy = "voxels above a number count with --mask-threshold, such as 0.5"
+            raise DataError(f"{file}: wanted {wanted}; {remedy}")
     if inside.all():
         raise DataError(f"{file}: all voxels of the mask count ({said}); leave it out, or correct it")
     if threshold is not None and not inside.any():
@@ -284,10 +301,10 @@ def with_window(grid: Grid, size: int | tuple[int, ...] | None) -> Grid:
     """Return the grid with a window of one side or three; None keeps the grid."""
     if size is None:
         return grid
-    sides: list[Any] = list(size) if isinstance(size, Sequence) else [size] * 3
-    if len(sides) != 3 or not all(isinstance(side, int | np.integer) and side > 0 for side in sides):
+    sides = (size, size, size) if isinstance(size, int) else size
+    if len(sides) != 3:
         raise DataError(f"image_size: wanted one side or three of 1 voxel or more, got {size!r}")
-    return replace(grid, size=(int(sides[0]), int(sides[1]), int(sides[2])))
+    return replace(grid, size=sides)
 
 
 def _moved(grid: Grid, wanted: Grid) -> str:

@@ -7,7 +7,7 @@ import yaml
 from pydantic import ValidationError
 
 from sepvae.data.spec import DataSpec, first_error, named_fields, read_spec
-from sepvae.errors import DataError, nearest
+from sepvae.errors import DataError, nearest, reason_of
 from sepvae.recipes.recipe import Recipe
 
 MOST_LETTERS, MOST_VALUES, MOST_DEPTH = 10**6, 10_000, 50  # limits on the YAML of a recipe
@@ -112,8 +112,7 @@ def _checked(text: str, file: str, name: str) -> Recipe:
     except ValidationError as error:
         raise DataError(f"{file}: {first_error(error.errors())}") from None
     except STUMBLES as error:
-        problem = f"{type(error).__name__}: {error}".partition("\n")[0]
-        raise DataError(f"{file}: is not YAML that is read here ({problem})") from None
+        raise DataError(f"{file}: is not YAML that is read here ({reason_of(error)})") from None
     recipe._name, recipe._file = name, file
     return recipe
 

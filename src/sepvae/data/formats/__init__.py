@@ -11,9 +11,9 @@ from sepvae.data.arrays import ArraySource, StreamSource
 from sepvae.data.images import measure_images, read_images
 from sepvae.data.manifest import Manifest
 from sepvae.data.packed import is_packed
-from sepvae.data.quality_metrics import measure_source, measure_volumes
+from sepvae.data.quality_metrics import measure_source
 from sepvae.data.spec import DataSpec, read_spec
-from sepvae.data.volumes import read_volume_files
+from sepvae.data.volumes import measure_volumes, read_volume_files
 from sepvae.errors import DataError
 from sepvae.progress import Progress
 
@@ -28,15 +28,13 @@ class Kind(NamedTuple):
     """What a path is, before its content is known."""
 
     title: str
-    wanted: str
     refused: tuple[str, ...]  # fields of `DataSpec` that have no meaning for it
 
 
-STORE = Kind("a packed store", "a packed store", (*OF_TABLES, "table", "pattern", "modality"))
-OF_ROWS = ("table", "label", "subject", "id", "encoding")
-FOLDER = Kind("a folder", "a folder with one subfolder of images per label", (*OF_TABLES, *OF_ROWS))
-ARRAY = Kind("an array", "an array", (*OF_TABLES, "pattern", "modality"))
-TABLE = Kind("a table", "a table", ("table", "pattern", "modality"))
+STORE = Kind("a packed store", (*OF_TABLES, "table", "pattern", "modality"))
+FOLDER = Kind("a folder", (*OF_TABLES, "table", "label", "subject", "id", "encoding"))
+ARRAY = Kind("an array", (*OF_TABLES, "pattern", "modality"))
+TABLE = Kind("a table", ("table", "pattern", "modality"))
 
 
 def kind_of(path: Path) -> Kind:
@@ -83,10 +81,9 @@ class Format(ABC):
         self, path: str | Path, progress: Progress | None = None, **fields: Any
     ) -> ArraySource | StreamSource:
         """List and read all samples, with all their labels; `fields` are those of a spec."""
-        attributes = fields.pop("attributes", {})
-        named = attributes if isinstance(attributes, Mapping) else dict.fromkeys(attributes)
-        given = {name: value for name, value in fields.items() if value is not None}
-        spec = read_spec(given | {"attributes": named})
+        named = fields.pop("attributes", {})
+        fields["attributes"] = named if isinstance(named, Mapping) else dict.fromkeys(named)
+        spec = read_spec({name: value for name, value in fields.items() if value is not None})
         manifest = self.list(Path(path), spec).limited(spec.limit, spec.limit_by)
         return self.read(manifest, spec, progress)[0]
 
@@ -99,23 +96,23 @@ class Format(ABC):
         """Raise if a field of the spec has no meaning, or the column of labels is not named."""
         _refuse(path, self.kind.title, spec, self.kind.refused)
         if labelled and self.needs_label:
-            self.need_label(path, spec)
+            need_label(path, spec)
         _refuse(path, self.title, spec, self.refused)
 
     def reads(self, other: "Format") -> bool:
         """Return whether data of another format can be read as this one."""
         return other.name == self.name
 
-    def need_label(self, path: Path, spec: DataSpec) -> None:
-        """Raise unless the column of labels is named."""
-        if spec.label is None:
-            raise DataError(f"{path}: name the column of labels, such as --label diagnosis")
+
+def need_label(path: Path, spec: DataSpec) -> None:
+    """Raise unless the column of labels is named."""
+    if spec.label is None:
+        raise DataError(f"{path}: name the column of labels, such as --label diagnosis")
 
 
 def _refuse(path: Path, title: str, spec: DataSpec, names: tuple[str, ...]) -> None:
     """Raise if a field is set that has no meaning for this kind of data."""
-    default = DataSpec()
-    if given := [name for name in names if getattr(spec, name) != getattr(default, name)]:
+    if given := [name for name in names if getattr(spec, name) != DataSpec.model_fields[name].default]:
         option = given[0].replace("_", "-")
         raise DataError(f"{path} is {title}, for which --{option} has no meaning; leave it out")
 

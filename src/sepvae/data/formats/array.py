@@ -17,7 +17,7 @@ from sepvae.codes import Kind
 from sepvae.data.arrays import ArraySource, StreamSource, as_tensors_take
 from sepvae.data.cells import read_cell_table
 from sepvae.data.columns import about_rows, takes_group
-from sepvae.data.formats import ARRAY, TABLES, Format, Read
+from sepvae.data.formats import ARRAY, TABLES, Format, Read, need_label
 from sepvae.data.manifest import Manifest
 from sepvae.data.spec import DataSpec
 from sepvae.errors import DataError
@@ -41,7 +41,7 @@ class Array(Format):
     def list(self, path: Path, spec: DataSpec, *, labelled: bool = True) -> Manifest:
         beside = _table_beside(path) if spec.table is None else spec.table
         if labelled:
-            self.need_label(beside, spec)
+            need_label(beside, spec)
         array, (table, notes) = map_array(path), read_cell_table(beside, spec)
         if (n := len(table)) != array.shape[0]:
             wanted = f"one row for each of the {array.shape[0]} samples in {path.name}"
@@ -171,8 +171,9 @@ def _member(path: Path) -> int:
         raise DataError(f"{path}: wanted one array, or one named x, found {found}; save it alone")
     info = members[name]
     if info.compress_type != zipfile.ZIP_STORED:
-        remedy = "save it by numpy.save or numpy.savez"
-        raise DataError(f"{path}: is compressed, so it cannot be mapped; {remedy}")
+        raise DataError(
+            f"{path}: is compressed, so it cannot be mapped; save it by numpy.save or numpy.savez"
+        )
     with path.open("rb") as file:  # a local header is 30 bytes, then the name and an extra field
         file.seek(info.header_offset + 26)
         lengths = np.frombuffer(file.read(4), "<u2")
@@ -200,10 +201,8 @@ def _check_values(manifest: Manifest, array: MappedArray) -> None:
         if outside.any():
             bad = int(outside.argmax())
             found = "NaN" if np.isnan(low[bad]) else f"{low[bad]:g} to {high[bad]:g}"
-            raise DataError(
-                f"{manifest.data}: wanted values in [0, 1], got {found} in row {array.rows[rows[bad]]} "
-                "(from 0); scale all rows, or leave that one out"
-            )
+            got = f"wanted values in [0, 1], got {found} in row {array.rows[rows[bad]]} (from 0)"
+            raise DataError(f"{manifest.data}: {got}; scale all rows, or leave that one out")
 
 
 def _table_beside(path: Path) -> Path:
@@ -211,7 +210,5 @@ def _table_beside(path: Path) -> Path:
     for suffix in sorted(TABLES):
         if (beside := path.with_suffix(suffix)).is_file():
             return beside
-    raise DataError(
-        f"{path}: wanted a table beside it with one row per sample, such as "
-        f"{path.with_suffix('.csv').name}; name it by --table"
-    )
+    wanted = f"a table beside it with one row per sample, such as {path.with_suffix('.csv').name}"
+    raise DataError(f"{path}: wanted {wanted}; name it by --table")

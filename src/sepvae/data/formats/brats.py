@@ -2,7 +2,7 @@
 
 import glob
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -35,8 +35,6 @@ SCALED_BY = (0.5, 99.5)  # percentiles within the brain that are scaled to 0 and
 LARGEST = 1e38  # limit of voxel values, for float32
 _KINDS = "|".join([*(name for names in MODALITIES for name in names), "seg"])
 _VOLUME = re.compile(rf"(?P<scan>.+)[_-](?P<kind>{_KINDS})\.nii(\.gz)?")
-
-Volumes = dict[str, dict[str, Path]]  # scan -> kind -> file
 
 
 @dataclass(frozen=True)
@@ -93,9 +91,7 @@ def read_brats(
     progress: Progress | None = None,
 ) -> ArraySource | StreamSource:
     """
-    Read axial slices of BraTS with and without tumour.
-
-    Slices with brain on less than a tenth of their area, at the ends of the head, are left out.
+    Read axial slices of BraTS with and without tumour, and with brain on a tenth of their area or more.
 
     Parameters
     ----------
@@ -114,8 +110,7 @@ def read_brats(
     ArraySource or StreamSource
         Grey images, scaled per volume so that the percentiles 0.5 and 99.5 within the brain are black and
         white; labels "healthy" and "tumour", patients as groups. The attributes are `slice_position` (0 at
-        the bottom of the volume, 1 at the top) and, for slices with a tumour, `tumour_voxels` and `grade`
-        ("HGG" or "LGG", if folders have these names).
+        the bottom, 1 at the top) and, of tumours, `tumour_voxels` and `grade` (HGG or LGG, as folders say).
 
     Raises
     ------
@@ -139,8 +134,7 @@ def list_brats(
     check_number("min_tumour", min_tumour, least=1, whole=True)
     root = Path(path)
     scans = _scans(root)
-    names = _names_of(modality, root, scans)
-    pairs = [_pair(root, scan, files, names, labelled) for scan, files in scans.items()]
+    pairs = _pairs(root, scans, modality, labelled)
     found = in_order(lambda i: _slices(*pairs[i]), len(pairs))
     table = pd.concat([slices.assign(scan=scan) for scan, slices in zip(scans, found, strict=True)])
     taken = (table["z"] % step == 0) & (table["brain"] >= LEAST_BRAIN)
@@ -168,9 +162,9 @@ def _volumes_below(root: Path) -> Iterator[Path]:
     return (root / name for name in glob.iglob("**/*.nii*", root_dir=root, recursive=True))  # noqa: PTH207
 
 
-def _scans(root: Path) -> Volumes:
-    """Return all volumes with names of BraTS; raise if there are none."""
-    scans: Volumes = {}
+def _scans(root: Path) -> dict[str, dict[str, Path]]:
+    """Return the volumes with names of BraTS by scan and kind; raise if there are none."""
+    scans: dict[str, dict[str, Path]] = {}
     for file in sorted(_volumes_below(root)):
         if (match := _VOLUME.fullmatch(file.name)) and file.is_file():
             other = scans.setdefault(match["scan"], {}).setdefault(match["kind"], file)
@@ -178,36 +172,35 @@ def _scans(root: Path) -> Volumes:
                 places = " and ".join(str(one.parent.relative_to(root)) for one in (other, file))
                 raise DataError(f"{root}: {file.name} lies in both {places}; take one away")
     if not scans:
-        raise DataError(
-            f"{root}: wanted one folder per patient, with volumes such as BraTS20_Training_001_flair.nii.gz "
-            "or BraTS-GLI-00000-000-t2f.nii.gz, found none; check the path, or unpack the archive"
-        )
+        volumes = "BraTS20_Training_001_flair.nii.gz or BraTS-GLI-00000-000-t2f.nii.gz"
+        wanted = f"wanted one folder per patient, with volumes such as {volumes}"
+        raise DataError(f"{root}: {wanted}, found none; check the path, or unpack the archive")
     return scans
 
 
-def _names_of(modality: str, root: Path, scans: Volumes) -> Sequence[str]:
-    """Return both names of a modality in files; raise if no scan has it."""
+def _pairs(
+    root: Path, scans: dict[str, dict[str, Path]], modality: str, labelled: bool
+) -> list[tuple[Path, Path | None]]:
+    """Return the volume of each scan, and its segmentation if labels are needed."""
     there = {kind for files in scans.values() for kind in files}
     names = next((names for names in MODALITIES if modality in names), ())
     if not there & set(names):
         known = ", ".join(name for names in MODALITIES for name in names if name in there) or "none"
         raise DataError(f"modality: wanted one that {root} has ({known}), got {modality!r}")
-    return names
-
-
-def _pair(
-    root: Path, scan: str, files: dict[str, Path], names: Sequence[str], labelled: bool
-) -> tuple[Path, Path | None]:
-    """Return the volume of a scan, and its segmentation if labels are needed."""
-    there = ", ".join(file.name for file in files.values())
-    volume, segmentation = next((files[name] for name in names if name in files), None), files.get("seg")
-    if volume is None:
-        wanted = f"wanted a volume {names[0]} or {names[1]} of {scan}, found {there}"
-        raise DataError(f"{root}: {wanted}; copy it there, or take that patient away")
-    if labelled and segmentation is None:
-        wanted = f"a segmentation {volume.name[: len(scan) + 1]}seg.nii(.gz) beside {volume.name}, found none"
-        raise DataError(f"{root}: wanted {wanted}; copy or rename it, or take that patient away")
-    return volume, segmentation if labelled else None
+    pairs = []
+    for scan, files in scans.items():
+        volume = next((files[name] for name in names if name in files), None)
+        if volume is None:
+            found = ", ".join(file.name for file in files.values())
+            wanted = f"wanted a volume {' or '.join(names)} of {scan}, found {found}"
+            raise DataError(f"{root}: {wanted}; copy it there, or take that patient away")
+        if labelled and "seg" not in files:
+            wanted = f"a segmentation {volume.name[: len(scan) + 1]}seg.nii(.gz) beside {volume.name}"
+            raise DataError(
+                f"{root}: wanted {wanted}, found none; copy or rename it, or take that patient away"
+            )
+        pairs.append((volume, files["seg"] if labelled else None))
+    return pairs
 
 
 def _slices(file: Path, segmentation: Path | None) -> pd.DataFrame:
