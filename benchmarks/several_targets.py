@@ -23,7 +23,7 @@ import pandas as pd
 from sepvae import SepVAE
 from sepvae.batch import Source
 from sepvae.data import ArraySource, load_digits_on_photos, simulate_vbm_cohort, split
-from sepvae.data.formats.volume_table import read_volumes
+from sepvae.data.formats.tables import read_volumes
 from sepvae.data.simulated import true_map
 from sepvae.evaluation import map_scores, score_codes
 from sepvae.runs.scoring import encoded
