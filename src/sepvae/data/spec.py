@@ -291,7 +291,7 @@ class DataSpec(StrictModel):
 
     @model_validator(mode="after")
     def _see_that_fields_agree(self) -> Self:
-        """Refuse words that are missing and not; make the severity an attribute, read and scored as others."""
+        """Refuse words that are missing and not; make the severity an attribute, read as all others."""
         if both := [word for word in self.missing or () if word in (self.not_missing or ())]:
             message = "{word} is named as missing and as not missing; leave one out"
             raise PydanticCustomError("one_of_both", message, {"word": repr(both[0])})
