@@ -46,7 +46,7 @@ def main():
             inside = []
             for _ in range(options.tables):
                 truth, output = draw(name, value, n, rng)
-                weights = resampling_weights(np.arange(n), options.resamples, rng)
+                weights, _ = resampling_weights(np.arange(n), options.resamples, rng)
                 function = METRIC[name].function
                 score = function(truth, output, np.ones((1, n)))[0]
                 low, high = interval(function(truth, output, weights), score, n, scale=METRIC[name].scale)

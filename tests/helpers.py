@@ -12,12 +12,18 @@ from typer.testing import CliRunner
 
 from sepvae.cli.app import app
 from sepvae.data import ArraySource, frame_source
+from sepvae.recipes.recipe import ScoreColumn
 
 
 def quick(**keywords: Any) -> dict[str, Any]:
     """Keywords of a method that trains in a moment; those given come first."""
     few = {"common_dim": 2, "salient_dim": 2, "max_epochs": 1, "progress_bar": False, "accelerator": "cpu"}
     return few | keywords
+
+
+def score_column(*values: str) -> ScoreColumn:
+    """Column of a benchmark's table from the values of all fields, also of what no recipe names."""
+    return ScoreColumn.model_construct(**dict(zip(ScoreColumn.model_fields, values, strict=True)))
 
 
 def table_source(seed: int) -> ArraySource:

@@ -25,13 +25,13 @@ from sepvae.methods import ContrastivePCA
 from sepvae.plotting import code_scatter
 from sepvae.plotting.palette import LENGTH
 from sepvae.report import write_report
-from sepvae.report.benchmark_tables import ScoreColumn, benchmark_table, to_markdown
+from sepvae.report.benchmark_tables import benchmark_table, to_markdown
 from sepvae.report.contents import scatter_files
 from sepvae.report.page import write_comparison
 from sepvae.run_folder import RunFolder
 from sepvae.runs import evaluate_run, fit_run
 
-from .helpers import invoke, linear
+from .helpers import invoke, linear, score_column
 
 MARKUP = ["<script>alert(1)</script>", "</script>", "<img src=x onerror=alert(1)>", '"><b id="evil">', "&lt;"]
 MARKUP += ["{{ 7*7 }}", "{% raw %}", "[bold red]", "[/]", "$x_1$", "_hidden", "**b**", "a|b", "%s"]
@@ -337,7 +337,7 @@ def test_a_benchmarks_table_takes_names_as_they_are() -> None:
 
 
 def test_a_row_of_markdown_is_one_row_of_text() -> None:
-    column = ScoreColumn("a|b\n<script>[x](http://y)`\\", "sex", "all", "salient", "auc", "linear", "high")
+    column = score_column("a|b\n<script>[x](http://y)`\\", "sex", "all", "salient", "auc", "linear", "high")
     results = pd.DataFrame(
         {"contender": ["A", "B"], "seed": 0, "fold": None, "attribute": "sex", "score": [0.6, 0.7]}
     )

@@ -115,6 +115,13 @@ def chunk_rows(sample_shape: Sequence[int], most: int = 512) -> int:
     return max(1, min(most, int(64e6 / (4 * np.prod(sample_shape)))))
 
 
+def in_proportion(labels: AnyArray) -> IntArray:
+    """Return an order of samples in which each label has its share throughout."""
+    by_label = (label := pd.Series(labels)).groupby(label)
+    place = (by_label.cumcount() + 0.5) / by_label.transform("size")
+    return np.argsort(place.to_numpy(), kind="stable")
+
+
 def gather(n: int, parts: Iterable[Sequence[AnyArray]]) -> list[AnyArray]:
     """
     Concatenate the rows of several results, as they arrive, into arrays of n rows that are allocated once.

@@ -93,6 +93,13 @@ def attribute_columns(table: pd.DataFrame) -> list[str]:
     return [column for column in table.columns if column not in known]
 
 
+def principal_components(codes: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Return principal components as rows, the largest entry of each positive, and their singular values."""
+    _, singular, components = np.linalg.svd(codes - codes.mean(axis=0), full_matrices=False)
+    largest = np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, None], axis=1)
+    return components * np.where(largest < 0, -1, 1), singular
+
+
 def codes_table(codes: Codes[npt.NDArray[Any]], about: pd.DataFrame) -> pd.DataFrame:
     """Return the table of `codes.csv`: one row per sample, the columns of `about`, then posterior means."""
     names = code_names(codes.common_mean.shape[1], codes.salient_mean.shape[1])

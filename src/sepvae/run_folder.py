@@ -131,11 +131,7 @@ class InspectionFile(JsonFile):
 
 
 class TableFile(RunFile["pd.DataFrame"]):
-    """
-    A table in CSV with its required columns of `text` and of `numbers`.
-
-    All columns that match the regular expression `numeric` must hold numbers, too.
-    """
+    """A table in CSV with its required columns; all that match `numeric`, too, must hold numbers."""
 
     def __init__(
         self, path: Path, text: tuple[str, ...] = (), numbers: tuple[str, ...] = (), numeric: str = "$"
@@ -230,15 +226,11 @@ class MapFolder:
 
 
 class RunFolder:
-    """
-    Folder that a fit leaves behind. It is a run if it has a recipe; all other files may be missing.
-
-    `kinds` of attributes are those of the recipe by default.
-    """
+    """Folder that a fit leaves behind. It is a run if it has a recipe; all other files may be missing."""
 
     def __init__(self, path: str | Path, kinds: Mapping[str, Any] | None = None) -> None:
         self.path = path = Path(path)
-        self._kinds = kinds
+        self._kinds = kinds  # of attributes; those of the recipe by default
         # What was fitted, on what, and with what.
         self.recipe = RecipeFile(path / "recipe.yaml")
         self.versions = JsonFile(path / "versions.json")

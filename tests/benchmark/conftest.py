@@ -7,15 +7,16 @@ import pytest
 
 from sepvae.benchmark import parse_contender
 from sepvae.data import ArraySource
-from sepvae.report.benchmark_tables import ScoreColumn
+
+from ..helpers import score_column
 
 QUICK: dict[str, Any] = {"common_dim": 2, "salient_dim": 2, "background": "control"}
 VAE: dict[str, Any] = {"max_epochs": 1, "batch_size": 16, "accelerator": "cpu"}
 KINDS: Any = {"sex": "categorical", "age": "continuous"}
 COLUMNS = [
-    ScoreColumn("sex, salient", "sex", "all", "salient", "balanced_accuracy", "linear", "low"),
-    ScoreColumn("age, common", "age", "all", "common", "r2", "linear", "high"),
-    ScoreColumn("background or target", "label", "all", "salient", "auc", "own", "high"),
+    score_column("sex, salient", "sex", "all", "salient", "balanced_accuracy", "linear", "low"),
+    score_column("age, common", "age", "all", "common", "r2", "linear", "high"),
+    score_column("background or target", "label", "all", "salient", "auc", "own", "high"),
 ]
 
 

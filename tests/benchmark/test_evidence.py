@@ -13,14 +13,14 @@ from sepvae.data import ArraySource
 from sepvae.data.splits import make_folds
 from sepvae.evaluation.correlations import partial_spearman
 from sepvae.evaluation.differences import nadeau_bengio
-from sepvae.report.benchmark_tables import ScoreColumn
 
+from ..helpers import score_column
 from .conftest import contender, make_source
 
 KINDS: Any = {"sex": "categorical", "age": "continuous", "ados": "continuous"}
 HOW: dict[str, Any] = {"recipe": "made-up", "background": "control", "kinds": KINDS}
-AGE = ScoreColumn("age", "age", "target", "salient", "mae", "linear", "high")
-PLAIN = ScoreColumn("age, as in the paper", "age", "target", "salient", "mae", "least_squares", "high")
+AGE = score_column("age", "age", "target", "salient", "mae", "linear", "high")
+PLAIN = score_column("age, as in the paper", "age", "target", "salient", "mae", "least_squares", "high")
 
 
 def clinical_source() -> ArraySource:

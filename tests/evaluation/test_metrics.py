@@ -15,7 +15,7 @@ def test_twenty_groups_hold_a_high_auc():
     shift = np.sqrt(2) * stats.norm.ppf(0.96)
     for _ in range(300):
         output = rng.normal(size=20) + shift * truth
-        weights = resampling_weights(np.arange(20), 200, rng)
+        weights, _ = resampling_weights(np.arange(20), 200, rng)
         score = AUC.function(truth, output, np.ones((1, 20)))[0]
         low, high = interval(AUC.function(truth, output, weights), score, 20, scale="share")
         assert 0 <= low <= score <= high <= 1
@@ -25,7 +25,7 @@ def test_twenty_groups_hold_a_high_auc():
 
 def test_an_error_has_the_interval_of_a_mean():
     errors = np.random.default_rng(0).exponential(size=15)
-    weights = resampling_weights(np.arange(15), 20000, np.random.default_rng(1))
+    weights, _ = resampling_weights(np.arange(15), 20000, np.random.default_rng(1))
     found = interval(weights @ errors / 15, errors.mean(), 15)
     expected = stats.t.interval(0.95, 14, errors.mean(), stats.sem(errors))
     assert found == pytest.approx(expected, abs=0.02)
@@ -58,7 +58,7 @@ def test_r2_covers_its_true_value():
     for _ in range(200):
         signal, noise = rng.normal(size=(2, 20))
         truth, output = np.sqrt(0.3) * signal + np.sqrt(0.7) * noise, np.sqrt(0.3) * signal
-        weights = resampling_weights(np.arange(20), 200, rng)
+        weights, _ = resampling_weights(np.arange(20), 200, rng)
         score = r2.function(truth, output, np.ones((1, 20)))[0]
         low, high = interval(r2.function(truth, output, weights), score, 20, scale=r2.scale)
         inside.append(low <= 0.3 <= high)

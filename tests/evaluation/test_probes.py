@@ -91,7 +91,7 @@ def test_a_weighted_metric_is_scikit_learns_on_literally_resampled_samples(kind,
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 2, 50) if kind == "categorical" else rng.normal(size=50) + 2000
     output = rng.integers(0, 2, 50) if metric.reads == "predict" else rng.normal(size=50).round(1)  # ties
-    weights = resampling_weights(np.arange(50) // 3, 20, rng)
+    weights, _ = resampling_weights(np.arange(50) // 3, 20, rng)
     drawn = [np.repeat(np.arange(50), row.astype(int)) for row in weights]
     expected = [REFERENCE[metric.name](truth[i], output[i]) for i in drawn]
     np.testing.assert_allclose(metric.function(truth, output, weights), expected)
@@ -99,7 +99,7 @@ def test_a_weighted_metric_is_scikit_learns_on_literally_resampled_samples(kind,
 
 def test_resampling_draws_whole_groups_with_replacement():
     groups = np.array(["b", "a", "b", "c", "a"])
-    weights = resampling_weights(groups, 4000, np.random.default_rng(0))
+    weights, _ = resampling_weights(groups, 4000, np.random.default_rng(0))
     assert (weights[:, 0] == weights[:, 2]).all()
     assert (weights[:, 1] == weights[:, 4]).all()
     np.testing.assert_array_equal(weights[:, [0, 1, 3]].sum(axis=1), 3)

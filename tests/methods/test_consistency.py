@@ -12,8 +12,7 @@ from torch.distributions import Normal, kl_divergence
 from torch.testing import assert_close
 
 from sepvae import SepVAE, load
-from sepvae.methods.consistency import CONSISTENCY, RESIDUAL
-from sepvae.methods.sepvae import SepVAEObjective
+from sepvae.methods.sepvae_objective import CONSISTENCY, RESIDUAL, SepVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.networks.model import running_statistics
 from sepvae.training.sampling import draw_noise

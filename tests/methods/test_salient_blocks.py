@@ -9,11 +9,10 @@ from torch.testing import assert_close
 from sepvae import SepVAE, load
 from sepvae.data.arrays import ArraySource
 from sepvae.errors import DataError, ModelFileError
-from sepvae.methods.consistency import donors
 from sepvae.methods.labels import BlockLabels
-from sepvae.methods.sepvae import SepVAEObjective
+from sepvae.methods.sepvae_objective import SepVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
-from sepvae.training.sampling import draw_noise
+from sepvae.training.sampling import donors, draw_noise
 
 from ..helpers import quick
 

@@ -9,7 +9,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import StackingClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_predict
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
 from sepvae import ConVAE, MMcVAE, SepVAE
 from sepvae.errors import DataError
@@ -27,11 +27,25 @@ OTHERS = ConVAE(**LIVELY, beta_salient=0.05, kappa=0), MMcVAE(**LIVELY, beta_sal
 DESERVED = pytest.mark.filterwarnings("ignore")  # the checks feed data that deserves warnings
 
 
-@parametrize_with_checks([OURS])
+def of_accuracy(check: Any) -> bool:
+    """Whether a check needs a fit that learns something."""
+    return bool(check.func.__name__ == "check_classifiers_train")
+
+
+OWN_CHECKS = [
+    pytest.param(
+        *case,
+        id="-".join([case[1].func.__name__, *map(str, case[1].keywords.values())]),
+        marks=[pytest.mark.slow] * of_accuracy(case[1]),
+    )
+    for case in estimator_checks_generator(OURS, mark=None)
+]
+
+
+@pytest.mark.parametrize(("estimator", "check"), OWN_CHECKS)
 @DESERVED
 def test_every_check(estimator: Any, check: Any) -> None:
-    accuracy = check.func.__name__ == "check_classifiers_train"
-    check(estimator if accuracy else clone(estimator).set_params(max_epochs=1))
+    check(estimator if of_accuracy(check) else clone(estimator).set_params(max_epochs=1))
 
 
 @pytest.mark.slow

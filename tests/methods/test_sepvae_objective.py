@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from sepvae import SepVAE
 from sepvae.codes import Codes
-from sepvae.methods.sepvae import SepVAEObjective
+from sepvae.methods.sepvae_objective import SepVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.training.objective import weighted
 from sepvae.training.sampling import Noise, draw_noise

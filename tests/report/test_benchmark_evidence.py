@@ -5,15 +5,16 @@ import pytest
 
 from sepvae.evaluation.differences import Difference
 from sepvae.report.benchmark_tables import (
-    ScoreColumn,
     ScoreInterval,
     association_latex,
     association_table,
     interval_table,
 )
 
-AUC = ScoreColumn("diagnosis, AUC", "label", "all", "salient", "auc", "own", "high")
-AGE = ScoreColumn("age, MAE", "age", "target", "salient", "mae", "linear", "high")
+from ..helpers import score_column
+
+AUC = score_column("diagnosis, AUC", "label", "all", "salient", "auc", "own", "high")
+AGE = score_column("age, MAE", "age", "target", "salient", "mae", "linear", "high")
 
 
 def test_each_mean_stands_beside_interval_and_chance():

@@ -8,7 +8,6 @@ import pytest
 from sepvae.evaluation.differences import Difference
 from sepvae.report.benchmark_tables import (
     ComparedPair,
-    ScoreColumn,
     benchmark_table,
     difference_table,
     score_rows,
@@ -16,10 +15,12 @@ from sepvae.report.benchmark_tables import (
     to_markdown,
 )
 
-SALIENT = ScoreColumn("Glss/Hats Acc salient", "kind", "target", "salient", "accuracy", "linear", "high")
-COMMON = ScoreColumn("Glss/Hats Acc common", "kind", "target", "common", "accuracy", "linear", "low")
-AGE = ScoreColumn("Age MAE", "age", "target", "salient", "mae", "linear", "high")
-RATIO = ScoreColumn("Variance ratio", "", "all", "salient", "variance_ratio", "", "high")
+from ..helpers import score_column
+
+SALIENT = score_column("Glss/Hats Acc salient", "kind", "target", "salient", "accuracy", "linear", "high")
+COMMON = score_column("Glss/Hats Acc common", "kind", "target", "common", "accuracy", "linear", "low")
+AGE = score_column("Age MAE", "age", "target", "salient", "mae", "linear", "high")
+RATIO = score_column("Variance ratio", "", "all", "salient", "variance_ratio", "", "high")
 
 
 def rows(contender, column, scores, *, chance=0.5, space=None, fold=None):
@@ -91,7 +92,7 @@ def test_a_table_read_from_a_file_is_the_same(results):
 
 
 def test_latex_escapes_names_and_marks_ranks(results):
-    column = ScoreColumn("100% & #1", *(getattr(SALIENT, name) for name in list(vars(SALIENT))[1:]))
+    column = SALIENT.model_copy(update={"title": "100% & #1"})
     lines = to_latex(benchmark_table(results, [column])).splitlines()
     assert lines[:5] == [
         r"\begin{tabular}{lc}",
@@ -131,7 +132,7 @@ def test_the_order_of_runs_breaks_no_tie():
 
 def test_low_is_best_where_low_is_wanted_whatever_the_metric():
     results = pd.concat([rows("A", AGE, [7.5]), rows("B", AGE, [8.0])])
-    low = ScoreColumn("Age MAE", "age", "target", "salient", "mae", "linear", "low")
+    low = score_column("Age MAE", "age", "target", "salient", "mae", "linear", "low")
     table = benchmark_table(results, [AGE, low])
     assert [cell.rank for cell in table.contenders["A"]] == ["second", "best"]
 
@@ -166,7 +167,7 @@ def test_an_infinite_score_has_no_spread():
 
 
 def test_a_negative_score_gets_a_minus_in_latex():
-    r2 = ScoreColumn("R2", "age", "all", "salient", "r2", "linear", "low")
+    r2 = score_column("R2", "age", "all", "salient", "r2", "linear", "low")
     assert r"A & \textbf{$-$0.12} \\" in to_latex(benchmark_table(rows("A", r2, [-0.12]), [r2]))
 
 
@@ -206,7 +207,7 @@ def test_differences_come_with_interval_and_kind():
 
 
 def test_what_is_left_out_has_a_dash_and_a_reason():
-    site = ScoreColumn("site", "site", "target", "salient", "accuracy", "linear", "low")
+    site = score_column("site", "site", "target", "salient", "accuracy", "linear", "low")
     table = benchmark_table(rows("A", AGE, [7.0]), [AGE, site], left_out="site")
     assert row_of(to_markdown(table), "A") == "| A | **7.00** | - |"
     assert table.note.endswith("No score of site: all samples that a fold tests have one value of it.")
@@ -217,6 +218,6 @@ def test_a_collapsed_salient_space_is_told():
     results = pd.DataFrame({"contender": ["A", "A"], "seed": [0, 1], "fold": [None, None], "error": None})
     results = results.assign(attribute=None, population=None, probe=None, chance=None)
     results = results.assign(metric="active_units", space="salient", score=[0.0, 16.0])
-    column = ScoreColumn("units", "", "", "salient", "active_units", "", "high")
+    column = score_column("units", "", "", "salient", "active_units", "", "high")
     note = benchmark_table(results, [column]).note
     assert note.endswith("No salient dimension in use, so that scores of salient say little: A seed 0.")

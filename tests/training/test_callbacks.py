@@ -8,7 +8,7 @@ from lightning.pytorch.callbacks import Callback, Checkpoint
 from rich.console import Console
 
 from sepvae.data.arrays import ArraySource
-from sepvae.methods.sepvae import SepVAEObjective
+from sepvae.methods.sepvae_objective import SepVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.training.callbacks import FitProgress, MetricsFile
 from sepvae.training.epoch_metrics import DivergenceError

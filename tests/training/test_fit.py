@@ -11,14 +11,14 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from torch.testing import assert_close
 
+from sepvae.batch import in_proportion
 from sepvae.data.arrays import ArraySource
 from sepvae.errors import DataError
-from sepvae.methods.sepvae import SepVAEObjective
+from sepvae.methods.sepvae_objective import SepVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.training.callbacks import FitProgress
 from sepvae.training.fit import MONITOR, train
 from sepvae.training.keywords import TrainingKeywords
-from sepvae.training.loader import mix_groups
 from sepvae.training.trainer import make_trainer
 
 OBJECTIVE = SepVAEObjective(
@@ -241,6 +241,6 @@ def test_lightning_is_quiet_during_the_fit_and_as_before_after(capfd):
 
 def test_validation_batches_hold_groups_in_the_shares_of_all():
     y = np.repeat([0, 1], [60, 20])
-    mixed = mix_groups(np.arange(80), y)
+    mixed = in_proportion(np.ceil(y))
     assert sorted(mixed) == list(range(80))
     assert [y[mixed[i : i + 8]].sum() for i in range(0, 80, 8)] == [2] * 10

@@ -6,7 +6,7 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 from torch.testing import assert_close
 
 from sepvae.data.arrays import ArraySource
-from sepvae.methods.sepvae import SepVAEObjective
+from sepvae.methods.sepvae_objective import SepVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.training.epoch_metrics import DivergenceError, EpochMetrics
 from sepvae.training.keywords import TrainingKeywords

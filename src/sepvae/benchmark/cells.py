@@ -207,17 +207,12 @@ def read_codes(folder: CellFolder) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Pixels:
-    """
-    Baseline cell without a method: at most `n_components` principal components are scored like codes.
+    """Baseline cell without a method: principal components of the input are scored like codes."""
 
-    A fair number is a method's number of codes in both spaces. `residualise` names the covariates that the
-    contenders remove from tables.
-    """
-
-    n_components: int
+    n_components: int  # at most; a fair number is a method's number of codes in both spaces
     background: str
     fold: int | None = None
-    residualise: Any = None
+    residualise: Any = None  # covariates that the contenders remove from tables
 
     @property
     def name(self) -> str:

@@ -11,17 +11,12 @@ from sepvae.benchmark.folder import BenchmarkFolder, CellFolder
 from sepvae.codes import Kind
 from sepvae.errors import DataError
 from sepvae.evaluation.correlations import clinical_associations, clinical_scores
-from sepvae.evaluation.differences import (
-    Difference,
-    difference_over_runs,
-    mean_over_runs,
-    paired_bootstrap,
-)
+from sepvae.evaluation.differences import Difference, difference_over_runs, mean_over_runs, paired_bootstrap
 from sepvae.evaluation.scores import PROBED, variance_ratio
 from sepvae.plotting.contenders import reconstruction_columns, salient_scatters
+from sepvae.recipes.recipe import ScoreColumn
 from sepvae.report.benchmark_tables import (
     ComparedPair,
-    ScoreColumn,
     ScoreInterval,
     association_latex,
     association_table,
@@ -47,15 +42,10 @@ def write_outputs(
     *,
     background: str,
     kinds: Kinds,
-    adjust_for: Sequence[str] = (),
-    left_out: str | None = None,
+    adjust_for: Sequence[str] = (),  # covariates of partial correlations with clinical scores
+    left_out: str | None = None,  # attribute whose values define the folds
 ) -> str:
-    """
-    Write figures and tables next to `results.csv`; return the table of scores in Markdown.
-
-    `adjust_for` are covariates of partial correlations with clinical scores; the values of attribute
-    `left_out` define the folds.
-    """
+    """Write figures and tables next to `results.csv`; return the table of scores in Markdown."""
     results = results.assign(probe=results["probe"].replace(["own classifier", "mlp"], OWN))
     table = benchmark_table(results, columns, left_out=left_out)
     in_markdown = to_markdown(table)
@@ -75,11 +65,7 @@ def write_outputs(
 
 
 def _differences(
-    results: pd.DataFrame,
-    cells: Sequence[Cell],
-    codes: Codes,
-    columns: Sequence[ScoreColumn],
-    kinds: Kinds,
+    results: pd.DataFrame, cells: Sequence[Cell], codes: Codes, columns: Sequence[ScoreColumn], kinds: Kinds
 ) -> list[ComparedPair]:
     """Compare the first contender with each other, over seeds or folds and over test groups of one fit."""
     first, *others = dict.fromkeys(cell.contender.name for cell in cells)
@@ -156,7 +142,7 @@ def write_associations(
     about: pd.DataFrame,
     *,
     adjust_for: Sequence[str],
-    kinds: Mapping[str, Kind],
+    kinds: Kinds,
 ) -> None:
     """Write associations with clinical scores, if any; `about` are samples and attributes, as in codes."""
     scores = clinical_scores(about, kinds)

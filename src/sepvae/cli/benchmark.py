@@ -57,7 +57,6 @@ def benchmark(
     from sepvae.benchmark import make_cells, run_benchmark
     from sepvae.benchmark.outputs import write_outputs
     from sepvae.cli.fitting import load_with_notes
-    from sepvae.report.benchmark_tables import ScoreColumn
     from sepvae.runs.dataset import check_attributes
 
     chosen = load_with_notes(recipe)
@@ -66,8 +65,7 @@ def benchmark(
     wanted = [c.with_severity(severity) for c in wanted]
     dataset = _read_folds(data, fields, chosen, split)
     background, protocol = dataset.background or "background", chosen.protocol
-    columns = [ScoreColumn(**column.model_dump()) for column in protocol.columns]
-    asked = [column.attribute for column in columns if column.attribute != "label"]
+    asked = [column.attribute for column in protocol.columns if column.attribute != "label"]
     own = ["target"] if len(set(dataset.pairs[0][0].labels)) > 2 else []  # the label among targets
     check_attributes(chosen, "columns", asked, [*dataset.kinds, *own])
     check_attributes(chosen, "adjust_for", protocol.adjust_for, dataset.kinds)
@@ -97,7 +95,7 @@ def benchmark(
         results,
         cells,
         out,
-        columns,
+        protocol.columns,
         background=background,
         kinds=dataset.kinds,
         adjust_for=protocol.adjust_for,

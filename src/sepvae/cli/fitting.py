@@ -71,8 +71,7 @@ def fit(
         return
     chosen, spec, keywords = _check_typed(data, fields, recipe, method, preset, set_, split)
 
-    from sepvae.runs import fit_folder
-    from sepvae.runs.from_data import check_keywords, make_model
+    from sepvae.runs.from_data import check_keywords, fit_data, make_model
 
     check_keywords(keywords, method, "--set")
     model = make_model(method, preset, chosen, keywords)
@@ -80,12 +79,12 @@ def fit(
     if context.obj is not None:
         say(f"note: options that are not given are those of {out}: {shlex.join(context.obj)}")
     scoring = scoring_options(permutations=permutations, removal=removal, quick=quick, typed=typed)
-    how: dict[str, Any] = {"recipe": chosen, "preset": preset, "split": split, "resume": resume}
-    split_by = {"test_size": test_size, "split_seed": split_seed}  # else as the recipe says
-    how |= {name: value for name, value in split_by.items() if name in typed}
-    how["scoring"] = scoring | {"command": context.obj or typed_command()}
+    scoring["command"] = context.obj or typed_command()
+    how: dict[str, Any] = {"split": split, "resume": resume, "say": say}
+    how |= {"test_size": test_size} if "test_size" in typed else {}  # else as the recipe says
+    how |= {"seed": split_seed} if "split_seed" in typed else {}
     with stoppable(out, say):
-        scores = fit_folder(data, out, model, spec=spec, **how, say=say)
+        scores = fit_data(data, out, model, spec, chosen, preset, scoring, **how)
     _show(scores, out)  # of several processes, only rank 0 has scores
 
 

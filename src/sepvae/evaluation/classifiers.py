@@ -16,6 +16,7 @@ from sepvae.batch import FloatArray, IntArray
 from sepvae.codes import Kind, attribute_columns, attribute_kind, code_columns
 from sepvae.errors import DataError
 from sepvae.evaluation.metrics import METRICS, resampling_weights
+from sepvae.evaluation.probes import check_columns
 from sepvae.evaluation.scores import COLUMNS
 from sepvae.process_wide import ignoring
 
@@ -28,16 +29,10 @@ NOT_USED = -1
 
 
 def mlp_probabilities(codes: pd.DataFrame, *, random_state: int = 0) -> FloatArray:
-    """
-    Return target probabilities of the test rows, of shape (n_test,), by an MLP on frozen salient codes.
-
-    Its one hidden layer is as wide as the salient space, as in SepVAE's own classifier (App. D of the paper).
-    It learns from the rows of split "train", as the linear probes do, scaled to mean 0 and standard
-    deviation 1.
-    """
-    if not (columns := code_columns(codes, "salient")):
-        raise DataError("a table of codes needs columns salient0, ..; it has none")
-    train, test = _train_and_test(codes)
+    """Return target probabilities of the test rows (n_test,), by an MLP on frozen, scaled salient codes."""
+    train, test = _train_and_test(codes, "salient0")
+    columns = code_columns(codes, "salient")
+    # One hidden layer as wide as the salient space, as in SepVAE's own classifier (App. D of the paper).
     mlp = MLPClassifier((len(columns),), max_iter=MAX_ITER, random_state=random_state)
     model = make_pipeline(StandardScaler(), mlp)
     # The score of a fit that has not converged is still a valid score.
@@ -49,12 +44,7 @@ def mlp_probabilities(codes: pd.DataFrame, *, random_state: int = 0) -> FloatArr
 def group_scores(
     codes: pd.DataFrame, probability: FloatArray, probe: str, *, n_bootstraps: int = 1000
 ) -> pd.DataFrame:
-    """
-    Score target probabilities of shape (n_test,), in the order of the test rows of a table of codes.
-
-    `probe` names their source: "own classifier" or "mlp". The columns are those of `score_codes`, and probe.
-    The p-value is NaN, and so is the interval with one test group.
-    """
+    """Score probabilities (n_test,) of test rows, as `score_codes` does; `probe` names their source."""
     train, test = _train_and_test(codes)
     if probability.shape != (len(test),):
         raise DataError(
@@ -64,8 +54,8 @@ def group_scores(
         raise DataError("probability: wanted numbers in [0, 1], got others; give probabilities, not logits")
     truth, groups = test["y"].to_numpy(), test["group"].astype(str).to_numpy(str)
     outputs = {"predict": (probability > 0.5).astype(int), "decision_function": probability}
-    weights = resampling_weights(groups, n_bootstraps, np.random.default_rng(0))
-    counts = (len(train), len(test), n_groups := len(np.unique(groups)))
+    weights, n_groups = resampling_weights(groups, n_bootstraps)
+    counts = (len(train), len(test), n_groups)
     rows = []
     for metric in METRICS["categorical"]:
         scored = metric.with_interval(truth, outputs[metric.reads], weights, n_groups)
@@ -74,10 +64,9 @@ def group_scores(
     return pd.DataFrame(rows, columns=COLUMNS).assign(probe=probe).astype({"n_train": "Int64"})
 
 
-def _train_and_test(codes: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _train_and_test(codes: pd.DataFrame, *columns: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the training rows and the test rows; raise unless each part has both labels."""
-    if missing := [name for name in ("split", "y") if name not in codes]:
-        raise DataError(f"a table of codes needs columns split, y; it lacks {', '.join(missing)}")
+    check_columns(codes, "split", "y", *columns)
     train, test = (codes[codes["split"] == name] for name in ("train", "test"))
     for name, part in (("test", test), ("train", train)):
         if (labels := sorted(part["y"].unique().tolist())) != [0, 1]:
@@ -178,8 +167,7 @@ def removal_scores(
             continue
         truth, of_group = truths[used], groups[used]
         metric = "balanced_accuracy" if len(np.unique(truth)) > 1 else "share"
-        n_groups = len(np.unique(of_group))
-        weights = resampling_weights(of_group, n_bootstraps, np.random.default_rng(0))
+        weights, n_groups = resampling_weights(of_group, n_bootstraps)
         # For one wanted class, balanced accuracy is the share predicted as wanted.
         scored = METRICS["categorical"][0].with_interval(truth, read[used], weights, n_groups)
         numbers = (*scored, 1 / len(question.names), n_train, len(truth), n_groups)

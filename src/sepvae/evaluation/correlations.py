@@ -12,7 +12,7 @@ from sepvae.batch import AnyArray, FloatArray
 from sepvae.codes import SPACES, Kind, code_columns
 from sepvae.errors import DataError
 from sepvae.evaluation.metrics import adjust_p
-from sepvae.evaluation.probes import as_numbers, known_values, make_probe, probe_questions
+from sepvae.evaluation.probes import as_numbers, check_columns, known_values, make_probe, probe_questions
 
 RUN = ["contender", "seed", "attribute", "space"]  # key columns of an association
 FOUND = ["n", "spearman", "p", "partial", "n_partial", "p_partial"]
@@ -243,9 +243,7 @@ def salient_correlations(table: pd.DataFrame, *, kinds: Mapping[str, Kind] | Non
     >>> salient_correlations(table)[["attribute", "measure", "value"]].round(2).values.tolist()
     [['label', 'eta', 0.89], ['age', 'spearman', 0.03]]
     """
-    axes = code_columns(table, "salient")
-    if missing := [name for name in ("split", "y") if name not in table] + ["salient0"] * (not axes):
-        raise DataError(f"a table of codes needs columns split, y, salient0, ..; it lacks {missing}")
+    check_columns(table, "split", "y", "salient0")
     if not (table["split"] == "test").any():
         raise DataError("column split names no sample 'test'; correlations are of test samples")
     rows: list[tuple[object, ...]] = []
@@ -253,7 +251,7 @@ def salient_correlations(table: pd.DataFrame, *, kinds: Mapping[str, Kind] | Non
         population = "all" if attribute == "label" or (known["y"] == 0).any() else "target"
         test = known[known["split"] == "test"]
         measure, correlate = ("spearman", _spearman) if kind == "continuous" else ("eta", _eta)
-        for axis in axes:
+        for axis in code_columns(table, "salient"):
             value, p = correlate(test[axis].to_numpy(float), test["value"].to_numpy())
             rows.append((attribute, kind, population, axis, measure, value, p, len(test)))
     found = pd.DataFrame(rows, columns=COLUMNS)

@@ -48,7 +48,7 @@ def paired_bootstrap(
     check_choice("metric", metric, list(offered))
     chosen = offered[metric]
     groups = a.test["group"].astype(str).to_numpy(str)
-    weights = resampling_weights(groups, n_bootstraps, np.random.default_rng(0))
+    weights, n_groups = resampling_weights(groups, n_bootstraps)
     weights = np.concatenate([np.ones((1, len(groups))), weights])  # the first row holds each sample once
     scores = []
     with threadpool_limits(1):
@@ -58,7 +58,6 @@ def paired_bootstrap(
             probe = make_probe(question.kind).fit(train.codes, values)
             scores.append(chosen.function(truth, getattr(probe, chosen.reads)(test.codes), weights))
     differences = scores[0] - scores[1]
-    n_groups = len(np.unique(groups))
     low, high = interval(differences[1:], differences[0], n_groups)
     return Difference(float(differences[0]), low, high, f"paired bootstrap over {n_groups} test groups")
 

@@ -22,11 +22,14 @@ MAX_P = 0.05  # scores with a larger p-value are at chance
 ABOVE_CHANCE, AT_CHANCE, BELOW_CHANCE = "above chance", "≈ chance", "worse than chance"
 
 
-def resampling_weights(groups: AnyArray, n_bootstraps: int, rng: np.random.Generator) -> FloatArray:
-    """Return sample counts in resamples of whole groups with replacement, (n_bootstraps, n)."""
+def resampling_weights(
+    groups: AnyArray, n_bootstraps: int, rng: np.random.Generator | None = None
+) -> tuple[FloatArray, int]:
+    """Return counts of n samples in resamples of whole groups, (n_bootstraps, n), and how many groups."""
+    rng = np.random.default_rng(0) if rng is None else rng
     names, group_of = np.unique(groups, return_inverse=True)
     draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=n_bootstraps)
-    return draws[:, group_of].astype(float)
+    return draws[:, group_of].astype(float), len(names)
 
 
 def interval(
@@ -114,16 +117,12 @@ def _r2(truth: AnyArray, predicted: AnyArray, weights: FloatArray) -> FloatArray
 
 @dataclass(frozen=True)
 class Metric:
-    """
-    Metric of a probe: a function of truth (n,), output (n,) and weights (b, n) that returns scores (b,).
-
-    The score of the dummy estimator is chance. `reads` is the method of the probe whose output is scored.
-    """
+    """Metric of a probe: a function from truth (n,), output (n,) and weights (b, n) to scores (b,)."""
 
     name: str
     function: Callable[[AnyArray, AnyArray, FloatArray], FloatArray]
-    dummy: BaseEstimator
-    reads: str = "predict"
+    dummy: BaseEstimator  # its score is chance
+    reads: str = "predict"  # method of the probe whose output is scored
     better: int = 1  # -1 if lower is better
     scale: Scale = "plain"
 

@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sepvae.batch import AnyArray, FloatArray
 from sepvae.codes import Blocks, Kind, attribute_columns, attribute_kind, code_columns
+from sepvae.errors import DataError
 from sepvae.evaluation.metrics import METRICS, resampling_weights
 from sepvae.run_folder import N_PERMUTATIONS
 
@@ -78,6 +79,13 @@ class ProbeQuestion:
             for rows in (self.train, self.test)
         )
         return train, test
+
+
+def check_columns(table: pd.DataFrame, *columns: str) -> None:
+    """Raise DataError unless a table of codes has these columns, of codes the first of each space."""
+    if missing := [name for name in columns if name not in table]:
+        wanted = ", ".join(name + ", .." * name.endswith("0") for name in columns)
+        raise DataError(f"a table of codes needs columns {wanted}; it lacks {', '.join(missing)}")
 
 
 def known_values(
@@ -206,8 +214,7 @@ def score_probe(
         for true, samples in ((values, train), (truth, test))
     )
     outputs = _outputs(make_probe(kind, least_squares=least_squares), train.codes, targets, test.codes, kind)
-    weights = resampling_weights(test.groups, n_bootstraps, resampling)
-    n_groups = len(np.unique(test.groups))
+    weights, n_groups = resampling_weights(test.groups, n_bootstraps, resampling)
     rows = []
     for metric in METRICS[kind]:
         if metric.reads not in outputs:

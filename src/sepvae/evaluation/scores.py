@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from sepvae.codes import SPACES, Blocks, Kind, code_columns
 from sepvae.errors import DataError
-from sepvae.evaluation.probes import SCORE_COLUMNS, ProbeQuestion, probe_questions, score_probe
+from sepvae.evaluation.probes import SCORE_COLUMNS, ProbeQuestion, check_columns, probe_questions, score_probe
 from sepvae.run_folder import N_PERMUTATIONS
 
 COLUMNS = ["space", "attribute", "population", *SCORE_COLUMNS]
@@ -149,13 +149,7 @@ def _answer(question: ProbeQuestion, space: str, *, blocks: Blocks | None, **how
 
 def _check(table: pd.DataFrame) -> None:
     """Raise unless columns, labels, groups and codes are those of a table of codes."""
-    missing = [name for name in ("id", "split", "group", "y") if name not in table.columns]
-    missing += [f"{space}0" for space in SPACES if not code_columns(table, space)]
-    if missing:
-        raise DataError(
-            "a table of codes needs columns id, split, group, y, common0, .., salient0, ..; "
-            f"it lacks {', '.join(missing)}"
-        )
+    check_columns(table, "id", "split", "group", "y", "common0", "salient0")
     if not table["y"].isin([0, 1]).all():
         some = table["y"].unique().tolist()[:5]
         raise DataError(f"column y must hold 0 (background) and 1 (target); it holds {some}")

@@ -4,10 +4,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from sepvae.batch import AnyArray, IntArray, Source, chunk_rows, chunks, in_unit_range
-from sepvae.codes import Blocks
+from sepvae.batch import AnyArray, IntArray, Source, chunk_rows, chunks, in_proportion, in_unit_range
+from sepvae.codes import Blocks, principal_components
 from sepvae.data.arrays import ArraySource
 from sepvae.data.images import resized
 from sepvae.interpretation.maps import axial, grey_levels, members, spread
@@ -58,15 +57,11 @@ def make_examples(
 def make_thumbnails(
     test: Source, *, limit: int = 1000, side: int = 48, random_state: int = 0
 ) -> dict[str, AnyArray] | None:
-    """
-    Return ids and uint8 images of at most `limit` test samples for `thumbnails.npz`, or None for tables.
-
-    Labels keep their proportions. No thumbnail is higher or wider than `side` pixels, and none is enlarged.
-    Volumes are shown by their middle axial slice.
-    """
+    """Return ids and uint8 images, of volumes a slice, for `thumbnails.npz`; None for tables."""
     if len(test.sample_shape) < 3:
         return None
-    chosen = _in_proportion(np.asarray(test.labels), limit, random_state)
+    shuffled = np.random.default_rng(random_state).permutation(len(test))
+    chosen = np.sort(shuffled[in_proportion(np.asarray(test.labels)[shuffled].astype(str))[:limit]])
     parts = [chosen[part] for part in chunks(len(chosen), chunk_rows(test.sample_shape, CHUNK))]
     images = [_thumbnail(image, side) for part in parts for image in _pictures(test, part)]
     return {"ids": np.asarray(test.ids)[chosen].astype(str), "images": np.stack(images)}
@@ -110,13 +105,9 @@ def _principal_of(blocks: Blocks, codes: npt.NDArray[Any]) -> tuple[AnyArray, An
 
 def _principal(codes: npt.NDArray[Any], n: int) -> tuple[AnyArray, AnyArray, AnyArray]:
     """Return the first n principal components as rows, their standard deviations and shares of variance."""
-    codes = codes.astype(float)
-    _, singular, components = np.linalg.svd(codes - codes.mean(axis=0), full_matrices=False)
-    # The sign of a component is arbitrary: its largest absolute entry is made positive.
-    largest = np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, None], axis=1)
+    components, singular = principal_components(codes.astype(float))
     variances = singular**2 / max(len(codes) - 1, 1)
-    shares = variances / (variances.sum() or 1.0)
-    return (components * np.where(largest < 0, -1, 1))[:n], np.sqrt(variances)[:n], shares[:n]
+    return components[:n], np.sqrt(variances)[:n], (variances / (variances.sum() or 1.0))[:n]
 
 
 def _swaps(
@@ -127,15 +118,6 @@ def _swaps(
     a, b = test.take(background[:n]), test.take(target[:n])
     images = [_input(a.x), _input(b.x), model.swap(a.x, b.x), model.swap(b.x, a.x)]
     return {"swaps": np.stack(images, axis=1), "swap_ids": np.stack([a.id, b.id], axis=1).astype(str)}
-
-
-def _in_proportion(labels: AnyArray, limit: int, random_state: int) -> IntArray:
-    """Return at most `limit` random positions, ascending, with label shares kept to within one sample."""
-    shuffled = np.random.default_rng(random_state).permutation(len(labels))
-    label = pd.Series(labels[shuffled].astype(str))
-    by_label = label.groupby(label)
-    place = (by_label.cumcount() + 0.5) / by_label.transform("size")
-    return np.sort(shuffled[np.argsort(place.to_numpy(), kind="stable")[:limit]])
 
 
 def _pictures(source: Source, positions: IntArray) -> AnyArray:

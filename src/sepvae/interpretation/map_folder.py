@@ -71,12 +71,7 @@ class Statistics(NamedTuple):
 def write_maps(
     model: ContrastiveEstimator, source: Source, folder: Path, *, progress: Progress | None = None
 ) -> Path:
-    """
-    Write maps of each sample and group into a new folder, which appears only when complete.
-
-    A map is the sample decoded with its own salient code, minus the sample decoded without one, in the units
-    of the input. Labels do not affect it.
-    """
+    """Write maps of each sample and group, in input units, into a new folder, whole or not at all."""
     check_new(folder, "folder for maps")
     if not model.capabilities.decoder:
         raise DataError(f"maps: wanted a method with a decoder, got {type(model).__name__}")

@@ -13,24 +13,15 @@ from sepvae.methods.base import ContrastiveEstimator
 
 
 class Maps(NamedTuple):
-    """
-    Samples decoded without their salient part, and the difference that it adds, in input units.
+    """Samples decoded without their salient part, and the difference that it adds, in input units."""
 
-    Voxels that are not valid are 0; residualised tables are those of an average control.
-    """
-
-    without: AnyArray
+    without: AnyArray  # voxels that are not valid are 0; residualised tables are those of an average control
     added: AnyArray
     strength: AnyArray  # (n,), mean absolute difference over pixels, voxels or standardised features
 
 
 class SalientMaps:
-    """
-    Decoded with own salient part minus decoded without it, for all samples of a source; labels are not used.
-
-    Samples are encoded once and decoded on request. `unit` is one network unit in input units, one number for
-    each volume.
-    """
+    """Decoded with own salient part minus decoded without it, for all samples of a source, on request."""
 
     def __init__(self, model: ContrastiveEstimator, source: Source) -> None:
         self.model, self.source = model, source
@@ -38,7 +29,7 @@ class SalientMaps:
         self._common, self._salient = codes.common_mean, codes.salient_mean
         self.grid: Grid | None = model.grid_ if model.grid_ is not None else source.grid
         self.is_image = len(source.sample_shape) == 3
-        self.unit = self._unit()
+        self.unit = self._unit()  # one network unit in input units, one number for each volume
 
     def __iter__(self) -> Iterator[tuple[IntArray, Maps]]:
         """Yield positions and maps of all samples, in chunks that fit into memory."""
@@ -166,12 +157,7 @@ class Moments:
 
 
 def effect_size(background: Moments, target: Moments, unit: Any) -> npt.NDArray[np.float64] | None:
-    """
-    Return Cohen's d of targets against the background, with the pooled standard deviation.
-
-    d is 0 where that deviation is a rounding error; `unit` is one network unit in the units of the moments.
-    None is returned if a group is empty or no degree of freedom is left.
-    """
+    """Return Cohen's d, 0 where the deviation is a rounding error in network units; None if undefined."""
     free = background.n + target.n - 2
     if min(background.n, target.n) < 1 or free < 1:
         return None

@@ -98,16 +98,12 @@ class ContrastivePCA(LinearEstimator):
 
 @dataclass(frozen=True)
 class ContrastiveAxes:
-    """
-    Orthonormal common and salient directions as rows, of shape (dim, features), in float64.
-
-    `alpha` is the weight of the background covariance, `alphas` the values it was chosen from, ascending.
-    """
+    """Orthonormal common and salient directions as rows, of shape (dim, features), in float64."""
 
     common: AnyArray
     salient: AnyArray
-    alpha: float
-    alphas: Matrix
+    alpha: float  # weight of the background covariance
+    alphas: Matrix  # values it was chosen from, ascending
 
 
 def contrastive_axes(

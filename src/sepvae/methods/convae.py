@@ -38,14 +38,9 @@ class ConVAEObjective(ContrastiveObjective):
 
 @dataclass(frozen=True)
 class OriginalConVAEObjective(ConVAEObjective):
-    """
-    Objective of Abid and Zou: one linear critic unit sees targets only and trains with all other networks.
+    """Objective of Abid and Zou: a critic of targets only; it and the encoders train each other (Sec. 2)."""
 
-    No network is frozen: the mutual information also trains the critic, and the critic's loss also trains the
-    encoders. The paper objects to this (Sec. 2).
-    """
-
-    critic_layers: ClassVar[int] = 1
+    critic_layers: ClassVar[int] = 1  # a linear unit
     independent_critic: ClassVar[bool] = False
 
     def _critic_terms(self, model: ContrastiveAutoencoder, sample: LatentSample, target: Tensor) -> Terms:

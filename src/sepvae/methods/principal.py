@@ -27,16 +27,11 @@ Array = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class PrincipalScores:
-    """
-    Whitened scores of the leading principal components of the training samples: one for every 8 of them.
+    """Whitened scores of the leading principal components of the training samples, one for every 8."""
 
-    `mean` has shape (values,), `axes` (components, values) and `scale`, the standard deviation of each score,
-    (components,). The values are those of a flattened sample, or of its voxels in `valid`.
-    """
-
-    mean: Array
-    axes: Array
-    scale: Array
+    mean: Array  # (values,) of a flattened sample, or of its voxels in `valid`
+    axes: Array  # (components, values)
+    scale: Array  # (components,), the standard deviation of each score
     sample_shape: tuple[int, ...]
     valid: npt.NDArray[np.bool_] | None = None
 
@@ -146,21 +141,15 @@ def sample_span(x: AnyArray, most: int, seed: int) -> tuple[AnyArray, AnyArray]:
 def principal_axes(x: AnyArray, most: int) -> tuple[AnyArray, AnyArray, AnyArray]:
     """Return the scores of centred samples on at most `most` principal axes, the axes as rows, and norms."""
     tall = x.shape[1] <= len(x)
-    norms, vectors = _positive(second_moment(x if tall else x.T), max(x.shape))
-    norms, vectors = norms[:most], vectors[:, :most]
+    values, vectors = eigh(second_moment(x if tall else x.T))
+    kept = np.flatnonzero(values > values[-1] * max(x.shape) * np.finfo(np.float64).eps)[: -most - 1 : -1]
+    norms, vectors = np.sqrt(values[kept]), vectors[:, kept]
     if tall:
         return x @ vectors.astype(x.dtype), vectors.T.astype(x.dtype), norms
     rows, weights = np.empty((len(norms), x.shape[1]), x.dtype), vectors / norms
     for part in chunks(x.shape[1], AT_ONCE):  # in float64: small norms magnify rounding errors
         rows[:, part] = weights.T @ x[:, part].astype(np.float64)
     return vectors * norms, rows, norms
-
-
-def _positive(gram: AnyArray, size: int) -> tuple[AnyArray, AnyArray]:
-    """Return square roots and eigenvectors of the numerically positive eigenvalues, descending."""
-    values, vectors = eigh(gram)
-    kept = np.flatnonzero(values > values[-1] * size * np.finfo(np.float64).eps)[::-1]
-    return np.sqrt(values[kept]), vectors[:, kept]
 
 
 def second_moment(x: AnyArray) -> AnyArray:

@@ -1,93 +1,17 @@
-"""SepVAE (Louiset et al., MIDL 2024): its objective, Eq. 2 of the paper, and its estimator."""
+"""SepVAE (Louiset et al., MIDL 2024): its weights, presets and ablations; `SepVAEObjective` is the loss."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-import torch
-from torch import Tensor
-
 from sepvae.checks import check_choice, check_number
-from sepvae.codes import Codes
 from sepvae.errors import DataError
-from sepvae.losses.vae import (
-    BlockPrior,
-    GroupPrior,
-    SeverityPrior,
-    group_cross_entropy,
-    mutual_information,
-    standard_kl,
-)
+from sepvae.losses.vae import SeverityPrior
 from sepvae.methods.base import Capabilities
-from sepvae.methods.consistency import CONSISTENCY, consistency_terms
 from sepvae.methods.labels import BlockLabels, GroupLabels, severity_labels
+from sepvae.methods.sepvae_objective import CONSISTENCY, SepVAEObjective
 from sepvae.methods.vae import PAPER, ContrastiveVAE
-from sepvae.networks.model import ContrastiveAutoencoder, frozen
-from sepvae.training.keywords import Learnt
-from sepvae.training.objective import ContrastiveObjective, LatentSample, Terms
 
 NO_CONSISTENCY = dict.fromkeys(CONSISTENCY, 0.0)
-
-
-@dataclass(frozen=True)
-class SepVAEObjective(ContrastiveObjective):
-    """Objective of Eq. 2 with the consistency terms; if `severity`, y is in [0, 1] (App. B)."""
-
-    kappa: float
-    gamma: float
-    background_prior_var: float
-    background_posterior_var: float | Learnt
-    rectify_mi: bool
-    removal_common: float = 0.0
-    removal_salient: float = 0.0
-    swap_common: float = 0.0
-    swap_salient: float = 0.0
-    severity: bool = False
-    owners: tuple[int, ...] | None = None  # target of each salient dimension, 0: shared; None: one space
-
-    @property
-    def prior(self) -> GroupPrior:
-        """Salient prior p(s | y): narrow for the background, standard for targets, between for severities."""
-        if self.owners is not None:
-            return BlockPrior(self.background_prior_var, self.owners)
-        return (SeverityPrior if self.severity else GroupPrior)(self.background_prior_var)
-
-    def terms(self, model: ContrastiveAutoencoder, sample: LatentSample) -> Terms:
-        """Return Eq. 2 with the mutual information of Eq. 3 and the consistency terms, ours."""
-        c, s, codes, y = sample.c, sample.s, sample.codes, sample.y
-        common_kl = standard_kl(codes.common_mean, codes.common_logvar)
-        target_kl, background_kl = (of_group.to(s.dtype) * sample.salient_kl for of_group in (y != 0, y == 0))
-        classification = group_cross_entropy(frozen(model.salient_classifier, s), y)
-        information = mutual_information(frozen(model.critic, c, s), rectified=self.rectify_mi)
-        wanted = [name for name in CONSISTENCY if getattr(self, name) > 0]
-        kl = consistency_terms(model, sample, self.posterior, self.prior, wanted)
-        return {
-            "reconstruction": (1.0, sample.reconstruction),
-            "common_kl": (self.beta_common, common_kl),
-            "salient_kl_target": (self.beta_salient, target_kl),
-            "salient_kl_background": (self.beta_salient, background_kl),
-            "salient_classification": (self.gamma, classification),
-            "mutual_information": (self.kappa, information),
-            "removal_common": (self.removal_common, kl.get("removal_common")),  # KL(q(c|x) || q(c|x0))
-            "removal_salient": (self.removal_salient, kl.get("removal_salient")),  # KL(q(s|x0) || p(s|y=0))
-            "swap_common": (self.swap_common, kl.get("swap_common")),  # KL(q(c|x_i) || q(c|x1))
-            "swap_salient": (self.swap_salient, kl.get("swap_salient")),  # KL(q(s|x_j) || q(s|x1))
-        }
-
-    def posterior(self, codes: Codes[Tensor], y: Tensor) -> Codes[Tensor]:
-        """Fix the salient variance at sigma_q where the decoder gets s' (App. B), unless it is learnt."""
-        if self.background_posterior_var == "learnt":
-            return codes
-        learnt = codes.salient_logvar
-        sigma_q = torch.tensor(self.background_posterior_var, device=y.device, dtype=learnt.dtype)
-        logvar = torch.where(self.prior.salient_gate(y) == 0, sigma_q.log(), learnt)
-        return Codes(codes.common_mean, codes.common_logvar, codes.salient_mean, logvar)
-
-    def logged(self, model: ContrastiveAutoencoder, sample: LatentSample) -> dict[str, Tensor]:
-        """With a fixed variance, the background's KL has a constant minimum; return the excess over it."""
-        if self.background_posterior_var == "learnt":
-            return {}
-        off_centre = sample.codes.salient_mean.square().sum(dim=1) / (2 * self.background_prior_var)
-        return {"salient_kl_background_excess": (sample.y == 0).to(off_centre.dtype) * off_centre}
 
 
 @dataclass(eq=False, repr=False)

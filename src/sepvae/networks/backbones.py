@@ -110,19 +110,13 @@ class Conv:
 
 @dataclass(frozen=True)
 class ConvNet:
-    """
-    Layers of encoder and decoder, for any size.
-
-    `hidden` is the width between flattened features and posterior: None is twice the latent dimension. The
-    decoder has a layer of that width (for None, of the latent dimension) if `decoder_hidden`; it mirrors
-    `convs`, or `decoder_convs`. Its output is in [0, 1] if there is no `norm`, else unbounded.
-    """
+    """Layers of encoder and decoder, for any size."""
 
     convs: Sequence[Conv]
-    hidden: int | None
-    decoder_hidden: bool = True
-    decoder_convs: Sequence[Conv] | None = None
-    norm: Literal["batch", "group"] | None = None
+    hidden: int | None  # width between flattened features and posterior; None: twice the latent dimension
+    decoder_hidden: bool = True  # the decoder has a layer of that width; for None, of the latent dimension
+    decoder_convs: Sequence[Conv] | None = None  # what the decoder mirrors instead of `convs`
+    norm: Literal["batch", "group"] | None = None  # without, the decoder's output is in [0, 1]
 
 
 # App. E.1, E.2 and the authors' release. The "256" features in the text fit neither of the first two at

@@ -97,11 +97,7 @@ class ReadOut(nn.Sequential):
 
 
 class Critic(nn.Module):
-    """
-    Network D_lambda (App. F): a logit for [c, s] of one image against [c, s] of two images.
-
-    Three linear layers are the paper's, one is Abid and Zou's; each is as wide as both codes together.
-    """
+    """Network D_lambda (App. F), as wide as both codes: a logit for [c, s] of one image against two."""
 
     def __init__(self, common_dim: int, salient_dim: int, layers: int = 3) -> None:
         super().__init__()
@@ -116,12 +112,7 @@ class Critic(nn.Module):
 
 
 class JointCritic(nn.Module):
-    """
-    Two discriminators of samples with their codes, of (x, c, s) for targets and of (x, c) for the background.
-
-    They share the layers of x. Each gives a logit for codes of the encoders against codes that x was decoded
-    from.
-    """
+    """Discriminators of samples with their codes, (x, c, s) for targets and (x, c) for the background."""
 
     def __init__(self, of_sample: GaussianEncoder, common_dim: int, salient_dim: int) -> None:
         super().__init__()

@@ -75,11 +75,7 @@ def draw_images(
     limit: float = 1.0,
     width: float = CELL,
 ) -> list[Axes]:
-    """
-    Draw images in [0, 1] of shape (channels, h, w) at places (x, y), upper left corners in inches.
-
-    Three channels are in colour, else the first in grey. Then comes the difference (h, w), if given.
-    """
+    """Draw images (channels, h, w) in [0, 1], then a difference (h, w), at upper left corners in inches."""
     axes = [_axes(figure, x, y, width, height) for x, y in places]
     for ax, image in zip(axes, images, strict=False):
         visible = np.clip(np.moveaxis(image, 0, -1), 0, 1) if len(image) == 3 else image[0]

@@ -85,16 +85,12 @@ def sample_columns(
     images: Sequence[AnyArray],
     difference: AnyArray,
     limit: float,
-    blocks: Sequence[AnyArray],
+    blocks: Sequence[AnyArray],  # indices of background and of targets, either may be empty
     labels: Sequence[Any] | AnyArray,
     ids: Names,
     rows: Sequence[str],
 ) -> Figure:
-    """
-    Draw one column per sample: its images (n, channels, h, w) in [0, 1], and below a difference (n, h, w).
-
-    `blocks` are the indices of background and target samples to draw; either may be empty.
-    """
+    """Draw a column for each sample: images (n, channels, h, w) in [0, 1], then a difference (n, h, w)."""
     shown = np.concatenate([*blocks])
     names = cells.names_in_lines([""] * len(difference) if ids is None else ids)
     height, top = cells.height_of(images[0]), cells.top_of(names[i] for i in shown)

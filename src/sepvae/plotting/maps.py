@@ -64,11 +64,7 @@ def map_people(
 
 
 def map_groups(means: Sequence[AnyArray], d: AnyArray | None, labels: Sequence[Any]) -> Figure:
-    """
-    Draw the group means of what the salient part adds, and Cohen's d if given, of shape (channels, h, w).
-
-    The means have one symmetric scale, and d its own.
-    """
+    """Draw group means of what the salient part adds on one scale, d on its own, all (channels, h, w)."""
     values = [cells.signed(mean) for mean in means]
     limit, panels = cells.limit_of(np.stack(values)), []
     for (group, colour), label, mean in zip(cells.GROUPS, labels, values, strict=True):

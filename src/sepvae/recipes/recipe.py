@@ -16,8 +16,8 @@ Reader = Literal[
 Keywords = dict[str, Any]
 
 
-class Column(StrictModel):
-    """Column of the benchmark's table."""
+class ScoreColumn(StrictModel):
+    """Column of the benchmark's table: one score."""
 
     title: str
     attribute: str  # to predict; "label" is background or target
@@ -27,7 +27,7 @@ class Column(StrictModel):
     # Ridge regression, for continuous attributes; the method's classifier of salient codes, else a network of
     # two layers; no penalty, for preset "paper" only.
     probe: Literal["linear", "own", "least_squares"] = "linear"
-    better: Literal["high", "low"]  # of a successful separation
+    better: Literal["high", "low"]  # of a successful separation: low for common attributes from salient codes
 
     @model_validator(mode="after")
     def _probe_suits(self) -> Self:
@@ -54,7 +54,7 @@ class Protocol(StrictModel):
     seeds: Count = 1  # fits on each fold
     split_seed: Annotated[int, Field(ge=0, strict=True)] = 0
     contenders: Annotated[list[str], Field(min_length=1)]  # the first is compared with each other one
-    columns: Annotated[list[Column], Field(min_length=1)]
+    columns: Annotated[list[ScoreColumn], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from sepvae.evaluation.differences import Difference
+from sepvae.recipes.recipe import ScoreColumn
 from sepvae.report.scores import FROM_0_TO_1, number
 
 PIXELS = "pixels"  # the contender that probes the input itself
@@ -35,24 +36,6 @@ LATEX = str.maketrans(
         **{character: f"\\{character}" for character in "_%&#${}"},
     }
 )
-
-
-@dataclass(frozen=True)
-class ScoreColumn:
-    """Score in one column of a table; "" selects rows where a field is empty."""
-
-    title: str
-    attribute: str
-    population: str
-    space: str
-    metric: str
-    probe: str
-    better: Literal["high", "low"]  # what is wanted: low for common attributes from the salient space
-
-    @property
-    def header(self) -> str:
-        """Return the title with an arrow that says which way is better."""
-        return f"{self.title} {ARROWS[self.better]}"
 
 
 @dataclass(frozen=True)
@@ -115,7 +98,8 @@ def benchmark_table(
     >>> results = pd.DataFrame({"contender": list("AABB"), "seed": [0, 1, 0, 1], "fold": None})
     >>> results = results.assign(attribute="sex", population="all", space="salient", metric="auc")
     >>> results = results.assign(probe="linear", score=[0.8, 0.9, 0.6, 0.7], chance=0.5, error=None)
-    >>> column = ScoreColumn("Sex AUC", "sex", "all", "salient", "auc", "linear", "low")
+    >>> column = {"title": "Sex AUC", "attribute": "sex", "population": "all", "space": "salient"}
+    >>> column = ScoreColumn(**column, metric="auc", better="low")
     >>> print(to_markdown(benchmark_table(results, [column])))  # doctest: +ELLIPSIS
     |  | Sex AUC ↓ |
     |---|---|
@@ -143,7 +127,7 @@ def benchmark_table(
 
 
 def score_rows(results: pd.DataFrame, column: ScoreColumn) -> pd.DataFrame:
-    """Return the rows of a column's score, one per run; rows of pixels match whatever their space."""
+    """Return the rows of a score, one per run; "" is an empty cell. Rows of pixels match in any space."""
     chosen = results["score"].notna()
     for name in ("attribute", "population", "metric", "probe"):
         chosen &= _reads(results[name], getattr(column, name))
@@ -208,11 +192,16 @@ def _run_names(rows: pd.DataFrame) -> str:
     )
 
 
+def _header(column: ScoreColumn) -> str:
+    """Return the title of a column with an arrow that says which way is better."""
+    return f"{column.title} {ARROWS[column.better]}"
+
+
 def to_markdown(table: BenchmarkTable) -> str:
     """Return a table in Markdown: best in bold, second underlined, with a footnote."""
     forms = {"": "{}", "best": "**{}**", "second": "<u>{}</u>"}
     rows = [[name, *(forms[cell.rank].format(text) for cell, text in cells)] for name, cells in table.rows()]
-    return _markdown_table(["", *(column.header for column in table.columns)], rows, table.note)
+    return _markdown_table(["", *map(_header, table.columns)], rows, table.note)
 
 
 def to_latex(table: BenchmarkTable) -> str:
@@ -222,7 +211,7 @@ def to_latex(table: BenchmarkTable) -> str:
     for name, cells in table.rows():
         texts = [forms[cell.rank].format(_latex_number(text)) for cell, text in cells]
         rows.append([name.translate(LATEX), *texts])
-    return _latex_table(["", *(column.header for column in table.columns)], rows, table.note)
+    return _latex_table(["", *map(_header, table.columns)], rows, table.note)
 
 
 def difference_table(pairs: Sequence[ComparedPair]) -> str:
@@ -232,7 +221,7 @@ def difference_table(pairs: Sequence[ComparedPair]) -> str:
         text = partial(_score_text, metric=pair.column.metric, sign=True)
         difference, interval = _with_interval(pair.difference, text)
         contenders = f"{pair.a} minus {pair.b}"
-        rows.append([pair.column.header, contenders, difference, interval, pair.difference.kind])
+        rows.append([_header(pair.column), contenders, difference, interval, pair.difference.kind])
     names = ["score", "contenders", "difference", "95 % interval", "kind"]
     note = _percent_note([pair.column for pair in pairs], "percentage points")
     return _markdown_table(names, rows, f"{ARROW_NOTE} {note}".rstrip())
@@ -244,7 +233,7 @@ def interval_table(found: Sequence[ScoreInterval]) -> str:
     for row in found:
         mean, interval = _with_interval(row.mean, partial(_score_text, metric=row.column.metric))
         chance = _score_text(row.chance, row.column.metric)
-        rows.append([row.column.header, row.contender, mean, interval, chance, row.mean.kind])
+        rows.append([_header(row.column), row.contender, mean, interval, chance, row.mean.kind])
     names = ["score", "contender", "mean", "95 % interval", "chance", "kind"]
     note = _percent_note([row.column for row in found], "percent")
     return _markdown_table(names, rows, f"{ARROW_NOTE} {note}".rstrip())

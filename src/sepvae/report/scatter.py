@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sepvae.batch import AnyArray
-from sepvae.codes import Space, attribute_columns, attribute_kind, code_columns
+from sepvae.codes import Space, attribute_columns, attribute_kind, code_columns, principal_components
 from sepvae.report.contents import Contents
 
 MAX_POINTS = 3000  # more points make a browser slow
@@ -67,15 +67,10 @@ def _places(fitted: pd.DataFrame, shown: pd.DataFrame, space: Space) -> dict[str
 
 def _principal(fitted: AnyArray, codes: AnyArray) -> dict[str, Any]:
     """Return positions on the first two principal components of `fitted`."""
-    centre = fitted.mean(axis=0)
-    _, widths, directions = np.linalg.svd(fitted - centre, full_matrices=False)
-    directions = directions[:2]
-    # Signs may differ between machines: the largest component of each direction is made positive.
-    largest = np.abs(directions).argmax(axis=1)
-    directions = directions * np.sign(directions[np.arange(len(directions)), largest])[:, None]
+    components, widths = principal_components(fitted)
     share = 100 * widths**2 / max(float((widths**2).sum()), np.finfo(float).tiny)
-    axes = [f"PC {i + 1} ({share[i]:.0f} % of variance)" for i in range(len(directions))]
-    return _rounded((codes - centre) @ directions.T, axes)
+    axes = [f"PC {i + 1} ({share[i]:.0f} % of variance)" for i in range(len(components[:2]))]
+    return _rounded((codes - fitted.mean(axis=0)) @ components[:2].T, axes)
 
 
 def _umap(codes: AnyArray) -> AnyArray | None:

@@ -229,11 +229,7 @@ def reading(row: Score) -> str:
 
 
 def summary(scores: pd.DataFrame) -> list[str]:
-    """
-    Return sentences on how well both spaces predict one attribute, and background against target.
-
-    The attribute is the one on which salient leads most, among those of targets only if any exist.
-    """
+    """Return sentences on the attribute on which salient leads most, and on background against target."""
     rows = main_rows(scores)
     common = {(row["attribute"], row["population"]): row for row in rows if row["space"] == "common"}
     pairs = [

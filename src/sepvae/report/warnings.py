@@ -123,12 +123,8 @@ def of_reconstructions(inputs: AnyArray, full: AnyArray) -> Iterator[ReportWarni
 
 
 def of_spaces(scores: pd.DataFrame | None, codes: pd.DataFrame | None) -> Iterator[ReportWarning]:
-    """
-    Yield warnings if a space has collapsed, or if background samples spread in the salient space.
-
-    Scores that `scores` lacks are computed from the codes.
-    """
-    plain = _from_codes(codes)
+    """Yield warnings if a space has collapsed, or if background samples spread in the salient space."""
+    plain = _from_codes(codes)  # of scores that are missing
     if scores is not None:
         plain |= {(row["metric"], row["space"]): row["score"] for row in scores.to_dict("records")}
     collapsed = False

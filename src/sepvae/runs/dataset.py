@@ -52,12 +52,7 @@ def read_dataset(
     seed: int | None = None,
     in_folds: bool = False,
 ) -> Dataset:
-    """
-    Read data, and split them into training and test, or into the folds of a recipe.
-
-    They are split as the file `split` says, else as the data say, else at random. The size of the test part
-    and the seed are those of the recipe by default.
-    """
+    """Read data, and split them: by a file, else as the data say, else at random; or in folds of a recipe."""
     if seed is None:
         seed = 0 if recipe is None else recipe.protocol.split_seed
     if recipe is not None and recipe.reader == DIGITS:

@@ -132,6 +132,24 @@ def fit_folder(
         name, cls = of_method[0], type(model).__name__
         raise DataError(f"{name}: is a keyword of the method; give method={cls}({name}=..)")
     spec = spec_of_data(data, read_spec(fields, spec), chosen, split=file)
+    how = {"split": file, "test_size": test_size, "seed": split_seed}
+    return fit_data(data, out, model, spec, chosen, preset, scoring or {}, resume=resume, say=say, **how)
+
+
+def fit_data(
+    data: Path,
+    out: Path,
+    model: ContrastiveEstimator,
+    spec: DataSpec,
+    recipe: Recipe | None,
+    preset: str,
+    scoring: dict[str, Any],
+    *,
+    resume: bool,
+    say: Say,
+    **split_by: Any,
+) -> pd.DataFrame | None:
+    """Fit a model to data that are read by a checked spec, and split as for `read_dataset`."""
     if spec.background is None and model.background is not None:
         spec = spec.model_copy(update={"background": str(model.background)})
     if spec.target_severity is None and (name := getattr(model, "severity", None)) is not None:
@@ -143,12 +161,12 @@ def fit_folder(
         say = silence
     elif not resume:
         check_new_run(out)
-    dataset = read_dataset(data, spec, chosen, split=file, test_size=test_size, seed=split_seed)
+    dataset = read_dataset(data, spec, recipe, **split_by)
     for note in dataset.notes:
         say(for_caller(f"note: {note}"))
     if dataset.background is not None:
         model.set_params(background=dataset.background)
-    named = {} if chosen is None else {"recipe": {"name": chosen.name, "preset": preset}}
+    named = {} if recipe is None else {"recipe": {"name": recipe.name, "preset": preset}}
     return fit_run(
         model,
         *dataset.pairs[0],
@@ -156,7 +174,7 @@ def fit_folder(
         about_data=dataset.about | named,
         kinds=dataset.kinds,
         quality_metrics=dataset.quality_metrics,
-        **(scoring or {}),
+        **scoring,
         resume=resume,
         say=say,
     )

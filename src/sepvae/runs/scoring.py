@@ -25,11 +25,7 @@ def recorded_permutations(run: str | Path) -> int:
 
 
 def encode_run(run: str | Path, source: Source, *, say: Say | None = None) -> pd.DataFrame:
-    """
-    Encode data with the model of a run, as in `codes.csv`; say how many new samples are of known subjects.
-
-    The split of samples whose id is in the run is that of the run, of others "new", without ids "unknown".
-    """
+    """Encode data as in `codes.csv`; the split is that of the run by id, else "new", or "unknown"."""
     with stage("encoding", say):
         table = encoded(load(run), source, "new")
     known = RunFolder(run).split.read()
@@ -133,11 +129,7 @@ def keep_scores(run: str | Path, scores: pd.DataFrame, *, n_permutations: int) -
 def encoded(
     model: ContrastiveEstimator, source: Source, split: str, codes: Codes[AnyArray] | None = None
 ) -> pd.DataFrame:
-    """
-    Return samples with their codes, as in `codes.csv`; y is missing for labels that were not fitted on.
-
-    `codes` are those of `fit_encode`: the samples that it used for validation get the split "validation".
-    """
+    """Return samples with their codes, of `fit_encode` or anew; y is missing for labels not fitted on."""
     about = described(source, split)
     about[["id", "group"]] = about[["id", "group"]].astype(str)  # as in `codes.csv`
     known = about["label"].isin(model.classes_)  # new data may come without labels

@@ -52,12 +52,7 @@ class Draws:
 @torch.compiler.disable  # type: ignore[untyped-decorator]
 @torch.no_grad()
 def two_views(x: Tensor, noise: Noise, skip: Collection[str] = ()) -> tuple[Tensor, Tensor]:
-    """
-    Return two random views of each sample, by all augmentations of its kind but those in `skip`.
-
-    Images are in [0, 1], volumes and tables standardised. The numbers depend on the seed of `noise` only, not
-    on the number of processes.
-    """
+    """Return two random views of each sample, by all augmentations of its kind but those in `skip`."""
     names = [name for name in AUGMENTATIONS[x.ndim] if name not in skip]
     wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
     first, second = (_view(wide, names, Draws(wide, noise, view)).to(x.dtype) for view in (1, 2))

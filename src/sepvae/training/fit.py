@@ -13,14 +13,14 @@ import pandas as pd
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ProgressBar
 
-from sepvae.batch import Source
+from sepvae.batch import Source, in_proportion
 from sepvae.errors import DataError
 from sepvae.networks.model import ContrastiveAutoencoder
 from sepvae.training.callbacks import BestWeights, CollapseWatch, FitProgress, LastState
 from sepvae.training.distributed import first_of_one, is_alone, is_first
 from sepvae.training.epoch_metrics import DivergenceError, training_error
 from sepvae.training.keywords import TrainingKeywords
-from sepvae.training.loader import Batches, GroupBatches, mix_groups, ordered_batches, training_batches
+from sepvae.training.loader import Batches, GroupBatches, ordered_batches, training_batches
 from sepvae.training.module import AlternatingTraining
 from sepvae.training.objective import Objective
 from sepvae.training.runtime import SeededInit, check_precision, retain_freed_memory
@@ -66,9 +66,10 @@ def train(
         training = AlternatingTraining(model, objective, keywords, n_groups=n_groups, random_state=seed)
         shared: dict[str, Any] = {"batch_size": batch_size, "num_workers": keywords.num_workers}
         sampling = {"balanced": keywords.balanced, "random_state": seed} | shared
+        validation = parts[1][in_proportion(np.ceil(y[parts[1]]))]  # so that every batch has all groups
         batches = Batches(
             partial(training_batches, source, y, parts[0], **sampling),
-            partial(ordered_batches, source, y, mix_groups(parts[1], y), **shared),
+            partial(ordered_batches, source, y, validation, **shared),
         )
         trainer = _trainer(keywords, best, last, max_epochs, validate=len(parts[1]) > 0)
         if keywords.compile:

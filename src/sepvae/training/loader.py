@@ -6,7 +6,6 @@ from typing import Any, Literal, cast
 
 import lightning.pytorch as pl
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -114,23 +113,12 @@ def ordered_batches(
     world_size: int = 1,
     num_workers: Workers = "auto",
 ) -> Loader:
-    """
-    Return all samples in order, for validation and encoding; the last batch may be smaller.
-
-    Each process gets the same number: a last batch that they cannot share evenly repeats its first samples.
-    """
+    """Return all samples in order; a last batch that processes cannot share repeats its first samples."""
     batches = []
     for part in chunks(len(positions), max(batch_size // world_size, 1) * world_size):
         shared = np.resize(positions[part], -(-len(part) // world_size) * world_size)
         batches.append(shared[rank::world_size])
     return make_loader(source, y, batches, num_workers)
-
-
-def mix_groups(positions: IntArray, y: AnyArray) -> IntArray:
-    """Reorder positions so that groups have the same proportions throughout, and every batch has both."""
-    group = pd.Series(np.ceil(y[positions]))
-    place = (group.groupby(group).cumcount() + 0.5) / group.groupby(group).transform("size")
-    return positions[np.argsort(place.to_numpy(), kind="stable")]
 
 
 class Batches(pl.LightningDataModule):

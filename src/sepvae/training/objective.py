@@ -104,11 +104,7 @@ class Objective(LossKeywords):
     def critic_loss(
         self, model: ContrastiveAutoencoder, x: Tensor, y: Tensor, codes: Codes[Tensor], noise: Noise
     ) -> Tensor:
-        """
-        Return the critic's loss for z = [c, s] against [c, s of another image] (Algorithm 1, lines 4 to 6).
-
-        `codes`, those of x, are detached. Methods that do not use the critic's estimate still log it.
-        """
+        """Return the critic's loss for [c, s] against [c, s of another image] (Algorithm 1, lines 4 to 6)."""
         c, s = draw(codes, noise.critic)
         shuffled = all_gather(s, noise.world_size)[noise.partners]
         return vae.critic_loss(model.critic(c, s), model.critic(c, shuffled))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from sepvae import SepVAE
-from sepvae.methods.sepvae import SepVAEObjective
+from sepvae.methods.sepvae_objective import SepVAEObjective
 from sepvae.networks.model import ContrastiveAutoencoder
 from sepvae.training.objective import LatentSample, Terms
 
