@@ -12,7 +12,7 @@ from sepvae.errors import DataError
 from sepvae.evaluation.metrics import METRICS
 from sepvae.recipes import load_recipe
 from sepvae.recipes.loading import recipe_names, recipe_text
-from sepvae.recipes.recipe import Column
+from sepvae.recipes.recipe import ScoreColumn
 from sepvae.registry import find_method
 
 NAMES = [
@@ -43,7 +43,7 @@ def test_its_keywords_are_those_of_its_methods(name: str) -> None:
 
 
 def test_metrics_are_those_of_the_library() -> None:
-    allowed = Column.model_json_schema()["properties"]["metric"]["enum"]
+    allowed = ScoreColumn.model_json_schema()["properties"]["metric"]["enum"]
     assert set(allowed) == {metric.name for kind in METRICS.values() for metric in kind}
 
 
