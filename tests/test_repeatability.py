@@ -304,6 +304,7 @@ def test_the_process_is_left_as_found_where_workers_read(folder: Path) -> None:
     assert changed(before, after) == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unusual")
 def test_the_process_is_left_as_found_by_runs(table_run: Path, tmp_path: Path) -> None:
     codes, before = RunFolder(table_run).codes.required(), surroundings()

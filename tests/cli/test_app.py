@@ -190,6 +190,7 @@ def test_a_quick_fit_leaves_out_what_takes_long(folder: Path, tmp_path: Path) ->
     assert [name for name in lines if name in stages] == stages
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn", "judged_shortly")
 def test_evaluate_adds_what_a_quick_fit_left_out(folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
@@ -217,6 +218,7 @@ def test_evaluate_adds_what_a_quick_fit_left_out(folder: Path, tmp_path: Path) -
     assert "nothing was left out" in invoke("evaluate", run, folder, "--complete", "--permutations", 0)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_a_short_fit_trains_no_classifiers_of_removal_for_longer_than_itself(
     folder: Path, tmp_path: Path

@@ -77,6 +77,7 @@ def test_from_a_recipe_to_tables(folder: Path, tmp_path: Path) -> None:
         assert (out / file).stat().st_size > 100
 
 
+@pytest.mark.slow
 def test_folds_and_typed_contenders_and_keywords(folder: Path, tmp_path: Path) -> None:
     recipe, out = write_recipe(tmp_path, "folds: 2"), tmp_path / "out"
     typed = ["--contender", "ContrastivePCA", "--contender", "SepVAE", "--seeds", "1", "--set", "kappa=7"]
@@ -139,6 +140,7 @@ def of_sites(folder: Path, how: str) -> Path:
     return recipe
 
 
+@pytest.mark.slow
 def test_each_site_is_left_out(folder: Path, tmp_path: Path) -> None:
     recipe, out = of_sites(tmp_path, "leave_out: site\n  adjust_for: kind"), tmp_path / "out"
     typed = ["--contender", "ContrastivePCA", "--seeds", "1"]
@@ -152,6 +154,7 @@ def test_each_site_is_left_out(folder: Path, tmp_path: Path) -> None:
     assert "site" not in set(results["attribute"].dropna())
 
 
+@pytest.mark.slow
 def test_folds_are_stratified_by_site(folder: Path, tmp_path: Path) -> None:
     recipe, out = of_sites(tmp_path, "folds: 2\n  stratify_by: site"), tmp_path / "out"
     typed = ["--contender", "ContrastivePCA", "--seeds", "1"]

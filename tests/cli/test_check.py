@@ -128,6 +128,7 @@ def test_it_starts_without_torch(folder: Path) -> None:
     assert "samples" in result.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_kermany_differs_in_shape_and_holds_copies(real_data: Path) -> None:
     status, printed = check(real_data / "kermany96" / "chest_xray", "--json")

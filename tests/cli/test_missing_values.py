@@ -114,6 +114,7 @@ def test_residualise_refuses_codes(frame: pd.DataFrame, tmp_path: Path) -> None:
         invoke("fit", file, "--out", tmp_path / "run", *how, "--missing", "-9999")
 
 
+@pytest.mark.slow
 def test_a_fit_says_what_its_scores_are_of_and_keeps_what_was_named(
     frame: pd.DataFrame, tmp_path: Path
 ) -> None:

@@ -80,6 +80,7 @@ def test_other_tables_are_read_as_the_recipe_says(run: Path, study: Path, tmp_pa
     assert codes["id"].tolist() == new["participant_id"].tolist()
 
 
+@pytest.mark.slow
 def test_a_split_is_repeated_from_its_file(run: Path, study: Path, tmp_path: Path) -> None:
     options = ["--target", "bd", "--target", "scz", "--split", run / "split.csv", "--out", tmp_path / "again"]
     assert "split as split.csv says" in invoke("fit", study, *TABLE, *options, *QUICK)
@@ -121,6 +122,7 @@ def test_more_than_two_labels_want_a_background(study: Path, tmp_path: Path) -> 
         invoke("fit", coded, *TABLE[:4], "--out", tmp_path / "run", *QUICK)
 
 
+@pytest.mark.slow
 def test_labels_without_a_named_target_are_targets_of_their_own(study: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     with short_judges():
@@ -170,6 +172,7 @@ def test_mistakes_about_a_table_are_one_line(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_rows_of_another_array_are_new_ones(tmp_path: Path) -> None:
     for seed, name in enumerate(("old", "new")):
         x = np.random.default_rng(seed).integers(0, 255, size=(60, 16, 16)).astype(np.uint8)
@@ -185,6 +188,7 @@ def test_rows_of_another_array_are_new_ones(tmp_path: Path) -> None:
     assert set(pd.read_csv(tmp_path / "c.csv")["split"]) == {"unknown"}  # numbers of rows name nobody
 
 
+@pytest.mark.slow
 def test_a_run_that_does_not_say_how_data_were_read_takes_data_of_its_shape(
     folder: Path, study: Path, tmp_path: Path
 ) -> None:

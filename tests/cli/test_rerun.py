@@ -65,6 +65,7 @@ def test_samples_that_came_later_are_left_out(own_run: Path, regions: Path, tmp_
     assert f"1 samples are not of {own_run}, such as 'new'" in invoke("rerun", own_run, tmp_path / "more.csv")
 
 
+@pytest.mark.slow
 def test_volumes_keep_their_mask_in_files_and_packed(tmp_path: Path) -> None:
     cohort = simulate_vbm_cohort(tmp_path / "cohort", n_subjects=24, side=16).parent
     people, run = cohort / "participants.tsv", tmp_path / "run"

@@ -148,6 +148,7 @@ def begun(tmp_path_factory, table):
     return out
 
 
+@pytest.mark.slow
 def test_epochs_are_added_to_a_finished_fit(tmp_path, table):
     whole, out = tmp_path / "whole", tmp_path / "out"
     assert sepvae(*told(table, whole, "max_epochs=4"))[0] == 0

@@ -83,6 +83,7 @@ def planted() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return codes @ axes[:3] + 0.3 * rng.normal(size=(600, 8)), y, axes[2:3]
 
 
+@pytest.mark.slow
 def test_the_linear_case_finds_the_subspace_as_contrastive_pca_does() -> None:
     x, y, direction = planted()
     keywords = quick(salient_dim=3, max_epochs=40, batch_size=100, learning_rate=1e-2)

@@ -116,6 +116,7 @@ def test_the_common_space_does_not_collapse():
     assert (error**2).sum() < 0.6 * ((x - x.mean(axis=0))[:, inside] ** 2).sum()
 
 
+@pytest.mark.slow
 def test_volumes_have_it_by_default_and_what_a_target_has_is_found():
     x, grid = volumes()
     x[24:, 0, 2:4, 2:4, 2:4] += 3 * np.random.default_rng(2).uniform(1, 2, size=(24, 1, 1, 1))

@@ -178,6 +178,7 @@ def planted() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return codes @ axes[:3] + 0.3 * rng.normal(size=(600, 8)), y, salient
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_a_planted_factor_of_targets_is_in_the_salient_code(symmetric: bool) -> None:
     x, y, factor = planted()

@@ -18,6 +18,7 @@ TRAIN, TEST = train_test_split(np.arange(len(Y)), test_size=0.25, stratify=Y, ra
 OTHERS = [pytest.param(method, marks=pytest.mark.slow) for method in (ConVAE, MMcVAE)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [SepVAE, *OTHERS])
 def test_held_out_diagnoses_of_breast_cancer_are_predicted(method: type[SepVAE]) -> None:
     keywords = quick(common_dim=4, max_epochs=30, batch_size=64)

@@ -29,6 +29,7 @@ def model():
     return SepVAE(**QUICK | {"max_epochs": 18, "gamma": 10}).fit(X, Y)
 
 
+@pytest.mark.slow
 def test_predictions_have_a_column_for_each_label(model):
     assert model.classes_.tolist() == LABELS
     assert model.background_ == "HC"

@@ -63,6 +63,7 @@ def test_a_fit_that_was_killed_ends_as_if_it_had_not_been(tmp_path, method, keyw
         assert_same(model(method, checkpoint=path, **keywords).fit(X, Y), whole)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_processes_that_read_ahead_read_on_from_there(tmp_path):
     images = rng.integers(0, 256, size=(40, 1, 16, 16), dtype=np.uint8)
