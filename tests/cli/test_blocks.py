@@ -50,7 +50,8 @@ def test_scores_of_stored_codes_have_them_too(run):
 
 def test_the_page_names_them(run):
     page = (run / "report.html").read_text()
-    assert all(f'<th scope="col">{name}</th>' in page for name in BLOCKS)
+    assert all(f'<th scope="col">{name}</th>' in page for name in BLOCKS)  # scores
+    assert all(f'<th colspan="{n}" scope="colgroup">{name}</th>' in page for name, n in BLOCKS.items())
 
 
 def test_a_recipe_without_numbers_of_them_is_damaged(run, tmp_path):

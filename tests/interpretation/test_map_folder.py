@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sepvae import SepVAE
 from sepvae.data import ArraySource
 from sepvae.errors import DataError, RunFolderError
 from sepvae.grid import Grid
@@ -210,3 +211,20 @@ def test_several_targets_have_their_own_statistics_beside_those_of_all(tmp_path:
         )
         d = (added[part].mean(axis=0) - added[y == "HC"].mean(axis=0)) / pooled
         np.testing.assert_allclose(regions["d" if name == "target" else f"{name}_d"], d, rtol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(4,), (1, 16, 16)])
+def test_a_target_with_a_block_has_maps_of_what_it_adds(shape: tuple[int, ...], tmp_path: Path) -> None:
+    x, y = np.random.default_rng(0).random((60, *shape)).astype("float32"), np.array(["HC", "SZ", "BD"] * 20)
+    keywords = quick(salient_dim=4, shared_dim=2, background="HC", batch_size=16)
+    model = SepVAE(**keywords, network="linear").fit(x, y)
+    maps = write_maps(model, ArraySource(x, y), tmp_path / "maps")
+    for k, label in enumerate(("BD", "SZ"), start=1):
+        added = model.reconstruct(x) - model.reconstruct(x, without=f"salient of {label}")
+        wanted = added[y == label].mean(axis=0)
+        if len(shape) == 1:
+            found = pd.read_csv(maps / "regions.csv").sort_values("feature")[f"{label}_own_mean"]
+        else:
+            assert (maps / f"label-{label}_desc-own_stat-mean_map.png").is_file()
+            found = np.load(maps / "maps.npz")[f"target{k}_own_mean"]
+        np.testing.assert_allclose(found, wanted, atol=1e-6)

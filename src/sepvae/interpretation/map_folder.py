@@ -44,11 +44,16 @@ DESCRIPTION = {
 
 
 class Statistics(NamedTuple):
-    """Moments of the maps of background, all targets and, of several, each; `effects` are Cohen's d."""
+    """
+    Moments of the maps of background, all targets and, of several, each; `effects` are Cohen's d.
+
+    `own` are moments of what the own block of each target adds to its samples, if there are blocks.
+    """
 
     labels: tuple[str, ...]
     moments: tuple[Moments, ...]
     effects: tuple[AnyArray | None, ...]  # of all groups but the background
+    own: tuple[Moments, ...]
 
     @property
     def effect(self) -> AnyArray | None:
@@ -61,6 +66,10 @@ class Statistics(NamedTuple):
             if moments.n:
                 yield group_files(self.labels, "mean")[i], moments.mean
                 yield group_files(self.labels, "sd")[i], moments.sd
+        for i, moments in enumerate(self.own, start=2):
+            if moments.n:
+                yield group_files(self.labels, "mean", "own")[i], moments.mean
+                yield group_files(self.labels, "sd", "own")[i], moments.sd
 
     def of_each(self) -> Iterator[tuple[str, Moments, AnyArray | None]]:
         """Yield the file name of d, moments and d of each of several targets."""
@@ -89,14 +98,14 @@ def can_map(model: ContrastiveEstimator, source: Source) -> bool:
     return model.capabilities.decoder and (len(source.sample_shape) < 4 or source.grid is not None)
 
 
-def group_files(labels: Sequence[str], statistic: str) -> list[str]:
+def group_files(labels: Sequence[str], statistic: str, part: str = "salient") -> list[str]:
     """
     Return the file name of each group for a statistic such as "mean", distinct and without suffix.
 
     >>> group_files(["control", "ill"], "mean")
     ['label-control_desc-salient_stat-mean_map', 'label-ill_desc-salient_stat-mean_map']
     """
-    return [f"label-{name}_desc-salient_stat-{statistic}_map" for name in names_apart(labels)]
+    return [f"label-{name}_desc-{part}_stat-{statistic}_map" for name in names_apart(labels)]
 
 
 def _write(folder: MapFolder, model: ContrastiveEstimator, source: Source, progress: Progress | None) -> None:
@@ -127,7 +136,8 @@ def _write(folder: MapFolder, model: ContrastiveEstimator, source: Source, progr
     named = [str(label) for label in targets]
     labels = str(model.background_), joined(named), *(named if len(named) > 1 else [])
     effects = tuple(effect_size(moments[0], of_targets, unit) for of_targets in moments[1:])
-    statistics = Statistics(labels, moments, effects)
+    own = tuple(_of_own_block(model, source, label) for label in targets if model.salient_blocks_)
+    statistics = Statistics(labels, moments, effects, own)
     files = [""] * len(names)
     if maps.grid is not None:
         _write_group_volumes(folder, maps, maps.grid, statistics)
@@ -144,6 +154,15 @@ def _write(folder: MapFolder, model: ContrastiveEstimator, source: Source, progr
         folder.people.write(_people(maps, groups, statistics))
     made_by = {"GeneratedBy": [{"Name": "sepvae", "Version": version("sepvae")}]}
     folder.description.write(DESCRIPTION | made_by)
+
+
+def _of_own_block(model: ContrastiveEstimator, source: Source, label: Any) -> Moments:
+    """Return the moments, over the samples of a target, of what its own block adds to them."""
+    maps = SalientMaps(model, source, model.salient_blocks_[f"salient of {label}"])
+    rows, found = np.flatnonzero(np.asarray(source.labels) == label), Moments()
+    for part in chunks(len(rows), chunk_rows(source.sample_shape)):
+        found.add(maps.decode(rows[part]).added)
+    return found
 
 
 def _write_group_volumes(folder: MapFolder, maps: SalientMaps, grid: Grid, statistics: Statistics) -> None:
@@ -171,7 +190,8 @@ def _write_pictures(
             _write_picture(folder.picture(name), map_picture(values, limit))
     arrays: dict[str, Any] = {"labels": np.array(statistics.labels), "axes": axes}
     names = *GROUPS, *(f"target{k}" for k in range(1, len(statistics.labels) - 1))
-    for group, moments in zip(names, statistics.moments, strict=True):
+    own = (f"{name}_own" for name in names[2:])
+    for group, moments in zip((*names, *own), (*statistics.moments, *statistics.own), strict=False):
         if moments.n:
             arrays |= {f"{group}_n": moments.n, f"{group}_mean": moments.mean, f"{group}_sd": moments.sd}
     if statistics.effect is not None:
@@ -197,7 +217,8 @@ def _regions(statistics: Statistics, maps: SalientMaps) -> pd.DataFrame:
     if names is None:
         names = [f"feature{i}" for i in range(maps.source.sample_shape[0])]
     table = pd.DataFrame({"feature": list(map(str, names))})
-    for group, moments in zip((*GROUPS, *statistics.labels[2:]), statistics.moments, strict=True):
+    groups = *GROUPS, *statistics.labels[2:], *(f"{label}_own" for label in statistics.labels[2:])
+    for group, moments in zip(groups, (*statistics.moments, *statistics.own), strict=False):
         table[f"{group}_mean"], table[f"{group}_sd"] = (
             values if moments.n else np.nan for values in (moments.mean, moments.sd)
         )

@@ -21,10 +21,10 @@ class Maps(NamedTuple):
 
 
 class SalientMaps:
-    """Decoded with own salient part minus decoded without it, for all samples of a source, on request."""
+    """Decoded with own salient part, minus decoded without `block` of it, for all samples, on request."""
 
-    def __init__(self, model: ContrastiveEstimator, source: Source) -> None:
-        self.model, self.source = model, source
+    def __init__(self, model: ContrastiveEstimator, source: Source, block: slice = slice(None)) -> None:
+        self.model, self.source, self.block = model, source, block
         codes = model.encode(source)
         self._common, self._salient = codes.common_mean, codes.salient_mean
         self.grid: Grid | None = model.grid_ if model.grid_ is not None else source.grid
@@ -40,7 +40,8 @@ class SalientMaps:
         """Return the maps of the samples at these positions."""
         common, salient = self._common[positions], self._salient[positions]
         added = self.model.decode(common, salient, standardised=True)
-        without = self.model.decode(common, np.zeros_like(salient), standardised=True)
+        salient[:, self.block] = 0
+        without = self.model.decode(common, salient, standardised=True)
         added -= without
         size = np.abs(added).reshape(len(added), -1).sum(axis=1, dtype=np.float64)
         counts = np.prod(added.shape[1:]) if self.grid is None else self.grid.valid_mask.sum()

@@ -111,6 +111,7 @@ def _page_context(contents: Contents, *, images: bool) -> dict[str, Any]:
         "removal": None if removal is None else removal_sections(removal),
         "maps": maps,
         "correlations": None if correlations is None else correlation_rows(correlations),
+        "blocks": contents.folder.blocks(),
         "settings": settings_by_part(contents.recipe),
         "command": command(contents.recipe),
     }
