@@ -189,7 +189,7 @@ def test_each_kind_of_confound_has_its_own_words(of):
     from sepvae.inspection.confounds import VariableTest, confound_finding
 
     variable = {"image": "brightness", "volume": "sd"}.get(of, "age")
-    test = VariableTest(variable, of, 1.0, "goes", "with the label", {"p": 0.001})
+    test = VariableTest({"variable": variable, "of": of, "p": 0.001}, 1.0, "goes", "with the label")
     message = confound_finding(test, 0.01).message
     assert WORDS[of] in message
     others = [words.partition(":")[2] or words for kind, words in WORDS.items() if kind != of]

@@ -1,12 +1,11 @@
-"""Confounds: differences between background and target other than the meaning of the labels."""
+"""Confounds: differences between background and target other than the label, and what goes with severity."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import chi2_contingency, mannwhitneyu, random_table
+from scipy.stats import chi2_contingency, kruskal, mannwhitneyu, random_table, spearmanr
 
 from sepvae.batch import AnyArray, FloatArray
 from sepvae.inspection.findings import Finding, Samples
@@ -17,6 +16,7 @@ MODERATE_AUC, MODERATE_V = 0.1, 0.2
 STRONG = 3  # times a moderate effect: AUC 0.8 or 0.2, V 0.6
 MIN_KNOWN = 3  # a comparison needs this number of groups with a value per label
 MAX_SHARE_OF_VALUES = 0.5  # an attribute with more classes than this share of the groups holds names
+MODERATE_RHO = 0.3  # of Spearman's rho and of eta, from which a variable goes with the severity
 N_TABLES = 9999  # random tables for a p-value if counts are too small for the chi-square distribution
 
 # Possible causes of a difference in a statistic of images or volumes.
@@ -55,16 +55,13 @@ class ClassesEffect(NamedTuple):
     shares: tuple[float, float]  # of that class among background and target
 
 
-@dataclass(frozen=True)
-class VariableTest:
+class VariableTest(NamedTuple):
     """Test of one variable against the label."""
 
-    variable: str
-    of: str  # "attribute", "image", "volume", or "missing"
+    row: dict[str, Any]  # of the table of confounds
     strength: float  # effect in units of a moderate one
     verb: str
     differs: str  # part of the message, with the effect
-    row: dict[str, Any]
 
 
 def confounds(samples: Samples, kinds: Mapping[str, str]) -> tuple[list[Finding], pd.DataFrame]:
@@ -74,7 +71,13 @@ def confounds(samples: Samples, kinds: Mapping[str, str]) -> tuple[list[Finding]
     A group (patient) counts once: by the mean of its numbers, or by its most frequent class. Findings are
     sorted by effect, the strongest first, then attributes of only one label.
     """
-    tests = [*_attribute_tests(samples, kinds), *_image_tests(samples)]
+    tests: list[VariableTest] = []
+    for name, of, kind, values in _variables(samples, kinds):
+        tests += _test(samples, name, of, kind, values)
+        known = values.notna()
+        if of == "attribute" and all(known[samples.is_target == side].any() for side in (True, False)):
+            is_known = known.map({True: "known", False: "missing"})
+            tests += _test(samples, name, "missing", "categorical", is_known)
     corrected = holm([test.row["p"] for test in tests])
     findings = [
         confound_finding(test, float(p))
@@ -104,108 +107,88 @@ def describe_attributes(samples: Samples, kinds: Mapping[str, str]) -> pd.DataFr
     return pd.DataFrame(rows, columns=columns)
 
 
-def _attribute_tests(samples: Samples, kinds: Mapping[str, str]) -> Iterator[VariableTest]:
+def _variables(
+    samples: Samples, kinds: Mapping[str, str]
+) -> "Iterator[tuple[str, str, str, pd.Series[Any]]]":
+    """Yield name, origin (attribute, image or volume), kind and values of what may be a confound."""
     for name in samples.attributes:
-        values = samples.values(name, kinds[name])
-        test = _test_numbers if kinds[name] == "continuous" else _test_classes
-        yield from test(samples, name, "attribute", values)
-        known = values.notna()
-        if all(known[samples.is_target == side].any() for side in (True, False)):
-            yield from _test_classes(samples, name, "missing", known.map({True: "known", False: "missing"}))
-
-
-def _image_tests(samples: Samples) -> Iterator[VariableTest]:
-    for name, kind, values in image_variables(samples):
-        test = _test_numbers if kind == "continuous" else _test_classes
-        yield from test(samples, name, samples.kind, values)
-
-
-def image_variables(samples: Samples) -> "Iterator[tuple[str, str, pd.Series[Any]]]":
-    """Yield name, kind and values of each statistic of images or volumes that may be a confound."""
+        yield name, "attribute", kinds[name], samples.values(name, kinds[name])
     metrics = samples.quality_metrics
     if metrics is None or samples.kind == "sample":
         return
     if samples.kind == "volume":
-        numbers = {name: metrics[name].astype(float) for name in ("mean", "sd")}
-        orientation = metrics["grid"].map(lambda grid: grid.axes, na_action="ignore")
-        voxels = metrics["grid"].map(str, na_action="ignore")
-        classes = {"orientation": orientation, "voxels": voxels, "dtype": metrics["dtype"]}
+        axes = metrics["grid"].map(lambda grid: grid.axes, na_action="ignore")
+        metrics = metrics.assign(orientation=axes, voxels=metrics["grid"].map(str, na_action="ignore"))
+        numbers, classes = ["mean", "sd"], ["orientation", "voxels", "dtype"]
     else:
         width, height = metrics["width"].astype(float), metrics["height"].astype(float)
-        numbers = {"aspect": width / height, "side": (width * height) ** 0.5}
-        for name in ("brightness", "contrast", "sharpness", "anisotropy"):
-            numbers[name] = metrics[name].astype(float)
-        classes = {"mode": metrics["mode"]}
-    yield from ((name, "continuous", values) for name, values in numbers.items())
-    yield from ((name, "categorical", values) for name, values in classes.items())
+        metrics = metrics.assign(aspect=width / height, side=(width * height) ** 0.5)
+        numbers = ["aspect", "side", "brightness", "contrast", "sharpness", "anisotropy"]
+        classes = ["mode"]
+    yield from ((name, samples.kind, "continuous", metrics[name].astype(float)) for name in numbers)
+    yield from ((name, samples.kind, "categorical", metrics[name]) for name in classes)
 
 
-def _test_numbers(samples: Samples, name: str, of: str, values: "pd.Series[Any]") -> Iterator[VariableTest]:
-    table = _known(samples, values)
-    by_group = table.groupby(["target", "group"])["value"].mean()
-    of_target = by_group.index.get_level_values("target").to_numpy(dtype=bool)
-    sides = by_group.to_numpy()[~of_target], by_group.to_numpy()[of_target]
-    if min(map(len, sides)) < MIN_KNOWN or table["value"].nunique() < 2:
-        return
-    effect = compare_numbers(*sides)
-    (a, b), (mean_a, mean_b), (sd_a, sd_b) = samples.names, effect.means, effect.sds
-    least = min((sd for sd in effect.sds if sd > 0), default=1)
-    digits = int(np.clip(1 - np.floor(np.log10(least)), 0, 6))  # two digits of the smaller deviation
-    differs = (
-        f"between {a} and {b}: {mean_a:.{digits}f} ± {sd_a:.{digits}f} against {mean_b:.{digits}f} ± "
-        f"{sd_b:.{digits}f} (d = {effect.d:.1f}, AUC {effect.auc:.2f})"
-    )
-    row = {"variable": name, "of": of, "kind": "continuous", "n_background": len(sides[0])}
-    row |= {"n_target": len(sides[1]), "d": effect.d, "auc": effect.auc, "p": effect.p}
-    yield VariableTest(name, of, abs(effect.auc - 0.5) / MODERATE_AUC + 1e-9, "differs", differs, row)
-
-
-def _test_classes(samples: Samples, name: str, of: str, values: "pd.Series[Any]") -> Iterator[VariableTest]:
-    table = _known(samples, values)
+def _by_group(samples: Samples, kind: str, values: "pd.Series[Any]") -> pd.DataFrame:
+    """Return target, group and value of the groups that have a value, once each."""
+    columns = {"target": samples.is_target, "group": samples.about["group"], "value": values.to_numpy()}
+    known = pd.DataFrame(columns).dropna()
+    if kind == "continuous":
+        return known.groupby(["target", "group"])["value"].mean().reset_index()
     # The most frequent class of each group; a tie takes the first in order.
-    counts = table.value_counts(["target", "group", "value"]).rename("n").reset_index()
+    counts = known.value_counts(["target", "group", "value"]).rename("n").reset_index()
     counts = counts.sort_values(["n", "value"], ascending=[False, True])
-    once = counts.drop_duplicates(["target", "group"])
-    of_target, classes = once["target"].to_numpy(dtype=bool), once["value"].to_numpy()
-    sides = classes[~of_target], classes[of_target]
-    n_values = once["value"].nunique()
-    if min(map(len, sides)) < MIN_KNOWN or not 2 <= n_values <= max(10, MAX_SHARE_OF_VALUES * len(once)):
+    return counts.drop_duplicates(["target", "group"])
+
+
+def _test(
+    samples: Samples, name: str, of: str, kind: str, values: "pd.Series[Any]"
+) -> Iterator[VariableTest]:
+    """Yield the test of a variable that varies, and that enough groups of both sides have."""
+    once = _by_group(samples, kind, values)
+    of_target = once["target"].to_numpy(dtype=bool)
+    sides = once["value"].to_numpy()[~of_target], once["value"].to_numpy()[of_target]
+    varies = values.nunique() > 1
+    if kind == "categorical":
+        varies = 2 <= once["value"].nunique() <= max(10, MAX_SHARE_OF_VALUES * len(once))
+    if min(map(len, sides)) < MIN_KNOWN or not varies:
         return
-    effect = compare_classes(*sides)
-    (a, b), (share_a, share_b) = samples.names, effect.shares
-    differs = (
-        f"with the label (Cramer's V {effect.cramers_v:.2f}): {effect.value} is {share_a:.0%} of {a}, "
-        f"{share_b:.0%} of {b}"
-    )
-    row = {"variable": name, "of": of, "kind": "categorical", "n_background": len(sides[0])}
-    row |= {"n_target": len(sides[1]), "cramers_v": effect.cramers_v, "p": effect.p}
-    yield VariableTest(name, of, effect.cramers_v / MODERATE_V + 1e-9, "goes", differs, row)
-
-
-def _known(samples: Samples, values: "pd.Series[Any]") -> pd.DataFrame:
-    """Return group, side and value of the samples that have a value."""
-    columns = {"group": samples.about["group"], "target": samples.is_target, "value": values.to_numpy()}
-    return pd.DataFrame(columns).dropna()
+    row = {"variable": name, "of": of, "kind": kind, "n_background": len(sides[0]), "n_target": len(sides[1])}
+    a, b = samples.names
+    if kind == "continuous":
+        found = compare_numbers(*sides)
+        (mean_a, mean_b), (sd_a, sd_b) = found.means, found.sds
+        least = min((sd for sd in found.sds if sd > 0), default=1)
+        digits = int(np.clip(1 - np.floor(np.log10(least)), 0, 6))  # two digits of the smaller deviation
+        differs = (
+            f"between {a} and {b}: {mean_a:.{digits}f} ± {sd_a:.{digits}f} against {mean_b:.{digits}f} ± "
+            f"{sd_b:.{digits}f} (d = {found.d:.1f}, AUC {found.auc:.2f})"
+        )
+        row |= {"d": found.d, "auc": found.auc, "p": found.p}
+        yield VariableTest(row, abs(found.auc - 0.5) / MODERATE_AUC + 1e-9, "differs", differs)
+    else:
+        effect = compare_classes(*sides)
+        shares = f"{effect.value} is {effect.shares[0]:.0%} of {a}, {effect.shares[1]:.0%} of {b}"
+        differs = f"with the label (Cramer's V {effect.cramers_v:.2f}): {shares}"
+        row |= {"cramers_v": effect.cramers_v, "p": effect.p}
+        yield VariableTest(row, effect.cramers_v / MODERATE_V + 1e-9, "goes", differs)
 
 
 def confound_finding(test: VariableTest, p_corrected: float) -> Finding:
     """Return the warning on a variable that differs between the labels."""
+    name, of = test.row["variable"], test.row["of"]
     said = f"{test.verb}{' strongly' * (test.strength >= STRONG)} {test.differs}"
-    effects = {key: test.row[key] for key in ("d", "auc", "cramers_v") if key in test.row}
-    numbers = effects | {"p": test.row["p"], "p_corrected": p_corrected}
-    code = {"attribute": "confound", "missing": "missing-by-label"}.get(test.of, f"{test.of}-confound")
-    if test.of == "attribute":
-        advice = (
-            f"what the salient space shows may be {test.variable}; match the labels by it, or score it too"
-        )
-        message = f"{test.variable} {said}: {advice}"
-    elif test.of == "missing":
+    numbers = {key: test.row[key] for key in ("d", "auc", "cramers_v", "p") if key in test.row}
+    if of == "attribute":
+        advice = f"what the salient space shows may be {name}; match the labels by it, or score it too"
+        code, message = "confound", f"{name} {said}: {advice}"
+    elif of == "missing":
         consequence = "scores of it are of those who have it; see why it is missing"
-        message = f"whether {test.variable} is known {said}: {consequence}"
+        code, message = "missing-by-label", f"whether {name} is known {said}: {consequence}"
     else:
-        cause = f"{CAUSES[test.variable]}, and the salient space may show it"
-        message = f"{test.of} {test.variable} {said}: {cause}"
-    return Finding("warning", code, message, numbers=numbers)
+        cause = f"{CAUSES[name]}, and the salient space may show it"
+        code, message = f"{of}-confound", f"{of} {name} {said}: {cause}"
+    return Finding("warning", code, message, numbers=numbers | {"p_corrected": p_corrected})
 
 
 def _of_one_label(samples: Samples) -> Iterator[Finding]:
@@ -225,6 +208,61 @@ def _of_one_label(samples: Samples) -> Iterator[Finding]:
         elif known.any() and not known[~samples.is_target].any():
             message = f"{name} is known of {target} only: it is scored among them alone"
             yield Finding("note", "attribute-of-one-label", message)
+
+
+def severity_findings(
+    samples: Samples, name: str, kinds: Mapping[str, str]
+) -> tuple[list[Finding], pd.DataFrame]:
+    """Describe the severity of targets, and compare it with each other variable among them, once a group."""
+    severity = samples.values(name, "continuous").where(samples.is_target)
+    known = severity.dropna()
+    rows = [] if known.empty else list(_severity_tests(samples, name, severity, kinds))
+    table = pd.DataFrame(rows, columns=["variable", "of", "kind", "n", "spearman", "eta", "p"])
+    table["p_corrected"] = holm([row["p"] for row in rows])
+    if known.empty:
+        return [], table
+    n, about = int(samples.is_target.sum()), f"{known.min():g} to {known.max():g}, mean {known.mean():.3g}"
+    message = f"severity of targets ({name}): known of {len(known)} of {n}, {about}, sd {known.std():.3g}"
+    numbers = {"known": len(known), "targets": n, "min": known.min(), "max": known.max()}
+    findings = [Finding("note", "severity", message, numbers=numbers)]
+    strength = table["spearman"].abs().fillna(table["eta"])
+    named = strength[(strength >= MODERATE_RHO) & (table["p_corrected"] < ALPHA)]
+    for row in table.loc[named.sort_values(ascending=False).index].to_dict("records"):
+        measure = "Spearman" if row["kind"] == "continuous" else "eta"
+        effect = row[measure.lower()]
+        what, cause = row["variable"], ""
+        if row["of"] != "attribute":
+            what, cause = f"{row['of']} {what}", f"; {CAUSES[what]}"
+        advice = f"what the salient space shows of {name} may be {row['variable']}{cause}"
+        message = f"{name} goes with {what} among targets ({measure} {effect:.2f}): {advice}"
+        numbers = {measure.lower(): effect, "p": row["p"], "p_corrected": row["p_corrected"]}
+        findings.append(Finding("warning", "severity-confound", message, numbers=numbers))
+    return findings, table
+
+
+def _severity_tests(
+    samples: Samples, name: str, severity: "pd.Series[float]", kinds: Mapping[str, str]
+) -> Iterator[dict[str, Any]]:
+    """Yield one row per variable that enough groups of the targets have, beside a severity."""
+    for variable, of, kind, values in _variables(samples, kinds):
+        if variable == name and of == "attribute":
+            continue
+        both = severity.notna().to_numpy() & values.notna().to_numpy()
+        table = _by_group(samples, "continuous", severity.where(both)).rename(columns={"value": "severity"})
+        table = table.merge(_by_group(samples, kind, values.where(both))[["group", "value"]], on="group")
+        row = {"variable": variable, "of": of, "kind": kind, "n": len(table)}
+        if kind == "continuous":
+            if len(table) >= MIN_KNOWN and (table[["severity", "value"]].std() > 0).all():
+                test = spearmanr(table["severity"], table["value"])
+                yield row | {"spearman": float(test.statistic), "p": float(test.pvalue)}
+            continue
+        several = table.groupby("value")["severity"].filter(lambda part: len(part) > 1)
+        classes = [part for _, part in several.groupby(table["value"])]
+        if len(classes) > 1 and table["severity"].std() > 0:
+            test, n = kruskal(*classes), len(several)
+            # Corrected for the number of classes.
+            explained = max(0.0, (float(test.statistic) - len(classes) + 1) / (n - len(classes)))
+            yield row | {"n": n, "eta": float(np.sqrt(explained)), "p": float(test.pvalue)}
 
 
 def compare_numbers(background: AnyArray, target: AnyArray) -> NumbersEffect:

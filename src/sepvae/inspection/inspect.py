@@ -7,18 +7,12 @@ import pandas as pd
 
 from sepvae.checks import check_number
 from sepvae.errors import count
-from sepvae.inspection.confounds import confounds, describe_attributes
+from sepvae.inspection.confounds import confounds, describe_attributes, severity_findings
 from sepvae.inspection.duplicates import duplicates
 from sepvae.inspection.findings import LEVELS, Finding, Inspection, read_samples
 from sepvae.inspection.images import inspect_images, unreadable_finding
-from sepvae.inspection.sample_sizes import (
-    background_findings,
-    count_samples,
-    group_findings,
-    label_findings,
-    size_findings,
-)
-from sepvae.inspection.severity import severity_findings
+from sepvae.inspection.sample_sizes import background_findings, count_samples, group_findings
+from sepvae.inspection.sample_sizes import label_findings, size_findings
 from sepvae.inspection.tables import missing_value_findings, region_findings, region_table
 
 
