@@ -148,7 +148,7 @@ def _test(
     once = _by_group(samples, kind, values)
     of_target = once["target"].to_numpy(dtype=bool)
     sides = once["value"].to_numpy()[~of_target], once["value"].to_numpy()[of_target]
-    varies = values.nunique() > 1
+    varies = values.nunique() >= 2
     if kind == "categorical":
         varies = 2 <= once["value"].nunique() <= max(10, MAX_SHARE_OF_VALUES * len(once))
     if min(map(len, sides)) < MIN_KNOWN or not varies:

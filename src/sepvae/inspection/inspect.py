@@ -11,8 +11,13 @@ from sepvae.inspection.confounds import confounds, describe_attributes, severity
 from sepvae.inspection.duplicates import duplicates
 from sepvae.inspection.findings import LEVELS, Finding, Inspection, read_samples
 from sepvae.inspection.images import inspect_images, unreadable_finding
-from sepvae.inspection.sample_sizes import background_findings, count_samples, group_findings
-from sepvae.inspection.sample_sizes import label_findings, size_findings
+from sepvae.inspection.sample_sizes import (
+    background_findings,
+    count_samples,
+    group_findings,
+    label_findings,
+    size_findings,
+)
 from sepvae.inspection.tables import missing_value_findings, region_findings, region_table
 
 

@@ -116,10 +116,6 @@ def read_brats(
     ------
     DataError
         If the folder has no such volumes, or one cannot be read or lacks a segmentation of its shape.
-
-    Examples
-    --------
-    >>> source = read_brats("BraTS2020_TrainingData", modality="t1ce", image_size=128)  # doctest: +SKIP
     """
     manifest = list_brats(path, modality=modality, step=step, min_tumour=min_tumour)
     spec = read_spec({"image_size": image_size, "memory": memory})

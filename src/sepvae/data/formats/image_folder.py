@@ -105,20 +105,17 @@ def read_image_folder(
     channels : {1, 3}, default=1
         1 for grey, 3 for RGB.
     fit : {"pad", "crop", "squash"}, default="pad"
-        Method for images of another shape: add black bars, cut out the centre, or distort. Bars and
-        distortion can reveal a label whose images have another shape.
+        Method for images of another shape: add black bars, cut out the centre, or distort.
     pattern : str or sequence of str, default=None
         Regular expressions with named groups, searched in the file name; the first match counts. The named
         group `subject` is the person, every other one an attribute. A file without a match is its own group.
     limit, limit_by : int or str, default=None
-        Maximum number of images per label, the first by path; with an attribute as `limit_by` for each of its
-        values within a label.
+        Maximum number of images per label, the first by path, and for each value of an attribute.
     labelled : bool, default=True
         Whether two labels or more are required. False reads any folder of images: the label is then the name
         of the subfolder, or "" for images in the folder itself.
     memory : float, default=4.0
-        Gigabytes of decoded images to cache. Images beyond are decoded each time they are taken, by worker
-        processes while a model is fitted.
+        Gigabytes of decoded images to cache; images beyond are decoded each time they are taken.
     progress : callable, default=None
         Called as `progress(done, total)` after every image.
 

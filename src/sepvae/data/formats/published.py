@@ -123,10 +123,6 @@ def read_celeba(
     ------
     DataError
         If the list does not have the format of CelebA, or images are missing or cannot be read.
-
-    Examples
-    --------
-    >>> source = read_celeba("celeba", attributes=["Male", "Smiling"])  # doctest: +SKIP
     """
     return CelebA().load(**locals(), fit="crop")
 

@@ -96,10 +96,6 @@ def read_regions(
     ------
     DataError
         If the table, a column or a cell cannot be used, or a name or pattern matches no column.
-
-    Examples
-    --------
-    >>> source = read_regions("aparc_aseg.csv", features="re:^(lh|rh)_", label="DX_GROUP")  # doctest: +SKIP
     """
     return Regions().load(**locals())
 
@@ -127,12 +123,10 @@ def frame_source(
     label : str
         Column of labels, kept as they are.
     features : sequence of str, default=None
-        Columns of features, which may have gaps: names, patterns ("lh_*"), regular expressions
-        ("re:^(lh|rh)_"), or "number", the default: all numeric columns that are not named otherwise.
-    subject : str, default=None
-        Column that names the person, who stays on one side of a split; by default every row is one.
-    id : str, default=None
-        Column of unique names; by default rows are numbered.
+        As in `read_regions`; by default "number".
+    subject, id : str, default=None
+        Columns of persons, whom a split keeps on one side (by default every row is one), and of unique names
+        (by default rows are numbered).
     attributes : sequence of str, default=()
         Columns of further attributes.
     missing, not_missing : sequence of str or float, default=()

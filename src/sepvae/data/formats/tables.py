@@ -116,13 +116,8 @@ def read_image_table(
     path : str or Path
         A text table with tabs, commas or semicolons between cells and column names in the first line. Empty
         cells, "n/a", "NA", "nan" and the like are missing values.
-    images : str
-        Column of image files, relative to `root`; or a template of columns, such as
-        "{participant_id}/anat/{participant_id}_slice.png".
-    label : str
-        Column of labels.
-    root : str or Path, default=None
-        Folder that files are relative to and must lie in; by default the folder of the table.
+    images, label, root : object
+        As in `DataSpec`; files must lie in `root`.
     subject, id : str, default=None
         Columns of persons, whom a split keeps on one side (by default every row is one), and of unique names
         (by default the files).
@@ -131,11 +126,8 @@ def read_image_table(
         (words), or None to infer it from the values.
     image_size, channels, fit, memory, progress : object
         As in `read_image_folder`.
-    missing, not_missing : sequence of str, default=()
-        Words and codes that are missing, too, such as -9999; and words that are not, such as a site named
-        "NA". Labels and ids stay words.
-    encoding : str or None, default=None
-        Encoding of the table, such as "cp1252"; None for UTF-8, or the encoding of its byte-order mark.
+    missing, not_missing, encoding : object
+        As in `DataSpec`; labels and ids stay words.
 
     Returns
     -------
@@ -193,12 +185,8 @@ def read_volumes(
         a last axis of length 1.
     size : int, tuple of three int or None, default=None
         Input size of the network in voxels along R, A, S, cropped or padded about the centre. None for all.
-    mask : str, Path or None, default=None
-        A volume of two values on the same grid: 0 (or NaN) outside, another inside. None for all voxels.
-    mask_threshold : float or None, default=None
-        Threshold for a mask of probabilities; voxels above it are inside.
-    resample : bool, default=False
-        Interpolate volumes on other grids to the most frequent grid, instead of raising.
+    mask, mask_threshold, resample : object
+        As in `DataSpec`; a mask has two values, 0 (or NaN) outside and another inside, or a threshold.
     assume_orientation : str or None, default=None
         Orientation, such as "RAS", of files whose header has none (sform_code = qform_code = 0). They get the
         position of the other files if shape and voxel size agree. None raises if other files have one.
