@@ -277,10 +277,6 @@ class RunFolder:
         """Return whether the fit of its recipe is finished; the page is the last file written."""
         return "seconds" in recipe and self.report.is_file()
 
-    def has_results(self) -> bool:
-        """Return whether a failed fit left something to keep: a state to resume, a model, its last steps."""
-        return self.checkpoint.exists() or self.model.exists() or self.diverged.exists()
-
 
 def current_versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that the numbers depend on."""

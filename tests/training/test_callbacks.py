@@ -11,11 +11,10 @@ from sepvae.data.arrays import ArraySource
 from sepvae.methods.sepvae_objective import SepVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.training.callbacks import FitProgress, MetricsFile
-from sepvae.training.epoch_metrics import DivergenceError
+from sepvae.training.fit import quiet_lightning
 from sepvae.training.keywords import TrainingKeywords
 from sepvae.training.loader import training_batches
-from sepvae.training.module import AlternatingTraining
-from sepvae.training.trainer import quiet_lightning
+from sepvae.training.module import AlternatingTraining, DivergenceError
 
 Y = np.arange(16) % 2
 X = np.random.default_rng(0).normal(size=(16, 5))

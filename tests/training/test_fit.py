@@ -17,9 +17,8 @@ from sepvae.errors import DataError
 from sepvae.methods.sepvae_objective import SepVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.training.callbacks import FitProgress
-from sepvae.training.fit import MONITOR, train
+from sepvae.training.fit import MONITOR, make_trainer, train
 from sepvae.training.keywords import TrainingKeywords
-from sepvae.training.trainer import make_trainer
 
 OBJECTIVE = SepVAEObjective(
     beta_common=1.0,

@@ -8,12 +8,11 @@ from torch.testing import assert_close
 from sepvae.data.arrays import ArraySource
 from sepvae.methods.sepvae_objective import SepVAEObjective
 from sepvae.networks.autoencoder import build_autoencoder
-from sepvae.training.epoch_metrics import DivergenceError, EpochMetrics
+from sepvae.training.fit import quiet_lightning
 from sepvae.training.keywords import TrainingKeywords
 from sepvae.training.loader import GroupBatches, ordered_batches, training_batches
-from sepvae.training.module import AlternatingTraining, as_input
+from sepvae.training.module import AlternatingTraining, DivergenceError, EpochMetrics, as_input
 from sepvae.training.sampling import derangement
-from sepvae.training.trainer import quiet_lightning
 
 OBJECTIVE = SepVAEObjective(
     beta_common=0.5,

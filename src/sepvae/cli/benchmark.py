@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -175,30 +175,22 @@ def _live(cells: "Sequence[Cell]") -> Iterator[Callable[[dict[str, str]], None]]
     from rich.live import Live
 
     console, started = Console(stderr=True), time.monotonic()
+    live = Live(console=console, refresh_per_second=2) if console.is_terminal else None
     done: list[str] = []  # names of finished and failed cells
     before: list[int] = []  # their number at the start, once it is known
 
-    def newly_done(states: dict[str, str]) -> list[str]:
-        new = [name for name, state in states.items() if state in DONE and name not in done]
-        done.extend(new)
-        return new
-
-    def print_new(states: dict[str, str]) -> None:
-        first = len(done) + 1
-        for number, name in enumerate(newly_done(states), start=first):
-            console.print(f"{number} of {len(states)}: {name} {states[name]}", highlight=False)
-
-    if not console.is_terminal:
-        yield print_new
-        return
-    with Live(console=console, refresh_per_second=2) as live:
-
-        def draw(states: dict[str, str]) -> None:
-            newly_done(states)
-            before.append(len(done))
+    def show(states: dict[str, str]) -> None:
+        for name, state in states.items():
+            if state in DONE and name not in done:
+                done.append(name)
+                if live is None:
+                    console.print(f"{len(done)} of {len(states)}: {name} {state}", highlight=False)
+        before.append(len(done))
+        if live is not None:
             live.update(table_of(cells, states, time.monotonic() - started, own=len(done) - before[0]))
 
-        yield draw
+    with live or nullcontext():
+        yield show
 
 
 def table_of(cells: "Sequence[Cell]", states: dict[str, str], seconds: float, *, own: int) -> "Group":

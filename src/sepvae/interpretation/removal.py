@@ -69,18 +69,17 @@ def score_removal(
             say(f"removal: left out; {TOO_SHORT}")
             return None
     rows = codes[codes["split"] == "test"]
-    tick = _counter(len(questions) * n_steps + 4 * -(-len(rows) // CHUNK), progress)
+    total, done = len(questions) * n_steps + 4 * -(-len(rows) // CHUNK), count(1)
+
+    def tick(*_: int) -> None:
+        if progress is not None:
+            progress(min(next(done), total), total)
+
     classifiers = _train(model, train, codes, questions, n_steps=n_steps, progress=tick)
     readings = _read(model, classifiers, test, rows, tick)
     pairs = zip(questions, readings, strict=True)
     scores = [removal_scores(question, codes, reading) for question, reading in pairs]
     return pd.concat(scores, ignore_index=True)
-
-
-def _counter(total: int, progress: Progress | None) -> Callable[..., None]:
-    """Return a function that reports one more unit of progress per call, whatever its arguments."""
-    done = count(1)
-    return lambda *_: None if progress is None else progress(min(next(done), total), total)
 
 
 def _train(

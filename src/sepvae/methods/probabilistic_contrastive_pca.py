@@ -85,7 +85,13 @@ class ProbabilisticContrastivePCA(LinearEstimator):
         inside, span = spanning_axes(x, self.common_dim + self.salient_dim, seed)
         moments = covariance(inside[target]), covariance(inside[~target])
         ratio = target.sum() / (~target).sum()  # n / m
-        alpha = self._gamma(largest_alpha(*moments, self.salient_dim) * ratio) / ratio
+        largest = largest_alpha(*moments, self.salient_dim) * ratio
+        gamma = AUTO * largest if self.gamma == "auto" else self.gamma
+        if gamma >= largest:
+            raise DataError(
+                f"gamma: wanted less than {largest:.4g} for these samples or 'auto', got {gamma:g}"
+            )
+        alpha = gamma / ratio
         salient = loadings((moments[0] - alpha * moments[1]) / (1 - alpha), self.salient_dim, n_features)
         rest, n_left = complement(salient.axes.T), n_features - self.salient_dim
         common = loadings(rest.T @ covariance(inside) @ rest, self.common_dim, n_left)
@@ -94,15 +100,6 @@ class ProbabilisticContrastivePCA(LinearEstimator):
         self.salient_scale_, self.salient_noise_var_ = salient.lengths, salient.noise_var
         self.common_scale_, self.common_noise_var_ = common.lengths, common.noise_var
         self.gamma_ = float(alpha * ratio)
-
-    def _gamma(self, largest: float) -> float:
-        """Return the weight to use, if the likelihood has a maximum with it."""
-        gamma = AUTO * largest if self.gamma == "auto" else self.gamma
-        if gamma >= largest:
-            raise DataError(
-                f"gamma: wanted less than {largest:.4g} for these samples or 'auto', got {gamma:g}"
-            )
-        return gamma
 
     def _noise_var(self, space: str) -> float:
         return self.salient_noise_var_ if space == "salient" else self.common_noise_var_

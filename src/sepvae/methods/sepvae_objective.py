@@ -6,7 +6,6 @@ self-consistency of the autoencoding VAE (Cemgil et al., NeurIPS 2020) to sample
 or with the salient part of another sample.
 """
 
-from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import torch
@@ -65,8 +64,7 @@ class SepVAEObjective(ContrastiveObjective):
         target_kl, background_kl = (of_group.to(s.dtype) * sample.salient_kl for of_group in (y != 0, y == 0))
         classification = group_cross_entropy(frozen(model.salient_classifier, s), y)
         information = mutual_information(frozen(model.critic, c, s), rectified=self.rectify_mi)
-        wanted = [name for name in CONSISTENCY if getattr(self, name) > 0]
-        kl = consistency_terms(model, sample, self.posterior, self.prior, wanted)
+        kl = self._consistency(model, sample)
         return {
             "reconstruction": (1.0, sample.reconstruction),
             "common_kl": (self.beta_common, common_kl),
@@ -96,72 +94,58 @@ class SepVAEObjective(ContrastiveObjective):
         off_centre = sample.codes.salient_mean.square().sum(dim=1) / (2 * self.background_prior_var)
         return {"salient_kl_background_excess": (sample.y == 0).to(off_centre.dtype) * off_centre}
 
+    def _consistency(self, model: ContrastiveAutoencoder, sample: LatentSample) -> dict[str, Tensor]:
+        """
+        Return the terms of weight above 0, of shape (batch,): 0 for the other group and samples left out.
 
-def consistency_terms(
-    model: ContrastiveAutoencoder,
-    drawn: LatentSample,
-    posterior: Callable[[Codes[Tensor], Tensor], Codes[Tensor]],
-    prior: GroupPrior,
-    wanted: Collection[str] = CONSISTENCY,
-) -> dict[str, Tensor]:
-    """
-    Return the terms in `wanted`, each of shape (batch,): 0 for the other group and for samples left out.
+        At posterior means, for a target x and x0 = d([c, s']) + RESIDUAL (x - d([c, s])): removal_common =
+        KL(q(c|x) || q(c|x0)), whose gradient reaches both posteriors; removal_salient = KL(q(s|x0) ||
+        p(s|y=0)), with q(s|x0) by a frozen salient encoder. For a background sample i, a target j and x1 =
+        d([c_i, s_j]): swap_common = KL(q(c|x_i) || q(c|x1)); swap_salient = KL(q(s|x_j) || q(s|x1)).
+        """
+        wanted = [name for name in CONSISTENCY if getattr(self, name) > 0]
+        if not wanted:
+            return {}
+        codes, noise, prior = sample.codes, sample.noise, self.prior
+        y = all_gather(sample.y, noise.world_size)
+        of_all = donors(y, *(any(name.startswith(kind) for name in wanted) for kind in ("removal", "swap")))
+        # Each sample that takes part stands for those that are left out.
+        stands_for = [group.sum() / (group & (of_all >= 0)).sum().clamp(min=1) for group in (y != 0, y == 0)]
+        own_donors, targets = of_all[noise.own], sample.y != 0
+        removed, swapped = (((own_donors >= 0) & group).nonzero()[:, 0] for group in (targets, ~targets))
+        rows, n = torch.cat([removed, swapped]), len(removed)
 
-    At posterior means, for a target x and x0 = d([c, s']) + RESIDUAL (x - d([c, s])): removal_common =
-    KL(q(c|x) || q(c|x0)), whose gradient reaches both posteriors; removal_salient = KL(q(s|x0) || p(s|y=0)),
-    with q(s|x0) by a frozen salient encoder. For a background sample i, a target j and x1 = d([c_i, s_j]):
-    swap_common = KL(q(c|x_i) || q(c|x1)); swap_salient = KL(q(s|x_j) || q(s|x1)).
-    """
-    if not wanted:
-        return {}
-    codes, world_size = drawn.codes, drawn.noise.world_size
-    y = all_gather(drawn.y, world_size)
-    of_all = donors(y, *(any(name.startswith(kind) for name in wanted) for kind in ("removal", "swap")))
-    # Each sample that takes part stands for those that are left out.
-    stands_for = [group.sum() / (group & (of_all >= 0)).sum().clamp(min=1) for group in (y != 0, y == 0)]
-    own_donors = of_all[drawn.noise.own]
-    chosen = own_donors >= 0
-    removed, swapped = ((chosen & of_group).nonzero()[:, 0] for of_group in (drawn.y != 0, drawn.y == 0))
-    rows, n = torch.cat([removed, swapped]), len(removed)
-
-    own_codes = torch.cat([codes.salient_mean, codes.salient_logvar], dim=1)
-    mean, logvar = all_gather_with_grad(own_codes, world_size)[own_donors[swapped]].chunk(2, dim=1)
-    of_donors = y[own_donors[swapped]]
-    gate = prior.salient_gate(of_donors).to(mean.dtype)
-    given, mean = gate * mean, torch.where(gate == 0, 0, mean)  # no part that the decoder does not get
-    own = prior.salient_gate(drawn.y[removed]).to(mean.dtype) * codes.salient_mean[removed]
-    nothing = mean.new_zeros(n, mean.shape[1])
-    with running_statistics(model):  # batch norm must not learn from decoded samples
-        # Posterior means: with sampled codes, even a perfect encoder would pay half a nat per dimension, and
-        # weak factors would leave the code.
+        own_codes = torch.cat([codes.salient_mean, codes.salient_logvar], dim=1)
+        of_donors = all_gather_with_grad(own_codes, noise.world_size)[own_donors[swapped]]
+        mean, logvar = of_donors.chunk(2, dim=1)
+        y_donors, healthy = y[own_donors[swapped]], torch.zeros_like(sample.y[removed])
+        gate = prior.salient_gate(y_donors).to(mean.dtype)
+        given, mean = gate * mean, torch.where(gate == 0, 0, mean)  # no part that the decoder does not get
+        own = prior.salient_gate(sample.y[removed]).to(mean.dtype) * codes.salient_mean[removed]
         c = codes.common_mean[rows]
-        decoded = model.decode(torch.cat([c, c[:n]]), torch.cat([nothing, given, own]))
-        full = decoded[len(rows) :]
-        removal = decoded[:n] + RESIDUAL * (drawn.x[removed] - full)
-        changed = torch.cat([removal, decoded[n : len(rows)]])
-        common_mean, common_logvar = model.common_encoder(changed)
-        # A salient encoder that learns from x0 would learn to ignore what is left of the salient part.
-        left = frozen(model.salient_encoder, changed[:n])
-        carried = model.salient_encoder(changed[n:])
+        with running_statistics(model):  # batch norm must not learn from decoded samples
+            # Posterior means: with sampled codes, even a perfect encoder would pay half a nat per dimension,
+            # and weak factors would leave the code.
+            decoded = model.decode(torch.cat([c, c[:n]]), torch.cat([torch.zeros_like(own), given, own]))
+            removal = decoded[:n] + RESIDUAL * (sample.x[removed] - decoded[len(rows) :])
+            changed = torch.cat([removal, decoded[n : len(rows)]])
+            common_mean, common_logvar = model.common_encoder(changed)
+            # A salient encoder that learns from x0 would learn to ignore what is left of the salient part.
+            left, carried = frozen(model.salient_encoder, changed[:n]), model.salient_encoder(changed[n:])
 
-    healthy = torch.zeros_like(drawn.y[removed])
-    as_healthy = posterior(Codes(common_mean[:n], common_logvar[:n], *left), healthy)
-    as_donors = posterior(Codes(common_mean[n:], common_logvar[n:], *carried), of_donors)
-    narrow = prior.mean(healthy), prior.variance(healthy).to(mean.dtype)
-    common_kl = gaussian_kl(
-        codes.common_mean[rows], codes.common_logvar[rows], common_mean, common_logvar.exp()
-    )
-    removal_kl = gaussian_kl(as_healthy.salient_mean, as_healthy.salient_logvar, *narrow)
-    swap_kl = gaussian_kl(mean, logvar, as_donors.salient_mean, as_donors.salient_logvar.exp())
-    values = {
-        "removal_common": (removed, stands_for[0] * common_kl[:n]),
-        "removal_salient": (removed, stands_for[0] * removal_kl),
-        "swap_common": (swapped, stands_for[1] * common_kl[n:]),
-        "swap_salient": (swapped, stands_for[1] * swap_kl),
-    }
-    nowhere = drawn.x.new_zeros(len(drawn.y))
-    return {
-        name: nowhere.index_put((at,), kl.to(nowhere.dtype))
-        for name, (at, kl) in values.items()
-        if name in wanted
-    }
+        as_healthy = self.posterior(Codes(common_mean[:n], common_logvar[:n], *left), healthy)
+        as_donors = self.posterior(Codes(common_mean[n:], common_logvar[n:], *carried), y_donors)
+        narrow = prior.mean(healthy), prior.variance(healthy).to(mean.dtype)
+        common = codes.common_mean[rows], codes.common_logvar[rows]
+        common_kl = gaussian_kl(*common, common_mean, common_logvar.exp())
+        removal_kl = gaussian_kl(as_healthy.salient_mean, as_healthy.salient_logvar, *narrow)
+        swap_kl = gaussian_kl(mean, logvar, as_donors.salient_mean, as_donors.salient_logvar.exp())
+        values = {
+            "removal_common": (removed, stands_for[0] * common_kl[:n]),
+            "removal_salient": (removed, stands_for[0] * removal_kl),
+            "swap_common": (swapped, stands_for[1] * common_kl[n:]),
+            "swap_salient": (swapped, stands_for[1] * swap_kl),
+        }
+        nowhere = sample.x.new_zeros(len(sample.y))
+        chosen = {name: values[name] for name in wanted}
+        return {name: nowhere.index_put((at,), kl.to(nowhere.dtype)) for name, (at, kl) in chosen.items()}

@@ -126,7 +126,7 @@ def remove_run_on_error(run: RunFolder) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        if not run.has_results():
+        if not (run.checkpoint.exists() or run.model.exists() or run.diverged.exists()):
             shutil.rmtree(run.path, ignore_errors=True)
         raise
 

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from sepvae.errors import DataError
 from sepvae.networks.model import ContrastiveAutoencoder
+from sepvae.training.fit import seeded
 from sepvae.training.module import as_input
 from sepvae.training.objective import Objective
 from sepvae.training.sampling import draw_noise
-from sepvae.training.trainer import seeded
 
 ENCODERS = ("common_encoder", "salient_encoder")
 
