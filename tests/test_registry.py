@@ -22,6 +22,7 @@ OWN = (
     "MMcVAE",
     "CLVM",
     "RbVAE",
+    "DoubleInfoGAN",
     "SepCLR",
     "ContrastivePCA",
     "ProbabilisticContrastivePCA",

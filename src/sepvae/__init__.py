@@ -1,10 +1,10 @@
 """
 Contrastive analysis for medical imaging: separate variation that patients share with controls from their own.
 
-`SepVAE`, `ConVAE`, `MMcVAE`, `CLVM`, `RbVAE`, `SepCLR`, `ContrastivePCA` and `ProbabilisticContrastivePCA`
-are scikit-learn estimators that learn a common and a salient code of every image or table row; `load` reads a
-saved one. `sepvae.data` reads images and tables; `fit_folder` goes from data to a run folder, as `sepvae fit`
-does; `sepvae.evaluation` scores codes of any program.
+`SepVAE`, `ConVAE`, `MMcVAE`, `CLVM`, `RbVAE`, `DoubleInfoGAN`, `SepCLR`, `ContrastivePCA` and
+`ProbabilisticContrastivePCA` are scikit-learn estimators that learn a common and a salient code of every
+image or table row; `load` reads a saved one. `sepvae.data` reads images and tables; `fit_folder` goes from
+data to a run folder, as `sepvae fit` does; `sepvae.evaluation` scores codes of any program.
 """
 
 from importlib import import_module
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         CLVM,
         ContrastivePCA,
         ConVAE,
+        DoubleInfoGAN,
         MMcVAE,
         ProbabilisticContrastivePCA,
         RbVAE,
@@ -30,6 +31,7 @@ __all__ = [
     "CLVM",
     "ConVAE",
     "ContrastivePCA",
+    "DoubleInfoGAN",
     "MMcVAE",
     "ProbabilisticContrastivePCA",
     "RbVAE",

@@ -26,7 +26,7 @@ X = torch.randn(6, 5, generator=torch.Generator().manual_seed(0), dtype=torch.fl
 def make_model(objective):
     with torch.random.fork_rng():
         torch.manual_seed(2)
-        model = build_autoencoder("mlp", (5,), 3, 2, 2, critic_layers=objective.critic_layers).double()
+        model = build_autoencoder("mlp", (5,), 3, 2, 2, critic_kind=objective.critic_kind).double()
         for parameter in model.critic.parameters():
             torch.nn.init.normal_(parameter)
     return model

@@ -21,6 +21,7 @@ from sepvae import (
     CLVM,
     ContrastivePCA,
     ConVAE,
+    DoubleInfoGAN,
     MMcVAE,
     ProbabilisticContrastivePCA,
     RbVAE,
@@ -44,6 +45,7 @@ ESTIMATORS: list[Any] = [
     MMcVAE(**QUICK, mmd="original"),
     CLVM(**QUICK),
     RbVAE(**QUICK),
+    DoubleInfoGAN(**QUICK),
     SepCLR(**QUICK),
     ContrastivePCA(common_dim=2, salient_dim=2),
     ProbabilisticContrastivePCA(common_dim=2, salient_dim=2),
@@ -370,7 +372,7 @@ def test_presets_show_every_value() -> None:
 
 
 def test_every_method_explains_every_keyword() -> None:
-    for method in (SepVAE, ConVAE, MMcVAE, CLVM, RbVAE, SepCLR, ContrastivePCA, ProbabilisticContrastivePCA):
+    for method in {type(estimator) for estimator in ESTIMATORS}:
         text = cleandoc(str(method.__doc__))
         described = set(re.findall(r"^((?:\w+, )*\w+) : ", text.split("Attributes")[0], re.MULTILINE))
         assert {name for names in described for name in names.split(", ")} == set(method().get_params())
@@ -413,7 +415,8 @@ def test_gradient_norms_of_a_batch(vae: Any, data: Data) -> None:
     if not vae.capabilities.decoder:
         pytest.skip("its terms are others")
     X, y = data
-    of_target = "forward_kl" if isinstance(vae, RbVAE) else "salient_kl_target"
+    other = {RbVAE: "forward_kl", DoubleInfoGAN: "salient_information"}
+    of_target = other.get(type(vae), "salient_kl_target")
     before = vae.fit(X, y).transform(X)
     norms = vae.gradient_norms(X, y).set_index("term")
     if of_target == "salient_kl_target":

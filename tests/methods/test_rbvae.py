@@ -39,7 +39,7 @@ X = torch.randn(6, 5, generator=torch.Generator().manual_seed(0), dtype=torch.fl
 def model() -> ContrastiveAutoencoder:
     with torch.random.fork_rng():
         torch.manual_seed(2)
-        return build_autoencoder("mlp", (5,), 3, 2, 2, critic_layers=None).double()
+        return build_autoencoder("mlp", (5,), 3, 2, 2, critic_kind="joint").double()
 
 
 def losses_of(objective: RbVAEObjective, model: ContrastiveAutoencoder) -> Losses:
@@ -212,7 +212,7 @@ def test_a_saved_model_gives_the_same_codes(shape: tuple[int, ...], network: Any
 
 def test_discriminators_of_volumes_have_no_batch_norm() -> None:
     with torch.device("meta"):
-        model = build_autoencoder("cnn3d", (1, 32, 32, 32), 3, 2, 2, critic_layers=None)
+        model = build_autoencoder("cnn3d", (1, 32, 32, 32), 3, 2, 2, critic_kind="joint")
     kinds = {type(module) for module in model.critic.modules()}
     assert torch.nn.GroupNorm in kinds
     assert torch.nn.BatchNorm3d not in kinds

@@ -6,7 +6,17 @@ import torch
 from torch.nn.functional import log_softmax
 from torch.testing import assert_close
 
-from sepvae import CLVM, ContrastivePCA, ConVAE, MMcVAE, ProbabilisticContrastivePCA, SepCLR, SepVAE, load
+from sepvae import (
+    CLVM,
+    ContrastivePCA,
+    ConVAE,
+    DoubleInfoGAN,
+    MMcVAE,
+    ProbabilisticContrastivePCA,
+    SepCLR,
+    SepVAE,
+    load,
+)
 from sepvae.errors import ModelFileError
 from sepvae.networks.autoencoder import build_autoencoder
 from sepvae.training.sampling import draw_noise
@@ -21,7 +31,7 @@ X[:, 3:] += 3 * RNG.normal(size=(120, 1))  # common
 for column, label in enumerate(["SZ", "BD", "ASD"]):
     X[label == Y, column] += 4
 QUICK = quick(common_dim=3, salient_dim=3, batch_size=16, learning_rate=1e-2, background="HC")
-BY_EPOCHS = [SepVAE, ConVAE, MMcVAE, CLVM, SepCLR]
+BY_EPOCHS = [SepVAE, ConVAE, MMcVAE, CLVM, DoubleInfoGAN, SepCLR]
 
 
 @pytest.fixture(scope="module")

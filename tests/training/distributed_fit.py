@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import nn
 
-from sepvae import ConVAE, MMcVAE, RbVAE, SepCLR, SepVAE
+from sepvae import ConVAE, DoubleInfoGAN, MMcVAE, RbVAE, SepCLR, SepVAE
 
 
 class Gradients(Callback):
@@ -41,6 +41,7 @@ METHODS = {
     # Light weights: of a bias before batch norm the gradient is rounding alone, and Adam enlarges it.
     "MMcVAE": lambda **keywords: MMcVAE(common_mmd=10, background_mmd=10, **keywords),
     "RbVAE": lambda **keywords: RbVAE(**keywords),
+    "DoubleInfoGAN": lambda **keywords: DoubleInfoGAN(**keywords),
     "SepCLR": lambda **keywords: SepCLR(background_weight=1, joint_entropy_weight=1, **keywords),
     "original ConVAE": lambda **keywords: ConVAE(critic="original", **keywords),
 }

@@ -20,7 +20,15 @@ SCRIPT = Path(__file__).parent / "distributed_fit.py"
 
 @pytest.fixture(
     scope="module",
-    params=["SepVAE", "SepVAE without consistency", "MMcVAE", "RbVAE", "SepCLR", "original ConVAE"],
+    params=[
+        "SepVAE",
+        "SepVAE without consistency",
+        "MMcVAE",
+        "RbVAE",
+        "DoubleInfoGAN",
+        "SepCLR",
+        "original ConVAE",
+    ],
 )
 def method(request):
     return request.param

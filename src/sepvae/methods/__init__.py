@@ -3,6 +3,7 @@
 from sepvae.methods.clvm import CLVM
 from sepvae.methods.contrastive_pca import ContrastivePCA
 from sepvae.methods.convae import ConVAE
+from sepvae.methods.doubleinfogan import DoubleInfoGAN
 from sepvae.methods.mmcvae import MMcVAE
 from sepvae.methods.probabilistic_contrastive_pca import ProbabilisticContrastivePCA
 from sepvae.methods.rbvae import RbVAE
@@ -14,6 +15,7 @@ __all__ = [
     "CLVM",
     "ConVAE",
     "ContrastivePCA",
+    "DoubleInfoGAN",
     "MMcVAE",
     "ProbabilisticContrastivePCA",
     "RbVAE",

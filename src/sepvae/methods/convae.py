@@ -9,6 +9,7 @@ from torch import Tensor
 from sepvae.checks import check_choice
 from sepvae.losses.vae import critic_loss, mutual_information, standard_kl
 from sepvae.methods.vae import PAPER, ContrastiveVAE
+from sepvae.networks.autoencoder import CriticKind
 from sepvae.networks.model import ContrastiveAutoencoder, frozen
 from sepvae.training.distributed import all_gather, all_gather_with_grad
 from sepvae.training.objective import ContrastiveObjective, LatentSample, Terms
@@ -40,7 +41,7 @@ class ConVAEObjective(ContrastiveObjective):
 class OriginalConVAEObjective(ConVAEObjective):
     """Objective of Abid and Zou: a critic of targets only; it and the encoders train each other (Sec. 2)."""
 
-    critic_layers: ClassVar[int] = 1  # a linear unit
+    critic_kind: ClassVar[CriticKind] = 1  # a linear unit
     independent_critic: ClassVar[bool] = False
 
     def _critic_terms(self, model: ContrastiveAutoencoder, sample: LatentSample, target: Tensor) -> Terms:

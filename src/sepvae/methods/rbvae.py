@@ -10,6 +10,7 @@ from torch import Tensor
 from sepvae.codes import Codes
 from sepvae.losses.vae import critic_loss, squared_error, standard_kl
 from sepvae.methods.vae import ContrastiveVAE
+from sepvae.networks.autoencoder import CriticKind
 from sepvae.networks.model import ContrastiveAutoencoder, frozen, running_statistics
 from sepvae.training.objective import ContrastiveObjective, LatentSample, Terms
 from sepvae.training.sampling import Noise, draw
@@ -24,7 +25,7 @@ class RbVAEObjective(ContrastiveObjective):
     latent_reconstruction: float
     symmetric: bool
 
-    critic_layers: ClassVar[int | None] = None
+    critic_kind: ClassVar[CriticKind] = "joint"
 
     def critic_loss(
         self, model: ContrastiveAutoencoder, x: Tensor, y: Tensor, codes: Codes[Tensor], noise: Noise
@@ -73,9 +74,9 @@ class RbVAEObjective(ContrastiveObjective):
         noise: Noise,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return x, c and s of p(c) p(s) p(x | c, y s), one of each label in the batch."""
-        c, s = (_normal_like(mean, noise) for mean in (codes.common_mean, codes.salient_mean))
+        c, s = map(noise.normal_like, (codes.common_mean, codes.salient_mean))
         x = model.decode(c, self.prior.salient_gate(y).to(s.dtype) * s)
-        x = x + variance**0.5 * _normal_like(x, noise)
+        x = x + variance**0.5 * noise.normal_like(x)
         return x if model.valid_mask is None else x * model.valid_mask, c, s
 
 
@@ -87,12 +88,6 @@ def latent_nll(code: Tensor, mean: Tensor, logvar: Tensor) -> Tensor:
     tensor([1.])
     """
     return 0.5 * ((code - mean).square() / logvar.exp() + logvar + log(2 * pi)).sum(dim=1)
-
-
-def _normal_like(x: Tensor, noise: Noise) -> Tensor:
-    """Return standard normal numbers: this process's rows of those for the whole batch."""
-    shape = len(x) * noise.world_size, *x.shape[1:]
-    return torch.randn(shape, device=x.device, dtype=x.dtype)[noise.own]
 
 
 @dataclass(eq=False, repr=False)

@@ -22,7 +22,7 @@ from sepvae.methods.base import Capabilities, ContrastiveEstimator, Parts
 from sepvae.methods.inference import Networks, PredictionMixin, as_numpy, inference
 from sepvae.methods.principal import PREFIX, PrincipalScores, stored_shapes, valid_values
 from sepvae.model_files import Shapes, check_arrays
-from sepvae.networks.autoencoder import build_autoencoder, network_name
+from sepvae.networks.autoencoder import CriticKind, build_autoencoder, network_name
 from sepvae.networks.model import ContrastiveAutoencoder, Critic, ReadOut, SalientClassifier
 from sepvae.preprocessing.input_adapter import attributes_of
 from sepvae.training.diagnostics import gradient_norms
@@ -226,7 +226,8 @@ class NetworkEstimator(PredictionMixin, TrainingKeywords, ContrastiveEstimator):
             *dims,
             n_groups,
             decoder=objective.decoder,
-            critic_layers=objective.critic_layers,
+            critic_kind=objective.critic_kind,
+            exact_codes=objective.exact_codes,
             valid_mask=valid_mask,
             stored=stored,
         )
@@ -240,6 +241,18 @@ class NetworkEstimator(PredictionMixin, TrainingKeywords, ContrastiveEstimator):
             parts = (vars(module.encode(put(x)).map(as_numpy)) for x, _ in batches)
             return Codes(*gather(len(source), (list(part.values()) for part in parts)))
 
+    def _decode(self, common: AnyArray, salient: AnyArray) -> AnyArray:
+        if not self.capabilities.decoder:
+            return super()._decode(common, salient)
+        with self._inference() as (module, put):
+            decoded = (
+                [as_numpy(module.decode(put(common[part]), put(salient[part])))]
+                for part in chunks(len(common), self._chunk_rows())
+            )
+            samples = gather(len(common), decoded)[0]
+        scores = self.principal_scores_
+        return samples if scores is None else scores.inverse_transform(samples)
+
     def _state(self) -> dict[str, AnyArray]:
         state = {name: tensor.numpy() for name, tensor in self.module_.state_dict().items()}
         if self.principal_scores_ is not None:
@@ -248,7 +261,7 @@ class NetworkEstimator(PredictionMixin, TrainingKeywords, ContrastiveEstimator):
 
     def _state_shapes(self, arrays: Mapping[str, AnyArray], sample_shape: tuple[int, ...]) -> Shapes:
         dims = {"common": self.common_dim, "salient": self.salient_dim}
-        _check_heads(arrays, dims, len(self.classes_), self.objective().critic_layers)
+        _check_heads(arrays, dims, len(self.classes_), self.objective().critic_kind)
         scores: dict[str, Any] = {}
         if self._is_linear(arrays):
             sample_shape, scores = stored_shapes(arrays, sample_shape, self.grid_)
@@ -296,16 +309,6 @@ class ContrastiveVAE(NetworkEstimator):
     _: KW_ONLY
     reconstruction_var: float | Literal["learnt"] = "learnt"
 
-    def _decode(self, common: AnyArray, salient: AnyArray) -> AnyArray:
-        with self._inference() as (module, put):
-            decoded = (
-                [as_numpy(module.decode(put(common[part]), put(salient[part])))]
-                for part in chunks(len(common), self._chunk_rows())
-            )
-            samples = gather(len(common), decoded)[0]
-        scores = self.principal_scores_
-        return samples if scores is None else scores.inverse_transform(samples)
-
 
 def _scored(source: Source, scores: PrincipalScores | None) -> Source:
     """Return the samples as the networks see them: network "linear" sees principal component scores."""
@@ -313,7 +316,7 @@ def _scored(source: Source, scores: PrincipalScores | None) -> Source:
 
 
 def _check_heads(
-    arrays: Mapping[str, AnyArray], dims: Mapping[str, int], n_groups: int, critic_layers: int | None
+    arrays: Mapping[str, AnyArray], dims: Mapping[str, int], n_groups: int, critic_kind: CriticKind
 ) -> None:
     """Raise ModelFileError unless the weights of the small networks fit common and salient dimensions."""
     for space, dim in dims.items():
@@ -322,8 +325,8 @@ def _check_heads(
             raise ModelFileError(f"{name}: wanted {space}_dim, {dim}, rows")
     with torch.device("meta"):
         heads = nn.ModuleDict({"salient_classifier": SalientClassifier(dims["salient"], n_groups)})
-        if critic_layers is not None:
-            heads["critic"] = Critic(dims["common"], dims["salient"], critic_layers)
+        if isinstance(critic_kind, int):
+            heads["critic"] = Critic(dims["common"], dims["salient"], critic_kind)
         if any(name.startswith("read_out.") for name in arrays):
             heads["read_out"] = ReadOut(dims["salient"], n_groups)
     of_heads = {name: array for name, array in arrays.items() if name.startswith(tuple(heads))}

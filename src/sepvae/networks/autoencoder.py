@@ -20,11 +20,14 @@ from sepvae.networks.model import (
     JointCritic,
     ReadOut,
     SalientClassifier,
+    SampleCritic,
 )
 
 # A name in NETWORKS or "auto", or the user's own encoder backbone and decoder, None if there is to be none.
 Network = str | tuple[nn.Module, nn.Module | None]
 Decoder = Literal["joint", "additive", "linear", "none"]
+# Linear layers of a critic of codes; or a critic of samples with their codes, or of samples alone.
+CriticKind = int | Literal["joint", "samples"]
 TABLES, IMAGES, VOLUMES = 1, 3, 4  # axes of one sample
 NETWORKS = {
     TABLES: ("residual-mlp", "mlp", "linear"),
@@ -42,7 +45,8 @@ def build_autoencoder(
     n_groups: int,
     *,
     decoder: Decoder = "joint",
-    critic_layers: int | None = 3,
+    critic_kind: CriticKind = 3,
+    exact_codes: bool = False,
     valid_mask: npt.NDArray[np.bool_] | None = None,
     stored: Collection[str] | None = None,
 ) -> ContrastiveAutoencoder:
@@ -50,8 +54,7 @@ def build_autoencoder(
     Build all networks for samples of one shape, with weights drawn from torch's global generator.
 
     The decoder takes [c, s] ("joint"), or is the sum of one for c and one for s: of this network
-    ("additive"), or linear. With "none" codes have no noise. With `critic_layers` None, the critic sees
-    samples with their codes.
+    ("additive"), or linear. With "none" or `exact_codes`, codes have no noise.
 
     `stored` holds the weight names of a saved model. Older models had no read-out, a second linear layer in
     the decoder of network "release", and if the network was "auto", `mlp` for tables and `cnn3d` for volumes.
@@ -70,11 +73,11 @@ def build_autoencoder(
         # First: the check of its output is fast.
         decode = None if own_decoder is None else _own_decoder(own_decoder, sample_shape, sum(dims))
         common, salient = (_own_encoder(backbone, sample_shape, dim) for dim in dims)
-    if decoder == "none":
+    if exact_codes or decoder == "none":
         for own in (common, salient):
             backbones.without_noise(cast(GaussianEncoder, own))
     classifier = SalientClassifier(salient_dim, n_groups)
-    critic = _critic(network, sample_shape, dims, critic_layers)
+    critic = _critic(network, sample_shape, dims, critic_kind)
     # Last, so that a seed gives the other networks the same weights as in versions without a read-out.
     has_read_out = stored is None or any(name.startswith("read_out.") for name in stored)
     read_out = ReadOut(salient_dim, n_groups) if has_read_out else None
@@ -87,16 +90,17 @@ def build_autoencoder(
 
 
 def _critic(
-    network: Network, sample_shape: tuple[int, ...], dims: tuple[int, int], layers: int | None
-) -> Critic | JointCritic:
-    """Return the critic of codes, or with `layers` None, that of samples with their codes."""
-    if layers is not None:
-        return Critic(*dims, layers)
+    network: Network, sample_shape: tuple[int, ...], dims: tuple[int, int], kind: CriticKind
+) -> Critic | JointCritic | SampleCritic:
+    """Return the critic of codes, or one of samples, with layers as those of an encoder."""
+    if isinstance(kind, int):
+        return Critic(*dims, kind)
     if isinstance(network, str):
-        network = "cnn3d-group" if network == "cnn3d" else network  # batch norm would mix q and p
-        encoder = _named(network, sample_shape, ())[0](sample_shape, sum(dims))
-        return JointCritic(cast(GaussianEncoder, encoder), *dims)
-    return JointCritic(_own_encoder(network[0], sample_shape, sum(dims)), *dims)
+        network = "cnn3d-group" if network == "cnn3d" else network  # batch norm would mix data and decoded
+        encoder = cast(GaussianEncoder, _named(network, sample_shape, ())[0](sample_shape, sum(dims)))
+    else:
+        encoder = _own_encoder(network[0], sample_shape, sum(dims))
+    return JointCritic(encoder, *dims) if kind == "joint" else SampleCritic(encoder)
 
 
 Builder = Callable[[tuple[int, ...], int], nn.Module]

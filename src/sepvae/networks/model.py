@@ -10,7 +10,7 @@ from torch.func import functional_call
 
 from sepvae.codes import Codes
 
-HIDDEN = 128  # units of a discriminator of samples with their codes
+HIDDEN = 128  # units of a discriminator of samples
 READ_OUT_WIDTH = 16  # at least: with 2 hidden units, both were dead in one of three fits
 
 
@@ -127,6 +127,22 @@ class JointCritic(nn.Module):
         seen = torch.cat([self.backbone(x), common], dim=1)
         target = self.target(torch.cat([seen, salient], dim=1))
         return torch.where(y == 0, self.background(seen).squeeze(1), target.squeeze(1))
+
+
+class SampleCritic(nn.Module):
+    """Discriminator of samples, of data against decoded and of targets against background, in one network."""
+
+    def __init__(self, of_sample: GaussianEncoder) -> None:
+        super().__init__()
+        self.backbone, features = of_sample.backbone, of_sample.mean.in_features
+        self.data, self.target = (
+            nn.Sequential(nn.Linear(features, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1)) for _ in range(2)
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the log-odds of data, of shape (batch,), and of a target, of shape (batch, 1)."""
+        features = self.backbone(x)
+        return self.data(features).squeeze(1), self.target(features)
 
 
 def frozen(module: nn.Module, *inputs: Tensor) -> Any:

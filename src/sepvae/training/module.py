@@ -33,7 +33,7 @@ def as_input(x: Tensor, dtype: torch.dtype) -> Tensor:
 # Adam's default, independent of the encoders' rate: 1e-2 was no better, and with 2e-5 it would hardly move.
 READ_OUT_LEARNING_RATE = 1e-3
 # Terms that the critic's own training changes.
-OF_CRITIC = ("mutual_information", "critic", "forward_kl", "reverse_kl")
+OF_CRITIC = ("mutual_information", "critic", "forward_kl", "reverse_kl", "adversarial", "classification")
 CHECK_EVERY = 50  # steps between two checks of the terms: each check waits for the device
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sepvae.codes import Codes
 from sepvae.losses import vae
-from sepvae.networks.autoencoder import Decoder
+from sepvae.networks.autoencoder import CriticKind, Decoder
 from sepvae.networks.model import ContrastiveAutoencoder, frozen
 from sepvae.training.distributed import all_gather
 from sepvae.training.keywords import Learnt, LossKeywords
@@ -59,7 +59,8 @@ class Losses(NamedTuple):
 class Objective(LossKeywords):
     """Base of all objectives: a method states its loss in `terms`."""
 
-    critic_layers: ClassVar[int | None] = 3  # linear layers of the critic; None: a `JointCritic`
+    critic_kind: ClassVar[CriticKind] = 3
+    exact_codes: ClassVar[bool] = False  # without noise
     decoder: ClassVar[Decoder] = "joint"  # of both codes
     independent_critic: ClassVar[bool] = True  # it has its own step; if not, it learns from `losses` too
 
@@ -89,7 +90,7 @@ class Objective(LossKeywords):
         terms = self.terms(model, sample)
         logged = {"squared_error": sample.squared_error} if self.decoder != "none" else {}
         logged |= self.logged(model, sample)
-        if "mutual_information" not in terms and self.critic_layers is not None:
+        if "mutual_information" not in terms and isinstance(self.critic_kind, int):
             logged["mutual_information"] = vae.mutual_information(frozen(model.critic, sample.c, sample.s))
         # The classifier trains at full weight on detached codes: at the paper's gamma of 1e-10, its gradient
         # would vanish against Adam's eps. Gamma scales only the gradient in the encoder, and methods without

@@ -26,6 +26,11 @@ class Noise(NamedTuple):
         """Rows of this process in the whole batch."""
         return slice(self.rank, None, self.world_size)
 
+    def normal_like(self, x: Tensor) -> Tensor:
+        """Draw further standard normal numbers with torch's generator, which each step seeds."""
+        shape = len(x) * self.world_size, *x.shape[1:]
+        return torch.randn(shape, device=x.device, dtype=x.dtype)[self.own]
+
 
 def draw_noise(codes: Codes[Tensor], generator: torch.Generator, rank: int = 0, world_size: int = 1) -> Noise:
     """Draw noise for the whole batch, with the generator in one state in all processes, and keep own rows."""
