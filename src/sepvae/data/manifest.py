@@ -149,8 +149,9 @@ class Manifest:
         background = self.background if background is None else background
         targets = list(dict.fromkeys(targets))
         counts = labels.value_counts().sort_index()
-        for role, label in [("background", background), *(("target", target) for target in targets)]:
+        for label in [background, *targets]:
             if label is not None and label not in counts:
+                role = "target" if label in targets else "background"
                 known = map(repr if str(label) in counts else str, counts.index)
                 raise DataError(f"{role}: wanted one of {_few(known)}, got {label!r} ({self.data})")
         if len(counts) < 2:
@@ -212,19 +213,17 @@ class Manifest:
         """Rename labels as in "2=control"; return also the new names."""
         there = set(self.about["label"])
         names: dict[str, str] = {}
-        called: list[Any] = []
-        for text in given:
+        called: list[Any] = list(given)
+        for i, text in enumerate(given):
             raw, equals, name = (part.strip() for part in str(text).partition("="))
             if text is None or text in there or not equals:
-                called.append(text)
                 continue
             if raw not in there or not name:
                 wanted = f"LABEL=NAME with one of {_few(sorted(map(str, there)))}"
                 raise DataError(f"label: wanted {wanted}, got {text!r} ({self.data})")
             if (name in there and name != raw) or names.get(raw, name) != name:
                 raise DataError(f"label: {name!r} in {text!r} is taken; name another ({self.data})")
-            names[raw] = name
-            called.append(name)
+            names[raw] = called[i] = name
         if called[0] is not None and called[0] in called[1:]:
             raise DataError(f"label: {called[0]!r} is the name of background and target; name another")
         return self.named(names), called

@@ -202,93 +202,69 @@ def pack(
     Voxels are stored in RAS on the most common grid, in the type of the files (float32 where a header scales
     the values or a volume is interpolated), or in one that holds all types. `files` are names for messages.
     """
+    import zarr
+
     out = Path(out)
     if out.exists() or out.is_symlink():
         raise DataError(f"{out}: wanted a new store, but it exists; delete it, or choose another name")
     volumes = settled(volumes)
     headers = list(in_order(volumes.header, len(volumes)))
     grid = common_grid(headers, volumes, resample=resample)
+    rows = cells.astype(object).where(cells.notna(), None).to_numpy().tolist()
+    table = {"columns": cells.columns.tolist(), "lines": cells.index.tolist(), "rows": rows}
+    table |= {"files": list(files), "axes": [header.grid.axes for header in headers]}
+    about: Any = {"format": FORMAT, "version": VERSION, "affine": grid.affine.tolist()}
     with whole_folder(out) as whole:
-        _write(whole, volumes, headers, grid, progress)
-        _write_table(whole, cells, files, [header.grid.axes for header in headers])
+        group = zarr.open_group(whole, mode="w", zarr_format=3)
+        group.attrs.update(about | {"axes": "RAS", "oriented": grid.oriented})
+        sums = _write_voxels(group, volumes, headers, grid, _half(progress))
+        _write_small(group, "sha256", np.frombuffer(b"".join(sums), dtype=np.uint8).reshape(-1, 32))
+        # As JSON in an array: zarr reads metadata in every process, without a checksum.
+        content = json.dumps(table, ensure_ascii=False).encode()
+        _write_small(group, "table", np.frombuffer(content, dtype=np.uint8))
         if damaged := verify(whole, progress=_half(progress, second=True)):
             found = f"{damaged[0]} ({len(damaged)} of {len(volumes)}) was not read back as it was written"
             raise DataError(f"{out}: {found}; look at disk and memory, and pack again")
 
 
-def _write(
-    whole: Path, volumes: Volumes, headers: Sequence[Header], grid: Grid, progress: Progress | None
-) -> None:
-    """Write all voxels; headers only suggest the type, so all are written again if reading finds another."""
-    import zarr
-
-    group = zarr.open_group(whole, mode="w", zarr_format=3)
-    about: Any = {"format": FORMAT, "version": VERSION, "affine": grid.affine.tolist()}
-    group.attrs.update(about | {"axes": "RAS", "oriented": grid.oriented})
-    first = headers[0].dtype  # if one header scales the values, mostly all do
-    others = {header.dtype for header in headers} - {first}
-    dtype = _common_type([_voxels(volumes, headers, grid, 0).dtype, *map(np.dtype, others)])
-    while True:
-        sums, found = _write_as(dtype, group, volumes, headers, grid, progress)
-        if dtype == (dtype := _common_type(found)):
-            break
-    _write_small(group, "sha256", np.frombuffer(b"".join(sums), dtype=np.uint8).reshape(-1, 32))
-
-
-def _write_as(
-    dtype: np.dtype[Any],
-    group: "zarr.Group",
-    volumes: Volumes,
-    headers: Sequence[Header],
-    grid: Grid,
-    progress: Progress | None,
-) -> tuple[list[bytes], set[np.dtype[Any]]]:
-    """Write the voxels as `dtype`; return the SHA-256 of each volume, and the types found."""
+def _write_voxels(
+    group: "zarr.Group", volumes: Volumes, headers: Sequence[Header], grid: Grid, progress: Progress | None
+) -> list[bytes]:
+    """Write all voxels in one type; return the SHA-256 of each volume."""
     from zarr.codecs import BloscCodec, Crc32cCodec
 
-    array = group.create_array(
-        "voxels",
-        shape=(len(volumes), *grid.shape),
-        chunks=(1, *grid.shape),
-        dtype=dtype,
-        compressors=[BloscCodec(cname="zstd", clevel=5, shuffle="shuffle"), Crc32cCodec()],
-        chunk_key_encoding={"name": "default", "separator": "."},  # one file per volume, without subfolders
-        config={"write_empty_chunks": True},  # so that a missing chunk means a lost one
-        dimension_names=("subject", "R", "A", "S"),
-        overwrite=True,
-    )
+    def voxels_of(i: int) -> AnyArray:
+        voxels = on_grid(volumes(i), headers[i].grid, grid)
+        if voxels.dtype.kind not in "iuf":
+            found = f"wanted a number in each voxel, found {voxels.dtype}"
+            raise DataError(f"{volumes.name(i)}: {found}; convert it")
+        return voxels.astype(np.float64) if voxels.dtype.itemsize > 8 else voxels
 
     def write(i: int) -> tuple[bytes, np.dtype[Any]]:
-        voxels = _voxels(volumes, headers, grid, i)
+        voxels = voxels_of(i)
         if not np.can_cast(voxels.dtype, dtype):
             return b"", voxels.dtype  # all volumes are written again
         array[i] = (kept := voxels.astype(dtype))
         return digest(kept), voxels.dtype
 
-    sums, kinds = zip(*in_order(write, len(volumes), progress=_half(progress)), strict=True)
-    return list(sums), set(kinds)
-
-
-def _voxels(volumes: Volumes, headers: Sequence[Header], grid: Grid, i: int) -> AnyArray:
-    voxels = on_grid(volumes(i), headers[i].grid, grid)
-    if voxels.dtype.kind not in "iuf":
-        raise DataError(f"{volumes.name(i)}: wanted a number in each voxel, found {voxels.dtype}; convert it")
-    return voxels.astype(np.float64) if voxels.dtype.itemsize > 8 else voxels
-
-
-def _common_type(found: Sequence[np.dtype[Any]] | set[np.dtype[Any]]) -> np.dtype[Any]:
-    return np.result_type(*found).newbyteorder("=")
-
-
-def _write_table(whole: Path, cells: pd.DataFrame, files: Sequence[str], axes: Sequence[str]) -> None:
-    """Write the table as JSON in an array: zarr reads metadata in every process, without a checksum."""
-    import zarr
-
-    rows = cells.astype(object).where(cells.notna(), None).to_numpy().tolist()
-    about = {"columns": cells.columns.tolist(), "lines": cells.index.tolist(), "rows": rows}
-    about |= {"files": list(files), "axes": list(axes)}
-    content = json.dumps(about, ensure_ascii=False).encode()
-    _write_small(zarr.open_group(whole, mode="r+"), "table", np.frombuffer(content, dtype=np.uint8))
+    # Headers only suggest the type; if one scales the values, mostly all do.
+    others = {header.dtype for header in headers} - {headers[0].dtype}
+    dtype = np.result_type(voxels_of(0).dtype, *map(np.dtype, others)).newbyteorder("=")
+    while True:
+        array = group.create_array(
+            "voxels",
+            shape=(len(volumes), *grid.shape),
+            chunks=(1, *grid.shape),
+            dtype=dtype,
+            compressors=[BloscCodec(cname="zstd", clevel=5, shuffle="shuffle"), Crc32cCodec()],
+            chunk_key_encoding={"name": "default", "separator": "."},  # one file per volume, no subfolders
+            config={"write_empty_chunks": True},  # so that a missing chunk means a lost one
+            dimension_names=("subject", "R", "A", "S"),
+            overwrite=True,
+        )
+        sums, found = zip(*in_order(write, len(volumes), progress=progress), strict=True)
+        if dtype == (dtype := np.result_type(*found).newbyteorder("=")):
+            return list(sums)
 
 
 def _write_small(group: "zarr.Group", name: str, values: AnyArray) -> None:
