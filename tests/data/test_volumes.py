@@ -15,7 +15,7 @@ from sepvae.data.arrays import ArraySource
 from sepvae.data.formats.tables import VolumeTable, read_volumes
 from sepvae.data.nifti import NiftiFiles, write_volume
 from sepvae.data.spec import DataSpec
-from sepvae.data.volumes import VolumeReader, common_grid, kinds_of_grid, on_grid, read_mask, with_window
+from sepvae.data.volumes import VolumeReader, common_grid, kinds_of_grid, on_grid, read_mask
 from sepvae.errors import DataError
 from sepvae.grid import Grid
 
@@ -54,7 +54,7 @@ def test_each_is_normalised_by_its_own_voxels(tmp_path: Path, voxels: np.ndarray
 
 
 def test_padding_does_not_count(tmp_path: Path, voxels: np.ndarray) -> None:
-    grid = with_window(GRID, (12, 9, 16))
+    grid = replace(GRID, size=(12, 9, 16))
     window = VolumeReader(saved(tmp_path, voxels[1]), grid)(np.array([0]))[0, 0]
     expected = (voxels[1] - voxels[1].mean(dtype=float)) / voxels[1].std(dtype=float)
     np.testing.assert_allclose(window[2:10, :, 3:13], expected, atol=1e-5)
@@ -63,7 +63,7 @@ def test_padding_does_not_count(tmp_path: Path, voxels: np.ndarray) -> None:
 
 
 def test_what_is_cropped_does_not_count(tmp_path: Path, voxels: np.ndarray) -> None:
-    window = VolumeReader(saved(tmp_path, voxels[1]), with_window(GRID, (4, 5, 6)))(np.array([0]))[0, 0]
+    window = VolumeReader(saved(tmp_path, voxels[1]), replace(GRID, size=(4, 5, 6)))(np.array([0]))[0, 0]
     inside = voxels[1, 2:6, 2:7, 2:8].astype(float)
     np.testing.assert_allclose(window, (inside - inside.mean()) / inside.std(), atol=1e-5)
 
@@ -266,17 +266,9 @@ def test_an_empty_mask_and_none_are_refused(tmp_path: Path) -> None:
     write_volume(tmp_path / "mask.nii.gz", mask, GRID)
     assert read_mask(tmp_path / "mask.nii.gz", GRID).sum() == 90
     with pytest.raises(DataError, match="no voxel of the mask lies in what the network sees"):
-        read_mask(tmp_path / "mask.nii.gz", with_window(GRID, 4))
+        read_mask(tmp_path / "mask.nii.gz", replace(GRID, size=(4, 4, 4)))
     with pytest.raises(DataError, match=r"none.nii: wanted a mask, found nothing"):
         read_mask(tmp_path / "none.nii", GRID)
-
-
-def test_the_window_is_chosen() -> None:
-    assert with_window(GRID, None) is GRID
-    assert with_window(GRID, 16).size == (16, 16, 16)
-    assert with_window(GRID, (16, 8, 4)).size == (16, 8, 4)
-    with pytest.raises(DataError, match="image_size: wanted one side or three"):
-        with_window(GRID, (24, 24))
 
 
 TABLE = [
@@ -305,6 +297,15 @@ def test_volumes_of_a_table_are_listed(tmp_path: Path, voxels: np.ndarray) -> No
     assert manifest.volumes.files == files.files
     assert manifest.about["id"].tolist() == ["sub-1", "sub-2", "sub-3"]
     assert manifest.about["panss"].tolist() == pytest.approx([40, 61.5, np.nan], nan_ok=True)
+
+
+def test_the_window_is_chosen(tmp_path: Path, voxels: np.ndarray) -> None:
+    saved(tmp_path, *voxels)
+    path = table(tmp_path, 2, 3, "40")
+    for size, shape in ((None, GRID.shape), (16, (16, 16, 16)), ((16, 8, 4), (16, 8, 4))):
+        assert read_volumes(path, images="file", label="diagnosis", size=size).sample_shape == (1, *shape)
+    with pytest.raises(DataError, match="image_size: wanted one side or three"):
+        read_volumes(path, images="file", label="diagnosis", size=(24, 24))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

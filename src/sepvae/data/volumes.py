@@ -128,7 +128,11 @@ def _place(volumes: Volumes, headers: Sequence[Header], spec: DataSpec, grid: Gr
     place = common_grid(headers, volumes, resample=spec.resample, grid=grid)
     if grid is not None:
         return place
-    place = with_window(place, spec.image_size)
+    size = spec.image_size or place.size
+    sides = (size, size, size) if isinstance(size, int) else size
+    if len(sides) != 3:
+        raise DataError(f"image_size: wanted one side or three of 1 voxel or more, got {size!r}")
+    place = replace(place, size=sides)
     if spec.mask is None:
         return place
     assume = volumes.assume if isinstance(volumes, NiftiFiles) else None
@@ -295,16 +299,6 @@ def _inside(file: str | Path, voxels: AnyArray, threshold: float | None) -> npt.
     if threshold is not None and not inside.any():
         raise DataError(f"{file}: no voxel of the mask counts ({said}); choose another --mask-threshold")
     return inside
-
-
-def with_window(grid: Grid, size: int | tuple[int, ...] | None) -> Grid:
-    """Return the grid with a window of one side or three; None keeps the grid."""
-    if size is None:
-        return grid
-    sides = (size, size, size) if isinstance(size, int) else size
-    if len(sides) != 3:
-        raise DataError(f"image_size: wanted one side or three of 1 voxel or more, got {size!r}")
-    return replace(grid, size=sides)
 
 
 def _moved(grid: Grid, wanted: Grid) -> str:
