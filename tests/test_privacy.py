@@ -136,6 +136,7 @@ def test_a_run_of_a_table_of_images_names_nobody(home: Path, folder: Path, typed
     assert pd.read_csv(out / "codes.csv")["id"].isin([f"{f.parent.name}/{f.name}" for f in files]).all()
 
 
+@pytest.mark.slow
 def test_a_run_of_volumes_names_nobody_and_copies_no_words_of_their_headers(home: Path, typed) -> None:
     rng, people = np.random.default_rng(0), home / "volumes"
     people.mkdir()

@@ -96,6 +96,7 @@ def alone():
     return [fitted(seed) for seed in range(4)]
 
 
+@pytest.mark.slow
 @ANY_ORDER
 def test_fits_in_a_pool_of_threads_give_what_they_give_alone(alone):
     with any_order(), ThreadPoolExecutor(3) as pool:

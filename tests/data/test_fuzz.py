@@ -111,6 +111,7 @@ def test_what_is_sound_is_read(home, kind):
     assert read(home, kind) is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FORMATS)
 @TRIES
 @given(data=st.data())
@@ -121,6 +122,7 @@ def test_changed_bytes_are_read_or_refused(home, kind, data):
     assert says_one_line(home, kind, bytes(content))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FORMATS)
 @TRIES
 @given(data=st.data())

@@ -75,6 +75,7 @@ def test_a_wrong_field_is_named(study: Path) -> None:
         sepvae.data.load(study / "participants.tsv", images="participant_id", label="diagnosis", mask="m.nii")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_an_estimator_keeps_its_background_and_its_keywords(study: Path) -> None:
     model = sepvae.ContrastivePCA(common_dim=2, salient_dim=2, background="SCZ")

@@ -86,6 +86,7 @@ def test_labels_stay_those_of_groups_and_the_severity_is_scored_among_targets(ru
     assert codes.loc[codes["label"] == "HC", "score"].isna().all()
 
 
+@pytest.mark.slow
 def test_commands_on_such_a_run(run: Path, table: Path, tmp_path: Path) -> None:
     assert f"{run} is finished" in say_of_resume(run, table)
     output = invoke("rerun", run, table, "--out", tmp_path / "again")
