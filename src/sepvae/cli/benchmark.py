@@ -57,7 +57,6 @@ def benchmark(
     from sepvae.benchmark import make_cells, run_benchmark
     from sepvae.benchmark.outputs import write_outputs
     from sepvae.cli.fitting import load_with_notes
-    from sepvae.runs.dataset import check_attributes
 
     chosen = load_with_notes(recipe)
     wanted = choose_contenders(chosen, contender, set_)
@@ -65,10 +64,7 @@ def benchmark(
     wanted = [c.with_severity(severity) for c in wanted]
     dataset = _read_folds(data, fields, chosen, split)
     background, protocol = dataset.background or "background", chosen.protocol
-    asked = [column.attribute for column in protocol.columns if column.attribute != "label"]
-    own = ["target"] if len(set(dataset.pairs[0][0].labels)) > 2 else []  # the label among targets
-    check_attributes(chosen, "columns", asked, [*dataset.kinds, *own])
-    check_attributes(chosen, "adjust_for", protocol.adjust_for, dataset.kinds)
+    how: dict[str, Any] = {"background": background, "kinds": dataset.kinds}
     wanted = [replace(c, keywords={**c.keywords, "background": background}) for c in wanted]
     cells = make_cells(wanted, range(seeds or protocol.seeds), len(dataset.pairs))
     # The baseline runs once for each split or fold; it is named "pixels" for all kinds of data.
@@ -80,37 +76,27 @@ def benchmark(
             dataset.pairs,
             out,
             recipe=chosen.name,
-            background=background,
-            kinds=dataset.kinds,
             n_permutations=permutations,
             jobs=None if scheduler else jobs,
             threads=threads,
             watch=watch,
+            **how,
         )
     failed = results[results["error"].notna()]
     for row in failed.to_dict("records"):
         which = [f", {name} {row[name]:.0f}" for name in ("seed", "fold") if row[name] == row[name]]
         tell(f"failed: {row['contender']}{''.join(which)}: {row['error']}")
-    table = write_outputs(
-        results,
-        cells,
-        out,
-        protocol.columns,
-        background=background,
-        kinds=dataset.kinds,
-        adjust_for=protocol.adjust_for,
-        left_out=protocol.leave_out,
-    )
-    typer.echo(table)
+    how |= {"adjust_for": protocol.adjust_for, "left_out": protocol.leave_out}
+    typer.echo(write_outputs(results, cells, out, protocol.columns, **how))
     typer.echo(f"tables, figures and all scores: {out}")
     raise typer.Exit(1 if len(failed) else 0)
 
 
 def _read_folds(data: Path, fields: dict[str, Any], recipe: "Recipe", split: Path | None) -> "Dataset":
-    """Read DATA in the folds of a recipe, and print notes on them."""
+    """Read DATA in the folds of a recipe, print notes on them, and check the attributes that it names."""
     from sepvae.data.spec import read_spec
     from sepvae.recipes.loading import spec_of_data
-    from sepvae.runs.dataset import read_dataset
+    from sepvae.runs.dataset import check_attributes, read_dataset
 
     protocol = recipe.protocol
     spec = spec_of_data(data, read_spec(fields), recipe, split=split)
@@ -119,6 +105,10 @@ def _read_folds(data: Path, fields: dict[str, Any], recipe: "Recipe", split: Pat
     dataset = read_dataset(data, spec, recipe, split=split, in_folds=True)
     for note in dataset.notes:
         tell(f"note: {note}")
+    asked = [column.attribute for column in protocol.columns if column.attribute != "label"]
+    own = ["target"] if len(set(dataset.pairs[0][0].labels)) > 2 else []  # the label among targets
+    check_attributes(recipe, "columns", asked, [*dataset.kinds, *own])
+    check_attributes(recipe, "adjust_for", protocol.adjust_for, dataset.kinds)
     return dataset
 
 
