@@ -105,3 +105,13 @@ def codes_table(codes: Codes[npt.NDArray[Any]], about: pd.DataFrame) -> pd.DataF
     names = code_names(codes.common_mean.shape[1], codes.salient_mean.shape[1])
     means = np.concatenate([codes.common_mean, codes.salient_mean], axis=1)
     return pd.concat([about.reset_index(drop=True), pd.DataFrame(means, columns=names)], axis=1)
+
+
+def salient_length(table: pd.DataFrame) -> "pd.Series[float]":
+    """
+    Return the length of the salient means in `codes.csv`: the distance from s' = 0 (n,).
+
+    >>> salient_length(pd.DataFrame({"salient0": [3.0], "salient1": [4.0]})).tolist()
+    [5.0]
+    """
+    return table[code_columns(table, "salient")].pow(2).sum(axis=1).pow(0.5)

@@ -28,6 +28,9 @@ LEVELS = ("error", "warning", "note")
 EFFECT, IMAGE = "desc-salient_stat-d_map", "desc-input_stat-mean_map"  # maps of volumes, without suffix
 AXIS = "desc-salient{}_map"  # of what a salient axis adds, by its number
 
+THIRDS = ("low", "middle", "high")  # of targets by severity
+OF_SLOPE = "severity_slope_sd"  # column of regions.csv: the slope in standard deviations of the feature
+
 T = TypeVar("T")
 
 
@@ -211,6 +214,7 @@ class MapFolder:
         self.path = path
         self.samples = TableFile(path / "maps.csv")
         self.regions = TableFile(path / "regions.csv", text=("feature",))
+        self.severity = TableFile(path / "severity.csv", ("third",), ("n", "least", "most"))
         self.people = ArraysFile(path / "people.npz")  # samples in the figure
         self.groups = ArraysFile(path / "maps.npz")  # of images; those of volumes are NIfTI files
         self.description = JsonFile(path / "dataset_description.json")

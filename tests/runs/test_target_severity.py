@@ -8,15 +8,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from scipy.stats import spearmanr
 
 from sepvae import SepVAE, fit_folder, load
 from sepvae.benchmark import parse_contender
 from sepvae.data import DataSpec, frame_source
 from sepvae.errors import DataError, ModelFileError, RunFolderError
+from sepvae.plotting.codes import severity_scatter
 from sepvae.registry import method_names
 
 from ..helpers import invoke, outcome, quick, quick_sets, without_figures
 
+pytestmark = pytest.mark.usefixtures("undrawn", "judged_shortly")
 FIELDS: dict[str, Any] = {"label": "dx", "features": ["a", "b", "c"], "attributes": ["age"], "id": "id"}
 QUICK = quick(max_epochs=2, validation_fraction=0.2)
 FEW = {"n_permutations": 0, "removal": False, "thumbnails": False}
@@ -86,6 +89,28 @@ def test_labels_stay_those_of_groups_and_the_severity_is_scored_among_targets(ru
     assert codes.loc[codes["label"] == "HC", "score"].isna().all()
 
 
+def test_the_page_says_what_y_was(run: Path, table_run: Path) -> None:
+    page = " ".join((run / "report.html").read_text().split())
+    assert "y is <strong>score</strong> divided by 20, its maximum among the targets of the fit" in page
+    assert "and 0 for HC" in page
+    codes = pd.read_csv(run / "codes.csv").query("split == 'test' and score.notna()")
+    length = np.linalg.norm(codes.filter(regex="^salient"), axis=1)
+    rho = spearmanr(codes["score"], length).statistic
+    said = f"score and the length of the salient code, among {len(codes)} test targets"
+    assert f"{said}: <strong>{rho:.2f}</strong>" in page
+    assert 'id="severity"' not in (table_run / "report.html").read_text()
+
+
+def test_the_figure_has_a_point_for_each_sample(run: Path) -> None:
+    test = pd.read_csv(run / "codes.csv").query("split == 'test'")
+    figure = severity_scatter(test, "score")
+    known, right = test["score"].notna(), figure.axes[1]
+    grey, coloured = (points.get_offsets() for points in right.collections)
+    assert (len(grey), len(coloured)) == ((~known).sum(), known.sum())
+    assert set(grey[:, 0]) == {0}
+    assert sorted(coloured[:, 0]) == sorted(test.loc[known, "score"])
+
+
 @pytest.mark.slow
 def test_commands_on_such_a_run(run: Path, table: Path, tmp_path: Path) -> None:
     assert f"{run} is finished" in say_of_resume(run, table)
@@ -104,6 +129,7 @@ def test_commands_on_such_a_run(run: Path, table: Path, tmp_path: Path) -> None:
         assert len(pd.read_csv(tmp_path / f"{name}-codes.csv")) == len(new)
         invoke("maps", run, file, "--out", tmp_path / f"{name}-maps")
         assert (tmp_path / f"{name}-maps" / "regions.csv").is_file()
+        assert (tmp_path / f"{name}-maps" / "severity.csv").is_file() == has
     model, X = load(run), new[["a", "b", "c"]]
     assert model.swap(X[:5], X[5:10]).shape == (5, 3)
     assert not np.allclose(*(model.sample(4, y=y, random_state=0) for y in (0.2, "ASD")))
@@ -160,10 +186,7 @@ def test_several_targets_are_joined_or_refused(tmp_path: Path) -> None:
     source = frame_source(rows, label="dx", features=["a", "b"], attributes=["score"])
     with pytest.raises(DataError, match="severity: wanted one target, got ASD and SZ"):
         SepVAE(**QUICK, background="HC", target="severity", severity="score").fit(source)
-    with without_figures():
-        invoke(
-            *typed(tmp_path / "people.csv", out=str(tmp_path / "run")), "--target", "ASD", "--target", "SZ"
-        )
+    invoke(*typed(tmp_path / "people.csv", out=str(tmp_path / "run")), "--target", "ASD", "--target", "SZ")
     assert load(tmp_path / "run").severity_max_ == 20
 
 

@@ -26,11 +26,12 @@ from sepvae.interpretation.maps import (
     members,
     spread,
 )
+from sepvae.interpretation.severity import SeverityMaps, target_severities
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.plotting.cells import limit_of
 from sepvae.plotting.maps import map_picture
 from sepvae.progress import Progress
-from sepvae.run_folder import AXIS, EFFECT, IMAGE, MapFolder
+from sepvae.run_folder import AXIS, EFFECT, IMAGE, OF_SLOPE, MapFolder
 
 GROUPS = ("background", "target")
 IN_FIGURE = 3  # samples of each group in a figure
@@ -54,6 +55,7 @@ class Statistics(NamedTuple):
     moments: tuple[Moments, ...]
     effects: tuple[AnyArray | None, ...]  # of all groups but the background
     own: tuple[Moments, ...]
+    severity: Mapping[str, AnyArray]  # slope and means of thirds of all targets by severity, if it is known
 
     @property
     def effect(self) -> AnyArray | None:
@@ -75,6 +77,10 @@ class Statistics(NamedTuple):
         """Yield the file name of d, moments and d of each of several targets."""
         names = group_files(self.labels, "d")
         yield from zip(names[2:], self.moments[2:], self.effects[1:], strict=True)
+
+    def by_severity(self) -> dict[str, AnyArray]:
+        """Return the maps by severity by file name."""
+        return {group_files(self.labels, name)[1]: values for name, values in self.severity.items()}
 
 
 def write_maps(
@@ -117,10 +123,12 @@ def _write(folder: MapFolder, model: ContrastiveEstimator, source: Source, progr
     of_labels = [np.flatnonzero(np.asarray(source.labels) == label) for label in targets]
     all_groups = [*groups, *of_labels] if len(targets) > 1 else groups
     moments, strength = tuple(Moments() for _ in all_groups), np.zeros(len(source))
+    severity = SeverityMaps(target_severities(model, source, groups[1]))
     kept = np.concatenate([spread(group, PICTURES) for group in groups]) if maps.is_image else np.arange(0)
     pictures: dict[int, AnyArray] = {}
     for part, (_, added, sizes) in maps:
         strength[part] = sizes
+        severity.add(part, added)
         for group, of_group in zip(all_groups, moments, strict=True):
             of_group.add(added[np.isin(part, group)])
         for i, one in zip(part.tolist(), added, strict=True):
@@ -137,23 +145,38 @@ def _write(folder: MapFolder, model: ContrastiveEstimator, source: Source, progr
     labels = str(model.background_), joined(named), *(named if len(named) > 1 else [])
     effects = tuple(effect_size(moments[0], of_targets, unit) for of_targets in moments[1:])
     own = tuple(_of_own_block(model, source, label) for label in targets if model.salient_blocks_)
-    statistics = Statistics(labels, moments, effects, own)
+    statistics = Statistics(labels, moments, effects, own, severity.maps())
+    files = _write_groups(folder, maps, statistics, names, pictures)
+    about = {"id": ids, "label": np.asarray(source.labels).astype(str), "file": files}
+    if severity.possible:
+        about["severity"] = severity.severities
+        folder.severity.write(severity.table(strength))
+    folder.samples.write(pd.DataFrame(about | {"mean_absolute": strength}))
+    if (maps.grid is not None or maps.is_image) and any(map(len, groups)):
+        folder.people.write(_people(maps, groups, statistics))
+    made_by = {"GeneratedBy": [{"Name": "sepvae", "Version": version("sepvae")}]}
+    folder.description.write(DESCRIPTION | made_by)
+
+
+def _write_groups(
+    folder: MapFolder,
+    maps: SalientMaps,
+    statistics: Statistics,
+    names: Sequence[str],
+    pictures: Mapping[int, AnyArray],
+) -> list[str]:
+    """Write the maps of groups, and pictures of some samples; return the file of each sample, if any."""
     files = [""] * len(names)
     if maps.grid is not None:
         _write_group_volumes(folder, maps, maps.grid, statistics)
         files = [folder.volume(name).name for name in names]
     elif maps.is_image:
         of_people = {names[i]: picture for i, picture in pictures.items()}
-        _write_pictures(folder, statistics, of_people, axis_maps(model))
+        _write_pictures(folder, statistics, of_people, axis_maps(maps.model))
         files = [folder.picture(name).name if i in pictures else "" for i, name in enumerate(names)]
     else:
         folder.regions.write(_regions(statistics, maps))
-    about = {"id": ids, "label": np.asarray(source.labels).astype(str), "file": files}
-    folder.samples.write(pd.DataFrame(about | {"mean_absolute": strength}))
-    if (maps.grid is not None or maps.is_image) and any(map(len, groups)):
-        folder.people.write(_people(maps, groups, statistics))
-    made_by = {"GeneratedBy": [{"Name": "sepvae", "Version": version("sepvae")}]}
-    folder.description.write(DESCRIPTION | made_by)
+    return files
 
 
 def _of_own_block(model: ContrastiveEstimator, source: Source, label: Any) -> Moments:
@@ -172,6 +195,7 @@ def _write_group_volumes(folder: MapFolder, maps: SalientMaps, grid: Grid, stati
         volumes[EFFECT] = statistics.effect[0]
     volumes |= {name: d[0] for name, _, d in statistics.of_each() if d is not None}
     volumes |= {AXIS.format(i): one[0] for i, one in enumerate(axis_maps(maps.model))}
+    volumes |= {name: values[0] for name, values in statistics.by_severity().items()}
     shown = spread(np.arange(len(maps.source)), IN_MEAN)
     image = Moments()
     for part in chunks(len(shown), chunk_rows(maps.source.sample_shape)):
@@ -183,8 +207,10 @@ def _write_group_volumes(folder: MapFolder, maps: SalientMaps, grid: Grid, stati
 def _write_pictures(
     folder: MapFolder, statistics: Statistics, people: Mapping[str, AnyArray], axes: AnyArray
 ) -> None:
-    """Write pictures and arrays; samples share a scale, means and deviations another, d has its own."""
-    for maps in (people, dict(statistics.maps())):
+    """Write pictures and arrays; people, means with deviations, and thirds by severity have a scale each."""
+    thirds = statistics.by_severity()
+    slopes = {name: thirds.pop(name) for name in [*thirds] if "stat-slope" in name}
+    for maps in (people, dict(statistics.maps()), thirds):
         limit = limit_of(np.stack([*maps.values()])) if maps else 1.0
         for name, values in maps.items():
             _write_picture(folder.picture(name), map_picture(values, limit))
@@ -200,7 +226,9 @@ def _write_pictures(
     for name, _, d in statistics.of_each():
         if d is not None:
             _write_picture(folder.picture(name), map_picture(d))
-    folder.groups.write(arrays)
+    for name, slope in slopes.items():
+        _write_picture(folder.picture(name), map_picture(slope))
+    folder.groups.write(arrays | {f"severity_{name}": x for name, x in statistics.severity.items()})
 
 
 def _write_picture(file: Path, figure: Figure) -> None:
@@ -225,6 +253,11 @@ def _regions(statistics: Statistics, maps: SalientMaps) -> pd.DataFrame:
     table["d"] = np.nan if statistics.effect is None else statistics.effect
     for label, effect in zip(statistics.labels[2:], statistics.effects[1:], strict=True):
         table[f"{label}_d"] = np.nan if effect is None else effect
+    for name, values in statistics.severity.items():
+        table[f"severity_{name}"] = values
+    if "slope" in statistics.severity:  # in standard deviations of the training part
+        scale = np.where(maps.unit == 0, np.inf, maps.unit)
+        table[OF_SLOPE] = statistics.severity["slope"] / scale
     axes = np.zeros((len(table), maps.model.salient_dim))  # 0 for columns that the scaler dropped
     axes[maps.model.scaler_.kept_] = axis_maps(maps.model).T
     table = table.join(pd.DataFrame(axes).add_prefix("salient"))

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from sepvae.batch import AnyArray
-from sepvae.codes import SPACES, Space, code_columns
+from sepvae.codes import SPACES, Space, code_columns, salient_length
 from sepvae.errors import DataError
 from sepvae.plotting.palette import AMOUNTS, CATEGORIES, COMMON, MISSING, NEUTRAL, OTHERS, SALIENT, shortened
 
@@ -79,6 +79,30 @@ def code_scatter(table: pd.DataFrame, color: str) -> Figure:
     return figure
 
 
+def severity_scatter(table: pd.DataFrame, severity: str) -> Figure:
+    """
+    Draw the salient codes, coloured by the severity of targets, and the length of each code against it.
+
+    Samples without a severity are the background: grey, at a severity of 0.
+    """
+    figure = Figure(figsize=(9, 4.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    values = table[severity].astype(float)
+    length = salient_length(table)
+    known = is_known(values)
+    points = np.column_stack([values.where(known, 0.0), length])
+    panels = [(left, label_space(left, table, "salient"), values), (right, points, values)]
+    draw_points(figure, panels, severity, None, {"color": MISSING})
+    rho = values[known].corr(length[known], method="spearman")
+    right.set_title(f"Spearman {rho:.2f}, {known.sum()} targets", fontsize=11, loc="left", color=SALIENT)
+    right.set_xlabel(shortened(severity), parse_math=False)
+    right.set_ylabel("length of the salient code")
+    _plain_axes(right)
+    if missing := int((~known).sum()):
+        draw_legend(figure, {f"background, or not known ({missing})": dot(MISSING)}, "")
+    return figure
+
+
 def label_space(ax: Axes, table: pd.DataFrame, space: Space) -> AnyArray:
     """Label the axes of one space, and return its points of shape (n, 2)."""
     from sklearn.decomposition import PCA
@@ -91,9 +115,7 @@ def label_space(ax: Axes, table: pd.DataFrame, space: Space) -> AnyArray:
         raise DataError(f"some {space} codes are not finite numbers")
     title = f"{space.capitalize()} space ({dim} dimension{'s' * (dim > 1)})"
     ax.set_title(title, fontsize=11, loc="left", color=COMMON if space == "common" else SALIENT)
-    ax.tick_params(labelsize=8, color="0.7", labelcolor="0.4")
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.spines[["left", "bottom"]].set_color("0.7")
+    _plain_axes(ax)
     if dim == 1:
         ax.set(xlabel=f"{space}0", ylabel="scattered at random", ylim=(-2, 2), yticks=[])
         return np.column_stack([codes, np.random.default_rng(0).uniform(-0.5, 0.5, size=n)])
@@ -104,6 +126,13 @@ def label_space(ax: Axes, table: pd.DataFrame, space: Space) -> AnyArray:
     ax.set(xlabel=f"PC 1 ({percent[0]:.0f} % of variance)", ylabel=f"PC 2 ({percent[1]:.0f} % of variance)")
     ax.set_aspect("equal", adjustable="datalim")
     return points
+
+
+def _plain_axes(ax: Axes) -> None:
+    """Draw axes in light grey, without a frame."""
+    ax.tick_params(labelsize=8, color="0.7", labelcolor="0.4")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color("0.7")
 
 
 def coloured_values(table: pd.DataFrame, color: str) -> "tuple[pd.Series[Any], list[str] | None]":

@@ -16,9 +16,10 @@ from sepvae.errors import DataError
 from sepvae.grid import Grid
 from sepvae.plotting import cells
 from sepvae.plotting.images import Names, sample_columns
-from sepvae.plotting.palette import DIFFERENCES, NEUTRAL, shortened
+from sepvae.plotting.palette import DIFFERENCES, NEUTRAL, TARGET, shortened
 
 PARTS = ("input", "without its\nsalient part", "what the salient\npart adds")
+SLOPE = "Slope of what is added, per unit of severity"
 SIDE = 1.6  # width of an image in a figure of groups, in cells
 TITLE, TITLE_LENGTH = 0.45, 22  # inches above a large map; characters of a line there
 
@@ -75,6 +76,18 @@ def map_groups(means: Sequence[AnyArray], d: AnyArray | None, labels: Sequence[A
     return _panels(panels)
 
 
+def severity_maps(thirds: Mapping[str, AnyArray], slope: AnyArray) -> Figure:
+    """
+    Draw the mean map of each third of the targets by severity, by title, and the slope on severity.
+
+    All have shape (channels, h, w). The means have one symmetric scale, and the slope its own.
+    """
+    values, slope = [cells.signed(mean) for mean in thirds.values()], cells.signed(slope)
+    limit = cells.limit_of(np.stack(values))
+    panels = [(fill(title, TITLE_LENGTH), TARGET, x, limit) for title, x in zip(thirds, values, strict=True)]
+    return _panels([*panels, (fill(SLOPE, TITLE_LENGTH), NEUTRAL, slope, cells.limit_of(slope))])
+
+
 def map_picture(values: AnyArray, limit: float | None = None) -> Figure:
     """Draw one map of shape (channels, h, w) with its colour bar; `limit` is the end of its scale."""
     shown = cells.signed(values)
@@ -114,6 +127,16 @@ def volume_maps(
         pair, d = " against ".join(map(shortened, labels[::-1])), _finite(d)
         rows.append((f"Cohen's d of what is added, {pair}", NEUTRAL, d, _percentile_limit(d)))
     return _slices(rows, image, grid)
+
+
+def severity_volume_maps(
+    thirds: Mapping[str, AnyArray], slope: AnyArray, image: AnyArray, grid: Grid
+) -> Figure:
+    """Draw axial slices of the mean map of each third by severity, by title, and of the slope on severity."""
+    values, slope = [_finite(mean) for mean in thirds.values()], _finite(slope)
+    limit = _percentile_limit(np.stack(values))
+    rows = [(title, TARGET, x, limit) for title, x in zip(thirds, values, strict=True)]
+    return _slices([*rows, (SLOPE, NEUTRAL, slope, _percentile_limit(slope))], image, grid)
 
 
 def volume_axes(axes: Mapping[str, AnyArray], image: AnyArray, grid: Grid) -> Figure:

@@ -14,6 +14,7 @@ from sepvae.batch import AnyArray
 from sepvae.errors import DataError
 from sepvae.plotting.cells import limit_of, panel_grid
 from sepvae.plotting.palette import BACKGROUND, DIFFERENCES, LESS, MORE, NEUTRAL, TARGET, shortened
+from sepvae.run_folder import OF_SLOPE
 
 COLOURS = {"": NEUTRAL, "background": BACKGROUND, "target": TARGET}
 STYLES = {"train": "-", "validation": (0, (3, 1.5))}
@@ -197,17 +198,22 @@ def map_axes(regions: pd.DataFrame, axes: Sequence[str], n: int = 10) -> Figure:
     return figure
 
 
-def map_regions(regions: pd.DataFrame, n: int = 20) -> Figure:
-    """Draw Cohen's d of the first n regions; the largest |d| comes first, as in `regions.csv`."""
+OF_REGIONS = {
+    "d": "Cohen's d of what the salient part adds, targets against background",
+    OF_SLOPE: "slope of what the salient part adds, in standard deviations per unit of severity",
+}
+
+
+def map_regions(regions: pd.DataFrame, n: int = 20, statistic: str = "d") -> Figure:
+    """Draw the n regions of `regions.csv` with the largest absolute "d", or slope on severity."""
     if regions.empty:
         raise DataError("regions: wanted one or more to draw, got none")
-    shown = regions.head(n)
-    d = shown["d"].to_numpy(float)
+    shown = regions.sort_values(statistic, key=abs, ascending=False, kind="stable").head(n)
+    d = shown[statistic].to_numpy(float)
     figure = Figure(figsize=(7.2, 0.24 * len(shown) + 0.9), layout="constrained")
     ax = figure.subplots()
     _bars(ax, d, shown["feature"])
-    title = "Cohen's d of what the salient part adds, targets against background"
-    ax.set_xlabel(title, fontsize=8, color="0.4")
+    ax.set_xlabel(OF_REGIONS[statistic], fontsize=8, color="0.4")
     return figure
 
 

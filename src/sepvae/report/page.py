@@ -28,6 +28,7 @@ from sepvae.report.scores import (
     subject,
     summary,
 )
+from sepvae.report.severity import severity_section
 from sepvae.report.warnings import find_warnings
 
 # Kinds of images in words, by `images` and `population`; that of swapped images is the donors'.
@@ -109,6 +110,7 @@ def _page_context(contents: Contents, *, images: bool) -> dict[str, Any]:
         "scatter": scatter,
         "scatters": scatters,
         "removal": None if removal is None else removal_sections(removal),
+        "severity": severity_section(contents),
         "maps": maps,
         "correlations": None if correlations is None else correlation_rows(correlations),
         "blocks": contents.folder.blocks(),

@@ -15,16 +15,24 @@ from sepvae.data.nifti import NiftiFiles
 from sepvae.files import check_new, write_whole
 from sepvae.interpretation.map_folder import GROUPS, group_files, write_maps
 from sepvae.methods import load
-from sepvae.plotting.codes import code_scatter
+from sepvae.plotting.codes import code_scatter, severity_scatter
 from sepvae.plotting.images import reconstruction_grid, swap_grid, traversal_grid
-from sepvae.plotting.maps import map_groups, map_people, volume_axes, volume_maps
+from sepvae.plotting.maps import (
+    map_groups,
+    map_people,
+    severity_maps,
+    severity_volume_maps,
+    volume_axes,
+    volume_maps,
+)
 from sepvae.plotting.palette import any_letters
 from sepvae.plotting.tables import correlation_map, learning_curves, map_axes, map_regions
 from sepvae.progress import Say, stage
 from sepvae.report.contents import scatter_files
-from sepvae.run_folder import AXIS, EFFECT, IMAGE, MapFolder, RunFolder
+from sepvae.run_folder import AXIS, EFFECT, IMAGE, OF_SLOPE, MapFolder, RunFolder
 
 AXES = 4  # salient axes in a figure
+TITLE = "Mean of {} targets, severity {:g} to {:g}"
 
 
 def draw(run: Path) -> None:
@@ -37,6 +45,9 @@ def draw(run: Path) -> None:
     for column, name in scatter_files(attribute_columns(test)).items():
         if len(test[column].dropna().unique()) > 1:
             save(name, code_scatter(test, column))
+    severity = folder.recipe.required().get("keywords", {}).get("severity")
+    if severity in test and test[severity].nunique() > 1:
+        save("severity", severity_scatter(test, severity))
     save("correlations", correlation_map(folder.correlations.required()))
     examples = folder.examples.required()
     if examples["inputs"].ndim == 4 and "full" in examples:
@@ -93,6 +104,8 @@ def draw_maps(maps: MapFolder, figures: Path) -> None:
         axes = {str(name): one.to_numpy() for name, one in regions.filter(regex=r"^salient\d+$").items()}
         if axes:
             save_figure(figures, "map_axes", map_axes(regions, _strongest(axes)))
+        if OF_SLOPE in regions:
+            save_figure(figures, "map_severity", map_regions(regions, statistic=OF_SLOPE))
     if (people := maps.people.read()) is None:
         return
     labels = people["labels"].tolist()
@@ -102,6 +115,9 @@ def draw_maps(maps: MapFolder, figures: Path) -> None:
     if (groups := maps.groups.read()) is None:
         _draw_volumes(maps, figures, labels)
         return
+    if thirds := _thirds(maps):
+        by_title = {title: groups[f"severity_mean{name}"] for name, title in thirds.items()}
+        save_figure(figures, "map_severity", severity_maps(by_title, groups["severity_slope"]))
     means = [groups[f"{group}_mean"] for group in GROUPS if f"{group}_mean" in groups]
     if len(means) == len(GROUPS):
         save_figure(figures, "map_group", map_groups(means, groups.get("d"), labels))
@@ -127,6 +143,18 @@ def _draw_volumes(maps: MapFolder, figures: Path, labels: list[str]) -> None:
         axes[f"salient{len(axes)}"] = NiftiFiles([file])(0)
     if axes:
         save_figure(figures, "map_axes", volume_axes({k: axes[k] for k in _strongest(axes)}, image, grid))
+    if thirds := _thirds(maps):
+        of_severity = [group_files(labels, name)[1] for name in (*(f"mean{n}" for n in thirds), "slope")]
+        *values, slope = [NiftiFiles([maps.volume(name)])(0) for name in of_severity]
+        by_title = dict(zip(thirds.values(), values, strict=True))
+        save_figure(figures, "map_severity", severity_volume_maps(by_title, slope, image, grid))
+
+
+def _thirds(maps: MapFolder) -> dict[str, str]:
+    """Return the title of each third of the targets by severity; empty without maps by severity."""
+    table = maps.severity.read()
+    rows = [] if table is None else table.to_dict("records")
+    return {row["third"]: TITLE.format(row["n"], row["least"], row["most"]) for row in rows}
 
 
 def save_figure(figures: Path, name: str, figure: Figure) -> None:

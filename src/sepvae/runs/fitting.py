@@ -140,8 +140,7 @@ def fit_run(
                 recipe |= _taken(model, train, say)
                 if blocks := model.salient_blocks_:
                     recipe["salient_blocks"] = block_sizes(blocks)
-                if (most := model.severity_max_) is not None:
-                    recipe["severity"] = {"attribute": model.get_params()["severity"], "maximum": most}
+                recipe |= _severity(model, say)
                 fitted = time.monotonic()
                 how: dict[str, Any] = {"kinds": recipe["attributes"], "say": say, **scoring}
                 scores = finish_run(model, train, test, run.path, learnt=learnt, **how)
@@ -234,6 +233,15 @@ def _fit(model: ContrastiveEstimator, train: Source, run: RunFolder, say: Say) -
     shutil.rmtree(run.model, ignore_errors=True)  # of an earlier start
     model.save(run.model)
     return learnt
+
+
+def _severity(model: ContrastiveEstimator, say: Say) -> dict[str, Any]:
+    """Print and return what y of targets was; empty for a model of groups."""
+    if (most := model.severity_max_) is None:
+        return {}
+    name = model.get_params()["severity"]
+    say(f"y of targets: {name} divided by {most:g}, its maximum in training")
+    return {"severity": {"attribute": name, "maximum": most}}
 
 
 def _taken(model: ContrastiveEstimator, train: Source, say: Say) -> dict[str, Any]:
