@@ -36,6 +36,7 @@ FORMS: dict[str, dict[str, Any]] = {  # of 16 salient dimensions
 PLACES, JITTER, SIDE = (2, 10, 18, 26), 1, 4  # of a mark along its edge, and its side, in pixels
 METRICS = ("balanced_accuracy", "r2")
 KEYS = ["data", "attribute", "population", "metric", "form", "space"]
+COLUMNS = [*KEYS, "seed", "score", "chance", "p_value", "n_train", "n_test", "n_test_groups", "seconds"]
 
 
 class Task(NamedTuple):
@@ -176,7 +177,7 @@ def main() -> None:
             for form, seed in cells:
                 parts = list(measure(task, form, seed))
                 found += [part.assign(data=name, form=form, seed=seed) for part in parts]
-                pd.concat(found).to_csv(options.out, index=False)
+                pd.concat(found)[COLUMNS].round(4).to_csv(options.out, index=False)
                 print(f"{name}, {form}, seed {seed}: {parts[0]['seconds'].iloc[0]:.0f} s", flush=True)
     for name, rows in pd.concat(found, ignore_index=True).groupby("data", sort=False):
         wide = table(rows).reset_index().astype(str).fillna("-")
