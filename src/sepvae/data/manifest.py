@@ -13,7 +13,7 @@ from sepvae.batch import AnyArray
 from sepvae.checks import ask_for_background, guess_background, joined, severity_problem
 from sepvae.codes import MAX_LEVELS, Kind
 from sepvae.data.cells import TableNote
-from sepvae.data.splits import SIDES
+from sepvae.data.splits import side_of
 from sepvae.errors import DataError, listed
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Manifest:
         if limit_by is not None and limit_by not in self.attributes:
             known = ", ".join(map(str, self.attributes)) or "none"
             raise DataError(f"limit_by: wanted an attribute ({known}), got {limit_by!r}")
-        side = self.about["split"].map(lambda part: SIDES.get(str(part).lower(), part))
+        side = self.about["split"].map(lambda part: side_of(part) or part)
         kind = [side, "label"] if limit_by is None else [side, "label", limit_by]
         return self.keep(self.about.groupby(kind, dropna=False).cumcount().to_numpy() < limit)
 

@@ -12,8 +12,7 @@ from sepvae.batch import AnyArray, IntArray
 from sepvae.data.cells import read_cells
 from sepvae.errors import DataError
 
-SIDES = dict.fromkeys(["train", "training", "val", "valid", "validation"], "train")
-SIDES |= dict.fromkeys(["test", "testing"], "test")
+SIDES = {"train": ("train", "training", "val", "valid", "validation"), "test": ("test", "testing")}
 Values = AnyArray | Sequence[Any]
 N_DRAWS = 200  # number of grouped splits to choose from
 
@@ -87,13 +86,17 @@ def split(
     return np.sort(train), np.sort(test)
 
 
+def side_of(part: Any) -> str | None:
+    """Return "train" or "test" for the name of a part, such as "Validation"; None for any other word."""
+    return next((side for side, names in SIDES.items() if str(part).lower() in names), None)
+
+
 def given_split(parts: AnyArray, groups: AnyArray, labels: AnyArray) -> tuple[IntArray, IntArray]:
     """Return positions (train, test) of samples by the names of their parts; None is in neither."""
-    part = pd.Series([None if pd.isna(part) else str(part).lower() for part in parts], dtype=object)
-    if unknown := part[part.notna() & ~part.isin(SIDES)].tolist():
-        raise DataError(f"split: wanted train, validation or test, got {unknown[0]!r}; rename that part")
-    side = part.map(SIDES).to_numpy()
-    train, test = (np.flatnonzero(side == name) for name in ("train", "test"))
+    sides = np.array([side_of(part) for part in parts], dtype=object)
+    if unknown := parts[pd.isna(sides) & ~pd.isna(parts)].tolist():
+        raise DataError(f"split: wanted train, validation or test, got {str(unknown[0])!r}; rename that part")
+    train, test = (np.flatnonzero(sides == name) for name in SIDES)
     if shared := sorted(set(groups[train].tolist()) & set(groups[test].tolist()), key=str):
         raise DataError(
             f"split: {len(shared)} subjects have samples on both sides, such as {shared[0]}; scores would "
@@ -116,7 +119,7 @@ def read_split(path: str | Path, ids: AnyArray) -> AnyArray:
         sample = table["id"][twice[0]]
         raise DataError(f"{path} line {twice[0]}: {sample!r} stands there twice; give each sample one part")
     part = table["split"]
-    if unknown := part.index[part.notna() & ~part.str.lower().isin(SIDES)].tolist():
+    if unknown := part.index[part.notna() & part.map(side_of).isna()].tolist():
         got = f"wanted train, validation or test, got {part[unknown[0]]!r}"
         raise DataError(f"{path} line {unknown[0]}: {got}; rename that part")
     wanted = [str(id_).strip() for id_ in ids.tolist()]
@@ -140,8 +143,7 @@ def choose_split(
     parts, how = about["split"].to_numpy(dtype=object), "as the folders say"
     if file is not None:
         parts, how = read_split(file, ids), f"as {Path(file).name} says"
-    sides = {SIDES.get(str(part).lower()) for part in pd.unique(parts)}
-    if file is None and not {"train", "test"} <= sides:
+    if file is None and not SIDES.keys() <= set(map(side_of, parts)):
         train, test = split(labels, groups, test_size=test_size, stratify=stratify, random_state=random_state)
         return train, test, f"drawn with seed {random_state}, {test_size:g} for the test"
     train, test = given_split(parts, groups, labels)

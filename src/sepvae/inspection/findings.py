@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from sepvae.checks import guess_background
-from sepvae.data.splits import SIDES
+from sepvae.data.splits import side_of
 from sepvae.errors import DataError, count
 
 Level = Literal["error", "warning", "note"]
@@ -146,7 +146,7 @@ class Samples:
     @cached_property
     def sides(self) -> "pd.Series[Any]":
         """Side of each sample ("train" or "test") in a split that has both; else missing."""
-        sides = self.about["split"].astype(object).map(lambda part: SIDES.get(str(part).lower()))
+        sides = self.about["split"].astype(object).map(side_of)
         return sides if {"train", "test"} <= set(sides) else sides.map(lambda _: None)
 
     @property

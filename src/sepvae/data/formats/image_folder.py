@@ -17,7 +17,7 @@ from sepvae.data.cells import are_missing
 from sepvae.data.formats import FOLDER, OF_VOLUMES, Format, Images
 from sepvae.data.manifest import Manifest
 from sepvae.data.spec import MEMORY, DataSpec, Fit, read_spec
-from sepvae.data.splits import SIDES
+from sepvae.data.splits import side_of
 from sepvae.errors import DataError, PassedOverWarning
 from sepvae.progress import Progress
 
@@ -150,9 +150,9 @@ def read_image_folder(
 
 def _parts_of_split(root: Path, folders: set[str]) -> list[str]:
     """Return the names of the folders with images if all are parts of a split; else they are labels."""
-    parts = sorted(name for name in folders if name.lower() in SIDES)
+    parts = sorted(filter(side_of, folders))
     others = ", ".join(sorted(folders - set(parts)))
-    if others and len({SIDES[name.lower()] for name in parts}) == 2:
+    if others and len(set(map(side_of, parts))) == 2:
         found = f"{', '.join(parts)} look like parts of a split, {others} does not"
         raise DataError(f"{root}: {found}; name one of these folders, or move the others away")
     return [] if others else parts
@@ -183,7 +183,7 @@ def _files(folder: Path, *, deep: bool, by_label: bool = False) -> Iterator[Path
     seen = set()
     for parent, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
         within = Path(parent).relative_to(folder).parts
-        label = within[: 1 + (within[0].lower() in SIDES)] if by_label and within else ()
+        label = within[: 1 + (side_of(within[0]) is not None)] if by_label and within else ()
         is_new = (place := (label, os.path.realpath(parent))) not in seen
         seen.add(place)
         folders[:] = sorted(name for name in folders if name[0] != ".") if deep and is_new else []
