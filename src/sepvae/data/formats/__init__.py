@@ -1,4 +1,4 @@
-"""`Format`: one kind of data, with how it is detected, listed and read; one file each."""
+"""`Format`: one kind of data, with how it is detected, listed and read."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
