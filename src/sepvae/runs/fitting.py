@@ -81,12 +81,11 @@ def fit_run(
         Number of permutations behind each p-value.
     removal : bool or "auto", default="auto"
         Whether to train classifiers that score removal and swaps. With "auto", they together process at most
-        half as many samples as the fit, and none is trained if that is too few.
+        half as many samples as the fit, or none is trained.
     thumbnails : bool, default=True
         Whether the scatter plot of the page shows test images.
     resume : bool, default=False
-        Resume an interrupted fit in this folder, if any, after its last epoch: all numbers are the same as
-        without the interruption.
+        Resume an interrupted fit in this folder, if any, after its last epoch, with the same numbers.
     say : callable, default=print
         Called with each progress message.
 

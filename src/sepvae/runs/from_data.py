@@ -94,10 +94,8 @@ def fit_folder(
         Experiment, by its name or file, for all that is not given otherwise.
     split : str or Path, default=None
         Table of id and split (train or test), such as another run's split.csv.
-    test_size : float, default=None
-        Share of the samples to score on, whole patients; 0.2, or as the recipe says.
-    split_seed : int, default=None
-        Seed of the split; 0, or as the recipe says.
+    test_size, split_seed : float and int, default=None
+        Share of the samples to score on (whole patients), and seed; 0.2 and 0, or as the recipe says.
     resume : bool, default=False
         Go on with a fit that was stopped, as for `fit_run`.
     say : callable, default=print
@@ -121,9 +119,8 @@ def fit_folder(
 
     Examples
     --------
-    >>> scores = fit_folder(
-    ...     "participants.tsv", "runs/first", images="path", label="dx", attributes=["age:continuous"]
-    ... )  # doctest: +SKIP
+    >>> how = {"images": "path", "label": "dx", "attributes": ["age:continuous"]}
+    >>> scores = fit_folder("participants.tsv", "runs/first", **how)  # doctest: +SKIP
     """
     data, out, file = Path(data), Path(out), None if split is None else Path(split)
     chosen = load_recipe(recipe) if isinstance(recipe, str | Path) else recipe
