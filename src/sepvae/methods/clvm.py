@@ -97,14 +97,7 @@ class CLVM(ContrastiveVAE):
     ard: float = 0.0
 
     def objective(self) -> CLVMObjective:
-        """
-        Return the loss of this method with its keywords.
-
-        Returns
-        -------
-        CLVMObjective
-            Terms and weights, as training uses them.
-        """
+        """Return the loss of this method with its keywords."""
         return CLVMObjective.of(self)
 
     def _check_keywords(self) -> None:

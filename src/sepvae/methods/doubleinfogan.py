@@ -145,12 +145,5 @@ class DoubleInfoGAN(NetworkEstimator):
     ablations: ClassVar[dict[str, dict[str, Any]]] = {"no ADV": {"adversarial": 0.0, "classification": 0.0}}
 
     def objective(self) -> DoubleInfoGANObjective:
-        """
-        Return the loss of this method with its keywords.
-
-        Returns
-        -------
-        DoubleInfoGANObjective
-            Terms and weights, as training uses them.
-        """
+        """Return the loss of this method with its keywords."""
         return DoubleInfoGANObjective.of(self)

@@ -132,12 +132,5 @@ class RbVAE(ContrastiveVAE):
     latent_reconstruction: float = 1.0
 
     def objective(self) -> RbVAEObjective:
-        """
-        Return the loss of this method with its keywords.
-
-        Returns
-        -------
-        RbVAEObjective
-            Terms and weights, as training uses them.
-        """
+        """Return the loss of this method with its keywords."""
         return RbVAEObjective.of(self, beta_common=0.0, beta_salient=0.0)  # no prior but in the ratio

@@ -152,12 +152,5 @@ class SepCLR(NetworkEstimator):
     ablations: ClassVar[dict[str, dict[str, Any]]] = {"no JEM": {"joint_entropy_weight": 0.0}}
 
     def objective(self) -> SepCLRObjective:
-        """
-        Return the loss of this method with its keywords.
-
-        Returns
-        -------
-        SepCLRObjective
-            Terms and weights, as training uses them.
-        """
+        """Return the loss of this method with its keywords."""
         return SepCLRObjective.of(self)
