@@ -87,8 +87,7 @@ def critic_loss(joint: Tensor, shuffled: Tensor) -> Tensor:
     """
     Return the critic's cross-entropy -log D(z) - log(1 - D(z')) (batch,), in nats (Algorithm 1, line 6).
 
-    `joint` (batch,) are its logits for [c, s] of one image, `shuffled` (batch,) those for [c, s] of two
-    images. A critic at chance has 2 log 2.
+    `joint` (batch,) are its logits for [c, s] of one image, `shuffled` (batch,) for [c, s] of two images.
 
     >>> critic_loss(torch.zeros(1), torch.zeros(1))
     tensor([1.3863])
@@ -100,8 +99,7 @@ def mutual_information(joint: Tensor, *, rectified: bool = True) -> Tensor:
     """
     Estimate log q(c, s) / q(c)q(s) = log D / (1 - D) (batch,), in nats: the critic's logit itself (Eq. 3).
 
-    `joint` (batch,) are its logits for [c, s] of one image. `rectified` replaces negative values by 0, as in
-    Eq. 3.
+    `joint` (batch,) are its logits for [c, s] of one image; `rectified` replaces negative values by 0.
 
     >>> mutual_information(torch.tensor([-1.0, 2.0]))
     tensor([0., 2.])

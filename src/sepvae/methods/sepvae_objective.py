@@ -1,9 +1,8 @@
 """
 SepVAE's loss: Eq. 2 of the paper (Louiset et al., MIDL 2024), with removal and swap consistency, ours.
 
-Consistency: a sample with another salient part must be encoded to the codes behind it. The terms extend the
-self-consistency of the autoencoding VAE (Cemgil et al., NeurIPS 2020) to samples without their salient part,
-or with the salient part of another sample.
+Consistency: a sample without its salient part, or with that of another, must be encoded to the codes behind
+it; this extends the self-consistency of the autoencoding VAE (Cemgil et al., NeurIPS 2020).
 """
 
 from dataclasses import dataclass
