@@ -54,14 +54,6 @@ class SeverityMaps:
 
     def table(self, strength: AnyArray) -> pd.DataFrame:
         """Return one row per third: its number of targets, severities, and mean absolute map."""
-        rows = [
-            (
-                name,
-                len(third),
-                self.severities[third].min(),
-                self.severities[third].max(),
-                strength[third].mean(),
-            )
-            for name, third in self.thirds.items()
-        ]
+        thirds = [(name, self.severities[third], strength[third]) for name, third in self.thirds.items()]
+        rows = [(name, len(y), y.min(), y.max(), added.mean()) for name, y, added in thirds]
         return pd.DataFrame(rows, columns=["third", "n", "least", "most", "mean_absolute"])

@@ -1,7 +1,7 @@
 """Figures of what the salient part adds to single samples, to groups of images, and to groups of volumes."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from textwrap import fill
 from typing import Any
@@ -66,26 +66,19 @@ def map_people(
 
 def map_groups(means: Sequence[AnyArray], d: AnyArray | None, labels: Sequence[Any]) -> Figure:
     """Draw group means of what the salient part adds on one scale, d on its own, all (channels, h, w)."""
-    values = [cells.signed(mean) for mean in means]
-    limit, panels = cells.limit_of(np.stack(values)), []
-    for (group, colour), label, mean in zip(cells.GROUPS, labels, values, strict=True):
-        title = fill(f"Mean, {cells.title_of(group.lower(), label)}", TITLE_LENGTH)
-        panels.append((title, colour, mean, limit))
-    if d is not None:
-        panels.append(("Cohen's d", NEUTRAL, cells.signed(d), cells.limit_of(cells.signed(d))))
-    return _panels(panels)
+    groups = [
+        (fill(f"Mean, {cells.title_of(group.lower(), label)}", TITLE_LENGTH), colour, cells.signed(mean))
+        for (group, colour), label, mean in zip(cells.GROUPS, labels, means, strict=True)
+    ]
+    others = [] if d is None else [("Cohen's d", NEUTRAL, cells.signed(d))]
+    return _panels(_scaled(groups, others, cells.limit_of))
 
 
 def severity_maps(thirds: Mapping[str, AnyArray], slope: AnyArray) -> Figure:
-    """
-    Draw the mean map of each third of the targets by severity, by title, and the slope on severity.
-
-    All have shape (channels, h, w). The means have one symmetric scale, and the slope its own.
-    """
-    values, slope = [cells.signed(mean) for mean in thirds.values()], cells.signed(slope)
-    limit = cells.limit_of(np.stack(values))
-    panels = [(fill(title, TITLE_LENGTH), TARGET, x, limit) for title, x in zip(thirds, values, strict=True)]
-    return _panels([*panels, (fill(SLOPE, TITLE_LENGTH), NEUTRAL, slope, cells.limit_of(slope))])
+    """Draw mean maps of thirds of the targets by severity, by title, and the slope, all (channels, h, w)."""
+    means = [(fill(title, TITLE_LENGTH), TARGET, cells.signed(mean)) for title, mean in thirds.items()]
+    others = [(fill(SLOPE, TITLE_LENGTH), NEUTRAL, cells.signed(slope))]
+    return _panels(_scaled(means, others, cells.limit_of))
 
 
 def map_picture(values: AnyArray, limit: float | None = None) -> Figure:
@@ -94,8 +87,8 @@ def map_picture(values: AnyArray, limit: float | None = None) -> Figure:
     return _panels([("", NEUTRAL, shown, cells.limit_of(shown) if limit is None else limit)])
 
 
-def _panels(panels: Sequence[tuple[str, str, AnyArray, float]]) -> Figure:
-    """Draw maps beside each other, each given by title, colour of the title, values and end of the scale."""
+def _panels(panels: Sequence[Row]) -> Figure:
+    """Draw maps beside each other."""
     side = SIDE * cells.CELL
     height = side * panels[0][2].shape[0] / panels[0][2].shape[1]
     step, head = side + cells.RIGHT, TITLE if any(title for title, *_ in panels) else cells.MARGIN
@@ -118,32 +111,38 @@ def volume_maps(
     Left is on the left. Colours fade where values are small, so that the image, in grey, shows through. The
     means have one symmetric scale, and d its own.
     """
-    means = [_finite(mean) for mean in means]
-    rows: list[Row] = [
-        (f"Mean of what is added, {shortened(label)}", colour, mean, _percentile_limit(np.stack(means)))
+    groups = [
+        (f"Mean of what is added, {shortened(label)}", colour, _finite(mean))
         for label, (_, colour), mean in zip(labels, cells.GROUPS, means, strict=True)
     ]
-    if d is not None:
-        pair, d = " against ".join(map(shortened, labels[::-1])), _finite(d)
-        rows.append((f"Cohen's d of what is added, {pair}", NEUTRAL, d, _percentile_limit(d)))
-    return _slices(rows, image, grid)
+    pair = " against ".join(map(shortened, labels[::-1]))
+    others = [] if d is None else [(f"Cohen's d of what is added, {pair}", NEUTRAL, _finite(d))]
+    return _slices(_scaled(groups, others, _percentile_limit), image, grid)
 
 
 def severity_volume_maps(
     thirds: Mapping[str, AnyArray], slope: AnyArray, image: AnyArray, grid: Grid
 ) -> Figure:
     """Draw axial slices of the mean map of each third by severity, by title, and of the slope on severity."""
-    values, slope = [_finite(mean) for mean in thirds.values()], _finite(slope)
-    limit = _percentile_limit(np.stack(values))
-    rows = [(title, TARGET, x, limit) for title, x in zip(thirds, values, strict=True)]
-    return _slices([*rows, (SLOPE, NEUTRAL, slope, _percentile_limit(slope))], image, grid)
+    means = [(title, TARGET, _finite(mean)) for title, mean in thirds.items()]
+    others = [(SLOPE, NEUTRAL, _finite(slope))]
+    return _slices(_scaled(means, others, _percentile_limit), image, grid)
 
 
 def volume_axes(axes: Mapping[str, AnyArray], image: AnyArray, grid: Grid) -> Figure:
     """Draw axial slices of what some salient axes add, given by name, over the image, each on its scale."""
-    titles = {name: f"What 1 on axis {name} adds" for name in axes}
-    rows = [(titles[name], NEUTRAL, one, _percentile_limit(one)) for name, one in axes.items()]
-    return _slices(rows, image, grid)
+    others = [(f"What 1 on axis {name} adds", NEUTRAL, one) for name, one in axes.items()]
+    return _slices(_scaled([], others, _percentile_limit), image, grid)
+
+
+def _scaled(
+    means: Sequence[tuple[str, str, AnyArray]],
+    others: Sequence[tuple[str, str, AnyArray]],
+    limit_of: Callable[[AnyArray], float],
+) -> list[Row]:
+    """Return maps with their title, colour and end of the scale: one for all means, each other its own."""
+    limit = limit_of(np.stack([values for *_, values in means])) if means else 1.0
+    return [*((*mean, limit) for mean in means), *((*other, limit_of(other[2])) for other in others)]
 
 
 def _slices(rows: Sequence[Row], image: AnyArray, grid: Grid) -> Figure:

@@ -113,7 +113,7 @@ def fit_run(
         return None
     if not resume:
         check_new_run(run.path)
-    background, *targets = _choose_background(model, train)
+    targets = _choose_background(model, train)
     scoring = {"n_permutations": n_permutations, "removal": removal, "thumbnails": thumbnails}
     recipe: dict[str, Any] = {
         "data": about_data | {"fingerprint": fingerprint(train, test)},
@@ -133,13 +133,8 @@ def fit_run(
             begin(run, recipe, earlier, say)
             with use_threads(recipe["threads"]):
                 _inspect(run, model, train, test, recipe, quality_metrics, say)
-                named = f"target{'s' * (len(targets) > 1)} {joined([*map(str, targets)])}"
-                say(f"background {background}, {named}; fitting on {len(train)} samples")
-                learnt = _fit(model, train, run, say)
-                recipe |= _taken(model, train, say)
-                if blocks := model.salient_blocks_:
-                    recipe["salient_blocks"] = block_sizes(blocks)
-                recipe |= _severity(model, say)
+                learnt = _fit(model, train, targets, run, say)
+                recipe |= _taken(model, train, say) | _severity(model, say)
                 fitted = time.monotonic()
                 how: dict[str, Any] = {"kinds": recipe["attributes"], "say": say, **scoring}
                 scores = finish_run(model, train, test, run.path, learnt=learnt, **how)
@@ -151,7 +146,7 @@ def fit_run(
 
 
 def _choose_background(model: ContrastiveEstimator, train: Source) -> list[Any]:
-    """Set the background of the model, unless it is guessed from numbers; return it with the targets."""
+    """Set the background of the model, unless it is guessed from numbers; return the targets."""
     if is_regressor(model) and model.severity is None:
         raise DataError(
             "target: severities of a run folder are an attribute of the targets, got none; name it by "
@@ -164,7 +159,7 @@ def _choose_background(model: ContrastiveEstimator, train: Source) -> list[Any]:
     classes, order = order_labels(labels, model.background)
     groups: list[Any] = classes[order].tolist()
     model.set_params(background=groups[0])
-    return groups
+    return groups[1:]
 
 
 def _inspect(
@@ -214,8 +209,12 @@ def _features(*sources: Source) -> pd.DataFrame | None:
     return pd.concat(parts, ignore_index=True) if len(parts) == len(sources) else None
 
 
-def _fit(model: ContrastiveEstimator, train: Source, run: RunFolder, say: Say) -> Codes[AnyArray]:
+def _fit(
+    model: ContrastiveEstimator, train: Source, targets: list[Any], run: RunFolder, say: Say
+) -> Codes[AnyArray]:
     """Fit or resume, save the model, and return the codes of `train`; on divergence write the last steps."""
+    named = f"target{'s' * (len(targets) > 1)} {joined([*map(str, targets)])}"
+    say(f"background {model.background}, {named}; fitting on {len(train)} samples")
     if model.capabilities.epochs:
         run.checkpoint.parent.mkdir(exist_ok=True)
         model.set_params(callbacks=[*(model.callbacks or []), MetricsFile(run.metrics.path)])
@@ -244,11 +243,12 @@ def _severity(model: ContrastiveEstimator, say: Say) -> dict[str, Any]:
 
 
 def _taken(model: ContrastiveEstimator, train: Source, say: Say) -> dict[str, Any]:
-    """Print and return the batch size and epochs that "auto" chose; empty if neither is "auto"."""
+    """Print and return the batch size and epochs that "auto" chose; return the salient blocks, too."""
+    blocks = {"salient_blocks": block_sizes(model.salient_blocks_)} if model.salient_blocks_ else {}
     names = ("batch_size", "max_epochs") if model.capabilities.epochs else ()
     taken = {name: getattr(model, f"{name}_") for name in names if getattr(model, name) == "auto"}
     if not taken:
-        return {}
+        return blocks
     steps = max((len(train) - len(model.validation_indices_)) // model.batch_size_, 1)
     say(f"auto: {', '.join(f'{name} {n}' for name, n in taken.items())} (steps an epoch: {steps})")
-    return {"taken": taken | {"steps_per_epoch": steps}}
+    return {"taken": taken | {"steps_per_epoch": steps}} | blocks
