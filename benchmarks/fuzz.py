@@ -44,7 +44,7 @@ from sepvae.data.loading import list_data, read_manifest
 from sepvae.data.volumes import measure_volumes
 from sepvae.errors import SepVAEError
 from sepvae.recipes import load_recipe
-from sepvae.recipes.loading import recipe_text
+from sepvae.recipes.recipe import recipe_text
 
 SECONDS, MEMORY = 20, 3 << 30  # for one file; beyond what the process has at its start
 BATCH, PROCESSES = 50, 2  # files a process

@@ -12,7 +12,7 @@ from PIL import Image
 from sepvae import methods
 from sepvae.errors import SepVAEError
 from sepvae.recipes import load_recipe
-from sepvae.recipes.loading import recipe_names, recipe_text
+from sepvae.recipes.recipe import recipe_names, recipe_text
 from sepvae.registry import find_method, method_names
 
 from ..helpers import invoke

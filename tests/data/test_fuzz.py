@@ -23,7 +23,7 @@ from sepvae.data.nifti import NiftiFiles
 from sepvae.data.packed import pack
 from sepvae.errors import DataError, SepVAEError
 from sepvae.recipes import load_recipe
-from sepvae.recipes.loading import recipe_text
+from sepvae.recipes.recipe import recipe_text
 
 IMAGES = ("png", "jpg", "gif", "bmp", "tif", "webp")
 FORMATS = (*IMAGES, "nii", "nii.gz", "zarr", "csv", "npy", "npz", "yaml")

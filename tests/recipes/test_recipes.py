@@ -11,8 +11,7 @@ from sepvae.data import split
 from sepvae.errors import DataError
 from sepvae.evaluation.metrics import METRICS
 from sepvae.recipes import load_recipe
-from sepvae.recipes.loading import recipe_names, recipe_text
-from sepvae.recipes.recipe import ScoreColumn
+from sepvae.recipes.recipe import ScoreColumn, recipe_names, recipe_text
 from sepvae.registry import find_method
 
 NAMES = [

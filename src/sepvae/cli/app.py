@@ -95,7 +95,7 @@ def recipes(
 ) -> None:
     """List the recipes, or print one, to be saved and edited: `sepvae recipes pneumonia > mine.yaml`."""
     from sepvae.recipes import load_recipe
-    from sepvae.recipes.loading import recipe_names, recipe_text
+    from sepvae.recipes.recipe import recipe_names, recipe_text
 
     if name is not None:
         typer.echo(recipe_text(name), nl=False)

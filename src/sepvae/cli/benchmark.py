@@ -95,7 +95,7 @@ def benchmark(
 def _read_folds(data: Path, fields: dict[str, Any], recipe: "Recipe", split: Path | None) -> "Dataset":
     """Read DATA in the folds of a recipe, print notes on them, and check the attributes that it names."""
     from sepvae.data.spec import read_spec
-    from sepvae.recipes.loading import spec_of_data
+    from sepvae.recipes.recipe import spec_of_data
     from sepvae.runs.dataset import check_attributes, read_dataset
 
     protocol = recipe.protocol

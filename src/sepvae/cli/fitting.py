@@ -130,7 +130,7 @@ def _check_typed(
     from sepvae.checks import check_choice
     from sepvae.data.cells import read_cells
     from sepvae.data.spec import read_spec
-    from sepvae.recipes.loading import spec_of_data
+    from sepvae.recipes.recipe import spec_of_data
     from sepvae.registry import method_names
 
     check_choice("--method", method, method_names())

@@ -9,18 +9,15 @@ from sepvae.report.contents import Contents, Picture, settings
 
 
 class SeveritySection(NamedTuple):
-    """
-    Severity of a run: its attribute, the maximum in training, Spearman's rho by subject, figures, whether
-    maps by severity are there.
-    """
+    """Severity of targets, as the page shows it."""
 
     attribute: str
-    maximum: str
+    maximum: str  # in training
     background: str
     n: int
-    correlations: dict[str, float]
+    correlations: dict[str, float]  # Spearman's rho, by what is correlated
     figures: dict[str, Picture | None]
-    mapped: bool
+    mapped: bool  # whether there are maps by severity
 
 
 def severity_section(contents: Contents) -> SeveritySection | None:

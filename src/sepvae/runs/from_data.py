@@ -13,7 +13,7 @@ from sepvae.errors import DataError, for_caller, nearest
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.progress import Say, silence
 from sepvae.recipes import Recipe, load_recipe
-from sepvae.recipes.loading import spec_of_data
+from sepvae.recipes.recipe import spec_of_data
 from sepvae.registry import find_method, method_names
 from sepvae.runs.dataset import read_dataset
 from sepvae.runs.fitting import fit_run

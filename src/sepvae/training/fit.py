@@ -22,7 +22,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from sepvae.batch import Source, in_proportion
+from sepvae.batch import AnyArray, Source, in_proportion
 from sepvae.errors import DataError
 from sepvae.networks.model import ContrastiveAutoencoder
 from sepvae.process_wide import ProcessWideContext, ignoring
@@ -42,22 +42,16 @@ def train(
     objective: Objective,
     build: Callable[[], ContrastiveAutoencoder],
     source: Source,
-    y: npt.NDArray[Any],
-    parts: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]],
+    y: AnyArray,  # groups as integers, or severities in [0, 1] as floats; 0 is the background
+    parts: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]],  # for training and validation, if any
     keywords: TrainingKeywords,
     *,
     batch_size: int,
     max_epochs: int,
     seed: int,
-    about: dict[str, Any],
+    about: dict[str, Any],  # what a fit that `keywords.checkpoint` continues must match
 ) -> tuple[ContrastiveAutoencoder, pd.DataFrame]:
-    """
-    Build a network and train it; return it on the CPU in evaluation mode, with one history row per epoch.
-
-    `y` holds groups as integers or severities in [0, 1] as floats; 0 is the background. `parts` are positions
-    for training and validation; the latter may be empty. If the file `keywords.checkpoint` exists, the fit
-    continues from it, and its state must match `about`.
-    """
+    """Build a network and train it; return it on the CPU in evaluation mode, and one row for each epoch."""
     best = BestWeights(MONITOR) if keywords.keep == "best" else None
     if (best is not None or keywords.early_stopping is not None) and not len(parts[1]):
         raise DataError("early_stopping and keep='best' need validation samples: raise validation_fraction")
