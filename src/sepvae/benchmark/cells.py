@@ -180,7 +180,8 @@ def score_cell(cell: Cell, folder: CellFolder, *, n_permutations: int) -> pd.Dat
     how: dict[str, Any] = {"kinds": folder.kinds(), "n_permutations": n_permutations}
     how["blocks"] = folder.blocks()
     scores = score_codes(codes, reconstruction_error=errors, **how)
-    scores.insert(0, "probe", np.where(scores["chance"].notna(), "linear", ""))
+    probed = scores["chance"].notna() & ~scores["metric"].str.contains("information")
+    scores.insert(0, "probe", np.where(probed, "linear", ""))
     parts = [scores]
     if cell.contender.preset == PAPER:
         amounts = score_codes(codes, least_squares=True, **how)

@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from sepvae.codes import SPACES, Blocks, Kind, code_columns
 from sepvae.errors import DataError
+from sepvae.evaluation.information import information_scores
 from sepvae.evaluation.probes import SCORE_COLUMNS, ProbeQuestion, check_columns, probe_questions, score_probe
 from sepvae.run_folder import N_PERMUTATIONS
 
@@ -25,6 +26,7 @@ def score_codes(
     reconstruction_error: pd.DataFrame | None = None,
     kinds: Mapping[str, Kind] | None = None,
     blocks: Blocks | None = None,
+    salient_information: Mapping[str, float] | None = None,
     least_squares: bool = False,
     n_permutations: int = N_PERMUTATIONS,
     n_bootstraps: int = 1000,
@@ -51,11 +53,14 @@ def score_codes(
         numbers, text and booleans are categorical.
     blocks : dict of str to slice, default=None
         Blocks of the salient space that are scored as spaces of their own, as in `salient_blocks_`.
+    salient_information : mapping, default=None
+        Information in the salient codes of test samples in nats, by population: "target" and "all", of which
+        that shared with common is a share.
     least_squares : bool, default=False
         Score only continuous attributes, by probes without a penalty, as in the paper. With about as many
         code dimensions as training samples the predictions are poor.
     n_permutations : int, default=100
-        Shuffles for each p-value; 0 for none.
+        Shuffles for each p-value; 0 for none, and for no scores in nats.
     n_bootstraps : int, default=1000
         Resamples for each interval; 0 for none.
     random_state : int, default=0
@@ -70,8 +75,9 @@ def score_codes(
     DataFrame
         Columns space (common, salient, both, blocks), attribute ("label" for y), population (all, background,
         target), metric (balanced_accuracy, accuracy, auc, mae, r2, variance_ratio, active_units,
-        reconstruction_error), score, low, high, chance, p_value, n_train, n_test, n_test_groups. Columns that
-        do not apply to a row are missing. `score_probe` and `separation_scores` define the scores.
+        information, shared_information, code_information, information_share, reconstruction_error), score,
+        low, high, chance, p_value, n_train, n_test, n_test_groups. Columns that do not apply to a row are
+        missing. `score_probe`, `information_scores` and `separation_scores` define the scores.
 
     Raises
     ------
@@ -106,6 +112,16 @@ def score_codes(
             parts.append(answer)
             if progress is not None:
                 progress(len(parts), len(cells))
+    if n_permutations and not least_squares:  # without its null a bound says little
+        with threadpool_limits(1):
+            information = information_scores(
+                table,
+                salient_information=salient_information,
+                n_permutations=n_permutations,
+                n_bootstraps=n_bootstraps,
+                random_state=random_state,
+            )
+        parts.append(information)
     if not least_squares:
         parts.append(separation_scores(table[table["split"] == "test"], reconstruction_error, blocks))
     nothing = pd.DataFrame(columns=COLUMNS)

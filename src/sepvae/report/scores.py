@@ -18,13 +18,22 @@ WORDS = {
     "active_units": "dimensions in use",
     "variance_ratio": "variance ratio",
     "reconstruction_error": "reconstruction error",
+    "information_share": "share of the information in the label",
+    "shared_information": "information that both codes share",
+    "shared_information_share": "share of the information in the salient code",
+    "code_information": "information in the code",
 }
 NOTES = {
     "mae": "lower is better",
     "variance_ratio": "of targets over background",
     "reconstruction_error": "mean squared error of a {value}; lower is better",
+    "information": "at least so many nats, as a logistic regression or boosted trees find them",
+    "shared_information": "at least so many nats; 0 is best",
+    "shared_information_share": "0 is best",
+    "code_information": "nats, at most the logarithm of the number of samples",
 }
-FROM_0_TO_1 = ("accuracy", "balanced_accuracy", "auc")
+FROM_0_TO_1 = ("accuracy", "balanced_accuracy", "auc", "information_share", "shared_information_share")
+NATS = ("information", "shared_information", "code_information")
 BEST_IS_1 = (*FROM_0_TO_1, "r2")
 MAIN_METRICS = {"label": ("auc",), "": ()}  # of a question, by attribute; none without a probe
 MAIN_METRICS_ELSE = ("balanced_accuracy", "r2")  # of a categorical and of a continuous attribute
@@ -147,7 +156,7 @@ def number(value: float, metric: str) -> str:
     """
     if math.isnan(value):
         return "-"
-    if metric in BEST_IS_1 and abs(value) < 100:
+    if metric in (*BEST_IS_1, *NATS) and abs(value) < 100:
         return f"{value:z.2f}"
     if metric == "active_units" or 1000 <= abs(value) < 1e6:
         return f"{value:.0f}"

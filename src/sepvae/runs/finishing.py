@@ -22,7 +22,7 @@ from sepvae.progress import Say, stage
 from sepvae.run_folder import SAMPLE, RunFolder
 from sepvae.runs.figures import draw
 from sepvae.runs.resume import use_threads
-from sepvae.runs.scoring import encoded, examples_of, reconstruction_errors
+from sepvae.runs.scoring import encoded, examples_of, reconstruction_errors, salient_information
 
 Removal = bool | Literal["auto"]
 
@@ -45,13 +45,15 @@ def finish_run(
     step = partial(stage, say=say, show=shows_bars(model))
     with step("encoding"):
         learnt = model.encode(train) if learnt is None else learnt
-        parts = [encoded(model, train, "train", learnt), encoded(model, test, "test")]
+        tested = model.encode(test)
+        parts = [encoded(model, train, "train", learnt), encoded(model, test, "test", tested)]
         errors = reconstruction_errors(model, test)
     codes = pd.concat(parts, ignore_index=True)
     folder.codes.write(codes)
     folder.split.write(codes[[*SAMPLE]])
     with step("scoring") as progress:
         how: dict[str, Any] = {"kinds": kinds, "n_permutations": n_permutations, "progress": progress}
+        how["salient_information"] = salient_information(tested, parts[1]["y"])
         scores = score_codes(codes, reconstruction_error=errors, blocks=model.salient_blocks_, **how)
     folder.scores.write(scores)
     folder.correlations.write(salient_correlations(codes, kinds=kinds))

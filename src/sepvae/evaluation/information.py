@@ -1,0 +1,328 @@
+"""Information in nats: what common and salient codes share, and what a code holds of the label."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.special import logsumexp
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.kernel_approximation import Nystroem
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import QuantileTransformer, StandardScaler
+
+from sepvae.batch import AnyArray, FloatArray, IntArray
+from sepvae.codes import SPACES, code_columns
+from sepvae.evaluation.metrics import interval, resampling_weights
+from sepvae.evaluation.probes import shuffle_by_group
+
+FOLDS = 5
+RIDGES = (0.01, 0.1, 1.0, 10.0)  # added to variances of 1
+STRENGTHS = (0.25, 0.5, 0.75, 1.0)  # of a critic; less than 1 where it is too sure of itself
+MAX_PAIRS = 20  # canonical variates
+MAX_LANDMARKS = 100  # of the kernel
+MAX_TEST = 2000  # test samples, whose pairs are compared
+EXTREME = 4.0  # standard deviations at which codes and variates are cut
+LEAST_VARIANCE = 1e-3  # share of the largest variance, below which a dimension is left out
+MIN_SUBJECTS = 10  # of a part, below which nothing is estimated
+
+Variates = Callable[[FloatArray], FloatArray]
+
+
+class Pair(NamedTuple):
+    """Codes a and b of the same n samples, each of shape (n, dimensions)."""
+
+    a: FloatArray
+    b: FloatArray
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Log-ratios (n, m) of p(a_i, b) over p(a_i) p(b) for m possible b, and the place of a sample's own b."""
+
+    log_ratio: FloatArray
+    own: IntArray
+
+    def of(self, own: IntArray) -> FloatArray:
+        """Return the information of each sample (n,), if its b is at these places."""
+        return np.asarray(self.log_ratio[np.arange(len(own)), own])
+
+    def score(
+        self, groups: AnyArray, *, n_permutations: int, n_bootstraps: int, random_state: int = 0
+    ) -> tuple[float, float, float, float]:
+        """Return the mean over samples in nats, the ends of its interval over groups, and its p-value."""
+        shuffling, resampling = map(np.random.default_rng, np.random.SeedSequence(random_state).spawn(2))
+        of_samples = self.of(self.own)
+        score = float(of_samples.mean())
+        weights, n_groups = resampling_weights(groups, n_bootstraps, resampling)
+        ends = interval(weights @ of_samples / weights.sum(axis=1), score, n_groups)
+        shuffled = (shuffle_by_group(self.own, groups, shuffling) for _ in range(n_permutations))
+        b = sum(self.of(own).mean() >= score - 1e-12 for own in shuffled)
+        return score, *ends, (b + 1) / (n_permutations + 1) if n_permutations else np.nan
+
+
+def information_scores(
+    table: pd.DataFrame,
+    *,
+    salient_information: Mapping[str, float] | None = None,
+    n_permutations: int,
+    n_bootstraps: int,
+    random_state: int = 0,
+) -> pd.DataFrame:
+    """
+    Return the information that the spaces share, among targets and all, and what each holds of the label.
+
+    Metrics are in nats, and as shares of the most that they can be: of what both spaces share this is
+    `salient_information` of a population, and of the label its entropy. Populations with too few subjects are
+    left out.
+    """
+    how = {"n_permutations": n_permutations, "n_bootstraps": n_bootstraps, "random_state": random_state}
+    rows: list[dict[str, object]] = []
+    for population, part in (("target", table[table["y"] == 1]), ("all", table)):
+        train, test = _parts(part, random_state)
+        if min(train["group"].nunique(), test["group"].nunique()) < MIN_SUBJECTS:
+            continue
+        counts = {"n_train": len(train), "n_test": len(test), "n_test_groups": test["group"].nunique()}
+        about = {"population": population, "chance": 0.0, **counts}
+        found = shared_information(_pair(train), _subjects(train), _pair(test))
+        own = (salient_information or {}).get(population)
+        rows += _rows(
+            "shared_information", found.score(_subjects(test), **how), own, about | {"space": "both"}
+        )
+        if own is not None:
+            of_code = {"space": "salient", "metric": "code_information", "score": own}
+            rows.append(about | of_code | {"chance": np.nan})
+        if population == "target" or min(train["y"].nunique(), test["y"].nunique()) < 2:
+            continue
+        frequency = np.bincount(test["y"]) / len(test)
+        entropy = float(-(frequency * np.log(frequency)).sum())
+        for space in SPACES:
+            codes = (part_[code_columns(part_, space)].to_numpy(float) for part_ in (train, test))
+            y, test_y = (part_["y"].to_numpy(int) for part_ in (train, test))
+            x, test_x = codes
+            found = label_information(x, y, _subjects(train), test_x, test_y)
+            of_label = about | {"space": space, "attribute": "label"}
+            rows += _rows("information", found.score(_subjects(test), **how), entropy, of_label)
+    return pd.DataFrame(rows)
+
+
+def _rows(
+    metric: str, scored: tuple[float, ...], most: float | None, about: dict[str, object]
+) -> list[dict[str, object]]:
+    """Return a score in nats, and as a share of the most that it can be, if that is known and not 0."""
+    names = "score", "low", "high"
+    score, low, high, p_value = scored
+    rows = [about | {"metric": metric, "p_value": p_value} | dict(zip(names, scored[:3], strict=True))]
+    if most:
+        shares = (float(np.clip(value / most, 0, 1)) for value in (score, low, high))
+        share = dict(zip(names, shares, strict=True))
+        rows.append(about | {"metric": f"{metric}_share", "p_value": p_value} | share)
+    return rows
+
+
+def _parts(table: pd.DataFrame, random_state: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the training rows, and the test rows or as many of them, drawn at random, as are compared."""
+    train, test = (table[table["split"] == split] for split in ("train", "test"))
+    return train, test.sample(min(len(test), MAX_TEST), random_state=random_state).sort_index()
+
+
+def _pair(rows: pd.DataFrame) -> "Pair":
+    return Pair(*(rows[code_columns(rows, space)].to_numpy(float) for space in SPACES))
+
+
+def _subjects(rows: pd.DataFrame) -> AnyArray:
+    return rows["group"].astype(str).to_numpy(str)
+
+
+def shared_information(train: Pair, train_groups: AnyArray, test: Pair) -> Evidence:
+    r"""
+    Estimate the mutual information of two codes by a critic that has learnt from other samples.
+
+    The critic is the log-ratio of Gaussian canonical variates of both codes, each dimension made normal by
+    its ranks first; with kernel features beside the codes where these help. Cross-validation on the training
+    samples chooses ridge, features and strength by the information that the critic finds in left-out folds.
+    Test samples are scored by the symmetric InfoNCE bound, which is at most log n and, apart from noise, at
+    most the true information:
+
+    .. math:: I(a; b) \ge E[f(a_i, b_i) - \tfrac12 \log \tfrac1n \sum_j e^{f(a_i, b_j)}
+              - \tfrac12 \log \tfrac1n \sum_j e^{f(a_j, b_i)}]
+
+    Parameters
+    ----------
+    train, test : Pair
+        Codes of other people.
+    train_groups : ndarray of shape (n_train,)
+        Subject of each training sample; folds keep subjects whole.
+
+    Returns
+    -------
+    Evidence
+        Log-ratios of all pairs of test samples; 0 where cross-validation finds nothing.
+
+    References
+    ----------
+    .. [1] A. van den Oord, Y. Li, O. Vinyals, "Representation Learning with Contrastive Predictive Coding",
+       2018, arXiv:1807.03748.
+    """
+    critic = _best_critic(train, train_groups)
+    n = len(test.a)
+    ratio = np.zeros((n, n)) if critic is None else _normalised(critic(test))
+    return Evidence(ratio, np.arange(n))
+
+
+def label_information(
+    codes: FloatArray, y: IntArray, groups: AnyArray, test_codes: FloatArray, test_y: IntArray
+) -> Evidence:
+    """
+    Estimate the information of codes about the label: its entropy less the cross-entropy of a classifier.
+
+    The classifier is a logistic regression or gradient-boosted trees, mixed with the frequencies of the
+    training labels: what predicts left-out folds of the training samples best. It has no information if
+    nothing beats the frequencies.
+    """
+    frequency = np.bincount(y) / len(y)
+    folds = list(GroupKFold(FOLDS, shuffle=True, random_state=0).split(codes, y, groups))
+    candidates = (
+        make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000)),
+        HistGradientBoostingClassifier(max_iter=50, max_leaf_nodes=8, random_state=0),
+    )
+    best, chosen, share = float(np.log(frequency[y]).mean()), None, 0.0
+    for candidate in candidates:
+        left_out = cross_val_predict(candidate, codes, y, cv=folds, method="predict_proba")
+        for strength in STRENGTHS:
+            mixed = strength * left_out + (1 - strength) * frequency
+            if (found := np.log(mixed[np.arange(len(y)), y] + 1e-12).mean()) > best:
+                best, chosen, share = float(found), candidate, strength
+    if chosen is None:
+        return Evidence(np.zeros((len(test_y), len(frequency))), test_y)
+    probability = share * chosen.fit(codes, y).predict_proba(test_codes) + (1 - share) * frequency
+    return Evidence(np.log((probability + 1e-12) / frequency), test_y)
+
+
+def code_information(mean: FloatArray, logvar: FloatArray, random_state: int = 0) -> float:
+    """
+    Return the information in codes about their samples: log q(s | x_i) less that of the mean posterior.
+
+    At most log n, which codes without noise reach; n is the number of samples, at most 2000 of them.
+
+    >>> round(code_information(np.array([[0.0], [10.0]]), np.zeros((2, 1))), 2)
+    0.69
+    """
+    rng = np.random.default_rng(random_state)
+    some = rng.permutation(len(mean))[:MAX_TEST]
+    mean, deviation = mean[some], np.exp(logvar[some] / 2)
+    drawn = mean + deviation * rng.normal(size=mean.shape)
+    # log q(s_i | x_j), but for a constant
+    density = np.stack([-(((s - mean) / deviation) ** 2 / 2 + np.log(deviation)).sum(axis=1) for s in drawn])
+    return float((np.diag(density) - logsumexp(density, axis=1)).mean() + np.log(len(mean)))
+
+
+def _normalised(ratio: FloatArray) -> FloatArray:
+    """Return f - (log mean_j exp f_ij + log mean_i exp f_ij) / 2, whose diagonal is the InfoNCE bound."""
+    rows, columns = (logsumexp(ratio, axis=axis, keepdims=True) for axis in (1, 0))
+    return np.asarray(ratio - (rows + columns) / 2 + np.log(len(ratio)))
+
+
+def _best_critic(train: Pair, groups: AnyArray) -> Callable[[Pair], FloatArray] | None:
+    """Return the critic that finds most information in left-out folds; None if none finds any."""
+    if not all(code.var(axis=0).any() for code in train):
+        return None  # constant codes
+    normal = [_as_normal(code) for code in train]
+    base = Pair(*(function(code) for function, code in zip(normal, train, strict=True)))
+    best, chosen = 0.0, None
+    folds = list(GroupKFold(FOLDS, shuffle=True, random_state=0).split(base.a, groups=groups))
+    for features in (_as_it_is, _kernel_features):
+        maps = [features(code) for code in base]
+        codes = Pair(*(function(code) for function, code in zip(maps, base, strict=True)))
+        for ridge in RIDGES:
+            correlations, left_out = _cross_fitted(codes, folds, ridge)
+            if not correlations.any():
+                continue
+            ratios = [_log_ratio(pair, correlations) for pair in left_out]
+            for strength in STRENGTHS:
+                found = np.concatenate([np.diag(_normalised(strength * ratio)) for ratio in ratios])
+                # Kernels must be better by more than noise.
+                margin = 0.5 * found.std() / np.sqrt(len(found)) if features is _kernel_features else 0.0
+                if (score := found.mean() - margin) > best:
+                    best = float(score)
+                    chosen = maps, _canonical(codes, ridge, len(correlations)), correlations, strength
+    if chosen is None:
+        return None
+    maps, variates, correlations, strength = chosen
+
+    def critic(test: Pair) -> FloatArray:
+        steps = zip(normal, maps, variates, test, strict=True)
+        pair = Pair(*(variate(features(scale(code))) for scale, features, variate, code in steps))
+        return strength * _log_ratio(pair, correlations)
+
+    return critic
+
+
+def _as_normal(code: FloatArray) -> Variates:
+    """Return a function that makes the dimensions in use standard normal by their ranks in these samples."""
+    variances = code.var(axis=0)
+    used = variances > LEAST_VARIANCE * max(variances.max(), 1e-12)
+    n = min(1000, len(code))
+    scale = QuantileTransformer(n_quantiles=n, output_distribution="normal", random_state=0)
+    scale.fit(code[:, used])
+    return lambda other: np.clip(scale.transform(other[:, used]), -EXTREME, EXTREME)
+
+
+def _as_it_is(_: FloatArray) -> Variates:
+    return lambda code: code
+
+
+def _kernel_features(code: FloatArray) -> Variates:
+    """Return a function that puts centred kernel features, of mean variance 1, beside a code."""
+    landmarks = min(MAX_LANDMARKS, len(code) // FOLDS)
+    kernel = Nystroem(gamma=1 / (2 * code.shape[1]), n_components=landmarks, random_state=0).fit(code)
+    features = kernel.transform(code)
+    mean, deviation = features.mean(axis=0), np.sqrt(features.var(axis=0).mean())
+    return lambda other: np.hstack([other, (kernel.transform(other) - mean) / deviation])
+
+
+def _canonical(codes: Pair, ridge: float, k: int) -> tuple[Variates, Variates]:
+    """Return the first k canonical variates of both codes, of variance 1 in these samples, by ridge CCA."""
+    centred = [code - code.mean(axis=0) for code in codes]
+    n = len(codes.a)
+    roots = [np.linalg.cholesky(x.T @ x / n + ridge * np.eye(x.shape[1])) for x in centred]
+    cross = centred[0].T @ centred[1] / n
+    whitened = np.linalg.solve(roots[1], np.linalg.solve(roots[0], cross).T).T
+    left, _, right = np.linalg.svd(whitened, full_matrices=False)
+    axes = [np.linalg.solve(roots[0].T, left[:, :k]), np.linalg.solve(roots[1].T, right[:k].T)]
+    first, second = (_projection(*of) for of in zip(codes, axes, strict=True))
+    return first, second
+
+
+def _projection(code: FloatArray, axes: FloatArray) -> Variates:
+    mean = code.mean(axis=0)
+    deviation = ((code - mean) @ axes).std(axis=0)
+    return lambda other: np.clip(
+        (other - mean) @ (axes / np.where(deviation > 0, deviation, 1)), -EXTREME, EXTREME
+    )
+
+
+def _cross_fitted(
+    codes: Pair, folds: list[tuple[IntArray, IntArray]], ridge: float
+) -> tuple[FloatArray, list[Pair]]:
+    """Return correlations of variates of left-out samples, 0 where they are noise, and those variates."""
+    n = len(codes.a)
+    k = min(codes.a.shape[1], codes.b.shape[1], max(1, n // 10), MAX_PAIRS)
+    left_out = []
+    for learnt, other in folds:
+        variates = _canonical(Pair(*(code[learnt] for code in codes)), ridge, k)
+        left_out.append(Pair(*(v(code[other]) for v, code in zip(variates, codes, strict=True))))
+    u, v = (np.concatenate([getattr(pair, name) for pair in left_out]) for name in ("a", "b"))
+    sizes = np.sqrt((u**2).mean(axis=0) * (v**2).mean(axis=0))
+    found = (u * v).mean(axis=0) / np.where(sizes > 0, sizes, 1)
+    return np.where(found > 2 / np.sqrt(n), np.minimum(found, 0.99), 0.0), left_out
+
+
+def _log_ratio(pair: Pair, correlations: FloatArray) -> FloatArray:
+    """Return log p(u, v) / (p(u) p(v)) of all pairs (n, n), u and v normal with these correlations."""
+    r, inverse = correlations, 1 / (1 - correlations**2)
+    u, v = ((code**2) @ (r**2 * inverse) / 2 for code in pair)
+    return np.asarray(pair.a * (r * inverse) @ pair.b.T - u[:, None] - v[None] + np.log(inverse).sum() / 2)
