@@ -250,6 +250,7 @@ class RunFolder:
         self.codes = CodesFile(self, "codes.csv")
         asked, score = ("space", "attribute", "population", "metric"), ("score", "low", "high", "chance")
         self.scores = TableFile(path / "scores.csv", asked, (*score, "p_value"))
+        self.verdict = JsonFile(path / "verdict.json")
         self.removal = TableFile(path / "removal.csv", ("attribute", "images", "wanted"), score)
         self.correlations = TableFile(
             path / "correlations.csv",

@@ -57,6 +57,7 @@ def print_scores(scores: pd.DataFrame) -> None:
     console.print(
         f"[dim]95 % intervals over test subjects{legend}. The report has all metrics.[/dim]", highlight=False
     )
+    print_verdict(scores)
 
 
 def _score(row: dict[Any, Any]) -> str:
@@ -64,6 +65,18 @@ def _score(row: dict[Any, Any]) -> str:
     low, high = (re.sub(r"^(-?)0\.", r"\1.", f"{row[bound]:.2f}") for bound in ("low", "high"))
     mark = MARK * (against_chance(row) in (AT_CHANCE, BELOW_CHANCE))
     return f"{row['score']:.2f} \\[{low}, {high}]{mark}"
+
+
+def print_verdict(scores: pd.DataFrame) -> None:
+    """Print the verdict on the separation, and the answers that it rests on."""
+    from sepvae.report.verdict import judge
+
+    found, console = judge(scores), Console(highlight=False)
+    words = {"green": ("yes", "green"), "amber": ("in part", "yellow"), "red": ("no", "bold red")}
+    if found.answers:
+        console.print(Text(f"verdict: {found.verdict}", "bold"))
+    for answer in found.answers:
+        console.print(Text.assemble(f"  {answer.question} ", words[answer.light]))
 
 
 def print_warnings(run: Path) -> None:

@@ -29,6 +29,7 @@ from sepvae.report.scores import (
     summary,
 )
 from sepvae.report.severity import severity_section
+from sepvae.report.verdict import judge
 from sepvae.report.warnings import find_warnings
 
 # Kinds of images in words, by `images` and `population`; that of swapped images is the donors'.
@@ -99,6 +100,7 @@ def _page_context(contents: Contents, *, images: bool) -> dict[str, Any]:
         "run": contents,
         "images": images,
         "title": title(contents.recipe),
+        "verdict": None if scores is None else judge(scores),
         "summary": None if scores is None else summary(scores),
         "warnings": find_warnings(contents),
         "picture": picture,

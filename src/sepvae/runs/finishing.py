@@ -19,6 +19,7 @@ from sepvae.interpretation.removal import score_removal
 from sepvae.methods import load
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.progress import Say, stage
+from sepvae.report.verdict import judge
 from sepvae.run_folder import SAMPLE, RunFolder
 from sepvae.runs.figures import draw
 from sepvae.runs.resume import use_threads
@@ -56,6 +57,7 @@ def finish_run(
         how["salient_information"] = salient_information(tested, parts[1]["y"])
         scores = score_codes(codes, reconstruction_error=errors, blocks=model.salient_blocks_, **how)
     folder.scores.write(scores)
+    folder.verdict.write(judge(scores).as_json())
     folder.correlations.write(salient_correlations(codes, kinds=kinds))
     with step("examples"):
         folder.examples.write(examples_of(model, codes, test))

@@ -15,6 +15,7 @@ from sepvae.interpretation.examples import make_examples
 from sepvae.methods import load
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.progress import Say, stage
+from sepvae.report.verdict import judge
 from sepvae.run_folder import N_PERMUTATIONS, RunFolder
 
 RECONSTRUCTIONS: dict[str, Literal["own", "none"]] = {"full": "own", "common_only": "none"}
@@ -123,6 +124,7 @@ def keep_scores(run: str | Path, scores: pd.DataFrame, *, n_permutations: int) -
     """Replace the scores of a run, of its own test part, and record their permutations in the recipe."""
     folder = RunFolder(run)
     folder.scores.write(scores)
+    folder.verdict.write(judge(scores).as_json())
     recipe = folder.recipe.required()
     protocol = {**recipe.get("protocol", {}), "n_permutations": n_permutations}
     folder.recipe.write(recipe | {"protocol": protocol})
