@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from sepvae.cli.app import app
 from sepvae.data import read_image_folder
-from sepvae.data.spec import DataSpec, option_name, option_of, read_spec, spec_of_run
+from sepvae.data.spec import DataSpec, option_name, read_spec, spec_of_run
 from sepvae.errors import DataError
 
 
@@ -22,8 +22,8 @@ def options_of(command: str) -> dict[str, str]:
 
 def test_every_field_is_an_option_of_fit_with_its_help() -> None:
     options = options_of("fit")
-    for field in DataSpec.model_fields:
-        assert options[option_name(field).replace("_", "-")] == option_of(field).help
+    for name, field in DataSpec.model_fields.items():
+        assert options[option_name(name).replace("_", "-")] == field.description
 
 
 def test_check_has_the_options_that_list_samples() -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 
-from sepvae.data.spec import DataSpec, option_name, option_of, read_spec
+from sepvae.data.spec import DataSpec, option_name, read_spec
 from sepvae.errors import DataError
 from sepvae.run_folder import N_PERMUTATIONS
 
@@ -203,9 +203,9 @@ def _checked(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _option(name: str) -> inspect.Parameter:
     """Return the parameter from which Typer makes the option of a field."""
-    field, text = DataSpec.model_fields[name], option_of(name)
+    field: Any = DataSpec.model_fields[name]
     flag = f"--{option_name(name).replace('_', '-')}"
-    option = typer.Option(flag, help=text.help, metavar=text.metavar, rich_help_panel=text.panel)
+    option = typer.Option(flag, help=field.description, **field.json_schema_extra)
     kind = _option_type(field.annotation)
     default = field.default if kind is bool or isinstance(field.default, float | str) else None
     annotation: Any = Annotated[kind if default is not None else kind | None, option]

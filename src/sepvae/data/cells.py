@@ -25,6 +25,7 @@ BYTE_ORDER_MARKS |= dict.fromkeys((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), "u
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _DECIMAL_COMMA = re.compile(r"[+-]?(\d+,\d*|,\d+)([eE][+-]?\d+)?")
 _WHOLE = re.compile(r"[+-]?\d+")
+Span = tuple[int, int, str]  # first and last line of a row of several, and words of its first cell of several
 
 
 class TableNote(NamedTuple):
@@ -33,14 +34,6 @@ class TableNote(NamedTuple):
     level: Literal["warning", "note"]
     code: str
     message: str
-
-
-class Span(NamedTuple):
-    """Row of several lines: its first and last line, and the words of its first cell of several lines."""
-
-    first: int
-    last: int
-    words: str
 
 
 def are_missing(cells: "pd.Series[str]", spec: DataSpec | None = None) -> "pd.Series[bool]":
@@ -156,7 +149,7 @@ def _rows(path: Path, lines: list[str]) -> tuple[dict[int, list[str]], list[Span
                 rows[number] = cells
                 if last > number:
                     words = next(cell for cell in cells if "\n" in cell)
-                    spans.append(Span(number, last, " ".join(words.split())[:40]))
+                    spans.append((number, last, " ".join(words.split())[:40]))
             number = last + 1
     except csv.Error as error:
         raise DataError(f"{path} line {number}: cannot be read as a table ({error}); fix that row") from error
@@ -168,7 +161,7 @@ def _row_notes(
 ) -> list[TableNote]:
     """Return a count of rows and lines, and notes on rows of several lines, where a quote may hide others."""
     n_lines = len(lines) - (not lines[-1])
-    within = sum(span.last - span.first for span in spans)
+    within = sum(last - first for first, last, _ in spans)
     blank = n_lines - n_rows - 1 - within
     others = {"of names": 1, "blank or of Excel's sep=": blank, "within cells of several lines": within}
     kinds = ", ".join(f"{n} {what}" for what, n in others.items() if n)

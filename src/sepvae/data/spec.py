@@ -8,7 +8,7 @@ from math import inf
 from numbers import Integral, Real
 from operator import index
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -153,19 +153,11 @@ Attributes = Annotated[Kinds, BeforeValidator(parse_attributes)]
 Encoding = Annotated[str, AfterValidator(known_encoding)]
 
 
-class Option(NamedTuple):
-    """Text on a field for the command line: its help, and where and how that is shown."""
-
-    help: str
-    panel: str | None = None
-    metavar: str | None = None
-
-
 def option(
     text: str, panel: str | None = None, metavar: str | None = None, default: Any = None, name: str = ""
 ) -> Any:
-    """Return a field of `DataSpec` with the text of its option; `name` is the singular of its own name."""
-    extra: Any = {"panel": panel, "metavar": metavar}
+    """Return a field of `DataSpec` with keywords of its `typer.Option`; `name` is a name in the singular."""
+    extra: Any = {"rich_help_panel": panel, "metavar": metavar}
     aliases: Any = {"validation_alias": AliasChoices(f"{name}s", name), "serialization_alias": name}
     return Field(default=default, description=text, json_schema_extra=extra, **(aliases if name else {}))
 
@@ -328,14 +320,8 @@ def spec_of_run(recorded: Mapping[str, Any]) -> DataSpec:
     return read_spec({name: recorded[name] for name in known if recorded.get(name) is not None})
 
 
-def option_of(name: str) -> Option:
-    """Return the help of a field."""
-    field: Any = DataSpec.model_fields[name]
-    return Option(field.description, **field.json_schema_extra)
-
-
 DataSpec.__doc__ = cleandoc(str(DataSpec.__doc__)) + "\n\nParameters\n----------\n"  # as numpydoc wants them
 DataSpec.__doc__ += "\n".join(
-    f"{name} : object, default={field.get_default(call_default_factory=True)!r}\n    {option_of(name).help}"
+    f"{name} : object, default={field.get_default(call_default_factory=True)!r}\n    {field.description}"
     for name, field in DataSpec.model_fields.items()
 )
