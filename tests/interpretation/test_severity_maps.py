@@ -11,7 +11,7 @@ from sepvae import SepVAE
 from sepvae.data import ArraySource
 from sepvae.grid import Grid
 from sepvae.interpretation.map_folder import write_maps
-from sepvae.interpretation.severity import SeverityMaps
+from sepvae.interpretation.maps import SeverityMaps
 from sepvae.run_folder import MapFolder
 from sepvae.runs.figures import draw_maps
 

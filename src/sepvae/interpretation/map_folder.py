@@ -19,14 +19,15 @@ from sepvae.grid import Grid
 from sepvae.interpretation.maps import (
     Moments,
     SalientMaps,
+    SeverityMaps,
     axial,
     axis_maps,
     effect_size,
     grey_levels,
     members,
     spread,
+    target_severities,
 )
-from sepvae.interpretation.severity import SeverityMaps, target_severities
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.plotting.cells import limit_of
 from sepvae.plotting.maps import map_picture

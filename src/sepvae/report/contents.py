@@ -1,4 +1,4 @@
-"""Content of a run folder for its page: tables, settings and figures, and the facts on top of the page."""
+"""Content of a run folder for its page: tables, settings, figures, facts on top, severity of targets."""
 
 import base64
 import io
@@ -6,13 +6,13 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from sepvae.batch import AnyArray
-from sepvae.codes import attribute_columns
+from sepvae.codes import attribute_columns, salient_length
 from sepvae.errors import DataError
 from sepvae.files import names_apart, read_file
 from sepvae.grid import Grid
@@ -211,3 +211,40 @@ def _volume(path: Path) -> tuple[AnyArray, Grid]:
     if not np.isfinite(voxels).all():
         raise ValueError("a voxel is no finite number")
     return voxels, grid
+
+
+class SeveritySection(NamedTuple):
+    """Severity of targets, as the page shows it."""
+
+    attribute: str
+    maximum: str  # in training
+    background: str
+    n: int
+    correlations: dict[str, float]  # Spearman's rho, by what is correlated
+    figures: dict[str, Picture | None]
+    mapped: bool  # whether there are maps by severity
+
+
+def severity_section(contents: Contents) -> SeveritySection | None:
+    """Return the section; None for a run that was not fitted by severity, or without codes."""
+    known, codes = settings(contents.recipe), contents.codes
+    attribute, maximum = known.get("keywords.severity"), known.get("severity.maximum")
+    if codes is None or attribute not in codes:
+        return None
+    test = codes[(codes["split"] == "test") & codes[attribute].notna()]
+    found = {"length of the salient code": _rho(test[attribute], salient_length(test))}
+    if (maps := contents.folder.maps.samples.read()) is not None and "severity" in maps:
+        found["mean absolute difference that it makes"] = _rho(maps["severity"], maps["mean_absolute"])
+    return SeveritySection(
+        str(attribute),
+        f"{maximum:g}" if isinstance(maximum, int | float) else "its maximum",
+        str(known.get("keywords.background")),
+        len(test),
+        found,
+        {name: contents.figure(name) for name in ("severity", "map_severity")},
+        contents.folder.maps.severity.exists(),
+    )
+
+
+def _rho(severity: "pd.Series[float]", values: "pd.Series[float]") -> float:
+    return float(severity.astype(float).corr(values.astype(float), method="spearman"))

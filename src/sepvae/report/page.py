@@ -12,7 +12,15 @@ import pandas as pd
 
 from sepvae.errors import RunFolderError
 from sepvae.evaluation.metrics import ABOVE_CHANCE, against_chance
-from sepvae.report.contents import Contents, Picture, command, settings, settings_by_part, title
+from sepvae.report.contents import (
+    Contents,
+    Picture,
+    command,
+    settings,
+    settings_by_part,
+    severity_section,
+    title,
+)
 from sepvae.report.html import render, scripts_within, write_page
 from sepvae.report.scatter import scatter_data
 from sepvae.report.scores import (
@@ -28,7 +36,6 @@ from sepvae.report.scores import (
     subject,
     summary,
 )
-from sepvae.report.severity import severity_section
 from sepvae.report.verdict import judge
 from sepvae.report.warnings import find_warnings
 
