@@ -139,7 +139,6 @@ def _write(folder: MapFolder, model: ContrastiveEstimator, source: Source, progr
         pictures |= {int(i): added[i - part[0]] for i in np.intersect1d(part, kept)}
         if progress is not None:
             progress(int(part[-1]) + 1, len(source))
-
     # Features have a unit each; the other samples share the mean unit.
     unit = maps.unit if model.scaler_ is not None else maps.unit.mean()
     named = [str(label) for label in targets]
@@ -155,8 +154,9 @@ def _write(folder: MapFolder, model: ContrastiveEstimator, source: Source, progr
     folder.samples.write(pd.DataFrame(about | {"mean_absolute": strength}))
     if (maps.grid is not None or maps.is_image) and any(map(len, groups)):
         folder.people.write(_people(maps, groups, statistics))
-    made_by = {"GeneratedBy": [{"Name": "sepvae", "Version": version("sepvae")}]}
-    folder.description.write(DESCRIPTION | made_by)
+    folder.description.write(
+        DESCRIPTION | {"GeneratedBy": [{"Name": "sepvae", "Version": version("sepvae")}]}
+    )
 
 
 def _write_groups(

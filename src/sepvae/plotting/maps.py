@@ -19,7 +19,7 @@ from sepvae.plotting.images import Names, sample_columns
 from sepvae.plotting.palette import DIFFERENCES, NEUTRAL, TARGET, shortened
 
 PARTS = ("input", "without its\nsalient part", "what the salient\npart adds")
-SLOPE = "Slope of what is added, per unit of severity"
+SLOPE = "Slope per unit of severity"
 SIDE = 1.6  # width of an image in a figure of groups, in cells
 TITLE, TITLE_LENGTH = 0.45, 22  # inches above a large map; characters of a line there
 
