@@ -7,12 +7,13 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from sepvae.evaluation.metrics import against_chance
+from sepvae.evaluation.metrics import MAX_P
 from sepvae.report.scores import Score, gain, is_known, main_rows, of_everyone, reading, subject
 
 Light = Literal["green", "amber", "red"]
 Overall = Literal["separated", "partly separated", "not separated", "not known"]
 
+SALIENT_KNOWS = "Does the salient code tell background and target apart?"
 GOOD_AUC = 0.8  # of background or target from salient
 LITTLE, SOME = 0.05, 0.2  # of information where none should be, as a share; in nats where no share is known
 GOOD_RATIO, LEAST_RATIO = 5.0, 2.0  # salient variance of targets over that of background
@@ -26,6 +27,11 @@ class Answer:
     light: Light
     seen: str
     advice: str = ""
+
+    @classmethod
+    def of(cls, question: str, light: Light, seen: str, advice: str) -> "Answer":
+        """Return the answer; one that is as wanted needs no advice."""
+        return cls(question, light, seen, "" if light == "green" else advice)
 
 
 @dataclass(frozen=True)
@@ -65,22 +71,21 @@ def judge(scores: pd.DataFrame) -> Verdict:
     return Verdict("separated" if set(lights) == {"green"} else "partly separated", answers)
 
 
-SALIENT_KNOWS = "Does the salient code tell background and target apart?"
-
-
 def _of_label(rows: list[Score], scores: pd.DataFrame) -> Iterator[Answer]:
     """Judge the label: salient should tell it, and common should hold no information about it."""
     for row in rows:
         if row["attribute"] == "label" and row["space"] == "salient":
             light: Light = "red" if not is_known(row) else "green" if row["score"] >= GOOD_AUC else "amber"
-            advice = "nothing that only targets have was found: more samples, more epochs, or another network"
-            yield Answer(SALIENT_KNOWS, light, reading(row), advice if light != "green" else "")
+            advice = "more samples, more epochs or another network; groups that do not differ look like this"
+            yield Answer.of(SALIENT_KNOWS, light, reading(row), advice)
     found = _rows(scores, metric="information_share", attribute="label", space="common")
     for row in found:
         light = _by_share(row, row["score"])
-        advice = "see whether age, sex or site differ between the groups; else raise removal_common or kappa"
+        advice = (
+            "see whether age or site differ between the groups; else raise the weight that empties common"
+        )
         seen = f"it holds at least {_percent(row)} of the information in the label{_p(row)}."
-        yield Answer("Is the common code free of the label?", light, seen, advice if light != "green" else "")
+        yield Answer.of("Is the common code free of the label?", light, seen, advice)
 
 
 def _of_shared(scores: pd.DataFrame) -> Iterator[Answer]:
@@ -91,10 +96,8 @@ def _of_shared(scores: pd.DataFrame) -> Iterator[Answer]:
         of_salient = f", {_percent(shares[0])} of what the salient code holds" if shares else ""
         light = _by_share(nats, share)
         seen = f"among targets they share at least {max(nats['score'], 0):.2f} nats{of_salient}{_p(nats)}."
-        advice = "raise kappa, removal_common or swap_salient, or make the spaces smaller"
-        yield Answer(
-            "Do common and salient hold different things?", light, seen, advice if light != "green" else ""
-        )
+        advice = "raise the weight that keeps the spaces apart, or make the spaces smaller"
+        yield Answer.of("Do common and salient hold different things?", light, seen, advice)
 
 
 def _of_background(scores: pd.DataFrame) -> Iterator[Answer]:
@@ -104,10 +107,8 @@ def _of_background(scores: pd.DataFrame) -> Iterator[Answer]:
             continue
         light: Light = "green" if ratio >= GOOD_RATIO else "amber" if ratio >= LEAST_RATIO else "red"
         seen = f"salient codes of targets vary {ratio:.3g} times as much as those of background."
-        advice = "make background_prior_var smaller, or raise beta_salient"
-        yield Answer(
-            "Is the background at rest in the salient space?", light, seen, advice if light != "green" else ""
-        )
+        advice = "raise the weight of the salient prior, or make that of the background narrower"
+        yield Answer.of("Is the background at rest in the salient space?", light, seen, advice)
 
 
 def _of_everyone(rows: list[Score]) -> Iterator[Answer]:
@@ -116,9 +117,11 @@ def _of_everyone(rows: list[Score]) -> Iterator[Answer]:
     pairs = [pair for pair in _pairs(rows) if pair[0]["attribute"] in everyone]
     if of_targets := [pair for pair in pairs if pair[0]["population"] == "target"]:
         pairs = of_targets
-    advice = "a confound, or a leak: balance or residualise it, or raise swap_salient or kappa"
+    advice = (
+        "a confound, or a leak: balance or residualise it, or raise the weight that keeps the spaces apart"
+    )
     question = "Is the salient code free of what everyone has?"
-    yield from _worst(question, [(salient, common) for salient, common in pairs], advice)
+    yield from _worst(question, pairs, advice)
 
 
 def _of_targets(rows: list[Score]) -> Iterator[Answer]:
@@ -130,7 +133,9 @@ def _of_targets(rows: list[Score]) -> Iterator[Answer]:
         if salient["attribute"] not in everyone | {"label"} and (is_known(salient) or is_known(common))
     ]
     yield from _worst(
-        "Is the common code free of what only targets have?", pairs, "raise removal_common or kappa"
+        "Is the common code free of what only targets have?",
+        pairs,
+        "raise the weight that empties common, or that keeps the spaces apart",
     )
 
 
@@ -174,7 +179,7 @@ def _is_clearly_less(wrong: Score, right: Score) -> bool:
 
 def _by_share(row: Score, share: float) -> Light:
     """Return the light of information where none should be; green if it is not told from none."""
-    if not row["low"] > 0 or against_chance(row) != "above chance" or share <= LITTLE:
+    if not is_known(row) or share <= LITTLE:
         return "green"
     return "amber" if share <= SOME else "red"
 
@@ -194,4 +199,4 @@ def _percent(row: Score) -> str:
 
 def _p(row: Score) -> str:
     """Return the p-value where it is above 0.05."""
-    return f", p = {row['p_value']:.2f}" if row["p_value"] > 0.05 else ""
+    return f", p = {row['p_value']:.2f}" if row["p_value"] > MAX_P else ""
