@@ -105,3 +105,14 @@ def test_new_samples_without_a_severity_have_other_maps_only(tmp_path: Path) -> 
     assert not (folder / "severity.csv").exists()
     assert "severity" not in pd.read_csv(folder / "maps.csv")
     assert not pd.read_csv(folder / "regions.csv").filter(like="severity").size
+
+
+def test_severities_in_file_names_are_text(tmp_path: Path) -> None:
+    source = samples("table")
+    model = SepVAE(**quick(target="severity", severity="score", background="well")).fit(source)
+    words = pd.DataFrame({"score": [f"{score:g}" if score == score else "none" for score in SCORE]})
+    typed, text = (
+        write_maps(model, ArraySource(source.x, source.labels, attributes=table), tmp_path / name)
+        for name, table in (("typed", source.attributes), ("text", words))
+    )
+    assert (typed / "severity.csv").read_bytes() == (text / "severity.csv").read_bytes()

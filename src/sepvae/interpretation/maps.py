@@ -176,7 +176,8 @@ def target_severities(
     """Return the severity of targets (n,) in the attribute that a model was fitted by; NaN for all others."""
     severities, name = np.full(len(source), np.nan), model.get_params().get("severity")
     if name is not None and name in source.attributes:
-        severities[targets] = source.attributes[name].to_numpy(float)[targets]
+        # File names are text where nothing says that this is a number, as for new samples without labels.
+        severities[targets] = pd.to_numeric(source.attributes[name], errors="coerce").to_numpy(float)[targets]
     return severities
 
 
