@@ -1,6 +1,7 @@
 """Severities of targets from an attribute: run folders, and every command on them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import yaml
 from scipy.stats import spearmanr
 
 from sepvae import SepVAE, fit_folder, load
-from sepvae.benchmark import parse_contender
+from sepvae.benchmark import make_cells, parse_contender, run_benchmark
 from sepvae.data import DataSpec, frame_source
 from sepvae.errors import DataError, ModelFileError, RunFolderError
 from sepvae.plotting.codes import severity_scatter
@@ -232,3 +233,18 @@ def test_a_model_file_with_a_wrong_maximum_is_refused(wrong: Any, run: Path, tmp
     (tmp_path / "model" / "model.json").write_text(json.dumps(about | {"severity_max": wrong}))
     with pytest.raises(ModelFileError, match="is damaged"):
         load(tmp_path / "model")
+
+
+def test_a_benchmark_scores_groups_by_a_classifier_of_groups(tmp_path: Path) -> None:
+    how = {"label": "dx", "features": ["a", "b", "c"], "id": "id", "attributes": ["score"]}
+    parts = [tuple(frame_source(people(seed=seed), **how) for seed in (0, 1))]
+    contender = replace(parse_contender("SepVAE"), keywords=quick(background="HC"))
+    kinds = {"score": "continuous"}
+    for name, one in (("groups", contender), ("severity", contender.with_severity("score"))):
+        cells = make_cells([one], range(1), 1)
+        where = {"recipe": "test", "background": "HC", "kinds": kinds}
+        results = run_benchmark(cells, parts, tmp_path / name, **where)
+        of_method = results.query("method == 'SepVAE'")
+        assert of_method["error"].isna().all()
+        assert ("own classifier" in set(of_method["probe"])) == (name == "groups")
+        assert ("mlp" in set(of_method["probe"])) == (name == "severity")
