@@ -109,24 +109,20 @@ def mutual_information(joint: Tensor, *, rectified: bool = True) -> Tensor:
 
 @dataclass(frozen=True)
 class GroupPrior:
-    """
-    Salient prior of groups: N(s' = 0, sigma_p I) for the background y = 0, N(0, I) for targets (Sec. 3).
+    """Salient prior of groups: N(s' = 0, sigma_p I) for background y = 0, N(0, I) for targets (Sec. 3)."""
 
-    Mean, variance and gate have shape (batch, 1). `background_var` is sigma_p, between 0 and 1.
-    """
-
-    background_var: float
+    background_var: float  # sigma_p, between 0 and 1
 
     def mean(self, y: Tensor) -> Tensor:
-        """Return the prior mean: s' = 0 for the background, 0 for targets."""
+        """Return the prior mean (batch, 1): s' = 0 for the background, 0 for targets."""
         return torch.zeros(len(y), 1, device=y.device)
 
     def variance(self, y: Tensor) -> Tensor:
-        """Return the prior variance: sigma_p for the background, 1 for targets."""
-        return torch.where(y == 0, self.background_var, 1.0)[:, None]
+        """Return the prior variance, of the shape of the gate: sigma_p for the background, 1 for targets."""
+        return torch.where(self.salient_gate(y) == 0, self.background_var, 1.0)
 
     def salient_gate(self, y: Tensor) -> Tensor:
-        """Return the `y` of d([c, y s + (1 - y) s']) in Sec. 3: 0 for the background, 1 for targets."""
+        """Return the `y` (batch, 1) of d([c, y s + (1 - y) s']) in Sec. 3: 0 for the background, else 1."""
         return (y != 0).float()[:, None]
 
 
@@ -137,22 +133,15 @@ class BlockPrior(GroupPrior):
 
     All others have the prior of the background, and the decoder gets s' = 0 there. `owners` has the target
     k = 1, 2, .. of each salient dimension, 0 for those that all targets share. No dimension is free for the
-    background. Variance and gate have shape (batch, salient_dim).
+    background.
     """
 
     owners: tuple[int, ...]
 
-    def variance(self, y: Tensor) -> Tensor:
-        """Return the prior variance: 1 in free dimensions, sigma_p in all others."""
-        return torch.where(self._free(y), 1.0, self.background_var)
-
     def salient_gate(self, y: Tensor) -> Tensor:
-        """Return 1 for free dimensions and 0 for all others."""
-        return self._free(y).float()
-
-    def _free(self, y: Tensor) -> Tensor:
+        """Return 1 for free dimensions and 0 for all others, (batch, salient_dim)."""
         owners, y = torch.tensor(self.owners, device=y.device), y[:, None]
-        return (y != 0) & ((owners == 0) | (owners == y))
+        return ((y != 0) & ((owners == 0) | (owners == y))).float()
 
 
 class SeverityPrior(GroupPrior):

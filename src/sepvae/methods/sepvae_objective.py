@@ -28,8 +28,7 @@ from sepvae.training.sampling import donors
 
 CONSISTENCY = ("removal_common", "removal_salient", "swap_common", "swap_salient")  # terms and weights
 # Share of x - d([c, s]) that a sample without its salient part keeps. With 0, weak factors, which decoded
-# samples hardly show, leave the code; with 1, the residual itself shows the salient part
-# (docs/results/separation.md).
+# samples hardly show, leave the code; with 1, it shows the salient part (docs/results/separation.md).
 RESIDUAL = 0.5
 
 
