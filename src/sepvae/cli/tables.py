@@ -73,8 +73,9 @@ def print_verdict(scores: pd.DataFrame) -> None:
 
     found, console = judge(scores), Console(highlight=False)
     words = {"green": ("yes", "green"), "amber": ("in part", "yellow"), "red": ("no", "bold red")}
-    if found.answers:
-        console.print(Text(f"verdict: {found.verdict}", "bold"))
+    if found.verdict == "not known":
+        return
+    console.print(Text(f"verdict: {found.verdict}", "bold"))
     for answer in found.answers:
         console.print(Text.assemble(f"  {answer.question} ", words[answer.light]))
 

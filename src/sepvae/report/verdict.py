@@ -51,8 +51,8 @@ def judge(scores: pd.DataFrame) -> Verdict:
     Judge the separation of common and salient codes by the scores of a run.
 
     It is "separated" if all answers are green, and "not separated" if salient does not tell background and
-    target apart or if at least half of the answers are red. Questions without a score are left out, and with
-    none the verdict is "not known".
+    target apart or if at least half of the answers are red. Questions without a score are left out; without
+    that of the label the verdict is "not known".
     """
     rows = main_rows(scores)
     answers = [
@@ -63,10 +63,9 @@ def judge(scores: pd.DataFrame) -> Verdict:
         *_of_targets(rows),
     ]
     lights = [answer.light for answer in answers]
-    if not lights:
-        return Verdict("not known", [])
-    nothing = answers[0].question == SALIENT_KNOWS and lights[0] == "red"
-    if nothing or lights.count("red") >= len(lights) / 2:
+    if not answers or answers[0].question != SALIENT_KNOWS:
+        return Verdict("not known", answers)
+    if lights[0] == "red" or lights.count("red") >= len(lights) / 2:
         return Verdict("not separated", answers)
     return Verdict("separated" if set(lights) == {"green"} else "partly separated", answers)
 
