@@ -117,7 +117,6 @@ def test_scores_name_what_is_shared_and_its_share(table: pd.DataFrame) -> None:
     shared = scores["shared_information", "both", "target"]
     assert shared > 0.3
     assert scores["shared_information_share", "both", "target"] == pytest.approx(shared / 2)
-    assert scores["code_information", "salient", "target"] == 2.0
     assert ("shared_information_share", "both", "all") not in scores.index
     of_label = scores["information", "salient", "all"]
     assert scores["information_share", "salient", "all"] == pytest.approx(of_label / np.log(2))
@@ -130,10 +129,39 @@ def test_few_subjects_have_no_information_scores(table: pd.DataFrame) -> None:
 
 
 def test_scores_of_a_table_have_rows_of_information(table: pd.DataFrame) -> None:
-    scores = score_codes(table, n_permutations=1, n_bootstraps=10)
+    scores = score_codes(table, n_permutations=19, n_bootstraps=10)
     found = scores[scores["metric"] == "shared_information"]
     assert found["population"].tolist() == ["target", "all"]
-    assert found["p_value"].tolist() == [0.5, 0.5]
+    assert found["p_value"].tolist() == [0.05, 0.05]
     assert scores.loc[scores["metric"] == "information", "attribute"].tolist() == ["label", "label"]
-    without = score_codes(table, n_permutations=0, n_bootstraps=10)
+    without = score_codes(table, n_permutations=18, n_bootstraps=10)
     assert not without["metric"].str.contains("information").any()
+
+
+def test_shares_of_next_to_nothing_are_left_out(table: pd.DataFrame) -> None:
+    scores = information_scores(table, salient_information={"target": 2e-4}, **HOW)
+    assert "shared_information_share" not in scores["metric"].tolist()
+
+
+def test_the_information_in_a_code_is_kept_without_permutations(table: pd.DataFrame) -> None:
+    scores = score_codes(table, salient_information={"target": 2.0}, n_permutations=0, n_bootstraps=0)
+    row = scores[scores["metric"] == "code_information"].iloc[0]
+    assert (row["space"], row["population"], row["score"]) == ("salient", "target", 2.0)
+
+
+def test_labels_of_few_subjects_have_no_information(table: pd.DataFrame) -> None:
+    few = table[(table["y"] == 1) | (table["split"] == "test") | (table.index < 16)]
+    scores = information_scores(few, **HOW)
+    assert "shared_information" in scores["metric"].tolist()
+    assert "information" not in scores["metric"].tolist()
+
+
+def test_a_test_part_of_other_frequencies_is_scored_by_its_own() -> None:
+    """Targets are half of the training part, and a tenth of the test part."""
+    rng = np.random.default_rng(0)
+    y, test_y = np.arange(2000) % 2, (np.arange(4000) % 10 == 0).astype(int)
+    x, test_x = (rng.normal(size=(len(of), 1)) + of[:, None] for of in (y, test_y))
+    found = label_information(x, y, np.arange(2000), test_x, test_y).score(np.arange(4000), **HOW)[0]
+    density = np.stack([stats.norm.pdf(test_x[:, 0], shift) for shift in (0, 1)]) * [[0.9], [0.1]]
+    true = np.log(density / density.sum(axis=0))[test_y, np.arange(4000)] - np.log([0.9, 0.1])[test_y]
+    assert found == pytest.approx(true.mean(), abs=0.01)

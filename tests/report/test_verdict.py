@@ -76,8 +76,14 @@ def test_shuffled_labels_are_not_separated() -> None:
 def test_without_scores_nothing_is_known() -> None:
     empty = pd.DataFrame(columns=["space", "attribute", "population", "metric", "score", "low", "chance"])
     assert judge(empty) == Verdict("not known", [])
-    of_age = score_codes(codes(), n_permutations=3, n_bootstraps=10).query("attribute == 'age'")
-    assert judge(of_age).verdict == "not known"
+    copied = codes().assign(common0=codes()["salient0"])
+    assert judge(score_codes(copied, n_permutations=3, n_bootstraps=10)).verdict == "not known"
+
+
+def test_a_site_that_is_the_label_is_red_beside_other_attributes() -> None:
+    table = codes()
+    site = np.where(table["y"] == 1, "a", "b")
+    assert judged(table.assign(site=site))[1][EVERYONE] == "red"
 
 
 def test_every_answer_that_is_not_green_says_what_to_try() -> None:

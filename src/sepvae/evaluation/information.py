@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold, cross_val_predict
+from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import QuantileTransformer, StandardScaler
 
@@ -24,10 +24,11 @@ RIDGES = (0.01, 0.1, 1.0, 10.0)  # added to variances of 1
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)  # of a critic; less than 1 where it is too sure of itself
 MAX_PAIRS = 20  # canonical variates
 MAX_LANDMARKS = 100  # of the kernel
-MAX_TEST = 2000  # test samples, whose pairs are compared
+MAX_TRAIN, MAX_TEST = 5000, 2000  # samples, whose pairs are compared
 EXTREME = 4.0  # standard deviations at which codes and variates are cut
 LEAST_VARIANCE = 1e-3  # share of the largest variance, below which a dimension is left out
 MIN_SUBJECTS = 10  # of a part, below which nothing is estimated
+MIN_NATS = 0.05  # in the salient code, below which a share of them says nothing
 
 Variates = Callable[[FloatArray], FloatArray]
 
@@ -88,14 +89,12 @@ def information_scores(
         counts = {"n_train": len(train), "n_test": len(test), "n_test_groups": test["group"].nunique()}
         about = {"population": population, "chance": 0.0, **counts}
         found = shared_information(_pair(train), _subjects(train), _pair(test))
-        own = (salient_information or {}).get(population)
+        own = (salient_information or {}).get(population, 0.0)
         rows += _rows(
             "shared_information", found.score(_subjects(test), **how), own, about | {"space": "both"}
         )
-        if own is not None:
-            of_code = {"space": "salient", "metric": "code_information", "score": own}
-            rows.append(about | of_code | {"chance": np.nan})
-        if population == "target" or min(train["y"].nunique(), test["y"].nunique()) < 2:
+        # Every fold needs both labels.
+        if population == "target" or train.groupby("y")["group"].nunique().reindex([0, 1]).min() < FOLDS:
             continue
         frequency = np.bincount(test["y"]) / len(test)
         entropy = float(-(frequency * np.log(frequency)).sum())
@@ -110,13 +109,13 @@ def information_scores(
 
 
 def _rows(
-    metric: str, scored: tuple[float, ...], most: float | None, about: dict[str, object]
+    metric: str, scored: tuple[float, ...], most: float, about: dict[str, object]
 ) -> list[dict[str, object]]:
-    """Return a score in nats, and as a share of the most that it can be, if that is known and not 0."""
+    """Return a score in nats, and as a share of the most that it can be, if that is known and not near 0."""
     names = "score", "low", "high"
     score, low, high, p_value = scored
     rows = [about | {"metric": metric, "p_value": p_value} | dict(zip(names, scored[:3], strict=True))]
-    if most:
+    if most > MIN_NATS:
         shares = (float(np.clip(value / most, 0, 1)) for value in (score, low, high))
         share = dict(zip(names, shares, strict=True))
         rows.append(about | {"metric": f"{metric}_share", "p_value": p_value} | share)
@@ -124,9 +123,14 @@ def _rows(
 
 
 def _parts(table: pd.DataFrame, random_state: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the training rows, and the test rows or as many of them, drawn at random, as are compared."""
-    train, test = (table[table["split"] == split] for split in ("train", "test"))
-    return train, test.sample(min(len(test), MAX_TEST), random_state=random_state).sort_index()
+    """Return training and test rows, or as many of them, drawn at random, as are compared."""
+    parts = (
+        (table[table["split"] == name], most) for name, most in (("train", MAX_TRAIN), ("test", MAX_TEST))
+    )
+    train, test = (
+        part.sample(min(len(part), most), random_state=random_state).sort_index() for part, most in parts
+    )
+    return train, test
 
 
 def _pair(rows: pd.DataFrame) -> "Pair":
@@ -181,10 +185,11 @@ def label_information(
 
     The classifier is a logistic regression or gradient-boosted trees, mixed with the frequencies of the
     training labels: what predicts left-out folds of the training samples best. It has no information if
-    nothing beats the frequencies.
+    nothing beats the frequencies. Its odds are brought to the frequencies of the test labels, which may be
+    others.
     """
-    frequency = np.bincount(y) / len(y)
-    folds = list(GroupKFold(FOLDS, shuffle=True, random_state=0).split(codes, y, groups))
+    frequency, of_test = (np.bincount(labels, minlength=2) / len(labels) for labels in (y, test_y))
+    folds = list(StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0).split(codes, y, groups))
     candidates = (
         make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000)),
         HistGradientBoostingClassifier(max_iter=50, max_leaf_nodes=8, random_state=0),
@@ -199,7 +204,8 @@ def label_information(
     if chosen is None:
         return Evidence(np.zeros((len(test_y), len(frequency))), test_y)
     probability = share * chosen.fit(codes, y).predict_proba(test_codes) + (1 - share) * frequency
-    return Evidence(np.log((probability + 1e-12) / frequency), test_y)
+    odds = probability * of_test / frequency
+    return Evidence(np.log(odds / odds.sum(axis=1, keepdims=True) + 1e-12) - np.log(of_test), test_y)
 
 
 def code_information(mean: FloatArray, logvar: FloatArray, random_state: int = 0) -> float:

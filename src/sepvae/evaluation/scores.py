@@ -17,6 +17,7 @@ from sepvae.run_folder import N_PERMUTATIONS
 
 COLUMNS = ["space", "attribute", "population", *SCORE_COLUMNS]
 PROBED: tuple[str, ...] = (*SPACES, "both")
+MIN_PERMUTATIONS = 19  # for a p-value of 0.05
 ACTIVE_VARIANCE = 0.01  # a dimension whose posterior means vary less is inactive
 
 
@@ -60,7 +61,7 @@ def score_codes(
         Score only continuous attributes, by probes without a penalty, as in the paper. With about as many
         code dimensions as training samples the predictions are poor.
     n_permutations : int, default=100
-        Shuffles for each p-value; 0 for none, and for no scores in nats.
+        Shuffles for each p-value; 0 for none. Fewer than 19 give no scores in nats.
     n_bootstraps : int, default=1000
         Resamples for each interval; 0 for none.
     random_state : int, default=0
@@ -112,7 +113,7 @@ def score_codes(
             parts.append(answer)
             if progress is not None:
                 progress(len(parts), len(cells))
-    if n_permutations and not least_squares:  # without its null a bound says little
+    if n_permutations >= MIN_PERMUTATIONS and not least_squares:  # without its null a bound says little
         with threadpool_limits(1):
             information = information_scores(
                 table,
@@ -123,7 +124,11 @@ def score_codes(
             )
         parts.append(information)
     if not least_squares:
-        parts.append(separation_scores(table[table["split"] == "test"], reconstruction_error, blocks))
+        test = table[table["split"] == "test"]
+        parts.append(separation_scores(test, reconstruction_error, blocks))
+        if salient_information:
+            nats = pd.Series(salient_information, name="score").rename_axis("population").reset_index()
+            parts.append(nats.assign(space="salient", metric="code_information"))
     nothing = pd.DataFrame(columns=COLUMNS)
     scores: pd.DataFrame = pd.concat(parts or [nothing], ignore_index=True)[COLUMNS]
     return scores.astype({"n_train": "Int64"})  # integers with missing values

@@ -83,7 +83,8 @@ def axis_maps(model: ContrastiveEstimator) -> AnyArray:
     """
     Return what 1 on each salient axis adds to the sample of c = 0, as networks see it: (salient_dim, ...).
 
-    Of a linear decoder, these are the loadings, whatever c is.
+    Of a linear decoder, these are the loadings, whatever c is; but for severities, whose decoder gets y s
+    with the severity that it expects of s.
     """
     n = model.salient_dim
     salient = np.eye(n + 1, n)  # the last row is s' = 0

@@ -129,7 +129,8 @@ class SepVAE(ContrastiveVAE):
             check_number("shared_dim", shared, least=0, below=self.salient_dim, whole=True, or_else="None")
             if severity:
                 raise DataError(f"shared_dim: got {shared} with severities, expected None; leave it out")
-        owners = self._labels.owners if hasattr(self, "_labels") else None  # known from `fit` on
+        known = shared is not None and hasattr(self, "_labels")  # from `fit` on
+        owners = self._labels.owners if known else None
         own = {"background_posterior_var": posterior_var, "severity": severity, "owners": owners}
         return SepVAEObjective.of(self, **own)
 

@@ -9,14 +9,17 @@ import pandas as pd
 
 from sepvae.evaluation.metrics import MAX_P
 from sepvae.report.scores import Score, gain, is_known, main_rows, of_everyone, reading, subject
+from sepvae.report.warnings import MIN_VARIANCE_RATIO
 
 Light = Literal["green", "amber", "red"]
 Overall = Literal["separated", "partly separated", "not separated", "not known"]
 
 SALIENT_KNOWS = "Does the salient code tell background and target apart?"
+COMMON_FREE = "Is the common code free of the label?"
+APART = "Do common and salient hold different things?"
 GOOD_AUC = 0.8  # of background or target from salient
 LITTLE, SOME = 0.05, 0.2  # of information where none should be, as a share; in nats where no share is known
-GOOD_RATIO, LEAST_RATIO = 5.0, 2.0  # salient variance of targets over that of background
+GOOD_RATIO = 5.0  # salient variance of targets over that of background
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def judge(scores: pd.DataFrame) -> Verdict:
 
     It is "separated" if all answers are green, and "not separated" if salient does not tell background and
     target apart or if at least half of the answers are red. Questions without a score are left out; without
-    that of the label the verdict is "not known".
+    one of the first three the verdict is "not known".
     """
     rows = main_rows(scores)
     answers = [
@@ -63,7 +66,7 @@ def judge(scores: pd.DataFrame) -> Verdict:
         *_of_targets(rows),
     ]
     lights = [answer.light for answer in answers]
-    if not answers or answers[0].question != SALIENT_KNOWS:
+    if not {SALIENT_KNOWS, COMMON_FREE, APART} <= {answer.question for answer in answers}:
         return Verdict("not known", answers)
     if lights[0] == "red" or lights.count("red") >= len(lights) / 2:
         return Verdict("not separated", answers)
@@ -84,7 +87,7 @@ def _of_label(rows: list[Score], scores: pd.DataFrame) -> Iterator[Answer]:
             "see whether age or site differ between the groups; else raise the weight that empties common"
         )
         seen = f"it holds at least {_percent(row)} of the information in the label{_p(row)}."
-        yield Answer.of("Is the common code free of the label?", light, seen, advice)
+        yield Answer.of(COMMON_FREE, light, seen, advice)
 
 
 def _of_shared(scores: pd.DataFrame) -> Iterator[Answer]:
@@ -96,7 +99,7 @@ def _of_shared(scores: pd.DataFrame) -> Iterator[Answer]:
         light = _by_share(nats, share)
         seen = f"among targets they share at least {max(nats['score'], 0):.2f} nats{of_salient}{_p(nats)}."
         advice = "raise the weight that keeps the spaces apart, or make the spaces smaller"
-        yield Answer.of("Do common and salient hold different things?", light, seen, advice)
+        yield Answer.of(APART, light, seen, advice)
 
 
 def _of_background(scores: pd.DataFrame) -> Iterator[Answer]:
@@ -104,7 +107,7 @@ def _of_background(scores: pd.DataFrame) -> Iterator[Answer]:
     for row in _rows(scores, metric="variance_ratio", space="salient", population="all"):
         if math.isnan(ratio := row["score"]):
             continue
-        light: Light = "green" if ratio >= GOOD_RATIO else "amber" if ratio >= LEAST_RATIO else "red"
+        light: Light = "green" if ratio >= GOOD_RATIO else "amber" if ratio >= MIN_VARIANCE_RATIO else "red"
         seen = f"salient codes of targets vary {ratio:.3g} times as much as those of background."
         advice = "raise the weight of the salient prior, or make that of the background narrower"
         yield Answer.of("Is the background at rest in the salient space?", light, seen, advice)
@@ -113,9 +116,8 @@ def _of_background(scores: pd.DataFrame) -> Iterator[Answer]:
 def _of_everyone(rows: list[Score]) -> Iterator[Answer]:
     """Judge what everyone has, such as age or site: salient should not know it; of targets, who are alike."""
     everyone = of_everyone(rows)
-    pairs = [pair for pair in _pairs(rows) if pair[0]["attribute"] in everyone]
-    if of_targets := [pair for pair in pairs if pair[0]["population"] == "target"]:
-        pairs = of_targets
+    found = sorted(_pairs(rows), key=lambda pair: str(pair[0]["population"]))  # all, then target
+    pairs = list({pair[0]["attribute"]: pair for pair in found if pair[0]["attribute"] in everyone}.values())
     advice = (
         "a confound, or a leak: balance or residualise it, or raise the weight that keeps the spaces apart"
     )
@@ -157,7 +159,7 @@ def _worst(question: str, pairs: list[tuple[Score, Score]], advice: str) -> Iter
             if len(pairs) > 1
             else f"{subject(wrong['attribute'])} is not"
         )
-        yield Answer(question, "green", f"{some} read above chance.")
+        yield Answer(question, "green", f"{some} distinguishable from chance.")
         return
     light: Light = "amber" if _is_clearly_less(wrong, right) else "red"
     known = sum(is_known(pair[0]) for pair in pairs)
@@ -177,8 +179,8 @@ def _is_clearly_less(wrong: Score, right: Score) -> bool:
 
 
 def _by_share(row: Score, share: float) -> Light:
-    """Return the light of information where none should be; green if it is not told from none."""
-    if not is_known(row) or share <= LITTLE:
+    """Return the light of information where none should be; green if shuffles have as much."""
+    if not row["p_value"] <= MAX_P or share <= LITTLE:
         return "green"
     return "amber" if share <= SOME else "red"
 

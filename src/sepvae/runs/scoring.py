@@ -79,14 +79,18 @@ def evaluate_run(
         n_permutations = recorded_permutations(run)
     folder = RunFolder(run)
     codes = folder.codes.required()
-    errors, kept, known = None, None, None
+    errors, kept = None, None
+    known: dict[Any, float] = {}
     if source is None:
         if (old := folder.scores.read()) is not None:
             kept = old.query("metric == 'reconstruction_error'")  # they cannot be computed from codes
             known = old.query("metric == 'code_information'").set_index("population")["score"].to_dict()
     else:
         model = load(run)
-        codes = _with_new_samples(run, model, codes, source, say)
+        with stage("encoding", say):
+            found = model.encode(source)
+        codes = _with_new_samples(run, model, codes, source, found)
+        known = salient_information(found, codes["y"].tail(len(source)))
         with stage("reconstruction errors", say):
             errors = reconstruction_errors(model, source)
         if errors is not None and _rows_are_numbered(run):
@@ -99,11 +103,14 @@ def evaluate_run(
 
 
 def _with_new_samples(
-    run: str | Path, model: ContrastiveEstimator, codes: pd.DataFrame, source: Source, say: Say | None
+    run: str | Path,
+    model: ContrastiveEstimator,
+    codes: pd.DataFrame,
+    source: Source,
+    found: Codes[AnyArray],
 ) -> pd.DataFrame:
     """Return the training codes of a run, and those of new samples of other subjects as its test part."""
-    with stage("encoding", say):
-        new = encoded(model, source, "test")
+    new = encoded(model, source, "test", found)
     if new["y"].isna().any():
         known, got = (", ".join(sorted(set(map(str, labels)))) for labels in (model.classes_, source.labels))
         raise DataError(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, get_type_hints
 
 from sepvae.checks import check_choice, check_flag, check_number
 from sepvae.errors import DataError
@@ -127,8 +127,10 @@ class LossKeywords:
         return cls(**{name: getattr(estimator, name) for name in names}, **others)
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            name, kind, value = field.name, field.type, getattr(self, field.name)
+        kinds = get_type_hints(type(self))
+        for name, kind, value in (
+            (field.name, kinds[field.name], getattr(self, field.name)) for field in fields(self)
+        ):
             if kind is bool:
                 check_flag(name, value)
             elif kind == float | Learnt and value != "learnt":

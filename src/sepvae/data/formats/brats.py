@@ -32,6 +32,7 @@ GRADES = ("HGG", "LGG")  # folders of some editions: high- and low-grade gliomas
 LEAST_BRAIN = 0.1  # share of the slice's area
 AMOUNTS = ("slice_position", "tumour_voxels")
 SCALED_BY = (0.5, 99.5)  # percentiles within the brain that are scaled to 0 and 1
+LARGEST = 1e38  # limit of voxel values, for float32
 _KINDS = "|".join([*(name for names in MODALITIES for name in names), "seg"])
 _VOLUME = re.compile(rf"(?P<scan>.+)[_-](?P<kind>{_KINDS})\.nii(\.gz)?")
 
@@ -207,6 +208,8 @@ def _slices(file: Path, segmentation: Path | None) -> pd.DataFrame:
     low, high = np.percentile(voxels[brain], SCALED_BY) if brain.any() else (0, 0)
     if not low < high:
         raise DataError(f"{file}: wanted a brain with zeros around it, found one value; download it again")
+    if not max(float(high), -float(low)) < LARGEST:
+        raise DataError(f"{file}: wanted a brain, found values from {low:g} to {high:g}; download it again")
     tumour = np.zeros(voxels.shape, dtype=bool) if segmentation is None else _read_volume(segmentation) > 0
     if tumour.shape != brain.shape:
         shapes = " and ".join(" x ".join(map(str, of.shape)) for of in (brain, tumour))
