@@ -7,6 +7,7 @@ import pytest
 from sepvae.evaluation.scores import score_codes
 from sepvae.report.verdict import SALIENT_KNOWS, Verdict, judge
 
+USE = "Are both spaces in use?"
 LABEL = "Is the common code free of the label?"
 SHARED = "Do common and salient hold different things?"
 BACKGROUND = "Is the background at rest in the salient space?"
@@ -35,7 +36,9 @@ def judged(table: pd.DataFrame) -> tuple[str, dict[str, str]]:
 def test_separated_codes_are_told_so() -> None:
     verdict, lights = judged(codes())
     assert verdict == "separated"
-    assert lights == dict.fromkeys([SALIENT_KNOWS, LABEL, SHARED, BACKGROUND, EVERYONE, TARGETS], "green")
+    assert lights == dict.fromkeys(
+        [SALIENT_KNOWS, LABEL, SHARED, USE, BACKGROUND, EVERYONE, TARGETS], "green"
+    )
 
 
 def test_common_that_knows_severity_is_red_where_it_is() -> None:
@@ -92,4 +95,19 @@ def test_every_answer_that_is_not_green_says_what_to_try() -> None:
     found = judge(score_codes(leaky, n_permutations=19, n_bootstraps=50))
     assert found.verdict == "not separated"
     assert all(answer.advice for answer in found.answers if answer.light != "green")
-    assert found.as_json()["answers"][0].keys() == {"question", "light", "seen", "advice"}
+    first = found.as_json()["answers"][0]
+    assert first.keys() == {"question", "light", "seen", "advice", "score"}
+    assert first["score"]["metric"] == "auc"
+
+
+def test_an_empty_space_is_red() -> None:
+    table = codes()
+    verdict, lights = judged(table.assign(common0=0.0, common1=0.0))
+    assert lights[USE] == "red"
+    assert verdict != "separated"
+
+
+def test_questions_without_a_score_are_counted() -> None:
+    without = codes().drop(columns=["age", "site", "severity"])
+    found = judge(score_codes(without, n_permutations=19, n_bootstraps=50))
+    assert str(found) == "separated (5 of 7 questions have a score)"

@@ -53,7 +53,7 @@ def print_scores(scores: pd.DataFrame) -> None:
             table.add_row(Text(printable(attribute)), metric, *cells, chance)
     console = Console()
     console.print(table)
-    legend = f"; {MARK} not distinguishable from chance" * marked
+    legend = f"; {MARK} not shown to be better than chance" * marked
     console.print(
         f"[dim]95 % intervals over test subjects{legend}. The report has all metrics.[/dim]", highlight=False
     )
@@ -75,7 +75,7 @@ def print_verdict(scores: pd.DataFrame) -> None:
     words = {"green": ("yes", "green"), "amber": ("in part", "yellow"), "red": ("no", "bold red")}
     if found.verdict == "not known":
         return
-    console.print(Text(f"verdict: {found.verdict}", "bold"))
+    console.print(Text(f"verdict: {found}", "bold"))
     for answer in found.answers:
         console.print(Text.assemble(f"  {answer.question} ", words[answer.light]))
 

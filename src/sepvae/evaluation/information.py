@@ -1,6 +1,6 @@
 """Information in nats: what common and salient codes share, and what a code holds of the label."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -28,7 +28,6 @@ MAX_TRAIN, MAX_TEST = 5000, 2000  # samples, whose pairs are compared
 EXTREME = 4.0  # standard deviations at which codes and variates are cut
 LEAST_VARIANCE = 1e-3  # share of the largest variance, below which a dimension is left out
 MIN_SUBJECTS = 10  # of a part, below which nothing is estimated
-MIN_NATS = 0.05  # in the salient code, below which a share of them says nothing
 
 Variates = Callable[[FloatArray], FloatArray]
 
@@ -66,19 +65,13 @@ class Evidence:
 
 
 def information_scores(
-    table: pd.DataFrame,
-    *,
-    salient_information: Mapping[str, float] | None = None,
-    n_permutations: int,
-    n_bootstraps: int,
-    random_state: int = 0,
+    table: pd.DataFrame, *, n_permutations: int, n_bootstraps: int, random_state: int = 0
 ) -> pd.DataFrame:
     """
     Return the information that the spaces share, among targets and all, and what each holds of the label.
 
-    Metrics are in nats, and as shares of the most that they can be: of what both spaces share this is
-    `salient_information` of a population, and of the label its entropy. Populations with too few subjects are
-    left out.
+    Metrics are in nats; that of the label is given as a share of its entropy, too. Populations and labels
+    with too few subjects are left out.
     """
     how = {"n_permutations": n_permutations, "n_bootstraps": n_bootstraps, "random_state": random_state}
     rows: list[dict[str, object]] = []
@@ -89,37 +82,26 @@ def information_scores(
         counts = {"n_train": len(train), "n_test": len(test), "n_test_groups": test["group"].nunique()}
         about = {"population": population, "chance": 0.0, **counts}
         found = shared_information(_pair(train), _subjects(train), _pair(test))
-        own = (salient_information or {}).get(population, 0.0)
-        rows += _rows(
-            "shared_information", found.score(_subjects(test), **how), own, about | {"space": "both"}
-        )
-        # Every fold needs both labels.
-        if population == "target" or train.groupby("y")["group"].nunique().reindex([0, 1]).min() < FOLDS:
-            continue
+        scored = found.score(_subjects(test), **how)
+        rows.append(about | {"space": "both", "metric": "shared_information"} | _named(scored))
+        subjects = train.groupby("y")["group"].nunique().reindex([0, 1], fill_value=0)
+        if population == "target" or subjects.min() < FOLDS or test["y"].nunique() < 2:
+            continue  # every fold needs both labels
         frequency = np.bincount(test["y"]) / len(test)
-        entropy = float(-(frequency * np.log(frequency)).sum())
+        entropy = -float((frequency * np.log(frequency)).sum())
         for space in SPACES:
-            codes = (part_[code_columns(part_, space)].to_numpy(float) for part_ in (train, test))
-            y, test_y = (part_["y"].to_numpy(int) for part_ in (train, test))
-            x, test_x = codes
-            found = label_information(x, y, _subjects(train), test_x, test_y)
+            x, test_x = (rows_[code_columns(rows_, space)].to_numpy(float) for rows_ in (train, test))
+            y, test_y = (rows_["y"].to_numpy(int) for rows_ in (train, test))
+            scored = label_information(x, y, _subjects(train), test_x, test_y).score(_subjects(test), **how)
             of_label = about | {"space": space, "attribute": "label"}
-            rows += _rows("information", found.score(_subjects(test), **how), entropy, of_label)
+            rows.append(of_label | {"metric": "information"} | _named(scored))
+            shares = tuple(np.clip(np.array(scored[:3]) / entropy, 0, 1).tolist())
+            rows.append(of_label | {"metric": "information_share"} | _named((*shares, scored[3])))
     return pd.DataFrame(rows)
 
 
-def _rows(
-    metric: str, scored: tuple[float, ...], most: float, about: dict[str, object]
-) -> list[dict[str, object]]:
-    """Return a score in nats, and as a share of the most that it can be, if that is known and not near 0."""
-    names = "score", "low", "high"
-    score, low, high, p_value = scored
-    rows = [about | {"metric": metric, "p_value": p_value} | dict(zip(names, scored[:3], strict=True))]
-    if most > MIN_NATS:
-        shares = (float(np.clip(value / most, 0, 1)) for value in (score, low, high))
-        share = dict(zip(names, shares, strict=True))
-        rows.append(about | {"metric": f"{metric}_share", "p_value": p_value} | share)
-    return rows
+def _named(scored: tuple[float, ...]) -> dict[str, object]:
+    return dict(zip(("score", "low", "high", "p_value"), scored, strict=True))
 
 
 def _parts(table: pd.DataFrame, random_state: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -206,24 +188,6 @@ def label_information(
     probability = share * chosen.fit(codes, y).predict_proba(test_codes) + (1 - share) * frequency
     odds = probability * of_test / frequency
     return Evidence(np.log(odds / odds.sum(axis=1, keepdims=True) + 1e-12) - np.log(of_test), test_y)
-
-
-def code_information(mean: FloatArray, logvar: FloatArray, random_state: int = 0) -> float:
-    """
-    Return the information in codes about their samples: log q(s | x_i) less that of the mean posterior.
-
-    At most log n, which codes without noise reach; n is the number of samples, at most 2000 of them.
-
-    >>> round(code_information(np.array([[0.0], [10.0]]), np.zeros((2, 1))), 2)
-    0.69
-    """
-    rng = np.random.default_rng(random_state)
-    some = rng.permutation(len(mean))[:MAX_TEST]
-    mean, deviation = mean[some], np.exp(logvar[some] / 2)
-    drawn = mean + deviation * rng.normal(size=mean.shape)
-    # log q(s_i | x_j), but for a constant
-    density = np.stack([-(((s - mean) / deviation) ** 2 / 2 + np.log(deviation)).sum(axis=1) for s in drawn])
-    return float((np.diag(density) - logsumexp(density, axis=1)).mean() + np.log(len(mean)))
 
 
 def _normalised(ratio: FloatArray) -> FloatArray:

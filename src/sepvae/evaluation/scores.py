@@ -27,7 +27,6 @@ def score_codes(
     reconstruction_error: pd.DataFrame | None = None,
     kinds: Mapping[str, Kind] | None = None,
     blocks: Blocks | None = None,
-    salient_information: Mapping[str, float] | None = None,
     least_squares: bool = False,
     n_permutations: int = N_PERMUTATIONS,
     n_bootstraps: int = 1000,
@@ -54,9 +53,6 @@ def score_codes(
         numbers, text and booleans are categorical.
     blocks : dict of str to slice, default=None
         Blocks of the salient space that are scored as spaces of their own, as in `salient_blocks_`.
-    salient_information : mapping, default=None
-        Information in the salient codes of test samples in nats, by population: "target" and "all", of which
-        that shared with common is a share.
     least_squares : bool, default=False
         Score only continuous attributes, by probes without a penalty, as in the paper. With about as many
         code dimensions as training samples the predictions are poor.
@@ -76,7 +72,7 @@ def score_codes(
     DataFrame
         Columns space (common, salient, both, blocks), attribute ("label" for y), population (all, background,
         target), metric (balanced_accuracy, accuracy, auc, mae, r2, variance_ratio, active_units,
-        information, shared_information, code_information, information_share, reconstruction_error), score,
+        information, shared_information, information_share, reconstruction_error), score,
         low, high, chance, p_value, n_train, n_test, n_test_groups. Columns that do not apply to a row are
         missing. `score_probe`, `information_scores` and `separation_scores` define the scores.
 
@@ -117,18 +113,13 @@ def score_codes(
         with threadpool_limits(1):
             information = information_scores(
                 table,
-                salient_information=salient_information,
                 n_permutations=n_permutations,
                 n_bootstraps=n_bootstraps,
                 random_state=random_state,
             )
         parts.append(information)
     if not least_squares:
-        test = table[table["split"] == "test"]
-        parts.append(separation_scores(test, reconstruction_error, blocks))
-        if salient_information:
-            nats = pd.Series(salient_information, name="score").rename_axis("population").reset_index()
-            parts.append(nats.assign(space="salient", metric="code_information"))
+        parts.append(separation_scores(table[table["split"] == "test"], reconstruction_error, blocks))
     nothing = pd.DataFrame(columns=COLUMNS)
     scores: pd.DataFrame = pd.concat(parts or [nothing], ignore_index=True)[COLUMNS]
     return scores.astype({"n_train": "Int64"})  # integers with missing values

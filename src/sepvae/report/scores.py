@@ -20,8 +20,6 @@ WORDS = {
     "reconstruction_error": "reconstruction error",
     "information_share": "share of the information in the label",
     "shared_information": "information that both codes share",
-    "shared_information_share": "share of the information in the salient code",
-    "code_information": "information in the code",
 }
 NOTES = {
     "mae": "lower is better",
@@ -29,11 +27,9 @@ NOTES = {
     "reconstruction_error": "mean squared error of a {value}; lower is better",
     "information": "at least so many nats, as a logistic regression or boosted trees find them",
     "shared_information": "at least so many nats; 0 is best",
-    "shared_information_share": "0 is best",
-    "code_information": "nats, at most the logarithm of the number of samples",
 }
-FROM_0_TO_1 = ("accuracy", "balanced_accuracy", "auc", "information_share", "shared_information_share")
-NATS = ("information", "shared_information", "code_information")
+FROM_0_TO_1 = ("accuracy", "balanced_accuracy", "auc", "information_share")
+NATS = ("information", "shared_information")
 BEST_IS_1 = (*FROM_0_TO_1, "r2")
 MAIN_METRICS = {"label": ("auc",), "": ()}  # of a question, by attribute; none without a probe
 MAIN_METRICS_ELSE = ("balanced_accuracy", "r2")  # of a categorical and of a continuous attribute

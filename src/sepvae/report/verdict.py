@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from sepvae.evaluation.metrics import MAX_P
-from sepvae.report.scores import Score, gain, is_known, main_rows, of_everyone, reading, subject
+from sepvae.report.scores import Score, gain, is_known, main_rows, of_everyone, reading
 from sepvae.report.warnings import MIN_VARIANCE_RATIO
 
 Light = Literal["green", "amber", "red"]
@@ -18,23 +18,27 @@ SALIENT_KNOWS = "Does the salient code tell background and target apart?"
 COMMON_FREE = "Is the common code free of the label?"
 APART = "Do common and salient hold different things?"
 GOOD_AUC = 0.8  # of background or target from salient
-LITTLE, SOME = 0.05, 0.2  # of information where none should be, as a share; in nats where no share is known
+LITTLE, SOME = 0.05, 0.2  # of information where none should be: a share of the label's, or nats
 GOOD_RATIO = 5.0  # salient variance of targets over that of background
+QUESTIONS = 7
+NUMBERS = ("space", "attribute", "population", "metric", "score", "low", "high", "chance", "p_value")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Answer to one question about the separation, with its number and what to try; green is as wanted."""
+    """Answer to one question about the separation, with the score behind it and what to try if not green."""
 
     question: str
     light: Light
     seen: str
-    advice: str = ""
+    advice: str
+    score: dict[str, Any]
 
     @classmethod
-    def of(cls, question: str, light: Light, seen: str, advice: str) -> "Answer":
+    def of(cls, question: str, light: Light, seen: str, advice: str, row: Score) -> "Answer":
         """Return the answer; one that is as wanted needs no advice."""
-        return cls(question, light, seen, "" if light == "green" else advice)
+        known = {name: row[name] for name in NUMBERS if not pd.isna(row[name])}
+        return cls(question, light, seen, "" if light == "green" else advice, known)
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,10 @@ class Verdict:
 
     verdict: Overall
     answers: list[Answer]
+
+    def __str__(self) -> str:
+        asked = len(self.answers)
+        return self.verdict + f" ({asked} of {QUESTIONS} questions have a score)" * (asked < QUESTIONS)
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of `verdict.json`."""
@@ -61,6 +69,7 @@ def judge(scores: pd.DataFrame) -> Verdict:
     answers = [
         *_of_label(rows, scores),
         *_of_shared(scores),
+        *_of_use(scores),
         *_of_background(scores),
         *_of_everyone(rows),
         *_of_targets(rows),
@@ -75,31 +84,43 @@ def judge(scores: pd.DataFrame) -> Verdict:
 
 def _of_label(rows: list[Score], scores: pd.DataFrame) -> Iterator[Answer]:
     """Judge the label: salient should tell it, and common should hold no information about it."""
-    for row in rows:
-        if row["attribute"] == "label" and row["space"] == "salient":
-            light: Light = "red" if not is_known(row) else "green" if row["score"] >= GOOD_AUC else "amber"
-            advice = "more samples, more epochs or another network; groups that do not differ look like this"
-            yield Answer.of(SALIENT_KNOWS, light, reading(row), advice)
-    found = _rows(scores, metric="information_share", attribute="label", space="common")
-    for row in found:
-        light = _by_share(row, row["score"])
+    of_label = {row["space"]: row for row in rows if row["attribute"] == "label"}
+    if row := of_label.get("salient"):
+        light: Light = "red" if not is_known(row) else "green" if row["score"] >= GOOD_AUC else "amber"
+        advice = "more samples, more epochs or another network; groups that do not differ look like this"
+        yield Answer.of(SALIENT_KNOWS, light, reading(row), advice, row)
+    for row in _rows(scores, metric="information_share", attribute="label", space="common"):
+        light = _by_information(row)
+        read = of_label.get("common")
+        if light == "green" and read and is_known(read):
+            light = "amber"  # a linear probe sees what the bound does not show
+        share, low, high = (f"{100 * row[name]:.0f}" for name in ("score", "low", "high"))
+        seen = f"{share} % of the information in the label (95 % interval {low} to {high}), {_p(row)}"
+        seen += f"; {reading(read)}" if read else "."
         advice = (
             "see whether age or site differ between the groups; else raise the weight that empties common"
         )
-        seen = f"it holds at least {_percent(row)} of the information in the label{_p(row)}."
-        yield Answer.of(COMMON_FREE, light, seen, advice)
+        yield Answer.of(COMMON_FREE, light, seen, advice, row)
 
 
 def _of_shared(scores: pd.DataFrame) -> Iterator[Answer]:
     """Judge what both codes share, among targets."""
-    shares = _rows(scores, metric="shared_information_share", population="target")
-    for nats in _rows(scores, metric="shared_information", population="target"):
-        share = shares[0]["score"] if shares else nats["score"]
-        of_salient = f", {_percent(shares[0])} of what the salient code holds" if shares else ""
-        light = _by_share(nats, share)
-        seen = f"among targets they share at least {max(nats['score'], 0):.2f} nats{of_salient}{_p(nats)}."
+    for row in _rows(scores, metric="shared_information", population="target"):
+        interval = f"95 % interval {row['low']:z.2f} to {row['high']:z.2f}"
+        seen = f"among targets they share {row['score']:z.2f} nats or more ({interval}), {_p(row)}."
         advice = "raise the weight that keeps the spaces apart, or make the spaces smaller"
-        yield Answer.of(APART, light, seen, advice)
+        yield Answer.of(APART, _by_information(row), seen, advice, row)
+
+
+def _of_use(scores: pd.DataFrame) -> Iterator[Answer]:
+    """Judge whether both codes vary over targets: what a space without use does not know says nothing."""
+    units = {row["space"]: row for row in _rows(scores, metric="active_units", population="target")}
+    if {"common", "salient"} <= units.keys():
+        least = min((units["common"], units["salient"]), key=lambda row: row["score"])
+        numbers = " and ".join(f"{units[space]['score']:.0f} {space}" for space in ("common", "salient"))
+        light: Light = "green" if least["score"] > 0 else "red"
+        advice = "train longer, or lower the weight of the prior of the empty space"
+        yield Answer.of("Are both spaces in use?", light, f"{numbers} dimensions vary.", advice, least)
 
 
 def _of_background(scores: pd.DataFrame) -> Iterator[Answer]:
@@ -109,8 +130,8 @@ def _of_background(scores: pd.DataFrame) -> Iterator[Answer]:
             continue
         light: Light = "green" if ratio >= GOOD_RATIO else "amber" if ratio >= MIN_VARIANCE_RATIO else "red"
         seen = f"salient codes of targets vary {ratio:.3g} times as much as those of background."
-        advice = "raise the weight of the salient prior, or make that of the background narrower"
-        yield Answer.of("Is the background at rest in the salient space?", light, seen, advice)
+        advice = "make the prior of salient codes of the background narrower, or raise its weight"
+        yield Answer.of("Is the background at rest in the salient space?", light, seen, advice, row)
 
 
 def _of_everyone(rows: list[Score]) -> Iterator[Answer]:
@@ -153,36 +174,19 @@ def _worst(question: str, pairs: list[tuple[Score, Score]], advice: str) -> Iter
     if not pairs:
         return
     wrong, right = max(pairs, key=lambda pair: (is_known(pair[0]), gain(pair[0]) - gain(pair[1])))
-    if not is_known(wrong):
-        some = (
-            f"none of {len(pairs)} attributes is"
-            if len(pairs) > 1
-            else f"{subject(wrong['attribute'])} is not"
-        )
-        yield Answer(question, "green", f"{some} distinguishable from chance.")
-        return
-    light: Light = "amber" if _is_clearly_less(wrong, right) else "red"
     known = sum(is_known(pair[0]) for pair in pairs)
-    count = f" ({known} of {len(pairs)} attributes are known)" if len(pairs) > 1 else ""
-    name = f"{wrong['question']}, {wrong['space']}"
-    yield Answer(
-        question,
-        light,
-        f"{name}: {reading(wrong)[:-1]}; from {right['space']} {right['score']:.2f}{count}.",
-        advice,
-    )
+    light: Light = "green" if not known else "amber" if wrong["high"] < right["low"] else "red"
+    best = f"{wrong['question']}, {wrong['space']}: {reading(wrong)[:-1]}"
+    seen = f"{known} of {len(pairs)} attributes can be read{', best ' * (len(pairs) > 1) or ': '}{best}; "
+    seen += f"from {right['space']} {right['score']:.2f}."
+    yield Answer.of(question, light, seen, advice, wrong)
 
 
-def _is_clearly_less(wrong: Score, right: Score) -> bool:
-    """Return whether the wrong space is worse than the right one by more than their intervals overlap."""
-    return bool(wrong["high"] < right["low"])
-
-
-def _by_share(row: Score, share: float) -> Light:
+def _by_information(row: Score) -> Light:
     """Return the light of information where none should be; green if shuffles have as much."""
-    if not row["p_value"] <= MAX_P or share <= LITTLE:
+    if not row["p_value"] <= MAX_P or row["score"] <= LITTLE:
         return "green"
-    return "amber" if share <= SOME else "red"
+    return "amber" if row["score"] <= SOME else "red"
 
 
 def _rows(scores: pd.DataFrame, **where: str) -> list[Score]:
@@ -194,10 +198,5 @@ def _rows(scores: pd.DataFrame, **where: str) -> list[Score]:
     return rows
 
 
-def _percent(row: Score) -> str:
-    return f"{100 * row['score']:.0f} % (95 % interval {100 * row['low']:.0f} to {100 * row['high']:.0f})"
-
-
 def _p(row: Score) -> str:
-    """Return the p-value where it is above 0.05."""
-    return f", p = {row['p_value']:.2f}" if row["p_value"] > MAX_P else ""
+    return f"p = {row['p_value']:.2g}"

@@ -23,7 +23,7 @@ from sepvae.report.verdict import judge
 from sepvae.run_folder import SAMPLE, RunFolder
 from sepvae.runs.figures import draw
 from sepvae.runs.resume import use_threads
-from sepvae.runs.scoring import encoded, examples_of, reconstruction_errors, salient_information
+from sepvae.runs.scoring import encoded, examples_of, reconstruction_errors
 
 Removal = bool | Literal["auto"]
 
@@ -46,15 +46,13 @@ def finish_run(
     step = partial(stage, say=say, show=shows_bars(model))
     with step("encoding"):
         learnt = model.encode(train) if learnt is None else learnt
-        tested = model.encode(test)
-        parts = [encoded(model, train, "train", learnt), encoded(model, test, "test", tested)]
+        parts = [encoded(model, train, "train", learnt), encoded(model, test, "test")]
         errors = reconstruction_errors(model, test)
     codes = pd.concat(parts, ignore_index=True)
     folder.codes.write(codes)
     folder.split.write(codes[[*SAMPLE]])
     with step("scoring") as progress:
         how: dict[str, Any] = {"kinds": kinds, "n_permutations": n_permutations, "progress": progress}
-        how["salient_information"] = salient_information(tested, parts[1]["y"])
         scores = score_codes(codes, reconstruction_error=errors, blocks=model.salient_blocks_, **how)
     folder.scores.write(scores)
     folder.verdict.write(judge(scores).as_json())

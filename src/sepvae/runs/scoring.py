@@ -9,7 +9,6 @@ import pandas as pd
 from sepvae.batch import AnyArray, Source
 from sepvae.codes import Codes, code_columns, codes_table
 from sepvae.errors import DataError
-from sepvae.evaluation.information import code_information
 from sepvae.evaluation.scores import score_codes
 from sepvae.interpretation.examples import make_examples
 from sepvae.methods import load
@@ -80,37 +79,29 @@ def evaluate_run(
     folder = RunFolder(run)
     codes = folder.codes.required()
     errors, kept = None, None
-    known: dict[Any, float] = {}
     if source is None:
         if (old := folder.scores.read()) is not None:
             kept = old.query("metric == 'reconstruction_error'")  # they cannot be computed from codes
-            known = old.query("metric == 'code_information'").set_index("population")["score"].to_dict()
     else:
         model = load(run)
-        with stage("encoding", say):
-            found = model.encode(source)
-        codes = _with_new_samples(run, model, codes, source, found)
-        known = salient_information(found, codes["y"].tail(len(source)))
+        codes = _with_new_samples(run, model, codes, source, say)
         with stage("reconstruction errors", say):
             errors = reconstruction_errors(model, source)
         if errors is not None and _rows_are_numbered(run):
             errors["id"] = "new-" + errors["id"].astype(str)
     keywords: dict[str, Any] = {"kinds": folder.kinds(), "n_permutations": n_permutations}
-    keywords |= {"blocks": folder.blocks(), "salient_information": known}
+    keywords["blocks"] = folder.blocks()
     with stage("scoring", say) as progress:
         scores = score_codes(codes, reconstruction_error=errors, **keywords, progress=progress)
     return scores if kept is None else pd.concat([scores, kept], ignore_index=True)
 
 
 def _with_new_samples(
-    run: str | Path,
-    model: ContrastiveEstimator,
-    codes: pd.DataFrame,
-    source: Source,
-    found: Codes[AnyArray],
+    run: str | Path, model: ContrastiveEstimator, codes: pd.DataFrame, source: Source, say: Say | None
 ) -> pd.DataFrame:
     """Return the training codes of a run, and those of new samples of other subjects as its test part."""
-    new = encoded(model, source, "test", found)
+    with stage("encoding", say):
+        new = encoded(model, source, "test")
     if new["y"].isna().any():
         known, got = (", ".join(sorted(set(map(str, labels)))) for labels in (model.classes_, source.labels))
         raise DataError(
@@ -146,7 +137,7 @@ def encoded(
     known = about["label"].isin(model.classes_)  # new data may come without labels
     about.insert(4, "y", (about["label"] != model.background_).astype("Int64").where(known))
     about = with_targets(about, len(model.classes_))
-    if codes is not None and split == "train":
+    if codes is not None:
         about.loc[model.validation_indices_, "split"] = "validation"
     return codes_table(model.encode(source) if codes is None else codes, about)
 
@@ -164,16 +155,6 @@ def described(source: Source, split: str) -> pd.DataFrame:
     part = np.full(len(source), split, dtype=object)
     table = pd.DataFrame({"id": source.ids, "group": source.groups, "label": source.labels, "split": part})
     return pd.concat([table, source.attributes.reset_index(drop=True)], axis=1)
-
-
-def salient_information(codes: Codes[AnyArray], y: "pd.Series[int]") -> dict[str, float]:
-    """Return the nats that salient codes hold of samples, among targets and among all, if there are any."""
-    parts = {"target": (y == 1).to_numpy(bool), "all": np.ones(len(y), bool)}
-    return {
-        name: code_information(codes.salient_mean[part], codes.salient_logvar[part])
-        for name, part in parts.items()
-        if part.any()
-    }
 
 
 def reconstruction_errors(model: ContrastiveEstimator, source: Source) -> pd.DataFrame | None:
