@@ -233,15 +233,19 @@ def reading(row: Score) -> str:
     return f"{_words(row['metric'])} {shown.score}{interval}, chance {chance}{p}."
 
 
-def summary(scores: pd.DataFrame) -> list[str]:
-    """Return sentences on the attribute on which salient leads most, and on background against target."""
-    rows = main_rows(scores)
+def of_both_spaces(rows: list[Score]) -> list[tuple[Score, Score]]:
+    """Return the salient and the common score of each question that has both."""
     common = {(row["attribute"], row["population"]): row for row in rows if row["space"] == "common"}
-    pairs = [
+    return [
         (row, common[row["attribute"], row["population"]])
         for row in rows
         if row["space"] == "salient" and (row["attribute"], row["population"]) in common
     ]
+
+
+def summary(scores: pd.DataFrame) -> list[str]:
+    """Return sentences on the attribute on which salient leads most, and on background against target."""
+    pairs = of_both_spaces(main_rows(scores))
     of_all = of_everyone([salient for salient, _ in pairs])
     attributes = [pair for pair in pairs if pair[0]["attribute"] != "label"]
     of_targets = [pair for pair in attributes if pair[0]["attribute"] not in of_all]

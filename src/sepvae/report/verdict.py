@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from sepvae.evaluation.metrics import MAX_P
-from sepvae.report.scores import Score, gain, is_known, main_rows, of_everyone, reading
+from sepvae.report.scores import Score, gain, is_known, main_rows, of_both_spaces, of_everyone, reading
 from sepvae.report.warnings import MIN_VARIANCE_RATIO
 
 Light = Literal["green", "amber", "red"]
@@ -137,7 +137,7 @@ def _of_background(scores: pd.DataFrame) -> Iterator[Answer]:
 def _of_everyone(rows: list[Score]) -> Iterator[Answer]:
     """Judge what everyone has, such as age or site: salient should not know it; of targets, who are alike."""
     everyone = of_everyone(rows)
-    found = sorted(_pairs(rows), key=lambda pair: str(pair[0]["population"]))  # all, then target
+    found = sorted(of_both_spaces(rows), key=lambda pair: str(pair[0]["population"]))  # all, then target
     pairs = list({pair[0]["attribute"]: pair for pair in found if pair[0]["attribute"] in everyone}.values())
     advice = (
         "a confound, or a leak: balance or residualise it, or raise the weight that keeps the spaces apart"
@@ -151,7 +151,7 @@ def _of_targets(rows: list[Score]) -> Iterator[Answer]:
     everyone = of_everyone(rows)
     pairs = [
         (common, salient)
-        for salient, common in _pairs(rows)
+        for salient, common in of_both_spaces(rows)
         if salient["attribute"] not in everyone | {"label"} and (is_known(salient) or is_known(common))
     ]
     yield from _worst(
@@ -159,14 +159,6 @@ def _of_targets(rows: list[Score]) -> Iterator[Answer]:
         pairs,
         "raise the weight that empties common, or that keeps the spaces apart",
     )
-
-
-def _pairs(rows: list[Score]) -> list[tuple[Score, Score]]:
-    """Return the salient and the common score of each question that has both."""
-    common = {(row["attribute"], row["population"]): row for row in rows if row["space"] == "common"}
-    salient = [row for row in rows if row["space"] == "salient"]
-    keys = [(row["attribute"], row["population"]) for row in salient]
-    return [(row, common[key]) for row, key in zip(salient, keys, strict=True) if key in common]
 
 
 def _worst(question: str, pairs: list[tuple[Score, Score]], advice: str) -> Iterator[Answer]:
