@@ -27,7 +27,16 @@ from sepvae.evaluation import map_scores
 from sepvae.evaluation.correlations import probe_predictions
 from sepvae.evaluation.scores import score_codes
 from sepvae.interpretation.maps import SalientMaps
-from sepvae.methods import ContrastivePCA, ConVAE, MMcVAE, SepVAE
+from sepvae.methods import (
+    CLVM,
+    ContrastivePCA,
+    ConVAE,
+    MMcVAE,
+    ProbabilisticContrastivePCA,
+    RbVAE,
+    SepCLR,
+    SepVAE,
+)
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.preprocessing.residualizer import Residualizer
 from sepvae.runs.scoring import encoded
@@ -39,16 +48,17 @@ LINEAR = "deviation from controls (linear)"
 
 
 def contenders(networks: list[str], epochs: int, seed: int) -> dict[str, ContrastiveEstimator]:
-    """All methods with their defaults; contrastive PCA once, for it has no seed that matters."""
+    """All methods with their defaults; linear decompositions once, for they have no seed that matters."""
     found: dict[str, ContrastiveEstimator] = {}
     for network in networks:
         keywords = VAE | ({} if network == "linear" else {"max_epochs": epochs})
-        for method in (SepVAE, ConVAE, MMcVAE):
+        for method in (SepVAE, ConVAE, MMcVAE, CLVM, RbVAE, SepCLR):
             name = f"{method.__name__} ({network})"
             found[name] = method(**keywords, network=network, random_state=seed)
     if seed == 0:
         found["ContrastivePCA"] = ContrastivePCA(16, 16)
         found["ContrastivePCA (pca)"] = ContrastivePCA.from_preset("pca", common_dim=16, salient_dim=16)
+        found["ProbabilisticContrastivePCA"] = ProbabilisticContrastivePCA(16, 16)
     return found
 
 
@@ -169,11 +179,12 @@ def main() -> None:
     means = dict(np.load(kept)) if kept.is_file() else {}
     truths = np.stack([true_map(cohort, id_) for id_ in ids])
 
-    def note(name: str, seed: int, row: dict[str, float], maps: np.ndarray) -> None:
-        row |= score_maps(cohort, source.grid.mask, ids, subtypes, maps)
+    def note(name: str, seed: int, row: dict[str, float], maps: np.ndarray | None) -> None:
+        if maps is not None:
+            row |= score_maps(cohort, source.grid.mask, ids, subtypes, maps)
         rows.append({"method": name, "seed": seed, **row})
         pd.DataFrame(rows).to_csv(file, index=False)
-        if seed == args.seeds[0]:
+        if maps is not None and seed == args.seeds[0]:
             for subtype in ("A", "B"):
                 of = np.array([s == subtype for s in subtypes])
                 means[f"truth|{subtype}"] = truths[of].mean(axis=0)
@@ -192,10 +203,13 @@ def main() -> None:
             started = time.monotonic()
             model.fit(train)
             seconds = time.monotonic() - started
+            row = {"seconds": seconds, **score_method(model, train, test)}
+            if not model.capabilities.decoder:
+                note(name, seed, row, None)
+                continue
             of_all = SalientMaps(model, test)
             added = np.concatenate([maps.added[:, 0] for _, maps in of_all])
             strengths = np.concatenate([maps.strength for _, maps in of_all])
-            row = {"seconds": seconds, **score_method(model, train, test)}
             row["controls_over_patients"] = float(
                 np.delete(strengths, patients).mean() / strengths[patients].mean()
             )
