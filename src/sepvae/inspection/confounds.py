@@ -180,7 +180,7 @@ def confound_finding(test: VariableTest, p_corrected: float) -> Finding:
     said = f"{test.verb}{' strongly' * (test.strength >= STRONG)} {test.differs}"
     numbers = {key: test.row[key] for key in ("d", "auc", "cramers_v", "p") if key in test.row}
     if of == "attribute":
-        advice = f"what the salient space shows may be {name}; match the labels by it, or score it too"
+        advice = f"what the salient space shows may be {name}; match the labels by it, and see its scores"
         code, message = "confound", f"{name} {said}: {advice}"
     elif of == "missing":
         consequence = "scores of it are of those who have it; see why it is missing"

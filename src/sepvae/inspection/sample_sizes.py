@@ -56,9 +56,10 @@ def background_findings(samples: Samples) -> Iterator[Finding]:
 def group_findings(samples: Samples) -> Iterator[Finding]:
     """Check that each group (patient) is on one side of the split and has one label."""
     if not samples.grouped:
+        options = "--subject or --pattern" if samples.kind == "image" else "--subject"
         message = (
             "every sample counts as a subject of its own: if some are of one person, name that person "
-            "(--subject or --pattern), or scores will be biased"
+            f"({options}), or scores will be biased"
         )
         yield Finding("note", "no-groups", message)
         return
