@@ -1,0 +1,82 @@
+"""False alarms and power of the test for subtypes, on simulated codes of patients.
+
+    python benchmarks/subtypes.py --out subtypes.csv --draws 40 --sizes 50 100 200
+
+One row per case, number of patients and dimensions, and draw: p-values, number of clusters, whether
+subtypes are found, and the adjusted Rand index of the clusters with the true ones.
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import adjusted_rand_score
+
+from sepvae.evaluation.subtypes import find_subtypes
+
+CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 0.87]])  # of a triangle of side 1
+
+
+def single(noise: Callable[[np.random.Generator, tuple[int, int]], np.ndarray]):
+    """Return a case without clusters."""
+    return lambda rng, n, dims: (noise(rng, (n, dims)) * np.linspace(2, 1, dims), np.zeros(n, int))
+
+
+def clusters(n_clusters: int, distance: float, share: float | None = None):
+    """Return a case of clusters so many standard deviations apart; of two, `share` are in the first."""
+
+    def draw(rng: np.random.Generator, n: int, dims: int) -> tuple[np.ndarray, np.ndarray]:
+        truth = np.arange(n) % n_clusters if share is None else (np.arange(n) >= share * n).astype(int)
+        codes = rng.normal(size=(n, dims))
+        codes[:, :2] += distance * CORNERS[truth]
+        return codes @ np.linalg.qr(rng.normal(size=(dims, dims)))[0], truth
+
+    return draw
+
+
+CASES = {
+    "one Gaussian": single(lambda rng, size: rng.normal(size=size)),
+    "heavy tails (Student's t, 4 degrees of freedom)": single(
+        lambda rng, size: rng.normal(size=size) / np.sqrt(rng.chisquare(4, (size[0], 1)) / 4)
+    ),
+    "skewed (exponential in each dimension)": single(lambda rng, size: rng.exponential(size=size)),
+    "a continuum (uniform in each dimension)": single(lambda rng, size: rng.uniform(size=size)),
+    "2 clusters, 2 apart": clusters(2, 2),
+    "2 clusters, 3 apart": clusters(2, 3),
+    "2 clusters, 4 apart": clusters(2, 4),
+    "2 clusters, 5 apart": clusters(2, 5),
+    "2 clusters of 80 and 20 %, 4 apart": clusters(2, 4, 0.8),
+    "3 clusters, 4 apart": clusters(3, 4),
+    "3 clusters, 5 apart": clusters(3, 5),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--draws", type=int, default=40)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[50, 100, 200])
+    parser.add_argument("--dims", type=int, nargs="+", default=[2, 8])
+    parser.add_argument("--null", type=int, default=39)
+    args = parser.parse_args()
+    rows: list[dict[str, object]] = []
+    for seed in range(args.draws):  # the outer loop, so that a stopped run has some draws of all
+        for n in args.sizes:
+            for dims in args.dims:
+                for case, draw in CASES.items():
+                    codes, truth = draw(np.random.default_rng((seed, n, dims)), n, dims)
+                    found = find_subtypes(codes, n_null=args.null, random_state=seed)
+                    row = {"case": case, "people": n, "dimensions": dims, "draw": seed}
+                    row |= {f"p_{name}": p for name, p in found.p_values.items()}
+                    row |= {"clusters": found.clusters.n_clusters, "stability": found.stability}
+                    row |= {"found": found.found}
+                    row |= {"rand": adjusted_rand_score(truth, found.clusters.assign(codes))}
+                    rows.append(row)
+        pd.DataFrame(rows).to_csv(args.out, index=False)
+        print(f"draw {seed + 1} of {args.draws}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
