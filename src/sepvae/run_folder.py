@@ -252,6 +252,8 @@ class RunFolder:
         self.scores = TableFile(path / "scores.csv", asked, (*score, "p_value"))
         self.verdict = JsonFile(path / "verdict.json")
         self.removal = TableFile(path / "removal.csv", ("attribute", "images", "wanted"), score)
+        moved = ("measure", "part", "population")
+        self.counterfactuals = TableFile(path / "counterfactuals.csv", moved, (*score[:3], "reference"))
         self.correlations = TableFile(
             path / "correlations.csv",
             text=("attribute", "kind", "population", "axis", "measure"),

@@ -210,7 +210,7 @@ def test_evaluate_adds_what_a_quick_fit_left_out(folder: Path, tmp_path: Path) -
     assert found in output.splitlines()
     assert f"note: p-values are of 100 permutations; those of {run} were of 19" in output.splitlines()
     assert pd.read_csv(run / "scores.csv")["p_value"].min() < 1 / 20
-    assert "added: removal.csv, thumbnails.npz" in output
+    assert "added: removal.csv, counterfactuals.csv, thumbnails.npz" in output
     assert pd.read_csv(run / "removal.csv")["score"].between(0, 1).all()
     assert (run / "thumbnails.npz").is_file()
     protocol = yaml.safe_load((run / "recipe.yaml").read_text())["protocol"]

@@ -32,7 +32,9 @@ def own_run(regions_run: Path, tmp_path: Path) -> Path:
 def test_a_table_gives_the_same_numbers_beside_the_run(own_run: Path, regions: Path) -> None:
     output = invoke("rerun", own_run, regions)
     assert "differ" not in output
-    assert output.count("identical") == 6  # weights, codes, scores, correlations, removal, maps
+    assert (
+        output.count("identical") == 7
+    )  # weights, codes, scores, correlations, removal, counterfactuals, maps
     again = own_run.with_name("run-rerun")
     assert (again / "report.html").is_file()
     for file in ("codes.csv", "split.csv", "model/model.safetensors"):

@@ -121,6 +121,18 @@ def test_one_patient_has_no_interval():
     assert scores["score"].tolist() == [1, 1, 1, 0, 0, 1, 1, 1]
 
 
+def test_a_block_is_lost_by_its_own_target_and_kept_by_others():
+    table = pd.DataFrame({"split": ["test"] * 6, "group": list("abcdef")})
+    question = Question("label", ["HC", "BD", "SZ"], np.array([0, 0, 1, 1, 2, 2]))
+    without = {"salient, shared": np.zeros(6, int), "salient of SZ": np.array([0, 0, 1, 2, 0, 2])}
+    readings = Readings(*[question.classes] * 4, without=without)
+    scores = removal_scores(question, table, readings).query("images == 'without salient of SZ'")
+    assert scores["population"].tolist() == ["target SZ", "other targets"]
+    assert scores["wanted"].tolist() == ["another", "own"]
+    assert scores["score"].tolist() == [0.5, 0.5]
+    np.testing.assert_allclose(scores["chance"], [2 / 3, 1 / 3])
+
+
 def test_rows_without_test_samples_are_left_out():
     table = pd.DataFrame({"split": ["test"] * 2, "group": ["a", "b"]})
     question = Question("label", ["well", "ill"], np.array([0, 0]))

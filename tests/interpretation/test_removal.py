@@ -2,7 +2,7 @@
 
 from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ class Model:
     """One common and one salient number; a sample is the two of them."""
 
     capabilities, num_workers, accelerator = Capabilities(epochs=True), 0, "cpu"
+    salient_blocks_: ClassVar[dict[str, slice]] = {}
 
     def prepare(self, source: ArraySource) -> ArraySource:
         return source
@@ -133,6 +134,18 @@ def test_a_fitted_model_is_judged(kind: str, monkeypatch: pytest.MonkeyPatch) ->
     assert scores is not None
     assert scores["score"].between(0, 1).all()
     assert len(scores) == 8
+
+
+@pytest.mark.usefixtures("judged")
+def test_blocks_of_targets_are_removed_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Model, "salient_blocks_", {"salient of mild": slice(0, 1)})
+    (train, train_codes), (test, test_codes) = one_part("train"), one_part("test")
+    codes = pd.concat([train_codes, test_codes], ignore_index=True)
+    codes["label"] = codes["subtype"].fillna("well")
+    scores = score_removal(Model(), train, test, codes.drop(columns="subtype"), say=lambda _: None)
+    assert scores is not None
+    of_block = scores[scores["images"] == "without salient of mild"].set_index("population")["score"]
+    assert of_block.to_dict() == {"target mild": 1, "other targets": 0}  # the only number is that of both
 
 
 def test_classifiers_share_the_budget(judged: list[Any]) -> None:

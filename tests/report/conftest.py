@@ -69,6 +69,11 @@ FIGURES = (
 )
 
 
+COUNTERFACTUALS = """measure,part,population,score,low,high,reference
+composition_1,salient,target,0.03,0.02,0.04,0.12
+"""
+
+
 def png(shade):
     file = io.BytesIO()
     Image.new("L", (2, 2), shade).save(file, "PNG")
@@ -120,6 +125,7 @@ def run(tmp_path):
     (tmp_path / "scores.csv").write_text(SCORES)
     (tmp_path / "removal.csv").write_text(REMOVAL)
     (tmp_path / "correlations.csv").write_text(CORRELATIONS)
+    (tmp_path / "counterfactuals.csv").write_text(COUNTERFACTUALS)
     (tmp_path / "check.json").write_text(json.dumps({"findings": FINDINGS}))
     return tmp_path
 

@@ -273,7 +273,7 @@ def test_a_recipe_alone_is_enough(run):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     text = text_of(run)
     assert "This run has not been scored" in text
-    assert text.count("Nothing to show here") == 9
+    assert text.count("Nothing to show here") == 10
 
 
 def test_without_images_no_sample_can_be_told(run):

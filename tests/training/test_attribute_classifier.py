@@ -81,3 +81,11 @@ def test_shifts_move_whole_images_by_a_sixteenth_at_most():
 def test_two_classes_and_no_gap_between_them_are_wanted(y):
     with pytest.raises(DataError, match="classes: wanted two or more"):
         judge(y)
+
+
+def test_volumes_are_judged_by_averages_of_cubes():
+    noise = np.random.default_rng(0).normal(size=(40, 1, 26, 20, 24)).astype(np.float32)
+    y = np.repeat([0, 1], 20)
+    noise[y == 1, :, :13] += 1
+    trained = judge(y, noise, n_steps=15)
+    np.testing.assert_array_equal(trained.predict(noise), y)

@@ -1,7 +1,7 @@
 """Scores of classifiers: targets against background, and classes of images with a changed salient part."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,8 @@ REMOVAL_COLUMNS += ["n_train", "n_test", "n_test_groups"]
 MIN_TRAIN = 10  # training samples of a class, below which it is left out
 MAX_CLASSES = 20  # attributes with more classes are taken for names
 NOT_USED = -1
+ANOTHER = "another"  # wanted class: any but the sample's own
+Comparison = tuple[str, str, str, npt.NDArray[np.bool_], IntArray, IntArray]
 
 
 def mlp_probabilities(codes: pd.DataFrame, *, random_state: int = 0) -> FloatArray:
@@ -92,6 +94,7 @@ class Readings:
     full: IntArray  # decoded from [c, s]
     removed: IntArray  # from [c, 0]
     swapped: IntArray  # from [c, s] with c of a sample of the other label
+    without: Mapping[str, IntArray] = field(default_factory=dict)  # from [c, s] without a salient block
 
 
 def removal_questions(
@@ -154,15 +157,17 @@ def removal_scores(
     Score the classes predicted in real, reconstructed and changed test images against the wanted classes.
 
     The score is balanced accuracy if several classes are wanted, else the share of images that are predicted
-    as the one wanted class. Chance is 1 / number of classes. The population of swapped images, and the groups
-    of their bootstrap, are those of the donors, each of which gives its salient part once. Rows without test
-    samples are left out.
+    as the one wanted class. Chance is 1 / number of classes. A target without its own salient block should
+    be read as another class, other targets without that block as their own. The population of swapped images,
+    and the groups of their bootstrap, are those of the donors, each of which gives its salient part once.
+    Rows without test samples are left out.
     """
     test = (table["split"] == "test").to_numpy()
     groups, own = table.loc[test, "group"].astype(str).to_numpy(), question.classes[test]
     n_train = int(((table["split"] == "train") & (question.classes != NOT_USED)).sum())
     rows = []
-    for images, population, wanted, used, truths, read in _comparisons(own, readings):
+    compared = _comparisons(own, readings) + _without_blocks(question, own, readings)
+    for images, population, wanted, used, truths, read in compared:
         if not used.any():
             continue
         truth, of_group = truths[used], groups[used]
@@ -170,14 +175,13 @@ def removal_scores(
         weights, n_groups = resampling_weights(of_group, n_bootstraps)
         # For one wanted class, balanced accuracy is the share predicted as wanted.
         scored = METRICS["categorical"][0].with_interval(truth, read[used], weights, n_groups)
-        numbers = (*scored, 1 / len(question.names), n_train, len(truth), n_groups)
+        of_one = 1 / len(question.names)
+        numbers = (*scored, 1 - of_one if wanted == ANOTHER else of_one, n_train, len(truth), n_groups)
         rows.append((question.attribute, images, population, wanted, metric, *numbers))
     return pd.DataFrame(rows, columns=REMOVAL_COLUMNS)
 
 
-def _comparisons(
-    own: IntArray, readings: Readings
-) -> list[tuple[str, str, str, npt.NDArray[np.bool_], IntArray, IntArray]]:
+def _comparisons(own: IntArray, readings: Readings) -> list[Comparison]:
     """Return images, population and wanted class in words, then samples, wanted and predicted classes."""
     known, target, background, nothing = own >= 0, own > 0, own == 0, np.zeros_like(own)
     real, full, removed, swapped = readings.real, readings.full, readings.removed, readings.swapped
@@ -191,3 +195,16 @@ def _comparisons(
         ("swapped", "target", "donor's", target, own, swapped),  # background with a target's salient part
         ("swapped", "background", "background", background, nothing, swapped),  # the reverse
     ]
+
+
+def _without_blocks(question: Question, own: IntArray, readings: Readings) -> list[Comparison]:
+    """Return, as `_comparisons`, what is read in targets without the salient block of one of them."""
+    found: list[Comparison] = []
+    for block, read in readings.without.items() if question.attribute == "label" else ():
+        name = block.removeprefix("salient of ")
+        if name in question.names[1:] and name != block:
+            mine, images = own == question.names.index(name), f"without {block}"
+            of_others, lost = (own > 0) & ~mine, (read != own).astype(np.int64)
+            found.append((images, f"target {name}", ANOTHER, mine, np.ones_like(own), lost))
+            found.append((images, "other targets", "own", of_others, own, read))
+    return found

@@ -9,16 +9,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sepvae.batch import IntArray, Source, chunks, in_unit_range
+from sepvae.batch import AnyArray, IntArray, Source, chunk_rows, chunks, in_unit_range
 from sepvae.codes import Kind, code_columns
 from sepvae.errors import DataError
 from sepvae.evaluation.classifiers import Question, Readings, removal_questions, removal_scores
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.progress import Progress, Say
 from sepvae.training.attribute_classifier import (
-    N_STEPS,
     AttributeClassifier,
     batch_size,
+    most_steps,
     train_attribute_classifier,
 )
 
@@ -29,7 +29,7 @@ TOO_SHORT = (
 # Fewer steps are too few to train a classifier: balanced accuracy on ten digits is 0.60 after 25 steps,
 # 0.75 after 50, 0.85 after 100, 0.93 after 200, 0.94 after 300, 0.97 after 600.
 MIN_STEPS = 50
-CHUNK = 512  # samples decoded at a time; only predictions are kept
+CHUNK = 512  # most samples decoded at a time; only predictions are kept
 
 
 def score_removal(
@@ -48,12 +48,10 @@ def score_removal(
 
     One classifier is trained for the label, and one for each categorical attribute that only targets have, on
     split "train" only. For swaps, each test sample gives its salient part once, to the common part of a
-    random sample of the other label. `budget` bounds the images that all classifiers together train on. None
-    is returned for volumes, without a decoder, and where budget or samples are too few to train.
+    random sample of the other label. If targets have salient blocks, each block is removed alone, too.
+    `budget` bounds the images that all classifiers together train on. None is returned without a decoder, and
+    where budget or samples are too few to train.
     """
-    if len(train.sample_shape) > 3:
-        say("removal: left out for volumes, since a classifier of volumes takes as long as the fit")
-        return None
     if not model.capabilities.decoder:
         say(f"note: {type(model).__name__} has no decoder: no reconstructions, removal, swaps or maps")
         return None
@@ -62,14 +60,16 @@ def score_removal(
         say(f"removal: {sentence}")
     if not questions:
         return None
-    n_steps = N_STEPS
-    if budget is not None and len(train.sample_shape) > 1:  # a table takes about a second
-        n_steps = min(n_steps, budget // sum(batch_size(len(question.names)) for question in questions))
+    n_steps, shape = most_steps(train.sample_shape), train.sample_shape
+    if budget is not None and len(shape) > 1:  # a table takes about a second
+        of_all = sum(batch_size(len(question.names), shape) for question in questions)
+        n_steps = min(n_steps, budget // of_all)
         if n_steps < MIN_STEPS:
             say(f"removal: left out; {TOO_SHORT}")
             return None
-    rows = codes[codes["split"] == "test"]
-    total, done = len(questions) * n_steps + 4 * -(-len(rows) // CHUNK), count(1)
+    rows, size = codes[codes["split"] == "test"], chunk_rows(shape, CHUNK)
+    kinds_decoded = 4 + len(model.salient_blocks_)
+    total, done = len(questions) * n_steps + kinds_decoded * -(-len(rows) // size), count(1)
 
     def tick(*_: int) -> None:
         if progress is not None:
@@ -116,28 +116,43 @@ def _read(
     rows: pd.DataFrame,
     tick: Callable[[], None],
 ) -> list[Readings]:
-    """Return the predictions of each classifier on real, reconstructed, removed and swapped test samples."""
+    """Return the predictions of each classifier on real, reconstructed and changed test samples."""
+    read: list[dict[str, IntArray]] = [{} for _ in classifiers]
+    for kind, images in _decoded(model, test, rows).items():
+        parts = []
+        for x in map(images, chunks(len(rows), chunk_rows(test.sample_shape, CHUNK))):
+            parts.append([classifier.predict(x) for classifier in classifiers])
+            tick()
+        for reading, answers in zip(read, zip(*parts, strict=True), strict=True):
+            reading[kind] = np.concatenate(answers)
+    return [
+        Readings(r.pop("real"), r.pop("full"), r.pop("removed"), r.pop("swapped"), without=r) for r in read
+    ]
+
+
+def _decoded(
+    model: ContrastiveEstimator, test: Source, rows: pd.DataFrame
+) -> dict[str, Callable[[IntArray], AnyArray]]:
+    """Return, by name, functions that make samples of the test rows at some positions; blocks come last."""
     real, places = model.prepare(test), _positions(test, rows["id"])
     common, salient = (
         np.array(rows[code_columns(rows, space)], dtype=np.float32) for space in ("common", "salient")
     )
     other = partners(rows["y"].to_numpy(), np.random.default_rng(0))
     decode = partial(model.decode, standardised=True)
-    decoded = {
+
+    def without(block: slice, part: IntArray) -> AnyArray:
+        kept = salient[part]
+        kept[:, block] = 0
+        return decode(common[part], kept)
+
+    return {
         "real": lambda part: in_unit_range(real.take(places[part]).x),
         "full": lambda part: decode(common[part], salient[part]),
-        "removed": lambda part: decode(common[part], np.zeros_like(salient[part])),
+        "removed": partial(without, slice(None)),
         "swapped": lambda part: decode(common[other[part]], salient[part]),
+        **{name: partial(without, block) for name, block in model.salient_blocks_.items()},
     }
-    read: list[dict[str, npt.NDArray[np.int64]]] = [{} for _ in classifiers]
-    for kind, images in decoded.items():
-        parts = []
-        for x in map(images, chunks(len(rows), CHUNK)):
-            parts.append([classifier.predict(x) for classifier in classifiers])
-            tick()
-        for reading, answers in zip(read, zip(*parts, strict=True), strict=True):
-            reading[kind] = np.concatenate(answers)
-    return [Readings(**reading) for reading in read]
 
 
 def partners(y: npt.NDArray[Any], rng: np.random.Generator) -> IntArray:

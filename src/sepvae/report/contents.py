@@ -45,7 +45,7 @@ class Contents:
         self.versions = folder.versions.read()
         self.split, self.metrics, self.codes = folder.split.read(), folder.metrics.read(), folder.codes.read()
         self.scores, self.removal = folder.scores.read(), folder.removal.read()
-        self.correlations = folder.correlations.read()
+        self.correlations, self.counterfactuals = folder.correlations.read(), folder.counterfactuals.read()
         self.findings: list[dict[str, Any]] | None = (folder.inspection.read() or {}).get("findings")
         self.examples = folder.examples.read("inputs", "full")
         self.thumbnails = folder.thumbnails.read()

@@ -21,6 +21,7 @@ from sepvae.report.contents import (
     severity_section,
     title,
 )
+from sepvae.report.counterfactuals import counterfactual_rows
 from sepvae.report.html import render, scripts_within, write_page
 from sepvae.report.scatter import scatter_data
 from sepvae.report.scores import (
@@ -96,7 +97,7 @@ def write_report(run: Path, out: Path | None = None, *, images: bool = True) -> 
 def _page_context(contents: Contents, *, images: bool) -> dict[str, Any]:
     """Return the context of the template; None for missing parts."""
     scores, removal, correlations = contents.scores, contents.removal, contents.correlations
-    spaces = spaces_of(scores)
+    spaces, moved = spaces_of(scores), contents.counterfactuals
     found = None if scores is None else sections(scores, contents.words["value"], spaces)
     scatter, scatters = scatter_data(contents, images=images), contents.scatters()
     if not images:  # a legend may name samples: keep the figures of columns that the scatter shows
@@ -119,6 +120,7 @@ def _page_context(contents: Contents, *, images: bool) -> dict[str, Any]:
         "scatter": scatter,
         "scatters": scatters,
         "removal": None if removal is None else removal_sections(removal),
+        "counterfactuals": None if moved is None else counterfactual_rows(moved, contents.words),
         "severity": severity_section(contents),
         "maps": maps,
         "correlations": None if correlations is None else correlation_rows(correlations),
@@ -174,7 +176,7 @@ def _removal_row(row: Score) -> Score:
     return row | {
         "metric": row.get("metric"),  # old runs have none
         "place": [*IMAGES, kind].index(kind),
-        "name": IMAGES.get(kind, row["images"]),
+        "name": IMAGES.get(kind, f"{row.get('population', '')} {row['images']}".strip()),
         "reference": reference,
         "cell": replace(scored, verdict="") if reference else scored,
         "chance": number(row["chance"], "balanced_accuracy"),

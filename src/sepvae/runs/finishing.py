@@ -13,6 +13,7 @@ from sepvae.codes import Codes
 from sepvae.evaluation.classifiers import removal_questions
 from sepvae.evaluation.correlations import salient_correlations
 from sepvae.evaluation.scores import score_codes
+from sepvae.interpretation.counterfactuals import score_counterfactuals
 from sepvae.interpretation.examples import make_thumbnails
 from sepvae.interpretation.map_folder import can_map, write_maps
 from sepvae.interpretation.removal import score_removal
@@ -20,7 +21,7 @@ from sepvae.methods import load
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.progress import Say, stage
 from sepvae.report.verdict import judge
-from sepvae.run_folder import SAMPLE, RunFolder
+from sepvae.run_folder import SAMPLE, RunFolder, TableFile
 from sepvae.runs.figures import draw
 from sepvae.runs.resume import use_threads
 from sepvae.runs.scoring import encoded, examples_of, reconstruction_errors
@@ -67,7 +68,9 @@ def finish_run(
         budget = epochs * int((codes["split"] == "train").sum()) // 2
         with step("scoring removal") as progress:
             how = {"kinds": kinds, "budget": budget if removal == "auto" else None, "progress": progress}
-            _write_removal(folder, score_removal(model, train, test, codes, say=say, **how))
+            _write(folder.removal, score_removal(model, train, test, codes, say=say, **how))
+        with step("scoring counterfactuals") as progress:
+            _write(folder.counterfactuals, score_counterfactuals(model, test, progress=progress))
     if can_map(model, test):
         with step("mapping what the salient part adds") as progress:
             shutil.rmtree(folder.maps.path, ignore_errors=True)  # of an earlier start
@@ -85,15 +88,13 @@ def shows_bars(model: ContrastiveEstimator) -> bool:
 def left_out_of(run: str | Path) -> list[str]:
     """Return the names of the files that a quick fit left out, without files that such data do not have."""
     folder = RunFolder(run)
-    removal, thumbnails = folder.removal, folder.thumbnails
-    questions = removal_questions(folder.codes.required(), kinds=folder.kinds())[0]
-    missing = [file for file in (removal, thumbnails) if not file.exists() and (questions or file != removal)]
-    if not missing:
+    files = (folder.removal, folder.counterfactuals, folder.thumbnails)
+    if not (missing := [file.path.name for file in files if not file.exists()]):
         return []
-    model = load(run)
-    axes = len(model.sample_shape_)
-    possible = {removal: axes < 4 and model.capabilities.decoder, thumbnails: axes > 1}
-    return [file.path.name for file in missing if possible[file]]
+    model, questions = load(run), removal_questions(folder.codes.required(), kinds=folder.kinds())[0]
+    decoder, images = model.capabilities.decoder, len(model.sample_shape_) > 1
+    possible = dict(zip(files, (decoder and bool(questions), decoder, images), strict=True))
+    return [file.path.name for file in files if possible[file] and file.path.name in missing]
 
 
 def complete_run(run: str | Path, train: Source, test: Source, *, say: Say = print) -> list[str]:
@@ -110,8 +111,11 @@ def complete_run(run: str | Path, train: Source, test: Source, *, say: Say = pri
             with stage("scoring removal", say) as progress:
                 how: dict[str, Any] = {"kinds": folder.kinds(), "say": say, "progress": progress}
                 codes = folder.codes.required()
-                _write_removal(folder, score_removal(load(run), train, test, codes, **how))
+                _write(folder.removal, score_removal(load(run), train, test, codes, **how))
             protocol["removal"] = True
+        if folder.counterfactuals.path.name in missing:
+            with stage("scoring counterfactuals", say) as progress:
+                _write(folder.counterfactuals, score_counterfactuals(load(run), test, progress=progress))
     folder.recipe.write(recipe | {"protocol": protocol})
     return missing
 
@@ -121,6 +125,6 @@ def _write_thumbnails(folder: RunFolder, test: Source) -> None:
         folder.thumbnails.write(images)
 
 
-def _write_removal(folder: RunFolder, scores: pd.DataFrame | None) -> None:
+def _write(file: TableFile, scores: pd.DataFrame | None) -> None:
     if scores is not None:
-        folder.removal.write(scores)
+        file.write(scores)

@@ -137,7 +137,7 @@ def compare_runs(first: str | Path, second: str | Path) -> pd.DataFrame:
     """
     runs = RunFolder(first), RunFolder(second)
     run = runs[0]
-    tables = (run.metrics, run.codes, run.scores, run.correlations, run.removal)
+    tables = (run.metrics, run.codes, run.scores, run.correlations, run.removal, run.counterfactuals)
     files = {"weights": [f"{run.model.name}/{WEIGHTS}"]}
     files |= {table.path.name: [table.path.name] for table in tables}
     maps = [file.relative_to(one.path) for one in runs for file in one.maps.path.rglob("*")]
