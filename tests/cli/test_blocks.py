@@ -1,5 +1,7 @@
 """Several targets with a block each, from the command line to the page."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -52,6 +54,20 @@ def test_the_page_names_them(run):
     page = (run / "report.html").read_text()
     assert all(f'<th scope="col">{name}</th>' in page for name in BLOCKS)  # scores
     assert all(f'<th colspan="{n}" scope="colgroup">{name}</th>' in page for name, n in BLOCKS.items())
+
+
+def test_the_terminal_and_what_is_in_short_name_them_too(run):
+    output = invoke("evaluate", run)
+    _, heading = (line for line in output.splitlines() if line.lstrip().startswith("attribute"))
+    assert re.split(r"\s{2,}", heading.strip())[2:] == [*BLOCKS]
+    assert "The block &#39;salient of SZ&#39;" in (run / "report.html").read_text()
+
+
+def test_removal_and_change_are_scored_by_block(run):
+    removal, moved = (pd.read_csv(run / name) for name in ("removal.csv", "counterfactuals.csv"))
+    of_block = removal[removal["images"] == "without salient of SZ"]
+    assert of_block["population"].tolist() == ["target SZ", "other targets"]
+    assert set(moved["part"]) == {"salient", *BLOCKS}
 
 
 def test_a_recipe_without_numbers_of_them_is_damaged(run, tmp_path):

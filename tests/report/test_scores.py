@@ -130,6 +130,15 @@ def test_a_score_far_below_chance_is_short():
 def test_p_values_are_told_once(scores):
     assert p_values(scores).startswith("The p-value of each score without a mark is 0.02 at most;")
     assert p_values(scores.assign(p_value=float("nan"))) == ""
+    assert p_values(scores.assign(p_value=0.5)) == "The p-value of each score is in scores.csv."
+
+
+def test_a_block_is_said_to_hold_what_it_knows_best(scores):
+    subtype = scores[(scores["space"] == "salient") & (scores["attribute"] == "subtype")]
+    blocks = [subtype.assign(space="salient of SZ"), subtype.assign(space="salient of BD", p_value=0.5)]
+    known, unknown = summary(pd.concat([scores, *blocks]))[-2:]
+    assert known.startswith("The block 'salient of SZ' holds subtype among target samples best: ")
+    assert unknown == "The block 'salient of BD' is not shown to hold anything that only targets have."
 
 
 def test_nothing_probed_is_nothing_said(scores):

@@ -175,7 +175,7 @@ def test_words_are_refused_by_line(tmp_path: Path) -> None:
     people().assign(score="mild").to_csv(tmp_path / "people.csv", index=False)
     said = outcome(*typed(tmp_path / "people.csv", out=str(tmp_path / "run")))[1]
     assert "line 2: wanted a number as 'score', got 'mild'" in said
-    assert said.endswith("or take another column for --target-severity")
+    assert said.endswith("write severities as numbers above 0, or take another column for --target-severity")
 
 
 def test_several_targets_are_joined_or_refused(tmp_path: Path) -> None:

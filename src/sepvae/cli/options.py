@@ -86,8 +86,8 @@ Quick = Annotated[
     bool,
     typer.Option(
         "--quick",
-        help="A first look: no removal, 19 permutations, no thumbnails. `sepvae evaluate RUN DATA "
-        "--complete` adds them, and takes 100 permutations.",
+        help="A first look: no removal or counterfactuals, 19 permutations, no thumbnails. `sepvae evaluate "
+        "RUN DATA --complete` adds them, and takes 100 permutations.",
     ),
 ]
 PermutationsAgain = Annotated[

@@ -66,8 +66,8 @@ def evaluate(
         bool,
         typer.Option(
             "--complete",
-            help="Add removal scores, thumbnails and permutations that the fit left out; DATA are then those "
-            "of the fit.",
+            help="Add scores of removal and counterfactuals, thumbnails and permutations that the fit left "
+            "out; DATA are then those of the fit.",
         ),
     ] = False,
 ) -> None:

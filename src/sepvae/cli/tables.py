@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sepvae.cli import printable
+from sepvae.codes import SPACES
 from sepvae.errors import count, listed
 from sepvae.evaluation.metrics import AT_CHANCE, BELOW_CHANCE, against_chance
 from sepvae.inspection import Finding, Inspection
@@ -33,11 +34,14 @@ SHORT = {"auc": "AUC", "balanced_accuracy": "bal. acc.", "r2": "R2"}
 
 
 def print_scores(scores: pd.DataFrame) -> None:
-    """Print one row per attribute: scores from the salient and the common space, and chance."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    """Print one row per attribute: scores from the salient and the common space, and chance; then blocks."""
+    table, by_block = (Table(box=SIMPLE_HEAD, pad_edge=False) for _ in range(2))
+    blocks = [space for space in scores["space"].unique() if space not in (*SPACES, "both")]
     table.add_column("attribute", no_wrap=True, max_width=MOST_LETTERS)
     for heading in ("metric", "salient", "common", "chance"):
         table.add_column(heading, no_wrap=True)
+    for heading in ("attribute", "metric", *blocks):
+        by_block.add_column(Text(printable(heading)), overflow="fold")
     printed: set[object] = set()
     marked = False
     for (attribute, _), rows in scores.groupby(["attribute", "population"], sort=False):
@@ -47,12 +51,16 @@ def print_scores(scores: pd.DataFrame) -> None:
         shown = rows[rows["metric"].isin(SHOWN.get(str(attribute), SHOWN_ELSE))]
         by_space = {row["space"]: row for row in shown.to_dict("records")}
         if by_space:
+            of_blocks = [_score(by_space[block], interval=False) for block in blocks]
             cells = [_score(by_space["salient"]), _score(by_space["common"])]
-            marked |= any(cell.endswith(MARK) for cell in cells)
+            marked |= any(cell.endswith(MARK) for cell in (*cells, *of_blocks))
             metric, chance = SHORT[str(shown["metric"].iloc[0])], f"{shown['chance'].iloc[0]:z.2f}"
             table.add_row(Text(printable(attribute)), metric, *cells, chance)
+            by_block.add_row(Text(printable(attribute)), metric, *of_blocks)
     console = Console()
     console.print(table)
+    if blocks:
+        console.print(by_block)
     legend = f"; {MARK} not shown to be better than chance" * marked
     console.print(
         f"[dim]95 % intervals over test subjects{legend}. The report has all metrics.[/dim]", highlight=False
@@ -60,11 +68,12 @@ def print_scores(scores: pd.DataFrame) -> None:
     print_verdict(scores)
 
 
-def _score(row: dict[Any, Any]) -> str:
-    """Format a score with its interval, and a mark if it is at or below chance."""
+def _score(row: dict[Any, Any], *, interval: bool = True) -> str:
+    """Format a score, with its interval if asked for, and a mark if it is at or below chance."""
     low, high = (re.sub(r"^(-?)0\.", r"\1.", f"{row[bound]:.2f}") for bound in ("low", "high"))
     mark = MARK * (against_chance(row) in (AT_CHANCE, BELOW_CHANCE))
-    return f"{row['score']:.2f} \\[{low}, {high}]{mark}"
+    ends = f" \\[{low}, {high}]" if interval else ""
+    return f"{row['score']:.2f}{ends}{mark}"
 
 
 def print_verdict(scores: pd.DataFrame) -> None:

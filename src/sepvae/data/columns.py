@@ -135,7 +135,9 @@ def _typed(
         remedy = "write decimals with a point" if comma else remedy
         got = f"wanted a number as {cells.name!r}, got {wrong.iloc[0]!r}"
         other = f"name the attribute {cells.name}:categorical"
-        other = "take another column for --target-severity" if cells.name == spec.target_severity else other
+        if cells.name == spec.target_severity:  # a severity that is missing is refused, too
+            remedy = remedy if comma else "write severities as numbers above 0"
+            other = "take another column for --target-severity"
         raise DataError(f"{path} line {wrong.index[0]}: {got}; {remedy}, or {other}")
     n_numbers, n_known = int(numbers.notna().sum()), int(words.notna().sum())
     if n_numbers < MIXED * n_known or numbers.nunique() <= MAX_LEVELS:

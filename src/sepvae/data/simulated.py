@@ -99,7 +99,7 @@ def simulate_vbm_cohort(
     Examples
     --------
     >>> table = simulate_vbm_cohort("cohort", n_subjects=40, side=24)  # doctest: +SKIP
-    >>> true_map(table.parent, "sub-01").min()  # doctest: +SKIP
+    >>> true_map(table.parent, "sub-001").min()  # doctest: +SKIP
     """
     check_number("n_subjects", n_subjects, least=4, whole=True)
     check_number("side", side, least=16, whole=True)

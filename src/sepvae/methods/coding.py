@@ -212,9 +212,10 @@ class CodingMixin(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             Number of samples.
         y : float or str, default=0
             0 for background (s' = 0) or 1 for target (s from N(0, I)), whatever the labels are; or a label
-            that is text, such as "autism". If severities were fitted, a severity. Several targets are 1, 2,
-            .. in the order of `classes_`. VAEs draw s of one of them from p(s) p(y = k given s), with their
-            salient classifier; linear methods have one prior for all targets.
+            that is text, such as "autism". If severities were fitted, a severity in [0, 1]: the share of
+            `severity_max_` if an attribute holds them, whereas `predict` returns the attribute's units.
+            Several targets are 1, 2, .. in the order of `classes_`. VAEs draw s of one of them from
+            p(s) p(y = k given s), with their salient classifier; linear methods have one prior for all.
         random_state : int or None, default=None
             Seed; None draws one.
 

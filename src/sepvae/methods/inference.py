@@ -94,7 +94,8 @@ class PredictionMixin(ClassifierMixin):  # type: ignore[misc]
         Returns
         -------
         ndarray of shape (n,)
-            Labels, or severities.
+            Labels, or severities: in the units of the attribute if keyword `severity` names one, else in
+            [0, 1]. `sample` takes the share of the maximum in [0, 1] in both cases.
         """
         probabilities = self.predict_proba(X)
         return self._labels.predict(probabilities)

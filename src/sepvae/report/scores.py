@@ -129,8 +129,9 @@ def of_everyone(rows: list[Score]) -> set[str]:
 
 
 def subject(attribute: str) -> str:
-    """Return an attribute as pages name it."""
-    return "background or target" if attribute == "label" else str(attribute)
+    """Return an attribute as pages name it; "target" tells several targets apart, unless that is taken."""
+    names = {"label": "background or target", "target": "which target", "target_label": "which target"}
+    return names.get(attribute, str(attribute))
 
 
 def question(attribute: str, population: str) -> str:
@@ -175,8 +176,10 @@ def p_values(scores: pd.DataFrame) -> str:
     if not known:
         return ""
     unmarked = [row["p_value"] for row in known if not verdict(row)]
-    most = f" is {max(unmarked):.2g} at most" if unmarked else " is in the file"
-    return f"The p-value of each score without a mark{most}; scores.csv has them all."
+    if not unmarked:
+        return "The p-value of each score is in scores.csv."
+    most = f"The p-value of each score without a mark is {max(unmarked):.2g} at most"
+    return f"{most}; scores.csv has them all."
 
 
 def _counts(rows: pd.DataFrame) -> str:
@@ -253,13 +256,29 @@ def summary(scores: pd.DataFrame) -> list[str]:
     if asked := of_targets or attributes:
         lead = max(asked, key=lambda pair: gain(pair[0]) - gain(pair[1]))
         among = ", among targets" * (lead[0]["attribute"] in of_all and lead[0]["population"] == "target")
-        sentences.append(_sentence(str(lead[0]["attribute"]), *lead, leak=bool(of_targets), among=among))
+        name = subject(lead[0]["attribute"])
+        name = name if name == lead[0]["attribute"] else name.capitalize()
+        sentences.append(_sentence(name, *lead, leak=bool(of_targets), among=among))
     if len(asked) > 1:
         kind = " about what only targets have" if of_targets else ""
         chosen = "this is the one on which the salient space does best, compared with the common one."
         sentences.append(f"Of {len(asked)} questions{kind}, {chosen}")
     of_label = [pair for pair in pairs if pair[0]["attribute"] == "label"]
-    return sentences + [_sentence("Background or target", *pair, leak=True) for pair in of_label]
+    sentences += [_sentence("Background or target", *pair, leak=True) for pair in of_label]
+    return sentences + _of_blocks(main_rows(scores), of_all)
+
+
+def _of_blocks(rows: list[Score], of_all: set[str]) -> list[str]:
+    """Return a sentence for each salient block: what it holds best of what only targets have."""
+    sentences = []
+    for block in dict.fromkeys(row["space"] for row in rows if row["space"] not in SPACES):
+        asked = [row for row in rows if row["space"] == block and row["attribute"] not in of_all | {"label"}]
+        if known := [row for row in asked if is_known(row)]:
+            best = max(known, key=gain)
+            sentences.append(f"The block '{block}' holds {best['question']} best: {reading(best)}")
+        elif asked:
+            sentences.append(f"The block '{block}' is not shown to hold anything that only targets have.")
+    return sentences
 
 
 def _sentence(name: str, salient: Score, common: Score, *, leak: bool, among: str = "") -> str:

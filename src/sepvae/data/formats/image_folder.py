@@ -283,6 +283,8 @@ def typed_attributes(manifest: Manifest, spec: DataSpec) -> Manifest:
             numbers = pd.to_numeric(about[name], errors="coerce")
             if (wrong := about.loc[about[name].notna() & numbers.isna(), name]).size:
                 remedy = f"correct the --pattern, or make it missing (--missing {wrong.iloc[0]})"
+                if name == spec.target_severity:  # a severity that is missing is refused, too
+                    remedy = "correct the --pattern, or take another attribute for --target-severity"
                 raise DataError(f"attribute {name}: wanted a number, got {wrong.iloc[0]!r}; {remedy}")
             about[name] = numbers
     kinds = {name: kind for name, kind in spec.attributes.items() if kind}
