@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -64,6 +64,10 @@ class Source(Protocol):
 
     def take(self, indices: IntArray) -> Batch:
         """Return the samples at these positions, in that order."""
+        ...
+
+    def select(self, indices: IntArray) -> Self:
+        """Return a source of the samples at these positions, in that order; a position may repeat."""
         ...
 
 

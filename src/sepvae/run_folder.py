@@ -29,6 +29,7 @@ EFFECT, IMAGE = "desc-salient_stat-d_map", "desc-input_stat-mean_map"  # maps of
 AXIS = "desc-salient{}_map"  # of what a salient axis adds, by its number
 
 THIRDS = ("low", "middle", "high")  # of targets by severity
+REPRODUCED = 0.5  # axes, pixels, voxels and features of which several fits agree less do not reproduce
 OF_SLOPE = "severity_slope_sd"  # column of regions.csv: the slope in standard deviations of the feature
 
 T = TypeVar("T")

@@ -16,6 +16,7 @@ from sepvae.codes import Codes, block_sizes, codes_table
 from sepvae.errors import DataError
 from sepvae.evaluation.classifiers import group_scores, mlp_probabilities
 from sepvae.evaluation.correlations import probe_predictions
+from sepvae.evaluation.metrics import resampling_weights
 from sepvae.evaluation.scores import score_codes
 from sepvae.files import plain_name, read_table
 from sepvae.methods import load
@@ -112,13 +113,15 @@ class Cell:
     contender: Contender
     seed: int
     fold: int | None = None
+    bootstrap: int = 0  # number of the resample of training people that is fitted on; 0 for all people
 
     @property
     def name(self) -> str:
         """Name of the cell's folder: letters, digits, - and _ only."""
         c = self.contender
         fold = "" if self.fold is None else f"fold{self.fold}"
-        parts = [c.method, c.preset, c.ablation, f"seed{self.seed}", fold]
+        resample = f"bootstrap{self.bootstrap}" * bool(self.bootstrap)
+        parts = [c.method, c.preset, c.ablation, f"seed{self.seed}", fold, resample]
         return "-".join(plain_name(part) for part in parts if part)
 
     @property
@@ -126,7 +129,8 @@ class Cell:
         """Columns with one value for all rows of the cell."""
         c = self.contender
         about = {"contender": c.name, "method": c.method, "preset": c.preset, "ablation": c.ablation or None}
-        return about | {"seed": self.seed, "fold": self.fold}
+        resample = {"bootstrap": self.bootstrap} if self.bootstrap else {}
+        return about | {"seed": self.seed, "fold": self.fold} | resample
 
     @property
     def keywords(self) -> dict[str, Any]:
@@ -152,7 +156,10 @@ def fit_cell(cell: Cell, train: Source, test: Source, folder: CellFolder) -> Non
         model = cell.contender.estimator(cell.seed)
         if model.capabilities.epochs:
             model.set_params(checkpoint=folder.checkpoint)
-        learnt = model.fit_encode(train)
+        if cell.bootstrap:
+            learnt = model.fit(resampled(train, cell.bootstrap)).encode(train)
+        else:
+            learnt = model.fit_encode(train)
         seconds = round(time.monotonic() - started, 1)
         if model.capabilities.epochs:
             folder.metrics.write(model.history_)
@@ -172,6 +179,13 @@ def fit_cell(cell: Cell, train: Source, test: Source, folder: CellFolder) -> Non
         folder.classified.write(pd.DataFrame({"id": test.ids, "probability": of_target}))
     folder.examples.write(examples_of(model, codes, test, per_label=6))
     folder.codes.write(codes)
+
+
+def resampled(source: Source, number: int) -> Source:
+    """Return a bootstrap sample of the source, in which each group is drawn whole, or not at all."""
+    rng = np.random.default_rng(number)
+    counts, _ = resampling_weights(np.asarray(source.groups).astype(str), 1, rng)
+    return source.select(np.repeat(np.arange(len(source)), counts[0].astype(int)))
 
 
 def score_cell(cell: Cell, folder: CellFolder, *, n_permutations: int) -> pd.DataFrame:

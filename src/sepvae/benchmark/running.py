@@ -62,6 +62,7 @@ def run_benchmark(
     n_permutations: int = 0,
     jobs: int | None = None,
     threads: int = 1,
+    baseline: bool = True,
     watch: Callable[[States], None] | None = None,
 ) -> pd.DataFrame:
     """
@@ -90,6 +91,8 @@ def run_benchmark(
         Number of cells that run at once; None uses `joblib.parallel_config`, or one.
     threads : int, default=1
         Threads of each cell, on which last digits depend: the same on a restart.
+    baseline : bool, default=True
+        Whether principal components of the input are scored, too.
     watch : callable, default=None
         Called every two seconds with the state of each cell: "waiting", "running", "finished" or "failed".
 
@@ -114,7 +117,7 @@ def run_benchmark(
     settings = {"recipe": recipe, "data": digest, "threads": threads, "permutations": n_permutations}
     folder.claim(settings | {"attributes": dict(kinds)})
     _check_keywords(cells, folder)
-    everything: Cells = [*_pixels(cells, background), *cells]
+    everything: Cells = [*(_pixels(cells, background) if baseline else ()), *cells]
     how = {"n_permutations": n_permutations, "threads": threads}
     for cell_folder in (folder.cell(cell.name) for cell in everything):
         if cell_folder.state() != "finished":  # so that cells that failed or stopped run again
@@ -195,7 +198,8 @@ def collect(cells: Cells, out: BenchmarkFolder, recipe: str) -> pd.DataFrame:
     if not tables:
         return pd.DataFrame(columns=COLUMNS)
     results = pd.concat([table.dropna(axis=1, how="all") for table in tables], ignore_index=True)
-    results = results.assign(recipe=recipe).reindex(columns=COLUMNS)
+    columns = [*COLUMNS, *(name for name in ("bootstrap",) if name in results)]
+    results = results.assign(recipe=recipe).reindex(columns=columns)
     out.results.write(results.astype({"seed": "Int64", "fold": "Int64"}))  # no .0 in integers
     return results
 

@@ -20,6 +20,21 @@ if TYPE_CHECKING:
     from sepvae.recipes import Recipe
     from sepvae.runs.dataset import Dataset
 
+Contenders = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--contender",
+        metavar="METHOD[:PRESET[:ABLATION]]",
+        help="What to compare, such as SepVAE:paper or 'SepVAE:paper:no MI'. Repeatable.",
+        show_default=False,
+    ),
+]
+Jobs = Annotated[int, typer.Option("--jobs", min=1, help="Fits at once.")]
+Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads of each fit.")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option("--scheduler", help="Run fits on a dask cluster: its address, or its scheduler file."),
+]
 DONE = ("finished", "failed")
 SIGNS = {"waiting": "[dim]·[/]", "running": "[yellow]▶[/]", "finished": "[green]✓[/]", "failed": "[red]✗[/]"}
 
@@ -32,24 +47,14 @@ def benchmark(
     out: Annotated[
         Path, typer.Option(help="Folder to make; one that was stopped goes on.", show_default=False)
     ],
-    contender: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="METHOD[:PRESET[:ABLATION]]",
-            help="What to compare, such as SepVAE:paper or 'SepVAE:paper:no MI'; by default what the recipe "
-            "names. Repeatable.",
-        ),
-    ] = None,
+    contender: Contenders = None,
     set_: Set = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Fits of each; by default as the recipe says.")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Cells at once.")] = 1,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of each cell.")] = 1,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(help="Run cells on a dask cluster: its address, or its scheduler file."),
-    ] = None,
+    jobs: Jobs = 1,
+    threads: Threads = 1,
+    scheduler: Scheduler = None,
     split: Split = None,
     permutations: Permutations = 0,
 ) -> None:
@@ -70,7 +75,7 @@ def benchmark(
     # The baseline runs once for each split or fold; it is named "pixels" for all kinds of data.
     n, names = len(cells) + len(dataset.pairs), ", ".join(c.name for c in wanted)
     tell(f"{n} cells: {names}, and as the baseline principal components of the input (pixels)")
-    with _scheduler(scheduler), _live(cells) as watch:
+    with on_scheduler(scheduler), live_table(cells) as watch:
         results = run_benchmark(
             cells,
             dataset.pairs,
@@ -113,28 +118,30 @@ def _read_folds(data: Path, fields: dict[str, Any], recipe: "Recipe", split: Pat
 
 
 def choose_contenders(
-    recipe: "Recipe", texts: list[str] | None, pairs: list[str] | None
+    recipe: "Recipe | None", texts: list[str] | None, pairs: list[str] | None
 ) -> "list[Contender]":
-    """Return the contenders, typed or else the recipe's; KEY=VALUE pairs override the recipe's keywords."""
+    """Return the contenders, typed or else the recipe's; KEY=VALUE pairs override a recipe's keywords."""
     from sepvae.benchmark import parse_contender
     from sepvae.cli.fitting import split_pairs
     from sepvae.registry import find_method
     from sepvae.runs.from_data import check_keywords, recipe_keywords
 
-    wanted = [parse_contender(text) for text in texts or recipe.protocol.contenders]
+    named = recipe.protocol.contenders if recipe and not texts else texts or ()
+    wanted = [parse_contender(text) for text in named]
     if len(names := {c.name for c in wanted}) < len(wanted):
         raise DataError(f"--contender: wanted each once, got {len(wanted)} for {', '.join(sorted(names))}")
     if seed := [pair for pair in pairs or [] if pair.partition("=")[0] == "random_state"]:
-        raise DataError(f"--set {seed[0]}: a benchmark has seeds 0, 1, ..; --seeds says how many")
+        raise DataError(f"--set {seed[0]}: seeds are 0, 1, ..; --seeds says how many")
     typed, known = split_pairs(pairs), {c.method: find_method(c.method)().get_params() for c in wanted}
     for key in typed:  # of the methods that know it, else an error that names one of the first
         check_keywords([key], next((name for name in known if key in known[name]), wanted[0].method), "--set")
     own = {method: {key: typed[key] for key in typed if key in has} for method, has in known.items()}
-    return [replace(c, keywords=recipe_keywords(recipe, c.method, c.preset) | own[c.method]) for c in wanted]
+    of = {c.name: recipe_keywords(recipe, c.method, c.preset) if recipe else {} for c in wanted}
+    return [replace(c, keywords=of[c.name] | own[c.method]) for c in wanted]
 
 
 @contextmanager
-def _scheduler(address: str | None) -> Iterator[None]:
+def on_scheduler(address: str | None) -> Iterator[None]:
     """Run joblib tasks on the dask cluster at `address`; None leaves the backend unchanged."""
     if address is None:
         yield
@@ -159,7 +166,7 @@ def _scheduler(address: str | None) -> Iterator[None]:
 
 
 @contextmanager
-def _live(cells: "Sequence[Cell]") -> Iterator[Callable[[dict[str, str]], None]]:
+def live_table(cells: "Sequence[Cell]") -> Iterator[Callable[[dict[str, str]], None]]:
     """Yield a callback for cell states: it updates a live table, or prints finished cells off a terminal."""
     from rich.console import Console
     from rich.live import Live

@@ -56,6 +56,7 @@ Split = Annotated[
 TestSize = Annotated[
     float, typer.Option(callback=_share, help="Share of the samples to score on, whole patients.")
 ]
+SplitSeed = Annotated[int, typer.Option("--split-seed", help="Seed of the split.")]
 Run = Annotated[Path, typer.Argument(help="A run folder, as `sepvae fit` leaves it.", show_default=False)]
 Permutations = Annotated[
     int,

@@ -83,18 +83,25 @@ class _Described:
         Parameters
         ----------
         indices : ndarray of int
-            Positions, or a boolean mask.
+            Positions, or a boolean mask. The copies of a position that repeats have ids of their own, such as
+            "p1 (2)", and the group of the first.
 
         Returns
         -------
         ArraySource or StreamSource
             Source with the samples in the order of the positions.
         """
+        ids, grouped = self.ids[indices], self.grouped
+        if (copies := pd.Series(ids).groupby(ids).cumcount().to_numpy()).any():
+            ids = np.array(
+                [f"{id_} ({n + 1})" if n else str(id_) for id_, n in zip(ids, copies, strict=True)]
+            )
+            grouped = True
         return self._with_rows(
             indices,
             labels=self.labels[indices],
-            groups=self.groups[indices] if self.grouped else None,
-            ids=self.ids[indices],
+            groups=self.groups[indices] if grouped else None,
+            ids=ids,
             attributes=self.attributes.iloc[indices],
             feature_names=self.feature_names,
             grid=self.grid,

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from sepvae.batch import AnyArray
 from sepvae.errors import DataError
 from sepvae.plotting.cells import limit_of, panel_grid
-from sepvae.plotting.palette import BACKGROUND, DIFFERENCES, LESS, MORE, NEUTRAL, TARGET, shortened
+from sepvae.plotting.palette import BACKGROUND, DIFFERENCES, LESS, MISSING, MORE, NEUTRAL, TARGET, shortened
 from sepvae.run_folder import OF_SLOPE
 
 COLOURS = {"": NEUTRAL, "background": BACKGROUND, "target": TARGET}
@@ -190,7 +191,7 @@ def map_axes(regions: pd.DataFrame, axes: Sequence[str], n: int = 10) -> Figure:
     figure = Figure(figsize=(7.2, (0.24 * n + 0.7) * -(-len(axes) // 2)), layout="constrained")
     for ax, name in zip(figure.subplots(-(-len(axes) // 2), 2, squeeze=False).flat, axes, strict=False):
         shown = regions.sort_values(name, key=abs, ascending=False, kind="stable").head(n)
-        _bars(ax, shown[name].to_numpy(float), shown["feature"])
+        draw_bars(ax, shown[name].to_numpy(float), shown["feature"].tolist())
         ax.set_title(name, fontsize=8, loc="left", color=NEUTRAL)
     for ax in figure.axes[len(axes) :]:
         ax.remove()
@@ -212,18 +213,25 @@ def map_regions(regions: pd.DataFrame, n: int = 20, statistic: str = "d") -> Fig
     d = shown[statistic].to_numpy(float)
     figure = Figure(figsize=(7.2, 0.24 * len(shown) + 0.9), layout="constrained")
     ax = figure.subplots()
-    _bars(ax, d, shown["feature"])
+    draw_bars(ax, d, shown["feature"].tolist())
     ax.set_xlabel(OF_REGIONS[statistic], fontsize=8, color="0.4")
     return figure
 
 
-def _bars(ax: Axes, values: AnyArray, names: pd.Series) -> None:
-    """Draw one bar for each feature, the first at the top."""
-    ax.barh(range(len(values)), values, height=0.7, color=np.where(values < 0, LESS, MORE))
+def draw_bars(
+    ax: Axes, values: AnyArray, names: Sequence[str], *, color: Any = None, lost: AnyArray | bool = False
+) -> None:
+    """Draw one bar for each feature, the first at the top; those that are `lost` are grey and hatched."""
+    lost = np.broadcast_to(lost, len(values))
+    color = np.where(lost, MISSING, np.where(values < 0, LESS, MORE) if color is None else color)
+    hatches = ["////" if one else "" for one in lost]
+    ax.barh(
+        range(len(values)), values, height=0.7, color=color, hatch=hatches, edgecolor="white", linewidth=0
+    )
     ax.axvline(0, color="0.5", linewidth=0.8)
     limit = 1.05 * limit_of(values)
     ax.set(xlim=(-limit, limit), ylim=(len(values) - 0.4, -0.6))
-    ax.set_yticks(range(len(values)), names.map(shortened), fontsize=8, parse_math=False)
+    ax.set_yticks(range(len(values)), [*map(shortened, names)], fontsize=8, parse_math=False)
     ax.grid(axis="x", color="0.9", linewidth=0.6)
     ax.set_axisbelow(True)
     ax.tick_params(length=0, labelsize=8, labelcolor=NEUTRAL)

@@ -1,0 +1,73 @@
+"""Sentences on the agreement of several fits, for the terminal and the page."""
+
+from collections.abc import Hashable, Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from sepvae.errors import count
+from sepvae.run_folder import REPRODUCED
+
+SAME = 0.8  # of the way from chance to 1
+MAX_P = 0.05
+QUESTIONS = {
+    ("salient", "alignment"): "salient codes of targets",
+    ("salient", "neighbours"): "nearest targets",
+    ("salient", "map"): "group map",
+    ("common", "alignment"): "common codes",
+}
+
+
+def describe_stability(table: pd.DataFrame) -> list[str]:
+    """
+    Return sentences on a table such as `stability.csv`: whether another fit says the same, which is central.
+
+    Another fit says the same from 0.8 of the way from chance to 1, and in part from half of it.
+    """
+    lines = []
+    for (contender, of), rows in table.groupby(["contender", "of"], sort=False):
+        fits = rows.loc[rows["measure"] == "central", "first"].tolist()
+        lines.append(f"{contender}, {count(len(fits), str(of)[:-1])}")
+        lines += [f"  {line}" for line in _sentences(rows, "seed" if of == "seeds" else "sample of people")]
+    return lines
+
+
+def _sentences(rows: pd.DataFrame, other: str) -> Iterator[str]:
+    """Yield a line for each question, then on subtypes, axes, and the most central fit."""
+    all_means = rows[(rows["first"] == "") & (rows["second"] == "")].to_dict("records")
+    means = {(mean["space"], mean["measure"]): mean for mean in all_means}
+    for key, name in QUESTIONS.items():
+        if key in means:
+            yield f"{name}: {_number(means[key])}; {answer(means[key], other)}"
+    subtypes = [mean for (_, measure), mean in means.items() if measure.startswith("subtypes")]
+    best = max(subtypes, key=lambda mean: mean["score"])
+    n = best["measure"].rpartition(" ")[2]
+    yield f"subtypes: at best with {n} clusters, {_number(best)}; {answer(best, other)}"
+    central = rows[rows["measure"] == "central"].to_dict("records")[0]
+    fit = central["first"]
+    axes = rows[(rows["measure"] == "axis") & (rows["first"] == fit)]["score"]
+    yield f"salient axes of {fit} found in the other fits: {(axes >= REPRODUCED).sum()} of {len(axes)}"
+    if share := means.get(("salient", "map share")):
+        yield f"share of the map in which people differ alike over fits: {share['score']:.0%}"
+    yield f"most central: {fit} (mean alignment with the others {central['score']:.2f})"
+
+
+def answer(mean: Mapping[Hashable, Any], other: str) -> str:
+    """Return in words whether another fit says the same, from a mean over pairs of fits."""
+    if mean["p_value"] > MAX_P:
+        return f"another {other} agrees no better than with shuffled people"
+    way = (mean["score"] - mean["chance"]) / (1 - mean["chance"])
+    if way >= SAME:
+        return f"another {other} says the same"
+    return (
+        f"another {other} says the same in part"
+        if way >= REPRODUCED
+        else f"another {other} says something else"
+    )
+
+
+def _number(mean: Mapping[Hashable, Any]) -> str:
+    """Return the score with its interval, where it has one, and chance."""
+    known = pd.notna(mean["low"])
+    interval = f" ({mean['low']:.2f} to {mean['high']:.2f})" if known else ""
+    return f"{mean['score']:.2f}{interval}, chance {mean['chance']:.2f}".replace("-0.00", "0.00")
