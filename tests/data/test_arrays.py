@@ -101,3 +101,13 @@ def test_groups_that_equal_the_ids_are_groups():
 
 def test_a_missing_label_is_no_word():
     assert pd.isna(ArraySource([[1.0], [2.0]], ["ill", float("nan")]).labels[1])
+
+
+def test_positions_that_repeat_have_ids_of_their_own_and_one_group():
+    source = ArraySource(np.eye(3), [0, 1, 1], ids=["a", "b", "c"])
+    twice = source.select(np.array([0, 2, 2, 2]))
+    assert twice.ids.tolist() == ["a", "c", "c (2)", "c (3)"]
+    assert twice.groups.tolist() == ["a", "c", "c", "c"]
+    assert twice.grouped
+    assert twice.x.tolist() == np.eye(3)[[0, 2, 2, 2]].tolist()
+    assert source.select(np.array([0, 2])).grouped is False

@@ -13,7 +13,6 @@ from sepvae.evaluation.agreement import (
     PeopleByFits,
     adjusted_rand,
     canonical_variates,
-    clusters,
     compare_fits,
     congruence,
     correlations,
@@ -101,7 +100,9 @@ def test_salient_codes_are_compared_among_targets_and_common_ones_among_all():
 def test_the_most_central_fit_is_the_one_between_the_others():
     rng = np.random.default_rng(4)
     codes, noise = rng.normal(size=(120, 2)), rng.normal(size=(2, 120, 2))
-    table = compare_fits({"left": fit(codes + noise[0]), "mid": fit(codes), "right": fit(codes + noise[1])}, **FEW)
+    table = compare_fits(
+        {"left": fit(codes + noise[0]), "mid": fit(codes), "right": fit(codes + noise[1])}, **FEW
+    )
     central = table[table["measure"] == "central"]
     assert central["first"].iloc[0] == "mid"
     pairs = table.query("measure == 'alignment' and space == 'salient' and second != ''")
@@ -116,7 +117,8 @@ def test_an_empty_axis_or_space_agrees_with_nothing():
     assert axes["score"].tolist() == pytest.approx([1, 0, 1, 0])
     assert axes["axis"].tolist() == ["salient0", "salient1"] * 2
     nothing = compare_fits({"a": fit(np.zeros((120, 2))), "b": fit(np.zeros((120, 2)))}, **FEW)
-    for measure in ("alignment", "canonical correlation", "subtypes, 2"):
+    assert not nothing["measure"].str.startswith("subtypes").any()
+    for measure in ("alignment", "canonical correlation"):
         assert mean_of(nothing, measure)["score"] == 0
         assert mean_of(nothing, measure)["p_value"] == 1
 
@@ -154,12 +156,6 @@ def test_the_adjusted_rand_index_is_that_of_scikit_learn():
         b = np.where(RNG.random(60) < 0.5, a, RNG.integers(n, size=60))
         assert adjusted_rand(a, b) == pytest.approx(adjusted_rand_score(a, b))
     assert adjusted_rand(np.zeros(9, dtype=int), np.zeros(9, dtype=int)) == 0
-
-
-def test_clusters_are_those_of_training():
-    train = np.array([[0.0], [0.1], [9.0], [9.1]])
-    found = clusters(Part(train, np.array([[1.0], [8.0], [-3.0]])), 2)
-    assert found[0] == found[2] != found[1]
 
 
 def icc_by_hand(x: Any) -> float:

@@ -156,8 +156,9 @@ def fit_cell(cell: Cell, train: Source, test: Source, folder: CellFolder) -> Non
         model = cell.contender.estimator(cell.seed)
         if model.capabilities.epochs:
             model.set_params(checkpoint=folder.checkpoint)
+        learnt = None  # codes of a resample are those of some people only: all are encoded
         if cell.bootstrap:
-            learnt = model.fit(resampled(train, cell.bootstrap)).encode(train)
+            model.fit(resampled(train, cell.bootstrap))
         else:
             learnt = model.fit_encode(train)
         seconds = round(time.monotonic() - started, 1)

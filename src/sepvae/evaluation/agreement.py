@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from scipy.linalg import orthogonal_procrustes
-from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics import pairwise_distances
 
@@ -22,6 +21,7 @@ from sepvae.codes import SPACES, Space, code_columns
 from sepvae.errors import DataError
 from sepvae.evaluation.metrics import interval
 from sepvae.evaluation.probes import check_columns, shuffle_by_group
+from sepvae.evaluation.subtypes import MIN_PEOPLE, Clusters
 
 COLUMNS = ["space", "measure", "first", "second", "axis", "score", "low", "high", "chance", "p_value"]
 NEAREST = 10  # neighbours of a person
@@ -54,8 +54,8 @@ def compare_fits(
     of one fit onto the other, Schönemann, 1966), "canonical correlation" (mean over directions, after
     principal components with 99 % of the variance: Raghu et al., 2017) and "neighbours" (share of the
     10 nearest people, or of a third of all, that both fits have). Salient ones are also "subtypes, 2" to 4
-    (adjusted Rand index of k-means, Hubert and Arabie, 1985) and "axis" (correlation of an axis with its
-    rotated counterpart, mean over the other fits).
+    (adjusted Rand index of Gaussian mixtures, of 30 training targets or more whose codes vary) and "axis"
+    (correlation of an axis with its rotated counterpart, mean over the other fits).
 
     Parameters
     ----------
@@ -252,16 +252,10 @@ def _measures(people: _People) -> Iterator[tuple[str, Prepared, Callable[[Any, A
     k = min(NEAREST, max(len(np.unique(groups)) // 3, 1))
     near = {name: nearest(part.test, groups, k) for name, part in parts.items()}
     yield "neighbours", {(a, b): (near[a], near[b]) for a, b in pairs}, overlap
-    for n in CLUSTERS if space == "salient" else ():
-        of = {name: clusters(part, n) for name, part in parts.items()}
+    known = all(len(part.train) >= MIN_PEOPLE and part.train.var(axis=0).any() for part in parts.values())
+    for n in CLUSTERS if space == "salient" and known else ():
+        of = {name: Clusters(part.train, n).assign(part.test) for name, part in parts.items()}
         yield f"subtypes, {n}", {(a, b): (of[a], of[b]) for a, b in pairs}, adjusted_rand
-
-
-def clusters(part: Part, n: int) -> IntArray:
-    """Return the k-means cluster of each held-out sample; the clusters are those of training."""
-    if len(np.unique(part.train, axis=0)) < n:  # nothing to tell people apart by
-        return np.zeros(len(part.test), dtype=np.intp)
-    return np.asarray(KMeans(n, n_init=10, random_state=0).fit(part.train).predict(part.test))
 
 
 class _Resampling(NamedTuple):
@@ -314,13 +308,14 @@ def _check(codes: Mapping[str, pd.DataFrame]) -> None:
     """Raise DataError unless these are two fits or more of the same people, enough of whom are held out."""
     if len(codes) < 2:
         raise DataError(f"fits: wanted two or more to compare, got {len(codes)}")
-    first = next(iter(codes))
+    (first, like), *_ = codes.items()
     for name, table in codes.items():
         check_columns(table, "id", "split", "group", "y", "common0", "salient0")
-        if name != first and not table[["id", "split"]].equals(codes[first][["id", "split"]]):
+        # Which of the training samples are for validation differs with the seed.
+        sides = (table["split"] == "test").equals(like["split"] == "test")
+        if not (sides and table["id"].equals(like["id"])):
             raise DataError(f"fits: wanted the same samples in the same order, {name} and {first} differ")
-    n = int(((codes[first]["split"] == "test") & (codes[first]["y"] > 0)).sum())
+    n = int(((like["split"] == "test") & (like["y"] > 0)).sum())
     if n < LEAST:
-        raise DataError(
-            f"held-out targets: wanted {LEAST} or more to compare fits on, got {n}; raise --test-size"
-        )
+        wanted = f"wanted {LEAST} or more to compare fits on"
+        raise DataError(f"held-out targets: {wanted}, got {n}; raise --test-size")

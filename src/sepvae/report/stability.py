@@ -26,9 +26,16 @@ def describe_stability(table: pd.DataFrame) -> list[str]:
     """
     lines = []
     for (contender, of), rows in table.groupby(["contender", "of"], sort=False):
-        fits = rows.loc[rows["measure"] == "central", "first"].tolist()
-        lines.append(f"{contender}, {count(len(fits), str(of)[:-1])}")
+        n_fits = int((rows["measure"] == "central").sum())
+        lines.append(f"{contender!s}, {count(n_fits, str(of)[:-1])}")
         lines += [f"  {line}" for line in _sentences(rows, "seed" if of == "seeds" else "sample of people")]
+    salient = table[(table["measure"] == "alignment") & (table["space"] == "salient")]
+    means = salient[(salient["first"] == "") & (salient["second"] == "")]
+    for of in ("seeds", "bootstraps"):
+        best = means[means["of"] == of].sort_values("score", ascending=False, kind="stable")
+        if len(best) > 1:
+            names = [f"{row['contender']} {row['score']:.2f}" for row in best.to_dict("records")]
+            lines.append(f"most reproducible salient codes over {of}: {', '.join(names)}")
     return lines
 
 
@@ -40,15 +47,16 @@ def _sentences(rows: pd.DataFrame, other: str) -> Iterator[str]:
         if key in means:
             yield f"{name}: {_number(means[key])}; {answer(means[key], other)}"
     subtypes = [mean for (_, measure), mean in means.items() if measure.startswith("subtypes")]
-    best = max(subtypes, key=lambda mean: mean["score"])
-    n = best["measure"].rpartition(" ")[2]
-    yield f"subtypes: at best with {n} clusters, {_number(best)}; {answer(best, other)}"
+    if subtypes:
+        best = max(subtypes, key=lambda mean: mean["score"])
+        n = best["measure"].rpartition(" ")[2]
+        yield f"subtypes: at best with {n} clusters, {_number(best)}; {answer(best, other)}"
     central = rows[rows["measure"] == "central"].to_dict("records")[0]
     fit = central["first"]
     axes = rows[(rows["measure"] == "axis") & (rows["first"] == fit)]["score"]
     yield f"salient axes of {fit} found in the other fits: {(axes >= REPRODUCED).sum()} of {len(axes)}"
     if share := means.get(("salient", "map share")):
-        yield f"share of the map in which people differ alike over fits: {share['score']:.0%}"
+        yield f"share of the map that reproduces (ICC {REPRODUCED:g} or more): {share['score']:.0%}"
     yield f"most central: {fit} (mean alignment with the others {central['score']:.2f})"
 
 
@@ -62,7 +70,7 @@ def answer(mean: Mapping[Hashable, Any], other: str) -> str:
     return (
         f"another {other} says the same in part"
         if way >= REPRODUCED
-        else f"another {other} says something else"
+        else f"another {other} says little of the same"
     )
 
 
