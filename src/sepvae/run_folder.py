@@ -252,6 +252,8 @@ class RunFolder:
         asked, score = ("space", "attribute", "population", "metric"), ("score", "low", "high", "chance")
         self.scores = TableFile(path / "scores.csv", asked, (*score, "p_value"))
         self.verdict = JsonFile(path / "verdict.json")
+        fits = ("contender", "of", "space", "measure", "first", "second", "axis")
+        self.stability = TableFile(path / "stability.csv", fits, ("score", "chance", "p_value"))
         self.removal = TableFile(path / "removal.csv", ("attribute", "images", "wanted"), score)
         moved = ("measure", "part", "population")
         self.counterfactuals = TableFile(path / "counterfactuals.csv", moved, (*score[:3], "reference"))

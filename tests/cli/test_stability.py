@@ -1,8 +1,11 @@
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
-from ..helpers import invoke, outcome, sets
+from sepvae.run_folder import RunFolder
+
+from ..helpers import invoke, linear, outcome, sets
 
 COLUMNS = ["--features", "lh_*", "--label", "dx", "--background", "hc", "--test-size", "0.4"]
 
@@ -41,3 +44,20 @@ def test_wrong_options_are_one_line(regions: Path, tmp_path: Path) -> None:
         assert status != 0
         assert message in said
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_fit_of_several_seeds_keeps_the_most_central(regions: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    words = ["fit", regions, *COLUMNS, "--out", out, *linear(), "--seeds", "2"]
+    said = invoke(*words)
+    assert "random_state: 0, the most central of 2 seeds" in said
+    run = RunFolder(out)
+    assert run.recipe.required()["keywords"]["random_state"] == 0
+    assert "Would another seed say the same?" in run.report.read_text()
+    assert "most central: seed 0" in run.report.read_text()
+    kept, seed = (
+        pd.read_csv(path / "codes.csv") for path in (out, next((tmp_path / "run-seeds" / "cells").iterdir()))
+    )
+    assert kept["salient0"].to_numpy() == pytest.approx(seed["salient0"].to_numpy())
+    assert "run: wanted a new run folder" in outcome(*words)[1]

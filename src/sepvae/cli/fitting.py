@@ -57,6 +57,14 @@ def fit(
     permutations: Permutations = N_PERMUTATIONS,
     removal: Removal = None,
     quick: Quick = False,
+    seeds: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Fit with so many seeds, in OUT-seeds, and again with the one that agrees best with the "
+            "others, as `stability` tells.",
+        ),
+    ] = 1,
     resume: Annotated[
         bool,
         typer.Option(
@@ -72,6 +80,7 @@ def fit(
         return
     chosen, spec, keywords = _check_typed(data, fields, recipe, method, preset, set_, split)
 
+    from sepvae.runs.finishing import add_stability
     from sepvae.runs.from_data import check_keywords, fit_data, make_model
 
     check_keywords(keywords, method, "--set")
@@ -85,8 +94,52 @@ def fit(
     how |= {"test_size": test_size} if "test_size" in typed else {}  # else as the recipe says
     how |= {"seed": split_seed} if "split_seed" in typed else {}
     with stoppable(out, say):
+        table = (
+            _keep_central_seed(model, preset, data, spec, chosen, out, seeds, **how) if seeds > 1 else None
+        )
         scores = fit_data(data, out, model, spec, chosen, preset, scoring, **how)
+        if table is not None:
+            add_stability(out, table)
     _show(scores, out)  # of several processes, only rank 0 has scores
+
+
+def _keep_central_seed(
+    model: Any,
+    preset: str,
+    data: Path,
+    spec: Any,
+    recipe: "Recipe | None",
+    out: Path,
+    seeds: int,
+    *,
+    split: Path | None,
+    resume: bool,
+    say: Say,
+    **split_by: Any,
+) -> "pd.DataFrame":
+    """Fit with several seeds beside the run folder, give the model the most central, and return the table."""
+    from torch import get_num_threads
+
+    from sepvae.benchmark.cells import Contender
+    from sepvae.benchmark.stability import make_fits, most_central, run_stability
+    from sepvae.runs.dataset import read_dataset
+    from sepvae.runs.fitting import NOT_IN_RECIPE
+    from sepvae.runs.resume import check_new_run
+
+    if not resume:
+        check_new_run(out)
+    dataset = read_dataset(data, spec, recipe, split=split, **split_by)
+    background = dataset.background or model.background or "background"
+    keywords = {name: value for name, value in model.get_params().items() if name not in NOT_IN_RECIPE}
+    contender = Contender(type(model).__name__, preset, keywords=keywords | {"background": background})
+    how: dict[str, Any] = {"background": background, "kinds": dataset.kinds, "threads": get_num_threads()}
+    fits = make_fits([contender.with_severity(spec.target_severity)], seeds)
+    say(f"fitting with {seeds} seeds, then again with the most central one")
+    folder = out.with_name(f"{out.name}-seeds")
+    table = run_stability(fits, *dataset.pairs[0], folder, **how, say=say)
+    model.set_params(random_state=most_central(table))
+    say(f"random_state: {model.random_state}, the most central of {seeds} seeds")
+    return table
 
 
 def demo(

@@ -46,6 +46,7 @@ class Contents:
         self.split, self.metrics, self.codes = folder.split.read(), folder.metrics.read(), folder.codes.read()
         self.scores, self.removal = folder.scores.read(), folder.removal.read()
         self.correlations, self.counterfactuals = folder.correlations.read(), folder.counterfactuals.read()
+        self.stability = folder.stability.read()
         self.findings: list[dict[str, Any]] | None = (folder.inspection.read() or {}).get("findings")
         self.examples = folder.examples.read("inputs", "full")
         self.thumbnails = folder.thumbnails.read()

@@ -37,6 +37,7 @@ from sepvae.report.scores import (
     subject,
     summary,
 )
+from sepvae.report.stability import describe_stability
 from sepvae.report.verdict import judge
 from sepvae.report.warnings import find_warnings
 
@@ -109,6 +110,7 @@ def _page_context(contents: Contents, *, images: bool) -> dict[str, Any]:
         "images": images,
         "title": title(contents.recipe),
         "verdict": None if scores is None else judge(scores),
+        "stability": [] if contents.stability is None else describe_stability(contents.stability),
         "summary": None if scores is None else summary(scores),
         "warnings": find_warnings(contents),
         "picture": picture,

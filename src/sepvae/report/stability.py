@@ -24,7 +24,7 @@ def describe_stability(table: pd.DataFrame) -> list[str]:
 
     Another fit says the same from 0.8 of the way from chance to 1, and in part from half of it.
     """
-    lines = []
+    lines, table = [], table.fillna({"first": "", "second": ""})
     for (contender, of), rows in table.groupby(["contender", "of"], sort=False):
         n_fits = int((rows["measure"] == "central").sum())
         lines.append(f"{contender!s}, {count(n_fits, str(of)[:-1])}")

@@ -20,6 +20,7 @@ from sepvae.interpretation.removal import score_removal
 from sepvae.methods import load
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.progress import Say, stage
+from sepvae.report.page import write_report
 from sepvae.report.verdict import judge
 from sepvae.run_folder import SAMPLE, RunFolder, TableFile
 from sepvae.runs.figures import draw
@@ -78,6 +79,12 @@ def finish_run(
     with step("drawing"):
         draw(run)
     return scores
+
+
+def add_stability(run: Path, table: pd.DataFrame) -> None:
+    """Add to a finished run how far its fit agrees with those of other seeds, and write its page again."""
+    RunFolder(run).stability.write(table)
+    write_report(run)
 
 
 def shows_bars(model: ContrastiveEstimator) -> bool:
