@@ -46,6 +46,7 @@ def test_wrong_options_are_one_line(regions: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_a_fit_of_several_seeds_keeps_the_most_central(regions: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
