@@ -38,6 +38,7 @@ def test_wrong_options_are_one_line(regions: Path, tmp_path: Path) -> None:
         (["--contender", "SepVAE", "--method", "MMcVAE"], "--contender: names method and preset"),
         (["--set", "random_state=3"], "seeds are 0, 1, ..; --seeds says how many"),
         (["--method", "SepVEA"], "SepVAE"),
+        (["--preset", "papr"], "papr"),
         (["--set", "kapa=1"], "did you mean kappa?"),
     ):
         status, said = outcome(*words, *more)

@@ -65,16 +65,17 @@ def make_fits(contenders: Sequence[Contender], seeds: int = 5, bootstraps: int =
     """
     if max(seeds, bootstraps) < 2:
         raise DataError(f"fits: got --seeds {seeds} and --bootstraps {bootstraps}; wanted 2 or more of one")
-    as_fitted = [
-        replace(c, keywords={"validation_fraction": fraction} | dict(c.keywords))
-        if (fraction := find_method(c.method)().get_params().get("validation_fraction"))
-        else c
-        for c in contenders
-    ]
-    resamples = [
-        replace(cell, bootstrap=b + 1) for b in range(bootstraps) for cell in make_cells(as_fitted, [0], 1)
-    ]
+    as_fitted = [_with_validation(contender) for contender in contenders]
+    once = make_cells(as_fitted, [0], 1)
+    resamples = [replace(cell, bootstrap=b + 1) for b in range(bootstraps) for cell in once]
     return make_cells(as_fitted, range(seeds), 1) + resamples
+
+
+def _with_validation(contender: Contender) -> Contender:
+    """Return the contender with the validation part of its method's default, unless a keyword says else."""
+    defaults = find_method(contender.method)().get_params()
+    part = {name: defaults[name] for name in ("validation_fraction",) if name in defaults}
+    return replace(contender, keywords=part | dict(contender.keywords))
 
 
 def run_stability(

@@ -136,6 +136,8 @@ def choose_contenders(
     for key in typed:  # of the methods that know it, else an error that names one of the first
         check_keywords([key], next((name for name in known if key in known[name]), wanted[0].method), "--set")
     own = {method: {key: typed[key] for key in typed if key in has} for method, has in known.items()}
+    for c in wanted if recipe is None else ():
+        find_method(c.method).from_preset(c.preset)  # raises for a wrong name
     of = {c.name: recipe_keywords(recipe, c.method, c.preset) if recipe else {} for c in wanted}
     return [replace(c, keywords=of[c.name] | own[c.method]) for c in wanted]
 
