@@ -1,6 +1,6 @@
 """False alarms and power of the test for subtypes, on simulated codes of patients.
 
-    python benchmarks/subtypes.py --out subtypes.csv --draws 40 --sizes 50 100 200
+    python benchmarks/subtypes.py --out subtypes.csv --draws 40 --sizes 60 200
 
 One row per case, number of patients and dimensions, and draw: p-values, number of clusters, whether
 subtypes are found, and the adjusted Rand index of the clusters with the true ones.
@@ -57,12 +57,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--draws", type=int, default=40)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[50, 100, 200])
-    parser.add_argument("--dims", type=int, nargs="+", default=[2, 8])
-    parser.add_argument("--null", type=int, default=39)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[100])
+    parser.add_argument("--dims", type=int, nargs="+", default=[4])
+    parser.add_argument("--first", type=int, default=0, help="number of the first draw")
+    parser.add_argument("--null", type=int, default=19)
     args = parser.parse_args()
     rows: list[dict[str, object]] = []
-    for seed in range(args.draws):  # the outer loop, so that a stopped run has some draws of all
+    for seed in range(
+        args.first, args.first + args.draws
+    ):  # the outer loop, so that a stopped run has some draws of all
         for n in args.sizes:
             for dims in args.dims:
                 for case, draw in CASES.items():
@@ -75,7 +78,7 @@ def main() -> None:
                     row |= {"rand": adjusted_rand_score(truth, found.clusters.assign(codes))}
                     rows.append(row)
         pd.DataFrame(rows).to_csv(args.out, index=False)
-        print(f"draw {seed + 1} of {args.draws}", flush=True)
+        print(f"draw {seed} is done", flush=True)
 
 
 if __name__ == "__main__":

@@ -230,6 +230,34 @@ class MapFolder:
         return self.path / f"{name}.png"
 
 
+class SubtypeFiles:
+    """Files of subtypes, in a run or in a folder of their own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.people = TableFile(path / "subtypes.csv", ("id", "split"), ("subtype", "probability"))
+        text = ("part", "attribute", "kind", "value")
+        self.profile = TableFile(
+            path / "subtypes-profile.csv", text, ("subtype", "share_or_mean", "p_adjusted")
+        )
+        self.record = JsonFile(path / "subtypes.json")
+        self.features = TableFile(path / "subtypes-features.csv")  # mean map of each, of tables
+        self.figures = path / "figures"
+
+    def volume(self, subtype: int) -> Path:
+        """Return the path of the mean map of a subtype, of volumes."""
+        return self.path / f"subtype-{subtype}_desc-salient_stat-mean_map.nii.gz"
+
+    def write(self, people: "pd.DataFrame", profile: "pd.DataFrame", record: dict[str, Any]) -> None:
+        """Write the tables and the record; remove maps of earlier subtypes."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        for old in (self.features.path, *self.path.glob(self.volume(0).name.replace("0", "*"))):
+            old.unlink(missing_ok=True)
+        self.people.write(people)
+        self.profile.write(profile)
+        self.record.write(record)
+
+
 class RunFolder:
     """Folder that a fit leaves behind. It is a run if it has a recipe; all other files may be missing."""
 
@@ -262,6 +290,8 @@ class RunFolder:
             text=("attribute", "kind", "population", "axis", "measure"),
             numbers=("value", "p_value", "p_adjusted", "n"),
         )
+        self.subtypes = SubtypeFiles(path)
+        self.people = TableFile(path / "people.csv", (*SAMPLE[:3], "nearest_patients"), numeric="salient_.*")
         # What the page shows.
         self.examples = ArraysFile(path / "examples.npz")
         self.thumbnails = ThumbnailsFile(path / "thumbnails.npz")

@@ -9,7 +9,7 @@ from sepvae import __version__
 from sepvae.cli.benchmark import benchmark
 from sepvae.cli.fitting import demo, fit
 from sepvae.cli.options import LISTED, BatchSize, Data, Split, TestSize, data_options
-from sepvae.cli.run_commands import encode, evaluate, maps, report, rerun
+from sepvae.cli.run_commands import encode, evaluate, maps, report, rerun, subtypes
 from sepvae.cli.stability import stability
 from sepvae.errors import on_command_line
 
@@ -107,5 +107,5 @@ def recipes(
         typer.echo(f"{recipe.name:<{names}}  {recipe.title:<{titles}}  {recipe.reader}")
 
 
-for command in (benchmark, stability, encode, maps, evaluate, rerun, report):
+for command in (benchmark, stability, encode, maps, evaluate, subtypes, rerun, report):
     app.command()(command)

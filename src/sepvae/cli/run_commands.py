@@ -7,6 +7,7 @@ import typer
 
 from sepvae.cli import tell
 from sepvae.cli.options import PermutationsAgain, Run, data_options, permutations_again
+from sepvae.data.bundled import DIGITS
 
 
 @data_options("root")
@@ -51,6 +52,34 @@ def maps(
         typer.echo(f"pictures: {pictures}")
     else:
         typer.echo("no pictures: they compare groups, and no sample has a label that was fitted on")
+
+
+@data_options("root")
+def subtypes(
+    run: Run,
+    fields: dict[str, Any],
+    data: Annotated[
+        Path | None,
+        typer.Argument(help="What it was fitted on: clusters of raw measures are then set beside."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the files; by default RUN.")] = None,
+) -> None:
+    """Look for subtypes of patients in the salient codes, beside the null of a single Gaussian."""
+    from sepvae.cli.tables import print_subtypes
+    from sepvae.report.page import write_report
+    from sepvae.run_folder import RunFolder
+    from sepvae.runs.new_data import read_again
+    from sepvae.runs.subtyping import find_run_subtypes
+
+    raw = None
+    if data is not None or RunFolder(run).recipe.required().get("data", {}).get("reader") == DIGITS:
+        raw = read_again(run, data, fields.get("root"), None, tell, "subtypes RUN DATA")
+    record = find_run_subtypes(run, raw, out, say=tell)
+    if out is None:
+        typer.echo(f"subtypes: {RunFolder(run).subtypes.people}, report: {write_report(run)}")
+    else:
+        typer.echo(f"subtypes: {out}")
+    print_subtypes(record)
 
 
 @data_options("root")

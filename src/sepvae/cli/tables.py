@@ -20,6 +20,7 @@ from sepvae.codes import SPACES
 from sepvae.errors import count, listed
 from sepvae.evaluation.metrics import AT_CHANCE, BELOW_CHANCE, against_chance
 from sepvae.inspection import Finding, Inspection
+from sepvae.report.subtypes import subtype_lines
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 MARGIN = 9  # characters of the level column, to the left of the messages
@@ -74,6 +75,18 @@ def _score(row: dict[Any, Any], *, interval: bool = True) -> str:
     mark = MARK * (against_chance(row) in (AT_CHANCE, BELOW_CHANCE))
     ends = f" \\[{low}, {high}]" if interval else ""
     return f"{row['score']:.2f}{ends}{mark}"
+
+
+def print_subtypes(record: Mapping[str, Any]) -> None:
+    """Print the verdict on subtypes, the candidates, and what confirms them."""
+    console = Console(highlight=False)
+    table = Table("clusters", "BIC", "stability", "smallest", box=SIMPLE_HEAD, pad_edge=False)
+    for row in record["candidates"]:
+        stability = "-" if row["stability"] is None else f"{row['stability']:.2f}"
+        table.add_row(f"{row['n_clusters']:.0f}", f"{row['bic']:.0f}", stability, f"{row['smallest']:.0%}")
+    console.print(table)
+    for line in subtype_lines(record):
+        console.print(Text(printable(line)))
 
 
 def print_verdict(scores: pd.DataFrame) -> None:

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from scipy.optimize import isotonic_regression
+from sklearn import config_context
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
@@ -72,14 +73,13 @@ class Clusters:
         self.n_clusters = n_clusters
         self._pca = _components(codes)
         points = self._pca.transform(codes)
-        with threadpool_limits(1):
-            means = KMeans(n_clusters, n_init=STARTS, random_state=random_state).fit(points)
-            self._model, centres = means, means.cluster_centers_
-            self.log_likelihood_ = self.bic_ = np.nan
-            if algorithm == "mixture":
-                self._model = _mixture(points, centres, means.labels_)
-                centres, self.bic_ = self._model.means_, float(self._model.bic(points))
-                self.log_likelihood_ = float(len(points) * self._model.score(points))
+        means = KMeans(n_clusters, n_init=STARTS, random_state=random_state).fit(points)
+        self._model, centres = means, means.cluster_centers_
+        self.log_likelihood_ = self.bic_ = np.nan
+        if algorithm == "mixture":
+            self._model = _mixture(points, centres, means.labels_)
+            centres, self.bic_ = self._model.means_, float(self._model.bic(points))
+            self.log_likelihood_ = float(len(points) * self._model.score(points))
         found = self._model.predict(points)
         self._order = np.argsort(-np.bincount(found, minlength=n_clusters), kind="stable")
         self.centres_ = self._pca.inverse_transform(centres[self._order])
@@ -239,16 +239,16 @@ def find_subtypes(
         raise DataError("subtypes: some salient codes are not finite numbers")
     rng = np.random.default_rng(random_state)
     report = progress or _no_report
-    candidates = []
-    for n_clusters in range(1, MAX_CLUSTERS + 1):
-        candidates.append(_candidate(codes, n_clusters, rng))
-        report(n_clusters * N_RESAMPLES, MAX_CLUSTERS * N_RESAMPLES + n_null)
-    table = pd.DataFrame(candidates)
-    n_clusters, null = _best(table), []
-    for i, draw in enumerate(single_gaussian(codes, n_null, rng), start=1):
-        null.append(_statistics(draw, n_clusters))
-        report(MAX_CLUSTERS * N_RESAMPLES + i, MAX_CLUSTERS * N_RESAMPLES + n_null)
-    observed = pd.Series(_statistics(codes, n_clusters))
+    points, candidates, null = _components(codes).transform(codes), [], []
+    with threadpool_limits(1), config_context(assume_finite=True, skip_parameter_validation=True):
+        for n_clusters in range(1, MAX_CLUSTERS + 1):
+            candidates.append(_candidate(points, n_clusters, rng))
+            report(n_clusters * N_RESAMPLES, MAX_CLUSTERS * N_RESAMPLES + n_null)
+        n_clusters = _best(table := pd.DataFrame(candidates))
+        for i, draw in enumerate(single_gaussian(points, n_null, rng), start=1):
+            null.append(_statistics(draw, n_clusters))
+            report(MAX_CLUSTERS * N_RESAMPLES + i, MAX_CLUSTERS * N_RESAMPLES + n_null)
+        observed = pd.Series(_statistics(points, n_clusters))
     return SubtypeTest(Clusters(codes, n_clusters), table, observed, pd.DataFrame(null))
 
 

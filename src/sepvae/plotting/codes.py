@@ -97,7 +97,7 @@ def severity_scatter(table: pd.DataFrame, severity: str) -> Figure:
     right.set_title(f"Spearman {rho:.2f}, {known.sum()} targets", fontsize=11, loc="left", color=SALIENT)
     right.set_xlabel(shortened(severity), parse_math=False)
     right.set_ylabel("length of the salient code")
-    _plain_axes(right)
+    plain_axes(right)
     if missing := int((~known).sum()):
         draw_legend(figure, {f"background, or not known ({missing})": dot(MISSING)}, "")
     return figure
@@ -115,7 +115,7 @@ def label_space(ax: Axes, table: pd.DataFrame, space: Space) -> AnyArray:
         raise DataError(f"some {space} codes are not finite numbers")
     title = f"{space.capitalize()} space ({dim} dimension{'s' * (dim > 1)})"
     ax.set_title(title, fontsize=11, loc="left", color=COMMON if space == "common" else SALIENT)
-    _plain_axes(ax)
+    plain_axes(ax)
     if dim == 1:
         ax.set(xlabel=f"{space}0", ylabel="scattered at random", ylim=(-2, 2), yticks=[])
         return np.column_stack([codes, np.random.default_rng(0).uniform(-0.5, 0.5, size=n)])
@@ -128,7 +128,7 @@ def label_space(ax: Axes, table: pd.DataFrame, space: Space) -> AnyArray:
     return points
 
 
-def _plain_axes(ax: Axes) -> None:
+def plain_axes(ax: Axes) -> None:
     """Draw axes in light grey, without a frame."""
     ax.tick_params(labelsize=8, color="0.7", labelcolor="0.4")
     ax.spines[["top", "right"]].set_visible(False)

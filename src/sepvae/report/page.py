@@ -38,6 +38,7 @@ from sepvae.report.scores import (
     summary,
 )
 from sepvae.report.stability import describe_stability
+from sepvae.report.subtypes import people_section, subtype_section
 from sepvae.report.verdict import judge
 from sepvae.report.warnings import find_warnings
 
@@ -124,6 +125,8 @@ def _page_context(contents: Contents, *, images: bool) -> dict[str, Any]:
         "removal": None if removal is None else removal_sections(removal),
         "counterfactuals": None if moved is None else counterfactual_rows(moved, contents.words),
         "severity": severity_section(contents),
+        "subtypes": subtype_section(contents),
+        "people": people_section(contents),
         "maps": maps,
         "correlations": None if correlations is None else correlation_rows(correlations),
         "blocks": contents.folder.blocks(),

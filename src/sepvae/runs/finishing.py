@@ -12,6 +12,7 @@ from sepvae.batch import AnyArray, Source
 from sepvae.codes import Codes
 from sepvae.evaluation.classifiers import removal_questions
 from sepvae.evaluation.correlations import salient_correlations
+from sepvae.evaluation.patient_sheet import salient_sheet
 from sepvae.evaluation.scores import score_codes
 from sepvae.interpretation.counterfactuals import score_counterfactuals
 from sepvae.interpretation.examples import make_thumbnails
@@ -48,11 +49,14 @@ def finish_run(
     step = partial(stage, say=say, show=shows_bars(model))
     with step("encoding"):
         learnt = model.encode(train) if learnt is None else learnt
-        parts = [encoded(model, train, "train", learnt), encoded(model, test, "test")]
+        of_test = model.encode(test)
+        parts = [encoded(model, train, "train", learnt), encoded(model, test, "test", of_test)]
         errors = reconstruction_errors(model, test)
     codes = pd.concat(parts, ignore_index=True)
     folder.codes.write(codes)
     folder.split.write(codes[[*SAMPLE]])
+    people = parts[1][[*SAMPLE[:3]]].join(salient_sheet(of_test, parts[1]["group"], codes)[0])
+    folder.people.write(people)
     with step("scoring") as progress:
         how: dict[str, Any] = {"kinds": kinds, "n_permutations": n_permutations, "progress": progress}
         scores = score_codes(codes, reconstruction_error=errors, blocks=model.salient_blocks_, **how)

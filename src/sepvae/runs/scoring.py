@@ -9,6 +9,7 @@ import pandas as pd
 from sepvae.batch import AnyArray, Source
 from sepvae.codes import Codes, code_columns, codes_table
 from sepvae.errors import DataError
+from sepvae.evaluation.patient_sheet import salient_sheet, sheet_note
 from sepvae.evaluation.scores import score_codes
 from sepvae.interpretation.examples import make_examples
 from sepvae.methods import load
@@ -27,10 +28,18 @@ def recorded_permutations(run: str | Path) -> int:
 
 def encode_run(run: str | Path, source: Source, *, say: Say | None = None) -> pd.DataFrame:
     """Encode data as in `codes.csv`; the split is that of the run by id, else "new", or "unknown"."""
+    folder = RunFolder(run)
     with stage("encoding", say):
-        table = encoded(load(run), source, "new")
-    known = RunFolder(run).split.read()
-    if known is None or _rows_are_numbered(run, source):
+        codes = (model := load(run)).encode(source)
+        table = encoded(model, source, "new", codes)
+    known, numbered = folder.split.read(), _rows_are_numbered(run, source)
+    if (of_run := folder.codes.read()) is not None:
+        persons = "new-" + table["group"] if numbered else table["group"]
+        sheet, n = salient_sheet(codes, persons, of_run)
+        table = table.join(sheet)
+        if say is not None:
+            say(f"note: {sheet_note(n, sheet)}")
+    if known is None or numbered:
         return table.assign(split="unknown")
     split_of = dict(zip(known["id"], known["split"], strict=True))
     table["split"] = [split_of.get(id_, "new") for id_ in table["id"]]
@@ -137,7 +146,7 @@ def encoded(
     known = about["label"].isin(model.classes_)  # new data may come without labels
     about.insert(4, "y", (about["label"] != model.background_).astype("Int64").where(known))
     about = with_targets(about, len(model.classes_))
-    if codes is not None:
+    if codes is not None and split == "train":
         about.loc[model.validation_indices_, "split"] = "validation"
     return codes_table(model.encode(source) if codes is None else codes, about)
 

@@ -1,0 +1,110 @@
+"""Subtypes and single people, for the page and the terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from sepvae.codes import attribute_columns
+from sepvae.errors import listed
+from sepvae.evaluation.patient_sheet import sheet_note
+from sepvae.plotting.codes import as_words
+from sepvae.report.contents import Contents
+
+MAX_PEOPLE = 200  # rows on the page
+MAX_ATTRIBUTES = 8  # columns
+
+
+def subtype_lines(record: Mapping[str, Any]) -> list[str]:
+    """
+    Return the verdict of `subtypes.json`, and what held-out patients, k-means and raw measures say.
+
+    >>> subtype_lines({"verdict": "no subtypes: ...", "subtypes": 1, "people": 90, "held_out": 30})[0]
+    'no subtypes: ... (90 training patients)'
+    """
+    found = record["subtypes"] > 1
+    lines = [f"{record['verdict']} ({record['people']} training patients)"]
+    if found:
+        lines.append(_strength(record))
+        lines.append(_confirmed(record, f"{record['held_out']} held-out patients"))
+        lines.append(
+            f"k-means on the same codes: adjusted Rand index {record['kmeans']:.2f} with the subtypes"
+        )
+    if raw := record.get("raw"):
+        lines.append(f"raw measures: {raw['verdict']}")
+        if found or raw["subtypes"] > 1:
+            lines.append(_confirmed(raw, f"k-means of raw measures in {raw['n_kmeans']}, held-out patients"))
+        if found:
+            lines.append(
+                f"raw measures and salient codes agree by {raw['agreement']:.2f} (adjusted Rand index)"
+            )
+    else:
+        lines.append("raw measures were not looked at: give the data, sepvae subtypes RUN DATA")
+    return lines
+
+
+def _strength(record: Mapping[str, Any]) -> str:
+    if "strength" not in record:
+        return f"{record['held_out']} held-out patients are too few to cluster on their own"
+    null = f"single Gaussians {record['strength_null']:.2f}, p = {record['strength_p']:.2g}"
+    return f"prediction strength on held-out patients: {record['strength']:.2f} ({null})"
+
+
+def _confirmed(record: Mapping[str, Any], who: str) -> str:
+    if not record["asked"]:
+        return f"{who}: no attribute to compare"
+    if not record["confirmed"]:
+        return f"{who}: clusters differ in none of {len(record['asked'])} attributes"
+    differ = f"clusters differ in {listed(record['confirmed'])}"
+    return f"{who}: {differ} (of {len(record['asked'])} attributes, false discovery rate 5 %)"
+
+
+def subtype_section(contents: Contents) -> dict[str, Any] | None:
+    """Return sentences, figure, profile of held-out patients and prototypes; None if none were looked for."""
+    files = contents.folder.subtypes
+    if (record := files.record.read()) is None:
+        return None
+    found, table, described = record["subtypes"] > 1, files.people.read(), files.profile.read()
+    rows, numbers = [], list(range(1, record["subtypes"] + 1))
+    if found and described is not None:
+        if "clusters" in described:
+            described = described[described["clusters"] == "salient"]
+        held_out = described[described["part"] == "test"].fillna({"value": ""})
+        for (attribute, value), part in held_out.groupby(["attribute", "value"], sort=False):
+            by_subtype = part.set_index("subtype")["share_or_mean"]
+            shown = "{:.0%}" if value else "{:.3g}"
+            cells = [shown.format(by_subtype[n]) if n in by_subtype else "-" for n in numbers]
+            p = part["p_adjusted"].iloc[0]
+            rows.append(
+                {"name": f"{attribute}: {value}" if value else attribute, "cells": cells}
+                | {"p": "-" if pd.isna(p) else f"{p:.2g}"}
+            )
+    prototypes: dict[int, str] = {}
+    if table is not None:
+        nearest = table[table["prototype"].astype(bool)].drop_duplicates("subtype")
+        prototypes = dict(zip(nearest["subtype"], nearest["id"], strict=True))
+    return {
+        "lines": subtype_lines(record),
+        "figure": contents.figure("subtypes"),
+        "numbers": numbers,
+        "rows": rows,
+        "prototypes": prototypes,
+    }
+
+
+def people_section(contents: Contents) -> dict[str, Any] | None:
+    """Return one row per person of the test part with load, centile and attributes; None without the file."""
+    if (people := contents.folder.people.read()) is None or contents.codes is None:
+        return None
+    codes = contents.codes
+    controls = codes[(codes["split"] == "test") & (codes["y"] == 0)]
+    attributes = attribute_columns(codes)[:MAX_ATTRIBUTES]
+    known = codes.set_index("id")[attributes].reindex(people["id"]).apply(as_words).fillna("-")
+    shown = zip(people.head(MAX_PEOPLE).to_dict("records"), known.to_numpy().tolist(), strict=False)
+    rows = [row | {"values": values} for row, values in shown]
+    return {
+        "note": sheet_note(controls["group"].nunique(), people),
+        "rows": [] if people["salient_load"].isna().all() else rows,
+        "attributes": attributes,
+        "more": max(0, len(people) - MAX_PEOPLE),
+    }

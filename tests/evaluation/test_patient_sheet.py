@@ -1,0 +1,76 @@
+"""Sheet of single people: load, centile among held-out controls, interval and nearest patients."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.spatial.distance import mahalanobis
+from sklearn.covariance import ledoit_wolf
+
+from sepvae.codes import Codes
+from sepvae.evaluation.patient_sheet import salient_sheet, sheet_note
+
+
+def run_codes(n: int = 240) -> pd.DataFrame:
+    """Codes of a run with n / 4 held-out controls; patients lie 5 away on the narrower axis."""
+    rng = np.random.default_rng(0)
+    y, held_out = np.arange(n) % 2, np.arange(n) % 4 >= 2
+    salient = rng.normal(size=(n, 2)) * [4, 1] + 5 * y[:, None] * [0, 1]
+    table = pd.DataFrame({"id": [f"s{i}" for i in range(n)], "group": [f"p{i}" for i in range(n)], "y": y})
+    table["split"] = np.where(held_out, "test", "train")
+    return table.assign(common0=0.0, salient0=salient[:, 0], salient1=salient[:, 1])
+
+
+def sheet_of(means: np.ndarray, known: pd.DataFrame, sd: float = 0.1, groups: object = "new") -> pd.DataFrame:
+    codes = Codes(means, means, means, np.full_like(means, 2 * np.log(sd)))
+    return salient_sheet(codes, pd.Series(np.broadcast_to(groups, len(means))), known)[0]
+
+
+def test_the_load_is_the_distance_of_mahalanobis_from_training_controls() -> None:
+    known, point = run_codes(), np.array([[3.0, 2.0]])
+    learnt = known.loc[(known["y"] == 0) & (known["split"] == "train"), ["salient0", "salient1"]].to_numpy()
+    inverse = np.linalg.inv(ledoit_wolf(learnt)[0])
+    expected = mahalanobis(point[0], learnt.mean(axis=0), inverse)
+    assert sheet_of(point, known)["salient_load"][0] == pytest.approx(expected)
+
+
+def test_centiles_are_of_held_out_controls() -> None:
+    known = run_codes()
+    controls = known[(known["y"] == 0) & (known["split"] == "test")]
+    means = controls[["salient0", "salient1"]].to_numpy()
+    sheet = sheet_of(means, known, groups=controls["group"].to_numpy())
+    assert sheet["salient_centile"].mean() == pytest.approx(50)  # each among the others
+    rank = sheet["salient_load"].rank() - 1
+    np.testing.assert_allclose(sheet["salient_centile"], 100 * rank / (len(sheet) - 1))
+    patients = known[known["y"] == 1]
+    assert sheet_of(patients[["salient0", "salient1"]].to_numpy(), known)["salient_centile"].median() > 98
+
+
+def test_the_interval_is_that_of_draws_near_the_posterior_mean() -> None:
+    known, point = run_codes(), np.array([[0.0, 1.5]])
+    drawn = point + 0.2 * np.random.default_rng(0).normal(size=(4000, 2))
+    low, high = np.quantile(sheet_of(drawn, known)["salient_centile"], [0.025, 0.975])
+    found = sheet_of(point, known, sd=0.2)
+    assert found["salient_centile_low"][0] == pytest.approx(low, abs=4)
+    assert found["salient_centile_high"][0] == pytest.approx(high, abs=4)
+
+
+def test_nearest_patients_are_other_people() -> None:
+    known = run_codes()
+    own = known[known["id"] == "s1"]
+    twice = pd.concat([known, own.assign(id="s1-again")], ignore_index=True)
+    (nearest,) = sheet_of(own[["salient0", "salient1"]].to_numpy(), twice, groups="p1")["nearest_patients"]
+    names = nearest.split("; ")
+    assert len(set(names)) == 3
+    assert not {"s1", "s1-again"} & set(names)
+    assert known.set_index("id")["y"][names].tolist() == [1, 1, 1]
+    (first, *_) = sheet_of(own[["salient0", "salient1"]].to_numpy(), twice)["nearest_patients"][0].split("; ")
+    assert first == "s1"
+
+
+def test_few_controls_give_empty_columns_and_a_line() -> None:
+    codes = Codes(*[np.zeros((1, 2))] * 4)
+    sheet, n = salient_sheet(codes, pd.Series(["a"]), run_codes(76))
+    assert n == 19
+    assert sheet.isna().all(axis=None)
+    assert "wanted 20 held-out controls, and as many in training, got 19 held-out" in sheet_note(n, sheet)
+    assert sheet_note(n, sheet).endswith("This is no diagnosis.")
