@@ -92,6 +92,7 @@ def test_encode_writes_a_sheet_of_each_person(run: Path, cohort: Path, tmp_path:
     assert patients["salient_centile"].min() > 95
     assert (codes["salient_centile_low"] <= codes["salient_centile"]).all()
     assert (codes["salient_centile"] <= codes["salient_centile_high"]).all()
+    assert codes["age"].notna().all()
     assert patients["nearest_patients"].str.split("; ").map(len).eq(3).all()
     of_run = pd.read_csv(run / "people.csv").set_index("id")
     again = codes.set_index("id").loc[of_run.index, of_run.columns]

@@ -6,7 +6,7 @@ from scipy.optimize import linprog
 from sklearn.metrics import adjusted_rand_score
 
 from sepvae.errors import DataError
-from sepvae.evaluation.subtypes import Clusters, dip, find_subtypes, one_per_person, single_gaussian
+from sepvae.evaluation.subtypes import Clusters, dip, find_subtypes, single_gaussian
 
 
 def apart(n: int, distance: float, dims: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -113,11 +113,6 @@ def test_the_dip_is_the_distance_from_the_nearest_single_peak(seed: int) -> None
     values = np.concatenate([rng.normal(size=7), rng.normal(4 * (seed % 2), size=5)])
     assert dip(values) == pytest.approx(best_unimodal(values), abs=1e-6)
     assert dip(3 * values - 7) == pytest.approx(dip(values))
-
-
-def test_samples_of_a_person_are_averaged() -> None:
-    codes = np.array([[1.0], [3.0], [10.0]])
-    assert one_per_person(codes, np.array(["b", "b", "a"])).tolist() == [[10.0], [2.0]]
 
 
 @pytest.mark.parametrize("codes", [np.zeros((40, 2)), np.random.default_rng(0).normal(size=(29, 2))])

@@ -14,7 +14,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
-from sepvae.batch import AnyArray, FloatArray, IntArray
+from sepvae.batch import FloatArray, IntArray
 from sepvae.checks import check_number
 from sepvae.errors import DataError
 from sepvae.evaluation.metrics import MAX_P
@@ -133,12 +133,6 @@ def _whitening(inside: FloatArray) -> FloatArray:
     covariance = inside.T @ inside / len(inside)
     values, vectors = np.linalg.eigh(covariance)
     return np.asarray(vectors / np.sqrt(np.maximum(values, 1e-9 * values.max())))
-
-
-def one_per_person(codes: FloatArray, groups: AnyArray) -> FloatArray:
-    """Return the mean code of each person (n_people, dimensions), in the order of their sorted names."""
-    _, person = np.unique(groups, return_inverse=True)
-    return pd.DataFrame(codes).groupby(person).mean().to_numpy()
 
 
 @dataclass(frozen=True)

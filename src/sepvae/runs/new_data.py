@@ -157,13 +157,13 @@ def _spec(run: Path, data: Path, about: Mapping[str, Any], kind: Kind, *, labell
 def _without_labels(
     spec: DataSpec, fitted: Callable[[], ContrastiveEstimator], data: Path, keywords: Mapping[str, Any]
 ) -> DataSpec:
-    """Return the spec of data that may lack labels and subjects, and all attributes but covariates."""
+    """Return the spec of data that may lack labels, subjects, and attributes that no one needs."""
     cells = _cells(data, spec)
     # Covariates that the model residualises are needed for new samples, too.
     needed = covariate_names(keywords.get("residualise")) or []
     severity = spec.target_severity if spec.target_severity in cells else None
     needed += [] if severity is None else [severity]  # for maps by severity
-    attributes = {name: kind for name, kind in spec.attributes.items() if name in needed}
+    attributes = {name: kind for name, kind in spec.attributes.items() if name in {*needed, *cells}}
     features = spec.features
     if features is not None:  # by name: a pattern could match covariates that have no role here
         features = fitted().feature_names_in_.tolist()
