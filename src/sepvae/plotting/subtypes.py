@@ -11,7 +11,7 @@ from sepvae.plotting.palette import CATEGORIES, NEUTRAL, OTHERS, TARGET
 
 PANELS = {
     "likelihood_ratio": ("Is it one Gaussian?", "likelihood ratio of two Gaussians against one"),
-    "gap": ("Does a gap part clusters?", "dip between neighbouring clusters, times √n"),
+    "gap": ("Does a gap part clusters?", "dip between neighbours, times √n"),
 }
 
 
