@@ -139,7 +139,7 @@ class _Scorecard:
         found["between_inputs", WHOLE] = _mean(self._to_others(x, self.inputs, groups))
         between = self._to_others(decoded, self.decoded, groups)
         found["between_decoded", WHOLE] = _mean(between)
-        nearer = np.where(np.isnan(between), np.nan, between <= change[:, None])
+        nearer = np.where(np.isnan(between), np.nan, between < change[:, None])
         return found | {("minimality", WHOLE): _mean(nearer)}
 
     def _samples(self, positions: IntArray) -> ArraySource:
