@@ -106,7 +106,7 @@ def test_a_failed_cell_is_told_and_counts(folder: Path, tmp_path: Path) -> None:
         (["--contender", "SepVAE:paper"], "has no preset of SepVAE 'paper'; it has default"),
         (["--contender", "MMcVAE"], "has no method 'MMcVAE'; it has SepVAE, ContrastivePCA"),
         (["--contender", "SepVAE", "--contender", "SepVAE:default"], "wanted each once, got 2 for SepVAE"),
-        (["--set", "random_state=3"], "a benchmark has seeds 0, 1, ..; --seeds says how many"),
+        (["--set", "random_state=3"], "seeds are 0, 1, ..; --seeds says how many"),
         (["--set", "background=patient"], "the background is named by --background, not by --set"),
         (["--scheduler", "nowhere.json"], "--scheduler nowhere.json: wanted an address, such as tcp://node1"),
     ],
