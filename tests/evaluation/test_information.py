@@ -9,10 +9,10 @@ from sklearn.metrics import log_loss
 from sepvae.evaluation.information import (
     Evidence,
     Pair,
-    information_scores,
     label_information,
     shared_information,
 )
+from sepvae.evaluation.information_scores import information_scores
 from sepvae.evaluation.scores import score_codes
 
 HOW = {"n_permutations": 39, "n_bootstraps": 100}

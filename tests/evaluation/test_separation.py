@@ -53,7 +53,8 @@ def test_active_units_vary_among_targets(table):
 def test_separation_scores_hold_each_number_with_its_population(table):
     scores = separation_scores(table).set_index(["metric", "space"])
     assert scores.loc[("variance_ratio", "salient"), "score"] == variance_ratio(table, "salient")
-    assert scores.loc[("active_units", "salient")].tolist() == ["target", 2, 2, 1]
+    units = scores.loc[("active_units", "salient"), ["population", "score", "n_test", "n_test_groups"]]
+    assert units.tolist() == ["target", 2, 2, 1]
 
 
 def test_reconstruction_error_is_a_mean_per_population(table):
@@ -66,6 +67,19 @@ def test_reconstruction_error_is_a_mean_per_population(table):
         ("common", "background"): 5,
         ("common", "target"): 4.5,
     }
+
+
+def test_explained_variance_is_one_less_the_share_of_the_error_of_the_mean(table):
+    errors = pd.DataFrame({"id": ["3", "2", "0"], "full": [1.0, 2.0, 5.0], "common_only": [3.0, 6.0, 5.0]})
+    scores = separation_scores(table, errors.assign(of_mean=[4.0, 8.0, 5.0]))
+    scores = scores.query("metric == 'explained_variance'").set_index(["space", "population"])
+    assert scores["score"].to_dict() == {
+        ("both", "background"): 0,
+        ("both", "target"): 1 - 3 / 12,
+        ("common", "background"): 0,
+        ("common", "target"): 1 - 9 / 12,
+    }
+    assert scores["low"].isna().all()  # of one person each
 
 
 @pytest.mark.parametrize("ids", [[0, 9], [0, 0]])

@@ -1,11 +1,10 @@
-"""Information in nats: what common and salient codes share, and what a code holds of the label."""
+"""Estimators of information in nats: what two codes share, and what a code holds of the label."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from scipy.special import logsumexp
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.kernel_approximation import Nystroem
@@ -13,9 +12,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import QuantileTransformer, StandardScaler
+from sklearn.tree import DecisionTreeRegressor
 
 from sepvae.batch import AnyArray, FloatArray, IntArray
-from sepvae.codes import SPACES, code_columns
 from sepvae.evaluation.metrics import interval, resampling_weights
 from sepvae.evaluation.probes import shuffle_by_group
 
@@ -24,10 +23,9 @@ RIDGES = (0.01, 0.1, 1.0, 10.0)  # added to variances of 1
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)  # of a critic; less than 1 where it is too sure of itself
 MAX_PAIRS = 20  # canonical variates
 MAX_LANDMARKS = 100  # of the kernel
-MAX_TRAIN, MAX_TEST = 5000, 2000  # samples, whose pairs are compared
 EXTREME = 4.0  # standard deviations at which codes and variates are cut
 LEAST_VARIANCE = 1e-3  # share of the largest variance, below which a dimension is left out
-MIN_SUBJECTS = 10  # of a part, below which nothing is estimated
+MIN_STRATUM = 10  # samples of like covariates, between which labels are exchanged
 
 Variates = Callable[[FloatArray], FloatArray]
 
@@ -45,6 +43,7 @@ class Evidence:
 
     log_ratio: FloatArray
     own: IntArray
+    strata: IntArray | None = None  # of samples (n,), within which permutations stay; None for one
 
     def of(self, own: IntArray) -> FloatArray:
         """Return the information of each sample (n,), if its b is at these places."""
@@ -59,68 +58,19 @@ class Evidence:
         score = float(of_samples.mean())
         weights, n_groups = resampling_weights(groups, n_bootstraps, resampling)
         ends = interval(weights @ of_samples / weights.sum(axis=1), score, n_groups)
-        shuffled = (shuffle_by_group(self.own, groups, shuffling) for _ in range(n_permutations))
+        shuffled = (self._shuffled(groups, shuffling) for _ in range(n_permutations))
         b = sum(self.of(own).mean() >= score - 1e-12 for own in shuffled)
         return score, *ends, (b + 1) / (n_permutations + 1) if n_permutations else np.nan
 
-
-def information_scores(
-    table: pd.DataFrame, *, n_permutations: int, n_bootstraps: int, random_state: int = 0
-) -> pd.DataFrame:
-    """
-    Return the information that the spaces share, among targets and all, and what each holds of the label.
-
-    Metrics are in nats; that of the label is given as a share of its entropy, too. Populations and labels
-    with too few subjects are left out.
-    """
-    how = {"n_permutations": n_permutations, "n_bootstraps": n_bootstraps, "random_state": random_state}
-    rows: list[dict[str, object]] = []
-    for population, part in (("target", table[table["y"] == 1]), ("all", table)):
-        train, test = _parts(part, random_state)
-        if min(train["group"].nunique(), test["group"].nunique()) < MIN_SUBJECTS:
-            continue
-        counts = {"n_train": len(train), "n_test": len(test), "n_test_groups": test["group"].nunique()}
-        about = {"population": population, "chance": 0.0, **counts}
-        found = shared_information(_pair(train), _subjects(train), _pair(test))
-        scored = found.score(_subjects(test), **how)
-        rows.append(about | {"space": "both", "metric": "shared_information"} | _named(scored))
-        subjects = train.groupby("y")["group"].nunique().reindex([0, 1], fill_value=0)
-        if population == "target" or subjects.min() < FOLDS or test["y"].nunique() < 2:
-            continue  # every fold needs both labels
-        frequency = np.bincount(test["y"]) / len(test)
-        entropy = -float((frequency * np.log(frequency)).sum())
-        for space in SPACES:
-            x, test_x = (rows_[code_columns(rows_, space)].to_numpy(float) for rows_ in (train, test))
-            y, test_y = (rows_["y"].to_numpy(int) for rows_ in (train, test))
-            scored = label_information(x, y, _subjects(train), test_x, test_y).score(_subjects(test), **how)
-            of_label = about | {"space": space, "attribute": "label"}
-            rows.append(of_label | {"metric": "information"} | _named(scored))
-            shares = tuple(np.clip(np.array(scored[:3]) / entropy, 0, 1).tolist())
-            rows.append(of_label | {"metric": "information_share"} | _named((*shares, scored[3])))
-    return pd.DataFrame(rows)
-
-
-def _named(scored: tuple[float, ...]) -> dict[str, object]:
-    return dict(zip(("score", "low", "high", "p_value"), scored, strict=True))
-
-
-def _parts(table: pd.DataFrame, random_state: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return training and test rows, or as many of them, drawn at random, as are compared."""
-    parts = (
-        (table[table["split"] == name], most) for name, most in (("train", MAX_TRAIN), ("test", MAX_TEST))
-    )
-    train, test = (
-        part.sample(min(len(part), most), random_state=random_state).sort_index() for part, most in parts
-    )
-    return train, test
-
-
-def _pair(rows: pd.DataFrame) -> "Pair":
-    return Pair(*(rows[code_columns(rows, space)].to_numpy(float) for space in SPACES))
-
-
-def _subjects(rows: pd.DataFrame) -> AnyArray:
-    return rows["group"].astype(str).to_numpy(str)
+    def _shuffled(self, groups: AnyArray, rng: np.random.Generator) -> IntArray:
+        """Return the places (n,), shuffled between groups of one stratum."""
+        if self.strata is None:
+            return shuffle_by_group(self.own, groups, rng)
+        shuffled = self.own.copy()
+        for stratum in np.unique(self.strata):
+            inside = self.strata == stratum
+            shuffled[inside] = shuffle_by_group(self.own[inside], groups[inside], rng)
+        return shuffled
 
 
 def shared_information(train: Pair, train_groups: AnyArray, test: Pair) -> Evidence:
@@ -160,7 +110,12 @@ def shared_information(train: Pair, train_groups: AnyArray, test: Pair) -> Evide
 
 
 def label_information(
-    codes: FloatArray, y: IntArray, groups: AnyArray, test_codes: FloatArray, test_y: IntArray
+    codes: FloatArray,
+    y: IntArray,
+    groups: AnyArray,
+    test_codes: FloatArray,
+    test_y: IntArray,
+    given: tuple[FloatArray, FloatArray] | None = None,
 ) -> Evidence:
     """
     Estimate the information of codes about the label: its entropy less the cross-entropy of a classifier.
@@ -169,25 +124,70 @@ def label_information(
     training labels: what predicts left-out folds of the training samples best. It has no information if
     nothing beats the frequencies. Its odds are brought to the frequencies of the test labels, which may be
     others.
+
+    With covariates of the training and the test samples as `given`, it is the information beyond them: the
+    cross-entropy of the best classifier of covariates, less that of one of its log-odds and the codes.
+    Permutations are then of labels of people with about the same odds by their covariates.
     """
     frequency, of_test = (np.bincount(labels, minlength=2) / len(labels) for labels in (y, test_y))
     folds = list(StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0).split(codes, y, groups))
+    shapes = ((len(of), 2) for of in (y, test_y))
+    base = Prediction(*(np.broadcast_to(frequency, shape) for shape in shapes))
+    if given is not None:
+        base = _better(Pair(*given), y, folds, base)
+        odds = (_log_odds(probability)[:, None] for probability in base)
+        codes, test_codes = (np.hstack(both) for both in zip(odds, (codes, test_codes), strict=True))
+    known = _better(Pair(codes, test_codes), y, folds, base)
+    with_codes, without = (_log_probability(of.test, of_test / frequency) for of in (known, base))
+    strata = None if given is None else _strata(without[:, 1])
+    return Evidence(with_codes - without, test_y, strata)
+
+
+class Prediction(NamedTuple):
+    """Probabilities of both labels, (n, 2): of training samples by the other folds, and of test samples."""
+
+    left_out: FloatArray
+    test: FloatArray
+
+
+def _better(x: Pair, y: IntArray, folds: list[tuple[IntArray, IntArray]], base: Prediction) -> Prediction:
+    """Mix a prediction with that of a classifier of x (train, test), as far as left-out folds like it."""
     candidates = (
         make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000)),
         HistGradientBoostingClassifier(max_iter=50, max_leaf_nodes=8, random_state=0),
     )
-    best, chosen, share = float(np.log(frequency[y]).mean()), None, 0.0
+    own = np.arange(len(y)), y
+    best, chosen = float(np.log(base.left_out[own] + 1e-12).mean()), None
     for candidate in candidates:
-        left_out = cross_val_predict(candidate, codes, y, cv=folds, method="predict_proba")
+        left_out = cross_val_predict(candidate, x.a, y, cv=folds, method="predict_proba")
         for strength in STRENGTHS:
-            mixed = strength * left_out + (1 - strength) * frequency
-            if (found := np.log(mixed[np.arange(len(y)), y] + 1e-12).mean()) > best:
-                best, chosen, share = float(found), candidate, strength
+            mixed = strength * left_out + (1 - strength) * base.left_out
+            if (found := np.log(mixed[own] + 1e-12).mean()) > best:
+                best, chosen = float(found), (candidate, strength, mixed)
     if chosen is None:
-        return Evidence(np.zeros((len(test_y), len(frequency))), test_y)
-    probability = share * chosen.fit(codes, y).predict_proba(test_codes) + (1 - share) * frequency
-    odds = probability * of_test / frequency
-    return Evidence(np.log(odds / odds.sum(axis=1, keepdims=True) + 1e-12) - np.log(of_test), test_y)
+        return base
+    candidate, strength, mixed = chosen
+    probability = candidate.fit(x.a, y).predict_proba(x.b)
+    return Prediction(mixed, strength * probability + (1 - strength) * base.test)
+
+
+def _log_odds(probability: FloatArray) -> FloatArray:
+    """Return log-odds (n,) of y = 1."""
+    log = np.log(probability + 1e-12)
+    return np.asarray(log[:, 1] - log[:, 0])
+
+
+def _log_probability(probability: FloatArray, weights: FloatArray) -> FloatArray:
+    """Return log-probabilities (n, 2) with their odds weighted: labels of the test part may be rarer."""
+    odds = probability * weights
+    return np.asarray(np.log(odds / odds.sum(axis=1, keepdims=True) + 1e-12))
+
+
+def _strata(log_probability: FloatArray) -> IntArray:
+    """Return strata (n,) of people with about the same probability of the label, MIN_STRATUM or more each."""
+    probability = np.exp(log_probability)[:, None]
+    tree = DecisionTreeRegressor(min_samples_leaf=MIN_STRATUM, random_state=0)
+    return np.asarray(tree.fit(probability, probability[:, 0]).apply(probability))
 
 
 def _normalised(ratio: FloatArray) -> FloatArray:

@@ -106,13 +106,13 @@ def probe_questions(table: pd.DataFrame, kinds: Mapping[str, Kind] | None) -> It
     """Yield the label among all, then each attribute among all (unless only targets have it) and targets."""
     for attribute, kind, known in known_values(table, kinds):
         if attribute == "label" or (known["y"] == 0).any():
-            yield _question(known, attribute, "all", kind)
+            yield probe_question(known, attribute, "all", kind)
         if attribute != "label":
-            yield _question(known[known["y"] == 1], attribute, "target", kind)
+            yield probe_question(known[known["y"] == 1], attribute, "target", kind)
 
 
-def _question(known: pd.DataFrame, attribute: str, population: str, kind: Kind) -> ProbeQuestion:
-    """Return the question without the classes that are too rare to learn."""
+def probe_question(known: pd.DataFrame, attribute: str, population: str, kind: Kind) -> ProbeQuestion:
+    """Return a question of the rows of a population, without the classes that are too rare to learn."""
     rare = ""
     if kind == "categorical":
         counts = known.loc[known["split"] == "train", "value"].value_counts()

@@ -1,6 +1,6 @@
 """`score_codes`: all scores of a table of codes, as one tidy table, from probes and from the codes alone."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 from typing import Any
 
@@ -11,13 +11,16 @@ from threadpoolctl import threadpool_limits
 
 from sepvae.codes import SPACES, Blocks, Kind, code_columns
 from sepvae.errors import DataError
-from sepvae.evaluation.information import information_scores
+from sepvae.evaluation.conditional import conditional_scores
+from sepvae.evaluation.information_scores import information_scores
+from sepvae.evaluation.metrics import interval, resampling_weights
 from sepvae.evaluation.probes import SCORE_COLUMNS, ProbeQuestion, check_columns, probe_questions, score_probe
 from sepvae.run_folder import N_PERMUTATIONS
 
 COLUMNS = ["space", "attribute", "population", *SCORE_COLUMNS]
 PROBED: tuple[str, ...] = (*SPACES, "both")
 MIN_PERMUTATIONS = 19  # for a p-value of 0.05
+RECONSTRUCTION_METRICS = ("reconstruction_error", "explained_variance")
 ACTIVE_VARIANCE = 0.01  # a dimension whose posterior means vary less is inactive
 
 
@@ -47,7 +50,7 @@ def score_codes(
     table : DataFrame
         Table of codes: id, split, group, y (0 background, 1 target), attributes, common0, .., salient0, ...
     reconstruction_error : DataFrame or None, default=None
-        Columns id, full, common_only: mean squared error per pixel of test samples.
+        As for `separation_scores`, of test samples.
     kinds : mapping, default=None
         "categorical" or "continuous" by attribute; by default amounts are continuous, and up to 20 whole
         numbers, text and booleans are categorical.
@@ -72,9 +75,10 @@ def score_codes(
     DataFrame
         Columns space (common, salient, both, blocks), attribute ("label" for y), population (all, background,
         target), metric (balanced_accuracy, accuracy, auc, mae, r2, variance_ratio, active_units,
-        information, shared_information, information_share, reconstruction_error), score,
-        low, high, chance, p_value, n_train, n_test, n_test_groups. Columns that do not apply to a row are
-        missing. `score_probe`, `information_scores` and `separation_scores` define the scores.
+        information, shared_information, information_share, label_information_given,
+        information_given_covariates, reconstruction_error, explained_variance), score, low, high, chance,
+        p_value, n_train, n_test, n_test_groups. Columns that do not apply to a row are missing.
+        `score_probe`, `information_scores`, `conditional_scores` and `separation_scores` define them.
 
     Raises
     ------
@@ -110,16 +114,14 @@ def score_codes(
             if progress is not None:
                 progress(len(parts), len(cells))
     if n_permutations >= MIN_PERMUTATIONS and not least_squares:  # without its null a bound says little
+        null = {"n_permutations": n_permutations, "n_bootstraps": n_bootstraps, "random_state": random_state}
         with threadpool_limits(1):
-            information = information_scores(
-                table,
-                n_permutations=n_permutations,
-                n_bootstraps=n_bootstraps,
-                random_state=random_state,
-            )
-        parts.append(information)
+            parts.append(information_scores(table, **null))
+            parts.append(conditional_scores(table, kinds=kinds, **null))
     if not least_squares:
-        parts.append(separation_scores(table[table["split"] == "test"], reconstruction_error, blocks))
+        test = table[table["split"] == "test"]
+        resamples = {"n_bootstraps": n_bootstraps, "random_state": random_state}
+        parts.append(separation_scores(test, reconstruction_error, blocks, **resamples))
     nothing = pd.DataFrame(columns=COLUMNS)
     scores: pd.DataFrame = pd.concat(parts or [nothing], ignore_index=True)[COLUMNS]
     return scores.astype({"n_train": "Int64"})  # integers with missing values
@@ -246,10 +248,15 @@ def active_units(table: pd.DataFrame, space: str, blocks: Blocks | None = None) 
 
 
 def separation_scores(
-    table: pd.DataFrame, reconstruction_error: pd.DataFrame | None = None, blocks: Blocks | None = None
+    table: pd.DataFrame,
+    reconstruction_error: pd.DataFrame | None = None,
+    blocks: Blocks | None = None,
+    *,
+    n_bootstraps: int = 1000,
+    random_state: int = 0,
 ) -> pd.DataFrame:
     """
-    Compute the scores without a probe: variance ratio, active units and, if given, reconstruction error.
+    Compute the scores without a probe: variance ratio, active units and, if given, those of reconstructions.
 
     Parameters
     ----------
@@ -257,16 +264,21 @@ def separation_scores(
         Table of codes of the test samples only.
     reconstruction_error : DataFrame or None, default=None
         Columns id, full, common_only: mean squared error per pixel of some or all samples, decoded from both
-        codes and from the common code alone.
+        codes and from the common code alone; of_mean, too, if known: that of their mean.
     blocks : dict of str to slice, default=None
         Blocks of the salient space, as in `salient_blocks_`, which are scored like spaces.
+    n_bootstraps : int, default=1000
+        Resamples of the groups for the interval of explained_variance.
+    random_state : int, default=0
+        Seed of the resamples.
 
     Returns
     -------
     DataFrame
-        Columns space, population, metric, score, n_test, n_test_groups. Each space has a variance_ratio
-        (population all) and active_units (population target). reconstruction_error is a mean over samples of
-        population background or target, with space both for full and common for common_only.
+        Columns space, population, metric, score, low, high, n_test, n_test_groups. Each space has a
+        variance_ratio (population all) and active_units (population target). reconstruction_error is a mean
+        over samples of population background or target, with space both for full and common for common_only.
+        explained_variance is 1 less this mean over that of the errors of the mean of all samples.
 
     Raises
     ------
@@ -274,20 +286,38 @@ def separation_scores(
         If `reconstruction_error` lacks a column, repeats an id, or has one that is no test sample.
     """
     target = table[table["y"] == 1]
-    rows: list[tuple[str, str, str, float, int, int]] = []
+    rows: list[dict[str, object]] = []
     for space in (*SPACES, *(blocks or ())):
-        ratio, active = variance_ratio(table, space, blocks), active_units(table, space, blocks)
-        rows.append((space, "all", "variance_ratio", ratio, *_counts(table)))
-        rows.append((space, "target", "active_units", active, *_counts(target)))
+        about = {"space": space, "population": "all", **_counts(table)}
+        rows.append(about | {"metric": "variance_ratio", "score": variance_ratio(table, space, blocks)})
+        about = {"space": space, "population": "target", **_counts(target)}
+        rows.append(about | {"metric": "active_units", "score": active_units(table, space, blocks)})
     if reconstruction_error is not None:
-        merged = _with_errors(table, reconstruction_error)
+        merged, rng = _with_errors(table, reconstruction_error), np.random.default_rng(random_state)
         for column, space in (("full", "both"), ("common_only", "common")):
-            for population, part in (("background", merged["y"] == 0), ("target", merged["y"] == 1)):
-                if part.any():
-                    mean = float(merged.loc[part, column].mean())
-                    rows.append((space, population, "reconstruction_error", mean, *_counts(merged[part])))
-    columns = ["space", "population", "metric", "score", "n_test", "n_test_groups"]
+            for population, y in (("background", 0), ("target", 1)):
+                part = merged[merged["y"] == y]
+                about = {"space": space, "population": population, **_counts(part)}
+                rows += [about | row for row in _of_errors(part, column, n_bootstraps, rng)]
+    columns = ["space", "population", "metric", "score", "low", "high", "n_test", "n_test_groups"]
     return pd.DataFrame(rows, columns=columns).astype({"score": float})
+
+
+def _of_errors(
+    rows: pd.DataFrame, column: str, n_bootstraps: int, rng: np.random.Generator
+) -> Iterator[dict[str, object]]:
+    """Yield the mean error, and the share of the variance around the mean of all that is explained."""
+    if rows.empty:
+        return
+    error = rows[column].to_numpy(float)
+    yield {"metric": "reconstruction_error", "score": float(error.mean())}
+    if "of_mean" in rows:
+        weights, n_groups = resampling_weights(rows["group"].astype(str).to_numpy(str), n_bootstraps, rng)
+        weights = np.concatenate([np.ones((1, len(rows))), weights])
+        with np.errstate(divide="ignore", invalid="ignore"):  # samples that are all the same
+            shares = 1 - (weights @ error) / (weights @ rows["of_mean"].to_numpy(float))
+        low, high = interval(shares[1:], float(shares[0]), n_groups, scale="r2")
+        yield {"metric": "explained_variance", "score": float(shares[0]), "low": low, "high": high}
 
 
 def _with_errors(table: pd.DataFrame, errors: pd.DataFrame) -> pd.DataFrame:
@@ -304,5 +334,5 @@ def _with_errors(table: pd.DataFrame, errors: pd.DataFrame) -> pd.DataFrame:
     return samples[["id", "y", "group"]].merge(errors, on="id")
 
 
-def _counts(rows: pd.DataFrame) -> tuple[int, int]:
-    return len(rows), rows["group"].nunique()
+def _counts(rows: pd.DataFrame) -> dict[str, object]:
+    return {"n_test": len(rows), "n_test_groups": rows["group"].nunique()}

@@ -182,6 +182,31 @@ class CodingMixin(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 errors.append(((x - decoded) ** 2).reshape(len(part), -1).sum(axis=1) / values)
         return np.concatenate(errors)
 
+    def error_of_mean(self, X: Any) -> AnyArray:
+        """
+        Return the mean squared error of drawing the mean of X for each sample, for `reconstruction_error`.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or Source
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            Errors in the units of `reconstruction_error`.
+        """
+        source, values = self.prepare(X), np.float64(self._adapter.n_observed)
+        parts = chunks(len(source), self._chunk_rows())
+        mean = sum(in_unit_range(source.take(part).x).sum(axis=0, dtype=float) for part in parts) / len(
+            source
+        )
+        errors = [
+            ((in_unit_range(source.take(part).x) - mean) ** 2).reshape(len(part), -1).sum(axis=1)
+            for part in chunks(len(source), self._chunk_rows())
+        ]
+        return np.concatenate(errors) / values
+
     def swap(self, a: Any, b: Any) -> AnyArray:
         """
         Decode the common part of `a` with the salient part of `b`.

@@ -10,7 +10,7 @@ from sepvae.batch import AnyArray, Source
 from sepvae.codes import Codes, code_columns, codes_table
 from sepvae.errors import DataError
 from sepvae.evaluation.patient_sheet import salient_sheet, sheet_note
-from sepvae.evaluation.scores import score_codes
+from sepvae.evaluation.scores import RECONSTRUCTION_METRICS, score_codes
 from sepvae.interpretation.examples import make_examples
 from sepvae.methods import load
 from sepvae.methods.base import ContrastiveEstimator
@@ -90,7 +90,7 @@ def evaluate_run(
     errors, kept = None, None
     if source is None:
         if (old := folder.scores.read()) is not None:
-            kept = old.query("metric == 'reconstruction_error'")  # they cannot be computed from codes
+            kept = old[old["metric"].isin(RECONSTRUCTION_METRICS)]  # they cannot be computed from codes
     else:
         model = load(run)
         codes = _with_new_samples(run, model, codes, source, say)
@@ -167,11 +167,11 @@ def described(source: Source, split: str) -> pd.DataFrame:
 
 
 def reconstruction_errors(model: ContrastiveEstimator, source: Source) -> pd.DataFrame | None:
-    """Return errors with the salient part (full) and without (common_only), by id; None without decoder."""
+    """Return errors with salient (full), without, and of the mean, by id; None without decoder."""
     if not model.capabilities.decoder:
         return None
     errors = {name: model.reconstruction_error(source, salient) for name, salient in RECONSTRUCTIONS.items()}
-    return pd.DataFrame({"id": source.ids, **errors})
+    return pd.DataFrame({"id": source.ids, **errors, "of_mean": model.error_of_mean(source)})
 
 
 def examples_of(
