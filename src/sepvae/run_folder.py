@@ -268,6 +268,7 @@ class RunFolder:
         self.recipe = RecipeFile(path / "recipe.yaml")
         self.versions = JsonFile(path / "versions.json")
         self.inspection = InspectionFile(path / "check.json")
+        self.quality = TableFile(path / "quality.csv", text=("id",))  # metrics of images and volumes
         self.split = TableFile(path / "split.csv", SAMPLE)
         # The fit.
         self.model = path / "model"

@@ -5,12 +5,13 @@ import pandas as pd
 import pytest
 
 from sepvae.evaluation.scores import score_codes
-from sepvae.report.verdict import SALIENT_KNOWS, Verdict, judge
+from sepvae.report.verdict import NOT_A_COVARIATE, SALIENT_KNOWS, Verdict, judge
 
 USE = "Are both spaces in use?"
 LABEL = "Is the common code free of the label?"
 SHARED = "Do common and salient hold different things?"
 BACKGROUND = "Is the background at rest in the salient space?"
+RECONSTRUCTIONS = "Do reconstructions show single samples?"
 EVERYONE = "Is the salient code free of what everyone has?"
 TARGETS = "Is the common code free of what only targets have?"
 
@@ -37,7 +38,7 @@ def test_separated_codes_are_told_so() -> None:
     verdict, lights = judged(codes())
     assert verdict == "separated"
     assert lights == dict.fromkeys(
-        [SALIENT_KNOWS, LABEL, SHARED, USE, BACKGROUND, EVERYONE, TARGETS], "green"
+        [SALIENT_KNOWS, LABEL, SHARED, USE, BACKGROUND, EVERYONE, TARGETS, NOT_A_COVARIATE], "green"
     )
 
 
@@ -86,7 +87,8 @@ def test_without_scores_nothing_is_known() -> None:
 def test_a_site_that_is_the_label_is_red_beside_other_attributes() -> None:
     table = codes()
     site = np.where(table["y"] == 1, "a", "b")
-    assert judged(table.assign(site=site))[1][EVERYONE] == "red"
+    lights = judged(table.assign(site=site))[1]
+    assert lights[EVERYONE] == lights[NOT_A_COVARIATE] == "red"
 
 
 def test_every_answer_that_is_not_green_says_what_to_try() -> None:
@@ -110,4 +112,69 @@ def test_an_empty_space_is_red() -> None:
 def test_questions_without_a_score_are_counted() -> None:
     without = codes().drop(columns=["age", "site", "severity"])
     found = judge(score_codes(without, n_permutations=19, n_bootstraps=50))
-    assert str(found) == "separated (5 of 7 questions have a score)"
+    assert str(found) == "separated (5 of 9 questions have a score)"
+
+
+def with_site(table: pd.DataFrame, *, share: float = 0.8) -> pd.DataFrame:
+    """Site b has this share of the targets, and site a that of the background."""
+    rng = np.random.default_rng(1)
+    site = np.where(rng.uniform(size=len(table)) < share, table["y"], 1 - table["y"])
+    return table.assign(site=np.array(["a", "b"])[site])
+
+
+def test_a_site_that_salient_shows_instead_of_the_disease_is_red() -> None:
+    table = with_site(codes())
+    rng = np.random.default_rng(2)
+    shows_site = (table["site"] == "b") + 0.3 * rng.normal(size=len(table))
+    verdict, lights = judged(table.assign(salient0=shows_site))
+    assert verdict != "separated"
+    assert lights[SALIENT_KNOWS] != "red"
+    assert lights[NOT_A_COVARIATE] == "red"
+
+
+def test_a_disease_that_goes_with_a_site_is_no_confound_unless_salient_shows_the_site() -> None:
+    table = with_site(codes())
+    assert judged(table)[1][NOT_A_COVARIATE] == "green"
+    both = table.assign(
+        salient1=(table["site"] == "b") + 0.3 * np.random.default_rng(2).normal(size=len(table))
+    )
+    assert judged(both)[1][NOT_A_COVARIATE] == "amber"
+
+
+def test_what_check_found_and_no_score_covers_is_amber() -> None:
+    scores = score_codes(codes(), n_permutations=39, n_bootstraps=100)
+    row = {"variable": "orientation", "of": "volume", "auc": None, "cramers_v": 0.5, "p_corrected": 0.001}
+    for differs, light in (
+        (row, "amber"),
+        (row | {"variable": "site"}, "green"),
+        (row | {"cramers_v": 0.1}, "green"),
+    ):
+        found = {answer.question: answer for answer in judge(scores, {"confounds": [differs]}).answers}
+        assert found[NOT_A_COVARIATE].light == light
+        assert ("orientation" in found[NOT_A_COVARIATE].seen) == (light == "amber")
+
+
+@pytest.mark.parametrize(("explained", "light"), [(0.05, "red"), (0.2, "amber"), (0.6, "green")])
+def test_reconstructions_of_the_worse_group_count(explained: float, light: str) -> None:
+    table = codes()
+    test = table[table["split"] == "test"]
+    full = np.where(test["y"] == 1, 1 - explained, 0.2)
+    errors = pd.DataFrame({"id": test["id"], "full": full, "common_only": full, "of_mean": 1.0})
+    found = judge(score_codes(table, reconstruction_error=errors, n_permutations=0, n_bootstraps=50))
+    answer = next(answer for answer in found.answers if answer.question == RECONSTRUCTIONS)
+    assert (answer.light, answer.score["population"]) == (light, "target")
+
+
+def test_an_image_metric_that_salient_knows_among_background_is_amber() -> None:
+    table = codes().drop(columns=["age", "site"])
+    rng = np.random.default_rng(0)
+    sharpness = rng.normal(size=len(table))
+    quality = pd.DataFrame({"id": table["id"], "sharpness": sharpness, "aspect": rng.normal(size=len(table))})
+    shows = table.assign(salient1=sharpness + 0.1 * rng.normal(size=len(table)))
+    scores = score_codes(shows, quality=quality, n_permutations=39, n_bootstraps=100)
+    found = {answer.question: answer for answer in judge(scores).answers}
+    assert found[NOT_A_COVARIATE].light == "amber"
+    assert "sharpness" in found[NOT_A_COVARIATE].seen
+    assert "aspect" not in found[NOT_A_COVARIATE].seen
+    plain = score_codes(table, quality=quality, n_permutations=39, n_bootstraps=100)
+    assert NOT_A_COVARIATE not in {answer.question for answer in judge(plain).answers}

@@ -296,7 +296,7 @@ def _show(scores: "pd.DataFrame | None", run: Path) -> None:
     from sepvae.cli.tables import print_scores, print_warnings
 
     if scores is not None:
-        print_scores(scores)
+        print_scores(scores, RunFolder(run).inspection.read())
         print_warnings(run)
         typer.echo(f"report: {RunFolder(run).report}")
 

@@ -131,7 +131,7 @@ def evaluate(
         typer.echo(f"scores: {out}")
     else:
         typer.echo("nothing is written; --out FILE.csv keeps the scores")
-    print_scores(scores)
+    print_scores(scores, RunFolder(run).inspection.read() if source is None else None)
     if data is None and out is None:
         print_warnings(run)
 

@@ -34,7 +34,7 @@ MARK = "~"
 SHORT = {"auc": "AUC", "balanced_accuracy": "bal. acc.", "r2": "R2"}
 
 
-def print_scores(scores: pd.DataFrame) -> None:
+def print_scores(scores: pd.DataFrame, inspection: dict[str, Any] | None = None) -> None:
     """Print one row per attribute: scores from the salient and the common space, and chance; then blocks."""
     table, by_block = (Table(box=SIMPLE_HEAD, pad_edge=False) for _ in range(2))
     blocks = [space for space in scores["space"].unique() if space not in (*SPACES, "both")]
@@ -51,7 +51,7 @@ def print_scores(scores: pd.DataFrame) -> None:
         printed.add(attribute)
         shown = rows[rows["metric"].isin(SHOWN.get(str(attribute), SHOWN_ELSE))]
         by_space = {row["space"]: row for row in shown.to_dict("records")}
-        if by_space:
+        if {"salient", "common"} <= by_space.keys():
             of_blocks = [_score(by_space[block], interval=False) for block in blocks]
             cells = [_score(by_space["salient"]), _score(by_space["common"])]
             marked |= any(cell.endswith(MARK) for cell in (*cells, *of_blocks))
@@ -66,7 +66,7 @@ def print_scores(scores: pd.DataFrame) -> None:
     console.print(
         f"[dim]95 % intervals over test subjects{legend}. The report has all metrics.[/dim]", highlight=False
     )
-    print_verdict(scores)
+    print_verdict(scores, inspection)
 
 
 def _score(row: dict[Any, Any], *, interval: bool = True) -> str:
@@ -89,11 +89,11 @@ def print_subtypes(record: Mapping[str, Any]) -> None:
         console.print(Text(printable(line)))
 
 
-def print_verdict(scores: pd.DataFrame) -> None:
+def print_verdict(scores: pd.DataFrame, inspection: dict[str, Any] | None = None) -> None:
     """Print the verdict on the separation, and the answers that it rests on."""
     from sepvae.report.verdict import judge
 
-    found, console = judge(scores), Console(highlight=False)
+    found, console = judge(scores, inspection), Console(highlight=False)
     words = {"green": ("yes", "green"), "amber": ("in part", "yellow"), "red": ("no", "bold red")}
     if found.verdict == "not known":
         return

@@ -1,12 +1,12 @@
 """Disease or covariate: what salient knows of covariates among background, and of the label beyond them."""
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 
 import numpy as np
 import pandas as pd
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from sepvae.codes import Kind, code_columns
@@ -15,13 +15,14 @@ from sepvae.evaluation.information_scores import MIN_SUBJECTS, has_labels, named
 from sepvae.evaluation.probes import MAX_CLASSES, known_values, probe_question, score_probe
 
 LEAST_KNOWN = 0.5  # share of background and of targets for whom a covariate is known
-RARE = 5  # training samples, below which classes of a covariate are taken together
+LEAST_IN_CLASS = 5  # training samples of a class, such as a site, below which nothing adjusts for it
 
 
 def conditional_scores(
     table: pd.DataFrame,
     *,
     kinds: Mapping[str, Kind] | None = None,
+    quality: pd.DataFrame | None = None,
     n_permutations: int,
     n_bootstraps: int,
     random_state: int = 0,
@@ -32,17 +33,29 @@ def conditional_scores(
     The rows of population background are probes, as `score_probe` makes them; permutations within a label
     say what salient knows of the attribute apart from the label. `label_information_given` an attribute, and
     `information_given_covariates`, of all of them, are in nats; their permutations exchange the labels of
-    people with about the same probability of the label by the covariates.
+    people with about the same probability of the label by the covariates. `quality` has numbers of images by
+    id. What a disease does to an image changes them too, so only background is asked for them.
     """
     how = {"n_permutations": n_permutations, "n_bootstraps": n_bootstraps, "random_state": random_state}
     parts = []
-    for attribute, kind, known in known_values(table, kinds):
+    for attribute, kind, known in chain(known_values(table, kinds), _of_quality(table, quality)):
         question = probe_question(known[known["y"] == 0], attribute, "background", kind)
         if attribute != "label" and not question.obstacle:
             found = score_probe(*question.samples("salient"), kind, **how)
             parts.append(found.assign(attribute=attribute, population="background"))
     parts.append(pd.DataFrame(_beyond(table, dict(covariates(table, kinds)), **how)))
     return pd.concat(parts, ignore_index=True).assign(space="salient")
+
+
+def _of_quality(
+    table: pd.DataFrame, quality: pd.DataFrame | None
+) -> Iterator[tuple[str, Kind, pd.DataFrame]]:
+    """Yield name, kind and known rows of each number of images that is no attribute."""
+    if quality is not None:
+        of_id = quality.set_index(quality["id"].astype(str))
+        for name in quality.columns.difference(table.columns, sort=False):
+            values = table["id"].astype(str).map(of_id[name]).astype(float)
+            yield str(name), "continuous", table.assign(value=values)[np.isfinite(values)]
 
 
 def covariates(table: pd.DataFrame, kinds: Mapping[str, Kind] | None = None) -> Iterator[tuple[str, Kind]]:
@@ -60,30 +73,51 @@ def _beyond(
     table: pd.DataFrame, kinds: Mapping[str, Kind], *, random_state: int, **how: int
 ) -> Iterator[dict[str, object]]:
     """Yield what salient tells of the label, one covariate given, then all of them given."""
-    train, test = parts_of(table, random_state)
-    if min(train["group"].nunique(), test["group"].nunique()) < MIN_SUBJECTS or not has_labels(train, test):
-        return
-    counts = {"n_train": len(train), "n_test": len(test), "n_test_groups": test["group"].nunique()}
-    about = {"population": "all", "chance": 0.0, **counts}
-    codes, test_codes = (part[code_columns(part, "salient")].to_numpy(float) for part in (train, test))
-    y, test_y = (part["y"].to_numpy(int) for part in (train, test))
+    asked = dict.fromkeys([*((name,) for name in kinds), *([tuple(kinds)] if kinds else [])])
     found: dict[tuple[str, ...], dict[str, object]] = {}
-    for names in dict.fromkeys([*((name,) for name in kinds), *([tuple(kinds)] if kinds else [])]):
-        encoder = _encoder({name: kinds[name] for name in names})
-        given = encoder.fit_transform(_values(train, kinds)), encoder.transform(_values(test, kinds))
+    for names in asked:
+        of_names: dict[str, Kind] = {name: kinds[name] for name in names}
+        train, test = _of_frequent_classes(*parts_of(table, random_state), of_names)
+        n_groups = test["group"].nunique()
+        if min(train["group"].nunique(), n_groups) < MIN_SUBJECTS or not has_labels(train, test):
+            continue
+        encoder = _encoder(of_names)
+        given = encoder.fit_transform(_values(train, of_names)), encoder.transform(_values(test, of_names))
+        codes, test_codes = (part[code_columns(part, "salient")].to_numpy(float) for part in (train, test))
+        y, test_y = (part["y"].to_numpy(int) for part in (train, test))
         evidence = label_information(codes, y, subjects_of(train), test_codes, test_y, given)
-        found[names] = about | named(evidence.score(subjects_of(test), **how, random_state=random_state))
-    for name in kinds:
-        yield found[name,] | {"attribute": name, "metric": "label_information_given"}
-    if kinds:
-        yield found[tuple(kinds)] | {"attribute": "label", "metric": "information_given_covariates"}
+        found[names] = named(evidence.score(subjects_of(test), **how, random_state=random_state))
+        counts = {"n_train": len(train), "n_test": len(test), "n_test_groups": n_groups}
+        found[names] |= {"population": "all", "chance": 0.0, **counts}
+    for names, row in found.items():
+        if len(names) == 1:
+            yield row | {"attribute": names[0], "metric": "label_information_given"}
+        if names == tuple(kinds):
+            yield row | {"attribute": "label", "metric": "information_given_covariates"}
+
+
+def _of_frequent_classes(
+    train: pd.DataFrame, test: pd.DataFrame, kinds: Mapping[str, Kind]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows without classes, such as a site, of which too few are known to adjust for them."""
+    for name, kind in kinds.items():
+        if kind == "categorical":
+            counts = _text(train[name]).value_counts()
+            classes = counts.index[counts >= LEAST_IN_CLASS]
+            train, test = (part[_text(part[name]).isin(classes)] for part in (train, test))
+    return train, test
+
+
+def _text(values: "pd.Series[object]") -> "pd.Series[str]":
+    """Return classes as text; a gap is a class of its own."""
+    return values.astype(object).where(values.notna(), "missing").astype(str)
 
 
 def _values(rows: pd.DataFrame, kinds: Mapping[str, Kind]) -> pd.DataFrame:
-    """Return covariates as text, "missing" among it, and as numbers, NaN among them."""
+    """Return covariates as text, and as numbers, NaN among them."""
     return pd.DataFrame(
         {
-            name: rows[name].astype(object).where(rows[name].notna(), "missing").astype(str)
+            name: _text(rows[name])
             if kind == "categorical"
             else rows[name].astype(float).replace([np.inf, -np.inf], np.nan)
             for name, kind in kinds.items()
@@ -93,9 +127,8 @@ def _values(rows: pd.DataFrame, kinds: Mapping[str, Kind]) -> pd.DataFrame:
 
 def _encoder(kinds: Mapping[str, Kind]) -> ColumnTransformer:
     """Return an unfitted encoder of covariates as numbers: classes one-hot, gaps filled and marked."""
-    one_hot = OneHotEncoder(min_frequency=RARE, handle_unknown="infrequent_if_exist", sparse_output=False)
-    filled = make_pipeline(SimpleImputer(strategy="median", add_indicator=True))
-    steps = {"categorical": one_hot, "continuous": filled}
+    one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    steps = {"categorical": one_hot, "continuous": SimpleImputer(strategy="median", add_indicator=True)}
     return ColumnTransformer(
         [(name, steps[kind], [name]) for name, kind in kinds.items()], sparse_threshold=0
     )

@@ -8,15 +8,15 @@ import numpy as np
 from scipy.special import logsumexp
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.kernel_approximation import Nystroem
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import QuantileTransformer, StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 
 from sepvae.batch import AnyArray, FloatArray, IntArray
 from sepvae.evaluation.metrics import interval, resampling_weights
-from sepvae.evaluation.probes import shuffle_by_group
+from sepvae.evaluation.probes import RIDGE_ALPHAS, shuffle_by_group
 
 FOLDS = 5
 RIDGES = (0.01, 0.1, 1.0, 10.0)  # added to variances of 1
@@ -126,8 +126,9 @@ def label_information(
     others.
 
     With covariates of the training and the test samples as `given`, it is the information beyond them: the
-    cross-entropy of the best classifier of covariates, less that of one of its log-odds and the codes.
-    Permutations are then of labels of people with about the same odds by their covariates.
+    cross-entropy of the best classifier of covariates, less that of one of its log-odds and the codes, from
+    which what covariates predict of them was taken. Permutations are then of labels of people with about the
+    same odds by their covariates.
     """
     frequency, of_test = (np.bincount(labels, minlength=2) / len(labels) for labels in (y, test_y))
     folds = list(StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0).split(codes, y, groups))
@@ -136,7 +137,8 @@ def label_information(
     if given is not None:
         base = _better(Pair(*given), y, folds, base)
         odds = (_log_odds(probability)[:, None] for probability in base)
-        codes, test_codes = (np.hstack(both) for both in zip(odds, (codes, test_codes), strict=True))
+        residuals = _without(Pair(codes, test_codes), Pair(*given), folds)
+        codes, test_codes = (np.hstack(both) for both in zip(odds, residuals, strict=True))
     known = _better(Pair(codes, test_codes), y, folds, base)
     with_codes, without = (_log_probability(of.test, of_test / frequency) for of in (known, base))
     strata = None if given is None else _strata(without[:, 1])
@@ -148,6 +150,16 @@ class Prediction(NamedTuple):
 
     left_out: FloatArray
     test: FloatArray
+
+
+def _without(codes: Pair, given: Pair, folds: list[tuple[IntArray, IntArray]]) -> Pair:
+    """Return codes (train, test) less their prediction by covariates, of training samples by other folds."""
+    n, dims = given.a.shape
+    kernel = Nystroem(gamma=1 / (2 * dims), n_components=min(MAX_LANDMARKS, n // FOLDS), random_state=0)
+    features = FeatureUnion([("lines", "passthrough"), ("kernel", kernel)])
+    model = make_pipeline(StandardScaler(), features, RidgeCV(RIDGE_ALPHAS))
+    left_out = cross_val_predict(model, given.a, codes.a, cv=folds)
+    return Pair(codes.a - left_out, codes.b - model.fit(given.a, codes.a).predict(given.b))
 
 
 def _better(x: Pair, y: IntArray, folds: list[tuple[IntArray, IntArray]], base: Prediction) -> Prediction:

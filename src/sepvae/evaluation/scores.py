@@ -30,6 +30,7 @@ def score_codes(
     reconstruction_error: pd.DataFrame | None = None,
     kinds: Mapping[str, Kind] | None = None,
     blocks: Blocks | None = None,
+    quality: pd.DataFrame | None = None,
     least_squares: bool = False,
     n_permutations: int = N_PERMUTATIONS,
     n_bootstraps: int = 1000,
@@ -56,6 +57,9 @@ def score_codes(
         numbers, text and booleans are categorical.
     blocks : dict of str to slice, default=None
         Blocks of the salient space that are scored as spaces of their own, as in `salient_blocks_`.
+    quality : DataFrame or None, default=None
+        Column id, and numbers of each image or volume, such as its sharpness: salient is asked for them among
+        background.
     least_squares : bool, default=False
         Score only continuous attributes, by probes without a penalty, as in the paper. With about as many
         code dimensions as training samples the predictions are poor.
@@ -117,7 +121,7 @@ def score_codes(
         null = {"n_permutations": n_permutations, "n_bootstraps": n_bootstraps, "random_state": random_state}
         with threadpool_limits(1):
             parts.append(information_scores(table, **null))
-            parts.append(conditional_scores(table, kinds=kinds, **null))
+            parts.append(conditional_scores(table, kinds=kinds, quality=quality, **null))
     if not least_squares:
         test = table[table["split"] == "test"]
         resamples = {"n_bootstraps": n_bootstraps, "random_state": random_state}

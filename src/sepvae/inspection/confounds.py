@@ -119,14 +119,21 @@ def _variables(
     if samples.kind == "volume":
         axes = metrics["grid"].map(lambda grid: grid.axes, na_action="ignore")
         metrics = metrics.assign(orientation=axes, voxels=metrics["grid"].map(str, na_action="ignore"))
-        numbers, classes = ["mean", "sd"], ["orientation", "voxels", "dtype"]
-    else:
-        width, height = metrics["width"].astype(float), metrics["height"].astype(float)
-        metrics = metrics.assign(aspect=width / height, side=(width * height) ** 0.5)
-        numbers = ["aspect", "side", "brightness", "contrast", "sharpness", "anisotropy"]
-        classes = ["mode"]
-    yield from ((name, samples.kind, "continuous", metrics[name].astype(float)) for name in numbers)
-    yield from ((name, samples.kind, "categorical", metrics[name]) for name in classes)
+    numbers, classes = quality_numbers(metrics), ["orientation", "voxels", "dtype"]
+    yield from ((str(name), samples.kind, "continuous", values) for name, values in numbers.items())
+    for name in classes if samples.kind == "volume" else ["mode"]:
+        yield name, samples.kind, "categorical", metrics[name]
+
+
+def quality_numbers(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Return the numbers among the quality metrics of images or volumes that may be confounds."""
+    if "grid" in metrics:
+        return metrics[["mean", "sd"]].astype(float)
+    if "width" not in metrics:
+        return metrics[[]]
+    width, height = metrics["width"].astype(float), metrics["height"].astype(float)
+    of_size = pd.DataFrame({"aspect": width / height, "side": (width * height) ** 0.5})
+    return of_size.join(metrics[["brightness", "contrast", "sharpness", "anisotropy"]].astype(float))
 
 
 def _by_group(samples: Samples, kind: str, values: "pd.Series[Any]") -> pd.DataFrame:

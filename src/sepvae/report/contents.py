@@ -47,7 +47,8 @@ class Contents:
         self.scores, self.removal = folder.scores.read(), folder.removal.read()
         self.correlations, self.counterfactuals = folder.correlations.read(), folder.counterfactuals.read()
         self.stability = folder.stability.read()
-        self.findings: list[dict[str, Any]] | None = (folder.inspection.read() or {}).get("findings")
+        self.inspection = folder.inspection.read()
+        self.findings: list[dict[str, Any]] | None = (self.inspection or {}).get("findings")
         self.examples = folder.examples.read("inputs", "full")
         self.thumbnails = folder.thumbnails.read()
         axes = 0 if self.examples is None else self.examples["inputs"].ndim

@@ -22,6 +22,7 @@ from sepvae.report.contents import (
     title,
 )
 from sepvae.report.counterfactuals import counterfactual_rows
+from sepvae.report.covariates import covariate_sentences
 from sepvae.report.html import render, scripts_within, write_page
 from sepvae.report.scatter import scatter_data
 from sepvae.report.scores import (
@@ -110,8 +111,9 @@ def _page_context(contents: Contents, *, images: bool) -> dict[str, Any]:
         "run": contents,
         "images": images,
         "title": title(contents.recipe),
-        "verdict": None if scores is None else judge(scores),
         "stability": [] if contents.stability is None else describe_stability(contents.stability),
+        "verdict": None if scores is None else judge(scores, contents.inspection),
+        "covariates": [] if scores is None else covariate_sentences(scores),
         "summary": None if scores is None else summary(scores),
         "warnings": find_warnings(contents),
         "picture": picture,

@@ -20,6 +20,9 @@ WORDS = {
     "reconstruction_error": "reconstruction error",
     "information_share": "share of the information in the label",
     "shared_information": "information that both codes share",
+    "label_information_given": "information of the label beyond it",
+    "information_given_covariates": "information beyond all covariates",
+    "explained_variance": "share of the variance that reconstructions explain",
 }
 NOTES = {
     "mae": "lower is better",
@@ -27,10 +30,13 @@ NOTES = {
     "reconstruction_error": "mean squared error of a {value}; lower is better",
     "information": "at least so many nats, as a logistic regression or boosted trees find them",
     "shared_information": "at least so many nats; 0 is best",
+    "label_information_given": "at least so many nats, of people who are alike in it",
+    "information_given_covariates": "at least so many nats, of people who are alike in what everyone has",
+    "explained_variance": "around the mean {value}",
 }
 FROM_0_TO_1 = ("accuracy", "balanced_accuracy", "auc", "information_share")
-NATS = ("information", "shared_information")
-BEST_IS_1 = (*FROM_0_TO_1, "r2")
+NATS = ("information", "shared_information", "label_information_given", "information_given_covariates")
+BEST_IS_1 = (*FROM_0_TO_1, "r2", "explained_variance")
 MAIN_METRICS = {"label": ("auc",), "": ()}  # of a question, by attribute; none without a probe
 MAIN_METRICS_ELSE = ("balanced_accuracy", "r2")  # of a categorical and of a continuous attribute
 FLAGS = (
@@ -104,6 +110,14 @@ def sections(scores: pd.DataFrame, value: str = "value", places: Sequence[Any] =
 def spaces_of(scores: pd.DataFrame | None) -> list[str]:
     """Return the spaces of a page: salient, common, both, then the blocks of salient that have scores."""
     return list(dict.fromkeys([*SPACES, *([] if scores is None else scores["space"])]))
+
+
+def rows_of(scores: pd.DataFrame, **where: str) -> list[Score]:
+    """Return the rows of `scores.csv` with these values."""
+    for column, value in where.items():
+        scores = scores[scores[column] == value]
+    rows: list[Score] = scores.to_dict("records")
+    return rows
 
 
 def main_rows(scores: pd.DataFrame) -> list[Score]:

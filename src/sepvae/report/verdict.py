@@ -8,8 +8,18 @@ from typing import Any, Literal
 import pandas as pd
 
 from sepvae.evaluation.metrics import MAX_P
-from sepvae.report.scores import Score, gain, is_known, main_rows, of_both_spaces, of_everyone, reading
-from sepvae.report.warnings import MIN_VARIANCE_RATIO
+from sepvae.report.covariates import BEYOND, known_among_background, unscored
+from sepvae.report.scores import (
+    Score,
+    gain,
+    is_known,
+    main_rows,
+    of_both_spaces,
+    of_everyone,
+    reading,
+    rows_of,
+)
+from sepvae.report.warnings import MIN_VARIANCE_RATIO, NOTHING_LEARNT
 
 Light = Literal["green", "amber", "red"]
 Overall = Literal["separated", "partly separated", "not separated", "not known"]
@@ -17,10 +27,13 @@ Overall = Literal["separated", "partly separated", "not separated", "not known"]
 SALIENT_KNOWS = "Does the salient code tell background and target apart?"
 COMMON_FREE = "Is the common code free of the label?"
 APART = "Do common and salient hold different things?"
+NOT_A_COVARIATE = "Is it the disease, and not a covariate such as site?"
 GOOD_AUC = 0.8  # of background or target from salient
 LITTLE, SOME = 0.05, 0.2  # of information where none should be: a share of the label's, or nats
 GOOD_RATIO = 5.0  # salient variance of targets over that of background
-QUESTIONS = 7
+MOST_REMAINS = 0.5  # of what salient tells of the label, once covariates are given
+GOOD_EXPLAINED = 0.3  # share of the variance of held-out samples that reconstructions explain
+QUESTIONS = 9
 NUMBERS = ("space", "attribute", "population", "metric", "score", "low", "high", "chance", "p_value")
 
 
@@ -37,7 +50,7 @@ class Answer:
     @classmethod
     def of(cls, question: str, light: Light, seen: str, advice: str, row: Score) -> "Answer":
         """Return the answer; one that is as wanted needs no advice."""
-        known = {name: row[name] for name in NUMBERS if not pd.isna(row[name])}
+        known = {name: row[name] for name in NUMBERS if not pd.isna(row.get(name))}
         return cls(question, light, seen, "" if light == "green" else advice, known)
 
 
@@ -57,9 +70,9 @@ class Verdict:
         return asdict(self)
 
 
-def judge(scores: pd.DataFrame) -> Verdict:
+def judge(scores: pd.DataFrame, inspection: dict[str, Any] | None = None) -> Verdict:
     """
-    Judge the separation of common and salient codes by the scores of a run.
+    Judge the separation of common and salient codes by the scores of a run, and by what its check found.
 
     It is "separated" if all answers are green, and "not separated" if salient does not tell background and
     target apart or if at least half of the answers are red. Questions without a score are left out; without
@@ -73,6 +86,8 @@ def judge(scores: pd.DataFrame) -> Verdict:
         *_of_background(scores),
         *_of_everyone(rows),
         *_of_targets(rows),
+        *_of_confounds(rows, scores, inspection),
+        *_of_reconstructions(scores),
     ]
     lights = [answer.light for answer in answers]
     if not {SALIENT_KNOWS, COMMON_FREE, APART} <= {answer.question for answer in answers}:
@@ -89,7 +104,7 @@ def _of_label(rows: list[Score], scores: pd.DataFrame) -> Iterator[Answer]:
         light: Light = "red" if not is_known(row) else "green" if row["score"] >= GOOD_AUC else "amber"
         advice = "more samples, more epochs or another network; groups that do not differ look like this"
         yield Answer.of(SALIENT_KNOWS, light, reading(row), advice, row)
-    for row in _rows(scores, metric="information_share", attribute="label", space="common"):
+    for row in rows_of(scores, metric="information_share", attribute="label", space="common"):
         light = _by_information(row)
         read = of_label.get("common")
         if light == "green" and read and is_known(read):
@@ -105,7 +120,7 @@ def _of_label(rows: list[Score], scores: pd.DataFrame) -> Iterator[Answer]:
 
 def _of_shared(scores: pd.DataFrame) -> Iterator[Answer]:
     """Judge what both codes share, among targets."""
-    for row in _rows(scores, metric="shared_information", population="target"):
+    for row in rows_of(scores, metric="shared_information", population="target"):
         interval = f"95 % interval {row['low']:z.2f} to {row['high']:z.2f}"
         seen = f"among targets they share {row['score']:z.2f} nats or more ({interval}), {_p(row)}."
         advice = "raise the weight that keeps the spaces apart, or make the spaces smaller"
@@ -114,7 +129,7 @@ def _of_shared(scores: pd.DataFrame) -> Iterator[Answer]:
 
 def _of_use(scores: pd.DataFrame) -> Iterator[Answer]:
     """Judge whether both codes vary over targets: what a space without use does not know says nothing."""
-    units = {row["space"]: row for row in _rows(scores, metric="active_units", population="target")}
+    units = {row["space"]: row for row in rows_of(scores, metric="active_units", population="target")}
     if {"common", "salient"} <= units.keys():
         least = min((units["common"], units["salient"]), key=lambda row: row["score"])
         numbers = " and ".join(f"{units[space]['score']:.0f} {space}" for space in ("common", "salient"))
@@ -125,7 +140,7 @@ def _of_use(scores: pd.DataFrame) -> Iterator[Answer]:
 
 def _of_background(scores: pd.DataFrame) -> Iterator[Answer]:
     """Judge the spread of background samples in the salient space."""
-    for row in _rows(scores, metric="variance_ratio", space="salient", population="all"):
+    for row in rows_of(scores, metric="variance_ratio", space="salient", population="all"):
         if math.isnan(ratio := row["score"]):
             continue
         light: Light = "green" if ratio >= GOOD_RATIO else "amber" if ratio >= MIN_VARIANCE_RATIO else "red"
@@ -161,6 +176,56 @@ def _of_targets(rows: list[Score]) -> Iterator[Answer]:
     )
 
 
+def _of_confounds(
+    rows: list[Score], scores: pd.DataFrame, inspection: dict[str, Any] | None
+) -> Iterator[Answer]:
+    """Judge what salient tells of the label beyond covariates, and what it knows of them among background."""
+    beyond, known, missing = (
+        rows_of(scores, metric=BEYOND),
+        known_among_background(rows),
+        unscored(rows, inspection),
+    )
+    if not beyond and not known and not missing:
+        return
+    row = beyond[0] if beyond else known[0] if known else {}
+    light: Light = "amber" if known or missing else "green"
+    seen = []
+    if beyond:
+        tells = rows_of(scores, metric="information", space="salient", attribute="label")
+        without = max(tells[0]["score"], 0.0) if tells else row["score"]
+        interval = f"95 % interval {row['low']:z.2f} to {row['high']:z.2f}"
+        seen.append(
+            f"of {without:.2f} nats that salient tells of the label, {row['score']:z.2f} are beyond the "
+            f"covariates ({interval}), {_p(row)}"
+        )
+        if not row["p_value"] <= MAX_P:
+            light = "red"
+        elif row["score"] < MOST_REMAINS * without:
+            light = "amber"
+    names = ", ".join(str(one["attribute"]) for one in known)
+    seen += [f"among background salient knows {names}"] if known else []
+    seen += (
+        [f"check found that {', '.join(missing)} goes with the label, which no score covers"]
+        if missing
+        else []
+    )
+    advice = "match the groups, residualise or harmonise, or name what is missing as an attribute"
+    yield Answer.of(NOT_A_COVARIATE, light, "; ".join(seen) + ".", advice, row)
+
+
+def _of_reconstructions(scores: pd.DataFrame) -> Iterator[Answer]:
+    """Judge what reconstructions explain of the variance of held-out samples, of the group with less."""
+    if rows := rows_of(scores, metric="explained_variance", space="both"):
+        row = min(rows, key=lambda one: one["score"])
+        light: Light = "red" if not row["score"] > 1 - NOTHING_LEARNT else "amber"
+        light = "green" if row["score"] >= GOOD_EXPLAINED else light
+        share, low, high = (f"{100 * row[name]:.0f}" for name in ("score", "low", "high"))
+        interval = f"95 % interval {low} to {high}"
+        seen = f"they explain {share} % of the variance of {row['population']} samples ({interval})."
+        advice = "train longer, take another network, or lower the weights of the priors"
+        yield Answer.of("Do reconstructions show single samples?", light, seen, advice, row)
+
+
 def _worst(question: str, pairs: list[tuple[Score, Score]], advice: str) -> Iterator[Answer]:
     """Judge the attribute that the wrong space knows best, compared with the right one."""
     if not pairs:
@@ -179,15 +244,6 @@ def _by_information(row: Score) -> Light:
     if not row["p_value"] <= MAX_P or row["score"] <= LITTLE:
         return "green"
     return "amber" if row["score"] <= SOME else "red"
-
-
-def _rows(scores: pd.DataFrame, **where: str) -> list[Score]:
-    """Return the rows with these values."""
-    kept = scores
-    for column, value in where.items():
-        kept = kept[kept[column] == value]
-    rows: list[Score] = kept.to_dict("records")
-    return rows
 
 
 def _p(row: Score) -> str:

@@ -263,7 +263,7 @@ def of_evidence(scores: pd.DataFrame) -> Iterator[ReportWarning]:
     rows = main_rows(scores)
     of_all = of_everyone(rows)
     seen = []
-    for row in rows:
+    for row in (row for row in rows if row["population"] != "background"):
         if row["space"] == "salient" and row["attribute"] not in of_all and (doubt := verdict(row)):
             doubt = "not distinguishable from chance" if doubt == AT_CHANCE else doubt
             seen.append(f"{row['question']}, salient space: {doubt}, {reading(row)}")

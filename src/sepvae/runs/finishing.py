@@ -59,9 +59,10 @@ def finish_run(
     folder.people.write(people)
     with step("scoring") as progress:
         how: dict[str, Any] = {"kinds": kinds, "n_permutations": n_permutations, "progress": progress}
-        scores = score_codes(codes, reconstruction_error=errors, blocks=model.salient_blocks_, **how)
+        how |= {"blocks": model.salient_blocks_, "quality": folder.quality.read()}
+        scores = score_codes(codes, reconstruction_error=errors, **how)
     folder.scores.write(scores)
-    folder.verdict.write(judge(scores).as_json())
+    folder.verdict.write(judge(scores, folder.inspection.read()).as_json())
     folder.correlations.write(salient_correlations(codes, kinds=kinds))
     with step("examples"):
         folder.examples.write(examples_of(model, codes, test))

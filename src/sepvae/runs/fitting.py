@@ -19,6 +19,7 @@ from sepvae.data.arrays import ArraySource
 from sepvae.data.quality_metrics import measure_source
 from sepvae.errors import DataError, TrainingError, count
 from sepvae.inspection import inspect
+from sepvae.inspection.confounds import quality_numbers
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.progress import Say, stage
 from sepvae.report.page import write_report
@@ -192,6 +193,8 @@ def _inspect(
     if data.get("resample"):
         inspection = inspection.on_one_grid()
     run.inspection.write(inspection.to_dict())
+    if len((numbers := quality_numbers(quality_metrics)).columns):
+        run.quality.write(numbers.assign(id=about["id"].to_numpy()))
     for finding in inspection.findings:
         if finding.level == "error" or finding.code in PRINTED:
             say(f"warning: {finding.message}")

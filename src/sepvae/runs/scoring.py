@@ -99,7 +99,7 @@ def evaluate_run(
         if errors is not None and _rows_are_numbered(run):
             errors["id"] = "new-" + errors["id"].astype(str)
     keywords: dict[str, Any] = {"kinds": folder.kinds(), "n_permutations": n_permutations}
-    keywords["blocks"] = folder.blocks()
+    keywords |= {"blocks": folder.blocks(), "quality": folder.quality.read()}
     with stage("scoring", say) as progress:
         scores = score_codes(codes, reconstruction_error=errors, **keywords, progress=progress)
     return scores if kept is None else pd.concat([scores, kept], ignore_index=True)
@@ -131,7 +131,7 @@ def keep_scores(run: str | Path, scores: pd.DataFrame, *, n_permutations: int) -
     """Replace the scores of a run, of its own test part, and record their permutations in the recipe."""
     folder = RunFolder(run)
     folder.scores.write(scores)
-    folder.verdict.write(judge(scores).as_json())
+    folder.verdict.write(judge(scores, folder.inspection.read()).as_json())
     recipe = folder.recipe.required()
     protocol = {**recipe.get("protocol", {}), "n_permutations": n_permutations}
     folder.recipe.write(recipe | {"protocol": protocol})
