@@ -13,6 +13,8 @@ from sepvae.benchmark.outputs import write_outputs
 from sepvae.data import ArraySource
 from sepvae.errors import DataError, RunFolderError
 from sepvae.methods.base import ContrastiveEstimator
+from sepvae.recipes.recipe import ScoreColumn
+from sepvae.report.benchmark_tables import benchmark_table
 from sepvae.training.module import AlternatingTraining
 
 from .conftest import COLUMNS, KINDS, contender, make_source
@@ -269,3 +271,27 @@ def test_blocks_of_several_targets_are_scored_as_spaces(tmp_path):
     blocks = ["salient, shared", "salient of BD", "salient of SZ"]
     assert set(folder.scores.required()["space"].dropna()) >= {*blocks, "common", "salient"}
     assert list(folder.blocks()) == blocks
+
+
+def test_columns_in_nats_are_asked_for_without_permutations(parts, tmp_path):
+    shared = {"title": "shared", "population": "target", "space": "both", "metric": "shared_information"}
+    of_label = {"attribute": "label", "population": "all", "space": "salient", "metric": "information"}
+    columns = [
+        ScoreColumn(**shared, better="low"),
+        ScoreColumn(title="of the label", **of_label, better="high"),
+    ]
+    cells = make_cells([contender("ContrastivePCA:pca"), contender("ContrastivePCA")], [0], 1)
+    results = run_benchmark(cells, parts, tmp_path / "out", **HOW, information=True)
+    rows = results[results["metric"].isin(["information", "shared_information"])]
+    assert rows["p_value"].isna().all()
+    table = benchmark_table(results, columns)
+    assert [cell.mean for cell in table.chance] == [0.0, 0.0]
+    for name, cells_of in table.contenders.items():
+        scores = rows[rows["contender"] == name].set_index(["metric", "space", "population"])["score"]
+        wanted = [scores["shared_information", "both", "target"], scores["information", "salient", "all"]]
+        assert [cell.mean for cell in cells_of] == wanted
+    assert table.pixels is not None
+    assert table.pixels[1].n == 1
+    assert "shared" in write_outputs(
+        results, cells, tmp_path / "out", columns, background="control", kinds=KINDS
+    )

@@ -11,7 +11,7 @@ from sepvae.data import split
 from sepvae.errors import DataError
 from sepvae.evaluation.metrics import METRICS
 from sepvae.recipes import load_recipe
-from sepvae.recipes.recipe import ScoreColumn, recipe_names, recipe_text
+from sepvae.recipes.recipe import INFORMATION, ScoreColumn, recipe_names, recipe_text
 from sepvae.registry import find_method
 
 NAMES = [
@@ -43,7 +43,7 @@ def test_its_keywords_are_those_of_its_methods(name: str) -> None:
 
 def test_metrics_are_those_of_the_library() -> None:
     allowed = ScoreColumn.model_json_schema()["properties"]["metric"]["enum"]
-    assert set(allowed) == {metric.name for kind in METRICS.values() for metric in kind}
+    assert set(allowed) - {*INFORMATION} == {metric.name for kind in METRICS.values() for metric in kind}
 
 
 # Dimensions, beta_common, beta_salient, kappa, gamma, sigma_p, learning rate, batch, epochs; App. E.1 to E.3.
@@ -129,7 +129,16 @@ MISTAKES = {
     "salient and attribute label with probe own",
     "test_size: 0.2 -> test_size: 2": "protocol.test_size: wanted less than 1, got 2",
     "metric: accuracy -> metric: acc": "protocol.columns.0.metric: wanted 'balanced_accuracy', 'accuracy', "
-    "'auc', 'mae' or 'r2', got 'acc'",
+    "'auc', 'mae', 'r2', 'information' or 'shared_information', got 'acc'",
+    "attribute: subtype, population: target, -> population: target,": "protocol.columns.0: wanted an "
+    "attribute, or metric shared_information, which has none",
+    "salient, metric: auc, probe: own -> both, metric: shared_information": "protocol.columns.2: wanted an "
+    "attribute, or metric shared_information, which has none",
+    "attribute: label, population: all, space: salient, metric: auc, probe: own -> population: target, "
+    "space: salient, metric: shared_information": "protocol.columns.2: wanted space both with metric "
+    "shared_information",
+    "salient, metric: auc, probe: own -> both, metric: information": "protocol.columns.2: wanted attribute "
+    "label, population all and space common or salient with metric information",
     "background: NORMAL -> background: NO": "data.background: wanted text (put it in quotes), got False",
     "reader: kermany -> # none": "reader: wanted a value, found no such key",
     "default: {network: e2, batch_size: 128, max_epochs: 100} -> default:": "methods.SepVAE.default: "

@@ -139,13 +139,16 @@ class Cell:
         without = (*model.not_saved, *WITHOUT_EFFECT)
         return {name: value for name, value in model.get_params().items() if name not in without}
 
-    def run(self, train: Source, test: Source, folder: CellFolder, n_permutations: int) -> None:
+    def run(
+        self, train: Source, test: Source, folder: CellFolder, n_permutations: int, information: bool = False
+    ) -> None:
         """Fit and score, or continue an interrupted run; the scores are written last."""
         if not folder.codes.exists():
             fit_cell(self, train, test, folder)
         folder.predictions.path.unlink(missing_ok=True)  # may belong to earlier codes
         read_predictions(folder)
-        folder.scores.write(score_cell(self, folder, n_permutations=n_permutations))
+        how = {"n_permutations": n_permutations, "information": information}
+        folder.scores.write(score_cell(self, folder, **how))
 
 
 def fit_cell(cell: Cell, train: Source, test: Source, folder: CellFolder) -> None:
@@ -189,15 +192,16 @@ def resampled(source: Source, number: int) -> Source:
     return source.select(np.repeat(np.arange(len(source)), counts[0].astype(int)))
 
 
-def score_cell(cell: Cell, folder: CellFolder, *, n_permutations: int) -> pd.DataFrame:
+def score_cell(
+    cell: Cell, folder: CellFolder, *, n_permutations: int, information: bool = False
+) -> pd.DataFrame:
     """Score a cell by linear probes, with preset "paper" by least squares too, and its groups (App. D)."""
     codes, errors = read_codes(folder), folder.reconstruction.read()
     how: dict[str, Any] = {"kinds": folder.kinds(), "n_permutations": n_permutations}
     how["blocks"] = folder.blocks()
-    scores = score_codes(codes, reconstruction_error=errors, **how)
-    probed = scores["chance"].notna() & ~scores["metric"].str.contains("information")
-    scores.insert(0, "probe", np.where(probed, "linear", ""))
-    parts = [scores]
+    asked = information or None  # by default with permutations enough
+    scores = score_codes(codes, reconstruction_error=errors, information=asked, **how)
+    parts = [_with_probe(scores)]
     if cell.contender.preset == PAPER:
         amounts = score_codes(codes, least_squares=True, **how)
         parts += [amounts.assign(probe="least_squares")] if len(amounts) else []
@@ -207,6 +211,13 @@ def score_cell(cell: Cell, folder: CellFolder, *, n_permutations: int) -> pd.Dat
     of_target = folder.classified.required()["probability"].to_numpy() if own else mlp_probabilities(codes)
     of_groups = group_scores(codes, of_target, "own classifier" if own else "mlp")
     return pd.concat([*parts, of_groups], ignore_index=True)
+
+
+def _with_probe(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return scores with the probe that they are of; "" for those of no linear one."""
+    probed = scores["chance"].notna() & ~scores["metric"].str.contains("information")
+    scores.insert(0, "probe", np.where(probed, "linear", ""))
+    return scores
 
 
 def read_predictions(folder: CellFolder) -> pd.DataFrame:
@@ -240,11 +251,14 @@ class Pixels:
         """Columns with one value for all rows of the cell."""
         return {"contender": PIXELS, "method": PIXELS, "fold": self.fold}
 
-    def run(self, train: Source, test: Source, folder: CellFolder, n_permutations: int) -> None:
+    def run(
+        self, train: Source, test: Source, folder: CellFolder, n_permutations: int, information: bool = False
+    ) -> None:
         """Compute and score the components, and write the scores."""
         codes = self.components(train, test)
-        scores = score_codes(codes, kinds=folder.kinds(), n_permutations=n_permutations)
-        probed = scores[(scores["space"] == "salient") & scores["chance"].notna()].assign(probe="linear")
+        how: dict[str, Any] = {"kinds": folder.kinds(), "n_permutations": n_permutations}
+        scores = _with_probe(score_codes(codes, information=information or None, **how))
+        probed = scores[(scores["space"] == "salient") & scores["chance"].notna()]
         of_groups = group_scores(codes, mlp_probabilities(codes), "mlp")
         both = pd.concat([probed, of_groups], ignore_index=True).assign(space=PIXELS)
         folder.scores.write(both)

@@ -79,7 +79,7 @@ def _differences(
             if len(of_first) > 1:
                 over_runs = difference_over_runs(of_first, of_other)
                 pairs.append(ComparedPair(column, first, other, over_runs))
-            if column.probe == "linear" and column.space in PROBED and {first, other} <= codes.keys():
+            if column.probe_of_rows == "linear" and column.space in PROBED and {first, other} <= codes.keys():
                 question = column.attribute, column.population, column.space, column.metric
                 with suppress(DataError):  # too few samples of a class: the table has no score either
                     within = paired_bootstrap(codes[first], codes[other], *question, kinds=kinds)

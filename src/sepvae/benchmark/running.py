@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from joblib import Parallel, delayed
@@ -60,6 +61,7 @@ def run_benchmark(
     background: str,
     kinds: Mapping[str, Kind],
     n_permutations: int = 0,
+    information: bool = False,
     jobs: int | None = None,
     threads: int = 1,
     baseline: bool = True,
@@ -87,6 +89,8 @@ def run_benchmark(
         "categorical" or "continuous" for each attribute.
     n_permutations : int, default=0
         Number of permutations for each p-value; 0 for none.
+    information : bool, default=False
+        Whether cells have scores in nats with fewer than 19 permutations, too.
     jobs : int or None, default=None
         Number of cells that run at once; None uses `joblib.parallel_config`, or one.
     threads : int, default=1
@@ -118,7 +122,7 @@ def run_benchmark(
     folder.claim(settings | {"attributes": dict(kinds)})
     _check_keywords(cells, folder)
     everything: Cells = [*(_pixels(cells, background) if baseline else ()), *cells]
-    how = {"n_permutations": n_permutations, "threads": threads}
+    how = {"n_permutations": n_permutations, "information": information, "threads": threads}
     for cell_folder in (folder.cell(cell.name) for cell in everything):
         if cell_folder.state() != "finished":  # so that cells that failed or stopped run again
             cell_folder.started.unlink(missing_ok=True)
@@ -147,14 +151,14 @@ def _pixels(cells: Sequence[Cell], background: str) -> list[Pixels]:
 
 
 def _attempt(
-    cell: Cell | Pixels, train: Source, test: Source, folder: CellFolder, n_permutations: int, threads: int
+    cell: Cell | Pixels, train: Source, test: Source, folder: CellFolder, *, threads: int, **how: Any
 ) -> None:
     """Run a cell; write its error to a file, so that the other cells continue."""
     folder.path.mkdir(parents=True, exist_ok=True)
     folder.started.touch()
     try:
         with use_threads(threads):
-            cell.run(train, test, folder, n_permutations)
+            cell.run(train, test, folder, **how)
     except Exception as error:
         write_whole(folder.traceback, without_folders(traceback.format_exc()))
         folder.fail(f"{type(error).__name__}: {error}")

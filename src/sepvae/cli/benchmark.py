@@ -82,6 +82,7 @@ def benchmark(
             out,
             recipe=chosen.name,
             n_permutations=permutations,
+            information=protocol.wants_information,
             jobs=None if scheduler else jobs,
             threads=threads,
             watch=watch,
@@ -110,7 +111,7 @@ def _read_folds(data: Path, fields: dict[str, Any], recipe: "Recipe", split: Pat
     dataset = read_dataset(data, spec, recipe, split=split, in_folds=True)
     for note in dataset.notes:
         tell(f"note: {note}")
-    asked = [column.attribute for column in protocol.columns if column.attribute != "label"]
+    asked = [column.attribute for column in protocol.columns if column.attribute not in ("", "label")]
     own = ["target"] if len(set(dataset.pairs[0][0].labels)) > 2 else []  # the label among targets
     check_attributes(recipe, "columns", asked, [*dataset.kinds, *own])
     check_attributes(recipe, "adjust_for", protocol.adjust_for, dataset.kinds)

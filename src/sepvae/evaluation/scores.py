@@ -32,6 +32,7 @@ def score_codes(
     blocks: Blocks | None = None,
     quality: pd.DataFrame | None = None,
     least_squares: bool = False,
+    information: bool | None = None,
     n_permutations: int = N_PERMUTATIONS,
     n_bootstraps: int = 1000,
     random_state: int = 0,
@@ -63,8 +64,11 @@ def score_codes(
     least_squares : bool, default=False
         Score only continuous attributes, by probes without a penalty, as in the paper. With about as many
         code dimensions as training samples the predictions are poor.
+    information : bool or None, default=None
+        Whether to compute the information that spaces share and hold of the label; None with 19 permutations
+        or more, since without a null a bound says little. What is conditional on covariates needs these 19.
     n_permutations : int, default=100
-        Shuffles for each p-value; 0 for none. Fewer than 19 give no scores in nats.
+        Shuffles for each p-value; 0 for none.
     n_bootstraps : int, default=1000
         Resamples for each interval; 0 for none.
     random_state : int, default=0
@@ -117,10 +121,11 @@ def score_codes(
             parts.append(answer)
             if progress is not None:
                 progress(len(parts), len(cells))
-    if n_permutations >= MIN_PERMUTATIONS and not least_squares:  # without its null a bound says little
         null = {"n_permutations": n_permutations, "n_bootstraps": n_bootstraps, "random_state": random_state}
-        with threadpool_limits(1):
+        has_null = n_permutations >= MIN_PERMUTATIONS
+        if not least_squares and (has_null if information is None else information):
             parts.append(information_scores(table, **null))
+        if not least_squares and has_null:
             parts.append(conditional_scores(table, kinds=kinds, quality=quality, **null))
     if not least_squares:
         test = table[table["split"] == "test"]

@@ -26,16 +26,17 @@ Reader = Literal[
     "digits-on-photos", "folder", "table", "array", "kermany", "celeba", "brats", "volumes", "regions"
 ]
 Keywords = dict[str, Any]
+INFORMATION = ("information", "shared_information")  # metrics in nats, which no probe gives
 
 
 class ScoreColumn(StrictModel):
     """Column of the benchmark's table: one score."""
 
     title: str
-    attribute: str  # to predict; "label" is background or target
+    attribute: str = ""  # to predict; "label" is background or target; none of shared_information
     population: Literal["all", "target"]
     space: str  # common, salient, both, or a block: "salient, shared", "salient of TARGET"
-    metric: Literal["balanced_accuracy", "accuracy", "auc", "mae", "r2"]
+    metric: Literal["balanced_accuracy", "accuracy", "auc", "mae", "r2", "information", "shared_information"]
     # Ridge regression, for continuous attributes; the method's classifier of salient codes, else a network of
     # two layers; no penalty, for preset "paper" only.
     probe: Literal["linear", "own", "least_squares"] = "linear"
@@ -50,7 +51,23 @@ class ScoreColumn(StrictModel):
             raise PydanticCustomError("own", "wanted space salient and attribute label with probe own")
         if self.probe == "least_squares" and self.metric not in ("mae", "r2"):
             raise PydanticCustomError("one_of_both", "wanted metric mae or r2 with probe least_squares")
+        if (self.metric == "shared_information") != (not self.attribute):
+            said = "wanted an attribute, or metric shared_information, which has none"
+            raise PydanticCustomError("own", said)
+        if self.metric == "shared_information" and self.space != "both":
+            raise PydanticCustomError("own", "wanted space both with metric shared_information")
+        of_label = self.attribute == "label" and self.space in ("common", "salient")
+        if self.metric == "information" and not (of_label and self.population == "all"):
+            said = (
+                "wanted attribute label, population all and space common or salient with metric information"
+            )
+            raise PydanticCustomError("own", said)
         return self
+
+    @property
+    def probe_of_rows(self) -> str:
+        """Probe in the results; "" of scores in nats."""
+        return "" if self.metric in INFORMATION else self.probe
 
 
 class Protocol(StrictModel):
@@ -75,6 +92,11 @@ class Protocol(StrictModel):
         if self.leave_out is not None and self.stratify_by is not None:
             raise PydanticCustomError("one_of_both", "stratify_by has no meaning with leave_out")
         return self
+
+    @property
+    def wants_information(self) -> bool:
+        """Whether a column shows a score in nats, which cells then have without permutations, too."""
+        return any(column.metric in INFORMATION for column in self.columns)
 
     @property
     def test_share(self) -> float:

@@ -129,8 +129,9 @@ def benchmark_table(
 def score_rows(results: pd.DataFrame, column: ScoreColumn) -> pd.DataFrame:
     """Return the rows of a score, one per run; "" is an empty cell. Rows of pixels match in any space."""
     chosen = results["score"].notna()
-    for name in ("attribute", "population", "metric", "probe"):
-        chosen &= _reads(results[name], getattr(column, name))
+    wanted = {name: getattr(column, name) for name in ("attribute", "population", "metric")}
+    for name, value in (wanted | {"probe": column.probe_of_rows}).items():
+        chosen &= _reads(results[name], value)
     chosen &= _reads(results["space"], column.space) | (results["contender"] == PIXELS)
     return results[chosen]
 
