@@ -126,6 +126,6 @@ def test_a_planted_confound_raises_no_more_alarms_than_the_level() -> None:
     for y, age, codes in draws(20):
         people = np.arange(60)
         given = age[::2], age[1::2]
-        evidence = label_information(codes[::2], y[::2], people, codes[1::2], y[1::2], given)
+        evidence = label_information(codes[::2], y[::2], people, codes[1::2], y[1::2], given=given)
         p_values.append(evidence.score(people, **HOW)[3])
     assert np.sum(np.array(p_values) <= 0.05) <= stats.binom.ppf(0.999, 20, 0.05)

@@ -1,18 +1,32 @@
 """Disease or covariate: what salient knows of covariates among background, and of the label beyond them."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
+from sklearn.model_selection import GroupKFold
 from sklearn.preprocessing import OneHotEncoder
 
+from sepvae.batch import AnyArray, FloatArray
 from sepvae.codes import Kind, code_columns
-from sepvae.evaluation.information import label_information
+from sepvae.evaluation.information import FOLDS, label_information
 from sepvae.evaluation.information_scores import MIN_SUBJECTS, has_labels, named, parts_of, subjects_of
-from sepvae.evaluation.probes import MAX_CLASSES, known_values, probe_question, score_probe
+from sepvae.evaluation.metrics import METRICS, resampling_weights
+from sepvae.evaluation.probes import (
+    MAX_CLASSES,
+    SCORE_COLUMNS,
+    Samples,
+    as_numbers,
+    known_values,
+    make_probe,
+    probe_question,
+    shuffle_by_group,
+)
 
 LEAST_KNOWN = 0.5  # share of background and of targets for whom a covariate is known
 LEAST_IN_CLASS = 5  # training samples of a class, such as a site, below which nothing adjusts for it
@@ -30,21 +44,60 @@ def conditional_scores(
     """
     Return what salient knows of each attribute among background, and of the label beyond what everyone has.
 
-    The rows of population background are probes, as `score_probe` makes them; permutations within a label
-    say what salient knows of the attribute apart from the label. `label_information_given` an attribute, and
-    `information_given_covariates`, of all of them, are in nats; their permutations exchange the labels of
-    people with about the same probability of the label by the covariates. `quality` has numbers of images by
-    id. What a disease does to an image changes them too, so only background is asked for them.
+    The rows of population background are those of probes that all training samples fit, since salient codes
+    of the background that a model was fitted on hardly vary; permutations are of test values alone.
+    `label_information_given` an attribute, and `information_given_covariates`, of all of them, are in nats;
+    their permutations exchange the labels of people with about the same probability of the label by the
+    covariates. `quality` has numbers of images by id. What a disease does to an image changes them too, so
+    only background is asked for them.
     """
     how = {"n_permutations": n_permutations, "n_bootstraps": n_bootstraps, "random_state": random_state}
     parts = []
     for attribute, kind, known in chain(known_values(table, kinds), _of_quality(table, quality)):
-        question = probe_question(known[known["y"] == 0], attribute, "background", kind)
-        if attribute != "label" and not question.obstacle:
-            found = score_probe(*question.samples("salient"), kind, **how)
+        question = probe_question(known, attribute, "background", kind)
+        question = replace(question, test=question.test[question.test["y"] == 0])
+        enough = question.test["group"].nunique() >= MIN_SUBJECTS
+        if attribute != "label" and enough and not question.obstacle:
+            found = _among_background(*question.samples("salient"), kind, **how)
             parts.append(found.assign(attribute=attribute, population="background"))
     parts.append(pd.DataFrame(_beyond(table, dict(covariates(table, kinds)), **how)))
     return pd.concat(parts, ignore_index=True).assign(space="salient")
+
+
+def _among_background(
+    train: Samples, test: Samples, kind: Kind, *, n_permutations: int, n_bootstraps: int, random_state: int
+) -> pd.DataFrame:
+    """Score a probe of all training samples on test samples of the background."""
+    values, truth = as_numbers(train, test, kind)
+    probe = make_probe(kind).fit(train.codes, values)
+    shuffling, resampling = map(np.random.default_rng, np.random.SeedSequence(random_state).spawn(2))
+    shuffled = (shuffle_by_group(truth, test.groups, shuffling) for _ in range(n_permutations))
+    truths = np.stack([truth, *shuffled])
+    weights, n_groups = resampling_weights(test.groups, n_bootstraps, resampling)
+    rows = []
+    for metric in METRICS[kind]:
+        if metric.reads == "decision_function" and len(np.unique(values)) > 2:
+            continue
+        output = np.asarray(getattr(probe, metric.reads)(test.codes))
+        chance, outputs = metric.chance(values, truth), np.broadcast_to(output, truths.shape)
+        if kind == "continuous":
+            outputs = _in_scale(output, truths, test.groups)
+            chance = metric.once(truth, _in_scale(0 * output, truths[:1], test.groups)[0])
+        score, low, high = metric.with_interval(truth, outputs[0], weights, n_groups)
+        null = np.array([metric.once(*row) for row in zip(truths[1:], outputs[1:], strict=True)])
+        b = np.sum(~(metric.better * null < metric.better * score - 1e-12))
+        numbers = chance, (b + 1) / (n_permutations + 1), len(values), len(truth), n_groups
+        rows.append((metric.name, score, low, high, *numbers))
+    return pd.DataFrame(rows, columns=SCORE_COLUMNS)
+
+
+def _in_scale(output: FloatArray, truths: AnyArray, groups: AnyArray) -> FloatArray:
+    """Fit a line from output (n,) to each row of truths (k, n) on other folds: codes of new people spread."""
+    x, fitted = np.stack([np.ones_like(output), output], axis=1), np.empty(truths.shape)
+    for learnt, other in GroupKFold(FOLDS).split(x, groups=groups):
+        line = np.linalg.lstsq(x[learnt], truths[:, learnt].T, rcond=None)[0]
+        fitted[:, other] = (x[other] @ line).T
+    return fitted
 
 
 def _of_quality(
@@ -85,8 +138,10 @@ def _beyond(
         given = encoder.fit_transform(_values(train, of_names)), encoder.transform(_values(test, of_names))
         codes, test_codes = (part[code_columns(part, "salient")].to_numpy(float) for part in (train, test))
         y, test_y = (part["y"].to_numpy(int) for part in (train, test))
-        evidence = label_information(codes, y, subjects_of(train), test_codes, test_y, given)
-        found[names] = named(evidence.score(subjects_of(test), **how, random_state=random_state))
+        groups = subjects_of(test)
+        people: dict[str, Any] = {"test_groups": groups, "given": given}
+        evidence = label_information(codes, y, subjects_of(train), test_codes, test_y, **people)
+        found[names] = named(evidence.score(groups, **how, random_state=random_state))
         counts = {"n_train": len(train), "n_test": len(test), "n_test_groups": n_groups}
         found[names] |= {"population": "all", "chance": 0.0, **counts}
     for names, row in found.items():

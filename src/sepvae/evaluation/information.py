@@ -1,7 +1,7 @@
 """Estimators of information in nats: what two codes share, and what a code holds of the label."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -44,6 +44,7 @@ class Evidence:
     log_ratio: FloatArray
     own: IntArray
     strata: IntArray | None = None  # of samples (n,), within which permutations stay; None for one
+    tested: FloatArray | None = None  # (n, m), for the p-value, where log-ratios were calibrated on samples
 
     def of(self, own: IntArray) -> FloatArray:
         """Return the information of each sample (n,), if its b is at these places."""
@@ -58,8 +59,10 @@ class Evidence:
         score = float(of_samples.mean())
         weights, n_groups = resampling_weights(groups, n_bootstraps, resampling)
         ends = interval(weights @ of_samples / weights.sum(axis=1), score, n_groups)
+        fixed = self if self.tested is None else replace(self, log_ratio=self.tested)
+        least = fixed.of(self.own).mean() - 1e-12
         shuffled = (self._shuffled(groups, shuffling) for _ in range(n_permutations))
-        b = sum(self.of(own).mean() >= score - 1e-12 for own in shuffled)
+        b = sum(fixed.of(own).mean() >= least for own in shuffled)
         return score, *ends, (b + 1) / (n_permutations + 1) if n_permutations else np.nan
 
     def _shuffled(self, groups: AnyArray, rng: np.random.Generator) -> IntArray:
@@ -115,6 +118,8 @@ def label_information(
     groups: AnyArray,
     test_codes: FloatArray,
     test_y: IntArray,
+    *,
+    test_groups: AnyArray | None = None,
     given: tuple[FloatArray, FloatArray] | None = None,
 ) -> Evidence:
     """
@@ -123,7 +128,9 @@ def label_information(
     The classifier is a logistic regression or gradient-boosted trees, mixed with the frequencies of the
     training labels: what predicts left-out folds of the training samples best. It has no information if
     nothing beats the frequencies. Its odds are brought to the frequencies of the test labels, which may be
-    others.
+    others. An encoder can tell apart the people that it was fitted on far better than others. So log-odds
+    that predict test samples worse than their frequencies are calibrated on them, left-out folds by the
+    others; the p-value is that of the classifier as it was fitted.
 
     With covariates of the training and the test samples as `given`, it is the information beyond them: the
     cross-entropy of the best classifier of covariates, less that of one of its log-odds and the codes, from
@@ -142,7 +149,27 @@ def label_information(
     known = _better(Pair(codes, test_codes), y, folds, base)
     with_codes, without = (_log_probability(of.test, of_test / frequency) for of in (known, base))
     strata = None if given is None else _strata(without[:, 1])
-    return Evidence(with_codes - without, test_y, strata)
+    evidence = Evidence(with_codes - without, test_y, strata)
+    if evidence.of(test_y).mean() >= 0:
+        return evidence
+    groups = np.arange(len(test_y)) if test_groups is None else test_groups
+    odds = Pair(*(_log_odds(np.exp(of))[:, None] for of in (with_codes, without)))
+    return replace(evidence, log_ratio=_calibrated(odds, test_y, groups), tested=evidence.log_ratio)
+
+
+def _calibrated(odds: Pair, y: IntArray, groups: AnyArray) -> FloatArray:
+    """Return log-ratios (n, 2) of labels by both log-odds (n, 1) to those by the second, cross-fitted."""
+    n_folds = min(FOLDS, *(len(np.unique(groups[y == label])) for label in (0, 1)))
+    if n_folds < 2:
+        return np.zeros((len(y), 2))
+    folds = list(StratifiedGroupKFold(n_folds, shuffle=True, random_state=0).split(odds.a, y, groups))
+    both, second = (
+        cross_val_predict(
+            make_pipeline(StandardScaler(), LogisticRegression()), x, y, cv=folds, method="predict_proba"
+        )
+        for x in (np.hstack(odds), odds.b)
+    )
+    return np.asarray(np.log(both) - np.log(second))
 
 
 class Prediction(NamedTuple):

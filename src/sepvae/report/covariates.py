@@ -36,9 +36,8 @@ def covariate_sentences(scores: pd.DataFrame) -> list[str]:
     names = ", ".join(str(row["attribute"]) for row in given)
     for row in rows_of(scores, metric=BEYOND):
         if row["p_value"] <= MAX_P:
-            told = (
-                f"Beyond {names}, salient tells {number(row['score'], BEYOND)} nats of background or target"
-            )
+            nats = number(row["score"], BEYOND)
+            told = f"Beyond {names}, salient tells {nats} nats of background or target"
             interval = f"95 % interval {number(row['low'], BEYOND)} to {number(row['high'], BEYOND)}"
             sentences.append(f"{told} ({interval}, p = {row['p_value']:.2g}).")
         else:
@@ -54,14 +53,11 @@ def known_among_background(rows: list[Score]) -> list[Score]:
 
 
 def unscored(rows: list[Score], inspection: Mapping[str, Any] | None) -> list[str]:
-    """Return what goes with the label, as the check of the data found, and has no score among background."""
+    """Return what check found in images to go with the label, and what has no score among background."""
     scored = {row["attribute"] for row in rows if row["population"] == "background"}
     found = (inspection or {}).get("confounds") or []
-    return [
-        str(row["variable"])
-        for row in found
-        if row.get("of") != "missing" and row["variable"] not in scored and _differs(row)
-    ]
+    of_images = [row for row in found if row["of"] in ("image", "volume") and _differs(row)]
+    return [str(row["variable"]) for row in of_images if row["variable"] not in scored]
 
 
 def _differs(row: Mapping[str, Any]) -> bool:

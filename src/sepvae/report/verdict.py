@@ -180,35 +180,27 @@ def _of_confounds(
     rows: list[Score], scores: pd.DataFrame, inspection: dict[str, Any] | None
 ) -> Iterator[Answer]:
     """Judge what salient tells of the label beyond covariates, and what it knows of them among background."""
-    beyond, known, missing = (
-        rows_of(scores, metric=BEYOND),
-        known_among_background(rows),
-        unscored(rows, inspection),
-    )
+    beyond, known = rows_of(scores, metric=BEYOND), known_among_background(rows)
+    missing = unscored(rows, inspection)
     if not beyond and not known and not missing:
         return
-    row = beyond[0] if beyond else known[0] if known else {}
+    row = (beyond or known or [{}])[0]
     light: Light = "amber" if known or missing else "green"
     seen = []
     if beyond:
         tells = rows_of(scores, metric="information", space="salient", attribute="label")
         without = max(tells[0]["score"], 0.0) if tells else row["score"]
         interval = f"95 % interval {row['low']:z.2f} to {row['high']:z.2f}"
-        seen.append(
-            f"of {without:.2f} nats that salient tells of the label, {row['score']:z.2f} are beyond the "
-            f"covariates ({interval}), {_p(row)}"
-        )
+        told = f"beyond the covariates salient tells {row['score']:z.2f} nats of the label ({interval})"
+        seen.append(f"{told}, {_p(row)}, and {without:.2f} without them")
         if not row["p_value"] <= MAX_P:
             light = "red"
-        elif row["score"] < MOST_REMAINS * without:
+        elif row["low"] <= 0 or row["score"] < MOST_REMAINS * without:
             light = "amber"
-    names = ", ".join(str(one["attribute"]) for one in known)
-    seen += [f"among background salient knows {names}"] if known else []
-    seen += (
-        [f"check found that {', '.join(missing)} goes with the label, which no score covers"]
-        if missing
-        else []
-    )
+    if known:
+        seen.append("among background it knows " + ", ".join(str(one["attribute"]) for one in known))
+    if missing:
+        seen.append(f"{', '.join(missing)} of the images goes with the label, and has no score")
     advice = "match the groups, residualise or harmonise, or name what is missing as an attribute"
     yield Answer.of(NOT_A_COVARIATE, light, "; ".join(seen) + ".", advice, row)
 
