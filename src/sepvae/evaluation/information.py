@@ -133,9 +133,9 @@ def label_information(
     others; the p-value is that of the classifier as it was fitted.
 
     With covariates of the training and the test samples as `given`, it is the information beyond them: the
-    cross-entropy of the best classifier of covariates, less that of one of its log-odds and the codes, from
-    which what covariates predict of them was taken. Permutations are then of labels of people with about the
-    same odds by their covariates.
+    cross-entropy of the best classifier of covariates, less that of one of covariates and codes, from which
+    what covariates predict of them was taken. Permutations are then of labels of people with about the same
+    odds by their covariates.
     """
     frequency, of_test = (np.bincount(labels, minlength=2) / len(labels) for labels in (y, test_y))
     folds = list(StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0).split(codes, y, groups))
@@ -143,9 +143,8 @@ def label_information(
     base = Prediction(*(np.broadcast_to(frequency, shape) for shape in shapes))
     if given is not None:
         base = _better(Pair(*given), y, folds, base)
-        odds = (_log_odds(probability)[:, None] for probability in base)
-        residuals = _without(Pair(codes, test_codes), Pair(*given), folds)
-        codes, test_codes = (np.hstack(both) for both in zip(odds, residuals, strict=True))
+        residuals = _without(Pair(codes, test_codes), Pair(*given))
+        codes, test_codes = (np.hstack(part) for part in zip(given, residuals, strict=True))
     known = _better(Pair(codes, test_codes), y, folds, base)
     with_codes, without = (_log_probability(of.test, of_test / frequency) for of in (known, base))
     strata = None if given is None else _strata(without[:, 1])
@@ -153,8 +152,8 @@ def label_information(
     if evidence.of(test_y).mean() >= 0:
         return evidence
     groups = np.arange(len(test_y)) if test_groups is None else test_groups
-    odds = Pair(*(_log_odds(np.exp(of))[:, None] for of in (with_codes, without)))
-    return replace(evidence, log_ratio=_calibrated(odds, test_y, groups), tested=evidence.log_ratio)
+    both = Pair(*(_log_odds(np.exp(of))[:, None] for of in (with_codes, without)))
+    return replace(evidence, log_ratio=_calibrated(both, test_y, groups), tested=evidence.log_ratio)
 
 
 def _calibrated(odds: Pair, y: IntArray, groups: AnyArray) -> FloatArray:
@@ -179,14 +178,14 @@ class Prediction(NamedTuple):
     test: FloatArray
 
 
-def _without(codes: Pair, given: Pair, folds: list[tuple[IntArray, IntArray]]) -> Pair:
-    """Return codes (train, test) less their prediction by covariates, of training samples by other folds."""
+def _without(codes: Pair, given: Pair) -> Pair:
+    """Return codes (train, test) less what covariates predict of them, by a ridge with kernel features."""
     n, dims = given.a.shape
     kernel = Nystroem(gamma=1 / (2 * dims), n_components=min(MAX_LANDMARKS, n // FOLDS), random_state=0)
     features = FeatureUnion([("lines", "passthrough"), ("kernel", kernel)])
-    model = make_pipeline(StandardScaler(), features, RidgeCV(RIDGE_ALPHAS))
-    left_out = cross_val_predict(model, given.a, codes.a, cv=folds)
-    return Pair(codes.a - left_out, codes.b - model.fit(given.a, codes.a).predict(given.b))
+    model = make_pipeline(StandardScaler(), features, RidgeCV(RIDGE_ALPHAS)).fit(given.a, codes.a)
+    of_train, of_test = (model.predict(x).reshape(len(x), -1) for x in given)
+    return Pair(codes.a - of_train, codes.b - of_test)
 
 
 def _better(x: Pair, y: IntArray, folds: list[tuple[IntArray, IntArray]], base: Prediction) -> Prediction:
