@@ -147,7 +147,7 @@ class Cell:
             fit_cell(self, train, test, folder)
         folder.predictions.path.unlink(missing_ok=True)  # may belong to earlier codes
         read_predictions(folder)
-        how = {"n_permutations": n_permutations, "information": information}
+        how: dict[str, Any] = {"n_permutations": n_permutations, "information": information}
         folder.scores.write(score_cell(self, folder, **how))
 
 

@@ -51,7 +51,8 @@ def conditional_scores(
     covariates. `quality` has numbers of images by id. What a disease does to an image changes them too, so
     only background is asked for them.
     """
-    how = {"n_permutations": n_permutations, "n_bootstraps": n_bootstraps, "random_state": random_state}
+    how: dict[str, Any] = {"n_permutations": n_permutations, "n_bootstraps": n_bootstraps}
+    how["random_state"] = random_state
     parts = []
     for attribute, kind, known in chain(known_values(table, kinds), _of_quality(table, quality)):
         question = probe_question(known, attribute, "background", kind)
@@ -61,7 +62,8 @@ def conditional_scores(
             found = _among_background(*question.samples("salient"), kind, **how)
             parts.append(found.assign(attribute=attribute, population="background"))
     parts.append(pd.DataFrame(_beyond(table, dict(covariates(table, kinds)), **how)))
-    return pd.concat(parts, ignore_index=True).assign(space="salient")
+    found = pd.concat(parts, ignore_index=True).assign(space="salient")
+    return found.reindex(columns=["space", "attribute", "population", *SCORE_COLUMNS])
 
 
 def _among_background(
@@ -163,7 +165,7 @@ def _of_frequent_classes(
     return train, test
 
 
-def _text(values: "pd.Series[object]") -> "pd.Series[str]":
+def _text(values: "pd.Series[Any]") -> "pd.Series[str]":
     """Return classes as text; a gap is a class of its own."""
     return values.astype(object).where(values.notna(), "missing").astype(str)
 
