@@ -1,7 +1,7 @@
 """
 False alarms and power of the scores that ask whether salient shows the disease or a covariate.
 
-    python benchmarks/conditional.py --out conditional.csv --draws 40
+    python benchmarks/conditional.py --out conditional.csv --draws 0 1 2
 
 Codes of 4 salient dimensions are drawn for n people, turned at random, with a covariate that goes with the
 label; half of the people are for training. Where salient knows the covariate only, nothing of the label is
@@ -80,10 +80,10 @@ KNOWS = {"covariate": (1.0, 0.0), "disease": (0.0, 1.0)}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--draws", type=int, default=40)
+    parser.add_argument("--draws", type=int, nargs="+", default=range(40), help="numbers of the draws")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     given = parser.parse_args()
-    for draw, n, case, knows in product(range(given.draws), given.sizes, CASES, KNOWS):
+    for draw, n, case, knows in product(given.draws, given.sizes, CASES, KNOWS):
         found = conditional_scores(drawn(n, case, knows, np.random.default_rng([draw, n])), **HOW)
         found = found[found["metric"].isin(["balanced_accuracy", "r2", "information_given_covariates"])]
         found = found[["attribute", "population", "metric", "score", "low", "chance", "p_value", "n_test"]]
