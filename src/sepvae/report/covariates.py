@@ -35,7 +35,7 @@ def covariate_sentences(scores: pd.DataFrame) -> list[str]:
     given = rows_of(scores, metric=GIVEN)
     names = ", ".join(str(row["attribute"]) for row in given)
     for row in rows_of(scores, metric=BEYOND):
-        if row["p_value"] <= MAX_P:
+        if row["p_value"] <= MAX_P and row["low"] > 0:
             nats = number(row["score"], BEYOND)
             told = f"Beyond {names}, salient tells {nats} nats of background or target"
             interval = f"95 % interval {number(row['low'], BEYOND)} to {number(row['high'], BEYOND)}"

@@ -193,9 +193,9 @@ def _of_confounds(
         interval = f"95 % interval {row['low']:z.2f} to {row['high']:z.2f}"
         told = f"beyond the covariates salient tells {row['score']:z.2f} nats of the label ({interval})"
         seen.append(f"{told}, {_p(row)}, and {without:.2f} without them")
-        if not row["p_value"] <= MAX_P:
+        if not (row["p_value"] <= MAX_P and row["low"] > 0):
             light = "red"
-        elif row["low"] <= 0 or row["score"] < MOST_REMAINS * without:
+        elif row["score"] < MOST_REMAINS * without:
             light = "amber"
     if known:
         seen.append("among background it knows " + ", ".join(str(one["attribute"]) for one in known))
