@@ -37,6 +37,7 @@ def run(cohort: Path) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_planted_subtypes_are_found_and_confirmed_on_held_out_patients(run: Path, cohort: Path) -> None:
     said = " ".join(invoke("subtypes", run, cohort).split())
     assert "2 subtypes: a gap parts the codes (p = 0.005)" in said
