@@ -258,6 +258,27 @@ class SubtypeFiles:
         self.record.write(record)
 
 
+class InferenceFolder:
+    """Tests of the group map of a run, beside those of the input; the summary is written last."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.summary = JsonFile(path / "inference.json")
+        self.clusters = TableFile(path / "clusters.csv", ("map",), ("x_mm", "y_mm", "z_mm", "p_cluster"))
+        self.regions = TableFile(
+            path / "regions.csv", ("feature",), ("salient_difference", "salient_difference_p")
+        )
+        self.maps = ArraysFile(path / "maps.npz")  # of images
+
+    def volume(self, part: str, statistic: str) -> Path:
+        """Return the path of a map of volumes, such as "salient" and "t"."""
+        return self.path / f"desc-{part}_stat-{statistic}_map.nii.gz"
+
+    def refit(self, number: int) -> ArraysFile:
+        """Return the group map of a refit on permuted labels."""
+        return ArraysFile(self.path / "null" / f"refit-{number:03d}.npz")
+
+
 class RunFolder:
     """Folder that a fit leaves behind. It is a run if it has a recipe; all other files may be missing."""
 
@@ -297,6 +318,7 @@ class RunFolder:
         self.examples = ArraysFile(path / "examples.npz")
         self.thumbnails = ThumbnailsFile(path / "thumbnails.npz")
         self.maps = MapFolder(path / "maps")
+        self.inference = InferenceFolder(path / "inference")
         self.figures = path / "figures"
         self.report = path / "report.html"
 

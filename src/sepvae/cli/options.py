@@ -101,6 +101,15 @@ PermutationsAgain = Annotated[
         show_default=False,
     ),
 ]
+Refits = Annotated[
+    int,
+    typer.Option(
+        "--null",
+        callback=_enough,
+        help="With --inference: fits on permuted labels, which the group map is compared with; 0 for none, "
+        "else 19 or more, for fewer cannot give 0.05. A call that was stopped goes on.",
+    ),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option(

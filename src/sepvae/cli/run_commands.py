@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from sepvae.cli import tell
-from sepvae.cli.options import PermutationsAgain, Run, data_options, permutations_again
+from sepvae.cli.options import PermutationsAgain, Refits, Run, data_options, permutations_again
 from sepvae.data.bundled import DIGITS
 
 
@@ -37,14 +37,40 @@ def maps(
     data: Annotated[
         Path, typer.Argument(help="Volumes, images or features, as those fitted on.", show_default=False)
     ],
-    out: Annotated[Path, typer.Option(help="Folder to make.", show_default=False)],
     fields: dict[str, Any],
+    out: Annotated[Path | None, typer.Option(help="Folder to make; none with --inference.")] = None,
+    inference: Annotated[
+        bool,
+        typer.Option(
+            "--inference",
+            help="Test the group map of the run's held-out people, and their input itself; DATA are those "
+            "of the fit. It is written to RUN/inference and to the page.",
+        ),
+    ] = False,
+    null: Refits = 0,
+    jobs: Annotated[int, typer.Option(min=1, help="Refits at once.")] = 1,
+    adjust_for: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ATTRIBUTE",
+            help="With --inference: covariate of the tests; by default all attributes that everyone has. "
+            "Repeatable.",
+        ),
+    ] = None,
 ) -> None:
-    """Write what the salient part adds to new samples; a fit does so for its test part in RUN/maps."""
+    """Write what the salient part adds to new samples; or, with --inference, test that of the run's own."""
+    from sepvae.errors import DataError
     from sepvae.run_folder import MapFolder
     from sepvae.runs import map_run
     from sepvae.runs.new_data import read_new_data
 
+    if inference or null:
+        if out is not None:
+            raise DataError(f"--out: tests go to {run}/inference; leave it out, or --inference and --null")
+        _infer(run, data, fields.get("root"), adjust_for=adjust_for, refits=null, jobs=jobs)
+        return
+    if out is None:
+        raise DataError("--out: wanted a folder to make for the maps, got none")
     _check_out(out, "folder for maps")
     folder = map_run(run, read_new_data(run, data, **fields, labelled=False, say=tell), out, say=tell)
     typer.echo(f"maps: {folder}")
@@ -202,6 +228,23 @@ def report(
         else:
             page = write_comparison(runs, out or Path("comparison.html"), images=images)
     typer.echo(f"report: {page}")
+
+
+def _infer(run: Path, data: Path, root: Path | None, **how: Any) -> None:
+    """Test the group map of a run, after checking that DATA is that of the fit, and write the page."""
+    from sepvae.progress import stage
+    from sepvae.report.page import write_report
+    from sepvae.runs.map_inference import infer_maps
+    from sepvae.runs.new_data import read_again
+    from sepvae.runs.resume import check_same_data
+
+    samples = read_again(run, data, root, None, tell, "maps RUN DATA --inference")
+    with stage("comparing the data with those of the run", tell):
+        check_same_data(run, samples.train, samples.test)
+    folder = infer_maps(run, samples.train, samples.test, **how, say=tell)
+    with stage("writing the page", tell):
+        page = write_report(run)
+    typer.echo(f"tests: {folder}, report: {page}")
 
 
 def _complete(run: Path, data: Path | None, root: Path | None = None) -> None:

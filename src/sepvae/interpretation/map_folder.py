@@ -23,7 +23,9 @@ from sepvae.interpretation.maps import (
     axial,
     axis_maps,
     effect_size,
+    foreground,
     grey_levels,
+    mean_image,
     members,
     spread,
     target_severities,
@@ -37,7 +39,6 @@ from sepvae.run_folder import AXIS, EFFECT, IMAGE, OF_SLOPE, MapFolder
 GROUPS = ("background", "target")
 IN_FIGURE = 3  # samples of each group in a figure
 PICTURES = 12  # samples of each group with a picture of their own
-IN_MEAN = 64  # samples in the mean image below the maps
 DESCRIPTION = {
     "Name": "What the salient part adds: own salient minus salient removed, decoded by sepvae",
     "BIDSVersion": "1.10.0",
@@ -192,16 +193,15 @@ def _of_own_block(model: ContrastiveEstimator, source: Source, label: Any) -> Mo
 def _write_group_volumes(folder: MapFolder, maps: SalientMaps, grid: Grid, statistics: Statistics) -> None:
     """Write moments of groups, Cohen's d, what each axis adds and the mean image, on the full grid."""
     volumes = {name: values[0] for name, values in statistics.maps()}
+    image = mean_image(maps)
+    # Without a mask, rounding errors of a decoder outside of the brain would give values of d there.
+    inside = 1 if grid.mask is not None else grid.window(foreground(grid.back(image)))
     if statistics.effect is not None:
-        volumes[EFFECT] = statistics.effect[0]
-    volumes |= {name: d[0] for name, _, d in statistics.of_each() if d is not None}
+        volumes[EFFECT] = statistics.effect[0] * inside
+    volumes |= {name: d[0] * inside for name, _, d in statistics.of_each() if d is not None}
     volumes |= {AXIS.format(i): one[0] for i, one in enumerate(axis_maps(maps.model))}
     volumes |= {name: values[0] for name, values in statistics.by_severity().items()}
-    shown = spread(np.arange(len(maps.source)), IN_MEAN)
-    image = Moments()
-    for part in chunks(len(shown), chunk_rows(maps.source.sample_shape)):
-        image.add(maps.in_units(maps.source.take(shown[part]).x, shown[part]))
-    for name, window in (volumes | {IMAGE: image.mean[0]}).items():
+    for name, window in (volumes | {IMAGE: image}).items():
         write_volume(folder.volume(name), grid.back(window), grid, grid.axes)
 
 
@@ -238,14 +238,19 @@ def _write_picture(file: Path, figure: Figure) -> None:
     write_whole(file, buffer.getvalue())
 
 
-def _regions(statistics: Statistics, maps: SalientMaps) -> pd.DataFrame:
-    """Return moments of each feature by group, d, and standardised axes; the largest |d| comes first."""
+def feature_names(maps: SalientMaps) -> list[str]:
+    """Return the names of the features of a table; numbers if it has none."""
     names = maps.source.feature_names
     if names is None:
         names = getattr(maps.model, "feature_names_in_", None)
     if names is None:
         names = [f"feature{i}" for i in range(maps.source.sample_shape[0])]
-    table = pd.DataFrame({"feature": list(map(str, names))})
+    return list(map(str, names))
+
+
+def _regions(statistics: Statistics, maps: SalientMaps) -> pd.DataFrame:
+    """Return moments of each feature by group, d, and standardised axes; the largest |d| comes first."""
+    table = pd.DataFrame({"feature": feature_names(maps)})
     groups = *GROUPS, *statistics.labels[2:], *(f"{label}_own" for label in statistics.labels[2:])
     for group, moments in zip(groups, (*statistics.moments, *statistics.own), strict=False):
         table[f"{group}_mean"], table[f"{group}_sd"] = (

@@ -121,6 +121,32 @@ def grey_levels(slices: AnyArray, valid_mask: AnyArray) -> AnyArray:
     return np.asarray((scaled.clip(0, 1) * valid_mask).astype(np.float32))
 
 
+IN_MEAN = 64  # samples in a mean image
+EDGE = 0.05  # share of the range of an image by which voxels differ from its border
+
+
+def mean_image(maps: SalientMaps) -> AnyArray:
+    """Return the mean of up to 64 volumes in the units of their files, on the window."""
+    shown, image = spread(np.arange(len(maps.source)), IN_MEAN), Moments()
+    for part in chunks(len(shown), chunk_rows(maps.source.sample_shape)):
+        image.add(maps.in_units(maps.source.take(shown[part]).x, shown[part]))
+    return np.asarray(image.mean[0])
+
+
+def foreground(image: AnyArray) -> npt.NDArray[np.bool_]:
+    """
+    Return where an image (x, y, z) is not background: voxels that differ from its border by over 5 %.
+
+    100 % is what 2 % of the voxels exceed. If the border itself varies by more, all voxels are returned.
+    """
+    faces = [np.take(image, (0, -1), axis).ravel() for axis in range(3)]
+    border = np.median(np.concatenate(faces))
+    least = EDGE * np.percentile(np.abs(image - border), 98)
+    if np.percentile(np.abs(np.concatenate(faces) - border), 75) > least:
+        return np.ones(image.shape, dtype=bool)
+    return np.asarray(np.abs(image - border) > least)
+
+
 def _column(values: AnyArray) -> AnyArray:
     """Return one float32 number per volume, of shape (n, 1, 1, 1, 1)."""
     return values.astype(np.float32).reshape(-1, 1, 1, 1, 1)

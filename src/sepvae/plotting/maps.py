@@ -135,6 +135,40 @@ def volume_axes(axes: Mapping[str, AnyArray], image: AnyArray, grid: Grid) -> Fi
     return _slices(_scaled([], others, _percentile_limit), image, grid)
 
 
+TESTS = {  # titles, and by them the scale: differences share one, as do t
+    "salient": ("What the salient part adds: difference of targets from background", "difference"),
+    "input": ("The input of the same people: difference", "difference"),
+    "glm": ("The input of the same people: t (voxel-based morphometry)", "t"),
+    "w": ("Deviations of the input from training controls of the same covariates (w-scores): t", "t"),
+}
+Tested = Mapping[str, tuple[AnyArray, AnyArray]]  # statistic, and where its corrected p is 0.05 or less
+
+
+def compared_images(tests: Tested) -> Figure:
+    """Draw tests of group differences in images (h, w), by their names in TESTS, with outlines."""
+    rows = [(fill(title, TITLE_LENGTH), colour, x, limit) for title, colour, x, limit in _test_rows(tests)]
+    figure = _panels(rows)
+    for ax, (_, found) in zip(figure.axes[::2], tests.values(), strict=True):
+        if found.any():
+            ax.contour(found, [0.5], colors="k", linewidths=0.8)
+    return figure
+
+
+def compared_volumes(tests: Tested, image: AnyArray, grid: Grid) -> Figure:
+    """Draw axial slices of tests of group differences, by their names in TESTS, with outlines."""
+    return _slices(_test_rows(tests), image, grid, [found for _, found in tests.values()])
+
+
+def _test_rows(tests: Tested) -> list[Row]:
+    """Return statistics with their titles; those of one kind have one scale."""
+    kinds = [kind for _, kind in TESTS.values()]
+    limits = {
+        kind: _percentile_limit(np.stack([x for name, (x, _) in tests.items() if TESTS[name][1] == kind]))
+        for kind in dict.fromkeys(kinds)
+    }
+    return [(TESTS[name][0], NEUTRAL, x, limits[TESTS[name][1]]) for name, (x, _) in tests.items()]
+
+
 def _scaled(
     means: Sequence[tuple[str, str, AnyArray]],
     others: Sequence[tuple[str, str, AnyArray]],
@@ -145,8 +179,8 @@ def _scaled(
     return [*((*mean, limit) for mean in means), *((*other, limit_of(other[2])) for other in others)]
 
 
-def _slices(rows: Sequence[Row], image: AnyArray, grid: Grid) -> Figure:
-    """Draw axial slices of maps over the image, one map a row."""
+def _slices(rows: Sequence[Row], image: AnyArray, grid: Grid, outlines: Sequence[AnyArray] = ()) -> Figure:
+    """Draw axial slices of maps over the image, one map a row, with an outline for each row if given."""
     from nilearn.plotting import plot_stat_map
 
     total = len(rows) * (ROW + HEAD)
@@ -156,7 +190,7 @@ def _slices(rows: Sequence[Row], image: AnyArray, grid: Grid) -> Figure:
         look: dict[str, Any] = {"color": colour, "fontsize": 10, "weight": "bold", "parse_math": False}
         figure.text(0.01, 1 - (top + 0.2) / total, title, **look)
         opaque = np.clip(2 * np.abs(values) / limit, 0, 1)
-        plot_stat_map(
+        display = plot_stat_map(
             _volume(values, grid),
             bg_img=_volume(seen, grid),
             figure=figure,
@@ -168,6 +202,8 @@ def _slices(rows: Sequence[Row], image: AnyArray, grid: Grid) -> Figure:
             transparency_range=[0, 1],
             **SLICES,
         )
+        if i < len(outlines) and outlines[i].any():
+            display.add_contours(_volume(outlines[i], grid), levels=[0.5], colors="k", linewidths=0.8)
         scale = ScalarMappable(Normalize(-limit, limit), DIFFERENCES)
         y = top + HEAD + 0.15 * ROW
         cells.colour_bar(figure, scale, WIDTH - BAR + 0.08, y, 0.7 * ROW, width=0.1, size=8)

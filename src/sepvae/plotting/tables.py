@@ -218,6 +218,35 @@ def map_regions(regions: pd.DataFrame, n: int = 20, statistic: str = "d") -> Fig
     return figure
 
 
+OF_TESTS = {  # columns of a table of tests, with their names; those of one kind have one scale
+    "salient_difference": "what the salient part adds:\ndifference, standard deviations",
+    "input_difference": "the features: difference,\nstandard deviations",
+    "glm_t": "the features: t",
+    "w_t": "w-scores: t",
+}
+
+
+def compared_regions(tests: pd.DataFrame, most: int = 20) -> Figure:
+    """
+    Draw tests of the features where the salient part adds the largest differences.
+
+    Columns are those of OF_TESTS, and corrected p such as salient_p; a star marks 0.05 or less.
+    """
+    shown = tests.sort_values("salient_difference", key=abs, ascending=False, kind="stable").head(most)
+    parts = [name for name in OF_TESTS if name in shown]
+    figure = Figure(figsize=(10.0, 0.24 * len(shown) + 1.0), layout="constrained")
+    for ax, part in zip(figure.subplots(1, len(parts), sharey=True), parts, strict=True):
+        values = shown[part].to_numpy(float)
+        draw_bars(ax, values, shown["feature"].tolist())
+        alike = [name for name in parts if name.endswith("_t") == part.endswith("_t")]
+        limit = 1.15 * limit_of(shown[alike].to_numpy(float))
+        for row in np.flatnonzero(shown[f"{part.partition('_')[0]}_p"] <= MAX_P):
+            ax.text(np.sign(values[row]) * 0.95 * limit, row, "*", ha="center", va="center")
+        ax.set(xlim=(-limit, limit))
+        ax.set_xlabel(OF_TESTS[part], fontsize=8, color="0.4")
+    return figure
+
+
 def draw_bars(
     ax: Axes, values: AnyArray, names: Sequence[str], *, color: Any = None, lost: AnyArray | bool = False
 ) -> None:

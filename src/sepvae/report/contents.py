@@ -49,6 +49,7 @@ class Contents:
         self.stability = folder.stability.read()
         self.inspection = folder.inspection.read()
         self.findings: list[dict[str, Any]] | None = (self.inspection or {}).get("findings")
+        self.inference = folder.inference.summary.read()
         self.examples = folder.examples.read("inputs", "full")
         self.thumbnails = folder.thumbnails.read()
         axes = 0 if self.examples is None else self.examples["inputs"].ndim

@@ -24,6 +24,7 @@ from sepvae.report.contents import (
 from sepvae.report.counterfactuals import counterfactual_rows
 from sepvae.report.covariates import covariate_sentences
 from sepvae.report.html import render, scripts_within, write_page
+from sepvae.report.inference import inference_words
 from sepvae.report.scatter import scatter_data
 from sepvae.report.scores import (
     Score,
@@ -152,7 +153,10 @@ def _maps(contents: Contents, *, images: bool) -> tuple[dict[str, Any] | None, t
     if viewer is None and first is None:
         return None, picture
     tables = [file.path.name for file in (maps.samples, maps.regions) if file.exists()]
-    shown = {name: figures.get(name) for name in ("regions", "group", "axes")}
+    shown: dict[str, Any] = {name: figures.get(name) for name in ("regions", "group", "axes")}
+    tests = contents.inference
+    shown["tested"] = None if tests is None else inference_words(tests)
+    shown["tests"] = None if tests is None else contents.figure("map_inference")
     return {**shown, "viewer": viewer, "first": first, "files": tables}, picture
 
 

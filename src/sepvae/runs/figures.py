@@ -30,6 +30,7 @@ from sepvae.plotting.tables import correlation_map, learning_curves, map_axes, m
 from sepvae.progress import Say, stage
 from sepvae.report.contents import scatter_files
 from sepvae.run_folder import AXIS, EFFECT, IMAGE, OF_SLOPE, MapFolder, RunFolder
+from sepvae.runs.scoring import split_of
 
 AXES = 4  # salient axes in a figure
 TITLE = "Mean of {} targets, severity {:g} to {:g}"
@@ -91,8 +92,16 @@ def map_run(run: str | Path, source: Source, out: str | Path, *, say: Say | None
     check_new(Path(out), "folder for maps")
     with stage("mapping what the salient part adds", say) as progress:
         folder = write_maps(load(run), source, Path(out), progress=progress)
+    maps, split = MapFolder(folder), split_of(run, source)
+    table = maps.samples.required()
+    table.insert(2, "split", split)
+    maps.samples.write(table)
+    n = sum(part in ("train", "validation") for part in split)
+    if say is not None:
+        known = "it is not known which" if "unknown" in split else f"{n} of {len(split)}"
+        say(f"samples that were fitted on: {known}{', so statistics of groups are biased' * (n > 0)}")
     with stage("drawing", say):
-        draw_maps(maps := MapFolder(folder), maps.figures)
+        draw_maps(maps, maps.figures)
     return folder
 
 

@@ -54,6 +54,7 @@ def finish_run(
         errors = reconstruction_errors(model, test)
     codes = pd.concat(parts, ignore_index=True)
     folder.codes.write(codes)
+    shutil.rmtree(folder.inference.path, ignore_errors=True)  # tests of an earlier fit with fewer epochs
     folder.split.write(codes[[*SAMPLE]])
     people = parts[1][[*SAMPLE[:3]]].join(salient_sheet(of_test, parts[1]["group"], codes)[0])
     folder.people.write(people)

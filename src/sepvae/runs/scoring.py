@@ -39,15 +39,23 @@ def encode_run(run: str | Path, source: Source, *, say: Say | None = None) -> pd
         table = table.join(sheet)
         if say is not None:
             say(f"note: {sheet_note(n, sheet)}")
+    table["split"] = split_of(run, source)
     if known is None or numbered:
-        return table.assign(split="unknown")
-    split_of = dict(zip(known["id"], known["split"], strict=True))
-    table["split"] = [split_of.get(id_, "new") for id_ in table["id"]]
+        return table
     fitted = known.loc[known["split"] != "test", "group"]
     n_seen = int(((table["split"] == "new") & table["group"].isin(fitted)).sum())
     if say is not None and n_seen:
         say(f"note: new samples of subjects that were fitted on: {n_seen}")
     return table
+
+
+def split_of(run: str | Path, source: Source) -> list[str]:
+    """Return for each sample its split in a run by id, else "new", or "unknown" where ids are numbers."""
+    known = RunFolder(run).split.read()
+    if known is None or _rows_are_numbered(run, source):
+        return ["unknown"] * len(source)
+    of_id = dict(zip(known["id"], known["split"], strict=True))
+    return [of_id.get(str(id_), "new") for id_ in source.ids]
 
 
 def evaluate_run(
