@@ -265,9 +265,7 @@ class InferenceFolder:
         self.path = path
         self.summary = JsonFile(path / "inference.json")
         self.clusters = TableFile(path / "clusters.csv", ("map",), ("x_mm", "y_mm", "z_mm", "p_cluster"))
-        self.regions = TableFile(
-            path / "regions.csv", ("feature",), ("salient_difference", "salient_difference_p")
-        )
+        self.regions = TableFile(path / "regions.csv", ("feature",), ("salient_difference", "salient_p"))
         self.maps = ArraysFile(path / "maps.npz")  # of images
 
     def volume(self, part: str, statistic: str) -> Path:

@@ -150,11 +150,11 @@ def _maps(contents: Contents, *, images: bool) -> tuple[dict[str, Any] | None, t
         picture = figures[first], first
     elif images and (figure := contents.figure("reconstructions")):
         picture = figure, "reconstructions"
-    if viewer is None and first is None:
+    tests = contents.inference
+    if viewer is None and first is None and tests is None:
         return None, picture
     tables = [file.path.name for file in (maps.samples, maps.regions) if file.exists()]
     shown: dict[str, Any] = {name: figures.get(name) for name in ("regions", "group", "axes")}
-    tests = contents.inference
     shown["tested"] = None if tests is None else inference_words(tests)
     shown["tests"] = None if tests is None else contents.figure("map_inference")
     return {**shown, "viewer": viewer, "first": first, "files": tables}, picture
