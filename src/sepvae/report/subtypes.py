@@ -8,7 +8,6 @@ import pandas as pd
 from sepvae.codes import attribute_columns
 from sepvae.errors import listed
 from sepvae.evaluation.patient_sheet import sheet_note
-from sepvae.plotting.codes import as_words
 from sepvae.report.contents import Contents
 
 MAX_PEOPLE = 200  # rows on the page
@@ -96,6 +95,8 @@ def people_section(contents: Contents) -> dict[str, Any] | None:
     """Return one row per person of the test part with load, centile and attributes; None without the file."""
     if (people := contents.folder.people.read()) is None or contents.codes is None:
         return None
+    from sepvae.plotting.codes import as_words
+
     codes = contents.codes
     controls = codes[(codes["split"] == "test") & (codes["y"] == 0)]
     attributes = attribute_columns(codes)[:MAX_ATTRIBUTES]
