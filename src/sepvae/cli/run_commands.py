@@ -7,7 +7,6 @@ import typer
 
 from sepvae.cli import tell
 from sepvae.cli.options import PermutationsAgain, Refits, Run, data_options, permutations_again
-from sepvae.data.bundled import DIGITS
 
 
 @data_options("root")
@@ -92,6 +91,7 @@ def subtypes(
 ) -> None:
     """Look for subtypes of patients in the salient codes, beside the null of a single Gaussian."""
     from sepvae.cli.tables import print_subtypes
+    from sepvae.data.bundled import DIGITS
     from sepvae.report.page import write_report
     from sepvae.run_folder import RunFolder
     from sepvae.runs.new_data import read_again
