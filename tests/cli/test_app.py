@@ -28,7 +28,8 @@ def test_fit_leaves_a_whole_run_folder(run: Path) -> None:
     assert {path.name for path in run.iterdir()} == {
         *("recipe.yaml", "split.csv", "versions.json", "model", "metrics.csv", "codes.csv", "scores.csv"),
         *("examples.npz", "figures", "report.html", "check.json", "removal.csv", "correlations.csv"),
-        *("thumbnails.npz", "maps", "checkpoints", "verdict.json", "quality.csv"),
+        *("thumbnails.npz", "maps", "checkpoints", "verdict.json", "quality.csv", "people.csv"),
+        "counterfactuals.csv",
     }
     names = ("codes_label", "codes_kind", "learning_curves", "reconstructions")
     names += ("traversals", "swaps", "correlations", "map_group", "map_people")

@@ -35,14 +35,12 @@ def covariate_sentences(scores: pd.DataFrame) -> list[str]:
     given = rows_of(scores, metric=GIVEN)
     names = ", ".join(str(row["attribute"]) for row in given)
     for row in rows_of(scores, metric=BEYOND):
-        if row["p_value"] <= MAX_P and row["low"] > 0:
-            nats = number(row["score"], BEYOND)
-            told = f"Beyond {names}, salient tells {nats} nats of background or target"
-            interval = f"95 % interval {number(row['low'], BEYOND)} to {number(row['high'], BEYOND)}"
-            sentences.append(f"{told} ({interval}, p = {row['p_value']:.2g}).")
-        else:
-            shown = f"Beyond {names}, salient is not shown to tell anything of background or target"
-            sentences.append(f"{shown} (p = {row['p_value']:.2g}).")
+        nats, low, high = (number(row[name], BEYOND) for name in ("score", "low", "high"))
+        told = f"tells {nats} nats of background or target"
+        if not (row["p_value"] <= MAX_P and row["low"] > 0):
+            told = "is not shown to tell anything of background or target"
+        interval = f"95 % interval {low} to {high} nats, p = {row['p_value']:.2g}"
+        sentences.append(f"Beyond {names}, salient {told} ({interval}).")
     return sentences
 
 
