@@ -72,5 +72,12 @@ def test_few_controls_give_empty_columns_and_a_line() -> None:
     sheet, n = salient_sheet(codes, pd.Series(["a"]), run_codes(76))
     assert n == 19
     assert sheet.isna().all(axis=None)
-    assert "wanted 20 held-out controls, and as many in training, got 19 held-out" in sheet_note(n, sheet)
+    assert "as many in training whose codes vary, got 19 held-out" in sheet_note(n, sheet)
     assert sheet_note(n, sheet).endswith("This is no diagnosis.")
+
+
+def test_codes_of_controls_that_do_not_vary_have_no_load() -> None:
+    known = run_codes().assign(salient0=1.0, salient1=0.0)
+    sheet, n = salient_sheet(Codes(*[np.ones((1, 2))] * 4), pd.Series(["a"]), known)
+    assert sheet.isna().all(axis=None)
+    assert "whose codes vary, got 60 held-out" in sheet_note(n, sheet)

@@ -47,7 +47,7 @@ def salient_sheet(
         One row per sample: salient_load, its salient_centile among held-out controls (0 to 100, one load a
         person), the ends salient_centile_low and salient_centile_high of the interval, and nearest_patients,
         ids of 3 patients of the run, by the same distance, nearest first. Empty with fewer than 20 people
-        among held-out or training controls.
+        among held-out or training controls, or where codes of the latter do not vary.
     n : int
         Number of held-out controls.
 
@@ -60,7 +60,8 @@ def salient_sheet(
     control, test = known["y"] == 0, known["split"] == "test"
     learnt, reference, patients = known[control & ~test], known[control & test], known[known["y"] == 1]
     n = int(reference["group"].nunique())
-    if min(n, learnt["group"].nunique()) < MIN_CONTROLS:
+    enough = min(n, learnt["group"].nunique()) >= MIN_CONTROLS
+    if not enough or not learnt[names].to_numpy(float).var(axis=0).any():
         return pd.DataFrame(index=range(len(groups)), columns=SHEET_COLUMNS), n
     fitted = LedoitWolf().fit(learnt[names].to_numpy(float))
     root = np.linalg.cholesky(fitted.precision_)  # points @ root have the distance of Mahalanobis
@@ -71,16 +72,18 @@ def salient_sheet(
     of_controls = np.linalg.norm((reference[names].to_numpy(float) - fitted.location_) @ root, axis=1)
     people = pd.Series(of_controls).groupby(reference["group"].astype(str).to_numpy()).mean()
     persons, half = groups.to_numpy(str), stats.norm.ppf(0.975) * deviation
-    without = [people.drop(person, errors="ignore").to_numpy() for person in persons]
-    ends = [list(map(_centile, values, without)) for values in (load, load - half, load + half)]
+    ends = [_centiles(values, persons, people) for values in (load, load - half, load + half)]
     others = (patients[names].to_numpy(float) - fitted.location_) @ root
     nearest = _nearest(points, persons, others, patients)
     return pd.DataFrame(dict(zip(SHEET_COLUMNS, (load, *ends, nearest), strict=True))), n
 
 
-def _centile(load: float, of_controls: FloatArray) -> float:
-    """Return the percentage of controls with a smaller load, equal ones as half."""
-    return float(50 * ((of_controls < load).mean() + (of_controls <= load).mean()))
+def _centiles(loads: FloatArray, persons: AnyArray, of_controls: "pd.Series[float]") -> FloatArray:
+    """Return the percentage of controls, without oneself, with a smaller load; equal ones count as half."""
+    ordered, own = np.sort(of_controls.to_numpy()), of_controls.reindex(persons).to_numpy()
+    below = np.searchsorted(ordered, loads, "left") - (own < loads)
+    up_to = np.searchsorted(ordered, loads, "right") - (own <= loads)
+    return np.asarray(50 * (below + up_to) / (len(ordered) - ~np.isnan(own)))
 
 
 def _nearest(points: FloatArray, groups: AnyArray, others: FloatArray, patients: pd.DataFrame) -> list[str]:
@@ -88,17 +91,19 @@ def _nearest(points: FloatArray, groups: AnyArray, others: FloatArray, patients:
     ids, persons = (patients[name].astype(str).to_numpy() for name in ("id", "group"))
     found = []
     for point, group in zip(points, groups, strict=True):
-        order = np.argsort(np.linalg.norm(others - point, axis=1), kind="stable")
-        order = order[persons[order] != group]
-        first = np.sort(np.unique(persons[order], return_index=True)[1])[:N_NEAREST]
-        found.append("; ".join(ids[order[first]]))
+        chosen = {group: ""}  # id by person, oneself first
+        for i in np.argsort(np.linalg.norm(others - point, axis=1), kind="stable"):
+            if len(chosen) > N_NEAREST:
+                break
+            chosen.setdefault(persons[i], ids[i])
+        found.append("; ".join([*chosen.values()][1:]))
     return found
 
 
 def sheet_note(n: int, sheet: pd.DataFrame) -> str:
     """Return the line that says what the centiles are of."""
     if sheet["salient_centile"].isna().all():
-        wanted = f"wanted {MIN_CONTROLS} held-out controls, and as many in training"
+        wanted = f"wanted {MIN_CONTROLS} held-out controls, and as many in training whose codes vary"
         return f"no salient load: {wanted}, got {n} held-out; its columns are empty. {NO_DIAGNOSIS}"
     return (
         f"salient_centile is among {n} held-out controls, its interval that of the posterior. {NO_DIAGNOSIS}"
