@@ -86,6 +86,16 @@ def test_gaps_of_covariates_are_filled_and_marked() -> None:
     assert np.isfinite(row["score"])
 
 
+def test_a_covariate_that_no_one_of_a_frequent_site_has_tells_nothing() -> None:
+    of = table()
+    at_large = of.index < 60
+    site = np.where(at_large, "large", of["id"])
+    age = np.where(at_large, np.nan, 0.5 + 0.1 * of.index)
+    row = scores(of.assign(site=site, age=age)).loc["label", "all", "information_given_covariates"]
+    assert row["n_train"] == 30
+    assert np.isfinite(row["score"])
+
+
 def test_numbers_of_images_are_asked_of_background_alone() -> None:
     of = table()
     sharpness = np.random.default_rng(1).normal(size=len(of))

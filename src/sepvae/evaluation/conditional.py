@@ -185,7 +185,8 @@ def _values(rows: pd.DataFrame, kinds: Mapping[str, Kind]) -> pd.DataFrame:
 def _encoder(kinds: Mapping[str, Kind]) -> ColumnTransformer:
     """Return an unfitted encoder of covariates as numbers: classes one-hot, gaps filled and marked."""
     one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-    steps = {"categorical": one_hot, "continuous": SimpleImputer(strategy="median", add_indicator=True)}
+    gaps = {"add_indicator": True, "keep_empty_features": True}  # all missing where sites are frequent
+    steps = {"categorical": one_hot, "continuous": SimpleImputer(strategy="median", **gaps)}
     return ColumnTransformer(
         [(name, steps[kind], [name]) for name, kind in kinds.items()], sparse_threshold=0
     )
