@@ -248,11 +248,18 @@ class SubtypeFiles:
         """Return the path of the mean map of a subtype, of volumes."""
         return self.path / f"subtype-{subtype}_desc-salient_stat-mean_map.nii.gz"
 
-    def write(self, people: "pd.DataFrame", profile: "pd.DataFrame", record: dict[str, Any]) -> None:
-        """Write the tables and the record; remove maps of earlier subtypes."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        for old in (self.features.path, *self.path.glob(self.volume(0).name.replace("0", "*"))):
+    def remove(self) -> None:
+        """Remove all files of earlier subtypes."""
+        files = (self.record, self.people, self.profile, self.features)
+        maps = self.path.glob(self.volume(0).name.replace("0", "*"))
+        pictures = self.path.glob("figures/subtype-*.png")
+        for old in (*(file.path for file in files), *maps, *pictures, self.figures / "subtypes.png"):
             old.unlink(missing_ok=True)
+
+    def write(self, people: "pd.DataFrame", profile: "pd.DataFrame", record: dict[str, Any]) -> None:
+        """Write the tables and the record in place of those of earlier subtypes."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.remove()
         self.people.write(people)
         self.profile.write(profile)
         self.record.write(record)

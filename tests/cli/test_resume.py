@@ -157,8 +157,10 @@ def test_epochs_are_added_to_a_finished_fit(tmp_path, table):
         1,
         f"{out}: was begun with another fit (keywords: max_epochs was 2, now 1); choose another --out",
     )
+    RunFolder(out).subtypes.record.write({})  # of the codes after 2 epochs
     status, said = sepvae(*told(table, out, "max_epochs=4"), "--resume")
     assert status == 0
+    assert not RunFolder(out).subtypes.record.exists()
     assert "after 2 epochs" in " ".join(said.split())
     assert_same(out, whole)
     assert RunFolder(out).recipe.required()["keywords"]["max_epochs"] == 4

@@ -54,7 +54,9 @@ def finish_run(
         errors = reconstruction_errors(model, test)
     codes = pd.concat(parts, ignore_index=True)
     folder.codes.write(codes)
-    shutil.rmtree(folder.inference.path, ignore_errors=True)  # tests of an earlier fit with fewer epochs
+    # What was found in codes of an earlier fit with fewer epochs.
+    shutil.rmtree(folder.inference.path, ignore_errors=True)
+    folder.subtypes.remove()
     folder.split.write(codes[[*SAMPLE]])
     people = parts[1][[*SAMPLE[:3]]].join(salient_sheet(of_test, parts[1]["group"], codes)[0])
     folder.people.write(people)
