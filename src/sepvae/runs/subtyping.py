@@ -12,6 +12,7 @@ from sklearn.metrics import adjusted_rand_score
 from sepvae.batch import AnyArray, FloatArray, IntArray, Source, chunk_rows, chunks
 from sepvae.codes import code_columns
 from sepvae.data.nifti import write_volume
+from sepvae.errors import DataError
 from sepvae.evaluation.metrics import MAX_P
 from sepvae.evaluation.subtype_profiles import null_strengths, prediction_strength, profile
 from sepvae.evaluation.subtypes import MAX_COMPONENTS, Clusters, SubtypeTest, find_subtypes
@@ -27,6 +28,7 @@ from sepvae.runs.new_data import Samples
 N_NULL = 199
 N_STRENGTHS = 99  # single Gaussians behind the p-value of the prediction strength
 MAX_RAW = 2000  # patients whose raw measures are clustered, training patients first
+MAX_VALUES = 10**8  # of their raw measures in memory; of larger images so many pixels, drawn at random
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def find_run_subtypes(
     RunFolderError
         If the folder holds no codes.
     DataError
-        If it has fewer than 30 training patients, or their salient codes do not vary.
+        If it has fewer than 30 training patients, their salient codes do not vary, or `raw` lacks patients.
     """
     folder, how = RunFolder(run), {"n_null": n_null}
     codes = folder.codes.required()
@@ -144,9 +146,17 @@ def assign(found: SubtypeTest, patients: Patients) -> pd.DataFrame:
 def raw_measures(samples: pd.DataFrame, raw: Samples) -> Patients:
     """Return principal components of the raw measures of patients, of tables in standard deviations."""
     kept = samples.iloc[np.argsort(samples["split"] == "test", kind="stable")[:MAX_RAW]]
-    parts = [_rows(kept, source) for source in (raw.train, raw.test)]
+    n_features = int(np.prod(raw.train.sample_shape))
+    used = np.sort(np.random.default_rng(0).permutation(n_features)[: max(1, MAX_VALUES // len(kept))])
+    parts = [_rows(kept, source, used) for source in (raw.train, raw.test)]
     values, ids = np.concatenate([x for x, _ in parts]), np.concatenate([names for _, names in parts])
-    values = values[pd.Index(ids).get_indexer(pd.Index(kept["id"]))]
+    positions = pd.Index(ids).get_indexer(pd.Index(kept["id"]))
+    if len(gone := kept["id"][positions < 0]):
+        raise DataError(
+            f"raw measures: {len(gone)} patients of the run are not in the data, such as {gone.iloc[0]!r}; "
+            "give what it was fitted on"
+        )
+    values = values[positions]
     learnt = values[(kept["split"] != "test").to_numpy()]
     mean = np.nan_to_num(np.nanmean(learnt, axis=0)) if np.isnan(learnt).any() else learnt.mean(axis=0)
     values = np.where(np.isnan(values), mean, values) - mean
@@ -157,13 +167,13 @@ def raw_measures(samples: pd.DataFrame, raw: Samples) -> Patients:
     return Patients.of(kept, axes.transform(values))
 
 
-def _rows(samples: pd.DataFrame, source: Source) -> tuple[AnyArray, AnyArray]:
-    """Return the values (n, features) and the ids of those samples that a source has."""
+def _rows(samples: pd.DataFrame, source: Source, used: IntArray) -> tuple[AnyArray, AnyArray]:
+    """Return the features in use (n, features) and the ids of those samples that a source has."""
     ids = np.asarray(source.ids).astype(str)
     rows = np.flatnonzero(np.isin(ids, samples["id"].to_numpy(str)))
     size = chunk_rows(source.sample_shape)
-    read = [source.take(rows[part]).x.reshape(len(part), -1) for part in chunks(len(rows), size)]
-    return np.concatenate(read) if read else np.zeros((0, int(np.prod(source.sample_shape)))), ids[rows]
+    read = [source.take(rows[part]).x.reshape(len(part), -1)[:, used] for part in chunks(len(rows), size)]
+    return np.concatenate([np.zeros((0, len(used)), np.float32), *read]), ids[rows]
 
 
 def _summary(found: SubtypeTest, described: pd.DataFrame) -> dict[str, Any]:
