@@ -143,7 +143,8 @@ class SubtypeTest:
     `candidates` has one row per number of clusters: n_clusters, bic, stability (mean adjusted Rand index of
     clusterings of resamples with that of all) and smallest (share of people in the smallest cluster).
     `observed` and `null` have the columns likelihood_ratio (two Gaussians of one covariance against one) and
-    dip (distance from any distribution with a single peak, along the axis between two clusters).
+    gap (mean dip, the distance from any distribution with a single peak, along the axis from each cluster to
+    its nearest).
     """
 
     clusters: Clusters
@@ -193,7 +194,8 @@ def find_subtypes(
 
     The number of clusters, from 2 to 6, is that of the lowest BIC among those that return in resamples and
     have no cluster below 5 % of people; without such a one, the most stable. The null draws as many people
-    from a Gaussian of the same covariance and computes both statistics anew, with the axis of the dip.
+    from a Gaussian of the same covariance and computes both statistics anew, with clusters of the same number
+    and their axes.
 
     Parameters
     ----------
