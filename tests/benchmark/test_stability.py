@@ -122,8 +122,16 @@ def test_images_have_maps_as_arrays(tmp_path):
         np.testing.assert_allclose(arrays["icc"], 1)
 
 
+def test_too_few_held_out_targets_are_said_before_the_fits(parts, tmp_path):
+    train, test = parts[0]
+    fits = make_fits([contender("ContrastivePCA:pca")], seeds=2)
+    with pytest.raises(DataError, match="held-out targets: wanted 10 or more to compare fits on, got 9"):
+        run_stability(fits, train, test.select(np.arange(29)), tmp_path / "out", **HOW)
+    assert not (tmp_path / "out").exists()
+
+
 def test_too_few_fits_and_failed_ones_are_errors(parts, tmp_path):
-    with pytest.raises(DataError, match="got seeds=1 and bootstraps=0; wanted 2 or more of one"):
+    with pytest.raises(DataError, match="got --seeds 1 and --bootstraps 0; wanted 2 or more of one"):
         make_fits([contender("SepVAE")], seeds=1)
     fits = make_fits([contender("ContrastivePCA:pca", alpha=-1)], seeds=2)
     with pytest.raises(TrainingError, match="2 of 2 fits failed, such as: DataError: alpha"):

@@ -1,8 +1,11 @@
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pandas as pd
 import pytest
 
+from sepvae.data import simulate_vbm_cohort
 from sepvae.run_folder import RunFolder
 
 from ..helpers import invoke, linear, outcome, sets
@@ -31,6 +34,25 @@ def test_from_a_table_to_lines_scores_and_a_figure(regions: Path, tmp_path: Path
     assert len(pd.read_csv(out / "stability-seeds-features.csv")) == 3
 
 
+@pytest.mark.slow
+def test_volumes_have_maps_as_nifti_on_their_grid(tmp_path: Path) -> None:
+    cohort, out = simulate_vbm_cohort(tmp_path / "cohort", n_subjects=40, side=16), tmp_path / "out"
+    how = ["--label", "group", "--images", "{participant_id}/anat/{participant_id}_GM.nii.gz"]
+    how += ["--method", "ContrastivePCA", *sets(common_dim=2, salient_dim=1), "--test-size", "0.5"]
+    said = invoke("stability", cohort, *how, "--seeds", "2", "--bootstraps", "2", "--out", out)
+    assert "group map: 1.00, chance 0.00; another seed says the same" in said
+    table = pd.read_csv(out / "stability.csv").query("first.isna() and second.isna() and measure == 'map'")
+    assert table.set_index("of")["score"]["bootstraps"] < 0.9999
+    images = {what: nib.load(out / f"stability-seeds-{what}.nii.gz") for what in ("map", "icc")}
+    scan = nib.load(next(cohort.parent.glob("*/anat/*_GM.nii.gz")))
+    for image in images.values():
+        assert image.shape == scan.shape
+        np.testing.assert_allclose(image.affine, scan.affine)
+    shown, icc = (image.get_fdata() for image in images.values())
+    assert icc[np.abs(shown) > 0.1 * np.abs(shown).max()] == pytest.approx(1, abs=1e-4)
+    assert (out / "figures" / "stability-bootstraps.png").is_file()
+
+
 def test_wrong_options_are_one_line(regions: Path, tmp_path: Path) -> None:
     words = ["stability", regions, *COLUMNS, "--out", tmp_path / "out"]
     for more, message in (
@@ -45,6 +67,8 @@ def test_wrong_options_are_one_line(regions: Path, tmp_path: Path) -> None:
         assert status != 0
         assert message in said
     assert not (tmp_path / "out").exists()
+    _, said = outcome("fit", *words[1:], *linear(random_state=3), "--seeds", "2")
+    assert said == "--set random_state: leave it out, for --seeds fits with seeds 0, 1, .."
 
 
 @pytest.mark.slow
@@ -63,3 +87,31 @@ def test_a_fit_of_several_seeds_keeps_the_most_central(regions: Path, tmp_path: 
     )
     assert kept["salient0"].to_numpy() == pytest.approx(seed["salient0"].to_numpy())
     assert "run: wanted a new run folder" in outcome(*words)[1]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
+def test_a_fit_of_several_seeds_that_is_stopped_goes_on(
+    regions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, cells = tmp_path / "run", tmp_path / "run-seeds" / "cells"
+    words = ["fit", regions, *COLUMNS, "--out", out, *linear(), "--seeds", "2"]
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sepvae.benchmark.stability.compare_fits", stop)
+        said = invoke(*words, status=130)
+    expected = f"stopped; {out}-seeds holds the fits so far; the same command goes on with them"
+    assert said.splitlines()[-1] == expected
+    times = {path: path.stat().st_mtime_ns for path in cells.glob("*/codes.csv")}
+    assert len(times) == 2
+    with monkeypatch.context() as patch:
+        patch.setattr("sepvae.runs.fitting.finish_run", stop)
+        said = invoke(*words, status=130)
+    assert said.splitlines()[-1] == f"stopped; {out} is not finished; --resume goes on with it"
+    said = invoke("fit", regions, "--out", out, "--resume")
+    assert "random_state: 0, the most central of 2 seeds" in said
+    assert RunFolder(out).stability.exists()
+    assert times == {path: path.stat().st_mtime_ns for path in times}

@@ -34,6 +34,23 @@ def test_t_and_difference_are_those_of_least_squares() -> None:
     np.testing.assert_allclose(difference_test(x, y, covariates, n_permutations=0).statistic, effects[1])
 
 
+@pytest.mark.parametrize("test", [difference_test, t_test])
+def test_covariates_that_say_the_same_count_once(test) -> None:
+    x, y, covariates = cohort(0)
+    once, twice = (
+        test(x, y, some, n_permutations=19)
+        for some in (
+            covariates,
+            covariates.assign(
+                gender=covariates["sex"].map({"f": "female", "m": "male"}), months=12 * covariates["age"]
+            ),
+        )
+    )
+    np.testing.assert_allclose(twice.statistic, once.statistic)
+    np.testing.assert_allclose(twice.logp, once.logp)
+    assert twice.forming == pytest.approx(once.forming)
+
+
 def test_without_covariates_t_is_that_of_scipy_and_goes_with_cohens_d() -> None:
     x, y, _ = cohort(1)
     t = t_test(x, y, n_permutations=0).statistic

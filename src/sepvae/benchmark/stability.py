@@ -16,7 +16,7 @@ from sepvae.benchmark.running import make_cells, run_benchmark
 from sepvae.codes import Kind
 from sepvae.data.nifti import write_volume
 from sepvae.errors import DataError, TrainingError
-from sepvae.evaluation.agreement import PeopleByFits, compare_fits, correlations
+from sepvae.evaluation.agreement import PeopleByFits, check_held_out, compare_fits, correlations
 from sepvae.files import plain_name, write_arrays
 from sepvae.interpretation.map_folder import can_map
 from sepvae.interpretation.maps import SalientMaps
@@ -137,6 +137,7 @@ def run_stability(
     >>> how = {"background": "control", "kinds": {}}
     >>> table = run_stability(fits, train, test, "stability", **how)  # doctest: +SKIP
     """
+    check_held_out(int(_is_target(test, background).sum()))  # before long fits
     folder = BenchmarkFolder(out)
     how: dict[str, Any] = {"recipe": recipe, "background": background, "kinds": kinds, "jobs": jobs}
     results = run_benchmark(fits, [(train, test)], out, **how, threads=threads, baseline=False, watch=watch)
@@ -190,7 +191,7 @@ def _maps(paths: Sequence[Path], test: Source) -> FitMaps | None:
         return None
     every = [SalientMaps(model, test) for model in models]
     is_table, found = len(test.sample_shape) == 1, PeopleByFits(len(models))
-    target = np.asarray(test.labels).astype(str) != str(models[0].background_)
+    target = _is_target(test, models[0].background_)
     for parts in zip(*every, strict=True):
         rows = parts[0][0]
         unit = every[0].unit if is_table or every[0].grid is None else every[0].unit[rows]
@@ -199,6 +200,11 @@ def _maps(paths: Sequence[Path], test: Source) -> FitMaps | None:
     maps = found.group_maps()
     features = test.feature_names or [f"feature{i}" for i in range(maps.shape[1])]
     return FitMaps(maps, found.icc(), np.asarray(maps.any(axis=0)), features if is_table else ())
+
+
+def _is_target(source: Source, background: Any) -> AnyArray:
+    """Return which samples are targets, (n,)."""
+    return np.asarray(np.asarray(source.labels).astype(str) != str(background))
 
 
 def _map_rows(found: FitMaps, fits: Sequence[str]) -> pd.DataFrame:

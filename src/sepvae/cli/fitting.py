@@ -84,6 +84,8 @@ def fit(
     from sepvae.runs.from_data import check_keywords, fit_data, make_model
 
     check_keywords(keywords, method, "--set")
+    if seeds > 1 and "random_state" in keywords:
+        raise DataError("--set random_state: leave it out, for --seeds fits with seeds 0, 1, ..")
     model = make_model(method, preset, chosen, keywords)
     say, typed = tell if model.is_first_process() else silence, typed_options(context)
     if context.obj is not None:
@@ -93,7 +95,7 @@ def fit(
     how: dict[str, Any] = {"split": split, "resume": resume, "say": say}
     how |= {"test_size": test_size} if "test_size" in typed else {}  # else as the recipe says
     how |= {"seed": split_seed} if "split_seed" in typed else {}
-    with stoppable(out, say):
+    with stoppable(out, say, beside=_folder_of_seeds(out) if seeds > 1 else None):
         table = (
             _keep_central_seed(model, preset, data, spec, chosen, out, seeds, **how) if seeds > 1 else None
         )
@@ -135,11 +137,15 @@ def _keep_central_seed(
     how: dict[str, Any] = {"background": background, "kinds": dataset.kinds, "threads": get_num_threads()}
     fits = make_fits([contender.with_severity(spec.target_severity)], seeds)
     say(f"fitting with {seeds} seeds, then again with the most central one")
-    folder = out.with_name(f"{out.name}-seeds")
-    table = run_stability(fits, *dataset.pairs[0], folder, **how, say=say)
+    table = run_stability(fits, *dataset.pairs[0], _folder_of_seeds(out), **how, say=say)
     model.set_params(random_state=most_central(table))
     say(f"random_state: {model.random_state}, the most central of {seeds} seeds")
     return table
+
+
+def _folder_of_seeds(run: Path) -> Path:
+    """Return the folder of the fits that a run of `fit --seeds` is chosen among."""
+    return run.with_name(f"{run.name}-seeds")
 
 
 def demo(
@@ -269,7 +275,9 @@ def load_with_notes(name: str) -> "Recipe":
 
 
 @contextmanager
-def stoppable(run: Path, say: Say, go_on: str = "--resume goes on with it") -> Iterator[None]:
+def stoppable(
+    run: Path, say: Say, go_on: str = "--resume goes on with it", beside: Path | None = None
+) -> Iterator[None]:
     """Print CollapseWarnings as lines; on Ctrl-C or SystemExit, print what is left of the run and exit."""
     with warnings.catch_warnings():
         warnings.filterwarnings("always", category=CollapseWarning)
@@ -285,7 +293,11 @@ def stoppable(run: Path, say: Say, go_on: str = "--resume goes on with it") -> I
         try:
             yield
         except (KeyboardInterrupt, SystemExit) as stop:
-            left = f"{run} is not finished; {go_on}" if RunFolder(run).recipe.exists() else "nothing is left"
+            left = "nothing is left"
+            if RunFolder(run).recipe.exists():
+                left = f"{run} is not finished; {go_on}"
+            elif beside is not None and beside.exists():
+                left = f"{beside} holds the fits so far; the same command goes on with them"
             say(f"stopped; {left}")
             code = stop.code if isinstance(stop, SystemExit) else 128 + signal.SIGINT
             raise typer.Exit(code if isinstance(code, int) else 1) from None

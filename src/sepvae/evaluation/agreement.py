@@ -315,7 +315,11 @@ def _check(codes: Mapping[str, pd.DataFrame]) -> None:
         sides = (table["split"] == "test").equals(like["split"] == "test")
         if not (sides and table["id"].equals(like["id"])):
             raise DataError(f"fits: wanted the same samples in the same order, {name} and {first} differ")
-    n = int(((like["split"] == "test") & (like["y"] > 0)).sum())
+    check_held_out(int(((like["split"] == "test") & (like["y"] > 0)).sum()))
+
+
+def check_held_out(n: int) -> None:
+    """Raise DataError unless so many held-out targets are enough to compare fits on."""
     if n < LEAST:
         wanted = f"wanted {LEAST} or more to compare fits on"
         raise DataError(f"held-out targets: {wanted}, got {n}; raise --test-size")

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import ndimage, stats
+from scipy import linalg, ndimage, stats
 
 from sepvae.batch import AnyArray, FloatArray
 from sepvae.codes import attribute_kinds
@@ -78,7 +78,8 @@ def t_test(
     mask : ndarray of bool, of shape (x, y, z), or None, default=None
         Where the v values lie, in C order; voxels with a common face are neighbours. None: no clusters.
     n_permutations : int, default=1000
-        Number of permutations; the least p-value is 1 / (n_permutations + 1). 0 gives t alone.
+        Number of permutations; the least p-value is 1 / (n_permutations + 1), of a cluster
+        1 / n_permutations. 0 gives t alone.
     random_state : int, default=0
         Seed of the permutations.
 
@@ -212,7 +213,7 @@ def cluster_table(
 
 
 def _design(covariates: pd.DataFrame | None, is_target: Mask) -> FloatArray:
-    """Return standardised columns of covariates, (n, k); raise unless they leave something to test."""
+    """Return orthonormal columns that span covariates, (n, k); raise unless they leave something to test."""
     extra = np.empty((len(is_target), 0))
     if covariates is not None and len(covariates.columns):
         kinds = attribute_kinds(covariates)
@@ -220,7 +221,8 @@ def _design(covariates: pd.DataFrame | None, is_target: Mask) -> FloatArray:
         as_text = covariates.astype(dict.fromkeys(classes, str))
         x = pd.get_dummies(as_text, columns=classes, drop_first=True).to_numpy(dtype=float)
         x = x[:, np.ptp(x, axis=0) > 0]  # constant ones would be a second intercept
-        extra = np.ascontiguousarray((x - x.mean(axis=0)) / x.std(axis=0))
+        # Site and scanner may say the same: columns that others explain would cost degrees of freedom.
+        extra = np.ascontiguousarray(linalg.orth((x - x.mean(axis=0)) / x.std(axis=0)))
     n, n_target, free = len(is_target), int(is_target.sum()), len(is_target) - extra.shape[1] - 2
     if min(n_target, n - n_target) < 2:
         got = f"got {n - n_target} and {n_target}"

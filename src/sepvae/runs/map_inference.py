@@ -14,6 +14,7 @@ from sepvae.batch import AnyArray, FloatArray, Source
 from sepvae.checks import joined
 from sepvae.data.nifti import write_volume
 from sepvae.errors import CollapseWarning, DataError
+from sepvae.evaluation.agreement import congruence
 from sepvae.evaluation.map_inference import (
     N_PERMUTATIONS,
     GroupTest,
@@ -200,8 +201,7 @@ def _summary(maps: SalientMaps, tests: Tests, p_null: FloatArray | None, n_refit
     """Return the numbers of `inference.json`."""
     of_tests: dict[str, Any] = {}
     for part, test in tests.items():
-        with np.errstate(invalid="ignore"):  # a map without any difference correlates with nothing
-            r = float(np.corrcoef(test.statistic, tests["salient"].statistic)[0, 1])
+        r = congruence(test.statistic[:, None], tests["salient"].statistic[:, None])
         of_tests[part] = {"found": int(test.found.sum()), "least_p": float(10 ** -test.logp.max(initial=0))}
         of_tests[part] |= {"largest": float(np.abs(test.statistic).max(initial=0)), "correlation": r}
         of_tests[part]["found_or_in_cluster"] = int(test.outlined.sum())
