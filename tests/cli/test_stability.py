@@ -49,6 +49,10 @@ def test_volumes_have_maps_as_nifti_on_their_grid(tmp_path: Path) -> None:
         assert image.shape == scan.shape
         np.testing.assert_allclose(image.affine, scan.affine)
     shown, icc = (image.get_fdata() for image in images.values())
+    brain = nib.load(cohort.parent / "truth" / "brain_mask.nii.gz").get_fdata() > 0
+    assert not shown[0, 0, 0]
+    assert not icc[0, 0, 0]
+    assert 0.5 * brain.mean() < (shown != 0).mean() < 1.2 * brain.mean()  # air does not count
     assert icc[np.abs(shown) > 0.1 * np.abs(shown).max()] == pytest.approx(1, abs=1e-4)
     assert (out / "figures" / "stability-bootstraps.png").is_file()
 

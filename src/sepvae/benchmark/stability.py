@@ -20,6 +20,7 @@ from sepvae.evaluation.agreement import PeopleByFits, check_held_out, compare_fi
 from sepvae.files import plain_name, write_arrays
 from sepvae.interpretation.map_folder import can_map
 from sepvae.interpretation.maps import SalientMaps
+from sepvae.interpretation.tested_values import voxels_to_test
 from sepvae.methods import load
 from sepvae.plotting.stability import stability_figure
 from sepvae.progress import Say, silence, stage
@@ -33,7 +34,7 @@ class FitMaps(NamedTuple):
 
     maps: AnyArray
     icc: AnyArray  # NaN where no map varies
-    valid: AnyArray  # (...), whether any fit adds anything there: not beyond a mask
+    valid: AnyArray  # (...), whether any fit adds anything there: not in air, nor beyond a mask
     features: Sequence[str]  # names of the columns of a table, else empty
 
 
@@ -197,9 +198,12 @@ def _maps(paths: Sequence[Path], test: Source) -> FitMaps | None:
         unit = every[0].unit if is_table or every[0].grid is None else every[0].unit[rows]
         scale = np.where(unit == 0, 1, unit)
         found.add(np.stack([maps.added / scale for _, maps in parts]), target[rows])
-    maps = found.group_maps()
+    maps, icc = found.group_maps(), found.icc()
+    inside = None if every[0].grid is None else voxels_to_test(every[0])
+    if inside is not None:  # voxels of air would agree, and there are many
+        maps, icc = maps * inside, np.where(inside, icc, np.nan)
     features = test.feature_names or [f"feature{i}" for i in range(maps.shape[1])]
-    return FitMaps(maps, found.icc(), np.asarray(maps.any(axis=0)), features if is_table else ())
+    return FitMaps(maps, icc, np.asarray(maps.any(axis=0)), features if is_table else ())
 
 
 def _is_target(source: Source, background: Any) -> AnyArray:

@@ -111,7 +111,7 @@ def _map(ax: Axes, mean: AnyArray, icc: AnyArray) -> None:
         mean, icc = (values[..., ::-1, level].swapaxes(-1, -2) for values in (mean, icc))
     values, agreement = signed(mean), signed(np.nan_to_num(icc))
     image = ax.imshow(values, cmap=DIFFERENCES, vmin=-limit_of(values), vmax=limit_of(values))
-    lost = agreement < REPRODUCED
+    lost = (agreement < REPRODUCED) & (values != 0)
     if lost.any() and not lost.all():
         ax.contourf(lost, levels=[0.5, 1.5], colors=[OTHERS], alpha=0.35, hatches=["////"])
     ax.set(xticks=[], yticks=[])
