@@ -101,7 +101,7 @@ def test_a_fit_of_several_seeds_that_is_stopped_goes_on(
     out, cells = tmp_path / "run", tmp_path / "run-seeds" / "cells"
     words = ["fit", regions, *COLUMNS, "--out", out, *linear(), "--seeds", "2"]
 
-    def stop(*_: object) -> None:
+    def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

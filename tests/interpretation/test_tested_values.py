@@ -76,7 +76,7 @@ def test_covariates_are_what_everyone_has_and_controls_differ_in(model: Contrast
         covariates_of(model, table(), table(8), KINDS, ["severity"])
 
 
-def test_w_scores_are_deviations_from_training_controls() -> None:
+def test_w_scores_are_deviations_from_training_controls(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     ages = rng.normal(60, 9, 300)
     x = np.outer(ages, [0.5, -1.0]) + rng.normal(0, [2, 3], (300, 2))
@@ -84,6 +84,9 @@ def test_w_scores_are_deviations_from_training_controls() -> None:
     w = w_scores(x, np.array([[34.0, -60.0], [45.0, np.nan]]), part, np.ones(300, dtype=bool))
     np.testing.assert_allclose(w, [[2, 0], [0, 0]], atol=0.3)
     assert w[1, 1] == 0
+    monkeypatch.setattr("sepvae.interpretation.tested_values.BLOCK", 1)
+    of_each = w_scores(x, np.array([[34.0, -60.0], [45.0, np.nan]]), part, np.ones(300, dtype=bool))
+    np.testing.assert_allclose(of_each, w)
 
 
 def test_gaps_are_filled_by_the_training_mean() -> None:

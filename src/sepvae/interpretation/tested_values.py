@@ -17,6 +17,7 @@ from sepvae.plotting.cells import signed
 from sepvae.preprocessing.residualizer import Residualizer
 
 Mask = npt.NDArray[np.bool_]
+BLOCK = 10_000  # values that regressions take at a time: all voxels of all training people are gigabytes
 
 
 class People(NamedTuple):
@@ -74,8 +75,12 @@ def w_scores(
     train: AnyArray, test: AnyArray, covariates: Sequence[pd.DataFrame], is_control: npt.NDArray[np.bool_]
 ) -> FloatArray:
     """Return how far test values deviate from what training controls of the same covariates have; gaps 0."""
-    learnt = Residualizer().fit(train, covariates[0], is_control)
-    return np.asarray(np.nan_to_num(learnt.transform(test, covariates[1])))
+    w = np.empty(test.shape)
+    for start in range(0, test.shape[1], BLOCK):
+        block = np.s_[:, start : start + BLOCK]
+        learnt = Residualizer().fit(train[block], covariates[0], is_control)
+        w[block] = np.nan_to_num(learnt.transform(test[block], covariates[1]))
+    return w
 
 
 def covariates_of(
