@@ -115,7 +115,7 @@ def test_a_fit_of_several_seeds_that_is_stopped_goes_on(
         patch.setattr("sepvae.runs.fitting.finish_run", stop)
         said = invoke(*words, status=130)
     assert said.splitlines()[-1] == f"stopped; {out} is not finished; --resume goes on with it"
-    said = invoke("fit", regions, "--out", out, "--resume")
+    said = invoke(*words, "--resume")
     assert "random_state: 0, the most central of 2 seeds" in said
     assert RunFolder(out).stability.exists()
     assert times == {path: path.stat().st_mtime_ns for path in times}
