@@ -131,7 +131,7 @@ def test_too_few_held_out_targets_are_said_before_the_fits(parts, tmp_path):
 
 
 def test_too_few_fits_and_failed_ones_are_errors(parts, tmp_path):
-    with pytest.raises(DataError, match="got --seeds 1 and --bootstraps 0; wanted 2 or more of one"):
+    with pytest.raises(DataError, match="got seeds=1 and bootstraps=0; wanted 2 or more of one"):
         make_fits([contender("SepVAE")], seeds=1)
     fits = make_fits([contender("ContrastivePCA:pca", alpha=-1)], seeds=2)
     with pytest.raises(TrainingError, match="2 of 2 fits failed, such as: DataError: alpha"):
