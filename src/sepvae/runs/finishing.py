@@ -54,9 +54,7 @@ def finish_run(
         errors = reconstruction_errors(model, test)
     codes = pd.concat(parts, ignore_index=True)
     folder.codes.write(codes)
-    # What was found in codes of an earlier fit with fewer epochs.
-    shutil.rmtree(folder.inference.path, ignore_errors=True)
-    folder.subtypes.remove()
+    _remove_outdated(folder)
     folder.split.write(codes[[*SAMPLE]])
     people = parts[1][[*SAMPLE[:3]]].join(salient_sheet(of_test, parts[1]["group"], codes)[0])
     folder.people.write(people)
@@ -87,6 +85,12 @@ def finish_run(
     with step("drawing"):
         draw(run)
     return scores
+
+
+def _remove_outdated(folder: RunFolder) -> None:
+    """Remove what was found in codes of an earlier fit with fewer epochs."""
+    shutil.rmtree(folder.inference.path, ignore_errors=True)
+    folder.subtypes.remove()
 
 
 def add_stability(run: Path, table: pd.DataFrame) -> None:
