@@ -178,3 +178,15 @@ def test_an_image_metric_that_salient_knows_among_background_is_amber() -> None:
     assert "aspect" not in found[NOT_A_COVARIATE].seen
     plain = score_codes(table, quality=quality, n_permutations=39, n_bootstraps=100)
     assert NOT_A_COVARIATE not in {answer.question for answer in judge(plain).answers}
+
+
+def test_a_site_that_salient_knows_among_background_only_is_not_green() -> None:
+    table = codes()
+    at_rest = (table["y"] == 0) & (table["site"] == "b")
+    rng = np.random.default_rng(3)
+    shows = table.assign(salient1=0.5 * at_rest + 0.05 * rng.normal(size=len(table)))
+    scores = score_codes(shows, n_permutations=39, n_bootstraps=100)
+    found = {answer.question: answer for answer in judge(scores).answers}
+    answer = found[EVERYONE]
+    assert answer.light == "amber"
+    assert answer.seen.endswith("but among background salient knows site.")

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import pandas as pd
@@ -150,7 +150,7 @@ def _of_background(scores: pd.DataFrame) -> Iterator[Answer]:
 
 
 def _of_everyone(rows: list[Score]) -> Iterator[Answer]:
-    """Judge what everyone has, such as age or site: salient should not know it; of targets, who are alike."""
+    """Judge what everyone has, such as age or site: salient should not know it, of targets or background."""
     everyone = of_everyone(rows)
     found = sorted(of_both_spaces(rows), key=lambda pair: str(pair[0]["population"]))  # all, then target
     pairs = list({pair[0]["attribute"]: pair for pair in found if pair[0]["attribute"] in everyone}.values())
@@ -158,7 +158,13 @@ def _of_everyone(rows: list[Score]) -> Iterator[Answer]:
         "a confound, or a leak: balance or residualise it, or raise the weight that keeps the spaces apart"
     )
     question = "Is the salient code free of what everyone has?"
-    yield from _worst(question, pairs, advice)
+    at_rest = [str(row["attribute"]) for row in known_among_background(rows) if row["attribute"] in everyone]
+    for answer in _worst(question, pairs, advice):
+        if answer.light == "green" and at_rest:
+            seen = f"{answer.seen[:-1]}; but among background salient knows {', '.join(at_rest)}."
+            yield replace(answer, light="amber", seen=seen, advice=advice)
+        else:
+            yield answer
 
 
 def _of_targets(rows: list[Score]) -> Iterator[Answer]:
