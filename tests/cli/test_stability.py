@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import nibabel as nib
@@ -25,6 +26,7 @@ def test_from_a_table_to_lines_scores_and_a_figure(regions: Path, tmp_path: Path
         "2",
     ]
     said = invoke("stability", regions, *COLUMNS, *how, "--out", out)
+    assert re.search(r"^on \d+ held-out targets and \d+ of the background$", said, re.MULTILINE)
     assert "ContrastivePCA (pca), 2 seeds" in said
     assert "salient codes of targets: 1.00 (1.00 to 1.00), chance" in said
     assert "another seed says the same" in said

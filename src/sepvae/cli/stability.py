@@ -16,7 +16,7 @@ from sepvae.cli.benchmark import (
     on_scheduler,
 )
 from sepvae.cli.options import Data, RecipeName, Set, Split, SplitSeed, TestSize, data_options, typed_options
-from sepvae.errors import DataError
+from sepvae.errors import DataError, count
 
 
 @data_options()
@@ -46,6 +46,8 @@ def stability(
 ) -> None:
     """Fit several times, and say whether another seed, or other people, give the same codes and maps."""
     from dataclasses import replace
+
+    import numpy as np
 
     from sepvae.benchmark.stability import make_fits, run_stability
     from sepvae.cli.fitting import load_with_notes
@@ -84,6 +86,9 @@ def stability(
             watch=watch,
             say=tell,
         )
+    labels = np.asarray(dataset.pairs[0][1].labels)
+    n_target = int((labels != background).sum())
+    typer.echo(f"on {count(n_target, 'held-out target')} and {len(labels) - n_target} of the background")
     for line in describe_stability(table):
         typer.echo(line)
     typer.echo(f"all scores, figures and maps: {out}")
