@@ -105,8 +105,8 @@ def test_scores_fit_a_phone_without_scrolling_and_so_does_all_that_can_be_unfold
     assert fits(page)
     cut = "e => e.scrollWidth > e.clientWidth"
     tables = page.locator(".scroll:has(> .scores)")
-    assert tables.count() == 3
-    assert [tables.nth(i).evaluate(cut) for i in range(3)] == [False] * 3
+    assert tables.count() == 4
+    assert [tables.nth(i).evaluate(cut) for i in range(4)] == [False] * 4
 
 
 @pytest.mark.parametrize("width", [1280, 400])
