@@ -163,11 +163,13 @@ def difference_test(
     group /= group @ group
     rng, difference = np.random.default_rng(random_state), group @ y
     orders = [rng.permutation(len(group)) for _ in range(n_permutations)]
-    some = np.abs([difference, *(group[order] @ y for order in orders[:IN_FORMING])])
+    # A permuted group has a part along the design, where residuals are 0: its differences are too small.
+    larger = np.sqrt((len(group) - 1) / (len(group) - design.shape[1]))
+    some = np.abs([difference, *(larger * (group[order] @ y) for order in orders[:IN_FORMING])])
     forming = float(np.quantile(some, 1 - FORMING)) if some.size else 0.0
     largest, masses = np.zeros(n_permutations), np.zeros(n_permutations)
     for i, order in enumerate(orders):
-        permuted = group[order] @ y
+        permuted = larger * (group[order] @ y)
         largest[i] = np.abs(permuted).max(initial=0)
         if mask is not None:
             masses[i] = _masses(permuted, mask, forming).max(initial=0)
