@@ -37,11 +37,16 @@ def covariate_sentences(scores: pd.DataFrame) -> list[str]:
     for row in rows_of(scores, metric=BEYOND):
         nats, low, high = (number(row[name], BEYOND) for name in ("score", "low", "high"))
         told = f"tells {nats} nats of background or target"
-        if not (row["p_value"] <= MAX_P and row["low"] > 0):
+        if not is_beyond(row):
             told = "is not shown to tell anything of background or target"
         interval = f"95 % interval {low} to {high} nats, p = {row['p_value']:.2g}"
         sentences.append(f"Beyond {names}, salient {told} ({interval}).")
     return sentences
+
+
+def is_beyond(row: Score) -> bool:
+    """Return whether salient is shown to tell something of the label beyond covariates."""
+    return bool(row["p_value"] <= MAX_P and row["low"] > 0)
 
 
 def known_among_background(rows: list[Score]) -> list[Score]:

@@ -6,10 +6,10 @@ from typing import Any
 import pandas as pd
 
 from sepvae.errors import count
+from sepvae.evaluation.metrics import MAX_P
 from sepvae.run_folder import REPRODUCED
 
 SAME = 0.8  # of the way from chance to 1
-MAX_P = 0.05
 QUESTIONS = {
     ("salient", "alignment"): "salient codes of targets",
     ("salient", "neighbours"): "nearest targets",

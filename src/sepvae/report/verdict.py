@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from sepvae.evaluation.metrics import MAX_P
-from sepvae.report.covariates import BEYOND, known_among_background, unscored
+from sepvae.report.covariates import BEYOND, is_beyond, known_among_background, unscored
 from sepvae.report.scores import (
     Score,
     gain,
@@ -199,7 +199,7 @@ def _of_confounds(
         interval = f"95 % interval {row['low']:z.2f} to {row['high']:z.2f}"
         told = f"beyond the covariates salient tells {row['score']:z.2f} nats of the label ({interval})"
         seen.append(f"{told}, {_p(row)}, and {without:.2f} without them")
-        if not (row["p_value"] <= MAX_P and row["low"] > 0):
+        if not is_beyond(row):
             light = "red"
         elif row["score"] < MOST_REMAINS * without:
             light = "amber"
