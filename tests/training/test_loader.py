@@ -295,8 +295,6 @@ def die_at_seven(rows):
 
 
 @WORKERS
-# Torch's own iterator may hear of the death once more while it is collected.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_worker_that_is_killed_is_heard_of():
     source = StreamSource(die_at_seven, (1, 4, 3), np.zeros(23))
     with pytest.raises(DataError, match="a process that reads was killed, perhaps for want of memory"):

@@ -1,7 +1,10 @@
 """Batches: every group in each of them, one indexing call per batch."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import active_children
+from multiprocessing.connection import wait
 from typing import Any, Literal, cast
 
 import lightning.pytorch as pl
@@ -164,14 +167,21 @@ class _WorkerLoader(Loader):
     """DataLoader with forked workers, whose errors read as if it had none."""
 
     def __iter__(self) -> Any:
-        with forking():
-            return _plain_errors(super().__iter__())
+        with _plain_errors(), forking():
+            batches = super().__iter__()
+        return _each(batches)
 
 
-def _plain_errors(batches: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield batches; remove the traceback that torch adds to the messages of worker errors."""
-    try:
+def _each(batches: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+    with _plain_errors():
         yield from batches
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Remove the traceback that torch adds to the messages of worker errors; say that a worker was killed."""
+    try:
+        yield
     except SepVAEError as error:
         _, found, message = str(error).rstrip().rpartition(f"{type(error).__name__}: ")
         if not found:
@@ -182,6 +192,15 @@ def _plain_errors(batches: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Te
         ended = not isinstance(error, RuntimeError) and "Caught" not in str(error)
         if not (ended or "exited unexpectedly" in str(error) or "is killed by signal" in str(error)):
             raise
+        _reap_killed()
         raise DataError(
             "a process that reads was killed, perhaps for want of memory; free some, or try num_workers=0"
         ) from error
+
+
+def _reap_killed() -> None:
+    """Wait for the end of a killed worker: torch's signal handler would raise once more, anywhere, later."""
+    with suppress(RuntimeError):  # of that handler
+        workers = {worker.sentinel: worker for worker in active_children()}
+        for ended in wait(list(workers), timeout=1):
+            workers[cast(int, ended)].join()
