@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from sepvae.evaluation.clusters import Clusters
 from sepvae.evaluation.subtype_profiles import difference_p, prediction_strength, profile
-from sepvae.evaluation.subtypes import Clusters
 
 
 def patients(n: int = 80) -> pd.DataFrame:

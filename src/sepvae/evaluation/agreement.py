@@ -19,9 +19,9 @@ from sklearn.metrics import pairwise_distances
 from sepvae.batch import AnyArray, FloatArray, IntArray
 from sepvae.codes import SPACES, Space, code_columns
 from sepvae.errors import DataError
+from sepvae.evaluation.clusters import MIN_PEOPLE, Clusters
 from sepvae.evaluation.metrics import interval
 from sepvae.evaluation.probes import check_columns, shuffle_by_group
-from sepvae.evaluation.subtypes import MIN_PEOPLE, Clusters
 
 COLUMNS = ["space", "measure", "first", "second", "axis", "score", "low", "high", "chance", "p_value"]
 NEAREST = 10  # neighbours of a person

@@ -8,9 +8,10 @@ from scipy import stats
 
 from sepvae.batch import AnyArray, FloatArray, IntArray
 from sepvae.codes import Kind
+from sepvae.evaluation.clusters import Clusters
 from sepvae.evaluation.metrics import adjust_p
 from sepvae.evaluation.probes import MAX_CLASSES, known_values
-from sepvae.evaluation.subtypes import Clusters, single_gaussian
+from sepvae.evaluation.subtypes import single_gaussian
 
 MIN_HELD_OUT = 10  # people for each cluster of held-out people
 PROFILE_COLUMNS = ["part", "attribute", "kind", "value", "subtype", "share_or_mean", "sd", "n"]

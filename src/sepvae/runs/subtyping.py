@@ -13,9 +13,10 @@ from sepvae.batch import AnyArray, FloatArray, IntArray, Source, chunk_rows, chu
 from sepvae.codes import code_columns
 from sepvae.data.nifti import write_volume
 from sepvae.errors import DataError
+from sepvae.evaluation.clusters import MAX_COMPONENTS, Clusters
 from sepvae.evaluation.metrics import MAX_P
 from sepvae.evaluation.subtype_profiles import null_strengths, prediction_strength, profile
-from sepvae.evaluation.subtypes import MAX_COMPONENTS, Clusters, SubtypeTest, find_subtypes
+from sepvae.evaluation.subtypes import SubtypeTest, find_subtypes
 from sepvae.interpretation.maps import Moments
 from sepvae.methods import load
 from sepvae.plotting.maps import map_picture
