@@ -6,7 +6,6 @@ interval over held-out people and the agreement of shuffled people as its chance
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -50,12 +49,12 @@ def compare_fits(
     Compare the codes of two or more fits of one method on the same people.
 
     Salient codes are compared among targets, for the difference of the groups would make all fits alike;
-    common codes among all. Per space, measures are "alignment" (correlation of all codes after the rotation
-    of one fit onto the other, Schönemann, 1966), "canonical correlation" (mean over directions, after
-    principal components with 99 % of the variance: Raghu et al., 2017) and "neighbours" (share of the
-    10 nearest people, or of a third of all, that both fits have). Salient ones are also "subtypes, 2" to 4
-    (adjusted Rand index of Gaussian mixtures, of 30 training targets or more whose codes vary) and "axis"
-    (correlation of an axis with its rotated counterpart, mean over the other fits).
+    common codes among all. Measures are "alignment" (correlation of all codes after the rotation of one fit
+    onto the other, Schönemann, 1966), "canonical correlation" (mean over directions, after principal
+    components with 99 % of the variance: Raghu et al., 2017) and "neighbours" (share of the 10 nearest
+    people, or of a third of all, that both fits have). Salient ones are also "subtypes, 2" to 4 (adjusted
+    Rand index of Gaussian mixtures, of 30 training targets or more whose codes vary) and "axis" (correlation
+    of an axis with its rotated counterpart, mean over the other fits).
 
     Parameters
     ----------
@@ -94,22 +93,12 @@ def compare_fits(
     _check(codes)
     tables = []
     for space in SPACES[::-1]:
-        people = _people(codes, space)
-        how = _Resampling.draw(people.groups, n_permutations, n_bootstraps, random_state)
-        for measure, pairs, agreement in _measures(people):
-            tables.append(how.scores(pairs, agreement).assign(space=space, measure=measure))
+        people = _people(codes, space, n_permutations, n_bootstraps, random_state)
+        found = [_scores(people, pairs, how).assign(measure=name) for name, pairs, how in _measures(people)]
         if space == "salient":
-            tables += [_axes(people.parts, how).assign(space=space), central(tables[0])]
+            found += [_axes(people), _central(found[0])]
+        tables += [table.assign(space=space) for table in found]
     return pd.concat(tables, ignore_index=True).reindex(columns=COLUMNS)
-
-
-def central(alignment: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean score of each fit over the pairs that it is in, the most central fit first."""
-    pairs = alignment[alignment["second"] != ""]
-    both = pd.concat([pairs, pairs.assign(first=pairs["second"])])
-    means = both.groupby("first", sort=False)[["score", "chance"]].mean().reset_index()
-    means = means.sort_values("score", ascending=False, kind="stable")
-    return means.assign(space="salient", measure="central", second="")
 
 
 def rotated(first: Part, second: Part) -> Pair:
@@ -177,24 +166,21 @@ def adjusted_rand(a: IntArray, b: IntArray) -> float:
     return float((both - chance) / (most - chance)) if most > chance else 0.0
 
 
-@dataclass
 class PeopleByFits:
     """Group maps, and the intraclass correlation of targets over fits, from values in chunks of people."""
 
-    n_fits: int
-
-    def __post_init__(self) -> None:
-        self.n, self._n_background = 0, 0
-        self._fits: Any = 0.0  # sums over targets, (fits, ...)
-        self._background: Any = 0.0
-        self._squares: Any = 0.0  # over targets and fits
-        self._rows: Any = 0.0  # over targets, of the squared sum over fits
+    def __init__(self, n_fits: int) -> None:
+        self.n_fits, self.n, self.n_background = n_fits, 0, 0
+        self._fits = self._background = np.zeros(())  # sums over the people of a group, (fits, ...)
+        self._squares = self._rows = np.zeros(
+            ()
+        )  # over targets, of values and of their sums over fits, (...)
 
     def add(self, values: AnyArray, target: AnyArray) -> None:
         """Add values of shape (fits, people, ...), of whom `target` (people,) says who is a target."""
         values = values.astype(np.float64)
         targets, background = values[:, target], values[:, ~target]
-        self.n, self._n_background = self.n + int(target.sum()), self._n_background + int((~target).sum())
+        self.n, self.n_background = self.n + targets.shape[1], self.n_background + background.shape[1]
         self._fits = self._fits + targets.sum(axis=1)
         self._background = self._background + background.sum(axis=1)
         self._squares = self._squares + (targets**2).sum(axis=(0, 1))
@@ -202,7 +188,7 @@ class PeopleByFits:
 
     def group_maps(self) -> FloatArray:
         """Return the mean of targets less that of the background by each fit, (fits, ...)."""
-        return np.asarray(self._fits / self.n - self._background / max(self._n_background, 1))
+        return np.asarray(self._fits / self.n - self._background / max(self.n_background, 1))
 
     def icc(self) -> FloatArray:
         """
@@ -222,13 +208,19 @@ class PeopleByFits:
 
 
 class _People(NamedTuple):
-    parts: dict[str, Part]  # by fit
-    groups: AnyArray  # of held-out samples
+    """Codes of one space by fit, and rows of held-out people in shuffles and resamples of whole groups."""
+
     space: Space
+    parts: dict[str, Part]
+    groups: AnyArray  # of held-out samples
+    shuffles: list[IntArray]
+    resamples: list[IntArray]
 
 
-def _people(codes: Mapping[str, pd.DataFrame], space: Space) -> _People:
-    """Return the codes of one space of those who are compared, at most MOST of them held out."""
+def _people(
+    codes: Mapping[str, pd.DataFrame], space: Space, n_permutations: int, n_bootstraps: int, random_state: int
+) -> _People:
+    """Return those who are compared, at most MOST of them held out, in shuffles and resamples."""
     first = next(iter(codes.values()))
     asked = (first["y"] > 0 if space == "salient" else first["y"].notna()).to_numpy()
     held_out = (first["split"] == "test").to_numpy()
@@ -236,7 +228,13 @@ def _people(codes: Mapping[str, pd.DataFrame], space: Space) -> _People:
     test = test[:: -(-len(test) // MOST)]
     arrays = {name: table[code_columns(table, space)].to_numpy(float) for name, table in codes.items()}
     parts = {name: Part(array[train], array[test]) for name, array in arrays.items()}
-    return _People(parts, first["group"].astype(str).to_numpy(str)[test], space)
+    groups = first["group"].astype(str).to_numpy(str)[test]
+    shuffling, drawing = map(np.random.default_rng, np.random.SeedSequence(random_state).spawn(2))
+    rows_of = list(pd.Series(range(len(test))).groupby(groups).indices.values())
+    draws = drawing.integers(len(rows_of), size=(n_bootstraps, len(rows_of)))
+    resamples = [np.concatenate([rows_of[i] for i in draw]) for draw in draws]
+    shuffles = [shuffle_by_group(np.arange(len(test)), groups, shuffling) for _ in range(n_permutations)]
+    return _People(space, parts, groups, shuffles, resamples)
 
 
 Prepared = dict[tuple[str, str], Pair]  # by names of two fits
@@ -244,7 +242,7 @@ Prepared = dict[tuple[str, str], Pair]  # by names of two fits
 
 def _measures(people: _People) -> Iterator[tuple[str, Prepared, Callable[[Any, Any], float]]]:
     """Yield each measure: its name, the rows of people in each pair of fits, and how such rows agree."""
-    parts, groups, space = people
+    parts, groups = people.parts, people.groups
     pairs = list(combinations(parts, 2))
     yield "alignment", {(a, b): rotated(parts[a], parts[b]) for a, b in pairs}, congruence
     variates = {(a, b): canonical_variates(parts[a], parts[b]) for a, b in pairs}
@@ -253,55 +251,44 @@ def _measures(people: _People) -> Iterator[tuple[str, Prepared, Callable[[Any, A
     near = {name: nearest(part.test, groups, k) for name, part in parts.items()}
     yield "neighbours", {(a, b): (near[a], near[b]) for a, b in pairs}, overlap
     known = all(len(part.train) >= MIN_PEOPLE and part.train.var(axis=0).any() for part in parts.values())
-    for n in CLUSTERS if space == "salient" and known else ():
+    for n in CLUSTERS if people.space == "salient" and known else ():
         of = {name: Clusters(part.train, n).assign(part.test) for name, part in parts.items()}
         yield f"subtypes, {n}", {(a, b): (of[a], of[b]) for a, b in pairs}, adjusted_rand
 
 
-class _Resampling(NamedTuple):
-    """Rows of held-out people in shuffles and in resamples of whole groups."""
-
-    shuffles: list[IntArray]
-    resamples: list[IntArray]
-    n_groups: int
-
-    @classmethod
-    def draw(
-        cls, groups: AnyArray, n_permutations: int, n_bootstraps: int, random_state: int
-    ) -> "_Resampling":
-        shuffling, drawing = map(np.random.default_rng, np.random.SeedSequence(random_state).spawn(2))
-        rows_of = list(pd.Series(np.arange(len(groups))).groupby(groups).indices.values())
-        draws = drawing.integers(len(rows_of), size=(n_bootstraps, len(rows_of)))
-        shuffles = [
-            shuffle_by_group(np.arange(len(groups)), groups, shuffling) for _ in range(n_permutations)
-        ]
-        return cls(shuffles, [np.concatenate([rows_of[i] for i in draw]) for draw in draws], len(rows_of))
-
-    def scores(self, prepared: Prepared, agreement: Callable[[Any, Any], float]) -> pd.DataFrame:
-        """Return a row for each pair of fits, then one for their mean."""
-        pairs = prepared.values()
-        scores = np.array([agreement(a, b) for a, b in pairs])
-        null = np.array([[agreement(a, b[rows]) for rows in self.shuffles] for a, b in pairs])
-        resampled = np.array([[agreement(a[rows], b[rows]) for rows in self.resamples] for a, b in pairs])
-        low, high = interval(resampled.mean(axis=0), scores.mean(), self.n_groups)
-        b = (null.mean(axis=0) >= scores.mean() - 1e-12).sum()
-        table = pd.DataFrame([*prepared, ("", "")], columns=["first", "second"])
-        table["score"], table["chance"] = [*scores, scores.mean()], [*null.mean(axis=1), null.mean()]
-        of_mean = {"low": low, "high": min(high, 1.0), "p_value": (b + 1) / (null.shape[1] + 1)}
-        return table.assign(**{name: [np.nan] * len(scores) + [value] for name, value in of_mean.items()})
+def _scores(people: _People, prepared: Prepared, agreement: Callable[[Any, Any], float]) -> pd.DataFrame:
+    """Return a row for each pair of fits, then one for their mean."""
+    pairs = prepared.values()
+    scores = np.array([agreement(a, b) for a, b in pairs])
+    null = np.array([[agreement(a, b[rows]) for rows in people.shuffles] for a, b in pairs])
+    resampled = np.array([[agreement(a[rows], b[rows]) for rows in people.resamples] for a, b in pairs])
+    low, high = interval(resampled.mean(axis=0), scores.mean(), len(np.unique(people.groups)))
+    b = (null.mean(axis=0) >= scores.mean() - 1e-12).sum()
+    table = pd.DataFrame([*prepared, ("", "")], columns=["first", "second"])
+    table["score"], table["chance"] = [*scores, scores.mean()], [*null.mean(axis=1), null.mean()]
+    of_mean = {"low": low, "high": min(high, 1.0), "p_value": (b + 1) / (null.shape[1] + 1)}
+    return table.assign(**{name: [np.nan] * len(scores) + [value] for name, value in of_mean.items()})
 
 
-def _axes(parts: Mapping[str, Part], how: _Resampling) -> pd.DataFrame:
+def _axes(people: _People) -> pd.DataFrame:
     """Return how well each axis of each fit is found in the others, the best axis of a fit first."""
     rows = []
-    for name, part in parts.items():
-        others = [rotated(other, part) for key, other in parts.items() if key != name]
+    for name, part in people.parts.items():
+        others = [rotated(other, part) for key, other in people.parts.items() if key != name]
         scores = np.mean([correlations(a, b) for a, b in others], axis=0)
-        null = np.mean([correlations(a, b[rows]) for a, b in others for rows in how.shuffles], axis=0)
+        null = np.mean([correlations(a, b[rows]) for a, b in others for rows in people.shuffles], axis=0)
         order = np.argsort(-scores, kind="stable")
-        rows += [(name, "", f"salient{i}", scores[i], null[i]) for i in order]
-    table = pd.DataFrame(rows, columns=["first", "second", "axis", "score", "chance"])
-    return table.assign(measure="axis")
+        rows += [("axis", name, "", f"salient{i}", scores[i], null[i]) for i in order]
+    return pd.DataFrame(rows, columns=["measure", "first", "second", "axis", "score", "chance"])
+
+
+def _central(alignment: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean score of each fit over the pairs that it is in, the most central fit first."""
+    pairs = alignment[alignment["second"] != ""]
+    both = pd.concat([pairs, pairs.assign(first=pairs["second"])])
+    means = both.groupby("first", sort=False)[["score", "chance"]].mean().reset_index()
+    means = means.sort_values("score", ascending=False, kind="stable")
+    return means.assign(measure="central", second="")
 
 
 def _check(codes: Mapping[str, pd.DataFrame]) -> None:

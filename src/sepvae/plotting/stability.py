@@ -57,7 +57,8 @@ def _pairs(ax: Axes, table: pd.DataFrame) -> None:
     ax.imshow(values, cmap="Blues", vmin=0, vmax=1)
     for (i, j), value in np.ndenumerate(values):
         if i != j:
-            ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=8, color=_ink(value))
+            ink = "white" if value > 0.6 else NEUTRAL
+            ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=8, color=ink)
     ax.set_xticks(range(len(fits)), fits, rotation=45, ha="right", fontsize=8)
     ax.set_yticks(range(len(fits)), fits, fontsize=8)
     ax.tick_params(length=0)
@@ -65,25 +66,18 @@ def _pairs(ax: Axes, table: pd.DataFrame) -> None:
     _title(ax, "Alignment of salient codes; most central first")
 
 
-def _ink(value: float) -> str:
-    return "white" if value > 0.6 else NEUTRAL
-
-
 def _measures(ax: Axes, table: pd.DataFrame) -> None:
     """Draw each measure: a dot for each pair of fits, their mean with its interval, and chance."""
-    means = table[(table["second"] == "") & (table["first"] == "")]
+    means = table.query("first == '' and second == ''")
+    names = means["space"] + ": " + means["measure"]
     for y, mean in enumerate(means.to_dict("records")):
-        space, measure, low, high = (mean[name] for name in ("space", "measure", "low", "high"))
-        colour = SALIENT if space == "salient" else COMMON
-        same = (table["space"] == space) & (table["measure"] == measure) & (table["second"] != "")
-        scores = table.loc[same, "score"]
-        ax.plot(
-            scores, np.full(len(scores), y), "o", color=colour, alpha=0.3, markersize=4, markeredgewidth=0
-        )
-        ax.plot([low, high], [y, y], color=colour, linewidth=2)
-        ax.plot(mean["score"], y, "o", color=colour, markersize=6)
+        color = SALIENT if mean["space"] == "salient" else COMMON
+        same = (table["space"] == mean["space"]) & (table["measure"] == mean["measure"])
+        scores = table.loc[same & (table["second"] != ""), "score"]
+        ax.plot(scores, [y] * len(scores), "o", color=color, alpha=0.3, markersize=4, markeredgewidth=0)
+        ax.plot([mean["low"], mean["high"]], [y, y], color=color, linewidth=2)
+        ax.plot(mean["score"], y, "o", color=color, markersize=6)
         ax.plot(mean["chance"], y, "|", color=NEUTRAL, markersize=10)
-    names = [f"{space}: {measure}" for space, measure in zip(means["space"], means["measure"], strict=True)]
     ax.set_yticks(range(len(names)), names, fontsize=8)
     ax.set(ylim=(len(names) - 0.5, -0.5), xlim=(min(-0.05, table["score"].min() - 0.02), 1.03))
     ax.tick_params(length=0, labelsize=8)
@@ -99,8 +93,8 @@ def _axes(ax: Axes, table: pd.DataFrame) -> None:
     scores, names = rows["score"].to_numpy(float), rows["axis"].tolist()
     draw_bars(ax, scores[:MOST], names[:MOST], color=SALIENT, lost=scores[:MOST] < REPRODUCED)
     ax.set_xlim(min(0, scores.min()), 1)
-    found = f"{(scores >= REPRODUCED).sum()} of {len(rows)} axes of {fit} are found in the other fits"
-    _title(ax, found)
+    n_found = (scores >= REPRODUCED).sum()
+    _title(ax, f"{n_found} of {len(rows)} axes of {fit} are found in the other fits")
     ax.set_xlabel("correlation with the other fits after rotation", fontsize=8, color="0.4")
 
 

@@ -29,19 +29,18 @@ def describe_stability(table: pd.DataFrame) -> list[str]:
         n_fits = int((rows["measure"] == "central").sum())
         lines.append(f"{contender!s}, {count(n_fits, str(of)[:-1])}")
         lines += [f"  {line}" for line in _sentences(rows, "seed" if of == "seeds" else "sample of people")]
-    salient = table[(table["measure"] == "alignment") & (table["space"] == "salient")]
-    means = salient[(salient["first"] == "") & (salient["second"] == "")]
-    for of in ("seeds", "bootstraps"):
-        best = means[means["of"] == of].sort_values("score", ascending=False, kind="stable")
-        if len(best) > 1:
-            names = [f"{row['contender']} {row['score']:.2f}" for row in best.to_dict("records")]
-            lines.append(f"most reproducible salient codes over {of}: {', '.join(names)}")
+    salient = table.query("measure == 'alignment' and space == 'salient' and first == '' and second == ''")
+    best = salient.sort_values("score", ascending=False, kind="stable")
+    for of, means in sorted(best.groupby("of"), reverse=True, key=lambda part: str(part[0])):
+        if len(means) > 1:
+            names = [f"{row['contender']} {row['score']:.2f}" for row in means.to_dict("records")]
+            lines.append(f"most reproducible salient codes over {of!s}: {', '.join(names)}")
     return lines
 
 
 def _sentences(rows: pd.DataFrame, other: str) -> Iterator[str]:
     """Yield a line for each question, then on subtypes, axes, and the most central fit."""
-    all_means = rows[(rows["first"] == "") & (rows["second"] == "")].to_dict("records")
+    all_means = rows.query("first == '' and second == ''").to_dict("records")
     means = {(mean["space"], mean["measure"]): mean for mean in all_means}
     for key, name in QUESTIONS.items():
         if key in means:
@@ -51,13 +50,12 @@ def _sentences(rows: pd.DataFrame, other: str) -> Iterator[str]:
         best = max(subtypes, key=lambda mean: mean["score"])
         n = best["measure"].rpartition(" ")[2]
         yield f"subtypes: at best with {n} clusters, {_number(best)}; {answer(best, other)}"
-    central = rows[rows["measure"] == "central"].to_dict("records")[0]
-    fit = central["first"]
-    axes = rows[(rows["measure"] == "axis") & (rows["first"] == fit)]["score"]
+    fit, central = rows.loc[rows["measure"] == "central", ["first", "score"]].iloc[0]
+    axes = rows.loc[(rows["measure"] == "axis") & (rows["first"] == fit), "score"]
     yield f"salient axes of {fit} found in the other fits: {(axes >= REPRODUCED).sum()} of {len(axes)}"
     if share := means.get(("salient", "map share")):
         yield f"share of the map that reproduces (ICC {REPRODUCED:g} or more): {share['score']:.0%}"
-    yield f"most central: {fit} (mean alignment with the others {central['score']:.2f})"
+    yield f"most central: {fit} (mean alignment with the others {central:.2f})"
 
 
 def answer(mean: Mapping[Hashable, Any], other: str) -> str:
@@ -65,17 +63,11 @@ def answer(mean: Mapping[Hashable, Any], other: str) -> str:
     if mean["p_value"] > MAX_P:
         return f"another {other} agrees no better than with shuffled people"
     way = (mean["score"] - mean["chance"]) / (1 - mean["chance"])
-    if way >= SAME:
-        return f"another {other} says the same"
-    return (
-        f"another {other} says the same in part"
-        if way >= REPRODUCED
-        else f"another {other} says little of the same"
-    )
+    said = "the same" if way >= SAME else "the same in part" if way >= REPRODUCED else "little of the same"
+    return f"another {other} says {said}"
 
 
 def _number(mean: Mapping[Hashable, Any]) -> str:
     """Return the score with its interval, where it has one, and chance."""
-    known = pd.notna(mean["low"])
-    interval = f" ({mean['low']:.2f} to {mean['high']:.2f})" if known else ""
+    interval = f" ({mean['low']:.2f} to {mean['high']:.2f})" if pd.notna(mean["low"]) else ""
     return f"{mean['score']:.2f}{interval}, chance {mean['chance']:.2f}".replace("-0.00", "0.00")
