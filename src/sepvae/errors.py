@@ -4,9 +4,11 @@ The command line prints the line and exits with status 2; in Python all errors a
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from typing import Any
 
 LONG = re.compile(r"(\S{200})\S{200,}(\S{100})")  # longer than any word or path: a damaged cell
 OPTION = re.compile(r"""(such as )?(?<![\w/-])--([a-z]+(?:-[a-z]+)*)(:| (?=['"A-Z]|-?\d)|(?(1) ?))""")
@@ -104,6 +106,29 @@ class TrainingError(SepVAEError, ArithmeticError):
 
 class CollapseWarning(UserWarning):
     """Warning during training: a latent space holds no information, or the critic gives none."""
+
+
+@contextmanager
+def collapses_told(say: Callable[[str], object]) -> Iterator[None]:
+    """
+    Pass the text of each CollapseWarning to `say`; other warnings stay as they are.
+
+    >>> with collapses_told(print):
+    ...     warnings.warn("the salient space holds next to nothing", CollapseWarning)
+    the salient space holds next to nothing
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("always", category=CollapseWarning)
+        shown = warnings.showwarning
+
+        def show(message: Any, category: Any, *where: Any, **more: Any) -> None:
+            if issubclass(category, CollapseWarning):
+                say(str(message))
+            else:
+                shown(message, category, *where, **more)
+
+        warnings.showwarning = show
+        yield
 
 
 class PassedOverWarning(UserWarning):

@@ -1,3 +1,4 @@
+import warnings
 from typing import Any
 
 import numpy as np
@@ -7,11 +8,11 @@ from joblib import parallel_config
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from sepvae.benchmark import make_cells, run_benchmark
-from sepvae.benchmark.cells import Pixels
+from sepvae.benchmark.cells import Cell, Pixels
 from sepvae.benchmark.folder import BenchmarkFolder, CellFolder
 from sepvae.benchmark.outputs import write_outputs
 from sepvae.data import ArraySource
-from sepvae.errors import DataError, RunFolderError
+from sepvae.errors import CollapseWarning, DataError, RunFolderError
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.recipes.recipe import ScoreColumn
 from sepvae.report.benchmark_tables import benchmark_table
@@ -295,3 +296,15 @@ def test_columns_in_nats_are_asked_for_without_permutations(parts, tmp_path):
     assert "shared" in write_outputs(
         results, cells, tmp_path / "out", columns, background="control", kinds=KINDS
     )
+
+
+def test_warnings_of_a_collapse_are_lines_that_name_the_cell(parts, tmp_path, monkeypatch, capsys):
+    def run(*_: object, **__: object) -> None:
+        warnings.warn("the salient space holds next to nothing", CollapseWarning, stacklevel=1)
+        raise DataError("stopped here")
+
+    monkeypatch.setattr(Cell, "run", run)
+    cells = make_cells([contender("ContrastivePCA:pca")], [0], 1)
+    run_benchmark(cells, parts, tmp_path / "out", recipe="", background="control", kinds={}, baseline=False)
+    said = capsys.readouterr().err
+    assert said == "warning: ContrastivePCA-pca-seed0: the salient space holds next to nothing\n"

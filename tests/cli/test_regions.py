@@ -8,7 +8,7 @@ import pytest
 
 from sepvae.errors import DataError
 
-from ..helpers import invoke
+from ..helpers import invoke, outcome
 
 
 def test_new_people_need_covariates_that_are_taken_out_and_nothing_else(
@@ -45,3 +45,12 @@ def test_without_such_a_covariate_they_are_refused(regions_run: Path, regions: P
     pd.read_csv(regions).drop(columns="age").to_csv(tmp_path / "new.csv", index=False)
     with pytest.raises(DataError, match="no column 'age'"):
         invoke("encode", regions_run, tmp_path / "new.csv", "--out", tmp_path / "codes.csv")
+
+
+@pytest.mark.parametrize(
+    ("option", "of"), [(["--adjust-for", "age"], "--inference"), (["--jobs", "2"], "--null")]
+)
+def test_options_of_tests_alone_are_refused(option: list[str], of: str, tmp_path: Path) -> None:
+    status, said = outcome("maps", tmp_path, tmp_path, "--out", tmp_path / "maps", *option)
+    assert status != 0
+    assert said == f"{option[0]} has no meaning without {of}; leave it out, or add {of}"

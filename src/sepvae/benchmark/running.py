@@ -1,6 +1,7 @@
 """Run all cells of a benchmark in parallel. Finished cells are kept, so that a killed benchmark continues."""
 
 import hashlib
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from sepvae.batch import Source
 from sepvae.benchmark.cells import Cell, Contender, Pixels
 from sepvae.benchmark.folder import BenchmarkFolder, CellFolder, States, without_folders
 from sepvae.codes import Kind
-from sepvae.errors import DataError, RunFolderError
+from sepvae.errors import DataError, RunFolderError, collapses_told
 from sepvae.files import write_whole
 from sepvae.runs.resume import fingerprint, use_threads
 
@@ -153,11 +154,15 @@ def _pixels(cells: Sequence[Cell], background: str) -> list[Pixels]:
 def _attempt(
     cell: Cell | Pixels, train: Source, test: Source, folder: CellFolder, *, threads: int, **how: Any
 ) -> None:
-    """Run a cell; write its error to a file, so that the other cells continue."""
+    """Run a cell, and print its warnings; write its error to a file, so that the other cells continue."""
+
+    def warn(message: str) -> None:
+        sys.stderr.write(f"warning: {cell.name}: {message}\n")
+
     folder.path.mkdir(parents=True, exist_ok=True)
     folder.started.touch()
     try:
-        with use_threads(threads):
+        with use_threads(threads), collapses_told(warn):
             cell.run(train, test, folder, **how)
     except Exception as error:
         write_whole(folder.traceback, without_folders(traceback.format_exc()))

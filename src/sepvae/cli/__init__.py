@@ -40,6 +40,14 @@ def printable(data: object) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(data))
 
 
+def load_torch() -> None:
+    """Import PyTorch and Lightning, with a bar on a terminal: it takes seconds."""
+    from sepvae.progress import progress_bar
+
+    with progress_bar("loading PyTorch"):
+        import sepvae.methods  # noqa: F401
+
+
 def tell(message: object) -> None:
     """Print one line, with non-printable characters escaped."""
     typer.echo(printable(message))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sepvae.cli import printable, tell
-from sepvae.cli.options import Data, Permutations, Set, Split, data_options
+from sepvae.cli import load_torch, printable, tell
+from sepvae.cli.options import Continued, Data, Permutations, Set, Split, data_options
 from sepvae.errors import DataError
 
 if TYPE_CHECKING:
@@ -44,9 +44,7 @@ def benchmark(
     data: Data,
     fields: dict[str, Any],
     recipe: Annotated[str, typer.Option(metavar="NAME|FILE", help="As for `fit`.", show_default=False)],
-    out: Annotated[
-        Path, typer.Option(help="Folder to make; one that was stopped goes on.", show_default=False)
-    ],
+    out: Continued,
     contender: Contenders = None,
     set_: Set = None,
     seeds: Annotated[
@@ -59,6 +57,8 @@ def benchmark(
     permutations: Permutations = 0,
 ) -> None:
     """Compare methods over seeds or folds: one table of all scores, the paper's tables and figures."""
+    load_torch()
+
     from sepvae.benchmark import make_cells, run_benchmark
     from sepvae.benchmark.outputs import write_outputs
     from sepvae.cli.fitting import load_with_notes

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from sepvae.cli import printable, tell
+from sepvae.cli import load_torch, printable, tell
 from sepvae.cli.options import (
     Data,
+    Method,
     Permutations,
+    Preset,
     Quick,
     RecipeName,
     Removal,
@@ -25,9 +27,10 @@ from sepvae.cli.options import (
     data_options,
     parameter_sources,
     scoring_options,
+    split_options,
     typed_options,
 )
-from sepvae.errors import CollapseWarning, DataError
+from sepvae.errors import DataError, collapses_told
 from sepvae.progress import Say, silence
 from sepvae.run_folder import N_PERMUTATIONS, RunFolder
 
@@ -44,11 +47,8 @@ def fit(
     *,
     out: Annotated[Path, typer.Option(help="Run folder to make.", show_default=False)],
     recipe: RecipeName = None,
-    method: Annotated[
-        str,
-        typer.Option(help="SepVAE, ContrastivePCA, or any other that is installed; a wrong name lists them."),
-    ] = "SepVAE",
-    preset: Annotated[str, typer.Option(help="default, paper, or another of the method.")] = "default",
+    method: Method = "SepVAE",
+    preset: Preset = "default",
     set_: Set = None,
     fields: dict[str, Any],
     split: Split = None,
@@ -79,6 +79,7 @@ def fit(
         context.command.invoke(whole)
         return
     chosen, spec, keywords = _check_typed(data, fields, recipe, method, preset, set_, split)
+    load_torch()
 
     from sepvae.runs.finishing import add_stability
     from sepvae.runs.from_data import check_keywords, fit_data, make_model
@@ -93,8 +94,7 @@ def fit(
     scoring = scoring_options(permutations=permutations, removal=removal, quick=quick, typed=typed)
     scoring["command"] = context.obj or typed_command()
     how: dict[str, Any] = {"split": split, "resume": resume, "say": say}
-    how |= {"test_size": test_size} if "test_size" in typed else {}  # else as the recipe says
-    how |= {"seed": split_seed} if "split_seed" in typed else {}
+    how |= split_options(context, test_size, split_seed)
     with stoppable(out, say, beside=_folder_of_seeds(out) if seeds > 1 else None):
         table = (
             _keep_central_seed(model, preset, data, spec, chosen, out, seeds, **how) if seeds > 1 else None
@@ -159,6 +159,8 @@ def demo(
     quick: Quick = False,
 ) -> None:
     """Fit on embedded data: handwritten digits (salient) on photographs (common)."""
+    load_torch()
+
     from sepvae.data.bundled import DIGITS, load_digits_on_photos
     from sepvae.methods import SepVAE
     from sepvae.runs import fit_run
@@ -279,17 +281,7 @@ def stoppable(
     run: Path, say: Say, go_on: str = "--resume goes on with it", beside: Path | None = None
 ) -> Iterator[None]:
     """Print CollapseWarnings as lines; on Ctrl-C or SystemExit, print what is left of the run and exit."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("always", category=CollapseWarning)
-        shown = warnings.showwarning
-
-        def show_warning(message: Any, category: Any, *where: Any, **more: Any) -> None:
-            if issubclass(category, CollapseWarning):
-                say(f"warning: {message}")
-            else:
-                shown(message, category, *where, **more)
-
-        warnings.showwarning = show_warning
+    with collapses_told(lambda message: say(f"warning: {message}")):
         try:
             yield
         except (KeyboardInterrupt, SystemExit) as stop:

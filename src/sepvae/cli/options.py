@@ -101,6 +101,22 @@ PermutationsAgain = Annotated[
         show_default=False,
     ),
 ]
+Inference = Annotated[
+    bool,
+    typer.Option(
+        "--inference",
+        help="Test the group map of the run's held-out people, and their input itself; DATA are those of the "
+        "fit. It is written to RUN/inference and to the page.",
+    ),
+]
+AdjustFor = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="ATTRIBUTE",
+        help="With --inference: covariate of the tests; by default all attributes that everyone has. "
+        "Repeatable.",
+    ),
+]
 Refits = Annotated[
     int,
     typer.Option(
@@ -109,6 +125,14 @@ Refits = Annotated[
         help="With --inference: fits on permuted labels, which the group map is compared with; 0 for none, "
         "else 19 or more, for fewer cannot give 0.05. A call that was stopped goes on.",
     ),
+]
+Method = Annotated[
+    str,
+    typer.Option(help="SepVAE, ContrastivePCA, or any other that is installed; a wrong name lists them."),
+]
+Preset = Annotated[str, typer.Option(help="default, paper, or another of the method.")]
+Continued = Annotated[
+    Path, typer.Option("--out", help="Folder to make; one that was stopped goes on.", show_default=False)
 ]
 Set = Annotated[
     list[str] | None,
@@ -154,6 +178,12 @@ def permutations_again(typed: int | None, recorded: int, *, complete: bool) -> i
     if typed is not None:
         return typed
     return N_PERMUTATIONS if complete and recorded == QUICK_PERMUTATIONS else recorded
+
+
+def split_options(context: typer.Context, test_size: float, split_seed: int) -> dict[str, Any]:
+    """Return how `read_dataset` splits: as typed, else as the recipe says."""
+    typed, given = typed_options(context), {"test_size": test_size, "split_seed": split_seed}
+    return {name.removeprefix("split_"): value for name, value in given.items() if name in typed}
 
 
 def typed_options(context: typer.Context) -> set[str]:

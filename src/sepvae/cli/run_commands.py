@@ -5,8 +5,16 @@ from typing import Annotated, Any
 
 import typer
 
-from sepvae.cli import tell
-from sepvae.cli.options import PermutationsAgain, Refits, Run, data_options, permutations_again
+from sepvae.cli import load_torch, tell
+from sepvae.cli.options import (
+    AdjustFor,
+    Inference,
+    PermutationsAgain,
+    Refits,
+    Run,
+    data_options,
+    permutations_again,
+)
 
 
 @data_options("root")
@@ -19,11 +27,13 @@ def encode(
     fields: dict[str, Any],
 ) -> None:
     """Write the codes of samples, and whether the run has seen them; labels are not needed."""
+    _check_out(out, "file")
+    load_torch()
+
     from sepvae.files import write_table
     from sepvae.runs.new_data import read_new_data
     from sepvae.runs.scoring import encode_run
 
-    _check_out(out, "file")
     codes = encode_run(run, read_new_data(run, data, **fields, labelled=False, say=tell), say=tell)
     write_table(out, codes)
     parts = ", ".join(f"{n} {part}" for part, n in codes["split"].value_counts().items())
@@ -38,39 +48,31 @@ def maps(
     ],
     fields: dict[str, Any],
     out: Annotated[Path | None, typer.Option(help="Folder to make; none with --inference.")] = None,
-    inference: Annotated[
-        bool,
-        typer.Option(
-            "--inference",
-            help="Test the group map of the run's held-out people, and their input itself; DATA are those "
-            "of the fit. It is written to RUN/inference and to the page.",
-        ),
-    ] = False,
+    inference: Inference = False,
     null: Refits = 0,
-    jobs: Annotated[int, typer.Option(min=1, help="Refits at once.")] = 1,
-    adjust_for: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ATTRIBUTE",
-            help="With --inference: covariate of the tests; by default all attributes that everyone has. "
-            "Repeatable.",
-        ),
-    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="With --null: refits at once.")] = 1,
+    adjust_for: AdjustFor = None,
 ) -> None:
     """Write what the salient part adds to new samples; or, with --inference, test that of the run's own."""
     from sepvae.errors import DataError
     from sepvae.run_folder import MapFolder
-    from sepvae.runs import map_run
-    from sepvae.runs.new_data import read_new_data
 
     if inference or null:
         if out is not None:
             raise DataError(f"--out: tests go to {run}/inference; leave it out, or --inference and --null")
         _infer(run, data, fields.get("root"), adjust_for=adjust_for, refits=null, jobs=jobs)
         return
+    if adjust_for or jobs > 1:
+        option, of = ("--adjust-for", "--inference") if adjust_for else ("--jobs", "--null")
+        raise DataError(f"{option} has no meaning without {of}; leave it out, or add {of}")
     if out is None:
         raise DataError("--out: wanted a folder to make for the maps, got none")
     _check_out(out, "folder for maps")
+    load_torch()
+
+    from sepvae.runs import map_run
+    from sepvae.runs.new_data import read_new_data
+
     folder = map_run(run, read_new_data(run, data, **fields, labelled=False, say=tell), out, say=tell)
     typer.echo(f"maps: {folder}")
     if (pictures := MapFolder(folder).figures).is_dir():
@@ -90,22 +92,22 @@ def subtypes(
     out: Annotated[Path | None, typer.Option(help="Folder for the files; by default RUN.")] = None,
 ) -> None:
     """Look for subtypes of patients in the salient codes, beside the null of a single Gaussian."""
+    load_torch()
+
     from sepvae.cli.tables import print_subtypes
-    from sepvae.data.bundled import DIGITS
     from sepvae.report.page import write_report
     from sepvae.run_folder import RunFolder
-    from sepvae.runs.new_data import read_again
+    from sepvae.runs.new_data import has_bundled_data, read_again
     from sepvae.runs.subtyping import find_run_subtypes
 
     raw = None
-    if data is not None or RunFolder(run).recipe.required().get("data", {}).get("reader") == DIGITS:
+    if data is not None or has_bundled_data(run):
         raw = read_again(run, data, fields.get("root"), None, tell, "subtypes RUN DATA")
-    record = find_run_subtypes(run, raw, out, say=tell)
+    find_run_subtypes(run, raw, out, say=tell, show=print_subtypes)
     if out is None:
         typer.echo(f"subtypes: {RunFolder(run).subtypes.people}, report: {write_report(run)}")
     else:
         typer.echo(f"subtypes: {out}")
-    print_subtypes(record)
 
 
 @data_options("root")
@@ -127,6 +129,8 @@ def evaluate(
     ] = False,
 ) -> None:
     """Score codes: what each space knows of each attribute, against chance."""
+    load_torch()
+
     from sepvae.cli.tables import print_scores, print_warnings
     from sepvae.files import write_table
     from sepvae.progress import stage
@@ -175,6 +179,8 @@ def rerun(
     ] = None,
 ) -> None:
     """Fit again as a run was fitted, and compare all numbers; status 1 if one differs."""
+    load_torch()
+
     from sepvae.cli.fitting import free_folder, stoppable
     from sepvae.cli.tables import print_differences
     from sepvae.progress import silence
@@ -232,6 +238,8 @@ def report(
 
 def _infer(run: Path, data: Path, root: Path | None, **how: Any) -> None:
     """Test the group map of a run, after checking that DATA is that of the fit, and write the page."""
+    load_torch()
+
     from sepvae.progress import stage
     from sepvae.report.page import write_report
     from sepvae.runs.map_inference import infer_maps

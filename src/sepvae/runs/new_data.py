@@ -54,6 +54,11 @@ def read_new_data(
     return source
 
 
+def has_bundled_data(run: Path) -> bool:
+    """Return whether a run was fitted on data that come with the library."""
+    return bool(RunFolder(run).recipe.required().get("data", {}).get("reader") == DIGITS)
+
+
 def read_again(
     run: Path,
     data: Path | None,
@@ -63,13 +68,11 @@ def read_again(
     again: str = "rerun RUN DATA",
 ) -> Samples:
     """Read the samples of a run in its order; errors name the command `again`."""
-    about = RunFolder(run).recipe.required().get("data", {})
-    recorded = (
-        {"reader", "fingerprint"} if about.get("reader") == DIGITS else {*RECORDED[:7], "targets", "centre"}
-    )
+    about, bundled_data = RunFolder(run).recipe.required().get("data", {}), has_bundled_data(run)
+    recorded = {"reader", "fingerprint"} if bundled_data else {*RECORDED[:7], "targets", "centre"}
     if not recorded <= about.keys():
         raise DataError(f"{run}: its recipe.yaml does not say how the data were read; repeat it in Python")
-    if about["reader"] == DIGITS:
+    if bundled_data:
         if given := next((x for x in (data, root, table) if x is not None and str(x) != DIGITS), None):
             raise DataError(
                 f"{given}: {run} was fitted on {DIGITS}, which come with the library; leave it out"
@@ -107,7 +110,7 @@ def list_as_run(
     recipe, kind = RunFolder(run).recipe.required(), kind_of(data)
     fitted = cache(lambda: load(run))  # not every kind of data needs the model
     about = recipe["data"]
-    if about.get("reader") == DIGITS:
+    if has_bundled_data(run):
         raise DataError(f"{run}: was fitted on {DIGITS}, which takes no other data")
     if not {"reader", "targets"} <= about.keys():
         about = _assumed(run, fitted(), data, recipe, labelled=labelled)

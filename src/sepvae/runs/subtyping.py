@@ -1,5 +1,6 @@
 """`find_run_subtypes`: subtypes among the patients of a run, beside their null, into its folder."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,7 @@ def find_run_subtypes(
     *,
     n_null: int = N_NULL,
     say: Say | None = None,
+    show: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """
     Cluster the salient codes of the training patients of a run, and apply the clusters to held-out ones.
@@ -78,6 +80,8 @@ def find_run_subtypes(
         Samples of the single Gaussian, 19 or more.
     say : callable, default=None
         Called with each progress message.
+    show : callable, default=None
+        Called with what is returned, before figures are drawn.
 
     Returns
     -------
@@ -116,6 +120,8 @@ def find_run_subtypes(
         record["raw"] = _summary(of_raw, rows) | {"n_kmeans": n, "agreement": float(agreement)}
     files = folder.subtypes if out is None else SubtypeFiles(Path(out))
     files.write(table, described, record)
+    if show is not None:
+        show(record)
     with stage("drawing", say):
         points = found.clusters.discriminants(patients.features)
         subtype = table["subtype"].groupby(patients.person).first().to_numpy()
