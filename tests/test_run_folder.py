@@ -9,7 +9,8 @@ import pytest
 import sepvae
 from sepvae.benchmark.folder import BenchmarkFolder, CellFolder
 from sepvae.errors import RunFolderError
-from sepvae.run_folder import MapFolder, RunFile, RunFolder
+from sepvae.run_files import RunFile
+from sepvae.run_folder import MapFolder, RunFolder
 
 SRC = Path(sepvae.__file__).parent
 WHERE = {"run_folder.py": RunFolder("run"), "benchmark/folder.py": BenchmarkFolder("benchmark")}

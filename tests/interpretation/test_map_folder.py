@@ -121,7 +121,7 @@ def test_new_people_need_no_labels(model: ContrastivePCA, tmp_path: Path) -> Non
 def test_a_failure_leaves_nothing(
     model: ContrastivePCA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sepvae.run_folder.JsonFile.write", lambda *_: 1 / 0)
+    monkeypatch.setattr("sepvae.run_files.JsonFile.write", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         write_maps(model, volumes(), tmp_path / "maps")
     assert list(tmp_path.iterdir()) == []

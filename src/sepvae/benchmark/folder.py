@@ -10,7 +10,8 @@ import pandas as pd
 
 from sepvae.errors import RunFolderError
 from sepvae.files import write_table, write_whole
-from sepvae.run_folder import JsonFile, RunFolder, TableFile, YamlFile, current_versions
+from sepvae.run_files import JsonFile, TableFile, YamlFile
+from sepvae.run_folder import RunFolder, current_versions
 
 # Path from its root up to the file name; folder names may contain spaces.
 FOLDERS = re.compile(r"(?<![\w.:/\\])(?:[A-Za-z]:)?[/\\](?:[^/\\\s:'\"<>|][^/\\\n:'\"<>|]*[/\\])+")

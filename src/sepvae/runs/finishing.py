@@ -23,7 +23,8 @@ from sepvae.methods.base import ContrastiveEstimator
 from sepvae.progress import Say, stage
 from sepvae.report.page import write_report
 from sepvae.report.verdict import judge
-from sepvae.run_folder import SAMPLE, RunFolder, TableFile
+from sepvae.run_files import TableFile
+from sepvae.run_folder import SAMPLE, RunFolder
 from sepvae.runs.figures import draw
 from sepvae.runs.resume import use_threads
 from sepvae.runs.scoring import encoded, examples_of, reconstruction_errors

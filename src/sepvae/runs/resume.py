@@ -19,7 +19,8 @@ from sepvae.batch import Source, chunk_rows, chunks
 from sepvae.errors import DataError, RunFolderError
 from sepvae.files import ASIDE, check_new, read_cells, read_file, remove_asides
 from sepvae.progress import Say
-from sepvae.run_folder import RunFolder, current_versions, plain
+from sepvae.run_files import plain
+from sepvae.run_folder import RunFolder, current_versions
 from sepvae.runs.scoring import described
 
 # Parts of a recipe in which a resumed fit must be the same.
