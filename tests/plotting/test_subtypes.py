@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sepvae.plotting.subtypes import subtype_scatter
+from sepvae.plotting.subtypes import consensus_figure, subtype_scatter
 
 
 @pytest.mark.parametrize(("n_subtypes", "n_axes"), [(1, 2), (3, 2), (2, 1)])
@@ -23,3 +23,12 @@ def test_subtypes_have_a_colour_each_and_the_null_is_beside_them(n_subtypes: int
     for ax, value in zip(others, observed, strict=True):
         assert sum(bar.get_height() for bar in ax.patches) == 49  # type: ignore[attr-defined]
         assert ax.lines[0].get_xdata()[0] == value  # type: ignore[index]
+
+
+def test_a_consensus_is_a_matrix_with_lines_between_subtypes() -> None:
+    shared = np.eye(5)
+    shared[0, 1] = np.nan
+    ax = consensus_figure(shared, np.array([1, 1, 1, 2, 2]), "2 consensus subtypes").axes[0]
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["1 (3)", "2 (2)"]
+    assert [line.get_ydata()[0] for line in ax.lines[::2]] == [2.5]  # type: ignore[index]
+    assert ax.images[0].get_array().mask.sum() == 1  # type: ignore[union-attr]

@@ -76,3 +76,22 @@ def test_contenders_are_ranked_by_how_well_they_reproduce() -> None:
 def test_answers_count_from_chance(score: float, words: str) -> None:
     mean = {"score": score, "chance": 0.25, "p_value": 0.01}
     assert answer(mean, "seed") == f"another seed {words}"
+
+
+@pytest.mark.parametrize(
+    ("agreement", "p", "words"),
+    [
+        (
+            0.93,
+            0.01,
+            "2 consensus subtypes: fits agree by 0.93 (adjusted Rand index of 2 clusters of training",
+        ),
+        (0.93, 0.3, "no consensus subtypes: fits agree by 0.93"),
+        (0.26, None, "training patients), wanted 0.8"),
+    ],
+)
+def test_a_consensus_needs_fits_that_agree_and_no_gaussian(agreement: float, p: Any, words: str) -> None:
+    found = row("consensus, 2", agreement, low=None, high=None, p_value=p)
+    (line,) = [x for x in describe_stability(pd.concat([TABLE, pd.DataFrame([found])])) if "consensus" in x]
+    assert words in line
+    assert ("one Gaussian or a continuum" in line) == (p == 0.3)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
 
-from sepvae.batch import AnyArray, Source, chunks, gather, in_unit_range
+from sepvae.batch import AnyArray, IntArray, Source, chunks, gather, in_unit_range
 from sepvae.benchmark.folder import CellFolder
 from sepvae.checks import check_choice
 from sepvae.codes import Codes, block_sizes, codes_table
@@ -187,9 +187,13 @@ def fit_cell(cell: Cell, train: Source, test: Source, folder: CellFolder) -> Non
 
 def resampled(source: Source, number: int) -> Source:
     """Return a bootstrap sample of the source, in which each group is drawn whole, or not at all."""
-    rng = np.random.default_rng(number)
-    counts, _ = resampling_weights(np.asarray(source.groups).astype(str), 1, rng)
-    return source.select(np.repeat(np.arange(len(source)), counts[0].astype(int)))
+    return source.select(np.repeat(np.arange(len(source)), resample_counts(source.groups, number)))
+
+
+def resample_counts(groups: AnyArray, number: int) -> IntArray:
+    """Return how often each sample is in the bootstrap sample of this number, by its group."""
+    counts, _ = resampling_weights(np.asarray(groups).astype(str), 1, np.random.default_rng(number))
+    return np.asarray(counts[0].astype(int))
 
 
 def score_cell(

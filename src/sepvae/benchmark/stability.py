@@ -11,6 +11,7 @@ import pandas as pd
 
 from sepvae.batch import AnyArray, Source
 from sepvae.benchmark.cells import Cell, Contender, read_codes
+from sepvae.benchmark.consensus import write_consensus
 from sepvae.benchmark.folder import BenchmarkFolder, States
 from sepvae.benchmark.running import make_cells, run_benchmark
 from sepvae.codes import Kind
@@ -24,7 +25,7 @@ from sepvae.interpretation.tested_values import voxels_to_test
 from sepvae.methods import load
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.plotting.stability import stability_figure
-from sepvae.progress import Say, silence, stage
+from sepvae.progress import Progress, Say, silence, stage
 from sepvae.registry import find_method
 from sepvae.run_folder import REPRODUCED
 from sepvae.runs.figures import save_figure
@@ -124,8 +125,8 @@ def run_stability(
     for (contender, of), some in apart.items():
         if len(some) > 1:
             name = f"stability-{of}" if alone else f"stability-{of}-{plain_name(contender)}"
-            with stage(f"comparing {len(some)} {of} of {contender}", say):
-                tables[contender, of] = _compare(folder, some, test, name)
+            with stage(f"comparing {len(some)} {of} of {contender}", say) as progress:
+                tables[contender, of] = _compare(folder, some, test, name, progress)
     found = pd.concat(tables, names=["contender", "of"]).droplevel(2).reset_index()
     folder.write("stability", csv=found)
     return found
@@ -136,11 +137,16 @@ def most_central(table: pd.DataFrame) -> int:
     return int(table.query("measure == 'central' and of == 'seeds'")["first"].iloc[0].split()[1])
 
 
-def _compare(folder: BenchmarkFolder, cells: Sequence[Cell], test: Source, name: str) -> pd.DataFrame:
-    """Compare the fits of some cells; write their maps and a figure under this name."""
+def _compare(
+    folder: BenchmarkFolder, cells: Sequence[Cell], test: Source, name: str, progress: Progress
+) -> pd.DataFrame:
+    """Compare the fits of some cells; write their consensus subtypes, maps and figures under this name."""
     names = [f"bootstrap {c.bootstrap}" if c.bootstrap else f"seed {c.seed}" for c in cells]
     folders = [folder.cell(cell.name) for cell in cells]
-    table = compare_fits(dict(zip(names, map(read_codes, folders), strict=True)))
+    codes = [read_codes(cell) for cell in folders]
+    consensus = write_consensus(folder, name, codes, [cell.bootstrap for cell in cells], progress)
+    table = compare_fits(dict(zip(names, codes, strict=True)))
+    table = pd.concat([table, consensus], ignore_index=True)
     if (maps := _maps([load(cell.model) for cell in folders], test)) is not None:
         table = pd.concat([table, _map_rows(maps, names)], ignore_index=True)
         _write_maps(folder, maps, test, name)

@@ -1,4 +1,4 @@
-"""Figure of subtypes: patients on the directions that part them, beside the null of a single Gaussian."""
+"""Figures of subtypes: patients beside the null of a single Gaussian; whom several fits keep together."""
 
 import numpy as np
 import pandas as pd
@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from sepvae.batch import AnyArray, FloatArray, IntArray
 from sepvae.plotting.codes import dot, draw_legend, plain_axes, scatter
-from sepvae.plotting.palette import CATEGORIES, NEUTRAL, OTHERS, TARGET
+from sepvae.plotting.palette import CATEGORIES, MISSING, NEUTRAL, OTHERS, TARGET
 
 PANELS = {
     "likelihood_ratio": ("Is it one Gaussian?", "likelihood ratio of two Gaussians against one"),
@@ -88,3 +88,39 @@ def _draw_null(ax: Axes, name: str, observed: float, null: FloatArray) -> None:
         rotation=90,
     )
     plain_axes(ax)
+
+
+def consensus_figure(shared: FloatArray, subtype: IntArray, title: str) -> Figure:
+    """
+    Draw the share of fits that keep two patients together, patients of one subtype side by side.
+
+    Parameters
+    ----------
+    shared : ndarray of shape (n, n)
+        Share of fits, NaN (grey) for two patients whom no fit has both.
+    subtype : ndarray of shape (n,)
+        Subtype of each patient, from 1, in ascending order.
+    title : str
+        What was found.
+
+    Returns
+    -------
+    Figure
+        The figure, not attached to any window.
+    """
+    figure = Figure(figsize=(5.6, 5), layout="constrained")
+    ax = figure.subplots()
+    ax.set_facecolor(MISSING)
+    image = ax.imshow(shared, cmap="Blues", vmin=0, vmax=1)
+    sizes = np.bincount(subtype)[1:]
+    ends = np.cumsum(sizes)
+    for end in ends[:-1] - 0.5:
+        ax.axhline(end, color=TARGET, linewidth=1)
+        ax.axvline(end, color=TARGET, linewidth=1)
+    ax.set_yticks(ends - sizes / 2 - 0.5, [f"{i} ({n})" for i, n in enumerate(sizes, start=1)], fontsize=8)
+    ax.set(xticks=[], ylabel="cluster (patients)")
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    figure.colorbar(image, ax=ax, fraction=0.045, pad=0.02, label="share of fits that keep two together")
+    ax.set_title(title, fontsize=11, loc="left", color=NEUTRAL)
+    return figure

@@ -6,7 +6,9 @@ from typing import Any
 import pandas as pd
 
 from sepvae.errors import count
+from sepvae.evaluation.consensus import is_consensus
 from sepvae.evaluation.metrics import MAX_P
+from sepvae.evaluation.subtypes import STABLE
 from sepvae.run_folder import REPRODUCED
 
 SAME = 0.8  # of the way from chance to 1
@@ -50,12 +52,25 @@ def _sentences(rows: pd.DataFrame, other: str) -> Iterator[str]:
         best = max(subtypes, key=lambda mean: mean["score"])
         n = best["measure"].rpartition(" ")[2]
         yield f"subtypes: at best with {n} clusters, {_number(best)}; {answer(best, other)}"
+    for (_, measure), mean in means.items():
+        if measure.startswith("consensus"):
+            yield _consensus(measure.rpartition(" ")[2], mean["score"], mean["p_value"])
     fit, central = rows.loc[rows["measure"] == "central", ["first", "score"]].iloc[0]
     axes = rows.loc[(rows["measure"] == "axis") & (rows["first"] == fit), "score"]
     yield f"salient axes of {fit} found in the other fits: {(axes >= REPRODUCED).sum()} of {len(axes)}"
     if share := means.get(("salient", "map share")):
         yield f"share of the map that reproduces (ICC {REPRODUCED:g} or more): {share['score']:.0%}"
     yield f"most central: {fit} (mean alignment with the others {central:.2f})"
+
+
+def _consensus(n: str, agreement: float, p: float) -> str:
+    """Return the line on consensus subtypes, whose p is missing where fits do not agree."""
+    agree = f"fits agree by {agreement:.2f} (adjusted Rand index of {n} clusters of training patients)"
+    if is_consensus(agreement, p):
+        return f"{n} consensus subtypes: {agree}, and one Gaussian has no such clusters (p = {p:.2g})"
+    if agreement < STABLE:
+        return f"no consensus subtypes: {agree}, wanted {STABLE}"
+    return f"no consensus subtypes: {agree}, but so would one Gaussian or a continuum (p = {p:.2g})"
 
 
 def answer(mean: Mapping[Hashable, Any], other: str) -> str:
