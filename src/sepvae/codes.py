@@ -13,6 +13,7 @@ SPACES: tuple[Space, ...] = ("common", "salient")
 Kind = Literal["categorical", "continuous"]  # of an attribute
 Blocks = Mapping[str, slice]  # salient dimensions by name, such as "salient of SZ"
 EXACT_VARIANCE = 1e-6  # of codes without noise: a log-variance must be finite
+MIN_CONTROLS = 20  # held-out people of the background, and as many in training, for a sheet of single people
 MAX_LEVELS = 20  # whole numbers with more distinct values than this are amounts, not classes
 ArrayT = TypeVar("ArrayT")
 OtherT = TypeVar("OtherT")

@@ -84,6 +84,24 @@ def test_too_few_patients_give_one_line(regions_run: Path) -> None:
     assert "wanted salient codes of 30 training patients or more that vary, got 24" in said
 
 
+@pytest.mark.slow
+def test_a_fit_of_seeds_has_their_spread_on_the_sheet(cohort: Path, tmp_path: Path) -> None:
+    columns = ["--features", "[a-f]", "--label", "dx", "--background", "hc", "--test-size", "0.4"]
+    with without_figures():
+        said = invoke(
+            "fit", cohort, "--out", tmp_path / "run", *columns, *linear(salient_dim=2), "--seeds", "2"
+        )
+    people = pd.read_csv(tmp_path / "run" / "people.csv")
+    low, high, sd = (people[f"salient_centile_seeds_{name}"] for name in ("low", "high", "sd"))
+    np.testing.assert_allclose(sd, (high - low) / np.sqrt(2))
+    central = people["salient_centile"]
+    assert ((low - 1e-6 <= central) & (central <= high + 1e-6)).all()  # the run is one of the seeds
+    assert "over seeds" in (tmp_path / "run" / "report.html").read_text("utf-8")
+    consensus = pd.read_csv(tmp_path / "run-seeds" / "stability-seeds-consensus.csv")
+    assert len(consensus) == N // 2
+    assert "consensus subtypes: fits agree by" in (tmp_path / "run" / "report.html").read_text("utf-8"), said
+
+
 def test_encode_writes_a_sheet_of_each_person(run: Path, cohort: Path, tmp_path: Path) -> None:
     said = invoke("encode", run, cohort, "--out", tmp_path / "codes.csv")
     assert "among 32 held-out controls" in said

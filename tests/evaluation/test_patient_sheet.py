@@ -7,7 +7,7 @@ from scipy.spatial.distance import mahalanobis
 from sklearn.covariance import ledoit_wolf
 
 from sepvae.codes import Codes
-from sepvae.evaluation.patient_sheet import salient_sheet, sheet_note
+from sepvae.evaluation.patient_sheet import centiles_over_seeds, salient_sheet, sheet_note, tells_nothing
 
 
 def run_codes(n: int = 240) -> pd.DataFrame:
@@ -81,3 +81,39 @@ def test_codes_of_controls_that_do_not_vary_have_no_load() -> None:
     sheet, n = salient_sheet(Codes(*[np.ones((1, 2))] * 4), pd.Series(["a"]), known)
     assert sheet.isna().all(axis=None)
     assert "whose codes vary, got 60 held-out" in sheet_note(n, sheet)
+
+
+def test_seeds_give_the_spread_of_a_centile() -> None:
+    known = run_codes().assign(label="any")
+    turned = known.assign(salient0=known["salient1"], salient1=-known["salient0"])
+    same = centiles_over_seeds([known, turned])
+    assert same["id"].tolist() == known.loc[known["split"] == "test", "id"].tolist()
+    np.testing.assert_allclose(
+        same["salient_centile_seeds_sd"], 0, atol=1e-9
+    )  # as far from controls as before
+    rng = np.random.default_rng(1)
+    noisy = known.assign(salient1=known["salient1"] + rng.normal(size=len(known)))
+    test = noisy[noisy["split"] == "test"]
+    means = [x.loc[test.index, ["salient0", "salient1"]].to_numpy() for x in (known, noisy)]
+    centiles = [
+        sheet_of(mean, x, groups=test["group"].to_numpy())["salient_centile"].to_numpy(float)
+        for mean, x in zip(means, (known, noisy), strict=True)
+    ]
+    found = centiles_over_seeds([known, noisy])
+    assert found["salient_centile_seeds_low"].to_numpy() == pytest.approx(np.min(centiles, axis=0))
+    assert found["salient_centile_seeds_high"].to_numpy() == pytest.approx(np.max(centiles, axis=0))
+    assert found["salient_centile_seeds_sd"].to_numpy() == pytest.approx(np.std(centiles, axis=0, ddof=1))
+    assert centiles_over_seeds([run_codes(76).assign(label="any")] * 2).empty
+
+
+def test_a_posterior_as_wide_as_the_prior_tells_nothing_of_single_people() -> None:
+    known = run_codes()
+    means = known[["salient0", "salient1"]].to_numpy()
+    narrow, wide = (sheet_of(means / 9, known, sd) for sd in (0.1, 5))
+    assert not tells_nothing(narrow)
+    assert "its interval that of the posterior" in sheet_note(60, narrow)
+    assert tells_nothing(wide)
+    assert sheet_note(60, wide) == (
+        "the sheet tells nothing of single people: salient_centile is among 60 held-out controls, and for "
+        "100% of people its interval holds 90 centiles of 100 or more. This is no diagnosis."
+    )

@@ -113,6 +113,13 @@ def test_few_groups_of_a_label(about, groups, level):
     assert ("error" in levels, bool(levels)) == (level == "error", level is not None)
 
 
+def test_few_controls_to_test_on_give_no_sheet_of_single_people(about):
+    number = about["group"].str[1:].astype(int)
+    for label, said in (("control", True), ("patient", False)):
+        few = about[(about["label"] != label) | (number < 120)]
+        assert ("so few of control give no sheet" in the(inspect(few), "weak-test").message) == said
+
+
 def test_a_batch_holds_two_of_each_label(about):
     assert the(inspect(about, batch_size=3), "batch-too-small").level == "error"
     assert codes(inspect(about, batch_size=4)) == []

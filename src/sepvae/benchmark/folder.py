@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from sepvae.errors import RunFolderError
+from sepvae.evaluation.patient_sheet import OVER_SEEDS
 from sepvae.files import write_table, write_whole
 from sepvae.run_files import JsonFile, TableFile, YamlFile
 from sepvae.run_folder import RunFolder, current_versions
@@ -52,6 +53,8 @@ class BenchmarkFolder:
         self.versions = JsonFile(path / "versions.json")
         self.results = TableFile(path / "results.csv")
         self.figures = RunFolder(path).figures
+        of_seeds = "stability-seeds-people.csv"  # of one contender
+        self.people = TableFile(path / of_seeds, ("id",), OVER_SEEDS)
 
     def cell(self, name: str, kinds: Mapping[str, Any] | None = None) -> CellFolder:
         """Return the folder of a cell."""

@@ -18,6 +18,7 @@ from sepvae.codes import Kind
 from sepvae.data.nifti import write_volume
 from sepvae.errors import DataError, TrainingError
 from sepvae.evaluation.agreement import PeopleByFits, check_held_out, compare_fits, correlations
+from sepvae.evaluation.patient_sheet import centiles_over_seeds
 from sepvae.files import plain_name, write_arrays
 from sepvae.interpretation.map_folder import can_map, feature_names
 from sepvae.interpretation.maps import SalientMaps
@@ -145,6 +146,8 @@ def _compare(
     folders = [folder.cell(cell.name) for cell in cells]
     codes = [read_codes(cell) for cell in folders]
     consensus = write_consensus(folder, name, codes, [cell.bootstrap for cell in cells], progress)
+    if not cells[0].bootstrap and len(centiles := centiles_over_seeds(codes)):
+        folder.write(f"{name}-people", csv=centiles)
     table = compare_fits(dict(zip(names, codes, strict=True)))
     table = pd.concat([table, consensus], ignore_index=True)
     if (maps := _maps([load(cell.model) for cell in folders], test)) is not None:

@@ -81,6 +81,7 @@ def fit(
     chosen, spec, keywords = _check_typed(data, fields, recipe, method, preset, set_, split)
     load_torch()
 
+    from sepvae.benchmark.folder import BenchmarkFolder
     from sepvae.runs.finishing import add_stability
     from sepvae.runs.from_data import check_keywords, fit_data, make_model
 
@@ -101,7 +102,7 @@ def fit(
         )
         scores = fit_data(data, out, model, spec, chosen, preset, scoring, **how)
         if table is not None:
-            add_stability(out, table)
+            add_stability(out, table, BenchmarkFolder(_folder_of_seeds(out)).people.read())
     _show(scores, out)  # of several processes, only rank 0 has scores
 
 

@@ -1,19 +1,22 @@
 """Sheet of single people: how far their salient code is from that of controls, and who is like them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from scipy import stats
 from sklearn.covariance import LedoitWolf
 
 from sepvae.batch import AnyArray, FloatArray
-from sepvae.codes import Codes, code_columns
+from sepvae.codes import MIN_CONTROLS, Codes, code_columns
 
-MIN_CONTROLS = 20  # held-out people, below which there is no centile; as many for training
 N_NEAREST = 3
 SHEET_COLUMNS = [
     *("salient_load", "salient_centile", "salient_centile_low", "salient_centile_high"),
     "nearest_patients",
 ]
+OVER_SEEDS = ("salient_centile_seeds_low", "salient_centile_seeds_high", "salient_centile_seeds_sd")
+WIDE, NEARLY_ALL = 90, 0.9  # centiles in an interval, and share of people, from which a sheet tells nothing
 NO_DIAGNOSIS = "This is no diagnosis."
 
 
@@ -78,6 +81,32 @@ def salient_sheet(
     return pd.DataFrame(dict(zip(SHEET_COLUMNS, (load, *ends, nearest), strict=True))), n
 
 
+def centiles_over_seeds(codes: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """
+    Return how far the centile of each held-out sample differs between fits with other seeds.
+
+    Parameters
+    ----------
+    codes : sequence of DataFrame
+        Tables such as `codes.csv` of two fits or more, with the same samples in the same order.
+
+    Returns
+    -------
+    DataFrame
+        One row per held-out sample: id, group, label, and salient_centile_seeds_low, _high and _sd, the
+        lowest and highest of its centiles and their standard deviation. Empty where a fit has no centiles.
+    """
+    found = []
+    for table in codes:
+        test = table[table["split"] == "test"]
+        mean = test[code_columns(table, "salient")].to_numpy(float)
+        sheet = salient_sheet(Codes(mean, mean, mean, np.zeros_like(mean)), test["group"], table)[0]
+        found.append(sheet["salient_centile"].to_numpy(float))
+    values, about = np.stack(found), test[["id", "group", "label"]].reset_index(drop=True)
+    low, high, sd = values.min(axis=0), values.max(axis=0), values.std(axis=0, ddof=1)
+    return about.assign(**dict(zip(OVER_SEEDS, (low, high, sd), strict=True))).dropna()
+
+
 def _centiles(loads: FloatArray, persons: AnyArray, of_controls: "pd.Series[float]") -> FloatArray:
     """Return the percentage of controls, without oneself, with a smaller load; equal ones count as half."""
     ordered, own = np.sort(of_controls.to_numpy()), of_controls.reindex(persons).to_numpy()
@@ -100,11 +129,26 @@ def _nearest(points: FloatArray, groups: AnyArray, others: FloatArray, patients:
     return found
 
 
+def tells_nothing(sheet: pd.DataFrame) -> bool:
+    """Return whether the posterior leaves the centile of nearly all people open."""
+    return _share_open(sheet) >= NEARLY_ALL
+
+
+def _share_open(sheet: pd.DataFrame) -> float:
+    """Return the share of people whose interval holds nearly all centiles."""
+    return float((sheet["salient_centile_high"] - sheet["salient_centile_low"] >= WIDE).mean())
+
+
 def sheet_note(n: int, sheet: pd.DataFrame) -> str:
-    """Return the line that says what the centiles are of."""
+    """Return the line that says what the centiles are of, and whether they tell anything."""
     if sheet["salient_centile"].isna().all():
         wanted = f"wanted {MIN_CONTROLS} held-out controls, and as many in training whose codes vary"
         return f"no salient load: {wanted}, got {n} held-out; its columns are empty. {NO_DIAGNOSIS}"
-    return (
-        f"salient_centile is among {n} held-out controls, its interval that of the posterior. {NO_DIAGNOSIS}"
-    )
+    of = f"salient_centile is among {n} held-out controls"
+    if tells_nothing(sheet):
+        share = f"for {_share_open(sheet):.0%} of people its interval holds {WIDE} centiles of 100 or more"
+        return f"the sheet tells nothing of single people: {of}, and {share}. {NO_DIAGNOSIS}"
+    of += ", its interval that of the posterior"
+    if OVER_SEEDS[-1] in sheet:
+        of += f"; over seeds it has a standard deviation of {sheet[OVER_SEEDS[-1]].median():.0f} (median)"
+    return f"{of}. {NO_DIAGNOSIS}"

@@ -7,6 +7,7 @@ import pandas as pd
 
 from sepvae.batch import MIN_STEPS, auto_batch_size
 from sepvae.checks import ask_for_background, guess_background
+from sepvae.codes import MIN_CONTROLS
 from sepvae.errors import count, for_caller, listed
 from sepvae.inspection.findings import Finding, Level, Samples
 
@@ -115,7 +116,11 @@ def size_findings(
         said = " and ".join(f"{n} of {label}" for label, n in short.items())
         larger = for_caller(f"raise --test-size above {test_size:g} or give more")
         advice = larger if is_drawn else "give the test more"
-        message = f"few {noun}s to test on, {said} (fewer than {MIN_TEST}): intervals will be wide; {advice}"
+        sheet = ""
+        if short.get(background := samples.labels[0], MIN_CONTROLS) < MIN_CONTROLS:
+            sheet = f", and so few of {background} give no sheet of single people"
+        fact = f"few {noun}s to test on, {said} (fewer than {MIN_TEST})"
+        message = f"{fact}: intervals will be wide{sheet}; {advice}"
         yield Finding("warning", "weak-test", message, numbers=_numbers(short))
     share = (1 - test_size) * (1 - validation_fraction) if is_drawn else 1
     for name in samples.attributes:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from sepvae.codes import attribute_columns
 from sepvae.errors import listed
-from sepvae.evaluation.patient_sheet import sheet_note
+from sepvae.evaluation.patient_sheet import OVER_SEEDS, sheet_note
 from sepvae.report.contents import Contents
 
 MAX_PEOPLE = 200  # rows on the page
@@ -106,6 +106,7 @@ def people_section(contents: Contents) -> dict[str, Any] | None:
     return {
         "note": sheet_note(controls["group"].nunique(), people),
         "rows": [] if people["salient_load"].isna().all() else rows,
+        "seeds": OVER_SEEDS[0] in people,
         "attributes": attributes,
         "more": max(0, len(people) - MAX_PEOPLE),
     }

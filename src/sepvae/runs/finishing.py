@@ -12,7 +12,7 @@ from sepvae.batch import AnyArray, Source
 from sepvae.codes import Codes
 from sepvae.evaluation.classifiers import removal_questions
 from sepvae.evaluation.correlations import salient_correlations
-from sepvae.evaluation.patient_sheet import salient_sheet
+from sepvae.evaluation.patient_sheet import OVER_SEEDS, salient_sheet, sheet_note, tells_nothing
 from sepvae.evaluation.scores import score_codes
 from sepvae.interpretation.counterfactuals import score_counterfactuals
 from sepvae.interpretation.examples import make_thumbnails
@@ -57,8 +57,10 @@ def finish_run(
     folder.codes.write(codes)
     _remove_outdated(folder)
     folder.split.write(codes[[*SAMPLE]])
-    people = parts[1][[*SAMPLE[:3]]].join(salient_sheet(of_test, parts[1]["group"], codes)[0])
-    folder.people.write(people)
+    people, n_controls = salient_sheet(of_test, parts[1]["group"], codes)
+    folder.people.write(parts[1][[*SAMPLE[:3]]].join(people))
+    if tells_nothing(people):
+        say(f"note: {sheet_note(n_controls, people)}")
     with step("scoring") as progress:
         how: dict[str, Any] = {"kinds": kinds, "n_permutations": n_permutations, "progress": progress}
         how |= {"blocks": model.salient_blocks_, "quality": folder.quality.read()}
@@ -94,9 +96,13 @@ def _remove_outdated(folder: RunFolder) -> None:
     folder.subtypes.remove()
 
 
-def add_stability(run: Path, table: pd.DataFrame) -> None:
+def add_stability(run: Path, table: pd.DataFrame, people: pd.DataFrame | None) -> None:
     """Add to a finished run how far its fit agrees with those of other seeds, and write its page again."""
-    RunFolder(run).stability.write(table)
+    folder = RunFolder(run)
+    folder.stability.write(table)
+    if people is not None:
+        own = folder.people.required().drop(columns=[*OVER_SEEDS], errors="ignore")
+        folder.people.write(own.merge(people[["id", *OVER_SEEDS]], on="id", how="left"))
     write_report(run)
 
 
