@@ -175,3 +175,4 @@ def save_figure(figures: Path, name: str, figure: Figure) -> None:
         with any_letters():
             figure.savefig(buffer, format=kind, dpi=144, metadata={"Date": None} if kind == "svg" else None)
         write_whole(figures / f"{name}.{kind}", buffer.getvalue())
+        figure.set_layout_engine("none")  # what was laid out stays: it takes longer than to draw
