@@ -4,11 +4,15 @@ import base64
 import hashlib
 import re
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sepvae.errors import RunFolderError
 from sepvae.files import write_whole
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 # Invisible characters: control characters, bidirectional marks, unpaired surrogates.
 UNSEEN = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -23,10 +27,32 @@ def render(
     The content security policy allows no external resources, and of scripts only `scripts` and
     `inner_scripts`, by their hashes. The latter are scripts of frames within the page, and packed ones.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
     from sepvae.plotting import palette
+
+    scripts = [script.replace("\r\n", "\n") for script in scripts]
+    digests = [hashlib.sha256(script.encode()).digest() for script in (*scripts, *inner_scripts)]
+    allowed = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests) or "'none'"
+    policy = (
+        f"default-src 'none'; script-src {allowed}; img-src data:; style-src 'unsafe-inline'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            context,
+            scripts=[Markup(script) for script in scripts],  # noqa: S704 - ours and plotly's, no data in them
+            palette=palette,
+            policy=policy,
+        )
+    )
+
+
+@cache  # of templates, which take longer to compile than to fill
+def _environment() -> "Environment":
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
         loader=PackageLoader("sepvae.report", ""),
@@ -37,19 +63,7 @@ def render(
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
-    scripts = [script.replace("\r\n", "\n") for script in scripts]
-    digests = [hashlib.sha256(script.encode()).digest() for script in (*scripts, *inner_scripts)]
-    allowed = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests) or "'none'"
-    policy = (
-        f"default-src 'none'; script-src {allowed}; img-src data:; style-src 'unsafe-inline'; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    return environment.get_template(template).render(
-        context,
-        scripts=[Markup(script) for script in scripts],  # noqa: S704 - ours and plotly's, no data in them
-        palette=palette,
-        policy=policy,
-    )
+    return environment
 
 
 def _seen(value: Any) -> Any:

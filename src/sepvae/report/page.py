@@ -4,6 +4,7 @@ import base64
 import gzip
 import math
 from dataclasses import replace
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -89,13 +90,20 @@ def write_report(run: Path, out: Path | None = None, *, images: bool = True) -> 
     context = _page_context(contents, images=images)
     scripts, inner, plotly = [], scripts_within((context["maps"] or {}).get("viewer")), ""
     if context["scatter"]:
-        from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
-
         scripts = [files("sepvae.report").joinpath("scatter.js").read_text("utf-8")]
-        inner = [get_plotlyjs(), *inner]  # for a small page it is packed; our script unpacks it
-        plotly = base64.b64encode(gzip.compress(inner[0].encode(), mtime=0)).decode()
+        script, plotly = _plotly()
+        inner = [script, *inner]
     page = render("page.html.j2", context | {"plotly": plotly}, scripts, inner)
     return write_page(contents.folder.report if out is None else Path(out), page)
+
+
+@cache
+def _plotly() -> tuple[str, str]:
+    """Return plotly's script, and the same packed for a small page; our script unpacks it."""
+    from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
+
+    script = str(get_plotlyjs())
+    return script, base64.b64encode(gzip.compress(script.encode(), mtime=0)).decode()
 
 
 def _page_context(contents: Contents, *, images: bool) -> dict[str, Any]:
