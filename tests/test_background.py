@@ -178,7 +178,7 @@ def test_names_refused(table, tmp_path, names, message):
 
 WORDS = {
     "image": "image brightness goes with the label: exposure or windowing may differ",
-    "volume": "volume sd goes with the label: scanner, processing or the amount of tissue may differ",
+    "volume": "volume sd of intensity goes with the label: scanner, processing or the amount of tissue",
     "attribute": "what the salient space shows may be age",
     "missing": "whether age is known goes with the label: scores of it are of those who have it",
 }
@@ -188,7 +188,7 @@ WORDS = {
 def test_each_kind_of_confound_has_its_own_words(of):
     from sepvae.inspection.confounds import VariableTest, confound_finding
 
-    variable = {"image": "brightness", "volume": "sd"}.get(of, "age")
+    variable = {"image": "brightness", "volume": "sd of intensity"}.get(of, "age")
     test = VariableTest({"variable": variable, "of": of, "p": 0.001}, 1.0, "goes", "with the label")
     message = confound_finding(test, 0.01).message
     assert WORDS[of] in message

@@ -179,4 +179,4 @@ def test_what_volumes_are_like_may_go_with_the_label(about, quality_metrics, vox
         assert f": {causes[message.split()[1]]}, and the salient space may show it" in message
         assert "known" not in message
     table = inspection.tables["confounds"].set_index("variable")
-    assert table.loc["mean", "auc"] == 1
+    assert table.loc["mean intensity", "auc"] == 1

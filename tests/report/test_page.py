@@ -88,6 +88,14 @@ def test_removal_scores_stand_below_the_classifiers_own(run):
     assert sorted(rows, key=text.index) == rows
 
 
+def test_full_reconstructions_that_are_read_by_chance_are_marked(run):
+    table = pd.read_csv(run / "removal.csv")
+    table.loc[table["wanted"] == "background", ["score", "low", "high"]] = 0.48, 0.4, 0.56
+    table.to_csv(run / "removal.csv", index=False)
+    text = text_of(run)
+    assert "nothing is removed; share of images background 0.48 0.40 to 0.56 ≈ chance 0.50" in text
+
+
 def test_tables_without_rows_are_said_to_hold_nothing(run):
     for name in ("removal.csv", "correlations.csv"):
         pd.read_csv(run / name)[:0].to_csv(run / name, index=False)

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from sepvae.evaluation.scores import score_codes
+from sepvae.report.scores import AT_LIMIT, cell
 from sepvae.report.verdict import NOT_A_COVARIATE, SALIENT_KNOWS, Verdict, judge
 
 USE = "Are both spaces in use?"
@@ -58,6 +59,17 @@ def test_a_planted_site_in_salient_is_red() -> None:
     verdict, lights = judged(table.assign(salient1=(table["site"] == "a") + table["salient0"] * 0.01))
     assert verdict != "separated"
     assert lights[EVERYONE] == "red"
+
+
+@pytest.mark.parametrize(("score", "near"), [(2.9, True), (1.0, False)])
+def test_information_at_its_limit_is_said_to_be(score: float, near: bool) -> None:
+    row = {"space": "both", "attribute": None, "population": "target", "metric": "shared_information"}
+    row |= {"score": score, "low": score - 0.1, "high": score + 0.1, "chance": 0.0, "p_value": 0.01}
+    (answer,) = judge(pd.DataFrame([row | {"n_test": 20}])).answers
+    assert ("so many test samples cannot show more than ln 20 = 3.00" in answer.seen) == near
+    assert answer.seen.endswith(".")
+    assert (cell(row | {"n_test": 20}, 0, 0).verdict == AT_LIMIT) == near
+    assert cell(row, 0, 0).verdict == ""  # runs that do not say how many
 
 
 def test_a_background_that_spreads_is_red() -> None:

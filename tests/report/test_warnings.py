@@ -168,6 +168,14 @@ def test_warnings_of_training_name_their_curve():
         assert panel in panels
 
 
+def test_a_critic_that_missed_what_both_codes_share():
+    row = {"space": "both", "population": "target", "metric": "shared_information", "score": 0.6}
+    for p_value, meaning in ((0.01, "share 0.60 nats or more: the critic missed it"), (0.3, "Either common")):
+        scores = pd.DataFrame([row | {"p_value": p_value}])
+        (found,) = of_training(critic([1.39] * 4), scores)
+        assert meaning in found.meaning
+
+
 def test_a_mutual_information_of_nothing():
     (found,) = of_training(critic([1.2] * 3, train_mutual_information=[0.0] * 3))
     (seen,) = found.seen

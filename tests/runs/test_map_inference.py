@@ -75,6 +75,9 @@ def test_the_page_and_the_summary_say_what_was_found(run: Path) -> None:
     assert "In held-out people (40 hc and 40 scz) what the salient part adds differs" in page
     assert f"Against {REFITS} refits on permuted labels" in page
     assert "no p-value is given" not in page
+    both = summary["tests"]["glm"]["found_by_both"]
+    assert both == ((table["salient_p"] <= 0.05) & (table["glm_p"] <= 0.05)).sum()
+    assert "Does the map show more than a test of each feature of the input by t? " in page
 
 
 def test_refits_go_on_where_they_were_stopped(run: Path) -> None:

@@ -62,10 +62,10 @@ def t_test(
     """
     Test by t in each value whether targets differ from the background, given covariates.
 
-    For each value, a linear model is fitted: value ~ 1 + target + covariates. The t of `target` is compared
-    with the largest |t| of models in which people are permuted, and the mass of each cluster (sum of |t|
-    above the threshold) with the largest mass, by nilearn's `permuted_ols`. With covariates, residuals are
-    permuted (Freedman and Lane, 1983; Winkler et al., 2014, NeuroImage 92).
+    The linear model is value ~ 1 + target + covariates. The t of `target` is compared with the largest |t| of
+    models in which people are permuted, and the mass of each cluster (sum of |t| above the threshold) with
+    the largest mass, by nilearn's `permuted_ols`. With covariates, residuals are permuted (Freedman and
+    Lane, 1983; Winkler et al., 2014, NeuroImage 92).
 
     Parameters
     ----------
@@ -133,27 +133,10 @@ def difference_test(
     """
     Test whether the difference between the groups, in the units of the values, is larger than by chance.
 
-    As `t_test`, but the statistic is the coefficient of `target`, not its t: maps of a model have no noise in
-    single voxels, so a voxel that the model hardly changes may have a large t. The threshold that forms
-    clusters is the one that 0.1 % of permuted differences exceed.
+    As `t_test`, but the statistic is the coefficient of `target` (target minus background), not its t: maps
+    of a model have no noise in single voxels, so a voxel that the model hardly changes may have a large t.
+    The threshold that forms clusters is the one that 0.1 % of permuted differences exceed.
 
-    Parameters
-    ----------
-    values, is_target, covariates, mask, n_permutations, random_state : ndarray, ndarray, DataFrame, ..
-        As in `t_test`.
-
-    Returns
-    -------
-    GroupTest
-        The test; `statistic` is the difference, target minus background.
-
-    Raises
-    ------
-    DataError
-        As in `t_test`.
-
-    Examples
-    --------
     >>> x = np.random.default_rng(0).normal(size=(40, 3)) + np.outer(np.arange(40) % 2, [0.0, 3.0, 0.0])
     >>> difference_test(x, np.arange(40) % 2 == 1, n_permutations=99).found.tolist()
     [False, True, False]
@@ -164,12 +147,12 @@ def difference_test(
     rng, difference = np.random.default_rng(random_state), group @ y
     orders = [rng.permutation(len(group)) for _ in range(n_permutations)]
     # A permuted group has a part along the design, where residuals are 0: its differences are too small.
-    larger = np.sqrt((len(group) - 1) / (len(group) - design.shape[1]))
-    some = np.abs([difference, *(larger * (group[order] @ y) for order in orders[:IN_FORMING])])
+    larger = group * np.sqrt((len(group) - 1) / (len(group) - design.shape[1]))
+    some = np.abs([difference, *(larger[order] @ y for order in orders[:IN_FORMING])])
     forming = float(np.quantile(some, 1 - FORMING)) if some.size else 0.0
     largest, masses = np.zeros(n_permutations), np.zeros(n_permutations)
     for i, order in enumerate(orders):
-        permuted = larger * (group[order] @ y)
+        permuted = larger[order] @ y
         largest[i] = np.abs(permuted).max(initial=0)
         if mask is not None:
             masses[i] = _masses(permuted, mask, forming).max(initial=0)
@@ -196,10 +179,7 @@ def cluster_table(
     """
     Return one row for each cluster of a test, given as volumes (x, y, z), the smallest p first.
 
-    `logps` are -log10 of p by voxel and by cluster.
-
-    Columns are the peak in mm (x_mm, y_mm, z_mm) with its statistic and corrected p (p_peak), the size
-    (size_mm3) and the corrected p of the cluster (p_cluster).
+    `logps` are -log10 of p by voxel and by cluster; p_peak is that of the voxel at x_mm, y_mm, z_mm.
     """
     labels, n = _clusters(statistic, forming)
     peaks, rows = ndimage.maximum_position(np.abs(statistic), labels, range(1, n + 1)), []

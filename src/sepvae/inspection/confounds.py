@@ -28,8 +28,8 @@ CAUSES = {
     "contrast": "exposure or windowing may differ",
     "sharpness": "scanner, resizing or compression may differ",
     "anisotropy": "images of one label may have been squashed, or show more detail along an axis",
-    "mean": "scanner, processing or the amount of tissue may differ",
-    "sd": "scanner, processing or the amount of tissue may differ",
+    "mean intensity": "scanner, processing or the amount of tissue may differ",
+    "sd of intensity": "scanner, processing or the amount of tissue may differ",
     "orientation": "volumes of one label came another way",
     "dtype": "volumes of one label were saved in another way",
     "voxels": "volumes of one label have another grid",
@@ -128,7 +128,8 @@ def _variables(
 def quality_numbers(metrics: pd.DataFrame) -> pd.DataFrame:
     """Return the numbers among the quality metrics of images or volumes that may be confounds."""
     if "grid" in metrics:
-        return metrics[["mean", "sd"]].astype(float)
+        named = {"mean": "mean intensity", "sd": "sd of intensity"}  # attributes may be called mean
+        return metrics[[*named]].astype(float).rename(columns=named)
     if "width" not in metrics:
         return metrics[[]]
     width, height = metrics["width"].astype(float), metrics["height"].astype(float)

@@ -24,6 +24,8 @@ def inference_words(summary: Mapping[str, Any]) -> str:
         f"{summary['permutations']} permutations of people, adjusted for {adjusted}.",
         f"Beside it, the number of {unit}s and the correlation with that map: {'; '.join(others)}.",
     ]
+    if "found_by_both" in tests["glm"]:  # tests of an older version did not count these
+        lines.append(_more_than_input(tests["salient"]["found"], tests["glm"], unit))
     if (null := summary.get("refits")) is not None:
         n = null["n"]
         lines.append(
@@ -31,3 +33,23 @@ def inference_words(summary: Mapping[str, Any]) -> str:
             f"0.05; the smallest is {null['least_p']:.3f}, and could be 1/{n + 1} = {1 / (n + 1):.3f}."
         )
     return " ".join(lines)
+
+
+def _more_than_input(found: int, glm: Mapping[str, Any], unit: str) -> str:
+    """Return in one sentence whether the map shows more than a t-test of each value of the input."""
+    other, both = glm["found"], glm["found_by_both"]
+    if not found:
+        said = f"no, it has no {unit} that is found, and that test has {other}"
+    else:
+        answer = "yes" if found > other else "in part" if found > both else "no"
+        said = f"{answer}, {found} {unit}s are found against {other}, and {both} of them in both"
+    alike = f"the maps correlate at {glm['correlation']:.2f}"
+    return (
+        f"Does the map show more than a test of each {unit} of the input by t? {said.capitalize()}; {alike}."
+    )
+
+
+def found_words(summary: Mapping[str, Any]) -> str:
+    """Return in one sentence in how many places the group map was found to be more than noise."""
+    found, tested, unit = summary["tests"]["salient"]["found"], summary["tested"], summary["unit"]
+    return f"Tested on held-out people: {found} of {tested} {unit}s differ between the groups."

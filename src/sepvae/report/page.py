@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from sepvae.errors import RunFolderError
-from sepvae.evaluation.metrics import ABOVE_CHANCE, against_chance
+from sepvae.evaluation.metrics import ABOVE_CHANCE, AT_CHANCE, against_chance
 from sepvae.report.contents import (
     Contents,
     Picture,
@@ -25,7 +25,7 @@ from sepvae.report.contents import (
 from sepvae.report.counterfactuals import counterfactual_rows
 from sepvae.report.covariates import covariate_sentences
 from sepvae.report.html import render, scripts_within, write_page
-from sepvae.report.inference import inference_words
+from sepvae.report.inference import found_words, inference_words
 from sepvae.report.scatter import scatter_data
 from sepvae.report.scores import (
     Score,
@@ -165,6 +165,7 @@ def _maps(contents: Contents, *, images: bool) -> tuple[dict[str, Any] | None, t
     shown: dict[str, Any] = {name: figures.get(name) for name in ("regions", "group", "axes")}
     shown["tested"] = None if tests is None else inference_words(tests)
     shown["tests"] = None if tests is None else contents.figure("map_inference")
+    shown["found"] = None if tests is None else found_words(tests)
     return {**shown, "viewer": viewer, "first": first, "files": tables}, picture
 
 
@@ -197,7 +198,8 @@ def _removal_row(row: Score) -> Score:
         "place": [*IMAGES, kind].index(kind),
         "name": IMAGES.get(kind, f"{row.get('population', '')} {row['images']}".strip()),
         "reference": reference,
-        "cell": replace(scored, verdict="") if reference else scored,
+        # Low is good, but as low as chance says that the classifier reads nothing.
+        "cell": replace(scored, verdict="") if reference and scored.verdict != AT_CHANCE else scored,
         "chance": number(row["chance"], "balanced_accuracy"),
     }
 

@@ -39,9 +39,16 @@ NATS = ("information", "shared_information", "label_information_given", "informa
 BEST_IS_1 = (*FROM_0_TO_1, "r2", "explained_variance")
 MAIN_METRICS = {"label": ("auc",), "": ()}  # of a question, by attribute; none without a probe
 MAIN_METRICS_ELSE = ("balanced_accuracy", "r2")  # of a categorical and of a continuous attribute
+LITTLE = 0.05  # of information where none should be: a share of the label's, or nats
+NEAR_LIMIT = 0.9  # share of the most that a bound can reach
+AT_LIMIT = "at its limit"
 FLAGS = (
     (AT_CHANCE, "is not distinguishable from chance: its interval includes chance, or p is above 0.05."),
     (BELOW_CHANCE, "is worse than chance: its whole interval is."),
+    (
+        AT_LIMIT,
+        "is near the logarithm of the number of test samples, the most that it can be: more is shared.",
+    ),
 )
 
 Score = dict[Any, Any]  # one row of scores.csv
@@ -223,7 +230,25 @@ def cell(row: Score, low: float, high: float) -> Cell:
         marks = {name: round(place, 1) for name, place in places.items() if math.isfinite(place)}
     score, worst, best = (number(row[name], row["metric"]) for name in ("score", "low", "high"))
     interval = "" if math.isnan(row["low"]) else f"{worst} to {best}"
-    return Cell(score, interval, verdict(row), marks)
+    return Cell(score, interval, AT_LIMIT if limit_of_nats(row) else verdict(row), marks)
+
+
+def limit_of_nats(row: Score) -> str:
+    """
+    Return the limit of information that both codes share, if the score is near it, else nothing.
+
+    >>> limit_of_nats({"metric": "shared_information", "score": 2.9, "n_test": 20})
+    'ln 20 = 3.00'
+    """
+    n = row.get("n_test", math.nan)
+    if row["metric"] != "shared_information" or not row["score"] >= NEAR_LIMIT * math.log(max(n, 2)):
+        return ""
+    return f"ln {n:.0f} = {math.log(n):.2f}"
+
+
+def has_information(row: Score) -> bool:
+    """Return whether information is more than little, and more than that of shuffled people."""
+    return bool(row["p_value"] <= MAX_P and row["score"] > LITTLE)
 
 
 def gain(row: Score) -> float:

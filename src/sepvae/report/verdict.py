@@ -7,12 +7,13 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from sepvae.evaluation.metrics import MAX_P
 from sepvae.report.covariates import BEYOND, is_beyond, known_among_background, unscored
 from sepvae.report.scores import (
     Score,
     gain,
+    has_information,
     is_known,
+    limit_of_nats,
     main_rows,
     of_both_spaces,
     of_everyone,
@@ -29,7 +30,7 @@ COMMON_FREE = "Is the common code free of the label?"
 APART = "Do common and salient hold different things?"
 NOT_A_COVARIATE = "Is it the disease, and not a covariate such as site?"
 GOOD_AUC = 0.8  # of background or target from salient
-LITTLE, SOME = 0.05, 0.2  # of information where none should be: a share of the label's, or nats
+SOME = 0.2  # of information where at most LITTLE should be: a share of the label's, or nats
 GOOD_RATIO = 5.0  # salient variance of targets over that of background
 MOST_REMAINS = 0.5  # of what salient tells of the label, once covariates are given
 GOOD_EXPLAINED = 0.3  # share of the variance of held-out samples that reconstructions explain
@@ -122,7 +123,11 @@ def _of_shared(scores: pd.DataFrame) -> Iterator[Answer]:
     """Judge what both codes share, among targets."""
     for row in rows_of(scores, metric="shared_information", population="target"):
         interval = f"95 % interval {row['low']:z.2f} to {row['high']:z.2f}"
-        seen = f"among targets they share {row['score']:z.2f} nats or more ({interval}), {_p(row)}."
+        seen = f"among targets they share {row['score']:z.2f} nats or more ({interval}), {_p(row)}"
+        limit = limit_of_nats(row)
+        seen += (
+            f"; so many test samples cannot show more than {limit}, so they may share more." if limit else "."
+        )
         advice = "raise the weight that keeps the spaces apart, or make the spaces smaller"
         yield Answer.of(APART, _by_information(row), seen, advice, row)
 
@@ -239,7 +244,7 @@ def _worst(question: str, pairs: list[tuple[Score, Score]], advice: str) -> Iter
 
 def _by_information(row: Score) -> Light:
     """Return the light of information where none should be; green if shuffles have as much."""
-    if not row["p_value"] <= MAX_P or row["score"] <= LITTLE:
+    if not has_information(row):
         return "green"
     return "amber" if row["score"] <= SOME else "red"
 

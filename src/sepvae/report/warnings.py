@@ -14,7 +14,17 @@ from sepvae.evaluation.metrics import AT_CHANCE
 from sepvae.evaluation.scores import separation_scores
 from sepvae.losses import CHANCE, MARGIN
 from sepvae.report.contents import Contents, divided_groups
-from sepvae.report.scores import Score, gain, is_known, main_rows, of_everyone, reading, verdict
+from sepvae.report.scores import (
+    Score,
+    gain,
+    has_information,
+    is_known,
+    main_rows,
+    of_everyone,
+    reading,
+    rows_of,
+    verdict,
+)
 
 NO_INFORMATION = 1e-6  # nats
 MIN_EPOCHS_OF_CRITIC = 3  # fewer epochs are too few to judge a critic
@@ -54,7 +64,11 @@ def find_warnings(contents: Contents) -> list[ReportWarning]:
         *(of_reconstructions(**examples) if "full" in examples else ()),
         *of_spaces(scores, contents.codes),
         *(() if scores is None else of_leaks(scores)),
-        *(() if metrics is None else of_training(metrics, critic_counts=keywords.get("kappa", 0) != 0)),
+        *(
+            ()
+            if metrics is None
+            else of_training(metrics, scores, critic_counts=keywords.get("kappa", 0) != 0)
+        ),
         *(() if scores is None else of_evidence(scores)),
     ]
     advised: dict[str, str] = {}
@@ -203,7 +217,9 @@ def _leak(
         yield ReportWarning(f"{title}: {count}", _some(seen), meaning, action, moves)
 
 
-def of_training(metrics: pd.DataFrame, *, critic_counts: bool = True) -> Iterator[ReportWarning]:
+def of_training(
+    metrics: pd.DataFrame, scores: pd.DataFrame | None = None, *, critic_counts: bool = True
+) -> Iterator[ReportWarning]:
     """Yield warnings if the critic stayed at chance, or if the loss was still falling at the end."""
     if critic_counts and len(metrics) >= MIN_EPOCHS_OF_CRITIC:
         critic, information = (metrics.get(f"train_{name}") for name in ("critic_loss", "mutual_information"))
@@ -217,17 +233,29 @@ def of_training(metrics: pd.DataFrame, *, critic_counts: bool = True) -> Iterato
             curve = _curve("train_mutual_information")
             seen.append(f"The mutual information that it estimates ({curve}) was 0 in all epochs.")
         if seen:
-            yield ReportWarning(
-                "The critic was at chance from the start",
-                seen,
-                "Either common and salient codes were independent all along, or the critic learnt nothing "
-                "and the term that keeps them apart had no effect.",
-                "Train longer (max_epochs); the probes tell whether the spaces share anything.",
-            )
+            yield _of_critic(seen, scores)
     names = [f"{part}_{loss}" for part in ("validation", "train") for loss in ("loss_without_mi", "loss")]
     name = next((name for name in names if name in metrics and metrics[name].notna().any()), None)
     if name is not None:
         yield from _of_end(name, metrics[name].dropna().to_numpy(float))
+
+
+def _of_critic(seen: list[str], scores: pd.DataFrame | None) -> ReportWarning:
+    """Return the warning about a critic at chance: a cause, or what it missed, if codes share information."""
+    title, action = "The critic was at chance from the start", "Train longer (max_epochs)"
+    asked = {"metric": "shared_information", "population": "target"}
+    for row in [] if scores is None else rows_of(scores, **asked):
+        if has_information(row):
+            fact = f"Common and salient codes of test targets share {row['score']:.2f} nats or more"
+            meaning = f"{fact}: the critic missed it, and the term that keeps them apart had no effect."
+            return ReportWarning(title, seen, meaning, f"{action}.")
+    return ReportWarning(
+        title,
+        seen,
+        "Either common and salient codes were independent all along, or the critic learnt nothing and the "
+        "term that keeps them apart had no effect.",
+        f"{action}; the probes tell whether the spaces share anything.",
+    )
 
 
 def _curve(column: str) -> str:

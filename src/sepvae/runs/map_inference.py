@@ -1,14 +1,16 @@
 """`infer_maps`: whether the group map of a run is more than noise, beside tests of the input itself."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
+from matplotlib.figure import Figure
 
 from sepvae.batch import AnyArray, FloatArray, Source
 from sepvae.checks import joined
@@ -50,7 +52,6 @@ from sepvae.runs.resume import use_threads
 FIGURE = "map_inference"
 QUIET = {"progress_bar": False, "num_workers": 0}
 STATISTIC = {"salient": "difference", "input": "difference", "glm": "t", "w": "t"}  # of each test
-Tests = Mapping[str, GroupTest]
 
 
 def infer_maps(
@@ -101,8 +102,8 @@ def infer_maps(
         raise DataError(f"inference: wanted a method with a decoder, got {type(model).__name__}")
     maps, people = SalientMaps(model, test), people_of(model, test)
     covariates = covariates_of(model, train, test, folder.kinds(), adjust_for)
-    adjusted, inside = covariates[1].iloc[people.first], voxels_to_test(maps)
-    how, n = (people.is_target, adjusted, inside), n_permutations
+    inside, n = voxels_to_test(maps), n_permutations
+    how = people.is_target, covariates[1].iloc[people.first], inside
     with use_threads(folder.recipe.required().get("threads")):
         with stage("testing what the salient part adds", say):
             added = people.weights @ added_values(maps, inside)
@@ -119,29 +120,116 @@ def infer_maps(
                 tests["w"] = t_test(values, people.is_target, None, inside, n_permutations=n)
             except DataError as error:
                 say(f"note: no w-maps: {error}")
-    null = _refits(folder, train, test, covariates[1], inside, refits, jobs, say)
-    largest = [np.abs(difference).max(initial=0) for difference in null]
-    p_null = p_by_largest(tests["salient"].statistic, largest) if null else None
+    fit = partial(_refit, folder, train, test, covariates[1], inside)
+    adjusted = [str(name) for name in how[1]]
+    null = _refits(fit, folder.inference, adjusted, refits, jobs, say)
+    tested = Tested(maps, inside, tests, t, null)
     with stage("writing and drawing the tests", say):
-        _write(folder.inference, maps, inside, tests, t, p_null)
-        _draw(folder, maps, inside, tests)
-    targets = [str(label) for label in model.classes_ if label != model.background_]
-    n_targets = int(people.is_target.sum())
-    counts = {str(model.background_): len(people.first) - n_targets, joined(targets): n_targets}
-    summary = {"people": counts, "adjusted_for": [*adjusted], "permutations": n_permutations} | _summary(
-        maps, tests, p_null, len(null)
-    )
+        save_figure(folder.figures, FIGURE, _write(tested, folder.inference))
+    targets = joined([str(label) for label in model.classes_ if label != model.background_])
+    counts = {str(model.background_): int((~people.is_target).sum()), targets: int(people.is_target.sum())}
+    summary = {"people": counts, "adjusted_for": adjusted, "permutations": n} | tested.summary()
     folder.inference.summary.write(summary)
     say(inference_words(summary))
     return folder.inference.path
 
 
+class Tested(NamedTuple):
+    """All tests of a run, of values (v,) that lie `inside` a window, and the group maps of refits."""
+
+    maps: SalientMaps
+    inside: Mask | None  # None for tables
+    tests: Mapping[str, GroupTest]
+    t: FloatArray  # of what the salient part adds
+    null: Sequence[AnyArray]
+
+    def p_null(self) -> FloatArray:
+        """Return p of what the salient part adds, against refits."""
+        largest = [np.abs(difference).max(initial=0) for difference in self.null]
+        return p_by_largest(self.tests["salient"].statistic, largest)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the numbers of `inference.json`."""
+        own, of_tests = self.tests["salient"], dict[str, Any]()
+        for part, test in self.tests.items():
+            of_tests[part] = {
+                "found": int(test.found.sum()),
+                "least_p": float(10 ** -test.logp.max(initial=0)),
+                "largest": float(np.abs(test.statistic).max(initial=0)),
+                "correlation": congruence(test.statistic[:, None], own.statistic[:, None]),
+                "found_or_in_cluster": int(test.outlined.sum()),
+                "found_by_both": int((test.found & own.found).sum()),
+            }
+        unit = WORDS[1 + len(self.maps.source.sample_shape)]["value"]
+        summary = {"unit": unit, "tested": len(own.logp), "tests": of_tests}
+        if self.null:
+            p = self.p_null()
+            numbers = {"found": int((p <= MAX_P).sum()), "least_p": float(p.min(initial=1))}
+            summary["refits"] = {"n": len(self.null)} | numbers
+        return summary
+
+    def arrays(self) -> dict[tuple[str, str], AnyArray]:
+        """Return all maps (v,) by test and statistic."""
+        arrays = {("salient", "t"): self.t}
+        for part, test in self.tests.items():
+            arrays |= {(part, STATISTIC[part]): test.statistic, (part, "logp"): test.logp}
+            if test.cluster_logp is not None:
+                arrays[part, "clusterlogp"] = test.cluster_logp
+        return arrays | ({("salient", "refitlogp"): -np.log10(self.p_null())} if self.null else {})
+
+    def placed(self, values: AnyArray) -> AnyArray:
+        """Return values (v,) at their place: a volume on the full grid, or an image (h, w)."""
+        inside = np.asarray(self.inside, dtype=bool)
+        window = np.zeros(inside.shape)
+        window[inside] = values
+        return window[..., 0] if self.maps.grid is None else self.maps.grid.back(window)
+
+
+def _write(tested: Tested, folder: InferenceFolder) -> Figure:
+    """Write all maps in place of those of an earlier call; refits stay. Return the figure of all tests."""
+    folder.path.mkdir(exist_ok=True)
+    for file in folder.path.iterdir():
+        if file.is_file():
+            file.unlink()
+    grid, tests = tested.maps.grid, tested.tests
+    if tested.inside is None:
+        folder.regions.write(_regions(tested))
+        return compared_regions(folder.regions.required())
+    placed = {name: tested.placed(values) for name, values in tested.arrays().items()}
+    rows = {
+        part: (placed[part, STATISTIC[part]], tested.placed(test.outlined) > 0)
+        for part, test in tests.items()
+    }
+    if grid is None:
+        folder.maps.write({"_".join(name): values for name, values in placed.items()})
+        return compared_images(rows)
+    for (part, statistic), values in placed.items():
+        write_volume(folder.volume(part, statistic), values, grid)
+    tables = []
+    for part, test in tests.items():
+        logps = placed[part, "logp"], placed[part, "clusterlogp"]
+        tables.append(cluster_table(placed[part, STATISTIC[part]], logps, test.forming, grid.affine))
+        tables[-1].insert(0, "map", part)
+    folder.clusters.write(pd.concat(tables, ignore_index=True))
+    return compared_volumes(rows, grid.back(mean_image(tested.maps)), grid)
+
+
+def _regions(tested: Tested) -> pd.DataFrame:
+    """Return statistics and corrected p of each feature; the largest difference of the map comes first."""
+    columns: dict[str, Any] = {"feature": feature_names(tested.maps)}
+    for (part, statistic), values in tested.arrays().items():
+        if statistic.endswith("logp"):
+            columns[f"{part}_{'p' if statistic == 'logp' else 'p_refits'}"] = 10**-values
+        else:
+            columns[f"{part}_{statistic}"] = values
+    table = pd.DataFrame(columns)
+    return table.sort_values("salient_difference", key=abs, ascending=False, kind="stable")
+
+
 def _refits(
-    run: RunFolder,
-    train: Source,
-    test: Source,
-    covariates: pd.DataFrame,
-    inside: Mask | None,
+    fit: Callable[[int], tuple[int, AnyArray]],
+    folder: InferenceFolder,
+    adjusted_for: list[str],
     n: int,
     jobs: int,
     say: Say,
@@ -149,18 +237,15 @@ def _refits(
     """Return the group map of n fits on permuted labels, (v,) each; those that are missing are fitted."""
     if not n:
         return []
-    files = {k: run.inference.refit(k) for k in range(1, n + 1)}
-    adjusted = np.array([*covariates], dtype=str)
-    todo = []
+    files, todo = {k: folder.refit(k) for k in range(1, n + 1)}, []
     for k, file in files.items():
-        known = file.read()
-        if known is None or known["adjusted_for"].tolist() != adjusted.tolist():
+        if (old := file.read()) is None or old["adjusted_for"].tolist() != adjusted_for:
             todo.append(k)
     with stage(f"refits on permuted labels ({len(todo)} of {n} to do)", say) as progress:
-        cells = (delayed(_refit)(run, train, test, covariates, inside, k) for k in todo)
-        for done, (k, found) in enumerate(Parallel(jobs, return_as="generator_unordered")(cells), start=1):
+        found = Parallel(jobs, return_as="generator_unordered")(delayed(fit)(k) for k in todo)
+        for done, (k, difference) in enumerate(found, start=1):
             files[k].path.parent.mkdir(parents=True, exist_ok=True)
-            files[k].write({"difference": found, "adjusted_for": adjusted})
+            files[k].write({"difference": difference, "adjusted_for": np.array(adjusted_for, dtype=str)})
             progress(done, len(todo))
     return [known["difference"] for file in files.values() if (known := file.read()) is not None]
 
@@ -195,89 +280,3 @@ def permuted(source: Source, rng: np.random.Generator, severity: str | None = No
             **{severity: source.attributes[severity].to_numpy()[donor]}
         )
     return mixed  # type: ignore[no-any-return]
-
-
-def _summary(maps: SalientMaps, tests: Tests, p_null: FloatArray | None, n_refits: int) -> dict[str, Any]:
-    """Return the numbers of `inference.json`."""
-    of_tests: dict[str, Any] = {}
-    for part, test in tests.items():
-        r = congruence(test.statistic[:, None], tests["salient"].statistic[:, None])
-        of_tests[part] = {"found": int(test.found.sum()), "least_p": float(10 ** -test.logp.max(initial=0))}
-        of_tests[part] |= {"largest": float(np.abs(test.statistic).max(initial=0)), "correlation": r}
-        of_tests[part]["found_or_in_cluster"] = int(test.outlined.sum())
-    unit = WORDS[1 + len(maps.source.sample_shape)]["value"]
-    summary = {"unit": unit, "tested": len(tests["salient"].logp), "tests": of_tests}
-    if p_null is not None:
-        found = int((p_null <= MAX_P).sum())
-        summary["refits"] = {"n": n_refits, "found": found, "least_p": float(p_null.min(initial=1))}
-    return summary
-
-
-def _write(
-    folder: InferenceFolder,
-    maps: SalientMaps,
-    inside: Mask | None,
-    tests: Tests,
-    t: FloatArray,
-    p_null: FloatArray | None,
-) -> None:
-    """Write all maps of all tests, in place of those of an earlier call; refits stay."""
-    folder.path.mkdir(exist_ok=True)
-    for file in folder.path.iterdir():
-        if file.is_file():
-            file.unlink()
-    if inside is None:
-        folder.regions.write(_regions(maps, tests, t, p_null))
-        return
-    arrays = {("salient", "t"): t}
-    for part, test in tests.items():
-        arrays |= {(part, STATISTIC[part]): test.statistic, (part, "logp"): test.logp}
-        if test.cluster_logp is not None:
-            arrays[part, "clusterlogp"] = test.cluster_logp
-    if p_null is not None:
-        arrays["salient", "refitlogp"] = -np.log10(p_null)
-    placed = {name: _placed(values, maps, inside) for name, values in arrays.items()}
-    if maps.grid is None:
-        folder.maps.write({"_".join(name): values for name, values in placed.items()})
-        return
-    for (part, statistic), values in placed.items():
-        write_volume(folder.volume(part, statistic), values, maps.grid)
-    tables = []
-    for part, test in tests.items():
-        logps = placed[part, "logp"], placed[part, "clusterlogp"]
-        tables.append(cluster_table(placed[part, STATISTIC[part]], logps, test.forming, maps.grid.affine))
-        tables[-1].insert(0, "map", part)
-    folder.clusters.write(pd.concat(tables, ignore_index=True))
-
-
-def _placed(values: AnyArray, maps: SalientMaps, inside: Mask) -> AnyArray:
-    """Return values (v,) at their place: a volume on the full grid, or an image (h, w)."""
-    window = np.zeros(inside.shape)
-    window[inside] = values
-    return window[..., 0] if maps.grid is None else maps.grid.back(window)
-
-
-def _regions(maps: SalientMaps, tests: Tests, t: FloatArray, p_null: FloatArray | None) -> pd.DataFrame:
-    """Return statistics and corrected p of each feature; the largest difference of the map comes first."""
-    table = pd.DataFrame({"feature": feature_names(maps), "salient_t": t})
-    for part, test in tests.items():
-        table[f"{part}_{STATISTIC[part]}"], table[f"{part}_p"] = test.statistic, 10**-test.logp
-    if p_null is not None:
-        table["salient_p_refits"] = p_null
-    return table.sort_values("salient_difference", key=abs, ascending=False, kind="stable")
-
-
-def _draw(folder: RunFolder, maps: SalientMaps, inside: Mask | None, tests: Tests) -> None:
-    """Draw all tests below each other, with an outline where a corrected p is 0.05 or less."""
-    if inside is None:
-        figure = compared_regions(folder.inference.regions.required())
-    else:
-        rows = {
-            part: (_placed(test.statistic, maps, inside), _placed(test.outlined, maps, inside) > 0)
-            for part, test in tests.items()
-        }
-        if maps.grid is None:
-            figure = compared_images(rows)
-        else:
-            figure = compared_volumes(rows, maps.grid.back(mean_image(maps)), maps.grid)
-    save_figure(folder.figures, FIGURE, figure)
