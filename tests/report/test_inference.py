@@ -17,9 +17,9 @@ def summary(found: int, glm: int, both: int) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("found", "glm", "both", "answer"),
     [
-        (10, 0, 0, "Yes, 10 voxels are found against 0, and 0 of them in both"),
-        (5, 9, 3, "In part, 5 voxels are found against 9, and 3 of them in both"),
-        (5, 9, 5, "No, 5 voxels are found against 9, and 5 of them in both"),
+        (10, 0, 0, "Yes, 10 voxels against 0, 0 of them in both"),
+        (5, 9, 3, "In part, 5 voxels against 9, 3 of them in both"),
+        (5, 9, 5, "No, 5 voxels against 9, 5 of them in both"),
         (0, 2, 0, "No, it has no voxel that is found, and that test has 2"),
     ],
 )

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sepvae.checks import joined
+from sepvae.errors import count
 
 OTHERS = {"input": "difference of the input itself", "glm": "t of the input", "w": "t of w-scores"}
 
@@ -42,7 +43,7 @@ def _more_than_input(found: int, glm: Mapping[str, Any], unit: str) -> str:
         said = f"no, it has no {unit} that is found, and that test has {other}"
     else:
         answer = "yes" if found > other else "in part" if found > both else "no"
-        said = f"{answer}, {found} {unit}s are found against {other}, and {both} of them in both"
+        said = f"{answer}, {count(found, unit)} against {other}, {both} of them in both"
     alike = f"the maps correlate at {glm['correlation']:.2f}"
     return (
         f"Does the map show more than a test of each {unit} of the input by t? {said.capitalize()}; {alike}."
