@@ -26,6 +26,7 @@ EFFECT, IMAGE = "desc-salient_stat-d_map", "desc-input_stat-mean_map"  # maps of
 AXIS = "desc-salient{}_map"  # of what a salient axis adds, by its number
 THIRDS = ("low", "middle", "high")  # of targets by severity
 REPRODUCED = 0.5  # axes, pixels, voxels and features of which several fits agree less do not reproduce
+N_OWN = 10  # features of each person, those that the salient part changes most
 OF_SLOPE = "severity_slope_sd"  # column of regions.csv: the slope in standard deviations of the feature
 
 
@@ -99,8 +100,9 @@ class MapFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.samples = TableFile(path / "maps.csv")
+        self.samples = TableFile(path / "maps.csv", ("id", "file"))
         self.regions = TableFile(path / "regions.csv", text=("feature",))
+        self.own = TableFile(path / "people-regions.csv", ("id", "feature"), ("added_sd", "z"))  # of tables
         self.severity = TableFile(path / "severity.csv", ("third",), ("n", "least", "most"))
         self.people = ArraysFile(path / "people.npz")  # samples in the figure
         self.groups = ArraysFile(path / "maps.npz")  # of images; those of volumes are NIfTI files

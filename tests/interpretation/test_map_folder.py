@@ -172,6 +172,28 @@ def test_tables_leave_ranked_regions(tmp_path: Path) -> None:
     assert {"map_regions.svg", "map_axes.svg"} <= {path.name for path in (tmp_path / "figures").iterdir()}
 
 
+def test_each_row_of_a_table_has_its_own_regions_beside_other_controls(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 14)) * [*np.full(12, 1e3), 1, 0]
+    x[30:, 1] += 9e3
+    ids, names = [f"0{i}" for i in range(60)], [f"f{i}" for i in range(14)]
+    source = ArraySource(x, np.repeat(["hc", "scz"], 30), ids=ids, feature_names=names)
+    model = ContrastivePCA(2, 1, background="hc").fit(source)
+    own = MapFolder(write_maps(model, source, tmp_path / "maps")).own.required()
+    added = model.reconstruct(source, "own") - model.reconstruct(source, "none")
+    for person, controls in ((45, np.arange(30)), (3, np.delete(np.arange(30), 3))):  # not with oneself
+        z = (added[person] - added[controls].mean(axis=0))[:13] / added[controls].std(axis=0, ddof=1)[:13]
+        in_sd = added[person, :13] / x[:, :13].std(axis=0)
+        rows = own[own["id"] == f"0{person}"]
+        largest = np.argsort(-np.abs(in_sd))[:10]
+        assert rows["feature"].tolist() == [names[i] for i in largest]  # a constant feature has none
+        np.testing.assert_allclose(rows["added"], added[person, largest], rtol=1e-4)
+        np.testing.assert_allclose(rows["added_sd"], in_sd[largest], rtol=1e-4)
+        np.testing.assert_allclose(rows["z"], z[largest], rtol=1e-3)
+    few = source.select(np.r_[:19, 30:60])
+    assert not MapFolder(write_maps(model, few, tmp_path / "few")).own.exists()
+
+
 def test_axes_of_a_table_are_the_loadings_and_a_constant_feature_has_none(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=(60, 5)) * [1, 1, 1e-9, 1e9, 0]
     source = ArraySource(x, np.repeat(["hc", "scz"], 30), feature_names=list("abcde"))

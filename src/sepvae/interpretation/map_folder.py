@@ -12,11 +12,13 @@ from matplotlib.figure import Figure
 
 from sepvae.batch import AnyArray, IntArray, Source, chunk_rows, chunks, in_unit_range
 from sepvae.checks import joined
+from sepvae.codes import MIN_CONTROLS
 from sepvae.data.nifti import write_volume
 from sepvae.errors import DataError
 from sepvae.files import check_new, names_apart, whole_folder, write_whole
 from sepvae.grid import Grid
 from sepvae.interpretation.maps import (
+    ROUNDING,
     Moments,
     SalientMaps,
     SeverityMaps,
@@ -34,7 +36,7 @@ from sepvae.methods.base import ContrastiveEstimator
 from sepvae.plotting.cells import limit_of
 from sepvae.plotting.maps import map_picture
 from sepvae.progress import Progress
-from sepvae.run_folder import AXIS, EFFECT, IMAGE, OF_SLOPE, MapFolder
+from sepvae.run_folder import AXIS, EFFECT, IMAGE, N_OWN, OF_SLOPE, MapFolder
 
 GROUPS = ("background", "target")
 IN_FIGURE = 3  # samples of each group in a figure
@@ -178,6 +180,8 @@ def _write_groups(
         files = [folder.picture(name).name if i in pictures else "" for i, name in enumerate(names)]
     else:
         folder.regions.write(_regions(statistics, maps))
+        if (background := statistics.moments[0]).n >= MIN_CONTROLS:
+            folder.own.write(_own_regions(maps, background))
     return files
 
 
@@ -268,6 +272,26 @@ def _regions(statistics: Statistics, maps: SalientMaps) -> pd.DataFrame:
     axes[maps.model.scaler_.kept_] = axis_maps(maps.model).T
     table = table.join(pd.DataFrame(axes).add_prefix("salient"))
     return table.sort_values("d", key=abs, ascending=False, kind="stable")
+
+
+def _own_regions(maps: SalientMaps, controls: Moments) -> pd.DataFrame:
+    """Return the features of each sample that the salient part changes most, beside those of controls."""
+    names, ids = np.asarray(feature_names(maps)), np.asarray(maps.source.ids).astype(str)
+    labels, n, rows = np.asarray(maps.source.labels), controls.n, []
+    scale = np.where(maps.unit == 0, np.inf, maps.unit)
+    for part, (_, added, _) in maps:
+        apart, variance = added - controls.mean, np.tile(controls.variance, (len(part), 1))
+        own = labels[part] == maps.model.background_  # no one is compared with oneself
+        variance[own] = ((n - 1) * variance[own] - apart[own] ** 2 * n / (n - 1)) / (n - 2)
+        apart[own] *= n / (n - 1)
+        z = np.full(apart.shape, np.nan)
+        np.divide(apart, np.sqrt(np.maximum(variance, 0)), out=z, where=variance > (ROUNDING * scale) ** 2)
+        order = np.argsort(-np.abs(added / scale), axis=1, kind="stable")[:, :N_OWN]
+        of_part = {"id": np.repeat(ids[part], order.shape[1]), "feature": names[order.ravel()]}
+        for name, values in (("added", added), ("added_sd", added / scale), ("z", z)):
+            of_part[name] = np.take_along_axis(values, order, axis=1).ravel()
+        rows.append(pd.DataFrame(of_part).dropna())
+    return pd.concat(rows, ignore_index=True)
 
 
 def _people(maps: SalientMaps, groups: Sequence[IntArray], statistics: Statistics) -> dict[str, AnyArray]:

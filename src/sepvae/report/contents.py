@@ -59,6 +59,10 @@ class Contents:
         """Read `figures/NAME.png`; None if it does not exist."""
         return read_file(self.folder.figures / f"{name}.png", _picture)
 
+    def map_picture(self, file: str) -> Picture | None:
+        """Read the map of a person, as `maps.csv` names it; None if it is no picture."""
+        return read_file(self.folder.maps.path / file, _picture) if file.endswith(".png") else None
+
     def scatters(self) -> list[Picture]:
         """Read the figures of codes, the one coloured by label first."""
         columns = [] if self.codes is None else attribute_columns(self.codes)

@@ -9,9 +9,11 @@ from sepvae.codes import attribute_columns
 from sepvae.errors import listed
 from sepvae.evaluation.patient_sheet import OVER_SEEDS, sheet_note
 from sepvae.report.contents import Contents
+from sepvae.run_folder import N_OWN
 
 MAX_PEOPLE = 200  # rows on the page
 MAX_ATTRIBUTES = 8  # columns
+N_FEATURES = 3  # of a person's own, on the page
 
 
 def subtype_lines(record: Mapping[str, Any]) -> list[str]:
@@ -102,11 +104,35 @@ def people_section(contents: Contents) -> dict[str, Any] | None:
     attributes = attribute_columns(codes)[:MAX_ATTRIBUTES]
     known = codes.set_index("id")[attributes].reindex(people["id"]).apply(as_words).fillna("-")
     shown = zip(people.head(MAX_PEOPLE).to_dict("records"), known.to_numpy().tolist(), strict=False)
-    rows = [row | {"values": values} for row, values in shown]
+    maps, about = _own_maps(contents)
+    rows = [row | {"values": values, "map": maps.get(row["id"])} for row, values in shown]
     return {
         "note": sheet_note(controls["group"].nunique(), people),
         "rows": [] if people["salient_load"].isna().all() else rows,
         "seeds": OVER_SEEDS[0] in people,
+        "maps": any(row["map"] for row in rows),
+        "about_maps": about,
         "attributes": attributes,
         "more": max(0, len(people) - MAX_PEOPLE),
     }
+
+
+def _own_maps(contents: Contents) -> tuple[dict[str, dict[str, Any]], str]:
+    """Return by id the map of a person, in words, as a picture or as the name of its file, and what it is."""
+    maps = contents.folder.maps
+    if (own := maps.own.read()) is not None:
+        number = own[["feature", "added_sd", "z"]].itertuples(index=False)
+        words = pd.Series([f"{name} {sd:+.2f} ({z:+.1f})" for name, sd, z in number], dtype=str)
+        of_id = words.groupby(own["id"]).agg(lambda some: "; ".join(some.head(N_FEATURES)))
+        about = "What the salient part adds is in standard deviations of the feature, in brackets z of what "
+        about += f"it adds to held-out controls; {maps.own.path.name} has {N_OWN} features of each person."
+        return {str(name): {"words": text} for name, text in of_id.items()}, about
+    if (samples := maps.samples.read()) is None:
+        return {}, ""
+    of_id = samples.dropna(subset="file").set_index("id")["file"].head(MAX_PEOPLE)
+    found = {
+        str(name): {"words": "", "picture": contents.map_picture(file), "file": file}
+        for name, file in of_id.items()
+    }
+    scale = "Red is more with the salient part, blue is less, on one scale for all who have a picture."
+    return found, scale if any(one["picture"] for one in found.values()) else ""
