@@ -31,7 +31,7 @@ def codes(seed: int = 0, n: int = 400) -> pd.DataFrame:
 
 
 def judged(table: pd.DataFrame) -> tuple[str, dict[str, str]]:
-    found = judge(score_codes(table, n_permutations=39, n_bootstraps=100))
+    found = judge(score_codes(table, n_permutations=19, n_bootstraps=100))
     return found.verdict, {answer.question: answer.light for answer in found.answers}
 
 
@@ -154,7 +154,7 @@ def test_a_disease_that_goes_with_a_site_is_no_confound_unless_salient_shows_the
 
 
 def test_what_check_found_and_no_score_covers_is_amber() -> None:
-    scores = score_codes(codes(), n_permutations=39, n_bootstraps=100)
+    scores = score_codes(codes(), n_permutations=19, n_bootstraps=100)
     row = {"variable": "orientation", "of": "volume", "auc": None, "cramers_v": 0.5, "p_corrected": 0.001}
     for differs, light in (
         (row, "amber"),
@@ -183,12 +183,12 @@ def test_an_image_metric_that_salient_knows_among_background_is_amber() -> None:
     sharpness = rng.normal(size=len(table))
     quality = pd.DataFrame({"id": table["id"], "sharpness": sharpness, "aspect": rng.normal(size=len(table))})
     shows = table.assign(salient1=sharpness + 0.1 * rng.normal(size=len(table)))
-    scores = score_codes(shows, quality=quality, n_permutations=39, n_bootstraps=100)
+    scores = score_codes(shows, quality=quality, n_permutations=19, n_bootstraps=100)
     found = {answer.question: answer for answer in judge(scores).answers}
     assert found[NOT_A_COVARIATE].light == "amber"
     assert "sharpness" in found[NOT_A_COVARIATE].seen
     assert "aspect" not in found[NOT_A_COVARIATE].seen
-    plain = score_codes(table, quality=quality, n_permutations=39, n_bootstraps=100)
+    plain = score_codes(table, quality=quality, n_permutations=19, n_bootstraps=100)
     assert NOT_A_COVARIATE not in {answer.question for answer in judge(plain).answers}
 
 
@@ -197,7 +197,7 @@ def test_a_site_that_salient_knows_among_background_only_is_not_green() -> None:
     at_rest = (table["y"] == 0) & (table["site"] == "b")
     rng = np.random.default_rng(3)
     shows = table.assign(salient1=0.5 * at_rest + 0.05 * rng.normal(size=len(table)))
-    scores = score_codes(shows, n_permutations=39, n_bootstraps=100)
+    scores = score_codes(shows, n_permutations=19, n_bootstraps=100)
     found = {answer.question: answer for answer in judge(scores).answers}
     answer = found[EVERYONE]
     assert answer.light == "amber"

@@ -72,7 +72,7 @@ def test_the_page_and_the_summary_say_what_was_found(run: Path) -> None:
     assert summary["tests"]["glm"]["correlation"] == pytest.approx(r)
     invoke("report", run)
     page = (run / "report.html").read_text("utf-8")
-    assert "In held-out people (40 hc and 40 scz) what the salient part adds differs" in page
+    assert "In held-out people (hc: 40, scz: 40) what the salient part adds differs" in page
     assert f"Against {REFITS} refits on permuted labels" in page
     assert "no p-value is given" not in page
     both = summary["tests"]["glm"]["found_by_both"]

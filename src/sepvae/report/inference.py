@@ -12,7 +12,7 @@ OTHERS = {"input": "difference of the input itself", "glm": "t of the input", "w
 def inference_words(summary: Mapping[str, Any]) -> str:
     """Return the result of `infer_maps` in sentences."""
     tests, unit, tested = summary["tests"], summary["unit"], summary["tested"]
-    people = joined([f"{n} {label}" for label, n in summary["people"].items()])
+    people = ", ".join(f"{label}: {n}" for label, n in summary["people"].items())
     adjusted = joined(summary["adjusted_for"]) or "nothing"
     others = [
         f"{words} {tests[part]['found']}, r = {tests[part]['correlation']:.2f}"
