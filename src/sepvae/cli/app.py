@@ -6,11 +6,10 @@ from typing import Annotated, Any
 import typer
 
 from sepvae import __version__
-from sepvae.cli.benchmark import benchmark
+from sepvae.cli.benchmark import benchmark, stability
 from sepvae.cli.fitting import demo, fit
 from sepvae.cli.options import LISTED, BatchSize, Data, Split, TestSize, data_options
 from sepvae.cli.run_commands import encode, evaluate, maps, report, rerun, subtypes
-from sepvae.cli.stability import stability
 from sepvae.errors import on_command_line
 
 app = typer.Typer(
