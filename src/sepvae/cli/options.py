@@ -117,6 +117,14 @@ AdjustFor = Annotated[
         "Repeatable.",
     ),
 ]
+Complete = Annotated[
+    bool,
+    typer.Option(
+        "--complete",
+        help="Add scores of removal and counterfactuals, thumbnails and permutations that the fit left out; "
+        "DATA are then those of the fit.",
+    ),
+]
 Refits = Annotated[
     int,
     typer.Option(

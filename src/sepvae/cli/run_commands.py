@@ -8,6 +8,7 @@ import typer
 from sepvae.cli import load_torch, tell
 from sepvae.cli.options import (
     AdjustFor,
+    Complete,
     Inference,
     PermutationsAgain,
     Refits,
@@ -95,7 +96,6 @@ def subtypes(
     load_torch()
 
     from sepvae.cli.tables import print_subtypes
-    from sepvae.report.page import write_report
     from sepvae.run_folder import RunFolder
     from sepvae.runs.new_data import has_bundled_data, read_again
     from sepvae.runs.subtyping import find_run_subtypes
@@ -105,7 +105,7 @@ def subtypes(
         raw = read_again(run, data, fields.get("root"), None, tell, "subtypes RUN DATA")
     find_run_subtypes(run, raw, out, say=tell, show=print_subtypes)
     if out is None:
-        typer.echo(f"subtypes: {RunFolder(run).subtypes.people}, report: {write_report(run)}")
+        typer.echo(f"subtypes: {RunFolder(run).subtypes.people}, report: {_written_page(run)}")
     else:
         typer.echo(f"subtypes: {out}")
 
@@ -119,22 +119,13 @@ def evaluate(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="CSV file to write; RUN/scores.csv without DATA.")] = None,
     permutations: PermutationsAgain = None,
-    complete: Annotated[
-        bool,
-        typer.Option(
-            "--complete",
-            help="Add scores of removal and counterfactuals, thumbnails and permutations that the fit left "
-            "out; DATA are then those of the fit.",
-        ),
-    ] = False,
+    complete: Complete = False,
 ) -> None:
     """Score codes: what each space knows of each attribute, against chance."""
     load_torch()
 
     from sepvae.cli.tables import print_scores, print_warnings
     from sepvae.files import write_table
-    from sepvae.progress import stage
-    from sepvae.report.page import write_report
     from sepvae.run_folder import RunFolder
     from sepvae.runs import evaluate_run
     from sepvae.runs.new_data import read_new_data
@@ -153,9 +144,7 @@ def evaluate(
     scores = evaluate_run(run, source, n_permutations=permutations, say=tell)
     if data is None and out is None:
         keep_scores(run, scores, n_permutations=permutations)
-        with stage("writing the page", tell):
-            page = write_report(run)
-        typer.echo(f"scores: {RunFolder(run).scores}, report: {page}")
+        typer.echo(f"scores: {RunFolder(run).scores}, report: {_written_page(run)}")
     elif out is not None:
         write_table(out, scores)
         typer.echo(f"scores: {out}")
@@ -241,7 +230,6 @@ def _infer(run: Path, data: Path, root: Path | None, **how: Any) -> None:
     load_torch()
 
     from sepvae.progress import stage
-    from sepvae.report.page import write_report
     from sepvae.runs.map_inference import infer_maps
     from sepvae.runs.new_data import read_again
     from sepvae.runs.resume import check_same_data
@@ -250,9 +238,7 @@ def _infer(run: Path, data: Path, root: Path | None, **how: Any) -> None:
     with stage("comparing the data with those of the run", tell):
         check_same_data(run, samples.train, samples.test)
     folder = infer_maps(run, samples.train, samples.test, **how, say=tell)
-    with stage("writing the page", tell):
-        page = write_report(run)
-    typer.echo(f"tests: {folder}, report: {page}")
+    typer.echo(f"tests: {folder}, report: {_written_page(run)}")
 
 
 def _complete(run: Path, data: Path | None, root: Path | None = None) -> None:
@@ -269,6 +255,15 @@ def _complete(run: Path, data: Path | None, root: Path | None = None) -> None:
     with stage("comparing the data with those of the run", tell):
         check_same_data(run, samples.train, samples.test)
     tell(f"added: {', '.join(complete_run(run, samples.train, samples.test, say=tell))}")
+
+
+def _written_page(run: Path) -> Path:
+    """Write the page of a run again, and return its path."""
+    from sepvae.progress import stage
+    from sepvae.report.page import write_report
+
+    with stage("writing the page", tell):
+        return write_report(run)
 
 
 def _check_out(file: Path, what: str) -> None:

@@ -172,9 +172,8 @@ class PeopleByFits:
     def __init__(self, n_fits: int) -> None:
         self.n_fits, self.n, self.n_background = n_fits, 0, 0
         self._fits = self._background = np.zeros(())  # sums over the people of a group, (fits, ...)
-        self._squares = self._rows = np.zeros(
-            ()
-        )  # over targets, of values and of their sums over fits, (...)
+        # Over targets (...): sum of squares, and of squared sums over fits.
+        self._squares = self._rows = np.zeros(())
 
     def add(self, values: AnyArray, target: AnyArray) -> None:
         """Add values of shape (fits, people, ...), of whom `target` (people,) says who is a target."""

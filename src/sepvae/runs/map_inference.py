@@ -156,7 +156,7 @@ class Tested(NamedTuple):
                 "found": int(test.found.sum()),
                 "least_p": float(10 ** -test.logp.max(initial=0)),
                 "largest": float(np.abs(test.statistic).max(initial=0)),
-                "correlation": congruence(test.statistic[:, None], own.statistic[:, None]),
+                "correlation": congruence(test.statistic, own.statistic),
                 "found_or_in_cluster": int(test.outlined.sum()),
                 "found_by_both": int((test.found & own.found).sum()),
             }
