@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import yaml
 from PIL import Image
 
 import sepvae
-from sepvae.cli import main
+from sepvae.cli import load_torch, main
 from sepvae.cli.tables import print_scores
 from sepvae.errors import SepVAEError
 from sepvae.report.contents import Contents
@@ -421,3 +422,11 @@ def test_as_two_processes_a_fit_leaves_one_run_and_says_all_once(folder: Path, t
         1,
         1,
     ]
+
+
+def test_a_bar_is_shown_while_torch_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr("sepvae.progress.progress_bar", lambda name: nullcontext(shown.append(name)))
+    load_torch()
+    assert shown == ["loading PyTorch"]
+    assert "sepvae.methods" in sys.modules

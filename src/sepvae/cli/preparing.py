@@ -51,13 +51,12 @@ def inspect_manifest(
         problems.append(_see_mask(manifest, spec, spec.mask))
     elif spec.mask_threshold is not None:
         raise DataError("--mask-threshold has no meaning without --mask; leave it out")
-    kinds = attribute_kinds(manifest.attributes)
     with progress_bar("looking for copies and confounds"):
         inspection = inspect(
             about,
             quality_metrics,
             features=manifest.features,
-            kinds=kinds | dict(manifest.kinds),
+            kinds=attribute_kinds(manifest.attributes) | dict(manifest.kinds),
             background=manifest.background,
             unreadable={id_: reason for id_, reason in unreadable.items() if id_ not in manifest.missing},
             test_size=test_size,

@@ -58,14 +58,18 @@ def maps(
     from sepvae.errors import DataError
     from sepvae.run_folder import MapFolder
 
-    if inference or null:
+    tests = inference or null > 0
+    for option, of, ignored in (
+        ("--adjust-for", "--inference", adjust_for and not tests),
+        ("--jobs", "--null", jobs > 1 and not null),
+    ):
+        if ignored:
+            raise DataError(f"{option} has no meaning without {of}; leave it out, or add {of}")
+    if tests:
         if out is not None:
             raise DataError(f"--out: tests go to {run}/inference; leave it out, or --inference and --null")
         _infer(run, data, fields.get("root"), adjust_for=adjust_for, refits=null, jobs=jobs)
         return
-    if adjust_for or jobs > 1:
-        option, of = ("--adjust-for", "--inference") if adjust_for else ("--jobs", "--null")
-        raise DataError(f"{option} has no meaning without {of}; leave it out, or add {of}")
     if out is None:
         raise DataError("--out: wanted a folder to make for the maps, got none")
     _check_out(out, "folder for maps")
