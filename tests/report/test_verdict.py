@@ -89,6 +89,13 @@ def test_shuffled_labels_are_not_separated() -> None:
     assert found.count("not separated") >= 19
 
 
+def test_an_estimate_below_zero_is_no_amount() -> None:
+    row = {"space": "both", "population": "target", "metric": "shared_information", "attribute": None}
+    row |= {"score": -0.06, "low": -0.1, "high": 0.01, "chance": 0.0, "p_value": 0.6, "n_test": 50}
+    (answer,) = judge(pd.DataFrame([row])).answers
+    assert answer.seen.startswith("among targets they share 0.00 nats or more (95 % interval -0.10 to 0.01)")
+
+
 def test_without_scores_nothing_is_known() -> None:
     empty = pd.DataFrame(columns=["space", "attribute", "population", "metric", "score", "low", "chance"])
     assert judge(empty) == Verdict("not known", [])

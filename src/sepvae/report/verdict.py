@@ -123,7 +123,7 @@ def _of_shared(scores: pd.DataFrame) -> Iterator[Answer]:
     """Judge what both codes share, among targets."""
     for row in rows_of(scores, metric="shared_information", population="target"):
         interval = f"95 % interval {row['low']:z.2f} to {row['high']:z.2f}"
-        seen = f"among targets they share {row['score']:z.2f} nats or more ({interval}), {_p(row)}"
+        seen = f"among targets they share {max(row['score'], 0):.2f} nats or more ({interval}), {_p(row)}"
         limit = limit_of_nats(row)
         seen += (
             f"; so many test samples cannot show more than {limit}, so they may share more." if limit else "."
