@@ -114,6 +114,6 @@ def test_a_posterior_as_wide_as_the_prior_tells_nothing_of_single_people() -> No
     assert "its interval that of the posterior" in sheet_note(60, narrow)
     assert tells_nothing(wide)
     assert sheet_note(60, wide) == (
-        "the sheet tells nothing of single people: salient_centile is among 60 held-out controls, and for "
+        "salient_centile tells nothing of single people: it is among 60 held-out controls, and for "
         "100% of people its interval holds 90 centiles of 100 or more. This is no diagnosis."
     )

@@ -32,18 +32,20 @@ def test_rows_of_tables_name_the_features_farthest_from_controls(sheet: Path) ->
     )
     own.to_csv(sheet / "maps" / "people-regions.csv", index=False)
     page = page_of(sheet)
-    assert "<td>a +0.12 (-4.3); b +0.12 (+3.0); c +0.12 (+2.0)</td>" in page
+    assert '<td class="adds">a +0.12 (-4.3); b +0.12 (+3.0); c +0.12 (+2.0)</td>' in page
     assert "people-regions.csv has 10 features of each person" in page
 
 
 def test_images_show_the_map_and_volumes_name_its_file(sheet: Path) -> None:
     (sheet / "maps" / "sub-1.png").write_bytes(png(40))
-    files = {"id": ["test-0", "test-1", "test-2"], "file": ["sub-0.nii.gz", "sub-1.png", None]}
+    files = {"id": ["test-2", "test-9", "test-1"], "file": ["sub-0.nii.gz", "sub-1.png", None]}
     pd.DataFrame(files).to_csv(sheet / "maps" / "maps.csv", index=False)
     page = page_of(sheet)
     assert "<code>maps/sub-0.nii.gz</code>" in page
+    order = [page.index(f">test-{i}<") for i in (2, 9, 0, 1)]  # those with a map come first
+    assert order == sorted(order)
     assert page.count('<img class="map" src="data:image/webp;base64,') == 1
-    assert 'alt="Map of test-1"' in page
+    assert 'alt="Map of test-9"' in page
     assert "what the salient part adds" in page
 
 
@@ -63,4 +65,4 @@ def test_seeds_and_a_sheet_that_tells_nothing_are_said(sheet: Path) -> None:
     people.assign(salient_centile_low=wide, salient_centile_high=100.0).to_csv(
         sheet / "people.csv", index=False
     )
-    assert "the sheet tells nothing of single people: salient_centile is among 20 held-out" in page_of(sheet)
+    assert "salient_centile tells nothing of single people: it is among 20 held-out" in page_of(sheet)

@@ -144,11 +144,11 @@ def sheet_note(n: int, sheet: pd.DataFrame) -> str:
     if sheet["salient_centile"].isna().all():
         wanted = f"wanted {MIN_CONTROLS} held-out controls, and as many in training whose codes vary"
         return f"no salient load: {wanted}, got {n} held-out; its columns are empty. {NO_DIAGNOSIS}"
-    of = f"salient_centile is among {n} held-out controls"
+    of = f"is among {n} held-out controls"
+    seeds = ""
+    if OVER_SEEDS[-1] in sheet:
+        seeds = f"; over seeds it has a standard deviation of {sheet[OVER_SEEDS[-1]].median():.0f} (median)"
     if tells_nothing(sheet):
         share = f"for {_share_open(sheet):.0%} of people its interval holds {WIDE} centiles of 100 or more"
-        return f"the sheet tells nothing of single people: {of}, and {share}. {NO_DIAGNOSIS}"
-    of += ", its interval that of the posterior"
-    if OVER_SEEDS[-1] in sheet:
-        of += f"; over seeds it has a standard deviation of {sheet[OVER_SEEDS[-1]].median():.0f} (median)"
-    return f"{of}. {NO_DIAGNOSIS}"
+        return f"salient_centile tells nothing of single people: it {of}, and {share}{seeds}. {NO_DIAGNOSIS}"
+    return f"salient_centile {of}, its interval that of the posterior{seeds}. {NO_DIAGNOSIS}"

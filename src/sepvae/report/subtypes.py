@@ -99,12 +99,14 @@ def people_section(contents: Contents) -> dict[str, Any] | None:
         return None
     from sepvae.plotting.codes import as_words
 
+    maps, about = _own_maps(contents)
+    later = ~people["id"].isin([*maps])  # of images, only some have a map
+    people = people.loc[later.sort_values(kind="stable").index].reset_index(drop=True)
     codes = contents.codes
     controls = codes[(codes["split"] == "test") & (codes["y"] == 0)]
     attributes = attribute_columns(codes)[:MAX_ATTRIBUTES]
     known = codes.set_index("id")[attributes].reindex(people["id"]).apply(as_words).fillna("-")
     shown = zip(people.head(MAX_PEOPLE).to_dict("records"), known.to_numpy().tolist(), strict=False)
-    maps, about = _own_maps(contents)
     rows = [row | {"values": values, "map": maps.get(row["id"])} for row, values in shown]
     return {
         "note": sheet_note(controls["group"].nunique(), people),
