@@ -21,7 +21,7 @@ Y = np.array(["autism", "HC"] * 30)
 X = RNG.normal(size=(60, 4)) + 3 * (Y == "autism")[:, None]
 
 # One of the checks asks for an accuracy of three classes, so: small batches, large steps.
-LIVELY = quick(max_epochs=30, batch_size=16, learning_rate=2e-2)
+LIVELY = quick(max_epochs=15, batch_size=16, learning_rate=2e-2)
 OURS = SepVAE(**LIVELY | {"max_epochs": 20}, gamma=10)
 OTHERS = ConVAE(**LIVELY, beta_salient=0.05, kappa=0), MMcVAE(**LIVELY, beta_salient=0.01, background_mmd=1)
 DESERVED = pytest.mark.filterwarnings("ignore")  # the checks feed data that deserves warnings
@@ -52,6 +52,8 @@ def test_every_check(estimator: Any, check: Any) -> None:
 @parametrize_with_checks([*OTHERS])
 @DESERVED
 def test_every_check_of_the_other_methods(estimator: Any, check: Any) -> None:
+    if of_accuracy(check) and check.keywords:
+        pytest.skip("how arrays are read is the same code as of SepVAE, whose checks have all kinds of them")
     test_every_check(estimator, check)
 
 

@@ -153,7 +153,7 @@ def brains(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def test_the_command_finds_the_disease_of_the_simulated_cohort(brains: tuple[Path, Path]) -> None:
     cohort, run = brains
     said = " ".join(invoke("maps", run, cohort, "--inference").split())
-    assert "50 control and 50 patient" in said
+    assert "control: 50, patient: 50" in said
     assert "adjusted for age and site" in said
     folder = RunFolder(run).inference
     assert f"tests: {folder.path}" in said

@@ -1,10 +1,11 @@
 """
-A small fit on as many processes as asked for; the first writes what came out.
+A small fit of each method on as many processes as asked for; the first writes what came out.
 
-    python distributed_fit.py METHOD DEVICES OUT.npz
+    python distributed_fit.py DEVICES FOLDER
 """
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -81,7 +82,8 @@ def fit(method, devices):
 if __name__ == "__main__":
     from sepvae.training.distributed import is_first
 
-    method, devices, out = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-    found = fit(method, devices)
-    if is_first(devices, 1):
-        np.savez(out, **found)
+    devices, folder = int(sys.argv[1]), Path(sys.argv[2])
+    for method in METHODS:
+        found = fit(method, devices)
+        if is_first(devices, 1):
+            np.savez(folder / f"{method}.npz", **found)

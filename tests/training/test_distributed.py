@@ -16,39 +16,35 @@ from sepvae.errors import DataError
 from sepvae.training.distributed import all_gather, all_reduce_sum, check_launch, is_alone, is_first
 
 SCRIPT = Path(__file__).parent / "distributed_fit.py"
+SPEC = spec_from_file_location("distributed_fit", SCRIPT)
+assert SPEC is not None and SPEC.loader is not None
+distributed_fit = module_from_spec(SPEC)
+SPEC.loader.exec_module(distributed_fit)
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        "SepVAE",
-        "SepVAE without consistency",
-        "MMcVAE",
-        "RbVAE",
-        "DoubleInfoGAN",
-        "SepCLR",
-        "original ConVAE",
-    ],
-)
+@pytest.fixture(scope="module", params=distributed_fit.METHODS)
 def method(request):
     return request.param
 
 
 @pytest.fixture(scope="module")
 def one(method):
-    spec = spec_from_file_location("distributed_fit", SCRIPT)
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.fit(method, 1)
+    return distributed_fit.fit(method, 1)
 
 
 @pytest.fixture(scope="module")
-def two(method, tmp_path_factory):
-    out = tmp_path_factory.mktemp("two") / "found.npz"
-    command = [sys.executable, "-W", "error", str(SCRIPT), method, "2", str(out)]
+def fitted(tmp_path_factory):
+    """Folder with what two processes made of each method."""
+    folder = tmp_path_factory.mktemp("two")
+    command = [sys.executable, "-W", "error", str(SCRIPT), "2", str(folder)]
     done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    with np.load(out) as arrays:
+    return folder
+
+
+@pytest.fixture(scope="module")
+def two(method, fitted):
+    with np.load(fitted / f"{method}.npz") as arrays:
         return dict(arrays)
 
 
