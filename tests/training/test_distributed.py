@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +14,9 @@ from sepvae import SepVAE
 from sepvae.errors import DataError
 from sepvae.training.distributed import all_gather, all_reduce_sum, check_launch, is_alone, is_first
 
-SCRIPT = Path(__file__).parent / "distributed_fit.py"
-SPEC = spec_from_file_location("distributed_fit", SCRIPT)
-assert SPEC is not None and SPEC.loader is not None
-distributed_fit = module_from_spec(SPEC)
-SPEC.loader.exec_module(distributed_fit)
+from . import distributed_fit
+
+SCRIPT = Path(distributed_fit.__file__)
 
 
 @pytest.fixture(scope="module", params=distributed_fit.METHODS)
