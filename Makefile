@@ -1,5 +1,5 @@
 # make demo        set up, fit on embedded data, print where the report is
-# make test        set up, run the tests of every room; under 4 minutes on 2 cores
+# make test        set up, run the tests of every room; about 6 minutes on 2 cores
 # make test-slow   set up, run the other tests: fits in several processes, checks of
 #                  every method, the page in a browser
 # make check       set up, check format, lint, types, floors and docstrings
