@@ -1,6 +1,7 @@
 """Sheet of single people: how far their salient code is from that of controls, and who is like them."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -59,25 +60,17 @@ def salient_sheet(
     .. [1] O. Ledoit, M. Wolf, "A Well-Conditioned Estimator for Large-Dimensional Covariance Matrices",
        Journal of Multivariate Analysis 88, 2004.
     """
-    names = code_columns(known, "salient")
-    control, test = known["y"] == 0, known["split"] == "test"
-    learnt, reference, patients = known[control & ~test], known[control & test], known[known["y"] == 1]
-    n = int(reference["group"].nunique())
-    enough = min(n, learnt["group"].nunique()) >= MIN_CONTROLS
-    if not enough or not learnt[names].to_numpy(float).var(axis=0).any():
+    n, controls = _controls(known)
+    if controls is None:
         return pd.DataFrame(index=range(len(groups)), columns=SHEET_COLUMNS), n
-    fitted = LedoitWolf().fit(learnt[names].to_numpy(float))
-    root = np.linalg.cholesky(fitted.precision_)  # points @ root have the distance of Mahalanobis
-    points = (codes.salient_mean - fitted.location_) @ root
+    points = controls.points(codes.salient_mean)
     load = np.linalg.norm(points, axis=1)
-    gradient = points @ root.T / np.maximum(load, np.finfo(float).tiny)[:, None]
+    gradient = points @ controls.root.T / np.maximum(load, np.finfo(float).tiny)[:, None]
     deviation = np.sqrt((gradient**2 * np.exp(codes.salient_logvar)).sum(axis=1))
-    of_controls = np.linalg.norm((reference[names].to_numpy(float) - fitted.location_) @ root, axis=1)
-    people = pd.Series(of_controls).groupby(reference["group"].astype(str).to_numpy()).mean()
     persons, half = groups.to_numpy(str), stats.norm.ppf(0.975) * deviation
-    ends = [_centiles(values, persons, people) for values in (load, load - half, load + half)]
-    others = (patients[names].to_numpy(float) - fitted.location_) @ root
-    nearest = _nearest(points, persons, others, patients)
+    ends = [_centiles(values, persons, controls.loads) for values in (load, load - half, load + half)]
+    patients = known[known["y"] == 1]
+    nearest = _nearest(points, persons, controls.points(_salient(patients)), patients)
     return pd.DataFrame(dict(zip(SHEET_COLUMNS, (load, *ends, nearest), strict=True))), n
 
 
@@ -98,13 +91,44 @@ def centiles_over_seeds(codes: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """
     found = []
     for table in codes:
-        test = table[table["split"] == "test"]
-        mean = test[code_columns(table, "salient")].to_numpy(float)
-        sheet = salient_sheet(Codes(mean, mean, mean, np.zeros_like(mean)), test["group"], table)[0]
-        found.append(sheet["salient_centile"].to_numpy(float))
+        test, (_, controls) = table[table["split"] == "test"], _controls(table)
+        centiles = np.full(len(test), np.nan)
+        if controls is not None:
+            loads = np.linalg.norm(controls.points(_salient(test)), axis=1)
+            centiles = _centiles(loads, test["group"].to_numpy(str), controls.loads)
+        found.append(centiles)
     values, about = np.stack(found), test[["id", "group", "label"]].reset_index(drop=True)
     low, high, sd = values.min(axis=0), values.max(axis=0), values.std(axis=0, ddof=1)
     return about.assign(**dict(zip(OVER_SEEDS, (low, high, sd), strict=True))).dropna()
+
+
+class _Controls(NamedTuple):
+    """Where controls of a run lie in the salient space: those in training, and loads of those held out."""
+
+    location: FloatArray
+    root: FloatArray
+    loads: "pd.Series[float]"  # by person
+
+    def points(self, salient: FloatArray) -> FloatArray:
+        """Return salient codes (n, d) as points whose length is the distance of Mahalanobis."""
+        return np.asarray((salient - self.location) @ self.root)
+
+
+def _controls(known: pd.DataFrame) -> tuple[int, _Controls | None]:
+    """Return the number of held-out controls, and all of them; None if too few, or if codes do not vary."""
+    control, test = known["y"] == 0, known["split"] == "test"
+    learnt, reference = known[control & ~test], known[control & test]
+    n, codes = int(reference["group"].nunique()), _salient(learnt)
+    if min(n, learnt["group"].nunique()) < MIN_CONTROLS or not codes.var(axis=0).any():
+        return n, None
+    fitted = LedoitWolf().fit(codes)
+    location, root = fitted.location_, np.linalg.cholesky(fitted.precision_)
+    loads = pd.Series(np.linalg.norm((_salient(reference) - location) @ root, axis=1))
+    return n, _Controls(location, root, loads.groupby(reference["group"].astype(str).to_numpy()).mean())
+
+
+def _salient(table: pd.DataFrame) -> FloatArray:
+    return table[code_columns(table, "salient")].to_numpy(float)
 
 
 def _centiles(loads: FloatArray, persons: AnyArray, of_controls: "pd.Series[float]") -> FloatArray:
