@@ -7,6 +7,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from sepvae import SepVAE
 from sepvae.data import ArraySource
@@ -60,6 +61,40 @@ def test_everybody_has_a_map_in_their_own_orientation_at_its_place(model: Contra
         np.testing.assert_allclose(nib.as_closest_canonical(image).affine, AFFINE)
         added = SalientMaps(model, volumes()).decode(np.array([i])).added[0, 0]
         np.testing.assert_allclose(in_ras(file), volumes().grid.back(added), rtol=1e-5, atol=1e-6)
+
+
+def test_some_people_have_a_picture_of_the_slice_in_which_their_map_is_largest(
+    model: ContrastivePCA, maps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, drawn = volumes(), []
+
+    def draw(added: np.ndarray, limit: float, image: np.ndarray, title: str) -> Figure:
+        drawn.append((added, limit, image, title))
+        return Figure()
+
+    monkeypatch.setattr("sepvae.interpretation.map_folder.map_picture", draw)
+    monkeypatch.setattr("sepvae.interpretation.map_folder.PICTURES", 3)
+    folder = write_maps(model, source, tmp_path / "maps")
+    names = sorted(file.name.removesuffix(".png") for file in folder.glob("*.png"))
+    assert [name[4:6] for name in names] == ["00", "01", "08", "09", "18", "19"]
+    assert len({limit for _, limit, _, _ in drawn}) == 1
+    inside = np.argwhere(source.grid.mask)
+    for name, (added, _, image, title) in zip(names, drawn, strict=True):
+        volume = in_ras(maps / f"{name}.nii.gz")
+        smooth = {tuple(at): abs(np.sum(volume * near(at))) for at in inside}
+        level = max(smooth, key=lambda at: smooth[at])[2]
+        assert title == f"z = {AFFINE[2, 2] * level + AFFINE[2, 3]:.0f} mm"
+        np.testing.assert_allclose(added[0], volume[:, ::-1, level].T, rtol=1e-5, atol=1e-6)
+        mask = source.grid.mask[:, ::-1, level].T
+        np.testing.assert_array_equal(np.isnan(image), ~mask)
+        own = source.grid.back(source.x[source.ids.tolist().index(name[:6]), 0])[:, ::-1, level].T
+        assert np.corrcoef(image[mask], own[mask])[0, 1] > 0.99
+
+
+def near(at: np.ndarray) -> np.ndarray:
+    """Weights of a Gaussian with a deviation of one voxel around a voxel."""
+    apart = np.indices(SHAPE) - np.reshape(at, (3, 1, 1, 1))
+    return np.exp(-(apart**2).sum(axis=0) / 2)
 
 
 def test_groups_are_the_means_and_deviations_of_their_people(maps: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from scipy.ndimage import gaussian_filter
 
 from sepvae.batch import AnyArray, IntArray, Source, chunk_rows, chunks, in_unit_range
 from sepvae.checks import joined
@@ -34,18 +35,26 @@ from sepvae.interpretation.maps import (
 )
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.plotting.cells import limit_of
-from sepvae.plotting.maps import map_picture
+from sepvae.plotting.maps import map_picture, percentile_limit
 from sepvae.progress import Progress
 from sepvae.run_folder import AXIS, EFFECT, IMAGE, N_OWN, OF_SLOPE, MapFolder
 
 GROUPS = ("background", "target")
 IN_FIGURE = 3  # samples of each group in a figure
-PICTURES = 12  # samples of each group with a picture of their own
+PICTURES = 12  # images and volumes of each group with a picture of their own
 DESCRIPTION = {
     "Name": "What the salient part adds: own salient minus salient removed, decoded by sepvae",
     "BIDSVersion": "1.10.0",
     "DatasetType": "derivative",
 }
+
+
+class Shown(NamedTuple):
+    """Map of a sample as its picture shows it; of volumes an axial slice, over that of the sample itself."""
+
+    added: AnyArray  # (channels, h, w)
+    image: AnyArray | None = None  # (h, w) in [0, 1], NaN where voxels are not valid
+    title: str = ""
 
 
 class Statistics(NamedTuple):
@@ -128,8 +137,9 @@ def _write(folder: MapFolder, model: ContrastiveEstimator, source: Source, progr
     all_groups = [*groups, *of_labels] if len(targets) > 1 else groups
     moments, strength = tuple(Moments() for _ in all_groups), np.zeros(len(source))
     severity = SeverityMaps(target_severities(model, source, groups[1]))
-    kept = np.concatenate([spread(group, PICTURES) for group in groups]) if maps.is_image else np.arange(0)
-    pictures: dict[int, AnyArray] = {}
+    pictured = maps.is_image or maps.grid is not None
+    kept = np.concatenate([spread(group, PICTURES * pictured) for group in groups])
+    pictures: dict[int, Shown] = {}
     for part, (_, added, sizes) in maps:
         strength[part] = sizes
         severity.add(part, added)
@@ -139,7 +149,7 @@ def _write(folder: MapFolder, model: ContrastiveEstimator, source: Source, progr
             if maps.grid is not None:
                 axes = maps.grid.axes if source.native is None else str(source.native["axes"].iloc[i])
                 write_volume(folder.volume(names[i]), maps.grid.back(one[0]), maps.grid, axes)
-        pictures |= {int(i): added[i - part[0]] for i in np.intersect1d(part, kept)}
+        pictures |= {int(i): _shown(maps, i, added[i - part[0]]) for i in np.intersect1d(part, kept)}
         if progress is not None:
             progress(int(part[-1]) + 1, len(source))
     # Features have a unit each; the other samples share the mean unit.
@@ -167,16 +177,18 @@ def _write_groups(
     maps: SalientMaps,
     statistics: Statistics,
     names: Sequence[str],
-    pictures: Mapping[int, AnyArray],
+    pictures: Mapping[int, Shown],
 ) -> list[str]:
     """Write the maps of groups, and pictures of some samples; return the file of each sample, if any."""
-    files = [""] * len(names)
+    files, scale = [""] * len(names), limit_of if maps.grid is None else percentile_limit
+    limit = scale(np.array([shown.added for shown in pictures.values()]))
+    for i, shown in pictures.items():
+        _write_picture(folder.picture(names[i]), map_picture(shown.added, limit, shown.image, shown.title))
     if maps.grid is not None:
         _write_group_volumes(folder, maps, maps.grid, statistics)
         files = [folder.volume(name).name for name in names]
     elif maps.is_image:
-        of_people = {names[i]: picture for i, picture in pictures.items()}
-        _write_pictures(folder, statistics, of_people, axis_maps(maps.model))
+        _write_pictures(folder, statistics, axis_maps(maps.model))
         files = [folder.picture(name).name if i in pictures else "" for i, name in enumerate(names)]
     else:
         folder.regions.write(_regions(statistics, maps))
@@ -209,13 +221,11 @@ def _write_group_volumes(folder: MapFolder, maps: SalientMaps, grid: Grid, stati
         write_volume(folder.volume(name), grid.back(window), grid, grid.axes)
 
 
-def _write_pictures(
-    folder: MapFolder, statistics: Statistics, people: Mapping[str, AnyArray], axes: AnyArray
-) -> None:
-    """Write pictures and arrays; people, means with deviations, and thirds by severity have a scale each."""
+def _write_pictures(folder: MapFolder, statistics: Statistics, axes: AnyArray) -> None:
+    """Write pictures and arrays; means with deviations, and thirds by severity, have a scale each."""
     thirds = statistics.by_severity()
     slopes = {name: thirds.pop(name) for name in [*thirds] if "stat-slope" in name}
-    for maps in (people, dict(statistics.maps()), thirds):
+    for maps in (dict(statistics.maps()), thirds):
         limit = limit_of(np.stack([*maps.values()])) if maps else 1.0
         for name, values in maps.items():
             _write_picture(folder.picture(name), map_picture(values, limit))
@@ -292,6 +302,19 @@ def _own_regions(maps: SalientMaps, controls: Moments) -> pd.DataFrame:
             of_part[name] = np.take_along_axis(values, order, axis=1).ravel()
         rows.append(pd.DataFrame(of_part).dropna())
     return pd.concat(rows, ignore_index=True)
+
+
+def _shown(maps: SalientMaps, i: int, added: AnyArray) -> Shown:
+    """Return the map of a sample, of a volume the axial slice where it is largest if smoothed by a voxel."""
+    if (grid := maps.grid) is None:
+        return Shown(added)
+    of_window = added[0], grid.valid_mask, maps.source.take(np.array([i])).x[0, 0]
+    values, valid, image = map(grid.back, of_window)
+    sizes = np.abs(gaussian_filter(values, 1)).max(axis=(0, 1))
+    level = int(sizes.argmax()) if sizes.any() else len(sizes) // 2
+    inside, z = axial(valid, level), (grid.affine @ [*(np.array(grid.shape[:2]) - 1) / 2, level, 1])[2]
+    grey = np.where(inside, grey_levels(axial(image, level), inside), np.nan)
+    return Shown(axial(values, level)[None], grey, f"z = {z:.0f} mm")
 
 
 def _people(maps: SalientMaps, groups: Sequence[IntArray], statistics: Statistics) -> dict[str, AnyArray]:

@@ -81,10 +81,22 @@ def severity_maps(thirds: Mapping[str, AnyArray], slope: AnyArray) -> Figure:
     return _panels(_scaled(means, others, cells.limit_of))
 
 
-def map_picture(values: AnyArray, limit: float | None = None) -> Figure:
-    """Draw one map of shape (channels, h, w) with its colour bar; `limit` is the end of its scale."""
+def map_picture(
+    values: AnyArray, limit: float | None = None, image: AnyArray | None = None, title: str = ""
+) -> Figure:
+    """
+    Draw one map of shape (channels, h, w) with its colour bar; `limit` is the end of its scale.
+
+    An image (h, w) in [0, 1], NaN outside of its mask, shows through where values are small.
+    """
     shown = cells.signed(values)
-    return _panels([("", NEUTRAL, shown, cells.limit_of(shown) if limit is None else limit)])
+    end = cells.limit_of(shown) if limit is None else limit
+    figure = _panels([(title, NEUTRAL, shown, end)])
+    if image is not None:
+        ax = figure.axes[0]
+        ax.images[0].set(alpha=_opacity(shown, end), zorder=1)
+        ax.imshow(image, cmap="gray", vmin=0, vmax=1, zorder=0)
+    return figure
 
 
 def _panels(panels: Sequence[Row]) -> Figure:
@@ -117,7 +129,7 @@ def volume_maps(
     ]
     pair = " against ".join(map(shortened, labels[::-1]))
     others = [] if d is None else [(f"Cohen's d of what is added, {pair}", NEUTRAL, _finite(d))]
-    return _slices(_scaled(groups, others, _percentile_limit), image, grid)
+    return _slices(_scaled(groups, others, percentile_limit), image, grid)
 
 
 def severity_volume_maps(
@@ -126,13 +138,13 @@ def severity_volume_maps(
     """Draw axial slices of the mean map of each third by severity, by title, and of the slope on severity."""
     means = [(title, TARGET, _finite(mean)) for title, mean in thirds.items()]
     others = [(SLOPE, NEUTRAL, _finite(slope))]
-    return _slices(_scaled(means, others, _percentile_limit), image, grid)
+    return _slices(_scaled(means, others, percentile_limit), image, grid)
 
 
 def volume_axes(axes: Mapping[str, AnyArray], image: AnyArray, grid: Grid) -> Figure:
     """Draw axial slices of what some salient axes add, given by name, over the image, each on its scale."""
     others = [(f"What 1 on axis {name} adds", NEUTRAL, one) for name, one in axes.items()]
-    return _slices(_scaled([], others, _percentile_limit), image, grid)
+    return _slices(_scaled([], others, percentile_limit), image, grid)
 
 
 TESTS = {  # titles, and by them the scale: differences share one, as do t
@@ -163,7 +175,7 @@ def _test_rows(tests: Tested) -> list[Row]:
     """Return statistics with their titles; those of one kind have one scale."""
     kinds = [kind for _, kind in TESTS.values()]
     limits = {
-        kind: _percentile_limit(np.stack([x for name, (x, _) in tests.items() if TESTS[name][1] == kind]))
+        kind: percentile_limit(np.stack([x for name, (x, _) in tests.items() if TESTS[name][1] == kind]))
         for kind in dict.fromkeys(kinds)
     }
     return [(TESTS[name][0], NEUTRAL, x, limits[TESTS[name][1]]) for name, (x, _) in tests.items()]
@@ -189,7 +201,7 @@ def _slices(rows: Sequence[Row], image: AnyArray, grid: Grid, outlines: Sequence
         top = i * (ROW + HEAD)
         look: dict[str, Any] = {"color": colour, "fontsize": 10, "weight": "bold", "parse_math": False}
         figure.text(0.01, 1 - (top + 0.2) / total, title, **look)
-        opaque = np.clip(2 * np.abs(values) / limit, 0, 1)
+        opaque = _opacity(values, limit)
         display = plot_stat_map(
             _volume(values, grid),
             bg_img=_volume(seen, grid),
@@ -214,6 +226,11 @@ def map_viewer(values: AnyArray, image: AnyArray, grid: Grid, *, most: int = SIZ
     """
     Return an interactive viewer of a map as an HTML page: three slices through a point moved with the mouse.
 
+def _opacity(values: AnyArray, limit: float) -> AnyArray:
+    """Return how opaque a map is: 1 from half of its scale on, and less where values are small."""
+    return np.asarray(np.clip(2 * np.abs(values) / limit, 0, 1))
+
+
     It starts at the largest absolute value; values within a fifth of the scale are transparent. Voxels are
     enlarged, up to 12 times, until the page has at most `most` characters. The page loads nothing from the
     network, and is the same for the same map.
@@ -223,7 +240,7 @@ def map_viewer(values: AnyArray, image: AnyArray, grid: Grid, *, most: int = SIZ
 
     values = _finite(values)
     peak = np.unravel_index(np.abs(values).argmax(), values.shape)
-    point, limit = (grid.affine @ [*peak, 1])[:3].tolist(), _percentile_limit(values)
+    point, limit = (grid.affine @ [*peak, 1])[:3].tolist(), percentile_limit(values)
     for step in STEPS:
         affine = grid.affine.copy()
         affine[:3, :3] *= step
@@ -259,7 +276,7 @@ def _levels(image: AnyArray, grid: Grid) -> list[float]:
     return [float((grid.affine @ [*middle, k, 1])[2]) for k in np.unique(indices)]
 
 
-def _percentile_limit(values: AnyArray) -> float:
+def percentile_limit(values: AnyArray) -> float:
     """Return the end of a symmetric scale, a high percentile of nonzero sizes; 1 if all are 0."""
     sizes = np.abs(values[values != 0])
     return float(np.percentile(sizes, PERCENTILE)) if sizes.size else 1.0

@@ -60,8 +60,9 @@ class Contents:
         return read_file(self.folder.figures / f"{name}.png", _picture)
 
     def map_picture(self, file: str) -> Picture | None:
-        """Read the map of a person, as `maps.csv` names it; None if it is no picture."""
-        return read_file(self.folder.maps.path / file, _picture) if file.endswith(".png") else None
+        """Read the picture of the map of a person that `maps.csv` names; None if there is none."""
+        name = file.removesuffix(".nii.gz").removesuffix(".png")
+        return read_file(self.folder.maps.picture(name), _picture)
 
     def scatters(self) -> list[Picture]:
         """Read the figures of codes, the one coloured by label first."""

@@ -9,7 +9,7 @@ from sepvae.codes import attribute_columns
 from sepvae.errors import listed
 from sepvae.evaluation.patient_sheet import OVER_SEEDS, sheet_note
 from sepvae.report.contents import Contents
-from sepvae.run_folder import N_OWN
+from sepvae.run_folder import IMAGE, N_OWN
 
 MAX_PEOPLE = 200  # rows on the page
 MAX_ATTRIBUTES = 8  # columns
@@ -100,7 +100,7 @@ def people_section(contents: Contents) -> dict[str, Any] | None:
     from sepvae.plotting.codes import as_words
 
     maps, about = _own_maps(contents)
-    later = ~people["id"].isin([*maps])  # of images, only some have a map
+    later = ~people["id"].isin([id_ for id_, one in maps.items() if one["words"] or one["picture"]])
     people = people.loc[later.sort_values(kind="stable").index].reset_index(drop=True)
     codes = contents.codes
     controls = codes[(codes["split"] == "test") & (codes["y"] == 0)]
@@ -131,10 +131,13 @@ def _own_maps(contents: Contents) -> tuple[dict[str, dict[str, Any]], str]:
         return {str(name): {"words": text} for name, text in of_id.items()}, about
     if (samples := maps.samples.read()) is None:
         return {}, ""
-    of_id = samples.dropna(subset="file").set_index("id")["file"].head(MAX_PEOPLE)
-    found = {
-        str(name): {"words": "", "picture": contents.map_picture(file), "file": file}
-        for name, file in of_id.items()
-    }
-    scale = "Red is more with the salient part, blue is less, on one scale for all who have a picture."
-    return found, scale if any(one["picture"] for one in found.values()) else ""
+    named = samples.dropna(subset="file")
+    files = dict(zip(named["id"].astype(str), named["file"], strict=True))
+    pictures = {name: contents.map_picture(file) for name, file in files.items()}
+    found = {name: {"words": "", "picture": pictures[name], "file": file} for name, file in files.items()}
+    if not any(pictures.values()):
+        return found, ""
+    about = "Red is more with the salient part, blue is less, on one scale for all who have a picture."
+    if maps.volume(IMAGE).exists():
+        about += " Of a volume it is the axial slice in which this map is largest, with the left on the left."
+    return found, about
