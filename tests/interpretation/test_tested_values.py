@@ -87,6 +87,8 @@ def test_w_scores_are_deviations_from_training_controls(monkeypatch: pytest.Monk
     monkeypatch.setattr("sepvae.interpretation.tested_values.BLOCK", 1)
     of_each = w_scores(x, np.array([[34.0, -60.0], [45.0, np.nan]]), part, np.ones(300, dtype=bool))
     np.testing.assert_allclose(of_each, w)
+    with pytest.raises(DataError, match="their t is that of the input"):
+        w_scores(x, x, [some[[]] for some in part], np.ones(300, dtype=bool))
 
 
 def test_gaps_are_filled_by_the_training_mean() -> None:

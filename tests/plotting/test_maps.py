@@ -1,5 +1,6 @@
 import io
 import re
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -7,7 +8,16 @@ import pytest
 
 from sepvae.errors import DataError
 from sepvae.grid import Grid
-from sepvae.plotting.maps import map_groups, map_people, map_picture, map_viewer, volume_axes, volume_maps
+from sepvae.plotting.maps import (
+    TESTS,
+    compared_images,
+    map_groups,
+    map_people,
+    map_picture,
+    map_viewer,
+    volume_axes,
+    volume_maps,
+)
 from sepvae.plotting.tables import map_axes, map_regions
 
 rng = np.random.default_rng(0)
@@ -59,6 +69,25 @@ def test_a_map_without_anything_is_white():
     figure = map_picture(np.zeros((1, 4, 4)))
     assert figure.axes[0].images[0].get_clim() == (-1, 1)
     assert map_picture(np.ones((1, 4, 4)), 2.0).axes[0].images[0].get_clim() == (-2, 2)
+
+
+def test_an_image_shows_through_where_a_map_is_small():
+    image, values = np.array([[0.2, np.nan]]), np.array([[[0.5, -2.0]]])
+    figure = map_picture(values, 4.0, image, "z = 3 mm")
+    above, below = figure.axes[0].images
+    np.testing.assert_array_equal(above.get_alpha(), [[0.25, 1.0]])
+    np.testing.assert_array_equal(np.ma.filled(below.get_array(), np.nan), image)
+    assert below.get_zorder() < above.get_zorder()
+    assert [text.get_text() for text in figure.texts] == ["z = 3 mm"]
+
+
+def test_long_titles_of_tests_of_images_are_within_the_figure():
+    found = np.zeros((8, 8), dtype=bool)
+    figure = compared_images({name: (rng.normal(size=(8, 8)), found) for name in TESTS})
+    boxes = [text.get_window_extent() for text in figure.texts]
+    assert max(box.y1 for box in boxes) <= figure.bbox.y1
+    assert all(box.x1 <= after.x0 for box, after in pairwise(boxes))
+    assert "voxel" not in " ".join(text.get_text() for text in figure.texts)
 
 
 def test_the_first_twenty_regions_are_ranked_from_the_top():

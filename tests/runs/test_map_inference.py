@@ -207,8 +207,11 @@ def test_images_have_tests_of_pixels(tmp_path: Path) -> None:
         parts.append(ArraySource(x, ["hc", "scz"] * 30, ids=[f"{seed}-{i}" for i in range(60)]))
     out = tmp_path / "run"
     fit_run(ContrastivePCA(3, 1), *parts, out, about_data={"reader": "array"}, n_permutations=0, say=quiet)
-    folder = RunFolder(infer_maps(out, *parts, n_permutations=39, say=quiet).parent).inference
+    said: list[str] = []
+    folder = RunFolder(infer_maps(out, *parts, n_permutations=39, say=said.append).parent).inference
     maps = folder.maps.read()
+    assert "note: no w-maps: without covariates their t is that of the input" in said
+    assert "w_t" not in maps
     found = 10 ** -maps["salient_logp"] <= 0.05
     assert found.shape == (12, 10)
     assert found.any()

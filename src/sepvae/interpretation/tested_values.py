@@ -75,6 +75,8 @@ def w_scores(
     train: AnyArray, test: AnyArray, covariates: Sequence[pd.DataFrame], is_control: npt.NDArray[np.bool_]
 ) -> FloatArray:
     """Return how far test values deviate from what training controls of the same covariates have; gaps 0."""
+    if covariates[0].columns.empty:
+        raise DataError("without covariates their t is that of the input")
     w = np.empty(test.shape)
     for start in range(0, test.shape[1], BLOCK):
         block = np.s_[:, start : start + BLOCK]

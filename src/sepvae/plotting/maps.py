@@ -21,7 +21,7 @@ from sepvae.plotting.palette import DIFFERENCES, NEUTRAL, TARGET, shortened
 PARTS = ("input", "without its\nsalient part", "what the salient\npart adds")
 SLOPE = "Slope per unit of severity"
 SIDE = 1.6  # width of an image in a figure of groups, in cells
-TITLE, TITLE_LENGTH = 0.45, 22  # inches above a large map; characters of a line there
+TITLE, LINE, TITLE_LENGTH = 0.45, 0.17, 22  # inches above a large map, and of a line there; its characters
 
 CUTS = 7  # slices of a volume
 WIDTH, ROW, HEAD, BAR = 11.0, 1.75, 0.3, 0.9  # inches of rows of slices; BAR is the room for the colour bar
@@ -103,7 +103,8 @@ def _panels(panels: Sequence[Row]) -> Figure:
     """Draw maps beside each other."""
     side = SIDE * cells.CELL
     height = side * panels[0][2].shape[0] / panels[0][2].shape[1]
-    step, head = side + cells.RIGHT, TITLE if any(title for title, *_ in panels) else cells.MARGIN
+    lines = max(title.count("\n") + bool(title) for title, *_ in panels)
+    step, head = side + cells.RIGHT, max(TITLE, cells.MARGIN + lines * LINE) if lines else cells.MARGIN
     figure = Figure(figsize=(cells.MARGIN + len(panels) * step, head + height + cells.MARGIN))
     for i, (title, colour, values, limit) in enumerate(panels):
         x = cells.MARGIN + i * step
@@ -147,10 +148,11 @@ def volume_axes(axes: Mapping[str, AnyArray], image: AnyArray, grid: Grid) -> Fi
     return _slices(_scaled([], others, percentile_limit), image, grid)
 
 
+VBM = " (voxel-based morphometry)"  # in volumes
 TESTS = {  # titles, and by them the scale: differences share one, as do t
     "salient": ("What the salient part adds: difference of targets from background", "difference"),
     "input": ("The input of the same people: difference", "difference"),
-    "glm": ("The input of the same people: t (voxel-based morphometry)", "t"),
+    "glm": (f"The input of the same people: t{VBM}", "t"),
     "w": ("Deviations of the input from training controls of the same covariates (w-scores): t", "t"),
 }
 Tested = Mapping[str, tuple[AnyArray, AnyArray]]  # statistic, and where its corrected p is 0.05 or less
@@ -158,7 +160,9 @@ Tested = Mapping[str, tuple[AnyArray, AnyArray]]  # statistic, and where its cor
 
 def compared_images(tests: Tested) -> Figure:
     """Draw tests of group differences in images (h, w), by their names in TESTS, with outlines."""
-    rows = [(fill(title, TITLE_LENGTH), colour, x, limit) for title, colour, x, limit in _test_rows(tests)]
+    rows = [
+        (fill(t.removesuffix(VBM), TITLE_LENGTH), colour, x, end) for t, colour, x, end in _test_rows(tests)
+    ]
     figure = _panels(rows)
     for ax, (_, found) in zip(figure.axes[::2], tests.values(), strict=True):
         if found.any():
@@ -222,14 +226,14 @@ def _slices(rows: Sequence[Row], image: AnyArray, grid: Grid, outlines: Sequence
     return figure
 
 
-def map_viewer(values: AnyArray, image: AnyArray, grid: Grid, *, most: int = SIZE) -> str:
-    """
-    Return an interactive viewer of a map as an HTML page: three slices through a point moved with the mouse.
-
 def _opacity(values: AnyArray, limit: float) -> AnyArray:
     """Return how opaque a map is: 1 from half of its scale on, and less where values are small."""
     return np.asarray(np.clip(2 * np.abs(values) / limit, 0, 1))
 
+
+def map_viewer(values: AnyArray, image: AnyArray, grid: Grid, *, most: int = SIZE) -> str:
+    """
+    Return an interactive viewer of a map as an HTML page: three slices through a point moved with the mouse.
 
     It starts at the largest absolute value; values within a fifth of the scale are transparent. Voxels are
     enlarged, up to 12 times, until the page has at most `most` characters. The page loads nothing from the

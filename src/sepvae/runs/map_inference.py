@@ -123,32 +123,29 @@ def infer_maps(
     fit = partial(_refit, folder, train, test, covariates[1], inside)
     adjusted = [str(name) for name in how[1]]
     null = _refits(fit, folder.inference, adjusted, refits, jobs, say)
-    tested = Tested(maps, inside, tests, t, null)
+    largest = [np.abs(difference).max(initial=0) for difference in null]
+    p_null = p_by_largest(tests["salient"].statistic, largest) if null else None
+    tested = Tested(maps, inside, tests, t, p_null)
     with stage("writing and drawing the tests", say):
         save_figure(folder.figures, FIGURE, _write(tested, folder.inference))
     targets = joined([str(label) for label in model.classes_ if label != model.background_])
     counts = {str(model.background_): int((~people.is_target).sum()), targets: int(people.is_target.sum())}
-    summary = {"people": counts, "adjusted_for": adjusted, "permutations": n} | tested.summary()
+    summary = {"people": counts, "adjusted_for": adjusted, "permutations": n} | tested.summary(refits)
     folder.inference.summary.write(summary)
     say(inference_words(summary))
     return folder.inference.path
 
 
 class Tested(NamedTuple):
-    """All tests of a run, of values (v,) that lie `inside` a window, and the group maps of refits."""
+    """All tests of a run, of values (v,) that lie `inside` a window."""
 
     maps: SalientMaps
     inside: Mask | None  # None for tables
     tests: Mapping[str, GroupTest]
     t: FloatArray  # of what the salient part adds
-    null: Sequence[AnyArray]
+    p_null: FloatArray | None  # of what the salient part adds, against refits
 
-    def p_null(self) -> FloatArray:
-        """Return p of what the salient part adds, against refits."""
-        largest = [np.abs(difference).max(initial=0) for difference in self.null]
-        return p_by_largest(self.tests["salient"].statistic, largest)
-
-    def summary(self) -> dict[str, Any]:
+    def summary(self, refits: int) -> dict[str, Any]:
         """Return the numbers of `inference.json`."""
         own, of_tests = self.tests["salient"], dict[str, Any]()
         for part, test in self.tests.items():
@@ -162,10 +159,9 @@ class Tested(NamedTuple):
             }
         unit = WORDS[1 + len(self.maps.source.sample_shape)]["value"]
         summary = {"unit": unit, "tested": len(own.logp), "tests": of_tests}
-        if self.null:
-            p = self.p_null()
-            numbers = {"found": int((p <= MAX_P).sum()), "least_p": float(p.min(initial=1))}
-            summary["refits"] = {"n": len(self.null)} | numbers
+        if (p := self.p_null) is not None:
+            found = int((p <= MAX_P).sum())
+            summary["refits"] = {"n": refits, "found": found, "least_p": float(p.min(initial=1))}
         return summary
 
     def arrays(self) -> dict[tuple[str, str], AnyArray]:
@@ -175,7 +171,7 @@ class Tested(NamedTuple):
             arrays |= {(part, STATISTIC[part]): test.statistic, (part, "logp"): test.logp}
             if test.cluster_logp is not None:
                 arrays[part, "clusterlogp"] = test.cluster_logp
-        return arrays | ({("salient", "refitlogp"): -np.log10(self.p_null())} if self.null else {})
+        return arrays if self.p_null is None else arrays | {("salient", "refitlogp"): -np.log10(self.p_null)}
 
     def placed(self, values: AnyArray) -> AnyArray:
         """Return values (v,) at their place: a volume on the full grid, or an image (h, w)."""
