@@ -1,4 +1,6 @@
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 
 from sepvae.benchmark import parse_contender
 from sepvae.data import ArraySource
+from sepvae.evaluation.consensus import find_consensus
 
 from ..helpers import score_column
 
@@ -18,6 +21,13 @@ COLUMNS = [
     score_column("age, common", "age", "all", "common", "r2", "linear", "high"),
     score_column("background or target", "label", "all", "salient", "auc", "own", "high"),
 ]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_draws() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sepvae.benchmark.consensus.find_consensus", partial(find_consensus, n_null=19))
+        yield
 
 
 def make_source(n: int, seed: int) -> ArraySource:

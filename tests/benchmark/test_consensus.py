@@ -1,23 +1,20 @@
-"""Consensus subtypes of tables of codes: files, and who counts out of bag."""
+"""Consensus subtypes of tables of codes: files, and who counts out of bag and out of fold."""
 
-from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from sepvae.benchmark import make_cells
 from sepvae.benchmark.cells import resample_counts
-from sepvae.benchmark.consensus import write_consensus
+from sepvae.benchmark.consensus import write_consensus, write_consensus_of_folds
 from sepvae.benchmark.folder import BenchmarkFolder
-from sepvae.evaluation.consensus import find_consensus
+
+from .conftest import contender
 
 N = 160
-
-
-@pytest.fixture(autouse=True)
-def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sepvae.benchmark.consensus.find_consensus", partial(find_consensus, n_null=19))
 
 
 def codes_of(apart: float, seed: int, n: int = N) -> pd.DataFrame:
@@ -69,6 +66,34 @@ def test_training_patients_are_judged_by_bootstraps_that_left_them_out(tmp_path:
     assert (table["subtype"].isna() == (table["fits"] == 0)).all()
     judged = table.dropna()
     assert judged.groupby(judged["id"] // 2 % 2)["subtype"].nunique().tolist() == [1, 1]
+
+
+def write_folds(folder: Path, n_seeds: int, n_folds: int = 3) -> list[str]:
+    """Each fold tests every third person; fits that learnt from p1 put p1 where the other kind is."""
+    cells = make_cells([contender("SepVAE")], range(n_seeds), n_folds)
+    for cell, (seed, fold) in zip(cells, product(range(n_seeds), range(n_folds)), strict=True):
+        table, held_out = codes_of(9, seed), np.arange(N) % 3 == fold
+        if not held_out[1]:
+            table.loc[1, ["salient0", "salient1"]] = table.loc[3, ["salient0", "salient1"]].to_numpy()
+        table = pd.concat([table[~held_out].assign(split="train"), table[held_out].assign(split="test")])
+        of_cell = BenchmarkFolder(folder).cell(cell.name)
+        of_cell.path.mkdir(parents=True)
+        of_cell.recipe.write({})
+        of_cell.codes.write(table.assign(label=table["y"], common0=0.0))
+    return write_consensus_of_folds(cells, BenchmarkFolder(folder))
+
+
+@pytest.mark.parametrize("n_seeds", [1, 2])
+def test_each_patient_is_judged_by_the_folds_that_held_the_patient_out(tmp_path: Path, n_seeds: int) -> None:
+    (line,) = write_folds(tmp_path, n_seeds)
+    assert line.startswith(f"SepVAE (default), {3 * n_seeds} fits: 2 consensus subtypes: fits agree by 0.9")
+    table = pd.read_csv(tmp_path / "folds-SepVAE__default_-consensus.csv")
+    assert table.columns.tolist() == ["id", "subtype", "share", "fits"]
+    assert set(table["fits"]) == {n_seeds}
+    assert table["share"].isna().all() if n_seeds == 1 else (table["share"] == 1).all()
+    assert len(table) == N // 2
+    assert table.groupby(table["id"] // 2 % 2)["subtype"].nunique().tolist() == [1, 1]
+    assert not (tmp_path / "figures").exists()
 
 
 @pytest.mark.parametrize("few", [codes_of(9, 0, 60), codes_of(9, 0).assign(salient0=0, salient1=0)])

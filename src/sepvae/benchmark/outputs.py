@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from sepvae.benchmark.cells import Cell, read_codes, read_predictions
+from sepvae.benchmark.consensus import write_consensus_of_folds
 from sepvae.benchmark.folder import BenchmarkFolder, CellFolder
 from sepvae.codes import Kind
 from sepvae.errors import DataError
@@ -45,7 +46,7 @@ def write_outputs(
     adjust_for: Sequence[str] = (),  # covariates of partial correlations with clinical scores
     left_out: str | None = None,  # attribute whose values define the folds
 ) -> str:
-    """Write figures and tables next to `results.csv`; return the table of scores in Markdown."""
+    """Write figures and tables next to `results.csv`; return scores and consensus subtypes in Markdown."""
     results = results.assign(probe=results["probe"].replace(["own classifier", "mlp"], OWN))
     table = benchmark_table(results, columns, left_out=left_out)
     in_markdown = to_markdown(table)
@@ -61,7 +62,9 @@ def write_outputs(
     if codes:
         write_associations(cells, folder, next(iter(codes.values())), adjust_for=adjust_for, kinds=kinds)
         _draw(folder.figures, firsts, codes, columns, background)
-    return in_markdown
+    if lines := write_consensus_of_folds(cells, folder):
+        folder.write("consensus", md="\n".join(f"- {line}" for line in lines))
+    return "\n".join([in_markdown, *lines])
 
 
 def _differences(

@@ -47,10 +47,10 @@ class Consensus(NamedTuple):
 
     @property
     def share(self) -> FloatArray:
-        """Share of the fits that give a person this subtype (n_people,); NaN without a vote."""
+        """Share of the fits that give a person this subtype (n_people,); NaN with fewer than two votes."""
         counts = self._counts()
         n = counts.sum(axis=1)
-        return np.asarray(np.divide(counts.max(axis=1), n, out=np.full(len(n), np.nan), where=n > 0))
+        return np.asarray(np.divide(counts.max(axis=1), n, out=np.full(len(n), np.nan), where=n > 1))
 
     def _counts(self) -> IntArray:
         return np.asarray((self.votes[:, :, None] == np.arange(self.n_clusters)).sum(axis=1))
@@ -85,8 +85,8 @@ def find_consensus(
     codes : sequence of ndarray of shape (n_people, dimensions)
         Salient posterior means of the same patients by two fits or more, one row each.
     learnt : ndarray of bool of shape (n_fits, n_people)
-        Patients whom a fit learnt from, 30 or more. Where fits learnt from different people, as bootstraps
-        do, their votes count out of bag only.
+        Patients whom a fit learnt from, 30 or more. Where fits learnt from different people, as those of
+        bootstraps and folds do, the votes on a person are of the fits that did not learn from the person.
     n_null : int, default=99
         Samples of the null; drawn only where the fits agree.
     random_state : int, default=0

@@ -54,7 +54,7 @@ def _sentences(rows: pd.DataFrame, other: str) -> Iterator[str]:
         yield f"subtypes: at best with {n} clusters, {_number(best)}; {answer(best, other)}"
     for (_, measure), mean in means.items():
         if measure.startswith("consensus"):
-            yield _consensus(measure.rpartition(" ")[2], mean["score"], mean["p_value"])
+            yield consensus_line(mean)
     fit, central = rows.loc[rows["measure"] == "central", ["first", "score"]].iloc[0]
     axes = rows.loc[(rows["measure"] == "axis") & (rows["first"] == fit), "score"]
     yield f"salient axes of {fit} found in the other fits: {(axes >= REPRODUCED).sum()} of {len(axes)}"
@@ -63,8 +63,9 @@ def _sentences(rows: pd.DataFrame, other: str) -> Iterator[str]:
     yield f"most central: {fit} (mean alignment with the others {central:.2f})"
 
 
-def _consensus(n: str, agreement: float, p: float) -> str:
-    """Return the line on consensus subtypes, whose p is missing where fits do not agree."""
+def consensus_line(row: Mapping[Hashable, Any]) -> str:
+    """Return in words a row on consensus subtypes, whose p is missing where fits do not agree."""
+    n, agreement, p = row["measure"].rpartition(" ")[2], row["score"], row["p_value"]
     agree = f"fits agree by {agreement:.2f} (adjusted Rand index of {n} clusters of training patients)"
     if is_consensus(agreement, p):
         return f"{n} consensus subtypes: {agree}, and one Gaussian has no such clusters (p = {p:.2g})"
