@@ -229,6 +229,12 @@ class RunFolder:
         ends = accumulate(sizes.values())
         return {str(name): slice(end - sizes[name], end) for name, end in zip(sizes, ends, strict=True)}
 
+    @property
+    def seeds(self) -> Path:
+        """Folder of the fits that `fit --seeds` chose this one among, beside it."""
+        named = self.path if self.path.name not in ("", "..") else self.path.resolve()
+        return named.with_name(f"{named.name}-seeds")
+
     def is_finished(self, recipe: Mapping[str, Any]) -> bool:
         """Return whether the fit of its recipe is finished; the page is the last file written."""
         return "seconds" in recipe and self.report.is_file()

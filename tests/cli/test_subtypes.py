@@ -100,6 +100,14 @@ def test_a_fit_of_seeds_has_their_spread_on_the_sheet(cohort: Path, tmp_path: Pa
     consensus = pd.read_csv(tmp_path / "run-seeds" / "stability-seeds-consensus.csv")
     assert len(consensus) == N // 2
     assert "consensus subtypes: fits agree by" in (tmp_path / "run" / "report.html").read_text("utf-8"), said
+    said = invoke("encode", tmp_path / "run", cohort, "--out", tmp_path / "codes.csv")
+    assert "over seeds it has a standard deviation of" in said
+    codes = pd.read_csv(tmp_path / "codes.csv").set_index("id").loc[people["id"], people.columns[1:]]
+    pd.testing.assert_frame_equal(codes, people.set_index("id"))
+    (tmp_path / "run-seeds").rename(tmp_path / "moved")
+    said = invoke("encode", tmp_path / "run", cohort, "--out", tmp_path / "less.csv")
+    assert "note: no spread over seeds: " in said
+    assert not [name for name in pd.read_csv(tmp_path / "less.csv") if "seeds" in name]
 
 
 def test_encode_writes_a_sheet_of_each_person(run: Path, cohort: Path, tmp_path: Path) -> None:

@@ -96,13 +96,13 @@ def fit(
     scoring["command"] = context.obj or typed_command()
     how: dict[str, Any] = {"split": split, "resume": resume, "say": say}
     how |= split_options(context, test_size, split_seed)
-    with stoppable(out, say, beside=_folder_of_seeds(out) if seeds > 1 else None):
+    with stoppable(out, say, beside=RunFolder(out).seeds if seeds > 1 else None):
         table = (
             _keep_central_seed(model, preset, data, spec, chosen, out, seeds, **how) if seeds > 1 else None
         )
         scores = fit_data(data, out, model, spec, chosen, preset, scoring, **how)
         if table is not None:
-            add_stability(out, table, BenchmarkFolder(_folder_of_seeds(out)).people.read())
+            add_stability(out, table, BenchmarkFolder(RunFolder(out).seeds).people.read())
     _show(scores, out)  # of several processes, only rank 0 has scores
 
 
@@ -138,15 +138,10 @@ def _keep_central_seed(
     how: dict[str, Any] = {"background": background, "kinds": dataset.kinds, "threads": get_num_threads()}
     fits = make_fits([contender.with_severity(spec.target_severity)], seeds)
     say(f"fitting with {seeds} seeds, then again with the most central one")
-    table = run_stability(fits, *dataset.pairs[0], _folder_of_seeds(out), **how, say=say)
+    table = run_stability(fits, *dataset.pairs[0], RunFolder(out).seeds, **how, say=say)
     model.set_params(random_state=most_central(table))
     say(f"random_state: {model.random_state}, the most central of {seeds} seeds")
     return table
-
-
-def _folder_of_seeds(run: Path) -> Path:
-    """Return the folder of the fits that a run of `fit --seeds` is chosen among."""
-    return run.with_name(f"{run.name}-seeds")
 
 
 def demo(

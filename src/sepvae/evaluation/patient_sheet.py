@@ -89,17 +89,27 @@ def centiles_over_seeds(codes: Sequence[pd.DataFrame]) -> pd.DataFrame:
         One row per held-out sample: id, group, label, and salient_centile_seeds_low, _high and _sd, the
         lowest and highest of its centiles and their standard deviation. Empty where a fit has no centiles.
     """
-    found = []
-    for table in codes:
-        test, (_, controls) = table[table["split"] == "test"], _controls(table)
-        centiles = np.full(len(test), np.nan)
-        if controls is not None:
-            loads = np.linalg.norm(controls.points(_salient(test)), axis=1)
-            centiles = _centiles(loads, test["group"].to_numpy(str), controls.loads)
-        found.append(centiles)
-    values, about = np.stack(found), test[["id", "group", "label"]].reset_index(drop=True)
-    low, high, sd = values.min(axis=0), values.max(axis=0), values.std(axis=0, ddof=1)
-    return about.assign(**dict(zip(OVER_SEEDS, (low, high, sd), strict=True))).dropna()
+    held_out = [table[table["split"] == "test"] for table in codes]
+    found = [
+        salient_centiles(_salient(test), test["group"], of) for test, of in zip(held_out, codes, strict=True)
+    ]
+    about = held_out[0][["id", "group", "label"]].reset_index(drop=True)
+    return about.join(spread_over_seeds(found)).dropna()
+
+
+def salient_centiles(means: AnyArray, groups: "pd.Series[str]", known: pd.DataFrame) -> FloatArray:
+    """Return the column salient_centile of `salient_sheet` alone, from salient means (n, dimensions)."""
+    _, controls = _controls(known)
+    if controls is None:
+        return np.full(len(means), np.nan)
+    return _centiles(np.linalg.norm(controls.points(means), axis=1), groups.to_numpy(str), controls.loads)
+
+
+def spread_over_seeds(centiles: Sequence[FloatArray]) -> pd.DataFrame:
+    """Return lowest, highest and standard deviation of the centiles (n,) of several fits, a row a sample."""
+    values = np.stack(centiles)
+    spread = values.min(axis=0), values.max(axis=0), values.std(axis=0, ddof=1)
+    return pd.DataFrame(dict(zip(OVER_SEEDS, spread, strict=True)))
 
 
 class _Controls(NamedTuple):

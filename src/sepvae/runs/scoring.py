@@ -9,7 +9,13 @@ import pandas as pd
 from sepvae.batch import AnyArray, Source
 from sepvae.codes import Codes, code_columns, codes_table
 from sepvae.errors import DataError
-from sepvae.evaluation.patient_sheet import salient_sheet, sheet_note
+from sepvae.evaluation.patient_sheet import (
+    OVER_SEEDS,
+    salient_centiles,
+    salient_sheet,
+    sheet_note,
+    spread_over_seeds,
+)
 from sepvae.evaluation.scores import RECONSTRUCTION_METRICS, score_codes
 from sepvae.interpretation.examples import make_examples
 from sepvae.methods import load
@@ -36,6 +42,7 @@ def encode_run(run: str | Path, source: Source, *, say: Say | None = None) -> pd
     if (of_run := folder.codes.read()) is not None:
         persons = "new-" + table["group"] if numbered else table["group"]
         sheet, n = salient_sheet(codes, persons, of_run)
+        sheet = sheet.join(_over_seeds(folder, source, persons, say))
         table = table.join(sheet)
         if say is not None:
             say(f"note: {sheet_note(n, sheet)}")
@@ -47,6 +54,42 @@ def encode_run(run: str | Path, source: Source, *, say: Say | None = None) -> pd
     if say is not None and n_seen:
         say(f"note: new samples of subjects that were fitted on: {n_seen}")
     return table
+
+
+def _over_seeds(
+    folder: RunFolder, source: Source, persons: "pd.Series[str]", say: Say | None
+) -> pd.DataFrame:
+    """Return how far centiles differ between the fits of `fit --seeds`; no columns where there are none."""
+    nothing, people = pd.DataFrame(index=persons.index), folder.people.read()
+    if people is None or OVER_SEEDS[0] not in people:
+        return nothing
+    if not (fits := _fits_of_seeds(folder)):
+        if say is not None:
+            say(f"note: no spread over seeds: {folder.seeds} no longer holds the fits of {folder}")
+        return nothing
+    centiles = []
+    with stage(f"encoding by all {len(fits)} seeds", say) as progress:
+        for n, fit in enumerate(fits, start=1):
+            means = load(fit.model).encode(source).salient_mean
+            centiles.append(salient_centiles(means, persons, fit.codes.required()))
+            progress(n, len(fits))
+    return spread_over_seeds(centiles)
+
+
+def _fits_of_seeds(folder: RunFolder) -> list[RunFolder]:
+    """Return the fits that a run was chosen among; none unless all are there, with the run's comparison."""
+    compared = folder.stability.read()
+    if compared is None or not compared.equals(RunFolder(folder.seeds).stability.read()):
+        return []
+    central = compared[compared["measure"] == "central"]
+    wanted = {*zip(central["contender"], central["first"], strict=True)}
+    found = []
+    for fit in (RunFolder(model.parent) for model in sorted(folder.seeds.glob("cells/*/model"))):
+        about = fit.recipe.required()
+        of_seed = "bootstrap" not in about and fit.codes.exists()
+        if of_seed and (about["contender"], f"seed {about['seed']}") in wanted:
+            found.append(fit)
+    return found if len(found) == len(wanted) else []
 
 
 def split_of(run: str | Path, source: Source) -> list[str]:
