@@ -78,8 +78,8 @@ def _over_seeds(
 
 def _fits_of_seeds(folder: RunFolder) -> list[RunFolder]:
     """Return the fits that a run was chosen among; none unless all are there, with the run's comparison."""
-    compared = folder.stability.read()
-    if compared is None or not compared.equals(RunFolder(folder.seeds).stability.read()):
+    compared, beside = folder.stability.read(), RunFolder(folder.seeds).stability.read()
+    if compared is None or beside is None or not compared.equals(beside):
         return []
     central = compared[compared["measure"] == "central"]
     wanted = {*zip(central["contender"], central["first"], strict=True)}
