@@ -12,7 +12,12 @@ def images(n, channels=1, h=6, w=9):
 
 
 def shown(figure):
-    return [ax.images[0] for ax in figure.axes if ax.images]
+    """Images of a figure without its colour bars, which are one pixel wide."""
+    return [image for image in figure.axes[0].images if image.get_array().shape[1] > 1]
+
+
+def texts(figure):
+    return [text.get_text() for text in figure.axes[0].texts]
 
 
 def test_each_sample_is_a_column_of_four_images_and_the_last_is_the_difference():
@@ -44,26 +49,23 @@ def test_blocks_rows_and_samples_are_named():
     figure = reconstruction_grid(
         *images(2), np.array([0, 1]), ids=["$a_1", "a very long name of a file 0017"]
     )
-    assert [text.get_text() for text in figure.texts] == ["Background (0)", "Target (1)"]
-    assert figure.axes[0].get_ylabel() == "input"
-    assert [ax.get_title() for ax in figure.axes if ax.get_title()] == [
-        "$a_1",
-        "a very long name\nof a file 0017",
-    ]
+    written = texts(figure)
+    assert written[:4] == ["Background (0)", "$a_1", "Target (1)", "a very long name\nof a file 0017"]
+    assert written[4] == "input"
     figure.canvas.draw()  # a $ is no formula
 
 
 def test_the_background_is_the_first_label_or_the_one_named():
     labels = np.array(["ill", "well"])
     figure = reconstruction_grid(*images(2), labels)
-    assert [text.get_text() for text in figure.texts] == ["Background (ill)", "Target (well)"]
+    assert texts(figure)[::2][:2] == ["Background (ill)", "Target (well)"]
     figure = reconstruction_grid(*images(2), labels, background="well")
-    assert [text.get_text() for text in figure.texts] == ["Background (well)", "Target (ill)"]
+    assert texts(figure)[::2][:2] == ["Background (well)", "Target (ill)"]
 
 
 def test_several_targets_are_one_group():
     figure = reconstruction_grid(*images(4), np.array(["SZ", "HC", "BD", "SZ"]), background="HC")
-    assert [text.get_text() for text in figure.texts] == ["Background (HC)", "Target (BD and SZ)"]
+    assert texts(figure)[0:4:2] == ["Background (HC)", "Target (BD and SZ)"]
 
 
 def test_identical_reconstructions_have_a_scale_too():
@@ -96,24 +98,17 @@ def test_a_traversal_is_a_row_of_its_steps_and_their_difference():
     difference = traversals[:, :, 3] - traversals[:, :, 0]
     np.testing.assert_allclose(row[4].get_array(), difference[0, 1, 0])
     assert row[4].get_clim() == (-np.abs(difference).max(), np.abs(difference).max())
-    assert [text.get_text() for text in figure.texts][
-        1
-    ] == "Salient component 2 (25 % of the salient variance)"
-    assert [ax.get_title() for ax in figure.axes[:5]] == [
-        "-3 sd",
-        "-1 sd",
-        "mean",
-        "+2 sd",
-        "last minus first",
-    ]
-    assert [ax.get_ylabel() for ax in figure.axes if ax.get_ylabel()] == ["$p_1", "p2"] * 3
+    written = texts(figure)
+    assert "Salient component 2 (25 % of the salient variance)" in written
+    assert written[2:7] == ["-3 sd", "-1 sd", "mean", "+2 sd", "last minus first"]
+    assert [text for text in written if text.strip("$").startswith("p")] == ["$p_1", "p2"] * 3
     figure.canvas.draw()
 
 
 def test_still_traversals_have_a_scale_too():
     figure = traversal_grid(np.ones((1, 1, 2, 3, 6, 9)), np.array([-1, 1]), np.array([0.0]))
     figure.canvas.draw()
-    assert figure.axes[0].get_ylabel() == "target 1"
+    assert "target 1" in texts(figure)
 
 
 @pytest.mark.parametrize(("steps", "shares"), [(3, 2), (2, 3)])
@@ -129,10 +124,10 @@ def test_a_swap_is_a_column_of_named_rows(channels):
     drawn = shown(figure)
     for image, expected in zip(drawn, swaps.reshape(12, channels, 6, 9), strict=True):
         np.testing.assert_array_equal(image.get_array(), np.moveaxis(expected, 0, -1).squeeze())
-    names = [ax.get_ylabel().replace("\n", " ") for ax in figure.axes[:5]]
-    wanted = ["background a", "target b", "a with the salient part of b", "b with the salient part of a", ""]
-    assert names == wanted
-    assert figure.axes[4].get_title() == "a a1\nb $b_1"
+    names = ["background a", "target b", "a with the salient part of b", "b with the salient part of a"]
+    written = texts(figure)
+    assert written[:3] == ["a a1\nb $b_1"] * 3
+    assert [text.replace("\n", " ") for text in written[3:]] == names
     figure.canvas.draw()
 
 

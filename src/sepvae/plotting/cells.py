@@ -1,4 +1,8 @@
-"""Images or panels side by side: cells of one size, titles, names, differences, colour bars, in inches."""
+"""
+Images or panels side by side: cells of one size, titles, names, differences, colour bars, in inches.
+
+All images of a figure are in one axes whose unit is the inch: an axes for each would take far longer.
+"""
 
 import math
 from collections.abc import Iterable
@@ -8,10 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.lines import Line2D
 
 from sepvae.batch import AnyArray
 from sepvae.checks import joined, order_labels
@@ -66,40 +69,49 @@ def signed(images: AnyArray) -> AnyArray:
     return images.mean(axis=-3) if images.shape[-3] == 3 else images[..., 0, :, :]
 
 
+def inches(width: float, height: float) -> tuple[Figure, Axes]:
+    """Return a figure and axes over all of it, without frame: x in inches from the left, y from the top."""
+    figure = Figure(figsize=(width, height))
+    figure.suppressComposite = True  # images stay apart in an SVG
+    canvas = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0), autoscale_on=False)
+    canvas.set_axis_off()
+    return figure, canvas
+
+
 def draw_images(
-    figure: Figure,
+    canvas: Axes,
     places: Iterable[tuple[float, float]],
     height: float,
     images: Iterable[AnyArray],
     difference: AnyArray | None = None,
     limit: float = 1.0,
     width: float = CELL,
-) -> list[Axes]:
+) -> list[AxesImage]:
     """Draw images (channels, h, w) in [0, 1], then a difference (h, w), at upper left corners in inches."""
-    axes = [_axes(figure, x, y, width, height) for x, y in places]
-    for ax, image in zip(axes, images, strict=False):
-        visible = np.clip(np.moveaxis(image, 0, -1), 0, 1) if len(image) == 3 else image[0]
-        ax.imshow(visible, cmap="gray", vmin=0, vmax=1)
+    looks: list[tuple[AnyArray, str, float, float]] = [
+        (np.clip(np.moveaxis(image, 0, -1), 0, 1) if len(image) == 3 else image[0], "gray", 0, 1)
+        for image in images
+    ]
     if difference is not None:
-        axes[-1].imshow(difference, cmap=DIFFERENCES, vmin=-limit, vmax=limit)
-    return axes
+        looks.append((difference, DIFFERENCES, -limit, limit))
+    return [
+        canvas.imshow(shown, cmap=colours, vmin=least, vmax=most, aspect="auto", extent=_extent(*place))
+        for place, (shown, colours, least, most) in zip(
+            ((x, y, width, height) for x, y in places), looks, strict=True
+        )
+    ]
 
 
 def colour_bar(
-    figure: Figure,
-    colours: ScalarMappable,
-    x: float,
-    y: float,
-    height: float,
-    width: float = 0.09,
-    size: int = 7,
+    canvas: Axes, limit: float, x: float, y: float, height: float, width: float = 0.09, size: int = 7
 ) -> None:
     """Draw the colour bar of a symmetric scale; (x, y) is its upper left corner in inches."""
-    limit = float(colours.get_clim()[1] or 1)
-    bar = figure.colorbar(colours, cax=_axes(figure, x, y, width, height), ticks=[-limit, 0, limit])
-    bar.ax.set_yticklabels([f"-{limit:.2g}", "0", f"+{limit:.2g}"], fontsize=size)
-    bar.ax.tick_params(length=2)
-    bar.outline.set_visible(False)
+    levels = np.linspace(limit, -limit, 256)[:, None]
+    canvas.imshow(levels, cmap=DIFFERENCES, aspect="auto", extent=_extent(x, y, width, height))
+    for share, text in ((0, f"+{limit:.2g}"), (0.5, "0"), (1, f"-{limit:.2g}")):
+        at = y + share * height
+        canvas.plot([x + width, x + width + 0.03], [at, at], color="k", linewidth=0.8)
+        canvas.text(x + width + 0.07, at, text, fontsize=size, va="center_baseline")
 
 
 def panel_grid(n: int, width: float, height: float, **pads: Any) -> tuple[Figure, list[Axes]]:
@@ -114,30 +126,27 @@ def panel_grid(n: int, width: float, height: float, **pads: Any) -> tuple[Figure
     return figure, list(axes[:n])
 
 
-def block_title(figure: Figure, title: str, colour: str, x: float, y: float, columns: int) -> None:
+def block_title(canvas: Axes, title: str, colour: str, x: float, y: float, columns: int) -> None:
     """Write the title of a block of columns above a rule in its colour."""
-    width, total = figure.get_size_inches()
-    left, right, height = x / width, (x + columns * (CELL + GAP) - GAP) / width, 1 - y / total
-    figure.add_artist(Line2D([left, right], [height, height], color=colour, linewidth=1.5))
-    above = height + 0.04 / total
-    figure.text(left, above, title, color=colour, fontsize=10, weight="bold", va="bottom", parse_math=False)
+    canvas.plot([x, x + columns * (CELL + GAP) - GAP], [y, y], color=colour, linewidth=1.5)
+    look: dict[str, Any] = {"color": colour, "fontsize": 10, "weight": "bold", "parse_math": False}
+    canvas.text(x, y - 0.04, title, va="bottom", **look)
 
 
-def name_row(ax: Axes, name: str, colour: str = NEUTRAL) -> None:
-    """Write a name to the left of a cell."""
-    ax.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8, color=colour)
-    ax.yaxis.label.set_parse_math(False)
+def name_row(image: AxesImage, name: str, colour: str = NEUTRAL) -> None:
+    """Write a name to the left of an image."""
+    left, _, bottom, top = image.get_extent()
+    look: dict[str, Any] = {"fontsize": 8, "color": colour, "parse_math": False}
+    image.axes.text(left - 0.06, (bottom + top) / 2, name, ha="right", va="center", **look)
 
 
-def name_column(ax: Axes, name: str) -> None:
-    """Write a name above a cell."""
-    ax.set_title(name, fontsize=6, color="0.4", pad=2, parse_math=False)
+def name_column(image: AxesImage, name: str, size: int = 6) -> None:
+    """Write a name above an image."""
+    left, right, _, top = image.get_extent()
+    look: dict[str, Any] = {"fontsize": size, "color": "0.4", "parse_math": False}
+    image.axes.text((left + right) / 2, top - 0.03, name, ha="center", va="baseline", **look)
 
 
-def _axes(figure: Figure, x: float, y: float, width: float, height: float) -> Axes:
-    """Add axes without frame or ticks."""
-    full_width, total = figure.get_size_inches()
-    box = x / full_width, 1 - (y + height) / total, width / full_width, height / total
-    ax = figure.add_axes(box, xticks=[], yticks=[])
-    ax.spines[:].set_visible(False)
-    return ax
+def _extent(x: float, y: float, width: float, height: float) -> tuple[float, float, float, float]:
+    """Return the left, right, lower and upper ends of a cell."""
+    return x, x + width, y + height, y

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from sepvae.batch import AnyArray
 from sepvae.errors import DataError
@@ -20,7 +19,7 @@ from sepvae.plotting.palette import MISSING, NEUTRAL, OTHERS, any_letters
 NAME_LENGTH = 26  # characters of a contender's name in one line
 UNKNOWN = {"facecolors": "none", "edgecolors": OTHERS, "linewidths": 0.6}  # targets without a value
 
-HEADING: dict[str, Any] = {"fontsize": 7, "color": "0.4", "pad": 3}  # of a column of images
+HEADING = 7  # size of the heading of a column of images
 
 # Inches: width and height of a scatter; a line of a contender's name; from the rule below it to the images.
 PANEL, LINE, HEADINGS = (2.75, 2.9), 0.17, 0.32
@@ -97,20 +96,20 @@ def reconstruction_columns(
     tier_height = top + offsets[-1] + height + cells.BLOCK_GAP
     tiers = [list(images)[i : i + cells.COLUMNS] for i in range(0, len(images), cells.COLUMNS)]
     width = cells.LEFT + cells.CELL + len(tiers[0]) * BLOCK + cells.RIGHT
-    figure = Figure(figsize=(width, len(tiers) * tier_height))
+    figure, canvas = cells.inches(width, len(tiers) * tier_height)
     for tier, names in enumerate(tiers):
         rows = [tier * tier_height + top + offset for offset in offsets]
         parts = rows[: len(groups[0])], rows[len(groups[0]) :]
         for (group, colour), label, part in zip(cells.GROUPS, group_names, parts, strict=True):
             title = cells.title_of(group, label)
-            _name_group(figure, title, colour, part[0], part[-1] + height)
-        first, *_ = cells.draw_images(figure, [(cells.LEFT, y) for y in rows], height, inputs[shown])
-        first.set_title(ROWS[0], **HEADING)
+            _name_group(canvas, title, colour, part[0], part[-1] + height)
+        first, *_ = cells.draw_images(canvas, [(cells.LEFT, y) for y in rows], height, inputs[shown])
+        cells.name_column(first, ROWS[0], HEADING)
         for i, name in enumerate(names):
             x = cells.LEFT + cells.CELL + cells.BLOCK_GAP + i * BLOCK
-            last = _contender(figure, x, rows, height, name, images[name], limit)
+            _contender(canvas, x, rows, height, name, images[name], limit)
         if tier == 0:
-            cells.colour_bar(figure, last.images[0], width - cells.RIGHT + 0.06, rows[-1], height)
+            cells.colour_bar(canvas, limit, width - cells.RIGHT + 0.06, rows[-1], height)
     return figure
 
 
@@ -159,30 +158,27 @@ def _check_examples(examples: Mapping[str, Mapping[str, AnyArray]]) -> tuple[Any
 
 
 def _contender(
-    figure: Figure,
+    canvas: Axes,
     x: float,
     rows: list[float],
     height: float,
     name: str,
     images: list[AnyArray],
     limit: float,
-) -> Axes:
-    """Draw the three columns of one contender, and return the last axes of differences."""
-    cells.block_title(figure, "\n".join(_lines(name)), NEUTRAL, x, rows[0] - HEADINGS, 3)
+) -> None:
+    """Draw the three columns of one contender."""
+    cells.block_title(canvas, "\n".join(_lines(name)), NEUTRAL, x, rows[0] - HEADINGS, 3)
     columns = [x + column * (cells.CELL + cells.GAP) for column in range(3)]
     for y, *pair, difference in zip(rows, *images, strict=True):
-        axes = cells.draw_images(figure, [(x, y) for x in columns], height, pair, difference, limit)
+        drawn = cells.draw_images(canvas, [(x, y) for x in columns], height, pair, difference, limit)
         if y == rows[0]:
-            for ax, heading in zip(axes, ROWS[1:], strict=True):
-                ax.set_title(heading, **HEADING)
-    return axes[-1]
+            for image, heading in zip(drawn, ROWS[1:], strict=True):
+                cells.name_column(image, heading, HEADING)
 
 
-def _name_group(figure: Figure, title: str, colour: str, top: float, bottom: float) -> None:
+def _name_group(canvas: Axes, title: str, colour: str, top: float, bottom: float) -> None:
     """Write the name of a group to the left of its rows, beside a rule in its colour."""
-    width, total = figure.get_size_inches()
-    x, ends = (cells.LEFT - 0.06) / width, [1 - top / total, 1 - bottom / total]
-    figure.add_artist(Line2D([x, x], ends, color=colour, linewidth=1.5))
-    place, lines = ((cells.LEFT - 0.12) / width, sum(ends) / 2), textwrap.fill(title, 12)
-    look: dict[str, Any] = {"color": colour, "fontsize": 8, "weight": "bold", "ha": "right", "va": "center"}
-    figure.text(*place, lines, parse_math=False, **look)
+    x = cells.LEFT - 0.06
+    canvas.plot([x, x], [top, bottom], color=colour, linewidth=1.5)
+    look: dict[str, Any] = {"color": colour, "fontsize": 8, "weight": "bold", "parse_math": False}
+    canvas.text(x - 0.06, (top + bottom) / 2, textwrap.fill(title, 12), ha="right", va="center", **look)

@@ -69,8 +69,8 @@ def reconstruction_grid(
     >>> images = np.random.default_rng(0).random((4, 1, 8, 8))
     >>> labels = np.array(["ill", "well", "ill", "well"])
     >>> figure = reconstruction_grid(images, images, images * 0.9, labels, background="well")
-    >>> [text.get_text() for text in figure.texts]
-    ['Background (well)', 'Target (ill)']
+    >>> figure.axes[0].texts[0].get_text()
+    'Background (well)'
     """
     inputs, full, common_only, labels = map(np.asarray, (inputs, full, common_only, labels))
     check_shapes(inputs, full, common_only, labels)
@@ -96,21 +96,21 @@ def sample_columns(
     height, top = cells.height_of(images[0]), cells.top_of(names[i] for i in shown)
     levels = [top + row * (height + cells.GAP) for row in range(len(rows))]
     width = cells.LEFT + len(shown) * (cells.CELL + cells.GAP) + cells.BLOCK_GAP + cells.RIGHT
-    figure = Figure(figsize=(width, levels[-1] + height + cells.MARGIN))
+    figure, canvas = cells.inches(width, levels[-1] + height + cells.MARGIN)
     x = cells.LEFT
     for (group, colour), label, block in zip(cells.GROUPS, labels, blocks, strict=True):
         if not len(block):
             continue
-        cells.block_title(figure, cells.title_of(group, label), colour, x, cells.RULE, len(block))
+        cells.block_title(canvas, cells.title_of(group, label), colour, x, cells.RULE, len(block))
         for sample in block:
             places, of_sample = [(x, y) for y in levels], [of_row[sample] for of_row in images]
-            axes = cells.draw_images(figure, places, height, of_sample, difference[sample], limit)
-            cells.name_column(axes[0], names[sample])
+            drawn = cells.draw_images(canvas, places, height, of_sample, difference[sample], limit)
+            cells.name_column(drawn[0], names[sample])
             x += cells.CELL + cells.GAP
         x += cells.BLOCK_GAP
-    for ax, name in zip(figure.axes, rows, strict=False):
-        cells.name_row(ax, name)
-    cells.colour_bar(figure, axes[-1].images[0], width - cells.RIGHT + 0.06, levels[-1], height)
+    for image, name in zip(canvas.images, rows, strict=False):
+        cells.name_row(image, name)
+    cells.colour_bar(canvas, limit, width - cells.RIGHT + 0.06, levels[-1], height)
     return figure
 
 
@@ -152,7 +152,7 @@ def traversal_grid(
     >>> import numpy as np
     >>> images = np.random.default_rng(0).random((2, 1, 3, 1, 8, 8))
     >>> figure = traversal_grid(images, np.array([-1, 0, 1]), np.array([0.5]))
-    >>> figure.texts[0].get_text()
+    >>> figure.axes[0].texts[0].get_text()
     'Salient component 1 (50 % of the salient variance)'
     """
     traversals, steps, shares = map(np.asarray, (traversals, steps, shares))
@@ -169,22 +169,22 @@ def traversal_grid(
     block_height = cells.TOP + targets * (height + cells.GAP) + cells.BLOCK_GAP
     columns = [cells.LEFT + column * (cells.CELL + cells.GAP) for column in range(k)]
     last_column = columns[-1] + cells.CELL + cells.BLOCK_GAP
-    figure = Figure(figsize=(last_column + cells.CELL + cells.RIGHT, n_components * block_height))
+    figure, canvas = cells.inches(last_column + cells.CELL + cells.RIGHT, n_components * block_height)
     difference = cells.signed(traversals[:, :, -1]) - cells.signed(traversals[:, :, 0])
     limit = cells.limit_of(difference, GREY_LEVEL)
     for component, share in enumerate(shares):
         top = component * block_height
         title = f"{titles[component]} ({100 * share:.0f} % of the salient variance)"
-        cells.block_title(figure, title, TARGET, cells.LEFT, top + cells.RULE, k)
+        cells.block_title(canvas, title, TARGET, cells.LEFT, top + cells.RULE, k)
         for target in range(targets):
             y = top + cells.TOP + target * (height + cells.GAP)
             places, at = [(x, y) for x in (*columns, last_column)], (target, component)
-            axes = cells.draw_images(figure, places, height, traversals[at], difference[at], limit)
-            cells.name_row(axes[0], names[target])
+            drawn = cells.draw_images(canvas, places, height, traversals[at], difference[at], limit)
+            cells.name_row(drawn[0], names[target])
             if target == 0:
-                for ax, heading in zip(axes, headings, strict=True):
-                    cells.name_column(ax, heading)
-        cells.colour_bar(figure, axes[-1].images[0], last_column + cells.CELL + 0.06, y, height)
+                for image, heading in zip(drawn, headings, strict=True):
+                    cells.name_column(image, heading)
+        cells.colour_bar(canvas, limit, last_column + cells.CELL + 0.06, y, height)
     return figure
 
 
@@ -216,8 +216,8 @@ def swap_grid(swaps: AnyArray, ids: Names = None) -> Figure:
     --------
     >>> import numpy as np
     >>> figure = swap_grid(np.random.default_rng(0).random((6, 4, 1, 8, 8)))
-    >>> figure.axes[0].get_ylabel()
-    'background a'
+    >>> 'background a' in [text.get_text() for text in figure.axes[0].texts]
+    True
     """
     swaps = np.asarray(swaps)
     if swaps.ndim != 5 or swaps.shape[1] != len(SWAP_ROWS):
@@ -226,12 +226,13 @@ def swap_grid(swaps: AnyArray, ids: Names = None) -> Figure:
     height, top = cells.height_of(swaps), cells.top_of(names) - cells.RULE
     rows = [top + row * (height + cells.GAP) for row in range(len(SWAP_ROWS))]
     columns = [cells.LEFT + column * (cells.CELL + cells.GAP) for column in range(len(swaps))]
-    figure = Figure(figsize=(columns[-1] + cells.CELL + cells.MARGIN, rows[-1] + height + cells.MARGIN))
+    size = columns[-1] + cells.CELL + cells.MARGIN, rows[-1] + height + cells.MARGIN
+    figure, canvas = cells.inches(*size)
     for x, pair, name in zip(columns, swaps, names, strict=True):
-        axes = cells.draw_images(figure, [(x, y) for y in rows], height, pair)
-        cells.name_column(axes[0], name)
-    for ax, (name, colour) in zip(figure.axes, SWAP_ROWS, strict=False):
-        cells.name_row(ax, name, colour)
+        first, *_ = cells.draw_images(canvas, [(x, y) for y in rows], height, pair)
+        cells.name_column(first, name)
+    for image, (name, colour) in zip(canvas.images, SWAP_ROWS, strict=False):
+        cells.name_row(image, name, colour)
     return figure
 
 

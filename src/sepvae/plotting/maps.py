@@ -7,8 +7,6 @@ from textwrap import fill
 from typing import Any
 
 import numpy as np
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from sepvae.batch import AnyArray
@@ -21,7 +19,7 @@ from sepvae.plotting.palette import DIFFERENCES, NEUTRAL, TARGET, shortened
 PARTS = ("input", "without its\nsalient part", "what the salient\npart adds")
 SLOPE = "Slope per unit of severity"
 SIDE = 1.6  # width of an image in a figure of groups, in cells
-TITLE, LINE, TITLE_LENGTH = 0.45, 0.17, 22  # inches above a large map, and of a line there; its characters
+TITLE, TITLE_LENGTH = 0.15, 22  # inches and characters of a line above a large map
 
 CUTS = 7  # slices of a volume
 WIDTH, ROW, HEAD, BAR = 11.0, 1.75, 0.3, 0.9  # inches of rows of slices; BAR is the room for the colour bar
@@ -93,9 +91,10 @@ def map_picture(
     end = cells.limit_of(shown) if limit is None else limit
     figure = _panels([(title, NEUTRAL, shown, end)])
     if image is not None:
-        ax = figure.axes[0]
-        ax.images[0].set(alpha=_opacity(shown, end), zorder=1)
-        ax.imshow(image, cmap="gray", vmin=0, vmax=1, zorder=0)
+        above = figure.axes[0].images[0]
+        place: dict[str, Any] = {"extent": above.get_extent(), "aspect": "auto", "zorder": -1}
+        above.axes.imshow(image, cmap="gray", vmin=0, vmax=1, **place)
+        above.set_alpha(_opacity(shown, end))
     return figure
 
 
@@ -103,15 +102,14 @@ def _panels(panels: Sequence[Row]) -> Figure:
     """Draw maps beside each other."""
     side = SIDE * cells.CELL
     height = side * panels[0][2].shape[0] / panels[0][2].shape[1]
-    lines = max(title.count("\n") + bool(title) for title, *_ in panels)
-    step, head = side + cells.RIGHT, max(TITLE, cells.MARGIN + lines * LINE) if lines else cells.MARGIN
-    figure = Figure(figsize=(cells.MARGIN + len(panels) * step, head + height + cells.MARGIN))
+    lines = max(len(title.splitlines()) for title, *_ in panels)
+    step, head = side + cells.RIGHT, TITLE * (lines + 1) if lines else cells.MARGIN
+    figure, canvas = cells.inches(cells.MARGIN + len(panels) * step, head + height + cells.MARGIN)
     for i, (title, colour, values, limit) in enumerate(panels):
         x = cells.MARGIN + i * step
-        (ax,) = cells.draw_images(figure, [(x, head)], height, (), values, limit, width=side)
-        cells.colour_bar(figure, ax.images[0], x + side + 0.06, head, height)
-        place = (x / figure.get_figwidth(), 1 - (head - 0.12) / figure.get_figheight())
-        figure.text(*place, title, color=colour, fontsize=9, weight="bold", parse_math=False)
+        cells.draw_images(canvas, [(x, head)], height, (), values, limit, width=side)
+        cells.colour_bar(canvas, limit, x + side + 0.06, head, height)
+        canvas.text(x, head - 0.12, title, color=colour, fontsize=9, weight="bold", parse_math=False)
     return figure
 
 
@@ -164,9 +162,12 @@ def compared_images(tests: Tested) -> Figure:
         (fill(t.removesuffix(VBM), TITLE_LENGTH), colour, x, end) for t, colour, x, end in _test_rows(tests)
     ]
     figure = _panels(rows)
-    for ax, (_, found) in zip(figure.axes[::2], tests.values(), strict=True):
+    canvas = figure.axes[0]
+    for image, (_, found) in zip(canvas.images[::2], tests.values(), strict=True):  # between them, their bars
         if found.any():
-            ax.contour(found, [0.5], colors="k", linewidths=0.8)
+            left, right, bottom, top = image.get_extent()
+            place: dict[str, Any] = {"origin": "lower", "extent": (left, right, top, bottom)}
+            canvas.contour(found, [0.5], colors="k", linewidths=0.8, **place)
     return figure
 
 
@@ -200,11 +201,11 @@ def _slices(rows: Sequence[Row], image: AnyArray, grid: Grid, outlines: Sequence
     from nilearn.plotting import plot_stat_map
 
     total = len(rows) * (ROW + HEAD)
-    figure, seen = Figure(figsize=(WIDTH, total)), _seen(image)
+    (figure, canvas), seen = cells.inches(WIDTH, total), _seen(image)
     for i, (title, colour, values, limit) in enumerate(rows):
         top = i * (ROW + HEAD)
         look: dict[str, Any] = {"color": colour, "fontsize": 10, "weight": "bold", "parse_math": False}
-        figure.text(0.01, 1 - (top + 0.2) / total, title, **look)
+        canvas.text(0.01 * WIDTH, top + 0.2, title, **look)
         opaque = _opacity(values, limit)
         display = plot_stat_map(
             _volume(values, grid),
@@ -220,9 +221,8 @@ def _slices(rows: Sequence[Row], image: AnyArray, grid: Grid, outlines: Sequence
         )
         if i < len(outlines) and outlines[i].any():
             display.add_contours(_volume(outlines[i], grid), levels=[0.5], colors="k", linewidths=0.8)
-        scale = ScalarMappable(Normalize(-limit, limit), DIFFERENCES)
         y = top + HEAD + 0.15 * ROW
-        cells.colour_bar(figure, scale, WIDTH - BAR + 0.08, y, 0.7 * ROW, width=0.1, size=8)
+        cells.colour_bar(canvas, limit, WIDTH - BAR + 0.08, y, 0.7 * ROW, width=0.1, size=8)
     return figure
 
 
