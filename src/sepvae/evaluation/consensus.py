@@ -27,9 +27,7 @@ MOST = 2000  # patients whose co-assignment makes the tree; the others get the s
 class Consensus(NamedTuple):
     """Subtypes from several fits, and what speaks for them."""
 
-    votes: (
-        IntArray  # (n_people, n_fits), subtype from 0 that each fit gives; -1 where the vote does not count
-    )
+    votes: IntArray  # (n_people, n_fits), subtype from 0 by each fit; -1 where the vote does not count
     n_clusters: int
     agreement: float  # mean adjusted Rand index of pairs of fits on the patients whom they learnt from
     p_value: float  # the larger one of likelihood ratio and gap; NaN where the fits do not agree

@@ -81,15 +81,13 @@ def _fits_of_seeds(folder: RunFolder) -> list[RunFolder]:
     compared, beside = folder.stability.read(), RunFolder(folder.seeds).stability.read()
     if compared is None or beside is None or not compared.equals(beside):
         return []
-    central = compared[compared["measure"] == "central"]
-    wanted = {*zip(central["contender"], central["first"], strict=True)}
-    found = []
-    for fit in (RunFolder(model.parent) for model in sorted(folder.seeds.glob("cells/*/model"))):
-        about = fit.recipe.required()
-        of_seed = "bootstrap" not in about and fit.codes.exists()
-        if of_seed and (about["contender"], f"seed {about['seed']}") in wanted:
-            found.append(fit)
-    return found if len(found) == len(wanted) else []
+    there = {}
+    for fit in (RunFolder(model.parent) for model in folder.seeds.glob("cells/*/model")):
+        if "bootstrap" not in (about := fit.recipe.required()) and fit.codes.exists():
+            there[about["contender"], f"seed {about['seed']}"] = fit
+    central = compared.loc[compared["measure"] == "central", ["contender", "first"]]
+    found = [there[one] for one in central.itertuples(index=False, name=None) if one in there]
+    return found if len(found) == len(central) else []
 
 
 def split_of(run: str | Path, source: Source) -> list[str]:
