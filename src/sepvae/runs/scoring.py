@@ -85,7 +85,7 @@ def _fits_of_seeds(folder: RunFolder) -> list[RunFolder]:
     for fit in (RunFolder(model.parent) for model in folder.seeds.glob("cells/*/model")):
         if "bootstrap" not in (about := fit.recipe.required()) and fit.codes.exists():
             there[about["contender"], f"seed {about['seed']}"] = fit
-    central = compared.loc[compared["measure"] == "central", ["contender", "first"]]
+    central = compared.loc[compared["measure"] == "central", ["contender", "first"]].sort_values("first")
     found = [there[one] for one in central.itertuples(index=False, name=None) if one in there]
     return found if len(found) == len(central) else []
 
