@@ -3,8 +3,8 @@
     pip install --no-deps mlni==0.1.5.1
     python benchmarks/hydra.py --out hydra.csv --draws 4
 
-One row per case and draw: for 2 and 3 clusters HYDRA's stability, the adjusted Rand index between its hold-outs, and
-that of its clusters with the true ones; and the number that the stability chooses.
+One row per case and draw: for 2 and 3 clusters HYDRA's stability, which is the adjusted Rand index between
+its hold-outs, and that of its clusters with the true ones; and the number that the stability chooses.
 Controls are one Gaussian, 2 standard deviations from the mean of the patients. HYDRA has its defaults but
 for 10 hold-outs and 5 starts of each, instead of 20.
 """
