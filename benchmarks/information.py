@@ -102,12 +102,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--dims", type=int, nargs="+", default=DIMS)
+    parser.add_argument("--kinds", nargs="+", default=["shared", "label"])
     given = parser.parse_args()
     how = {"n_permutations": 99, "n_bootstraps": 400}
     for n in given.sizes:
         for draw in range(given.draws if n < 5000 else max(given.draws // 4, 1)):
-            for dims in DIMS:
-                for name, true, function in cases():
+            for dims in given.dims:
+                for name, true, function in cases() if "shared" in given.kinds else ():
                     rng = np.random.default_rng([draw, n, dims])
                     pair, learnt, people = function(n, dims, rng), 3 * n // 4, np.arange(n).astype(str)
                     pair = Pair(*(turned(codes, rng) for codes in pair))
@@ -119,7 +121,7 @@ def main() -> None:
                     )
                     found = evidence.score(people[learnt:][:2000], **how)
                     add(given.out, "shared", name, true, n, dims, draw, found, time.perf_counter() - start)
-                for shift in (0.0, 1.0, 2.0):
+                for shift in (0.0, 1.0, 2.0) if "label" in given.kinds else ():
                     rng = np.random.default_rng([draw, n, dims])
                     y, codes = np.arange(n) % 2, rng.normal(size=(n, dims))
                     codes[:, 0] += shift * y
