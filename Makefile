@@ -7,7 +7,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # What tests compiled is kept, whatever the machine says: else every process compiles all of it again.
-PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+# Files in their order, whose last ones are short: sorted by number of tests, files of few long tests would end.
+PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 \
+    --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-slow check format clean
 
