@@ -52,7 +52,9 @@ def test_without_a_consensus_all_are_of_one_subtype(tmp_path: Path) -> None:
     row = write_consensus(BenchmarkFolder(tmp_path), "seeds", [codes_of(9, 0), mixed], [0, 0])
     assert row["score"].item() < 0.3
     assert row["p_value"].isna().all()
-    assert set(pd.read_csv(tmp_path / "seeds-consensus.csv")["subtype"]) == {1}
+    table = pd.read_csv(tmp_path / "seeds-consensus.csv")
+    assert set(table["subtype"]) == {1}
+    assert table["share"].isna().all()
 
 
 def test_training_patients_are_judged_by_bootstraps_that_left_them_out(tmp_path: Path) -> None:

@@ -197,7 +197,7 @@ def test_folds_are_scored_on_their_own_part(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"seed": 7}, "holds another benchmark .data was"),
+        ({"seed": 7}, "holds another benchmark .other samples or labels, or another split"),
         ({"threads": 2}, "holds another benchmark .threads was 1, now 2.; choose another out="),
         ({"kappa": 3.0}, "was fitted with kappa 10.0, now 3.0; choose another out=, or remove that folder"),
     ],
@@ -209,6 +209,13 @@ def test_another_benchmark_is_not_mixed_in(finished, parts, change, message):
     cells = make_cells([contender("SepVAE", **change)], [0], 1)
     with pytest.raises(RunFolderError, match=message):
         run_benchmark(cells, data, out, **HOW, threads=threads)
+
+
+def test_keywords_in_a_tuple_are_the_same_again(parts, tmp_path):
+    cells = make_cells([contender("SepCLR", skip_augmentations=("mask",))], [0], 1)
+    first, again = (run_benchmark(cells, parts, tmp_path / "out", **HOW) for _ in range(2))
+    assert first["error"].isna().all()
+    pd.testing.assert_frame_equal(first, again)
 
 
 def test_contenders_that_share_a_name_are_refused(parts, tmp_path):

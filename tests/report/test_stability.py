@@ -95,3 +95,10 @@ def test_a_consensus_needs_fits_that_agree_and_no_gaussian(agreement: float, p: 
     (line,) = [x for x in describe_stability(pd.concat([TABLE, pd.DataFrame([found])])) if "consensus" in x]
     assert words in line
     assert ("one Gaussian or a continuum" in line) == (p == 0.3)
+
+
+def test_seeds_that_change_nothing_are_told_so() -> None:
+    same = TABLE.assign(score=1.0)
+    _, line = describe_stability(same)
+    assert line.startswith("  all seeds give the same codes")
+    assert len(describe_stability(same.assign(of="bootstraps"))) > 2

@@ -6,7 +6,7 @@ import pytest
 
 from sepvae.evaluation.scores import score_codes
 from sepvae.report.scores import AT_LIMIT, cell
-from sepvae.report.verdict import NOT_A_COVARIATE, SALIENT_KNOWS, Verdict, judge
+from sepvae.report.verdict import NOT_A_COVARIATE, QUESTIONS, SALIENT_KNOWS, Verdict, judge
 
 USE = "Are both spaces in use?"
 LABEL = "Is the common code free of the label?"
@@ -131,7 +131,9 @@ def test_an_empty_space_is_red() -> None:
 def test_questions_without_a_score_are_counted() -> None:
     without = codes().drop(columns=["age", "site", "severity"])
     found = judge(score_codes(without, n_permutations=19, n_bootstraps=50))
-    assert str(found) == "separated (5 of 9 questions have a score)"
+    assert str(found).startswith("separated (5 of 9 questions have a score; none has: Is the")
+    asked = {answer.question for answer in found.answers}
+    assert {question for question in QUESTIONS if question in str(found)} == set(QUESTIONS) - asked
 
 
 def with_site(table: pd.DataFrame, *, share: float = 0.8) -> pd.DataFrame:

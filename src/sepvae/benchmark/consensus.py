@@ -83,12 +83,12 @@ def _learnt_from(codes: pd.DataFrame, bootstrap: int) -> AnyArray:
 
 
 def _table(found: Consensus, patients: Patients) -> pd.DataFrame:
-    """Return subtype, share and number of fits of each sample; all are of subtype 1 without a consensus."""
+    """Return subtype, share and number of fits of each sample; without a consensus all are of subtype 1."""
     of_sample = partial(np.take, indices=patients.person)
     fits = of_sample((found.votes >= 0).sum(axis=1))
     table = patients.samples[["id", "split"]]
     if not found.found:
-        return table.assign(subtype=1, share=1.0, fits=fits)
+        return table.assign(subtype=1, share=np.nan, fits=fits)
     subtype = pd.Series(of_sample(found.subtype) + 1, dtype="Int64")
     return table.assign(subtype=subtype.where(subtype > 0), share=of_sample(found.share).round(4), fits=fits)
 

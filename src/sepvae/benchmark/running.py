@@ -19,6 +19,7 @@ from sepvae.benchmark.folder import BenchmarkFolder, CellFolder, States, without
 from sepvae.codes import Kind
 from sepvae.errors import DataError, RunFolderError, collapses_told
 from sepvae.files import write_whole
+from sepvae.run_files import plain
 from sepvae.runs.resume import fingerprint, use_threads
 
 LOOK_EVERY = 2.0  # seconds
@@ -184,7 +185,7 @@ def _check_keywords(cells: Sequence[Cell], out: BenchmarkFolder) -> None:
         folder = out.cell(cell.name)
         if (recipe := folder.recipe.read()) is None:
             continue
-        old, now = recipe["keywords"], cell.keywords
+        old, now = recipe["keywords"], plain(cell.keywords)
         if differing := [name for name in now if name in old and old[name] != now[name]]:
             name = differing[0]
             raise RunFolderError(

@@ -46,10 +46,12 @@ def make_fits(contenders: Sequence[Contender], seeds: int = 5, bootstraps: int =
     Return the fits of `run_stability`: of seeds 0, 1, .., and of seed 0 on resampled training people.
 
     A fit of seed s is that of `sepvae fit --set random_state=s`: it has the validation part of the method's
-    default, which a benchmark leaves out. DataError is raised without two seeds or two bootstraps to compare.
+    default, which a benchmark leaves out. DataError is raised without two seeds or two bootstraps to compare,
+    or for a single bootstrap.
     """
-    if max(seeds, bootstraps) < 2:
-        raise DataError(f"fits: got --seeds {seeds} and --bootstraps {bootstraps}; wanted 2 or more of one")
+    if max(seeds, bootstraps) < 2 or bootstraps == 1:
+        got = f"got --seeds {seeds} and --bootstraps {bootstraps}"
+        raise DataError(f"fits: {got}; wanted 2 or more of one, and no single bootstrap")
     as_fitted = []
     for c in contenders:
         defaults = find_method(c.method)().get_params()

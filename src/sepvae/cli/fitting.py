@@ -125,6 +125,7 @@ def _keep_central_seed(
 
     from sepvae.benchmark.cells import Contender
     from sepvae.benchmark.stability import make_fits, most_central, run_stability
+    from sepvae.report.stability import describe_stability
     from sepvae.runs.dataset import read_dataset
     from sepvae.runs.fitting import NOT_IN_RECIPE
     from sepvae.runs.resume import check_new_run
@@ -139,6 +140,8 @@ def _keep_central_seed(
     fits = make_fits([contender.with_severity(spec.target_severity)], seeds)
     say(f"fitting with {seeds} seeds, then again with the most central one")
     table = run_stability(fits, *dataset.pairs[0], RunFolder(out).seeds, **how, say=say)
+    for line in describe_stability(table):
+        say(line)
     model.set_params(random_state=most_central(table))
     say(f"random_state: {model.random_state}, the most central of {seeds} seeds")
     return table

@@ -23,8 +23,8 @@ from sepvae.training.attribute_classifier import (
 )
 
 TOO_SHORT = (
-    "the fit went through too few samples for classifiers that may take no longer than it; "
-    "--removal, or `sepvae evaluate RUN DATA --complete`, trains them in full"
+    "the classifiers that judge it would take longer than this short fit; --removal, or "
+    "`sepvae evaluate RUN DATA --complete`, trains them all the same"
 )
 # Fewer steps are too few to train a classifier: balanced accuracy on ten digits is 0.60 after 25 steps,
 # 0.75 after 50, 0.85 after 100, 0.93 after 200, 0.94 after 300, 0.97 after 600.

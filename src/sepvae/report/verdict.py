@@ -28,13 +28,19 @@ Overall = Literal["separated", "partly separated", "not separated", "not known"]
 SALIENT_KNOWS = "Does the salient code tell background and target apart?"
 COMMON_FREE = "Is the common code free of the label?"
 APART = "Do common and salient hold different things?"
+IN_USE = "Are both spaces in use?"
+AT_REST = "Is the background at rest in the salient space?"
+FREE_OF_COMMON = "Is the salient code free of what everyone has?"
+FREE_OF_SALIENT = "Is the common code free of what only targets have?"
 NOT_A_COVARIATE = "Is it the disease, and not a covariate such as site?"
+SINGLE = "Do reconstructions show single samples?"
+QUESTIONS = [SALIENT_KNOWS, COMMON_FREE, APART, IN_USE, AT_REST, FREE_OF_COMMON, FREE_OF_SALIENT]
+QUESTIONS += [NOT_A_COVARIATE, SINGLE]
 GOOD_AUC = 0.8  # of background or target from salient
 SOME = 0.2  # of information where at most LITTLE should be: a share of the label's, or nats
 GOOD_RATIO = 5.0  # salient variance of targets over that of background
 MOST_REMAINS = 0.5  # of what salient tells of the label, once covariates are given
 GOOD_EXPLAINED = 0.3  # share of the variance of held-out samples that reconstructions explain
-QUESTIONS = 9
 NUMBERS = ("space", "attribute", "population", "metric", "score", "low", "high", "chance", "p_value")
 
 
@@ -63,8 +69,11 @@ class Verdict:
     answers: list[Answer]
 
     def __str__(self) -> str:
-        asked = len(self.answers)
-        return self.verdict + f" ({asked} of {QUESTIONS} questions have a score)" * (asked < QUESTIONS)
+        asked = {answer.question for answer in self.answers}
+        if not (open_ := [question for question in QUESTIONS if question not in asked]):
+            return self.verdict
+        number = f"{len(asked)} of {len(QUESTIONS)} questions have a score"
+        return f"{self.verdict} ({number}; none has: {' '.join(open_)})"
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of `verdict.json`."""
@@ -140,7 +149,7 @@ def _of_use(scores: pd.DataFrame) -> Iterator[Answer]:
         numbers = " and ".join(f"{units[space]['score']:.0f} {space}" for space in ("common", "salient"))
         light: Light = "green" if least["score"] > 0 else "red"
         advice = "train longer, or lower the weight of the prior of the empty space"
-        yield Answer.of("Are both spaces in use?", light, f"{numbers} dimensions vary.", advice, least)
+        yield Answer.of(IN_USE, light, f"{numbers} dimensions vary.", advice, least)
 
 
 def _of_background(scores: pd.DataFrame) -> Iterator[Answer]:
@@ -151,7 +160,7 @@ def _of_background(scores: pd.DataFrame) -> Iterator[Answer]:
         light: Light = "green" if ratio >= GOOD_RATIO else "amber" if ratio >= MIN_VARIANCE_RATIO else "red"
         seen = f"salient codes of targets vary {ratio:.3g} times as much as those of background."
         advice = "make the prior of salient codes of the background narrower, or raise its weight"
-        yield Answer.of("Is the background at rest in the salient space?", light, seen, advice, row)
+        yield Answer.of(AT_REST, light, seen, advice, row)
 
 
 def _of_everyone(rows: list[Score]) -> Iterator[Answer]:
@@ -162,9 +171,8 @@ def _of_everyone(rows: list[Score]) -> Iterator[Answer]:
     advice = (
         "a confound, or a leak: balance or residualise it, or raise the weight that keeps the spaces apart"
     )
-    question = "Is the salient code free of what everyone has?"
     at_rest = [str(row["attribute"]) for row in known_among_background(rows) if row["attribute"] in everyone]
-    for answer in _worst(question, pairs, advice):
+    for answer in _worst(FREE_OF_COMMON, pairs, advice):
         if answer.light == "green" and at_rest:
             seen = f"{answer.seen[:-1]}; but among background salient knows {', '.join(at_rest)}."
             yield replace(answer, light="amber", seen=seen, advice=advice)
@@ -181,7 +189,7 @@ def _of_targets(rows: list[Score]) -> Iterator[Answer]:
         if salient["attribute"] not in everyone | {"label"} and (is_known(salient) or is_known(common))
     ]
     yield from _worst(
-        "Is the common code free of what only targets have?",
+        FREE_OF_SALIENT,
         pairs,
         "raise the weight that empties common, or that keeps the spaces apart",
     )
@@ -226,7 +234,7 @@ def _of_reconstructions(scores: pd.DataFrame) -> Iterator[Answer]:
         interval = f"95 % interval {low} to {high}"
         seen = f"they explain {share} % of the variance of {row['population']} samples ({interval})."
         advice = "train longer, take another network, or lower the weights of the priors"
-        yield Answer.of("Do reconstructions show single samples?", light, seen, advice, row)
+        yield Answer.of(SINGLE, light, seen, advice, row)
 
 
 def _worst(question: str, pairs: list[tuple[Score, Score]], advice: str) -> Iterator[Answer]:
