@@ -1,5 +1,6 @@
 """`sepvae benchmark` and `sepvae stability`: many fits at once, with a live table of their progress."""
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -107,7 +108,8 @@ def benchmark(
         which = [f", {name} {row[name]:.0f}" for name in ("seed", "fold") if row[name] == row[name]]
         tell(f"failed: {row['contender']}{''.join(which)}: {row['error']}")
     how |= {"adjust_for": protocol.adjust_for, "left_out": protocol.leave_out}
-    typer.echo(write_outputs(results, cells, out, protocol.columns, **how))
+    table = write_outputs(results, cells, out, protocol.columns, **how)
+    typer.echo(re.sub("</?u>", "_", table))  # the second best; a terminal knows no HTML
     typer.echo(f"tables, figures and all scores: {out}")
     raise typer.Exit(1 if len(failed) else 0)
 
