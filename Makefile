@@ -6,8 +6,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# What tests compiled is kept, whatever the machine says: else every process compiles all of it again.
-# Files in their order, whose last ones are short: sorted by number of tests, files of few long tests would end.
+# Compiled tests are kept on any machine: otherwise every process would compile them again.
+# Test files run in order of their names: the last ones are short, so that all workers end together.
 PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 \
     --dist loadfile --no-loadscope-reorder
 

@@ -21,7 +21,7 @@ from scipy.special import logsumexp
 from sepvae.batch import FloatArray
 from sepvae.evaluation.information import Pair, label_information, shared_information
 
-SIZES, DIMS = (100, 400, 1000, 5000), (2, 16, 128)
+SIZES, DIMS, KINDS = (100, 400, 1000, 5000), (2, 16, 128), ("shared", "label")
 Rng = np.random.Generator
 
 
@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--dims", type=int, nargs="+", default=DIMS)
-    parser.add_argument("--kinds", nargs="+", default=["shared", "label"])
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     given = parser.parse_args()
     how = {"n_permutations": 99, "n_bootstraps": 400}
     for n in given.sizes:

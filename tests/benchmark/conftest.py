@@ -23,7 +23,7 @@ COLUMNS = [
 ]
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def few_draws() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sepvae.benchmark.consensus.find_consensus", partial(find_consensus, n_null=19))

@@ -197,7 +197,7 @@ def test_folds_are_scored_on_their_own_part(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"seed": 7}, "holds another benchmark .other samples or labels, or another split"),
+        ({"seed": 7}, "holds another benchmark .other samples, ids, subjects or labels, or another split"),
         ({"threads": 2}, "holds another benchmark .threads was 1, now 2.; choose another out="),
         ({"kappa": 3.0}, "was fitted with kappa 10.0, now 3.0; choose another out=, or remove that folder"),
     ],

@@ -210,7 +210,7 @@ def test_the_background_can_be_named(folder: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_killed_it_goes_on_where_it_was(folder: Path, tmp_path: Path) -> None:
-    recipe, out = write_recipe(tmp_path, epochs=2), tmp_path / "out"
+    recipe, out = write_recipe(tmp_path, epochs=8), tmp_path / "out"
     command = [sys.executable, "-m", "sepvae", *words(folder, recipe, out)]
     first = out / "cells" / "SepVAE-default-seed0" / "scores.csv"
     process = subprocess.Popen(

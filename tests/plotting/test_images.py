@@ -16,6 +16,13 @@ def shown(figure):
     return [image for image in figure.axes[0].images if image.get_array().shape[1] > 1]
 
 
+def beside(figure, name, image, axis):
+    """Whether a name is at the middle of an image along an axis: 0 of its column, 1 of its row."""
+    places = [text.get_position() for text in figure.axes[0].texts if text.get_text() == name]
+    ends = np.reshape(image.get_extent(), (2, 2))[axis]
+    return any(place[axis] == pytest.approx(ends.mean()) for place in places)
+
+
 def texts(figure):
     return [text.get_text() for text in figure.axes[0].texts]
 
@@ -52,6 +59,10 @@ def test_blocks_rows_and_samples_are_named():
     written = texts(figure)
     assert written[:4] == ["Background (0)", "$a_1", "Target (1)", "a very long name\nof a file 0017"]
     assert written[4] == "input"
+    drawn = shown(figure)
+    assert beside(figure, "$a_1", drawn[0], 0)
+    assert beside(figure, "a very long name\nof a file 0017", drawn[4], 0)
+    assert all(beside(figure, name, image, 1) for name, image in zip(written[4:8], drawn, strict=False))
     figure.canvas.draw()  # a $ is no formula
 
 
@@ -102,6 +113,8 @@ def test_a_traversal_is_a_row_of_its_steps_and_their_difference():
     assert "Salient component 2 (25 % of the salient variance)" in written
     assert written[2:7] == ["-3 sd", "-1 sd", "mean", "+2 sd", "last minus first"]
     assert [text for text in written if text.strip("$").startswith("p")] == ["$p_1", "p2"] * 3
+    assert beside(figure, "p2", drawn[5], 1)
+    assert beside(figure, "last minus first", drawn[4], 0)
     figure.canvas.draw()
 
 
@@ -128,6 +141,8 @@ def test_a_swap_is_a_column_of_named_rows(channels):
     written = texts(figure)
     assert written[:3] == ["a a1\nb $b_1"] * 3
     assert [text.replace("\n", " ") for text in written[3:]] == names
+    assert all(beside(figure, name, image, 1) for name, image in zip(written[3:], drawn, strict=False))
+    assert beside(figure, "a a1\nb $b_1", drawn[8], 0)
     figure.canvas.draw()
 
 

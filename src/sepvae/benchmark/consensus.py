@@ -27,10 +27,10 @@ def write_consensus_of_folds(cells: Sequence[Cell], out: BenchmarkFolder) -> lis
     """Write the subtypes on which all folds and seeds of a contender agree; return a line on each."""
     lines = []
     for name in dict.fromkeys(cell.contender.name for cell in cells if cell.fold is not None):
-        folders = [out.cell(cell.name) for cell in cells if cell.contender.name == name]
-        tables = [read_codes(fit).set_index("id") for fit in folders if fit.codes.exists()]
-        if len(tables) < 2 or not all(table.index.is_unique for table in tables):
-            continue
+        fits = [cell for cell in cells if cell.contender.name == name and out.cell(cell.name).codes.exists()]
+        tables = [read_codes(out.cell(cell.name)).set_index("id") for cell in fits]
+        if len({cell.fold for cell in fits}) < 2 or not all(table.index.is_unique for table in tables):
+            continue  # fits of one fold alone would judge people whom they learnt from
         shared = reduce(pd.Index.intersection, [table.index for table in tables])
         codes = [table.loc[shared].reset_index() for table in tables]
         with progress_bar(f"consensus subtypes of {name}") as progress:

@@ -71,7 +71,7 @@ class BenchmarkFolder:
                 if old.get(name) != value:
                     was = f"{name} was {old.get(name)}, now {value}"
                     if name == "data":  # a digest
-                        was = "other samples or labels, or another split or folds of them"
+                        was = "other samples, ids, subjects or labels, or another split or folds of them"
                     raise RunFolderError(
                         f"{self.path}: holds another benchmark ({was}); choose another --out"
                     )

@@ -164,8 +164,8 @@ def _nearest(points: FloatArray, groups: AnyArray, others: FloatArray, patients:
 
 
 def tells_nothing(sheet: pd.DataFrame) -> bool:
-    """Return whether the posterior leaves the centile of nearly all people open."""
-    return _share_open(sheet) >= NEARLY_ALL
+    """Return whether there are no centiles, or the posterior leaves those of nearly all people open."""
+    return bool(sheet["salient_centile"].isna().all()) or _share_open(sheet) >= NEARLY_ALL
 
 
 def _share_open(sheet: pd.DataFrame) -> float:

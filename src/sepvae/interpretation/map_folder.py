@@ -307,14 +307,14 @@ def _own_regions(maps: SalientMaps, controls: Moments) -> pd.DataFrame:
 def _shown(maps: SalientMaps, i: int, added: AnyArray) -> Shown:
     """Return the map of a sample, of a volume the axial slice where it is largest if smoothed by a voxel."""
     if (grid := maps.grid) is None:
-        return Shown(added)
+        return Shown(added.copy())  # without the rest of its chunk
     of_window = added[0], grid.valid_mask, maps.source.take(np.array([i])).x[0, 0]
     values, valid, image = map(grid.back, of_window)
     sizes = np.abs(gaussian_filter(values, 1)).max(axis=(0, 1))
     level = int(sizes.argmax()) if sizes.any() else len(sizes) // 2
     inside, z = axial(valid, level), (grid.affine @ [*(np.array(grid.shape[:2]) - 1) / 2, level, 1])[2]
     grey = np.where(inside, grey_levels(axial(image, level), inside), np.nan)
-    return Shown(axial(values, level)[None], grey, f"z = {z:.0f} mm")
+    return Shown(axial(values, level)[None].copy(), grey, f"z = {z:.0f} mm")
 
 
 def _people(maps: SalientMaps, groups: Sequence[IntArray], statistics: Statistics) -> dict[str, AnyArray]:

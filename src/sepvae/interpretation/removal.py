@@ -23,7 +23,7 @@ from sepvae.training.attribute_classifier import (
 )
 
 TOO_SHORT = (
-    "the classifiers that judge it would take longer than this short fit; --removal, or "
+    "its classifiers would take longer than this short fit; --removal, or "
     "`sepvae evaluate RUN DATA --complete`, trains them all the same"
 )
 # Fewer steps are too few to train a classifier: balanced accuracy on ten digits is 0.60 after 25 steps,

@@ -44,7 +44,8 @@ def _sentences(rows: pd.DataFrame, other: str) -> Iterator[str]:
     """Yield a line for each question, then on subtypes, axes, and the most central fit."""
     fit, central = rows.loc[rows["measure"] == "central", ["first", "score"]].iloc[0]
     if other == "seed" and central > 1 - 1e-9:
-        yield "all seeds give the same codes: nothing here is random; --bootstraps compares samples of people"
+        yield "all seeds give the same codes: nothing here is random; compare bootstraps (sepvae stability)"
+        yield from (consensus_line(row) for row in rows.to_dict("records") if "consensus" in row["measure"])
         return
     all_means = rows.query("first == '' and second == ''").to_dict("records")
     means = {(mean["space"], mean["measure"]): mean for mean in all_means}

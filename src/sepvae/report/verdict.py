@@ -69,11 +69,13 @@ class Verdict:
     answers: list[Answer]
 
     def __str__(self) -> str:
+        return f"{self.verdict} (without a score: {' '.join(self.open)})" if self.open else self.verdict
+
+    @property
+    def open(self) -> list[str]:
+        """Questions without a score."""
         asked = {answer.question for answer in self.answers}
-        if not (open_ := [question for question in QUESTIONS if question not in asked]):
-            return self.verdict
-        number = f"{len(asked)} of {len(QUESTIONS)} questions have a score"
-        return f"{self.verdict} ({number}; none has: {' '.join(open_)})"
+        return [question for question in QUESTIONS if question not in asked]
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of `verdict.json`."""

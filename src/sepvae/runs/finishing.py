@@ -59,7 +59,7 @@ def finish_run(
     folder.split.write(codes[[*SAMPLE]])
     people, n_controls = salient_sheet(of_test, parts[1]["group"], codes)
     folder.people.write(parts[1][[*SAMPLE[:3]]].join(people))
-    if tells_nothing(people) or people["salient_centile"].isna().all():
+    if tells_nothing(people):
         say(f"note: {sheet_note(n_controls, people)}")
     with step("scoring") as progress:
         how: dict[str, Any] = {"kinds": kinds, "n_permutations": n_permutations, "progress": progress}

@@ -8,7 +8,7 @@ import pandas as pd
 
 from sepvae.batch import AnyArray, Source
 from sepvae.codes import Codes, code_columns, codes_table
-from sepvae.errors import DataError
+from sepvae.errors import DataError, SepVAEError
 from sepvae.evaluation.patient_sheet import (
     OVER_SEEDS,
     salient_centiles,
@@ -68,11 +68,16 @@ def _over_seeds(
             say(f"note: no spread over seeds: {folder.seeds} no longer holds the fits of {folder}")
         return nothing
     centiles = []
-    with stage(f"encoding by all {len(fits)} seeds", say) as progress:
-        for n, fit in enumerate(fits, start=1):
-            means = load(fit.model).encode(source).salient_mean
-            centiles.append(salient_centiles(means, persons, fit.codes.required()))
-            progress(n, len(fits))
+    try:
+        with stage(f"encoding by all {len(fits)} seeds", say) as progress:
+            for n, fit in enumerate(fits, start=1):
+                means = load(fit.model).encode(source).salient_mean
+                centiles.append(salient_centiles(means, persons, fit.codes.required()))
+                progress(n, len(fits))
+    except SepVAEError as error:  # of another seed: the codes of the run itself are there
+        if say is not None:
+            say(f"note: no spread over seeds: {error}")
+        return nothing
     return spread_over_seeds(centiles)
 
 
