@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from typer.testing import CliRunner
 
 from sepvae.cli.app import app
@@ -53,6 +55,16 @@ def short_judges() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sepvae.interpretation.removal.train_attribute_classifier", few)
         yield
+
+
+def images_of(figure: Figure) -> list[AxesImage]:
+    """Images of a figure without its colour bars, which are one pixel wide."""
+    return [image for image in figure.axes[0].images if image.get_array().shape[1] > 1]
+
+
+def texts_of(figure: Figure) -> list[str]:
+    """Texts beside the images of a figure."""
+    return [text.get_text() for text in figure.axes[0].texts]
 
 
 def sets(**keywords: object) -> list[str]:

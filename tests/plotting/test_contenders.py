@@ -7,6 +7,8 @@ from sepvae.errors import DataError
 from sepvae.plotting.contenders import reconstruction_columns, salient_scatters
 from sepvae.plotting.palette import CATEGORIES, MISSING, OTHERS, TARGET
 
+from ..helpers import images_of
+
 NAMES = [
     "SepVAE (paper, no CLSF)",
     "MMcVAE (default)",
@@ -147,11 +149,6 @@ def test_a_wide_legend_widens_the_figure():
 def test_unusable_tables_are_refused_by_name(change, message):
     with pytest.raises(DataError, match=message):
         salient_scatters({"MMcVAE": table(), "SepVAE": change(table())}, "finding")
-
-
-def images_of(figure):
-    """Images of a figure without its colour bar, which is one pixel wide."""
-    return [image for image in figure.axes[0].images if image.get_array().shape[1] > 1]
 
 
 def test_rows_are_samples_and_columns_what_contenders_make_of_them():

@@ -4,16 +4,13 @@ import pytest
 from sepvae.errors import DataError
 from sepvae.plotting import reconstruction_grid, swap_grid, traversal_grid
 
+from ..helpers import images_of, texts_of
+
 rng = np.random.default_rng(0)
 
 
 def images(n, channels=1, h=6, w=9):
     return [rng.random((n, channels, h, w)) for _ in range(3)]
-
-
-def shown(figure):
-    """Images of a figure without its colour bars, which are one pixel wide."""
-    return [image for image in figure.axes[0].images if image.get_array().shape[1] > 1]
 
 
 def beside(figure, name, image, axis):
@@ -23,14 +20,10 @@ def beside(figure, name, image, axis):
     return any(place[axis] == pytest.approx(ends.mean()) for place in places)
 
 
-def texts(figure):
-    return [text.get_text() for text in figure.axes[0].texts]
-
-
 def test_each_sample_is_a_column_of_four_images_and_the_last_is_the_difference():
     inputs, full, common_only = images(5)
     labels = np.array([1, 0, 1, 0, 1])
-    drawn = shown(reconstruction_grid(inputs, full, common_only, labels, max_per_label=2))
+    drawn = images_of(reconstruction_grid(inputs, full, common_only, labels, max_per_label=2))
     assert len(drawn) == 4 * (2 + 2)
     for column, sample in zip(range(0, 16, 4), [1, 3, 0, 2], strict=True):  # background first
         for image, expected in zip(drawn[column:], (inputs, full, common_only), strict=False):
@@ -40,14 +33,14 @@ def test_each_sample_is_a_column_of_four_images_and_the_last_is_the_difference()
 
 def test_differences_share_one_symmetric_scale():
     inputs, full, common_only = images(4)
-    drawn = shown(reconstruction_grid(inputs, full, common_only, np.array([0, 1, 0, 1])))
+    drawn = images_of(reconstruction_grid(inputs, full, common_only, np.array([0, 1, 0, 1])))
     limit = np.abs(full - common_only).max()
     assert {image.get_clim() for image in drawn[3::4]} == {(-limit, limit)}
 
 
 def test_colour_images_are_shown_in_colour_and_their_difference_averaged():
     inputs, full, common_only = images(2, channels=3)
-    drawn = shown(reconstruction_grid(inputs, full, common_only, np.array([0, 1])))
+    drawn = images_of(reconstruction_grid(inputs, full, common_only, np.array([0, 1])))
     assert drawn[0].get_array().shape == (6, 9, 3)
     np.testing.assert_allclose(drawn[3].get_array(), (full - common_only)[0].mean(axis=0))
 
@@ -56,10 +49,10 @@ def test_blocks_rows_and_samples_are_named():
     figure = reconstruction_grid(
         *images(2), np.array([0, 1]), ids=["$a_1", "a very long name of a file 0017"]
     )
-    written = texts(figure)
+    written = texts_of(figure)
     assert written[:4] == ["Background (0)", "$a_1", "Target (1)", "a very long name\nof a file 0017"]
     assert written[4] == "input"
-    drawn = shown(figure)
+    drawn = images_of(figure)
     assert beside(figure, "$a_1", drawn[0], 0)
     assert beside(figure, "a very long name\nof a file 0017", drawn[4], 0)
     assert all(beside(figure, name, image, 1) for name, image in zip(written[4:8], drawn, strict=False))
@@ -69,14 +62,14 @@ def test_blocks_rows_and_samples_are_named():
 def test_the_background_is_the_first_label_or_the_one_named():
     labels = np.array(["ill", "well"])
     figure = reconstruction_grid(*images(2), labels)
-    assert texts(figure)[::2][:2] == ["Background (ill)", "Target (well)"]
+    assert texts_of(figure)[::2][:2] == ["Background (ill)", "Target (well)"]
     figure = reconstruction_grid(*images(2), labels, background="well")
-    assert texts(figure)[::2][:2] == ["Background (well)", "Target (ill)"]
+    assert texts_of(figure)[::2][:2] == ["Background (well)", "Target (ill)"]
 
 
 def test_several_targets_are_one_group():
     figure = reconstruction_grid(*images(4), np.array(["SZ", "HC", "BD", "SZ"]), background="HC")
-    assert texts(figure)[0:4:2] == ["Background (HC)", "Target (BD and SZ)"]
+    assert texts_of(figure)[0:4:2] == ["Background (HC)", "Target (BD and SZ)"]
 
 
 def test_identical_reconstructions_have_a_scale_too():
@@ -101,7 +94,7 @@ def test_a_traversal_is_a_row_of_its_steps_and_their_difference():
     figure = traversal_grid(
         traversals, np.array([-3, -1, 0, 2]), np.array([0.5, 0.25, 0.125]), ["$p_1", "p2"]
     )
-    drawn = shown(figure)
+    drawn = images_of(figure)
     assert len(drawn) == 3 * 2 * 5
     row = drawn[10:15]  # the first of the second component
     for image, expected in zip(row, traversals[0, 1], strict=False):
@@ -109,7 +102,7 @@ def test_a_traversal_is_a_row_of_its_steps_and_their_difference():
     difference = traversals[:, :, 3] - traversals[:, :, 0]
     np.testing.assert_allclose(row[4].get_array(), difference[0, 1, 0])
     assert row[4].get_clim() == (-np.abs(difference).max(), np.abs(difference).max())
-    written = texts(figure)
+    written = texts_of(figure)
     assert "Salient component 2 (25 % of the salient variance)" in written
     assert written[2:7] == ["-3 sd", "-1 sd", "mean", "+2 sd", "last minus first"]
     assert [text for text in written if text.strip("$").startswith("p")] == ["$p_1", "p2"] * 3
@@ -121,7 +114,7 @@ def test_a_traversal_is_a_row_of_its_steps_and_their_difference():
 def test_still_traversals_have_a_scale_too():
     figure = traversal_grid(np.ones((1, 1, 2, 3, 6, 9)), np.array([-1, 1]), np.array([0.0]))
     figure.canvas.draw()
-    assert "target 1" in texts(figure)
+    assert "target 1" in texts_of(figure)
 
 
 @pytest.mark.parametrize(("steps", "shares"), [(3, 2), (2, 3)])
@@ -134,11 +127,11 @@ def test_traversals_need_a_share_a_component_and_a_number_a_step(steps, shares):
 def test_a_swap_is_a_column_of_named_rows(channels):
     swaps = rng.random((3, 4, channels, 6, 9))
     figure = swap_grid(swaps, [["a1", "$b_1"]] * 3)
-    drawn = shown(figure)
+    drawn = images_of(figure)
     for image, expected in zip(drawn, swaps.reshape(12, channels, 6, 9), strict=True):
         np.testing.assert_array_equal(image.get_array(), np.moveaxis(expected, 0, -1).squeeze())
     names = ["background a", "target b", "a with the salient part of b", "b with the salient part of a"]
-    written = texts(figure)
+    written = texts_of(figure)
     assert written[:3] == ["a a1\nb $b_1"] * 3
     assert [text.replace("\n", " ") for text in written[3:]] == names
     assert all(beside(figure, name, image, 1) for name, image in zip(written[3:], drawn, strict=False))

@@ -20,6 +20,8 @@ from sepvae.plotting.maps import (
 )
 from sepvae.plotting.tables import map_axes, map_regions
 
+from ..helpers import images_of, texts_of
+
 rng = np.random.default_rng(0)
 SHAPE = (16, 18, 14)
 AFFINE = np.diag([4.0, 4.0, 4.0, 1.0])
@@ -31,15 +33,6 @@ EFFECT = np.where(IMAGE > 0, rng.normal(0, 0.1, SHAPE), 0)
 EFFECT[4, 5, 6] = -3
 
 
-def images_of(figure):
-    """Images of a figure without its colour bars, which are one pixel wide."""
-    return [image for image in figure.axes[0].images if image.get_array().shape[1] > 1]
-
-
-def texts(figure):
-    return [text.get_text() for text in figure.axes[0].texts]
-
-
 def titles(figure):
     return [text.get_text() for text in figure.axes[0].texts if text.get_weight() == "bold"]
 
@@ -48,7 +41,7 @@ def test_people_are_drawn_by_group_with_one_scale_for_all():
     images = rng.random((3, 1, 8, 6))
     added = rng.normal(size=(3, 1, 8, 6))
     figure = map_people(images, images / 2, added, np.array([1, 0, 1]), ["hc", "scz"], ["a", "b", "c$"])
-    assert texts(figure)[:6] == ["Background (hc)", "b", "Target (scz)", "a", "c$", "input"]
+    assert texts_of(figure)[:6] == ["Background (hc)", "b", "Target (scz)", "a", "c$", "input"]
     rows = [images_of(figure)[i : i + 3] for i in (0, 3, 6)]
     np.testing.assert_allclose(rows[0][1].get_array(), images[1, 0] / 2)
     np.testing.assert_allclose(rows[2][2].get_array(), added[2, 0])

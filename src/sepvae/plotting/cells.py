@@ -94,11 +94,10 @@ def draw_images(
     ]
     if difference is not None:
         looks.append((difference, DIFFERENCES, -limit, limit))
+    extents = [_extent(x, y, width, height) for x, y in places]
     return [
-        canvas.imshow(shown, cmap=colours, vmin=least, vmax=most, aspect="auto", extent=_extent(*place))
-        for place, (shown, colours, least, most) in zip(
-            ((x, y, width, height) for x, y in places), looks, strict=True
-        )
+        canvas.imshow(values, cmap=colours, vmin=least, vmax=most, aspect="auto", extent=extent)
+        for extent, (values, colours, least, most) in zip(extents, looks, strict=True)
     ]
 
 

@@ -43,17 +43,17 @@ def describe_stability(table: pd.DataFrame) -> list[str]:
 def _sentences(rows: pd.DataFrame, other: str) -> Iterator[str]:
     """Yield a line for each question, then on subtypes, axes, and the most central fit."""
     fit, central = rows.loc[rows["measure"] == "central", ["first", "score"]].iloc[0]
-    if other == "seed" and central > 1 - 1e-9:
-        yield "all seeds give the same codes: nothing here is random; compare bootstraps (sepvae stability)"
-        yield from (consensus_line(row) for row in rows.to_dict("records") if "consensus" in row["measure"])
-        return
     all_means = rows.query("first == '' and second == ''").to_dict("records")
     means = {(mean["space"], mean["measure"]): mean for mean in all_means}
+    consensus = [mean for (_, measure), mean in means.items() if measure.startswith("consensus")]
+    if other == "seed" and central > 1 - 1e-9:
+        yield "all seeds give the same codes: nothing here is random; compare bootstraps (sepvae stability)"
+        yield from map(consensus_line, consensus)
+        return
     for key, name in QUESTIONS.items():
         if key in means:
             yield f"{name}: {_number(means[key])}; {answer(means[key], other)}"
     subtypes = [mean for (_, measure), mean in means.items() if measure.startswith("subtypes")]
-    consensus = [mean for (_, measure), mean in means.items() if measure.startswith("consensus")]
     if subtypes and not consensus:  # which has more people, and a null
         best = max(subtypes, key=lambda mean: mean["score"])
         n = best["measure"].rpartition(" ")[2]
