@@ -1,23 +1,41 @@
 """Simulated cohort: grey-matter maps with effects of age, sex, site and a disease, and its ground truth."""
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.ndimage import gaussian_filter
 
-from sepvae.checks import check_number
-from sepvae.data.nifti import compressed
+from sepvae.checks import check_choice, check_number
+from sepvae.data.simulated_brains import (
+    Anatomy,
+    FloatArray,
+    Foci,
+    bumps,
+    draw_amounts,
+    draw_maps,
+    draw_scanners,
+    parcellate,
+    read_anatomy,
+    region_means,
+    scanned,
+)
+from sepvae.data.simulated_files import (
+    LAYOUTS,
+    TABLE,
+    truth_file,
+    write_image,
+    write_readme,
+    write_regions,
+    write_tables,
+    write_truth,
+)
+from sepvae.data.simulated_people import draw_people, draw_scans, site_names
 from sepvae.errors import DataError
 from sepvae.files import whole_folder
 from sepvae.progress import Progress
-
-FloatArray = npt.NDArray[np.float64]
-Foci = Sequence[tuple[float, float, float, float]]  # x, y, z in MNI space and standard deviation, all in mm
 
 # Loss of grey matter by subtype: medial temporal on both sides; both insulae and medial frontal.
 SUBTYPES: dict[str, Foci] = {
@@ -25,27 +43,6 @@ SUBTYPES: dict[str, Foci] = {
     "B": [(-38, 14, 0, 13), (38, 14, 0, 13), (0, 44, 16, 16)],
 }
 LOSS = 0.4  # share of the template's grey matter that is lost at a focus at severity 1
-SEXES = ("female", "male")
-SITES = ("site1", "site2", "site3")
-AGES = (20, 80)  # years
-
-# All other effects act on log grey matter. Ageing: frontal, temporal, and around the ventricles.
-AGEING: Foci = [(-36, 40, 12, 20), (36, 40, 12, 20), (-52, -10, -20, 18), (52, -10, -20, 18), (0, -8, 12, 16)]
-AGE_EVERYWHERE, AGE_AT_FOCI = 0.04, 0.10  # lost from 50 to 80 years
-SEX_FOCI: Foci = [(0, -74, 20, 25)]
-SEX_EVERYWHERE, SEX_AT_FOCI = 0.03, 0.05  # surplus of men
-SITE_GAINS, SITE_BIAS, SITE_SMOOTH = (-0.08, 0.0, 0.08), 0.04, 40  # bias: SD over the brain; smoothness: mm
-N_VARIATIONS, VARIATION, VARIATION_SMOOTH = 8, 0.04, 16  # SD of each over people and brain; mm
-
-BRAIN = 0.1  # grey matter of the template above which a voxel belongs to the brain
-TABLE = "participants.tsv"
-_README = """\
-Truth of a simulated cohort (sepvae.data.simulate_vbm_cohort).
-brain_mask.nii.gz: 1 where the MNI152 grey-matter template is above {brain}; all maps are 0 elsewhere.
-subtype-*_map.nii.gz: grey matter that the subtype takes at severity 1, in the units of the images.
-A patient's image is that of a control minus severity times the map of the subtype; below 0 it is 0.
-Severity (0.2 to 1) and subtype are in ../participants.tsv. Age, sex and site act alike on both groups.
-"""
 
 
 def simulate_vbm_cohort(
@@ -53,8 +50,13 @@ def simulate_vbm_cohort(
     *,
     n_subjects: int = 200,
     side: int = 48,
-    share_of_targets: float = 0.5,
+    share_of_targets: float | Sequence[float] = 0.5,
+    age_gap: float = 0,
+    site_effects: float | None = None,
+    visits: Sequence[float] = (0,),
     noise: float = 0.02,
+    layout: str = "bids",
+    regions: int = 0,
     random_state: int = 0,
     progress: Progress | None = None,
 ) -> Path:
@@ -74,14 +76,32 @@ def simulate_vbm_cohort(
         Number of controls and patients, 4 or more.
     side : int, default=48
         Voxels along each edge of the cube around the brain, 16 or more (of 4 mm at 48).
-    share_of_targets : float, default=0.5
-        Share of patients, above 0 and below 1, two people at least; half of them have each subtype.
+    share_of_targets : float or sequence of float, default=0.5
+        Share of patients, above 0 and below 1, two people at least; half of them have each subtype. A
+        sequence is the share at each of as many sites of equal size, such as (0.2, 0.5, 0.8): an unequal
+        case mix.
+    age_gap : float, default=0
+        Years by which patients are older than controls on average (App. C of the paper), above -60 and
+        below 60: ages are uniform from 20 to 80 years, without the youngest patients and oldest controls.
+    site_effects : float or None, default=None
+        Strength of differences between scanners, 0 or more. At 1, gains of the sites go from 0.9 to 1.1,
+        offsets from -0.04 to 0.04, and smoothness from 0 to 8 mm (full width at half maximum); at 0 sites
+        are alike. None: sites differ by a gain alone, smooth over the brain, by 8 %.
+    visits : sequence of float, default=(0,)
+        Years from the first scan of each scan, ascending from 0; equal years are a scan and its rescan, as
+        in (0, 0, 1, 2). Intervals vary by 15 % between people. Severity of each patient grows by 0.02 to
+        0.18 a year, people grow older, and each scan has a variation of its own.
     noise : float, default=0.02
         Standard deviation of the noise in each voxel of the brain; the template goes from 0 to 1.
+    layout : {"bids", "cat12"}, default="bids"
+        Names of the files: `sub-001/anat/sub-001_GM.nii.gz`, or those of CAT12: `mri/mwp1sub-001.nii` and
+        `report/cat_sub-001.xml` with a quality rating (IQR) that has no relation to the image.
+    regions : int, default=0
+        Number of regions of an atlas, up to 200; above 0, their means are written as a table, too.
     random_state : int, default=0
         Seed of the people, and of the smooth maps of variation and of sites.
     progress : callable or None, default=None
-        Called as `progress(done, total)` after each subject.
+        Called as `progress(done, total)` after each scan.
 
     Returns
     -------
@@ -90,6 +110,11 @@ def simulate_vbm_cohort(
         for patients severity (above 0.2, up to 1) and subtype ("A", "B"). Beside it are
         `sub-001/anat/sub-001_GM.nii.gz`, .. and the folder `truth` with the loss at severity 1
         (`subtype-A_map.nii.gz`, ..), `brain_mask.nii.gz` and a README.
+        With several visits, participants.tsv has severity_per_year, `scans.tsv` one row a scan (scan_id,
+        session_id, years, age and severity at the scan), and images are
+        `sub-001/ses-1/anat/sub-001_ses-1_GM.nii.gz` or `mri/mwp1sub-001_ses-1.nii`. With `site_effects`,
+        `truth/sites.tsv` has gain, offset and fwhm. With `regions`, `regions.tsv` has the means of
+        `atlas.nii.gz` behind the columns of the scans, and `truth/regions.tsv` those without `site_effects`.
 
     Raises
     ------
@@ -103,32 +128,33 @@ def simulate_vbm_cohort(
     """
     check_number("n_subjects", n_subjects, least=4, whole=True)
     check_number("side", side, least=16, whole=True)
-    check_number("share_of_targets", share_of_targets, above=0, below=1)
+    check_number("age_gap", age_gap, above=-60, below=60)
     check_number("noise", noise, least=0)
+    check_number("regions", regions, least=0, below=201, whole=True)
     check_number("random_state", random_state, least=0, whole=True)
+    if site_effects is not None:
+        check_number("site_effects", site_effects, least=0)
+    _check_sequences(share_of_targets, visits)
+    check_choice("layout", layout, LAYOUTS)
     folder = Path(folder)
     if folder.exists():
         raise DataError(f"{folder}: wanted a new folder for the cohort, but it exists; choose another name")
-    anatomy = _anatomy(side)
-    people = _people(n_subjects, share_of_targets, np.random.default_rng((random_state, 0)))
-    losses = {name: LOSS * _bumps(foci, anatomy) * anatomy.grey for name, foci in SUBTYPES.items()}
-    maps = _maps(anatomy, np.random.default_rng((random_state, 1)))
-    amounts = _amounts(people, np.random.default_rng((random_state, 2)))
+    anatomy = read_anatomy(side)
+    cohort = _draw(anatomy, n_subjects, share_of_targets, age_gap, site_effects, visits, random_state)
+    atlas = parcellate(anatomy, regions) if regions else None
+    means = []  # of regions, each with and without effects of scanners
     with whole_folder(folder) as whole:
-        people.to_csv(whole / TABLE, sep="\t", index=False, na_rep="n/a", lineterminator="\n")
-        _write_truth(whole, losses, anatomy)
-        for i, person in enumerate(people.to_dict("records")):
-            image = anatomy.grey * np.exp(np.tensordot(amounts[i], maps, axes=1))
-            if person["group"] == "patient":
-                image -= person["severity"] * losses[person["subtype"]]
-            rng = np.random.default_rng((random_state, 3, i))
-            image[anatomy.mask] += noise * rng.normal(size=anatomy.mask.sum())
-            name = person["participant_id"]
-            (whole / f"{name}/anat").mkdir(parents=True)
-            content = _nifti(np.maximum(image, 0).astype(np.float32), anatomy.affine)
-            (whole / f"{name}/anat/{name}_GM.nii.gz").write_bytes(content)
+        write_tables(whole, cohort.people, cohort.scans, layout)
+        write_truth(whole, cohort.losses, cohort.scanners, anatomy)
+        for i, images in enumerate(_images(cohort, anatomy, noise, random_state)):
+            write_image(whole, layout, cohort.scans.iloc[i].to_dict(), images[0], anatomy, cohort.ratings[i])
+            if atlas is not None:
+                means.append([region_means(image, atlas) for image in images])
             if progress is not None:
-                progress(i + 1, n_subjects)
+                progress(i + 1, len(cohort.scans))
+        if atlas is not None:
+            write_regions(whole, atlas, cohort.scans, np.array(means), anatomy)
+        write_readme(whole)
     return folder / TABLE
 
 
@@ -147,7 +173,8 @@ def true_map(folder: str | Path, participant_id: str) -> npt.NDArray[np.float32]
     -------
     ndarray of shape (side, side, side)
         Minus severity times the map of the subtype, in the units of the images; 0 everywhere for controls.
-        Exact except where an image would be below 0.
+        Exact except where an image would be below 0, and before the effects of scanners.
+        With several visits, that of the first scan.
 
     Raises
     ------
@@ -157,126 +184,80 @@ def true_map(folder: str | Path, participant_id: str) -> npt.NDArray[np.float32]
     from nibabel.nifti1 import Nifti1Image
 
     folder = Path(folder)
-    if missing := [f for f in (folder / TABLE, *(_truth(folder, s) for s in SUBTYPES)) if not f.is_file()]:
+    if missing := [
+        f for f in (folder / TABLE, *(truth_file(folder, s) for s in SUBTYPES)) if not f.is_file()
+    ]:
         raise DataError(f"{folder}: wanted a cohort that simulate_vbm_cohort wrote, found no {missing[0]}")
     people = pd.read_csv(folder / TABLE, sep="\t", dtype={"participant_id": str}, index_col="participant_id")
     if participant_id not in people.index:
         raise DataError(f"{folder / TABLE}: wanted a participant_id of this table, got {participant_id!r}")
     person = people.loc[participant_id].to_dict()
     ill = person["group"] == "patient"
-    file = _truth(folder, person["subtype"] if ill else next(iter(SUBTYPES)))
+    file = truth_file(folder, person["subtype"] if ill else next(iter(SUBTYPES)))
     loss: npt.NDArray[np.float32] = Nifti1Image.from_filename(file).get_fdata(dtype=np.float32)
     return -float(person["severity"]) * loss if ill else np.zeros_like(loss)
 
 
-class _Anatomy(NamedTuple):
-    grey: FloatArray  # (side, side, side), 0 outside of the brain
-    mask: npt.NDArray[np.bool_]  # the brain
-    affine: FloatArray  # to mm in MNI space, axes R, A, S
+class _Cohort(NamedTuple):
+    """What a cohort is drawn from: who is scanned where, and what makes each image."""
+
+    people: pd.DataFrame
+    scans: pd.DataFrame  # n rows; the people, if each has one scan
+    scanners: pd.DataFrame | None  # of each site, if they have effects
+    maps: FloatArray  # (k, side, side, side), of log grey matter
+    amounts: FloatArray  # (n, k)
+    losses: dict[str, FloatArray]  # of each subtype, at severity 1
+    ratings: FloatArray  # (n,), of quality
 
 
-@lru_cache(maxsize=2)
-def _anatomy(side: int) -> _Anatomy:
-    """Return the template in a cube that leaves about one voxel free around the brain."""
-    from nilearn.datasets import load_mni152_gm_template
-    from nilearn.image import resample_img, smooth_img
-
-    template = load_mni152_gm_template(resolution=1)
-    inside = np.argwhere(template.get_fdata(dtype=np.float32) > BRAIN)
-    corners = (template.affine @ np.c_[[inside.min(axis=0), inside.max(axis=0)], [1, 1]].T).T[:, :3]
-    voxel = np.ceil(10 * np.ptp(corners, axis=0).max() / (side - 2)) / 10  # mm
-    affine = np.diag([voxel, voxel, voxel, 1.0])
-    affine[:3, 3] = corners.mean(axis=0) - voxel * (side - 1) / 2
-    # Smoothed first, else a voxel would sample one point of the finer template.
-    smooth = smooth_img(template, fwhm=voxel)
-    grey = resample_img(smooth, affine, (side,) * 3, interpolation="linear").get_fdata()
-    mask = grey > BRAIN
-    grey = np.where(mask, grey, 0.0)
-    for array in (grey, mask, affine):
-        array.flags.writeable = False  # shared by all calls
-    return _Anatomy(grey, mask, affine)
-
-
-def _people(n: int, share_of_targets: float, rng: np.random.Generator) -> pd.DataFrame:
-    """Return participants in random order; groups and subtypes have the same ages, sexes and sites."""
-    n_patients = min(max(round(share_of_targets * n), 2), n - 2)
-    sizes = {None: n - n_patients, "A": (n_patients + 1) // 2, "B": n_patients // 2}
-    parts = []
-    for subtype, size in sizes.items():
-        ages = AGES[0] + (AGES[1] - AGES[0]) * (rng.permutation(size) + 0.5) / size
-        part = pd.DataFrame({"group": "patient" if subtype else "control", "age": ages.round(1)})
-        part["sex"], part["site"] = _dealt(SEXES, size, rng), _dealt(SITES, size, rng)
-        part["severity"] = rng.integers(201, 1001, size) / 1000 if subtype else np.nan
-        parts.append(part.assign(subtype=pd.array([subtype] * size, dtype="string")))
-    table = pd.concat(parts, ignore_index=True).iloc[rng.permutation(n)].reset_index(drop=True)
-    width = max(3, len(str(n)))
-    table.insert(0, "participant_id", [f"sub-{i + 1:0{width}d}" for i in range(n)])
-    return table
+def _draw(
+    anatomy: Anatomy,
+    n_subjects: int,
+    share_of_targets: float | Sequence[float],
+    age_gap: float,
+    site_effects: float | None,
+    visits: Sequence[float],
+    random_state: int,
+) -> _Cohort:
+    """Draw people, scans and maps, each from a stream of its own, so that one keyword changes one of them."""
+    # Stream 3 is that of the noise.
+    streams = {i: np.random.default_rng((random_state, i)) for i in (0, 1, 2, 4, 5, 6)}
+    sites = site_names(share_of_targets)
+    people = draw_people(n_subjects, share_of_targets, age_gap, streams[0])
+    people, scans = draw_scans(people, visits, streams[4])
+    maps = draw_maps(anatomy, len(sites), streams[1], site_bias=site_effects is None)
+    amounts = draw_amounts(scans, sites, n_subjects, streams[2])
+    scanners = None if site_effects is None else draw_scanners(sites, site_effects, streams[5])
+    losses = {name: LOSS * bumps(foci, anatomy) * anatomy.grey for name, foci in SUBTYPES.items()}
+    ratings = streams[6].normal(2, 0.3, len(scans)).clip(1)
+    return _Cohort(people, scans, scanners, maps, amounts, losses, ratings)
 
 
-def _dealt(levels: Sequence[str], n: int, rng: np.random.Generator) -> npt.NDArray[np.str_]:
-    """Return n levels in random order, each as often as the others as far as n allows."""
-    rounds = [rng.permutation(np.array(levels)) for _ in range(-(-n // len(levels)))]
-    return np.concatenate(rounds)[:n]
+def _images(
+    cohort: _Cohort, anatomy: Anatomy, noise: float, random_state: int
+) -> Iterator[tuple[FloatArray, FloatArray]]:
+    """Yield the image of each scan, and the same without effects of scanners."""
+    for i, scan in enumerate(cohort.scans.to_dict("records")):
+        image = anatomy.grey * np.exp(np.tensordot(cohort.amounts[i], cohort.maps, axes=1))
+        if scan["group"] == "patient":
+            image -= scan["severity"] * cohort.losses[scan["subtype"]]
+        added = np.zeros_like(image)
+        rng = np.random.default_rng((random_state, 3, i))
+        added[anatomy.mask] = noise * rng.normal(size=anatomy.mask.sum())
+        seen = image
+        if cohort.scanners is not None:
+            seen = scanned(image, cohort.scanners.loc[scan["site"]], anatomy)
+        yield np.maximum(seen + added, 0), np.maximum(image + added, 0)
 
 
-def _maps(anatomy: _Anatomy, rng: np.random.Generator) -> FloatArray:
-    """Return the maps of log grey matter, (k, side, side, side): age, sex, each site, variations."""
-    age = -(AGE_EVERYWHERE + AGE_AT_FOCI * _bumps(AGEING, anatomy))
-    sex = SEX_EVERYWHERE + SEX_AT_FOCI * _bumps(SEX_FOCI, anatomy)
-    sites = [gain + SITE_BIAS * _smooth_map(anatomy, SITE_SMOOTH, rng) for gain in SITE_GAINS]
-    variations = [VARIATION * _smooth_map(anatomy, VARIATION_SMOOTH, rng) for _ in range(N_VARIATIONS)]
-    return np.stack([age, sex, *sites, *variations])
-
-
-def _amounts(people: pd.DataFrame, rng: np.random.Generator) -> FloatArray:
-    """Return the weight of each map for each person, (n, k)."""
-    age = (people["age"].to_numpy(float) - 50) / 30
-    sex = (people["sex"] == SEXES[1]).to_numpy(float) - 0.5
-    sites = [(people["site"] == site).to_numpy(float) for site in SITES]
-    return np.column_stack([age, sex, *sites, rng.normal(size=(len(people), N_VARIATIONS))])
-
-
-def _bumps(foci: Foci, anatomy: _Anatomy) -> FloatArray:
-    """Return Gaussian bumps of height 1 around the foci; where two meet, the higher one."""
-    axes = np.indices(anatomy.grey.shape, dtype=float)
-    mm = np.tensordot(anatomy.affine[:3, :3], axes, axes=1) + anatomy.affine[:3, 3, None, None, None]
-    top: FloatArray = np.zeros(anatomy.grey.shape)
-    for *centre, sd in foci:
-        distance2 = ((mm - np.array(centre)[:, None, None, None]) ** 2).sum(axis=0)
-        top = np.maximum(top, np.exp(-distance2 / (2 * sd**2)))
-    return top
-
-
-def _smooth_map(anatomy: _Anatomy, smooth_mm: float, rng: np.random.Generator) -> FloatArray:
-    """Return smoothed noise of mean 0 and variance 1 in the brain."""
-    drawn = rng.normal(size=anatomy.grey.shape)
-    field: FloatArray = gaussian_filter(drawn, smooth_mm / anatomy.affine[0, 0], mode="nearest")
-    inside = field[anatomy.mask]
-    scaled: FloatArray = (field - inside.mean()) / inside.std()
-    return scaled
-
-
-def _truth(folder: Path, subtype: str) -> Path:
-    return folder / "truth" / f"subtype-{subtype}_map.nii.gz"
-
-
-def _write_truth(folder: Path, losses: dict[str, FloatArray], anatomy: _Anatomy) -> None:
-    (folder / "truth").mkdir()
-    for subtype, loss in losses.items():
-        _truth(folder, subtype).write_bytes(_nifti(loss.astype(np.float32), anatomy.affine))
-    mask = _nifti(anatomy.mask.astype(np.uint8), anatomy.affine)
-    (folder / "truth" / "brain_mask.nii.gz").write_bytes(mask)
-    (folder / "truth" / "README").write_text(_README.format(brain=BRAIN), encoding="utf-8")
-
-
-def _nifti(values: npt.NDArray[Any], affine: FloatArray) -> bytes:
-    """Return a compressed NIfTI file in the space of the template."""
-    from nibabel import nifti1
-
-    tools: Any = nifti1  # its functions have no types
-    image = tools.Nifti1Image(values, affine)
-    image.header.set_xyzt_units("mm")
-    image.set_sform(affine, code="mni")
-    image.set_qform(affine, code="mni")
-    return compressed(image)
+def _check_sequences(share_of_targets: float | Sequence[float], visits: Sequence[float]) -> None:
+    """Raise unless shares are between 0 and 1, and visits ascend from 0."""
+    shares = share_of_targets if isinstance(share_of_targets, Sequence) else [share_of_targets] * 2
+    if len(shares) < 2:
+        wanted = "wanted one number, or one for each of two sites or more"
+        raise DataError(f"share_of_targets: {wanted}, got {share_of_targets!r}")
+    for share in shares:
+        check_number("share_of_targets", share, above=0, below=1)
+    years = np.asarray(visits, dtype=float)
+    if years.ndim != 1 or not len(years) or years[0] != 0 or not (np.diff(years) >= 0).all():
+        raise DataError(f"visits: wanted years that ascend from 0, such as (0, 1, 2), got {visits!r}")
