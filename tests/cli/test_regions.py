@@ -8,7 +8,7 @@ import pytest
 
 from sepvae.errors import DataError
 
-from ..helpers import invoke, outcome
+from ..helpers import invoke, linear, outcome
 
 
 def test_new_people_need_covariates_that_are_taken_out_and_nothing_else(
@@ -54,3 +54,31 @@ def test_options_of_tests_alone_are_refused(option: list[str], of: str, tmp_path
     status, said = outcome("maps", tmp_path, tmp_path, "--out", tmp_path / "maps", *option)
     assert status != 0
     assert said == f"{option[0]} has no meaning without {of}; leave it out, or add {of}"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
+def test_tables_of_freesurfer_from_fit_to_new_people_and_rerun(regions: Path, tmp_path: Path) -> None:
+    whole, tables = pd.read_csv(regions), []
+    for folder in ("study", "new"):
+        (tmp_path / folder).mkdir()
+        whole[["participant_id", "dx"]].to_csv(tmp_path / folder / "participants.tsv", sep="\t", index=False)
+        for hemisphere in ("lh", "rh"):
+            tables.append(tmp_path / folder / f"{hemisphere}.tsv")
+            names = {"participant_id": f"{hemisphere}.aparc.area"}
+            rows = whole.filter(regex=f"participant_id|^{hemisphere}_").rename(columns=names)
+            rows.iloc[::-1].set_index(f"{hemisphere}.aparc.area").to_csv(tables[-1], sep="\t")
+    named = ["--table", tables[0], "--table", tables[1]]
+    people, run = tmp_path / "study" / "participants.tsv", tmp_path / "run"
+    invoke("fit", people, "--out", run, *named, "--label", "dx", "--background", "hc", *linear())
+    invoke("encode", run, tmp_path / "new" / "participants.tsv", "--out", tmp_path / "codes.csv")
+    first, again = (pd.read_csv(file).set_index("id") for file in (run / "codes.csv", tmp_path / "codes.csv"))
+    np.testing.assert_allclose(again.loc[first.index, "salient0"], first["salient0"], atol=1e-6)
+    assert "differ" not in invoke("rerun", run, people, "--out", tmp_path / "again")
+    tables[1].unlink()
+    with pytest.raises(
+        DataError, match=r"rh\.tsv: wanted a table to join, found nothing; name it by --table"
+    ):
+        invoke("rerun", run, people)
+    elsewhere = ["--table", tables[2], "--table", tables[3]]
+    invoke("encode", run, people, *elsewhere, "--out", tmp_path / "more.csv")

@@ -96,7 +96,7 @@ def test_without_labels(data):
         ),
         ("x.csv", {"images": "path"}, "x.csv: name the column of labels, such as label=diagnosis"),
         ("x.csv", {"images": "path", "pattern": "x"}, "is a table, for which pattern= has no meaning"),
-        ("x.csv", {"table": "x.csv"}, "is a table, for which table= has no meaning; leave it out"),
+        ("b", {"table": "x.csv"}, "is a folder, for which table= has no meaning; leave it out"),
         ("x.csv", {"images": "path", "label": "dx"}, r"3 labels, ill \(1\), odd \(1\), well"),
         ("x.npy", {}, "x.csv: name the column of labels"),
         ("x.npy", {"images": "path"}, "is an array, for which images= has no meaning"),

@@ -54,7 +54,7 @@ DONE = ("finished", "failed")
 SIGNS = {"waiting": "[dim]·[/]", "running": "[yellow]▶[/]", "finished": "[green]✓[/]", "failed": "[red]✗[/]"}
 
 
-@data_options("background", "target_severity", "attributes", "root", "limit", "memory")
+@data_options("background", "target_severity", "attributes", "root", "tables", "limit", "memory")
 def benchmark(
     data: Data,
     fields: dict[str, Any],

@@ -18,7 +18,7 @@ from sepvae.cli.options import (
 )
 
 
-@data_options("root")
+@data_options("root", "tables")
 def encode(
     run: Run,
     data: Annotated[
@@ -41,7 +41,7 @@ def encode(
     typer.echo(f"codes of {len(codes)} samples ({parts}): {out}")
 
 
-@data_options("root")
+@data_options("root", "tables")
 def maps(
     run: Run,
     data: Annotated[
@@ -68,7 +68,7 @@ def maps(
     if tests:
         if out is not None:
             raise DataError(f"--out: tests go to {run}/inference; leave it out, or --inference and --null")
-        _infer(run, data, fields.get("root"), adjust_for=adjust_for, refits=null, jobs=jobs)
+        _infer(run, data, fields, adjust_for=adjust_for, refits=null, jobs=jobs)
         return
     if out is None:
         raise DataError("--out: wanted a folder to make for the maps, got none")
@@ -86,7 +86,7 @@ def maps(
         typer.echo("no pictures: they compare groups, and no sample has a label that was fitted on")
 
 
-@data_options("root")
+@data_options("root", "tables")
 def subtypes(
     run: Run,
     fields: dict[str, Any],
@@ -106,7 +106,7 @@ def subtypes(
 
     raw = None
     if data is not None or has_bundled_data(run):
-        raw = read_again(run, data, fields.get("root"), None, tell, "subtypes RUN DATA")
+        raw = read_again(run, data, tell, "subtypes RUN DATA", **fields)
     find_run_subtypes(run, raw, out, say=tell, show=print_subtypes)
     if out is None:
         typer.echo(f"subtypes: {RunFolder(run).subtypes.people}, report: {_written_page(run)}")
@@ -114,7 +114,7 @@ def subtypes(
         typer.echo(f"subtypes: {out}")
 
 
-@data_options("root")
+@data_options("root", "tables")
 def evaluate(
     run: Run,
     fields: dict[str, Any],
@@ -140,7 +140,7 @@ def evaluate(
     recorded = recorded_permutations(run)
     permutations = permutations_again(permutations, recorded, complete=complete)
     if complete:
-        _complete(run, data, **fields)
+        _complete(run, data, fields)
         data = None
     source = None if data is None else read_new_data(run, data, **fields, say=tell)
     if permutations != recorded:
@@ -159,7 +159,7 @@ def evaluate(
         print_warnings(run)
 
 
-@data_options("root", "table")
+@data_options("root", "tables")
 def rerun(
     run: Run,
     fields: dict[str, Any],
@@ -193,7 +193,7 @@ def rerun(
     out = out or free_folder(named.with_name(f"{named.name}-rerun"))
     if first:
         check_new_run(out)
-    samples = read_again(run, data, fields.get("root"), fields.get("table"), say)
+    samples = read_again(run, data, say, **fields)
     with stoppable(out, say, "nothing is compared"):
         fit_again(run, samples.train, samples.test, out, quality_metrics=samples.quality_metrics, say=say)
     if first:
@@ -229,7 +229,7 @@ def report(
     typer.echo(f"report: {page}")
 
 
-def _infer(run: Path, data: Path, root: Path | None, **how: Any) -> None:
+def _infer(run: Path, data: Path, fields: dict[str, Any], **how: Any) -> None:
     """Test the group map of a run, after checking that DATA is that of the fit, and write the page."""
     load_torch()
 
@@ -238,14 +238,14 @@ def _infer(run: Path, data: Path, root: Path | None, **how: Any) -> None:
     from sepvae.runs.new_data import read_again
     from sepvae.runs.resume import check_same_data
 
-    samples = read_again(run, data, root, None, tell, "maps RUN DATA --inference")
+    samples = read_again(run, data, tell, "maps RUN DATA --inference", **fields)
     with stage("comparing the data with those of the run", tell):
         check_same_data(run, samples.train, samples.test)
     folder = infer_maps(run, samples.train, samples.test, **how, say=tell)
     typer.echo(f"tests: {folder}, report: {_written_page(run)}")
 
 
-def _complete(run: Path, data: Path | None, root: Path | None = None) -> None:
+def _complete(run: Path, data: Path | None, fields: dict[str, Any]) -> None:
     """Add the files that a quick fit left out, after checking that DATA is that of the fit."""
     from sepvae.progress import stage
     from sepvae.runs.finishing import complete_run, left_out_of
@@ -255,7 +255,7 @@ def _complete(run: Path, data: Path | None, root: Path | None = None) -> None:
     if not left_out_of(run):
         tell(f"{run}: nothing was left out")
         return
-    samples = read_again(run, data, root, None, tell, "evaluate RUN DATA --complete")
+    samples = read_again(run, data, tell, "evaluate RUN DATA --complete", **fields)
     with stage("comparing the data with those of the run", tell):
         check_same_data(run, samples.train, samples.test)
     tell(f"added: {', '.join(complete_run(run, samples.train, samples.test, say=tell))}")

@@ -20,7 +20,7 @@ from sepvae.errors import DataError, listed
 
 P = ParamSpec("P")
 T = TypeVar("T")
-PERSON = "participant_id"  # BIDS name of the column of unique names
+PERSON, VISIT = "participant_id", "session_id"  # names of BIDS
 MIXED = 0.5  # least share of numbers for a note on the words among them
 NAMELESS = re.compile(r"\s*|Unnamed: \d+(_level_\d+)?|nan|None")  # a pandas index written as a column
 ID = re.compile(r"(^|.*[_ .-])(id|ids|idx|index|subject|participant|subj|rid|ptid)|index|rownames", re.I)
@@ -96,10 +96,33 @@ def words_of_missing(cells: "pd.Series[str]", spec: DataSpec) -> list[str]:
     return cells[are_missing(cells, spec)].fillna("n/a or empty").value_counts().index.tolist()
 
 
-def with_person(spec: DataSpec, table: pd.DataFrame) -> DataSpec:
-    """Return a spec whose ids are participant_id, if it names none and that column is no subject."""
-    is_id = spec.id is None and spec.subject != PERSON and PERSON in table
-    return spec.model_copy(update={"id": PERSON}) if is_id else spec
+def with_person(spec: DataSpec, table: pd.DataFrame, path: Path) -> tuple[DataSpec, list[str] | None]:
+    """
+    Return a spec whose ids are participant_id, if it names none and that column is no subject.
+
+    With session_id, rows are visits: participant_id is the subject, and ids, returned too, are of both.
+    """
+    if PERSON not in table or spec.subject not in (None, PERSON):
+        return spec, None
+    if VISIT not in table:
+        is_id = spec.id is None and spec.subject is None
+        return (spec.model_copy(update={"id": PERSON}) if is_id else spec), None
+    names = visit_names(table, whole_column(table, path, "the person", PERSON))
+    if spec.id is None and (twice := names[names.duplicated()].tolist()):
+        lines = names.index[names == twice[0]].tolist()
+        remedy = "take one out, or name a column that tells them apart by --id"
+        raise DataError(
+            f"{path}: lines {lines[0]} and {lines[1]} are both of {twice[0]}, one visit; {remedy}"
+        )
+    return spec.model_copy(update={"subject": PERSON}), names.tolist()
+
+
+def visit_names(table: pd.DataFrame, persons: "pd.Series[str]") -> "pd.Series[str]":
+    """Return the name of each row: that of the person, with that of the visit where session_id gives it."""
+    if VISIT not in table:
+        return persons
+    visits = named_column(table, "table", "the visit", VISIT)
+    return persons.where(visits.isna(), persons + "_ses-" + visits.fillna("").str.removeprefix("ses-"))
 
 
 def numbers_in(cells: "pd.Series[str]", spec: DataSpec) -> tuple["pd.Series[float]", "pd.Series[bool]"]:
@@ -107,6 +130,21 @@ def numbers_in(cells: "pd.Series[str]", spec: DataSpec) -> tuple["pd.Series[floa
     known = cells.mask(are_missing(cells, spec))
     numbers = pd.to_numeric(known, errors="coerce")
     return numbers, known.notna() & numbers.isna()
+
+
+def feature_numbers(cells: pd.DataFrame, path: Path, spec: DataSpec) -> pd.DataFrame:
+    """Return columns of finite numbers, NaN for gaps; converted at once, since pandas is slow per column."""
+    words = pd.Series(cells.to_numpy().ravel("F"), dtype=str)
+    numbers, text = numbers_in(words, spec)
+    if wrong := np.flatnonzero(text | np.isinf(numbers)).tolist():
+        column, row = divmod(wrong[0], len(cells))
+        word, name = words[wrong[0]], cells.columns[column]
+        raise DataError(
+            f"{path} line {cells.index[row]}: wanted a number as feature {name!r}, got {word!r}; correct it "
+            f"(decimals have a point), make it missing (empty, or --missing {word}), or leave that column out"
+        )
+    x = numbers.to_numpy(dtype=np.float64).reshape(cells.shape, order="F")
+    return pd.DataFrame(x, columns=cells.columns)
 
 
 def whole_column(table: pd.DataFrame, path: Path, role: str, name: str) -> pd.Series:

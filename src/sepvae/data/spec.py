@@ -108,8 +108,8 @@ def parse_attributes(given: Any) -> Any:
 
 
 def one_or_more(given: Any) -> Any:
-    """Return one text as a list of it."""
-    return [given] if isinstance(given, str) else list(given) if isinstance(given, tuple) else given
+    """Return one text or path as a list of it."""
+    return [given] if isinstance(given, str | Path) else list(given) if isinstance(given, tuple) else given
 
 
 def parse_memory(given: Any) -> float:
@@ -145,6 +145,7 @@ def plain_integer(given: Any) -> Any:
 
 
 OneOrMore = Annotated[list[str], BeforeValidator(one_or_more)]
+Paths = Annotated[list[Path], BeforeValidator(one_or_more)]
 Words = Annotated[list[str], BeforeValidator(parse_words)]
 Count = Annotated[int, BeforeValidator(plain_integer), Field(ge=1, strict=True)]
 Size = Annotated[int | tuple[int, ...], PlainValidator(parse_size)]
@@ -212,7 +213,14 @@ class DataSpec(StrictModel):
         TABLE,
     )
     root: Path | None = option("Folder of the images; by default that of the table.", TABLE)
-    table: Path | None = option("Table of an array; by default the one with the same name.", TABLE)
+    tables: Paths = option(
+        "Further table, joined to DATA by participant_id and session_id: of FreeSurfer's aparcstats2table "
+        "or asegstats2table, sessions.tsv, or a pattern such as 'sub-*/*_sessions.tsv'. Repeatable. Of an "
+        "array its only table; by default the one with the same name.",
+        TABLE,
+        default=[],
+        name="table",
+    )
     pattern: OneOrMore | None = option(
         "Regular expression for file names; (?P<subject>..) names the person, any other named part is an "
         "attribute. Repeatable.",
@@ -269,9 +277,14 @@ class DataSpec(StrictModel):
         """Accept one name of each field, None for any default, and `group`, the old name of `subject`."""
         if not isinstance(given, Mapping):
             return given
-        several = ("target", "targets", "attribute", "attributes")
+        several = ("target", "targets", "attribute", "attributes", "table", "tables")
         given = {key: value for key, value in given.items() if value is not None or key not in several}
-        for names in (("group", "subject"), ("target", "targets"), ("attribute", "attributes")):
+        for names in (
+            ("group", "subject"),
+            ("target", "targets"),
+            ("attribute", "attributes"),
+            ("table", "tables"),
+        ):
             if given.keys() >= set(names):
                 message = f"{' and '.join(names)} are one key; give one of both"
                 raise PydanticCustomError("one_of_both", message)

@@ -13,7 +13,9 @@ from sepvae.batch import AnyArray, IntArray, Source
 from sepvae.codes import Kind, attribute_kind, attribute_kinds
 from sepvae.data import bundled
 from sepvae.data.bundled import DIGITS
+from sepvae.data.formats import TABLE
 from sepvae.data.formats.image_folder import describe_skipped
+from sepvae.data.joining import located
 from sepvae.data.loading import describe_roles, list_data, read_manifest
 from sepvae.data.manifest import Manifest
 from sepvae.data.spec import DataSpec
@@ -179,6 +181,10 @@ def _recorded(data: Path, spec: DataSpec, manifest: Manifest) -> dict[str, Any]:
     if spec.images is not None and Path(spec.images).is_absolute():
         root = os.path.abspath(spec.root or data.parent)  # noqa: PTH100  (links stay as they are)
         about["images"] = Path(os.path.relpath(spec.images, root)).as_posix()
+    if manifest.format.kind is TABLE:
+        folder = data.parent.resolve()
+        where = (Path(os.path.abspath(located(table, data))) for table in spec.tables)  # noqa: PTH100
+        about["tables"] = [Path(os.path.relpath(table, folder)).as_posix() for table in where]
     about["targets"] = [_name_of(target, manifest) for target in spec.targets]
     about |= {"labels": dict(manifest.label_names)} if manifest.label_names else {}
     return about | {"limit": spec.limit, "limit_by": spec.limit_by}

@@ -1,6 +1,6 @@
 """Data of a run, or new data, read as recipe.yaml of the run says."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -12,8 +12,8 @@ import pandas as pd
 from sepvae.batch import Source
 from sepvae.data import bundled
 from sepvae.data.bundled import DIGITS
-from sepvae.data.cells import read_cells
 from sepvae.data.formats import FOLDER, STORE, TABLE, Kind, kind_of
+from sepvae.data.joining import read_joined
 from sepvae.data.loading import format_named, list_data, read_manifest
 from sepvae.data.manifest import Manifest
 from sepvae.data.spec import DataSpec, spec_of_run
@@ -42,10 +42,16 @@ class Samples(NamedTuple):
 
 
 def read_new_data(
-    run: Path, data: Path, root: Path | None = None, *, labelled: bool = True, say: Say
+    run: Path,
+    data: Path,
+    root: Path | None = None,
+    tables: Sequence[Path] = (),
+    *,
+    labelled: bool = True,
+    say: Say,
 ) -> Source:
     """Read all samples of new data as the recipe of a run says, and say notes on them."""
-    manifest, spec = list_as_run(run, data, root, labelled=labelled)
+    manifest, spec = list_as_run(run, data, root, tables, labelled=labelled)
     with progress_bar("reading") as progress:
         source, quality_metrics = read_manifest(manifest, spec, progress)
     notes = [note.message for note in manifest.table_notes if note.code != "features-taken"]
@@ -62,10 +68,11 @@ def has_bundled_data(run: Path) -> bool:
 def read_again(
     run: Path,
     data: Path | None,
-    root: Path | None,
-    table: Path | None,
     say: Say,
     again: str = "rerun RUN DATA",
+    *,
+    root: Path | None = None,
+    tables: Sequence[Path] = (),
 ) -> Samples:
     """Read the samples of a run in its order; errors name the command `again`."""
     about, bundled_data = RunFolder(run).recipe.required().get("data", {}), has_bundled_data(run)
@@ -73,7 +80,7 @@ def read_again(
     if not recorded <= about.keys():
         raise DataError(f"{run}: its recipe.yaml does not say how the data were read; repeat it in Python")
     if bundled_data:
-        if given := next((x for x in (data, root, table) if x is not None and str(x) != DIGITS), None):
+        if given := next((x for x in (data, root, *tables) if x is not None and str(x) != DIGITS), None):
             raise DataError(
                 f"{given}: {run} was fitted on {DIGITS}, which come with the library; leave it out"
             )
@@ -81,7 +88,7 @@ def read_again(
     if data is None:
         name = about.get("name", "data")
         raise DataError(f"{run}: was fitted on {name} ({about['reader']}); say where that is: sepvae {again}")
-    manifest, spec = list_as_run(run, data, root, table)
+    manifest, spec = list_as_run(run, data, root, tables)
     samples = RunFolder(run).split.required()
     ids = manifest.about["id"].astype(str)
     mask = ids.isin(samples["id"]).to_numpy()
@@ -104,9 +111,9 @@ def read_again(
 
 
 def list_as_run(
-    run: Path, data: Path, root: Path | None = None, table: Path | None = None, *, labelled: bool = True
+    run: Path, data: Path, root: Path | None = None, tables: Sequence[Path] = (), *, labelled: bool = True
 ) -> tuple[Manifest, DataSpec]:
-    """List data as the recipe of a run says."""
+    """List data as the recipe of a run says, with tables of the same names beside them unless named."""
     recipe, kind = RunFolder(run).recipe.required(), kind_of(data)
     fitted = cache(lambda: load(run))  # not every kind of data needs the model
     about = recipe["data"]
@@ -115,9 +122,10 @@ def list_as_run(
     if not {"reader", "targets"} <= about.keys():
         about = _assumed(run, fitted(), data, recipe, labelled=labelled)
     if kind is STORE and about["reader"] == "volumes":  # a store may replace the files
-        about = about | {"reader": "packed", "images": None, "assume_orientation": None}
-    spec = _spec(run, data, about, kind, labelled=labelled)
-    spec = spec.model_copy(update={"root": root, "table": table, "background": None, "targets": []})
+        about = about | {"reader": "packed", "images": None, "tables": [], "assume_orientation": None}
+    tables = tables or [data.parent / name for name in about.get("tables") or ()]
+    spec = _spec(run, data, about | {"tables": tables}, kind, labelled=labelled)
+    spec = spec.model_copy(update={"root": root, "background": None, "targets": []})
     if labelled and about["targets"]:
         background, targets = recipe["keywords"]["background"], about["targets"]
         spec = spec.model_copy(update={"background": background, "targets": targets})
@@ -179,7 +187,7 @@ def _without_labels(
 
 def _cells(data: Path, spec: DataSpec) -> Any:
     """Return the cells of a table; data of other kinds have none."""
-    return read_cells(data, DataSpec(encoding=spec.encoding)) if kind_of(data) is TABLE else {}
+    return read_joined(data, spec).table if kind_of(data) is TABLE else {}
 
 
 def _assumed(

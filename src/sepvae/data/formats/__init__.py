@@ -12,7 +12,7 @@ from sepvae.data.images import measure_images, read_images
 from sepvae.data.manifest import Manifest
 from sepvae.data.packed import is_packed
 from sepvae.data.quality_metrics import measure_source
-from sepvae.data.spec import DataSpec, read_spec
+from sepvae.data.spec import DataSpec, option_name, read_spec
 from sepvae.data.volumes import measure_volumes, read_volume_files
 from sepvae.errors import DataError
 from sepvae.progress import Progress
@@ -31,10 +31,10 @@ class Kind(NamedTuple):
     refused: tuple[str, ...]  # fields of `DataSpec` that have no meaning for it
 
 
-STORE = Kind("a packed store", (*OF_TABLES, "table", "pattern", "modality"))
-FOLDER = Kind("a folder", (*OF_TABLES, "table", "label", "subject", "id", "encoding"))
+STORE = Kind("a packed store", (*OF_TABLES, "tables", "pattern", "modality"))
+FOLDER = Kind("a folder", (*OF_TABLES, "tables", "label", "subject", "id", "encoding"))
 ARRAY = Kind("an array", (*OF_TABLES, "pattern", "modality"))
-TABLE = Kind("a table", ("table", "pattern", "modality"))
+TABLE = Kind("a table", ("pattern", "modality"))
 
 
 def kind_of(path: Path) -> Kind:
@@ -112,8 +112,9 @@ def need_label(path: Path, spec: DataSpec) -> None:
 
 def _refuse(path: Path, title: str, spec: DataSpec, names: tuple[str, ...]) -> None:
     """Raise if a field is set that has no meaning for this kind of data."""
-    if given := [name for name in names if getattr(spec, name) != DataSpec.model_fields[name].default]:
-        option = given[0].replace("_", "-")
+    fields = DataSpec.model_fields
+    if given := [n for n in names if getattr(spec, n) != fields[n].get_default(call_default_factory=True)]:
+        option = option_name(given[0]).replace("_", "-")
         raise DataError(f"{path} is {title}, for which --{option} has no meaning; leave it out")
 
 

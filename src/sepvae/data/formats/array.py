@@ -33,7 +33,9 @@ class Array(Format):
     needs_label = False  # its table does
 
     def list(self, path: Path, spec: DataSpec, *, labelled: bool = True) -> Manifest:
-        beside = _table_beside(path) if spec.table is None else spec.table
+        if len(spec.tables) > 1:
+            raise DataError(f"{path}: wanted one --table, in the order of the array, got {len(spec.tables)}")
+        beside = spec.tables[0] if spec.tables else _table_beside(path)
         if labelled:
             need_label(beside, spec)
         array, (table, notes) = map_array(path), read_cell_table(beside, spec)

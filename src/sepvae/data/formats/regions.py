@@ -8,12 +8,13 @@ import pandas as pd
 
 from sepvae.codes import Kind
 from sepvae.data.arrays import ArraySource, StreamSource, as_frame, refuse_infinite
-from sepvae.data.cells import are_missing, read_cell_table
+from sepvae.data.cells import TableNote, are_missing
 from sepvae.data.columns import (
     NUMBER,
     about_rows,
     choose_columns,
     column_notes,
+    feature_numbers,
     named_column,
     numbers_in,
     other_columns,
@@ -22,6 +23,7 @@ from sepvae.data.columns import (
     words_of_missing,
 )
 from sepvae.data.formats import OF_VOLUMES, TABLE, Format, Read
+from sepvae.data.joining import TOTALS, read_joined
 from sepvae.data.manifest import FEATURES_WRITTEN, Manifest
 from sepvae.data.spec import DataSpec, read_spec
 from sepvae.errors import DataError
@@ -35,23 +37,28 @@ class Regions(Format):
     refused = ("root", "assume_orientation", *OF_VOLUMES)
 
     def detect(self, path: Path, spec: DataSpec) -> bool:
-        return spec.features is not None and spec.images is None
+        return spec.images is None and (spec.features is not None or bool(spec.tables))
 
     def list(self, path: Path, spec: DataSpec, *, labelled: bool = True) -> Manifest:
-        table, notes = read_cell_table(path, spec)
-        spec, asked = with_person(spec, table), spec.features or []
-        rows = about_rows(table, notes, path, spec, [str(i) for i in range(len(table))])
+        table, notes, regions = read_joined(path, spec)
+        spec, ids = with_person(spec, table, path)
+        rows = about_rows(table, notes, path, spec, ids or [str(i) for i in range(len(table))])
 
         def is_number(cells: "pd.Series[str]") -> bool:
             """Return whether all cells are numbers or missing."""
             return not numbers_in(cells, spec)[1].any()
 
         others = other_columns(spec.attributes, label=spec.label, subject=spec.subject, id=spec.id)
+        asked = spec.features or [name for name in regions if name not in others]
+        if spec.features is None and not asked:
+            raise DataError(f"{path}: name the columns of features, such as --features 'lh_*'")
         names = choose_columns(table, asked, path, others, is_number)
+        if spec.features is None:
+            rows["notes"].append(_taken(table, names, others))
         rows["notes"] += column_notes(table, names, others, is_number) if NUMBER in asked else []
         words = pd.Series(table[names].to_numpy().ravel(), dtype=str)
         rows["written"][FEATURES_WRITTEN] = words_of_missing(words, spec)
-        return Manifest(path, **rows, format=self, features=_numbers(table[names], path, spec))
+        return Manifest(path, **rows, format=self, features=feature_numbers(table[names], path, spec))
 
     def read(self, manifest: Manifest, spec: DataSpec, progress: Progress | None = None) -> Read:
         features = pd.DataFrame() if manifest.features is None else manifest.features
@@ -63,8 +70,9 @@ class Regions(Format):
 def read_regions(
     path: str | Path,
     *,
-    features: Sequence[str],
+    features: Sequence[str] | None = None,
     label: str,
+    tables: Sequence[str | Path] = (),
     subject: str | None = None,
     id: str | None = None,  # noqa: A002
     attributes: Mapping[str, Kind | None] | Sequence[str] = (),
@@ -82,10 +90,12 @@ def read_regions(
     features : sequence of str
         Names of columns, patterns ("lh_*" is a prefix), regular expressions that are searched in names
         ("re:^(lh|rh)_"), or "number": every column whose cells are numbers or missing. Columns with another
-        role are never features.
+        role are never features. By default all columns of FreeSurfer's `tables` but the head's totals.
+    tables : sequence of str or Path, default=()
+        Further tables, as in `DataSpec`: of aparcstats2table, asegstats2table or any with participant_id.
     id : str, default=None
-        Column of unique names; by default "participant_id", or the row number if that column does not exist
-        or names the subjects.
+        Column of unique names; by default "participant_id", with "session_id" if that column exists, or the
+        row number if no column names participants or it names the subjects.
 
     Returns
     -------
@@ -191,16 +201,10 @@ def _is_number(column: pd.Series) -> bool:
     return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
 
 
-def _numbers(cells: pd.DataFrame, path: Path, spec: DataSpec) -> pd.DataFrame:
-    """Return columns of finite numbers, NaN for gaps; converted at once, since pandas is slow per column."""
-    words = pd.Series(cells.to_numpy().ravel("F"), dtype=str)
-    numbers, text = numbers_in(words, spec)
-    if wrong := np.flatnonzero(text | np.isinf(numbers)).tolist():
-        column, row = divmod(wrong[0], len(cells))
-        word, name = words[wrong[0]], cells.columns[column]
-        raise DataError(
-            f"{path} line {cells.index[row]}: wanted a number as feature {name!r}, got {word!r}; correct it "
-            f"(decimals have a point), make it missing (empty, or --missing {word}), or leave that column out"
-        )
-    x = numbers.to_numpy(dtype=np.float64).reshape(cells.shape, order="F")
-    return pd.DataFrame(x, columns=cells.columns)
+def _taken(table: pd.DataFrame, names: Sequence[str], others: Mapping[str, str]) -> TableNote:
+    """Return a note on the features of FreeSurfer's tables, which are taken unless features are named."""
+    text = f"features: the {len(names)} columns of FreeSurfer's tables"
+    if totals := [name for name in TOTALS if name in table and name not in others]:
+        text += f"; left out: {', '.join(totals)}, sizes of the whole head (--features takes them, "
+        text += f"--attribute {totals[-1]}:continuous makes one a covariate)"
+    return TableNote("note", "features-taken", text)

@@ -3,7 +3,7 @@
 import glob
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +12,10 @@ import pandas as pd
 
 from sepvae.codes import Kind
 from sepvae.data.arrays import ArraySource, StreamSource
-from sepvae.data.cells import read_cell_table, read_cells
 from sepvae.data.columns import about_rows, takes_group, whole_column, with_person
 from sepvae.data.formats import OF_VOLUMES, STORE, TABLE, Images, Volumes
 from sepvae.data.formats.image_folder import images_in
+from sepvae.data.joining import Joined, read_joined
 from sepvae.data.manifest import Manifest
 from sepvae.data.nifti import OTHER_FORMATS, NiftiFiles, check_orientation
 from sepvae.data.packed import open_packed
@@ -34,20 +34,7 @@ class ImageTable(Images):
     refused = ("assume_orientation", *OF_VOLUMES)
 
     def list(self, path: Path, spec: DataSpec, *, labelled: bool = True) -> Manifest:
-        folder = path.parent if spec.root is None else spec.root
-        if not folder.is_dir():
-            raise DataError(f"{folder}: wanted the folder of the images, found no folder; name it by --root")
-        table, notes = read_cell_table(path, spec)
-        names = _names(table, path, images_of(path, spec))
-        files = [_inside(path, line, folder, name) for line, name in names.items()]
-        rows = about_rows(table, notes, path, spec, [file.relative_to(folder).as_posix() for file in files])
-        # os.path returns False for words that cannot be the name of a file.
-        there = [os.path.isfile(file) for file in files]  # noqa: PTH113
-        missing = rows["about"].loc[~np.array(there), "id"].tolist()
-        known, parents = set(files), sorted({file.parent for file in files})
-        beside = [file for parent in parents if os.path.isdir(parent) for file in images_in(parent)]  # noqa: PTH112
-        unlisted = [file.relative_to(folder).as_posix() for file in beside if file not in known]
-        return Manifest(path, **rows, format=self, files=files, missing=missing, unlisted=unlisted)
+        return _listed(path, spec, read_joined(path, spec))
 
 
 class VolumeTable(Volumes):
@@ -58,14 +45,16 @@ class VolumeTable(Volumes):
     def detect(self, path: Path, spec: DataSpec) -> bool:
         if spec.images is None:
             return False
-        cells = read_cells(path, spec)
-        names = cells[spec.images].dropna() if spec.images in cells else [spec.images]
+        names: Iterable[str] = [spec.images]
+        if "{" not in spec.images and spec.images in (cells := read_joined(path, spec).table):
+            names = cells[spec.images].dropna()
         return any(name.lower().endswith(SUFFIXES) for name in names)
 
     def list(self, path: Path, spec: DataSpec, *, labelled: bool = True) -> Manifest:
         check_orientation(spec.assume_orientation)
-        spec = with_person(spec, read_cells(path, spec))
-        manifest = ImageTable().list(path, spec, labelled=labelled)
+        joined = read_joined(path, spec)
+        spec, ids = with_person(spec, joined.table, path)
+        manifest = _listed(path, spec, joined, ids)
         files = [Path(str(file)) for file in manifest.files]
         if others := [file for file in files if not file.name.lower().endswith(SUFFIXES)]:
             wanted = "a volume (.nii, .nii.gz, .mgz, .img) like the others"
@@ -96,6 +85,7 @@ def read_image_table(
     images: str,
     label: str,
     root: str | Path | None = None,
+    tables: Sequence[str | Path] = (),
     subject: str | None = None,
     id: str | None = None,  # noqa: A002  (the word of this library)
     attributes: Mapping[str, Kind | None] | Sequence[str] = (),
@@ -116,7 +106,7 @@ def read_image_table(
     path : str or Path
         A text table with tabs, commas or semicolons between cells and column names in the first line. Empty
         cells, "n/a", "NA", "nan" and the like are missing values.
-    images, label, root : object
+    images, label, root, tables : object
         As in `DataSpec`; files must lie in `root`.
     subject, id : str, default=None
         Columns of persons, whom a split keeps on one side (by default every row is one), and of unique names
@@ -155,6 +145,7 @@ def read_volumes(
     images: str,
     label: str,
     root: str | Path | None = None,
+    tables: Sequence[str | Path] = (),
     subject: str | None = None,
     id: str | None = None,  # noqa: A002  (the word of this library)
     attributes: Mapping[str, Kind | None] | Sequence[str] = (),
@@ -178,8 +169,8 @@ def read_volumes(
 
     Parameters
     ----------
-    path, label, root, subject, id, attributes, missing, not_missing, encoding : object
-        As in `read_image_table`.
+    path, label, root, tables, subject, id, attributes, missing, not_missing, encoding : object
+        As in `read_image_table`; ids are "participant_id", with "session_id" if that column exists.
     images : str
         Column of volumes, relative to `root`, or a template of columns. A volume has three axes, or four with
         a last axis of length 1.
@@ -222,6 +213,24 @@ def images_of(path: Path, spec: DataSpec) -> str:
             f"(--features 'lh_*'){', but not both' * (spec.images is not None)}"
         )
     return spec.images
+
+
+def _listed(path: Path, spec: DataSpec, joined: Joined, ids: Sequence[str] | None = None) -> Manifest:
+    """List the files that a table names; by default their names are the ids."""
+    folder = path.parent if spec.root is None else spec.root
+    if not folder.is_dir():
+        raise DataError(f"{folder}: wanted the folder of the images, found no folder; name it by --root")
+    names = _names(joined.table, path, images_of(path, spec))
+    files = [_inside(path, line, folder, name) for line, name in names.items()]
+    ids = ids or [file.relative_to(folder).as_posix() for file in files]
+    rows = about_rows(joined.table, joined.notes, path, spec, ids)
+    # os.path returns False for words that cannot be the name of a file.
+    there = [os.path.isfile(file) for file in files]  # noqa: PTH113
+    missing = rows["about"].loc[~np.array(there), "id"].tolist()
+    known, parents = set(files), sorted({file.parent for file in files})
+    beside = [file for parent in parents if os.path.isdir(parent) for file in images_in(parent)]  # noqa: PTH112
+    unlisted = [file.relative_to(folder).as_posix() for file in beside if file not in known]
+    return Manifest(path, **rows, format=ImageTable(), files=files, missing=missing, unlisted=unlisted)
 
 
 def _names(table: pd.DataFrame, path: Path, images: str) -> pd.Series:

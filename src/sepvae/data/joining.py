@@ -1,0 +1,228 @@
+"""Tables joined to DATA by participant and visit: FreeSurfer's, sessions.tsv, quality reports of CAT12."""
+
+import glob
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from sepvae.batch import IntArray
+from sepvae.data.cells import TableNote, read_cell_table
+from sepvae.data.columns import PERSON, VISIT, feature_numbers, named_column, visit_names, whole_column
+from sepvae.data.spec import DataSpec
+from sepvae.errors import DataError, listed
+
+# Name of the first column by aparcstats2table (lh.aparc.thickness) and by asegstats2table (Measure:volume).
+FREESURFER = re.compile(r"(?P<hemisphere>[lr]h)\..+\.(?P<measure>[^.]+)|Measure:.+")
+TOTALS = ("BrainSegVolNotVent", "eTIV", "EstimatedTotalIntraCranialVol")  # of the head, in several tables
+JOINING = "joining tables (--subject names another)"  # role of the column of persons
+ROUNDED = 1e-5  # relative difference of one number that two tables write with other digits
+
+
+class Joined(NamedTuple):
+    """Rows of DATA with the columns of all tables."""
+
+    table: pd.DataFrame  # of text, as from `read_cells`; the index has the lines in DATA
+    notes: list[TableNote]
+    regions: list[str]  # columns of FreeSurfer's tables but for `TOTALS`
+
+
+class Name(NamedTuple):
+    """Name of a row: of a person, and of a visit if it has one."""
+
+    written: str  # with neither the folder nor the visit
+    person: str  # in short: without sub- and leading zeros
+    visit: str | None  # in short, too
+    session: str | None  # the visit as written
+
+
+class More(NamedTuple):
+    """Table to join; its index has the names of the rows."""
+
+    file: Path
+    cells: pd.DataFrame
+    is_freesurfer: bool
+    notes: list[TableNote]
+
+
+def read_joined(path: Path, spec: DataSpec) -> Joined:
+    """
+    Read DATA, and join the tables of a spec to its rows.
+
+    A row of FreeSurfer's tables is of one row of DATA, and rows of DATA without one are left out. In other
+    tables their cells are missing. A table of visits repeats the rows of DATA that name no visit.
+    """
+    table, notes = read_cell_table(path, spec)
+    regions: list[str] = []
+    complete, said = np.full(len(table), fill_value=True), defaultdict[str, list[str]](list)
+    for given in spec.tables:
+        more = _read(located(given, path), spec)
+        ours, theirs = _names(table, path, spec), [_name(str(word)) for word in more.cells.index]
+        rows, others = _pairs(ours, theirs, more)
+        said[_describe(path, ours, theirs, rows, others, more)].append(given.name)
+        cells = more.cells.reset_index(drop=True).reindex(others).set_axis(table.index[rows])
+        if VISIT not in table and any(their.visit for their in theirs):
+            cells.insert(0, VISIT, [theirs[j].session if j >= 0 else None for j in others])
+        complete, table = complete[rows], table.iloc[rows]
+        if more.is_freesurfer:
+            _refuse_repeated(table, others, path, more)
+            complete &= others >= 0
+            regions += [name for name in map(str, more.cells) if name not in (*TOTALS, *regions)]
+        table = _with_columns(table, cells, path, more)
+        notes += more.notes
+    notes += [TableNote("note", "joined", f"{', '.join(names)}: {text}") for text, names in said.items()]
+    if not complete.all():
+        ours = _names(table[~complete], path, spec)
+        text = f"{len(ours)} of {len(table)} rows have no regions, and are left out"
+        text += f": {listed([our.written for our in ours])}"
+        notes.append(TableNote("warning", "rows-left-out", f"{path.name}: {text}"))
+    return Joined(table[complete], notes, regions)
+
+
+def located(given: Path, path: Path) -> Path:
+    """Return the path of a table or pattern; beside DATA where nothing fits it as given."""
+    beside = path.parent / given
+    return beside if _files(beside) and not _files(given) else given
+
+
+def _files(given: Path) -> list[Path]:
+    """Return a table, or all that fit a pattern."""
+    return [given] if given.exists() else [Path(name) for name in sorted(glob.glob(str(given)))]  # noqa: PTH207
+
+
+def _read(given: Path, spec: DataSpec) -> More:
+    """Read a table, or all tables that fit a pattern, one below the other."""
+    parts = [_read_one(file, spec) for file in _files(given)]
+    if not parts:
+        raise DataError(f"{given}: wanted a table to join, found nothing; name it by --table")
+    notes = [note for part in parts for note in part.notes]
+    return More(given, pd.concat([part.cells for part in parts]), parts[0].is_freesurfer, notes)
+
+
+def _read_one(file: Path, spec: DataSpec) -> More:
+    """Read a table of FreeSurfer, a table with a column of participants, or one of the person in its name."""
+    table, notes = read_cell_table(file, spec)
+    notes = [note for note in notes if note.code != "rows-read"]
+    first = str(table.columns[0])
+    if found := FREESURFER.fullmatch(first):
+        names, cells = whole_column(table, file, "the rows", first), table.drop(columns=first)
+        feature_numbers(cells, file, spec)  # raises if they are none
+        if hemisphere := found["hemisphere"]:  # columns are named by region alone after --parcid-only
+            short = {name for name in map(str, cells) if not name.startswith(f"{hemisphere}_")}
+            whole = {name: f"{hemisphere}_{name}_{found['measure']}" for name in short.difference(TOTALS)}
+            cells = cells.rename(columns=whole)
+        return More(file, cells.set_axis(names), True, notes)
+    person = _column_of_persons(table, spec)
+    if person not in table and "sub-" in file.name:  # such as sub-01_sessions.tsv
+        table = table.assign(**{person: _name(file.stem).written})
+    names = visit_names(table, whole_column(table, file, JOINING, person))
+    return More(file, table.drop(columns=[person, VISIT], errors="ignore").set_axis(names), False, notes)
+
+
+def _column_of_persons(table: pd.DataFrame, spec: DataSpec) -> str:
+    """Return participant_id, or the column that names persons where that does not exist."""
+    return next((name for name in (PERSON, spec.subject, spec.id) if name and name in table), PERSON)
+
+
+def _names(table: pd.DataFrame, path: Path, spec: DataSpec) -> list[Name]:
+    """Return the names of the rows of DATA."""
+    persons = whole_column(table, path, JOINING, _column_of_persons(table, spec))
+    return [_name(name) for name in visit_names(table, persons)]
+
+
+def _name(word: str) -> Name:
+    """
+    Take a name apart.
+
+    >>> _name("/data/fs/sub-007_ses-01.long.sub-007/")
+    Name(written='sub-007', person='7', visit='1', session='ses-01')
+    """
+    word = re.sub(r"\.long\..*", "", word.strip().replace("\\", "/").rstrip("/"))  # FreeSurfer's visits
+    visit = re.search(r"(?:^|[/_])(ses-([^/_]+))", word)
+    written = (word[: visit.start()] if visit else word).rpartition("/")[2]
+    if person := re.match(r"sub-[^/_]+", written):
+        written = person[0]
+    short = _without_zeros(written.removeprefix("sub-"))
+    return Name(written, short, *((_without_zeros(visit[2]), visit[1]) if visit else (None, None)))
+
+
+def _without_zeros(label: str) -> str:
+    """Return a label, if it is a number without leading zeros, which spreadsheets drop."""
+    return re.sub(r"^0+(?=\d+$)", "", label)
+
+
+def _pairs(ours: Sequence[Name], theirs: Sequence[Name], more: More) -> tuple[IntArray, IntArray]:
+    """Return positions of rows that belong together: of DATA, and of a table, -1 where it has no such row."""
+    as_written, in_short = defaultdict[str, list[int]](list), defaultdict[str, list[int]](list)
+    for j, their in enumerate(theirs):
+        as_written[their.written].append(j)
+        in_short[their.person].append(j)
+    pairs: list[tuple[int, int]] = []
+    for i, our in enumerate(ours):
+        person = as_written.get(our.written) or in_short.get(our.person, [])
+        found = [j for j in person if theirs[j].visit == our.visit]
+        if not found:  # one of both names no visit
+            found = [j for j in person if our.visit is None or theirs[j].visit is None]
+        if len(found) > len({theirs[j].visit for j in found}):
+            rows = [str(more.cells.index[j]) for j in found]
+            raise DataError(
+                f"{more.file}: {len(rows)} rows ({listed(rows)}) are of {our.written}, wanted one a visit; "
+                "name the visits (session_id), or take the others out"
+            )
+        pairs += [(i, j) for j in found or [-1]]
+    rows, others = np.array(pairs, dtype=np.intp).T
+    if not (others >= 0).any():
+        few = f"they are {listed(list(more.cells.index))}, there {listed([our.written for our in ours])}"
+        raise DataError(f"{more.file}: no row is of a person in DATA: {few}; correct the names")
+    return rows, others
+
+
+def _describe(
+    path: Path, ours: Sequence[Name], theirs: Sequence[Name], rows: IntArray, others: IntArray, more: More
+) -> str:
+    """Return in words how many rows were joined, which were not, and what was assumed."""
+    there = others >= 0
+    text = f"{len(set(rows[there]))} of {len(ours)} rows of {path.name} have a row"
+    if len(rows) > len(ours):
+        text += f", with visits {there.sum()}"
+    if left := sorted(set(range(len(theirs))) - set(others.tolist())):
+        text += f"; left out there: {len(left)}, such as {more.cells.index[left[0]]}"
+    pairs = zip(rows[there].tolist(), others[there].tolist(), strict=True)
+    if other := [(i, j) for i, j in pairs if theirs[j].written != ours[i].written]:
+        i, j = other[0]
+        text += (
+            f"; {len(other)} names are taken for the same, such as {theirs[j].written} for {ours[i].written}"
+        )
+    return text
+
+
+def _refuse_repeated(table: pd.DataFrame, others: IntArray, path: Path, more: More) -> None:
+    """Raise if one row of FreeSurfer's table would be of two rows of DATA."""
+    known = pd.Series(others, index=table.index)
+    known = known[known >= 0]
+    if len(twice := known[known.duplicated()]):
+        lines = known.index[known == twice.iloc[0]].tolist()
+        raise DataError(
+            f"{path}: lines {lines[0]} and {lines[1]} are both of {more.cells.index[twice.iloc[0]]!r} in "
+            f"{more.file.name}, wanted one; name the visits of both (session_id), or take one out"
+        )
+
+
+def _with_columns(table: pd.DataFrame, cells: pd.DataFrame, path: Path, more: More) -> pd.DataFrame:
+    """Add columns; one that is there is taken once if its cells agree, as text or numbers."""
+    for name in cells.columns.intersection(table.columns):
+        here, there = named_column(table, path, "joining", name), named_column(cells, more.file, "it", name)
+        a, b = (pd.to_numeric(column, errors="coerce").to_numpy(dtype=float) for column in (here, there))
+        same = (here == there).to_numpy(dtype=bool, na_value=False) | there.isna().to_numpy()
+        same |= np.isclose(a, b, rtol=ROUNDED, atol=0)
+        if not same.all():
+            i = int(np.argmin(same))
+            got = (
+                f"{there.iloc[i]!r}, but {here.iloc[i]!r} before it, for line {table.index[i]} of {path.name}"
+            )
+            raise DataError(f"{more.file}: column {name!r} has {got}; rename one of both, or take it out")
+    return pd.concat([table, cells.drop(columns=table.columns, errors="ignore")], axis=1)
