@@ -133,25 +133,25 @@ def find_class_codes(values: npt.ArrayLike) -> list[MissingCode]:
     return sorted((MissingCode(*code, low, high, False) for code in found), key=lambda code: -code.count)
 
 
-def refuse_codes(name: str, values: npt.ArrayLike) -> None:
+def refuse_codes(purpose: str, name: str, values: npt.ArrayLike) -> None:
     """Raise if a covariate has sure codes for a missing value, which would undo a regression on it."""
     values = np.asarray(values)
     if codes := [code for code in find_codes(values) if code.sure]:
         first, n = codes[0], sum(code.count for code in codes)
         words = ", ".join(code.word for code in codes[:3]) + ", .." * (len(codes) > 3)
         raise DataError(
-            f"residualise: {n} of {len(values)} samples have {name} {words}, but {first.others}: that looks "
+            f"{purpose}: {n} of {len(values)} samples have {name} {words}, but {first.others}: that looks "
             f"like a code for a missing value, and undoes the regression on {name}; correct these, or leave "
             "those samples out"
         )
 
 
-def refuse_known_codes(name: str, values: FloatArray, z: FloatArray) -> None:
+def refuse_known_codes(purpose: str, name: str, values: FloatArray, z: FloatArray) -> None:
     """Raise if new samples have a known code more than `FAR` standard deviations (z) from the fitted mean."""
     codes = values[np.isin(values, list(KNOWN_CODES)) & (np.abs(z) > FAR)]
     if len(codes):
         raise DataError(
-            f"residualise: {len(codes)} of {len(values)} samples have {name} {codes[0]:g}, more than {FAR} "
+            f"{purpose}: {len(codes)} of {len(values)} samples have {name} {codes[0]:g}, more than {FAR} "
             "standard deviations from those that were fitted: that looks like a code for a missing value; "
             "correct these, or leave those samples out"
         )

@@ -1,19 +1,22 @@
 """Features without the effects of covariates that controls show: w-scores."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sepvae.batch import AnyArray, FloatArray
-from sepvae.codes import Kind, attribute_kinds
+from sepvae.batch import AnyArray, FloatArray, IntArray
+from sepvae.codes import Kind
 from sepvae.data.arrays import refuse_infinite
-from sepvae.data.missing_codes import refuse_codes, refuse_known_codes
 from sepvae.errors import DataError
+from sepvae.preprocessing.covariates import CovariateDesign
+from sepvae.preprocessing.rows import Rows, VoxelRows, gap_patterns, least_squares
 
 ROUNDING = 1e-12  # residuals and spreads below this share of the largest value are 0
+LEAST_SCALE = 0.1  # of a voxel, as a share of the median: voxels that hardly vary get no huge w-scores
 ALONE = 1e-9  # a control with a leverage this close to 1 is the only one that shows some effect
 
 
@@ -29,6 +32,8 @@ class Residualizer:
     `fit(..).transform` and `fit_transform` differ, as in scikit-learn's `TargetEncoder`: residuals of fitted
     controls are too small, which alone distinguishes them from all other samples. `fit_transform` gives these
     controls the residuals of a regression without them.
+
+    Volumes are fitted voxel by voxel in chunks (`fit_rows`), so that they need not fit into memory.
 
     Parameters
     ----------
@@ -88,16 +93,7 @@ class Residualizer:
         """
         is_control = np.asarray(is_control, dtype=bool)
         x = self._table(x)
-        self.kinds_ = attribute_kinds(covariates)
-        for name, kind in self.kinds_.items():
-            if kind == "continuous":
-                refuse_codes(name, covariates[name])
-        controls = covariates[is_control]
-        self._learn_covariates(controls)
-        design = self._design(controls)
-        self._average = design.mean(axis=0)
-        known: npt.NDArray[np.bool_] = np.asarray(~np.isnan(x).all(axis=0))
-        self._learn_effects(x[is_control], design, known)
+        self._learn_effects(x[is_control], covariates, is_control, np.asarray(np.isnan(x).all(axis=0)))
         return self
 
     def fit_transform(
@@ -134,13 +130,32 @@ class Residualizer:
         """
         is_control = np.asarray(is_control, dtype=bool)
         w = self.fit(x, covariates, is_control).transform(x, covariates)
-        design, of_controls = self._design(covariates[is_control]), w[is_control]
-        for rows, features in _alike(of_controls):
-            axes, spread, _ = np.linalg.svd(design[rows], full_matrices=False)
-            leverage = (axes[:, spread > ALONE * spread[0]] ** 2).sum(axis=1)
-            others = np.where(1 - leverage > ALONE, 1 - leverage, np.nan)
-            of_controls[np.ix_(rows, features)] /= others[:, None]
+        design, of_controls = self._design.matrix(covariates[is_control]), w[is_control]
+        for rows, features in gap_patterns(of_controls):
+            of_controls[np.ix_(rows, features)] /= _of_others(design[rows])[:, None]
         w[is_control] = of_controls
+        return w
+
+    def fit_rows(
+        self, rows: VoxelRows, covariates: pd.DataFrame, is_control: npt.NDArray[np.bool_]
+    ) -> VoxelRows:
+        """Fit the effects on volumes; return their w-scores as `fit_transform` does, when they are read."""
+        controls = np.flatnonzero(is_control)
+        self._learn_effects(rows.select(controls), covariates, is_control, np.zeros(rows.n_columns, bool))
+        median = np.median(self.scale_[self.scale_ != 1])
+        self.scale_ = np.maximum(self.scale_, LEAST_SCALE * median)
+        others = np.ones(len(covariates))
+        others[controls] = _of_others(self._design.matrix(covariates[is_control]))
+        return rows.then(partial(self._read_rows, covariates, others))
+
+    def transform_rows(self, rows: VoxelRows, covariates: pd.DataFrame) -> VoxelRows:
+        """Return the w-scores of volumes, when they are read."""
+        return rows.then(partial(self._read_rows, covariates, np.ones(len(covariates))))
+
+    def _read_rows(
+        self, covariates: pd.DataFrame, others: FloatArray, x: FloatArray, positions: IntArray
+    ) -> FloatArray:
+        w: FloatArray = self.transform(x, covariates.iloc[positions]) / others[positions, None]
         return w
 
     def transform(self, x: npt.ArrayLike, covariates: pd.DataFrame) -> FloatArray:
@@ -162,7 +177,7 @@ class Residualizer:
         DataError
             If a covariate is missing, has a code for a missing value, or a class that no fitted control had.
         """
-        left = self._table(x) - self._design(covariates) @ self.coefficients_
+        left = self._table(x) - self._design.matrix(covariates) @ self.coefficients_
         left[np.abs(left) <= self._rounding] = 0
         with np.errstate(over="ignore"):  # the scaler refuses values too far from the fitted ones
             w: FloatArray = left / self.scale_
@@ -190,7 +205,7 @@ class Residualizer:
         DataError
             As from `transform`.
         """
-        design = self._average[None] if covariates is None else self._design(covariates)
+        design = self._design.average[None] if covariates is None else self._design.matrix(covariates)
         x: FloatArray = design @ self.coefficients_ + np.asarray(w, dtype=np.float64) * self.scale_
         return x
 
@@ -205,9 +220,9 @@ class Residualizer:
         about : dict
             Kinds of covariates and their levels, as JSON accepts them.
         """
-        arrays: dict[str, AnyArray] = {"coefficients": self.coefficients_, "scale": self.scale_}
-        arrays |= {name: getattr(self, f"_{name}") for name in ("rounding", "average", "middle", "spread")}
-        return arrays, {"kinds": self.kinds_, "levels": self.levels_}
+        arrays, about = self._design.state()
+        fitted = {"coefficients": self.coefficients_, "scale": self.scale_, "rounding": self._rounding}
+        return fitted | arrays, about
 
     @classmethod
     def from_state(
@@ -227,10 +242,10 @@ class Residualizer:
             Fitted object.
         """
         fitted = cls(names)
-        fitted.kinds_, fitted.levels_ = dict(about["kinds"]), dict(about["levels"])
+        fitted._design = design = CovariateDesign.from_state(arrays, about, "residualise")
+        fitted.kinds_, fitted.levels_ = design.kinds, design.levels
         fitted.coefficients_, fitted.scale_ = arrays["coefficients"], arrays["scale"]
-        fitted._rounding, fitted._average = arrays["rounding"], arrays["average"]
-        fitted._middle, fitted._spread = arrays["middle"], arrays["spread"]
+        fitted._rounding = arrays["rounding"]
         return fitted
 
     def _table(self, x: npt.ArrayLike) -> FloatArray:
@@ -238,106 +253,51 @@ class Residualizer:
         refuse_infinite(table, self.names)
         return table
 
-    def _learn_covariates(self, controls: pd.DataFrame) -> None:
-        """Fit the levels of classes, and mean and standard deviation of amounts."""
-        classes = [name for name, kind in self.kinds_.items() if kind == "categorical"]
-        self.levels_ = {name: sorted(set(_class_names(controls, name))) for name in classes}
-        amounts = [_finite_numbers(controls, name) for name in self.kinds_ if name not in classes]
-        self._middle = np.array([values.mean() for values in amounts])
-        # Standardised, so that cubic millimetres weigh no more than years.
-        self._spread = np.array([values.std() for values in amounts])
-        largest = np.array([np.abs(values).max(initial=0) for values in amounts])
-        self._spread[self._spread <= ROUNDING * largest] = 1
-
-    def _design(self, covariates: pd.DataFrame) -> FloatArray:
-        """Return the design matrix (n, k): 1, standardised amounts, 0 or 1 for each class but the first."""
-        if absent := [name for name in self.kinds_ if name not in covariates]:
-            raise DataError(f"residualise: wanted a covariate {absent[0]!r} of these samples, found none")
-        columns: list[FloatArray] = [np.ones(len(covariates))]
-        amounts = [name for name, kind in self.kinds_.items() if kind == "continuous"]
-        for i, name in enumerate(amounts):
-            values = _finite_numbers(covariates, name)
-            columns.append((values - self._middle[i]) / self._spread[i])
-            refuse_known_codes(name, values, columns[-1])
-        for name, levels in self.levels_.items():
-            words = _class_names(covariates, name)
-            if unseen := words[~words.isin(levels)].tolist():
-                known = ", ".join(levels[:10]) + ", .." * (len(levels) > 10)
-                raise DataError(
-                    f"residualise: {len(unseen)} of {len(words)} samples have {name} {unseen[0]!r}, which no "
-                    f"control that was fitted has ({known}); leave them out, or do not residualise {name}"
-                )
-            columns += [(words == level).to_numpy().astype(np.float64) for level in levels[1:]]
-        return np.column_stack(columns)
-
-    def _learn_effects(self, x: FloatArray, design: FloatArray, known: npt.NDArray[np.bool_]) -> None:
-        """Fit least squares, once for all features that the same controls lack."""
-        unit = np.abs(np.nan_to_num(x)).max(axis=0, initial=0)
+    def _learn_effects(
+        self,
+        x: Rows,
+        covariates: pd.DataFrame,
+        is_control: npt.NDArray[np.bool_],
+        absent: npt.NDArray[np.bool_],
+    ) -> None:
+        """Fit least squares on the rows of controls, once for all features that the same controls lack."""
+        self._design = CovariateDesign("residualise").fit(covariates, is_control)
+        self.kinds_, self.levels_ = self._design.kinds, self._design.levels
+        design = self._design.matrix(covariates[is_control])
+        n = len(absent)
+        unit = np.ones(n) if isinstance(x, VoxelRows) else np.abs(np.nan_to_num(x)).max(axis=0, initial=0)
         unit[unit == 0] = 1
-        shape = design.shape[1], x.shape[1]
-        self.coefficients_, self.scale_ = np.full(shape, np.nan), np.ones(shape[1])
-        for rows, features in _alike(x):
-            features = features[known[features]]
+        self.coefficients_, self.scale_ = np.full((design.shape[1], n), np.nan), np.ones(n)
+        for rows, features in gap_patterns(x):
+            features = features[~absent[features]]
             if not features.size:
                 continue
             self._check_enough(design, rows, int(features[0]))
-            y = x[np.ix_(rows, features)] / unit[features]
-            effects, _, rank, _ = np.linalg.lstsq(design[rows], y)
-            left = y - design[rows] @ effects
-            deviation = np.sqrt((left**2).sum(axis=0) / (len(left) - rank))
+            effects, squares, rank = least_squares(x, design, rows, features, unit[features])
+            deviation = np.sqrt(squares / (len(rows) - rank))
             self.coefficients_[:, features] = effects * unit[features]
             self.scale_[features] = np.where(deviation > ROUNDING, deviation * unit[features], 1)
         self._rounding = ROUNDING * unit
 
-    def _check_enough(self, design: FloatArray, rows: npt.NDArray[np.bool_], feature: int) -> None:
+    def _check_enough(self, design: FloatArray, rows: IntArray, feature: int) -> None:
         """Raise unless k + 2 or more controls have the feature, some of them in every class."""
         name = feature if self.names is None else self.names[feature]
-        whose = "" if rows.all() else f" with feature {name!r}"
-        if rows.sum() < (least := design.shape[1] + 2):
+        whose = "" if len(rows) == len(design) else f" with feature {name!r}"
+        if len(rows) < (least := design.shape[1] + 2):
             raise DataError(
                 f"residualise: wanted {least} controls{whose} or more to learn {least - 2} "
-                f"coefficients of {', '.join(self.kinds_) or 'none'}, got {rows.sum()}; name fewer covariates"
+                f"coefficients of {', '.join(self.kinds_) or 'none'}, got {len(rows)}; name fewer covariates"
             )
-        first = 1 + len(self._middle)
-        for name, levels in self.levels_.items():
-            here = design[rows, first : first + len(levels) - 1]
-            counts = [int((~here.any(axis=1)).sum()), *here.sum(axis=0).astype(int).tolist()]
-            if 0 in counts:
-                lacking = f"no control{whose} has {name} {levels[counts.index(0)]!r}"
-                raise DataError(
-                    f"residualise: {lacking}; leave that feature out, or do not residualise {name}"
-                )
-            first += len(levels) - 1
+        if (lacking := self._design.lacking(design[rows])) is not None:
+            covariate, level = lacking
+            raise DataError(
+                f"residualise: no control{whose} has {covariate} {level!r}; leave that feature out, or do "
+                f"not residualise {covariate}"
+            )
 
 
-def _alike(x: FloatArray) -> Iterator[tuple[npt.NDArray[np.bool_], npt.NDArray[np.intp]]]:
-    """Yield rows that have a value, and all features that have one in exactly these rows."""
-    patterns, which = np.unique(~np.isnan(x), axis=1, return_inverse=True)
-    for i, rows in enumerate(patterns.T):
-        yield rows, np.flatnonzero(which.ravel() == i)
-
-
-def _finite_numbers(covariates: pd.DataFrame, name: str) -> FloatArray:
-    """Return a covariate as finite numbers."""
-    values = _complete(covariates, name)
-    numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    if wrong := np.flatnonzero(~np.isfinite(numbers)).tolist():
-        got = str(values.iloc[wrong[0]])
-        raise DataError(f"residualise: wanted numbers as {name!r}, got {got!r}; correct it")
-    return numbers
-
-
-def _class_names(covariates: pd.DataFrame, name: str) -> pd.Series:
-    """Return a covariate as class names; 1, 1.0 and "1" are one class, whatever their source."""
-    values = _complete(covariates, name).infer_objects()
-    if pd.api.types.is_float_dtype(values) and (values == values.round()).all():
-        values = values.astype(np.int64)
-    return values.astype(str)
-
-
-def _complete(covariates: pd.DataFrame, name: str) -> pd.Series:
-    values: pd.Series = covariates[name]
-    if missing := int(values.isna().sum()):
-        lacking = f"{missing} of {len(values)} samples have no {name!r}"
-        raise DataError(f"residualise: {lacking}; fill it in, or leave them out")
-    return values
+def _of_others(design: FloatArray) -> FloatArray:
+    """Return 1 - leverage of each row: a residual divided by it is that of a regression on the others."""
+    axes, spread, _ = np.linalg.svd(design, full_matrices=False)
+    leverage = (axes[:, spread > ALONE * spread[0]] ** 2).sum(axis=1)
+    return np.where(1 - leverage > ALONE, 1 - leverage, np.nan)

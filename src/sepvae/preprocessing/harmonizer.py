@@ -1,0 +1,467 @@
+"""Features without the effects of sites on location and scale: ComBat, fitted on some people, kept for others."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sepvae.batch import AnyArray, FloatArray, IntArray
+from sepvae.checks import check_choice
+from sepvae.data.arrays import name_columns, refuse_infinite
+from sepvae.errors import DataError
+from sepvae.preprocessing.covariates import CovariateDesign, class_names
+from sepvae.preprocessing.rows import Rows, VoxelRows, gap_patterns, least_squares, row_chunks
+
+ROUNDING = 1e-12  # residuals below this share of the largest value are 0
+CONVERGED, MOST_STEPS = 1e-6, 1000  # relative change of the estimates of a site, and steps to reach it
+UNSEEN = "refuse", "reference"
+
+
+@dataclass(frozen=True)
+class SiteMoments:
+    """Fitted people of each site and feature: number, mean, and variance of the mean's prior (tau^2)."""
+
+    n: FloatArray  # (sites, features)
+    mean: FloatArray  # (sites, features)
+    prior_mean: FloatArray  # (sites, 1)
+    prior_var: FloatArray  # (sites, 1)
+
+
+class Harmonizer:
+    """
+    Removal of site effects from features: ComBat.
+
+    For person j of site i, feature = alpha + beta covariates + gamma_i + delta_i e. The effects gamma and delta
+    of a site are estimated by empirical Bayes over all features. The harmonised feature is
+    alpha + beta covariates + e, with the pooled variance: what was measured, as an average site measures it.
+
+    `fit(..).transform` and `fit_transform` differ: people who were fitted pull the mean of their site towards
+    themselves, which alone distinguishes them from all other people. `fit_transform` gives each of them the
+    mean of the others of the site.
+
+    Parameters
+    ----------
+    site : str
+        Covariate with the site, or the scanner.
+    preserve : sequence of str, default=()
+        Covariates whose effects stay, and that may differ between sites: age, sex.
+    unseen : {"refuse", "reference"}, default="refuse"
+        A person of a site that was not fitted raises DataError, or is taken as measured at an average site. A
+        third way is `add_sites`.
+    names : sequence of str, default=None
+        Names of the features, for error messages; by default they are numbered.
+
+    Attributes
+    ----------
+    sites_ : list of str
+        Sites that were fitted.
+    coefficients_ : ndarray of shape (1 + k, features)
+        alpha and beta, of standardised covariates.
+    scale_ : ndarray of shape (features,)
+        Pooled standard deviation within sites, 0 for constants, which stay as they are.
+    shift_, variance_ : ndarray of shape (sites, features)
+        gamma and delta^2 in units of `scale_`.
+
+    References
+    ----------
+    Johnson, Li, Rabinovic, Biostatistics 2007, section 3; Fortin et al., NeuroImage 2017 and 2018, who preserve
+    covariates.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> site = pd.DataFrame({"site": ["A"] * 50 + ["B"] * 50})
+    >>> x = rng.normal(size=(100, 20)) + 3 * (site[["site"]] == "B").to_numpy()
+    >>> harmonised = Harmonizer("site").fit(x, site).transform(x, site)
+    >>> [float((y[50:].mean() - y[:50].mean()).round(1)) for y in (x, harmonised)]
+    [3.0, 0.0]
+    """
+
+    sites_: list[str]
+    coefficients_: FloatArray
+    scale_: FloatArray
+    shift_: FloatArray
+    variance_: FloatArray
+
+    def __init__(
+        self,
+        site: str,
+        preserve: Sequence[str] = (),
+        unseen: Literal["refuse", "reference"] = "refuse",
+        names: Sequence[str] | None = None,
+    ) -> None:
+        self.site, self.preserve, self.unseen, self.names = site, preserve, unseen, names
+
+    def fit(self, x: npt.ArrayLike, covariates: pd.DataFrame, fitted: npt.ArrayLike | None = None) -> Self:
+        """
+        Fit site effects.
+
+        Parameters
+        ----------
+        x, covariates : array-like of shape (n, features), and DataFrame of n rows
+            Two features or more, NaN for gaps, and the columns of the site and of preserved covariates, without
+            gaps.
+        fitted : array-like of bool, of shape (n,), default=None
+            People to fit on, such as controls; None for all. Two or more of each site.
+
+        Returns
+        -------
+        Harmonizer
+            This object.
+
+        Raises
+        ------
+        DataError
+            If a covariate has gaps, or a site or a feature has too few people.
+        """
+        chosen = _mask(fitted, len(covariates))
+        self._fit(self._people(self._table(x), chosen), covariates, chosen)
+        return self
+
+    def fit_transform(
+        self, x: npt.ArrayLike, covariates: pd.DataFrame, fitted: npt.ArrayLike | None = None
+    ) -> FloatArray:
+        """
+        Fit site effects, and return harmonised features, of fitted people by the shift of the others.
+
+        Parameters
+        ----------
+        x, covariates, fitted : array-like, DataFrame, array-like
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n, features)
+            As from `transform`, but for fitted people.
+
+        Raises
+        ------
+        DataError
+            As from `fit`.
+        """
+        chosen = _mask(fitted, len(covariates))
+        x = self._table(x)
+        moments = self._fit(self._people(x, chosen), covariates, chosen)
+        return self._harmonised(covariates, chosen, moments, x, np.arange(len(x)))
+
+    def transform(self, x: npt.ArrayLike, covariates: pd.DataFrame) -> FloatArray:
+        """
+        Return harmonised features.
+
+        Parameters
+        ----------
+        x, covariates : array-like of shape (n, features), and DataFrame of n rows
+            Features, NaN for gaps, and the columns that were fitted.
+
+        Returns
+        -------
+        ndarray of shape (n, features)
+            Features in their units, as an average site measures them. NaN for gaps.
+
+        Raises
+        ------
+        DataError
+            If a covariate is missing, or a site was not fitted and `unseen` is "refuse".
+        """
+        x = self._table(x)
+        return self._harmonised(covariates, None, None, x, np.arange(len(x)))
+
+    def inverse_transform(self, x: npt.ArrayLike, covariates: pd.DataFrame | None = None) -> FloatArray:
+        """
+        Return features as the sites of people measure them.
+
+        Parameters
+        ----------
+        x : array-like of shape (n, features)
+            Harmonised features.
+        covariates : DataFrame of n rows or None, default=None
+            Covariates of the people; None keeps x: an average site.
+
+        Returns
+        -------
+        ndarray of shape (n, features)
+            Features.
+
+        Raises
+        ------
+        DataError
+            As from `transform`.
+        """
+        x = np.asarray(x, dtype=np.float64)
+        if covariates is None:
+            return x
+        shift, variance = self._effects(covariates)
+        expected = self._design.matrix(covariates) @ self.coefficients_
+        restored: FloatArray = x + (x - expected) * (np.sqrt(variance) - 1) + shift * self.scale_
+        return restored
+
+    def add_sites(self, x: npt.ArrayLike | VoxelRows, covariates: pd.DataFrame) -> Self:
+        """
+        Estimate the effects of new sites; all that was fitted stays as it is.
+
+        Parameters
+        ----------
+        x, covariates : array-like of shape (n, features), and DataFrame of n rows
+            As in `transform`, of people like those of the fit (controls), two or more of each new site. People
+            of fitted sites are not used.
+
+        Returns
+        -------
+        Harmonizer
+            This object.
+
+        Raises
+        ------
+        DataError
+            As from `fit`.
+        """
+        rows: Rows = x if isinstance(x, VoxelRows) else self._table(x)
+        new = ~self._sites(covariates).isin(self.sites_).to_numpy()
+        if not new.any():
+            return self
+        covariates = covariates[new]
+        rows = rows.select(np.flatnonzero(new)) if isinstance(rows, VoxelRows) else rows[new]
+        sites = self._checked_sites(covariates)
+        _, shift, variance = self._site_effects(rows, covariates, sites)
+        self.sites_ = [*self.sites_, *sites]
+        self.shift_ = np.vstack([self.shift_, shift])
+        self.variance_ = np.vstack([self.variance_, variance])
+        return self
+
+    def fit_rows(self, rows: VoxelRows, covariates: pd.DataFrame, fitted: npt.NDArray[np.bool_]) -> VoxelRows:
+        """Fit site effects on volumes; return them harmonised as `fit_transform` does, when they are read."""
+        moments = self._fit(rows.select(np.flatnonzero(fitted)), covariates, fitted)
+        return rows.then(partial(self._harmonised, covariates, fitted, moments))
+
+    def transform_rows(self, rows: VoxelRows, covariates: pd.DataFrame) -> VoxelRows:
+        """Return harmonised volumes, when they are read."""
+        return rows.then(partial(self._harmonised, covariates, None, None))
+
+    def state(self) -> tuple[dict[str, AnyArray], dict[str, Any]]:
+        """
+        Return the fitted parameters for storage.
+
+        Returns
+        -------
+        arrays : dict of str to ndarray
+            Coefficients, scale, shift and spread, and those of the preserved covariates.
+        about : dict
+            Sites, and kinds and levels of preserved covariates, as JSON accepts them.
+        """
+        arrays, about = self._design.state()
+        names = "coefficients", "scale", "shift", "variance"
+        return arrays | {name: getattr(self, f"{name}_") for name in names}, about | {"sites": self.sites_}
+
+    @classmethod
+    def from_state(
+        cls,
+        arrays: Mapping[str, AnyArray],
+        about: Mapping[str, Any],
+        site: str,
+        unseen: Any = "refuse",
+        names: Sequence[str] | None = None,
+    ) -> Self:
+        """
+        Restore a fitted object from its state.
+
+        Parameters
+        ----------
+        arrays, about : mappings
+            Results of `state`.
+        site, unseen, names : str, str, and sequence of str
+            As for a new object.
+
+        Returns
+        -------
+        Harmonizer
+            Fitted object.
+        """
+        fitted = cls(site, list(about["kinds"]), unseen, names)
+        fitted._design = CovariateDesign.from_state(arrays, about, "harmonise")
+        fitted.sites_ = list(about["sites"])
+        for name in ("coefficients", "scale", "shift", "variance"):
+            setattr(fitted, f"{name}_", arrays[name])
+        return fitted
+
+    def _table(self, x: npt.ArrayLike) -> FloatArray:
+        table = np.asarray(x, dtype=np.float64)
+        refuse_infinite(table, self.names)
+        return table
+
+    def _people(self, x: FloatArray, chosen: npt.NDArray[np.bool_]) -> FloatArray:
+        """Return the rows to fit on; raise if none of them has a feature that others have."""
+        people: FloatArray = x[chosen]
+        if (absent := np.isnan(people).all(axis=0) & ~np.isnan(x).all(axis=0)).any():
+            odd = name_columns(absent[None], self.names)
+            raise DataError(f"harmonise: none of the {len(people)} fitted people has feature {odd}; leave it out")
+        return people
+
+    def _fit(self, x: Rows, covariates: pd.DataFrame, fitted: npt.NDArray[np.bool_]) -> SiteMoments:
+        """Fit on the rows of fitted people: least squares, then empirical Bayes estimates of each site."""
+        check_choice("unseen", self.unseen, UNSEEN)
+        people = covariates[fitted]
+        self.sites_ = self._checked_sites(people)
+        preserved = covariates[list(self.preserve)]
+        self._design = CovariateDesign("harmonise").fit(preserved, fitted)
+        design, of_site = self._design.matrix(people), self._one_hot(people, self.sites_)
+        k, n = design.shape[1], x.n_columns if isinstance(x, VoxelRows) else x.shape[1]
+        self.coefficients_, self.scale_ = np.full((k, n), np.nan), np.zeros(n)
+        for rows, features in gap_patterns(x):
+            if not rows.size:
+                continue
+            shares = of_site[rows].mean(axis=0)
+            whole = np.hstack([design, of_site[:, 1:]])
+            effects, squares, _ = least_squares(x, whole, rows, features)
+            effects[0] += shares[1:] @ effects[k:]  # alpha is that of the average site
+            self.coefficients_[:, features] = effects[:k]
+            deviation = np.sqrt(squares / len(rows))
+            varies = deviation > ROUNDING * np.abs(effects[:k]).max(axis=0)
+            self.scale_[features] = np.where(varies, deviation, 0)
+        moments, self.shift_, self.variance_ = self._site_effects(x, people, self.sites_)
+        return moments
+
+    def _site_effects(
+        self, x: Rows, people: pd.DataFrame, sites: list[str]
+    ) -> tuple[SiteMoments, FloatArray, FloatArray]:
+        """Return moments, shift and variance of each site; features that are constant have no site effect."""
+        of_site, shape = self._one_hot(people, sites), (len(sites), len(self.scale_))
+        design = self._design.matrix(people)
+        n, sums, squares = (np.zeros(shape) for _ in range(3))
+        for rows, values in row_chunks(x, np.arange(len(people)), np.arange(shape[1])):
+            z = (values - design[rows] @ self.coefficients_) / self._unit
+            for total, part in ((n, ~np.isnan(z)), (sums, np.nan_to_num(z)), (squares, np.nan_to_num(z**2))):
+                total += of_site[rows].T @ part
+        varies = np.flatnonzero(self.scale_ > 0)
+        self._check_enough(n[:, varies], varies, sites)
+        mean = sums / np.maximum(n, 1)
+        variance = (squares - n * mean**2).clip(0) / np.maximum(n - 1, 1)
+        shift, spread = np.zeros(shape), np.ones(shape)
+        for i in range(len(sites)):
+            of = n[i, varies], mean[i, varies], variance[i, varies]
+            shift[i, varies], spread[i, varies] = empirical_bayes(*of)
+        prior = mean[:, varies].mean(axis=1), mean[:, varies].var(axis=1, ddof=1)
+        return SiteMoments(n, mean, prior[0][:, None], prior[1][:, None]), shift, spread
+
+    @property
+    def _unit(self) -> FloatArray:
+        return np.where(self.scale_ > 0, self.scale_, 1)
+
+    def _harmonised(
+        self,
+        covariates: pd.DataFrame,
+        fitted: npt.NDArray[np.bool_] | None,
+        moments: SiteMoments | None,
+        x: FloatArray,
+        positions: IntArray,
+    ) -> FloatArray:
+        """Return rows x at these positions of the covariates; of fitted people by the shift of the others."""
+        of = covariates.iloc[positions]
+        shift, variance = self._effects(of)
+        expected = self._design.matrix(of) @ self.coefficients_
+        z = (x - expected) / self._unit
+        if fitted is not None and moments is not None and (own := fitted[positions]).any():
+            shift[own] = self._shift_of_others(moments, of[own], z[own], variance[own])
+        harmonised: FloatArray = expected + (z - shift) / np.sqrt(variance) * self._unit
+        return harmonised
+
+    def _shift_of_others(
+        self, moments: SiteMoments, people: pd.DataFrame, z: FloatArray, variance: FloatArray
+    ) -> FloatArray:
+        """Return the shift of each person's site that all its other people give, with the same priors."""
+        site = self._codes(people)
+        n, mean, prior_mean, prior_var = (values[site] for values in vars(moments).values())
+        shift: FloatArray = (prior_var * (n * mean - z) + variance * prior_mean) / (
+            prior_var * (n - 1) + variance
+        )
+        return np.where(self.scale_ > 0, shift, 0)
+
+    def _effects(self, covariates: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
+        """Return shift and variance of each person's site; 0 and 1 for a site that was not fitted."""
+        of_none = np.zeros((1, len(self.scale_)))
+        site = self._codes(covariates)  # -1 for the last row
+        return np.vstack([self.shift_, of_none])[site], np.vstack([self.variance_, of_none + 1])[site]
+
+    def _codes(self, covariates: pd.DataFrame) -> IntArray:
+        """Return the position of each person's site among the fitted ones, -1 for others; or raise."""
+        sites = self._sites(covariates)
+        codes = np.asarray(pd.Index(self.sites_).get_indexer(pd.Index(sites)), dtype=np.intp)
+        if self.unseen == "refuse" and (codes < 0).any():
+            unseen = sites[codes < 0]
+            known = ", ".join(self.sites_[:10]) + ", .." * (len(self.sites_) > 10)
+            raise DataError(
+                f"harmonise: {len(unseen)} of {len(sites)} samples have {self.site} {unseen.iloc[0]!r}, which "
+                f"was not fitted ({known}); leave them out, add the site by controls of it, or take it as an "
+                "average site (unseen_site=reference)"
+            )
+        return codes
+
+    def _sites(self, covariates: pd.DataFrame) -> "pd.Series[str]":
+        if self.site not in covariates:
+            raise DataError(f"harmonise: wanted a covariate {self.site!r} of these samples, found none")
+        return class_names(covariates, self.site, "harmonise")
+
+    def _checked_sites(self, people: pd.DataFrame) -> list[str]:
+        """Return the sites of people to fit on; raise unless each has two or more."""
+        counts = self._sites(people).value_counts().sort_index()
+        if len(alone := counts[counts < 2]):
+            raise DataError(
+                f"harmonise: wanted 2 people or more of each {self.site} to fit on, got 1 of "
+                f"{', '.join(map(repr, alone.index[:5]))}; leave them out, join sites, or fit on all people of "
+                "the training part (harmonise_on=all)"
+            )
+        return [str(site) for site in counts.index]
+
+    def _one_hot(self, people: pd.DataFrame, sites: list[str]) -> FloatArray:
+        """Return 1 where a person is of a site, (n, sites)."""
+        return np.equal.outer(self._sites(people).to_numpy(), np.array(sites, dtype=object)).astype(float)
+
+    def _check_enough(self, n: FloatArray, features: IntArray, sites: list[str]) -> None:
+        """Raise unless two features vary, and two people or more of each site have each of them."""
+        if n.shape[1] < 2:
+            raise DataError(f"harmonise: wanted 2 features or more that vary, got {n.shape[1]}")
+        if (n < 2).any():
+            i, j = np.argwhere(n < 2)[0]
+            name = features[j] if self.names is None else self.names[features[j]]
+            raise DataError(
+                f"harmonise: {int(n[i, j])} of the fitted people of {self.site} {sites[i]!r} have feature "
+                f"{name!r}, wanted 2 or more; leave that feature out"
+            )
+
+
+def empirical_bayes(n: FloatArray, mean: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """
+    Return gamma* and delta*^2 of one site (Johnson et al. 2007, section 3.1, step 3).
+
+    Parameters
+    ----------
+    n, mean, variance : ndarray of shape (features,)
+        Number of people, and mean and (unbiased) variance of their standardised features.
+
+    Returns
+    -------
+    shift, variance : ndarray of shape (features,)
+        Posterior means under a normal prior of the shift and an inverse gamma prior of the variance, whose
+        parameters are the moments over features.
+    """
+    prior_mean, prior_var = mean.mean(), mean.var(ddof=1)
+    average = max(variance.mean(), np.finfo(float).tiny)
+    ratio = average**2 / max(variance.var(ddof=1), 1e-12 * average**2)
+    a, b = 2 + ratio, average * (1 + ratio)
+    shift, delta = mean, variance.clip(1e-12 * average)
+    for _ in range(MOST_STEPS):
+        new_shift = (prior_var * n * mean + delta * prior_mean) / (prior_var * n + delta)
+        squares = (n - 1) * variance + n * (mean - new_shift) ** 2
+        new_delta = (squares / 2 + b) / (n / 2 + a - 1)
+        change = max(np.abs(new_shift - shift).max(), np.abs(new_delta / delta - 1).max())
+        shift, delta = new_shift, new_delta
+        if change < CONVERGED:
+            break
+    return shift, delta
+
+
+def _mask(fitted: npt.ArrayLike | None, n: int) -> npt.NDArray[np.bool_]:
+    return np.ones(n, bool) if fitted is None else np.asarray(fitted, dtype=bool)
