@@ -18,11 +18,13 @@ from sepvae.batch import AnyArray
 from sepvae.codes import MAX_LEVELS, Kind
 from sepvae.errors import ModelFileError
 from sepvae.files import whole_folder, write_whole
+from sepvae.grid import Grid
 
 FORMAT = 2  # 1 had no checksum of the weights
 WEIGHTS, ABOUT = "model.safetensors", "model.json"
 MOST_VALUES = 2**28  # of one sample: weights alone do not bound the size of an image
-OF_FEATURES = ("scaler.mean", "scaler.scale", "residuals.coefficients")
+OF_FEATURES = ("scaler.mean", "scaler.scale", "residuals.coefficients", "harmonisation.coefficients")
+PREPROCESSED = ("scaler.", "residuals.", "harmonisation.")  # parts of models of tables, and of volumes
 Side = Annotated[int, Field(ge=1, le=MOST_VALUES)]
 Three = Annotated[list[Side], Field(min_length=3, max_length=3)]
 Label = bool | int | Annotated[float, Field(allow_inf_nan=False)] | str
@@ -42,22 +44,30 @@ class Version(Part):
     format: int
 
 
-class AboutResiduals(Part):
-    """Metadata from `Residualizer.state`."""
+class AboutCovariates(Part):
+    """Metadata from `Residualizer.state`, and the base of that from `Harmonizer.state`."""
 
     kinds: dict[str, Kind]
     levels: dict[str, Annotated[list[str], Field(min_length=1)]]
 
-    @property
-    def n_amounts(self) -> int:
-        """Number of continuous covariates."""
-        return len(self.kinds) - len(self.levels)
+    def shapes(self, n: int) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the arrays of a regression on these covariates, of n features or voxels."""
+        amounts = len(self.kinds) - len(self.levels)
+        k = 1 + amounts + sum(len(levels) - 1 for levels in self.levels.values())
+        of_covariates = {"average": (k,), "middle": (amounts,), "spread": (amounts,)}
+        return of_covariates | {"coefficients": (k, n), "scale": (n,)}
 
     @model_validator(mode="after")
     def _levels_of_classes(self) -> Self:
         if list(self.levels) != [name for name, kind in self.kinds.items() if kind == "categorical"]:
             raise ValueError("wanted levels of each categorical covariate")
         return self
+
+
+class AboutSites(AboutCovariates):
+    """Metadata from `Harmonizer.state`."""
+
+    sites: Annotated[list[str], Field(min_length=1)]
 
 
 class AboutGrid(Part):
@@ -87,7 +97,8 @@ class About(Version):
     severity_max: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     sample_shape: Annotated[list[Side], Field(min_length=1, max_length=8)]
     features: list[str] | None = None
-    residuals: AboutResiduals | None = None
+    residuals: AboutCovariates | None = None
+    harmonisation: AboutSites | None = None
     grid: AboutGrid | None = None
 
     @model_validator(mode="after")
@@ -102,8 +113,8 @@ class About(Version):
             raise ValueError(f"sample_shape: wanted at most {MOST_VALUES} values")
         if self.features is not None and [len(self.features)] != self.sample_shape:
             raise ValueError("features: wanted as many names as sample_shape says")
-        if self.residuals and len(self.sample_shape) != 1:
-            raise ValueError("residuals: wanted none, for samples are no rows of a table")
+        if (self.residuals or self.harmonisation) and len(self.sample_shape) not in (1, 4):
+            raise ValueError("residuals, harmonisation: wanted none, for samples are images")
         if self.grid and self.grid.size != self.sample_shape[1:]:
             raise ValueError(f"grid: wanted the size of a sample, {self.sample_shape[1:]}")
         return self
@@ -206,23 +217,33 @@ def check_keywords(keywords: Mapping[str, Any], known: Iterable[str]) -> None:
             raise ModelFileError(f"keywords: {name} is no number, no word and no list of words")
 
 
-def shapes_beside(about: About, names: Iterable[str]) -> Shapes:
-    """Return the expected shapes of all arrays but the weights: scaler, residualizer and grid."""
+def shapes_beside(about: About, arrays: Mapping[str, AnyArray]) -> Shapes:
+    """Return the expected shapes of all arrays but the weights: scaler, covariates and grid."""
     shapes: dict[str, tuple[tuple[int, ...], str]] = {}
-    names, n = set(names), about.sample_shape[0]
-    if len(about.sample_shape) == 1 and any(name.startswith(("scaler.", "residuals.")) for name in names):
-        shapes |= {"scaler.mean": ((n,), "f"), "scaler.scale": ((n,), "f"), "scaler.kept": ((n,), "b")}
-    if about.residuals:
-        amounts = about.residuals.n_amounts
-        k = 1 + amounts + sum(len(levels) - 1 for levels in about.residuals.levels.values())
-        sizes = {"coefficients": (k, n), "scale": (n,), "rounding": (n,), "average": (k,)}
-        sizes |= {"middle": (amounts,), "spread": (amounts,)}
-        shapes |= {f"residuals.{name}": (size, "f") for name, size in sizes.items()}
+    n, named = about.sample_shape[0], any(x.startswith(PREPROCESSED) for x in arrays)
     if about.grid:
         shapes["grid.affine"] = (4, 4), "fi"
-        if "grid.mask" in names:
+        if "grid.mask" in arrays:
             shapes["grid.mask"] = tuple(about.grid.shape), "biu"
+        check_arrays({name: arrays[name] for name in shapes if name in arrays}, shapes)
+        n *= int(Grid.from_state(_of_part(arrays, "grid"), about.grid.model_dump()).valid_mask.sum())
+    elif len(about.sample_shape) == 4:
+        n = prod(about.sample_shape)
+    elif len(about.sample_shape) == 1 and named:
+        shapes |= {"scaler.mean": ((n,), "f"), "scaler.scale": ((n,), "f"), "scaler.kept": ((n,), "b")}
+    if about.residuals:
+        sizes = about.residuals.shapes(n) | {"rounding": (n,)}
+        shapes |= {f"residuals.{name}": (size, "f") for name, size in sizes.items()}
+    if about.harmonisation:
+        of_sites = (len(about.harmonisation.sites), n)
+        sizes = about.harmonisation.shapes(n) | {"shift": of_sites, "variance": of_sites}
+        shapes |= {f"harmonisation.{name}": (size, "f") for name, size in sizes.items()}
     return shapes
+
+
+def _of_part(arrays: Mapping[str, AnyArray], part: str) -> dict[str, AnyArray]:
+    """Return the arrays whose names begin with a part, without it."""
+    return {name.partition(".")[2]: x for name, x in arrays.items() if name.startswith(f"{part}.")}
 
 
 def check_arrays(arrays: Mapping[str, AnyArray], wanted: Shapes) -> None:
@@ -235,12 +256,14 @@ def check_arrays(arrays: Mapping[str, AnyArray], wanted: Shapes) -> None:
             raise ModelFileError(f"{name}: wanted shape {shape}, got {array.shape}")
         if array.dtype.kind not in kind:
             raise ModelFileError(f"{name}: wanted a dtype of kind {kind!r}, got {array.dtype}")
-    kept = arrays.get("scaler.kept", np.array([True]))
-    if not kept.any():
+    kept = arrays.get("scaler.kept")
+    if kept is not None and not kept.any():
         raise ModelFileError("scaler.kept: wanted a feature that was kept, got none")
-    if (arrays.get("principal.scale", np.ones(1)) <= 0).any():
-        raise ModelFileError("principal.scale: wanted standard deviations above 0")
+    for name in ("principal.scale", "harmonisation.variance"):
+        if (arrays.get(name, np.ones(1)) <= 0).any():
+            raise ModelFileError(f"{name}: wanted numbers above 0")
     for name, array in arrays.items():
         # A feature that was not kept may have NaN statistics.
-        if not np.isfinite(array[..., kept] if name in OF_FEATURES else array).all():
+        of_kept = name in OF_FEATURES and kept is not None
+        if not np.isfinite(array[..., kept] if of_kept else array).all():
             raise ModelFileError(f"{name}: wanted finite numbers, got NaN or infinite ones")

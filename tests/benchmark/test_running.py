@@ -14,6 +14,7 @@ from sepvae.benchmark.outputs import write_outputs
 from sepvae.data import ArraySource
 from sepvae.errors import CollapseWarning, DataError, RunFolderError
 from sepvae.methods.base import ContrastiveEstimator
+from sepvae.preprocessing.input_adapter import InputAdapter
 from sepvae.recipes.recipe import ScoreColumn
 from sepvae.report.benchmark_tables import benchmark_table
 from sepvae.training.module import AlternatingTraining
@@ -65,7 +66,7 @@ def test_pixels_of_a_residualised_recipe_know_nothing_of_the_covariate():
     source = ArraySource(X, y.astype(str), attributes=pd.DataFrame({"age": age}))
     train, test = source.select(np.arange(120)), source.select(np.arange(120, 200))
     for names, knows in ((None, True), (["age"], False)):
-        codes = Pixels(2, "0", residualise=names).components(train, test)
+        codes = Pixels(2, "0", adapter=InputAdapter(names)).components(train, test)
         rho = abs(np.corrcoef(codes.loc[codes["split"] == "test", "salient0"], age[120:])[0, 1])
         assert (rho > 0.9) == knows
         assert knows or rho < 0.4

@@ -134,10 +134,10 @@ def test_refuses_people_unlike_those_fitted(fitted: Any, x: pd.DataFrame, source
     elsewhere = x.assign(site=x["site"].where(x.index > 1, "C"))
     refused("2 of 80 samples have site 'C', which no control that was fitted", fitted.encode, elsewhere)
     refused("1 of 80 samples have no 'age'", fitted.encode, x.assign(age=x["age"].where(x.index > 0)))
-    refused("X: no column 'site' for residualise", fitted.encode, x.drop(columns="site"))
+    refused("X: no column 'site' for covariate", fitted.encode, x.drop(columns="site"))
     refused("attribute 'age', 'site', got an array, which names none", fitted.encode, source.x)
     bare = ArraySource(source.x, source.labels, feature_names=FEATURES)
-    refused("X: no attribute 'age' for residualise; the attributes are none", fitted.encode, bare)
+    refused("X: no attribute 'age', which is a covariate; the attributes are none", fitted.encode, bare)
 
 
 def test_refuses_other_features(fitted: Any, frame: pd.DataFrame) -> None:
@@ -155,13 +155,13 @@ def test_refuses_other_features(fitted: Any, frame: pd.DataFrame) -> None:
 def test_refuses_what_is_no_table_or_no_name(frame: pd.DataFrame, x: pd.DataFrame) -> None:
     images = np.zeros((80, 1, 16, 16), dtype=np.uint8)
     refused(
-        "residualise: wanted a table of measures, got samples of 1 x 16 x 16",
+        "residualise, harmonise: wanted a table or volumes, got samples of 1 x 16 x 16",
         model().fit,
         images,
         frame["dx"],
     )
     refused(
-        "X: no column 'ages' for residualise; did you mean 'age'",
+        "X: no column 'ages' for covariate; did you mean 'age'",
         model(residualise=["ages"]).fit,
         x,
         frame["dx"],

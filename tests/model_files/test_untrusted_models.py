@@ -356,7 +356,7 @@ def test_a_file_does_not_say_how_a_fit_is_run(model: Path, keyword: str, value: 
         (lambda about, _: about["grid"].update(axes="../"), "grid: "),
         (lambda about, _: about.update(grid=None), "'grid.affine' does not belong there"),
         (lambda about, _: about.update(sample_shape=[4, 1, 3, 3]), "wanted the size of a sample"),
-        (lambda about, _: about.update(residuals={"kinds": {}, "levels": {}}), "residuals: wanted none"),
+        (lambda about, _: about.update(residuals={"kinds": {}, "levels": {}}), "is missing"),
         (lambda about, _: about.update(features=["a"]), "wanted as many names"),
         (lambda _, a: a.update({"grid.affine": np.eye(3)}), "wanted shape (4, 4), got (3, 3)"),
         (lambda _, a: a.update({"grid.affine": np.full((4, 4), np.nan)}), "wanted finite numbers"),

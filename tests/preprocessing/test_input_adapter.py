@@ -1,8 +1,11 @@
 """Input of an estimator: fitted on the training part, restored from its state, inverted after decoding."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 
 from sepvae.data import ArraySource
 from sepvae.errors import DataError
@@ -15,8 +18,8 @@ TABLE = pd.DataFrame(RNG.normal(5, 2, (40, 3)), columns=list("abc")).assign(age=
 TRAIN = np.arange(30)
 
 
-def fitted(X: object, residualise: object = None) -> InputAdapter:
-    adapter = InputAdapter(residualise, "SepVAE")
+def fitted(X: object, residualise: object = None, **sites: Any) -> InputAdapter:
+    adapter = InputAdapter(residualise, **sites, owner="SepVAE")
     adapter.fit(adapter.read(X, Y, None), Y == 0, TRAIN)
     return adapter
 
@@ -45,11 +48,45 @@ def test_residuals_come_back_with_the_covariates_of_the_samples() -> None:
 def test_the_state_restores_it(X: object) -> None:
     adapter = fitted(X, ["age"] if X is TABLE else None)
     arrays, about = adapter.state()
-    again = InputAdapter(adapter.residualise).restore(arrays, {"residuals": None, "grid": None} | about)
+    again = clone(adapter).restore(arrays, dict.fromkeys(("harmonisation", "residuals", "grid")) | about)
     one, other = (a.transform(X).take(np.arange(40)).x for a in (adapter, again))
     np.testing.assert_array_equal(one, other)
     assert again.seen_shape == adapter.seen_shape
     assert again.n_observed == adapter.n_observed
+
+
+def test_sites_come_back_with_the_samples_and_go_before_covariates() -> None:
+    people = TABLE.assign(site=np.arange(40) // 2 % 2)
+    adapter = fitted(people, ["age"], harmonise="site")
+    z = adapter.transform(people).take(np.arange(40)).x
+    np.testing.assert_allclose(adapter.inverse_transform(z, people), TABLE[list("abc")], rtol=1e-5)
+    assert adapter.harmonizer_ is not None
+    assert adapter.harmonizer_.sites_ == ["0", "1"]
+    assert not np.allclose(z, fitted(TABLE, ["age"]).transform(TABLE).take(np.arange(40)).x, atol=0.05)
+
+
+@pytest.mark.parametrize("on", ["controls", "all"])
+def test_sites_are_fitted_on_people_of_the_training_part(on: str) -> None:
+    people = TABLE.assign(site=np.arange(40) // 2 % 2)
+    chosen = (np.arange(40) < 30) & ((Y == 0) | (on == "all"))
+    moved = people.mask(~pd.Series(chosen), people + 100).assign(site=people["site"], age=people["age"])
+    one, other = (fitted(X, harmonise="site", harmonise_on=on).harmonizer_ for X in (people, moved))
+    assert one is not None
+    assert other is not None
+    np.testing.assert_array_equal(one.shift_, other.shift_)
+
+
+def refused(message: str, **keywords: Any) -> None:
+    with pytest.raises(DataError, match=message):
+        fitted(TABLE.assign(site=np.arange(40) % 2), **keywords)
+
+
+def test_refuses_keywords_of_covariates_that_contradict_each_other() -> None:
+    refused("preserve: wanted the site to harmonise, got none", preserve=["age"])
+    refused("preserve: 'site' is harmonised; leave it out", harmonise="site", preserve=["site"])
+    refused("residualise: 'site' is harmonised", harmonise="site", residualise=["age", "site"])
+    refused("harmonise: wanted the name of the covariate with the site, got", harmonise=["site"])
+    refused("preserve: 'age' is named twice", harmonise="site", preserve="age,age")
 
 
 def test_messages_name_the_estimator() -> None:

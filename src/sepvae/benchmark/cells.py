@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from sklearn.base import clone
 from sklearn.decomposition import PCA
 
 from sepvae.batch import AnyArray, IntArray, Source, chunks, gather, in_unit_range
@@ -21,9 +22,7 @@ from sepvae.evaluation.scores import score_codes
 from sepvae.files import plain_name, read_table
 from sepvae.methods import load
 from sepvae.methods.base import ContrastiveEstimator
-from sepvae.preprocessing import TableScaler
-from sepvae.preprocessing.input_adapter import covariate_names, split_covariates
-from sepvae.preprocessing.residualizer import Residualizer
+from sepvae.preprocessing.input_adapter import InputAdapter
 from sepvae.registry import find_method, method_names
 from sepvae.runs.from_data import severity_keywords
 from sepvae.runs.scoring import described, encoded, examples_of, reconstruction_errors, with_targets
@@ -243,7 +242,7 @@ class Pixels:
     n_components: int  # at most; a fair number is a method's number of codes in both spaces
     background: str
     fold: int | None = None
-    residualise: Any = None  # covariates that the contenders remove from tables
+    adapter: InputAdapter = field(default_factory=InputAdapter)  # site and covariates, as the contenders do
 
     @property
     def name(self) -> str:
@@ -269,17 +268,11 @@ class Pixels:
 
     def components(self, train: Source, test: Source) -> pd.DataFrame:
         """Return the components as salient codes, in a table such as `codes.csv`."""
-        x_train, x_test = _flat(train), _flat(test)
-        if len(train.sample_shape) == 1:
-            names = covariate_names(self.residualise)
-            (_, covariates), (_, of_test) = split_covariates(train, names), split_covariates(test, names)
-            if covariates is not None and of_test is not None:
-                residualizer = Residualizer()
-                is_control = np.asarray(train.labels).astype(str) == self.background
-                x_train = residualizer.fit_transform(x_train, covariates, is_control)
-                x_test = residualizer.transform(x_test, of_test)
-            scaler = TableScaler().fit(x_train)
-            x_train, x_test = scaler.transform(x_train), scaler.transform(x_test)
+        adapter: InputAdapter = clone(self.adapter)
+        samples = adapter.read(train, None, None)
+        is_control = np.asarray(samples.labels).astype(str) == self.background
+        seen = adapter.fit(samples, is_control, np.arange(len(train)))
+        x_train, x_test = _flat(seen), _flat(adapter.transform(test))
         # n centred samples have rank n - 1; one more component is rounding error, which a scaler amplifies.
         most = min(self.n_components, len(x_train) - 1, x_train.shape[1])
         pca = PCA(most, random_state=0).fit(x_train)

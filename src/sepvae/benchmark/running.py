@@ -147,9 +147,8 @@ def _pixels(cells: Sequence[Cell], background: str) -> list[Pixels]:
     """Return a baseline cell for each fold, with as many components as the first contender has codes."""
     first = cells[0].contender.estimator(0)
     n = first.common_dim + first.salient_dim
-    return [
-        Pixels(n, background, fold, first.residualise) for fold in dict.fromkeys(cell.fold for cell in cells)
-    ]
+    folds = dict.fromkeys(cell.fold for cell in cells)
+    return [Pixels(n, background, fold, first.input_adapter()) for fold in folds]
 
 
 def _attempt(

@@ -41,9 +41,10 @@ class SalientMaps:
     def decode(self, positions: IntArray) -> Maps:
         """Return the maps of the samples at these positions."""
         common, salient = self._common[positions], self._salient[positions]
-        added = self.model.decode(common, salient, standardised=True)
+        standardised = self.model.scaler_ is not None  # volumes leave their w-scores
+        added = self.model.decode(common, salient, standardised=standardised)
         salient[:, self.block] = 0
-        without = self.model.decode(common, salient, standardised=True)
+        without = self.model.decode(common, salient, standardised=standardised)
         added -= without
         size = np.abs(added).reshape(len(added), -1).sum(axis=1, dtype=np.float64)
         counts = np.prod(added.shape[1:]) if self.grid is None else self.grid.valid_mask.sum()
@@ -81,14 +82,15 @@ class SalientMaps:
 
 def axis_maps(model: ContrastiveEstimator) -> AnyArray:
     """
-    Return what 1 on each salient axis adds to the sample of c = 0, as networks see it: (salient_dim, ...).
+    Return what 1 on each salient axis adds to the sample of c = 0: (salient_dim, ...), tables standardised.
 
     Of a linear decoder, these are the loadings, whatever c is; but for severities, whose decoder gets y s
     with the severity that it expects of s.
     """
     n = model.salient_dim
     salient = np.eye(n + 1, n)  # the last row is s' = 0
-    decoded = model.decode(np.zeros((n + 1, model.common_dim)), salient, standardised=True)
+    standardised = model.scaler_ is not None
+    decoded = model.decode(np.zeros((n + 1, model.common_dim)), salient, standardised=standardised)
     return np.asarray(decoded[:-1] - decoded[-1])
 
 

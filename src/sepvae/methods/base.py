@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from inspect import cleandoc
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from sklearn.utils import ClassifierTags, Tags
@@ -19,6 +19,7 @@ from sepvae.methods.coding import CodingMixin
 from sepvae.methods.labels import GroupLabels
 from sepvae.methods.storing import save_estimator
 from sepvae.model_files import Shapes
+from sepvae.preprocessing.harmonizer import UNSEEN
 from sepvae.preprocessing.input_adapter import InputAdapter, attributes_of
 
 Parts = tuple[IntArray, IntArray]  # positions of training and validation samples
@@ -57,10 +58,21 @@ class ContrastiveEstimator(CodingMixin):
     space : {"both", "common", "salient"}, default="both"
         Space that `transform` returns.
     residualise : sequence of str or None, default=None
-        Covariates whose effects are removed from a table: attributes of a source, or columns of a DataFrame,
-        which are then not features. A regression is fitted on the controls of the training part; the network
-        sees w-scores, and decoded samples are in the units of X. Raises for classes that no such control has,
-        such as a new site.
+        Covariates whose effects are removed from a table or from volumes: attributes of a source, or columns
+        of a DataFrame, which are then not features. A regression is fitted on the controls of the training
+        part, of volumes voxel by voxel; the network sees w-scores, and decoded samples are in the units of X.
+        Raises for classes that no such control has, such as a new site.
+    harmonise : str or None, default=None
+        Covariate with the site, whose effects on location and scale are removed by ComBat (`Harmonizer`)
+        before `residualise`.
+    preserve : sequence of str or None, default=None
+        Covariates whose effects harmonisation preserves, since sites may differ in them: age, sex.
+    harmonise_on : {"controls", "all"}, default="controls"
+        People of the training part that ComBat is fitted on. With "all", sites with more patients lose a
+        part of the disease effect.
+    unseen_site : {"refuse", "reference"}, default="refuse"
+        A person of a site that was not fitted raises, or is taken as measured at an average site. A third way
+        is `add_sites`.
     random_state : int or None, default=0
         Seed of weights, sample order and noise, below 2**32; None draws one.
 
@@ -77,8 +89,10 @@ class ContrastiveEstimator(CodingMixin):
         Maximum of keyword `severity` among the targets of the fit, for methods that have it.
     validation_indices_ : ndarray of int
         Positions of the validation samples; empty for methods that need none.
+    harmonizer_ : Harmonizer or None
+        Fitted site effects.
     residualizer_ : Residualizer or None
-        Fitted regression of tables on covariates.
+        Fitted regression on covariates.
     scaler_ : TableScaler or None
         Fitted standardisation and imputation of tables.
     sample_shape_ : tuple of int
@@ -97,6 +111,10 @@ class ContrastiveEstimator(CodingMixin):
     background: Any = None
     space: Space = "both"
     residualise: Sequence[str] | None = None
+    harmonise: str | None = None
+    preserve: Sequence[str] | None = None
+    harmonise_on: Literal["controls", "all"] = "controls"
+    unseen_site: Literal["refuse", "reference"] = "refuse"
     random_state: int | None = 0
 
     capabilities: ClassVar[Capabilities] = Capabilities()
@@ -206,7 +224,7 @@ class ContrastiveEstimator(CodingMixin):
         """Fit, and return the samples as networks see them; a fit that raises changes nothing."""
         earlier = dict(self.__dict__)
         try:
-            adapter, labels = InputAdapter(self.residualise, type(self).__name__), self._label_encoder()
+            adapter, labels = self.input_adapter(), self._label_encoder()
             samples = adapter.read(X, y, groups)
             self._check_keywords()
             y = labels.fit_transform(samples.labels, attributes_of(X))
@@ -278,6 +296,35 @@ class ContrastiveEstimator(CodingMixin):
         tags.transformer_tags.preserves_dtype = []
         return tags
 
+    def add_sites(self, X: Any) -> Self:
+        """
+        Estimate the effects of sites that were not fitted, so that their people can be encoded.
+
+        Parameters
+        ----------
+        X : DataFrame or Source
+            People like those that `harmonise` was fitted on (controls), two or more of each new site, with
+            the same covariates. People of fitted sites are not used.
+
+        Returns
+        -------
+        Self
+            This estimator; nothing but the new sites was changed.
+
+        Raises
+        ------
+        DataError
+            If the model was fitted without `harmonise`, or a new site has too few people.
+        """
+        check_is_fitted(self)
+        self._adapter.add_sites(X)
+        return self
+
+    def input_adapter(self) -> InputAdapter:
+        """Return the conversion of input that the keywords ask for, not fitted."""
+        names = "residualise", "harmonise", "preserve", "harmonise_on", "unseen_site"
+        return InputAdapter(**{name: getattr(self, name) for name in names}, owner=type(self).__name__)
+
     def _seed(self) -> int:
         if self.random_state is None:
             return int(np.random.SeedSequence().generate_state(1)[0])
@@ -292,6 +339,8 @@ class ContrastiveEstimator(CodingMixin):
             check_number("random_state", self.random_state, least=0, whole=True, or_else="None")
             check_number("random_state", self.random_state, below=SEEDS)
         check_choice("space", self.space, ("both", "common", "salient"))
+        check_choice("harmonise_on", self.harmonise_on, ("controls", "all"))
+        check_choice("unseen_site", self.unseen_site, UNSEEN)
 
     def _label_encoder(self) -> GroupLabels:
         return GroupLabels(self.background)

@@ -20,7 +20,7 @@ from sepvae.model_files import (
     shapes_beside,
     write_model,
 )
-from sepvae.preprocessing.input_adapter import InputAdapter, covariate_names
+from sepvae.preprocessing.covariates import covariates_needed
 from sepvae.registry import find_method, method_names
 
 if TYPE_CHECKING:
@@ -125,7 +125,9 @@ def _without_weights(method: Any, about: About, beside: Mapping[str, AnyArray]) 
     estimator: ContrastiveEstimator = method(**method.before | saved)
     _check_values(estimator)
     check_arrays(beside, shapes_beside(about, beside))
-    adapter = InputAdapter(estimator.residualise, about.method).restore(beside, about.model_dump())
+    if about.harmonisation is not None and not isinstance(estimator.harmonise, str):
+        raise ModelFileError("keywords: wanted harmonise, for the model holds site effects")
+    adapter = estimator.input_adapter().restore(beside, about.model_dump())
     groups = np.array(about.classes), np.array(about.order)
     labels = estimator._label_encoder().restore(*groups, about.severity_max)
     estimator._set_fitted(adapter, labels)
@@ -141,7 +143,7 @@ def _check_values(estimator: "ContrastiveEstimator") -> None:
         raise ModelFileError("keywords: precision is no name")
     if isinstance(estimator.background, list):
         raise ModelFileError("keywords: background is no label")
-    covariate_names(estimator.residualise)
+    covariates_needed(values)
     try:
         estimator._check_keywords()
     except OverflowError as error:

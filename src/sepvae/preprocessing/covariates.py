@@ -1,6 +1,6 @@
-"""`CovariateDesign`: covariates of samples as a design matrix, for regressions on fitted people."""
+"""Covariates that a model needs, and `CovariateDesign`, their matrix for regressions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -9,6 +9,8 @@ import pandas as pd
 
 from sepvae.batch import AnyArray, FloatArray
 from sepvae.codes import Kind, attribute_kinds
+from sepvae.data.arrays import ArraySource, as_array, as_frame
+from sepvae.data.columns import named_column
 from sepvae.data.missing_codes import refuse_codes, refuse_known_codes
 from sepvae.errors import DataError
 
@@ -63,7 +65,8 @@ class CovariateDesign:
                 known = ", ".join(levels[:10]) + ", .." * (len(levels) > 10)
                 raise DataError(
                     f"{self.purpose}: {len(unseen)} of {len(words)} samples have {name} {unseen[0]!r}, which "
-                    f"no control that was fitted has ({known}); leave them out, or do not {self.purpose} {name}"
+                    f"no control that was fitted has ({known}); leave them out, or do not {self.purpose} "
+                    f"{name}"
                 )
             columns += [(words == level).to_numpy().astype(np.float64) for level in levels[1:]]
         return np.column_stack(columns)
@@ -118,3 +121,80 @@ def _complete(covariates: pd.DataFrame, name: str, purpose: str) -> pd.Series:
         lacking = f"{missing} of {len(values)} samples have no {name!r}"
         raise DataError(f"{purpose}: {lacking}; fill it in, or leave them out")
     return values
+
+
+def is_source(X: Any) -> bool:
+    """Return whether X is a `Source`, by its attributes."""
+    return hasattr(X, "take") and hasattr(X, "sample_shape")
+
+
+def covariates_needed(keywords: Mapping[str, Any]) -> list[str] | None:
+    """
+    Return the covariates that keywords of an estimator name, once each; None if there are none.
+
+    >>> covariates_needed({"residualise": "age, site", "harmonise": None, "preserve": None})
+    ['age', 'site']
+    """
+    site = keywords.get("harmonise")
+    if site is not None and not isinstance(site, str):
+        raise DataError(f"harmonise: wanted the name of the covariate with the site, got {site!r}")
+    names = {name: covariate_names(keywords.get(name), name) for name in ("residualise", "preserve")}
+    if site is None and names["preserve"]:
+        raise DataError("preserve: wanted the site to harmonise, got none; name it: harmonise=site")
+    if twice := [name for name in ("residualise", "preserve") if site in (names[name] or [])]:
+        raise DataError(f"{twice[0]}: {site!r} is harmonised; leave it out of one of them")
+    needed = [*([] if site is None else [site]), *(names["preserve"] or []), *(names["residualise"] or [])]
+    return list(dict.fromkeys(needed)) if site is not None or names["residualise"] is not None else None
+
+
+def covariate_names(names: Any, keyword: str = "residualise") -> list[str] | None:
+    """
+    Return a keyword of names as a list; a str holds names separated by commas.
+
+    >>> covariate_names("age, site")
+    ['age', 'site']
+    """
+    if names is None:
+        return None
+    text = isinstance(names, str)
+    words = [name.strip() for name in names.split(",")] if text else names
+    if not isinstance(words, list | tuple) or not all(isinstance(name, str) for name in words):
+        raise DataError(f"{keyword}: wanted names of covariates, or None, got {names!r}")
+    if twice := [name for name in words if list(words).count(name) > 1]:
+        raise DataError(f"{keyword}: {twice[0]!r} is named twice; leave one out")
+    return list(words)
+
+
+def split_covariates(X: Any, covariates: Sequence[str] | None) -> tuple[Any, pd.DataFrame | None]:
+    """Split X into features, as a DataFrame if they have names, and covariates, as a DataFrame or None."""
+    frame = None if is_source(X) else as_frame(X)
+    features = X = X if frame is None else frame
+    if isinstance(X, ArraySource):
+        named = X.x.ndim == 2 and X.feature_names is not None
+        features = pd.DataFrame(X.x, columns=np.array(X.feature_names, dtype=object)) if named else X.x
+    if covariates is None:
+        return features, None
+    shape = X.sample_shape if is_source(X) else (X if frame is not None else as_array(X)).shape[1:]
+    if len(shape) not in (1, 4):
+        raise DataError(
+            "residualise, harmonise: wanted a table or volumes, got samples of "
+            f"{' x '.join(map(str, shape))}; leave them None for images"
+        )
+    table = X.attributes if is_source(X) else X
+    if not isinstance(table, pd.DataFrame):
+        raise DataError(
+            "residualise, harmonise: wanted a column or attribute "
+            f"{', '.join(map(repr, covariates))}, got an array, which names none; give a DataFrame, or a "
+            "source with attributes"
+        )
+    for name in covariates:
+        if is_source(X) and name not in table:
+            known = ", ".join(map(str, table.columns)) or "none"
+            raise DataError(
+                f"X: no attribute {name!r}, which is a covariate; the attributes are {known}: name it as one "
+                f"(--attribute {name})"
+            )
+        named_column(table, "X", "covariate", name)
+    if not is_source(X):
+        features = X.drop(columns=list(covariates))
+    return features, table[list(covariates)].reset_index(drop=True)

@@ -1,7 +1,6 @@
-"""Features without the effects of sites on location and scale: ComBat, fitted on some people, kept for others."""
+"""Features without the effects of sites on location and scale: ComBat, fitted once, applied to new people."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, Self
 
@@ -15,33 +14,24 @@ from sepvae.data.arrays import name_columns, refuse_infinite
 from sepvae.errors import DataError
 from sepvae.preprocessing.covariates import CovariateDesign, class_names
 from sepvae.preprocessing.rows import Rows, VoxelRows, gap_patterns, least_squares, row_chunks
+from sepvae.preprocessing.site_moments import SiteMoments
 
 ROUNDING = 1e-12  # residuals below this share of the largest value are 0
-CONVERGED, MOST_STEPS = 1e-6, 1000  # relative change of the estimates of a site, and steps to reach it
+STEPS_OF_OTHERS = 3  # from the estimates of a site to those without one person, which are close
 UNSEEN = "refuse", "reference"
-
-
-@dataclass(frozen=True)
-class SiteMoments:
-    """Fitted people of each site and feature: number, mean, and variance of the mean's prior (tau^2)."""
-
-    n: FloatArray  # (sites, features)
-    mean: FloatArray  # (sites, features)
-    prior_mean: FloatArray  # (sites, 1)
-    prior_var: FloatArray  # (sites, 1)
 
 
 class Harmonizer:
     """
     Removal of site effects from features: ComBat.
 
-    For person j of site i, feature = alpha + beta covariates + gamma_i + delta_i e. The effects gamma and delta
-    of a site are estimated by empirical Bayes over all features. The harmonised feature is
-    alpha + beta covariates + e, with the pooled variance: what was measured, as an average site measures it.
+    For a person of site i, feature = alpha + beta covariates + gamma_i + delta_i e. The effects gamma and
+    delta of a site are estimated by empirical Bayes over all features. The harmonised feature is
+    alpha + beta covariates + e, with the pooled variance: what an average site measures.
 
     `fit(..).transform` and `fit_transform` differ: people who were fitted pull the mean of their site towards
     themselves, which alone distinguishes them from all other people. `fit_transform` gives each of them the
-    mean of the others of the site.
+    effects that the others of the site show.
 
     Parameters
     ----------
@@ -68,7 +58,7 @@ class Harmonizer:
 
     References
     ----------
-    Johnson, Li, Rabinovic, Biostatistics 2007, section 3; Fortin et al., NeuroImage 2017 and 2018, who preserve
+    Johnson, Li, Rabinovic, Biostatistics 2007, section 3; Fortin et al., NeuroImage 2018, who preserve
     covariates.
 
     Examples
@@ -77,8 +67,8 @@ class Harmonizer:
     >>> site = pd.DataFrame({"site": ["A"] * 50 + ["B"] * 50})
     >>> x = rng.normal(size=(100, 20)) + 3 * (site[["site"]] == "B").to_numpy()
     >>> harmonised = Harmonizer("site").fit(x, site).transform(x, site)
-    >>> [float((y[50:].mean() - y[:50].mean()).round(1)) for y in (x, harmonised)]
-    [3.0, 0.0]
+    >>> [f"{abs(y[50:].mean() - y[:50].mean()):.1f}" for y in (x, harmonised)]
+    ['3.0', '0.0']
     """
 
     sites_: list[str]
@@ -103,8 +93,8 @@ class Harmonizer:
         Parameters
         ----------
         x, covariates : array-like of shape (n, features), and DataFrame of n rows
-            Two features or more, NaN for gaps, and the columns of the site and of preserved covariates, without
-            gaps.
+            Two features or more, NaN for gaps, and the columns of the site and of preserved covariates,
+            without gaps.
         fitted : array-like of bool, of shape (n,), default=None
             People to fit on, such as controls; None for all. Two or more of each site.
 
@@ -126,7 +116,7 @@ class Harmonizer:
         self, x: npt.ArrayLike, covariates: pd.DataFrame, fitted: npt.ArrayLike | None = None
     ) -> FloatArray:
         """
-        Fit site effects, and return harmonised features, of fitted people by the shift of the others.
+        Fit site effects, and return harmonised features; those of fitted people by the effects of others.
 
         Parameters
         ----------
@@ -206,8 +196,8 @@ class Harmonizer:
         Parameters
         ----------
         x, covariates : array-like of shape (n, features), and DataFrame of n rows
-            As in `transform`, of people like those of the fit (controls), two or more of each new site. People
-            of fitted sites are not used.
+            As in `transform`, of people like those of the fit (controls), two or more of each new site.
+            People of fitted sites are not used.
 
         Returns
         -------
@@ -295,9 +285,12 @@ class Harmonizer:
     def _people(self, x: FloatArray, chosen: npt.NDArray[np.bool_]) -> FloatArray:
         """Return the rows to fit on; raise if none of them has a feature that others have."""
         people: FloatArray = x[chosen]
-        if (absent := np.isnan(people).all(axis=0) & ~np.isnan(x).all(axis=0)).any():
+        absent = np.atleast_1d(np.isnan(people).all(axis=0) & ~np.isnan(x).all(axis=0))
+        if absent.any():
             odd = name_columns(absent[None], self.names)
-            raise DataError(f"harmonise: none of the {len(people)} fitted people has feature {odd}; leave it out")
+            raise DataError(
+                f"harmonise: none of the {len(people)} fitted people has feature {odd}; leave it out"
+            )
         return people
 
     def _fit(self, x: Rows, covariates: pd.DataFrame, fitted: npt.NDArray[np.bool_]) -> SiteMoments:
@@ -337,14 +330,11 @@ class Harmonizer:
                 total += of_site[rows].T @ part
         varies = np.flatnonzero(self.scale_ > 0)
         self._check_enough(n[:, varies], varies, sites)
-        mean = sums / np.maximum(n, 1)
-        variance = (squares - n * mean**2).clip(0) / np.maximum(n - 1, 1)
-        shift, spread = np.zeros(shape), np.ones(shape)
-        for i in range(len(sites)):
-            of = n[i, varies], mean[i, varies], variance[i, varies]
-            shift[i, varies], spread[i, varies] = empirical_bayes(*of)
-        prior = mean[:, varies].mean(axis=1), mean[:, varies].var(axis=1, ddof=1)
-        return SiteMoments(n, mean, prior[0][:, None], prior[1][:, None]), shift, spread
+        moments = SiteMoments.of_sites(n, sums, squares, varies)
+        shift, variance = moments.estimates()
+        constant = self.scale_ == 0
+        shift[:, constant], variance[:, constant] = 0, 1
+        return moments, shift, variance
 
     @property
     def _unit(self) -> FloatArray:
@@ -358,26 +348,20 @@ class Harmonizer:
         x: FloatArray,
         positions: IntArray,
     ) -> FloatArray:
-        """Return rows x at these positions of the covariates; of fitted people by the shift of the others."""
+        """Return rows x of these positions, harmonised; fitted people by the effects of the others."""
         of = covariates.iloc[positions]
         shift, variance = self._effects(of)
         expected = self._design.matrix(of) @ self.coefficients_
         z = (x - expected) / self._unit
         if fitted is not None and moments is not None and (own := fitted[positions]).any():
-            shift[own] = self._shift_of_others(moments, of[own], z[own], variance[own])
+            others = moments.select(self._codes(of[own])).without(z[own])
+            of_others = others.estimates(shift[own], variance[own], STEPS_OF_OTHERS)
+            varies = self.scale_ > 0
+            shift[own], variance[own] = (
+                np.where(varies, x, y) for x, y in zip(of_others, (0, 1), strict=True)
+            )
         harmonised: FloatArray = expected + (z - shift) / np.sqrt(variance) * self._unit
         return harmonised
-
-    def _shift_of_others(
-        self, moments: SiteMoments, people: pd.DataFrame, z: FloatArray, variance: FloatArray
-    ) -> FloatArray:
-        """Return the shift of each person's site that all its other people give, with the same priors."""
-        site = self._codes(people)
-        n, mean, prior_mean, prior_var = (values[site] for values in vars(moments).values())
-        shift: FloatArray = (prior_var * (n * mean - z) + variance * prior_mean) / (
-            prior_var * (n - 1) + variance
-        )
-        return np.where(self.scale_ > 0, shift, 0)
 
     def _effects(self, covariates: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
         """Return shift and variance of each person's site; 0 and 1 for a site that was not fitted."""
@@ -393,9 +377,9 @@ class Harmonizer:
             unseen = sites[codes < 0]
             known = ", ".join(self.sites_[:10]) + ", .." * (len(self.sites_) > 10)
             raise DataError(
-                f"harmonise: {len(unseen)} of {len(sites)} samples have {self.site} {unseen.iloc[0]!r}, which "
-                f"was not fitted ({known}); leave them out, add the site by controls of it, or take it as an "
-                "average site (unseen_site=reference)"
+                f"harmonise: {len(unseen)} of {len(sites)} samples have {self.site} {unseen.iloc[0]!r}, "
+                f"which was not fitted ({known}); leave them out, add the site by controls of it, or take it "
+                "as an average site (unseen_site=reference)"
             )
         return codes
 
@@ -410,14 +394,15 @@ class Harmonizer:
         if len(alone := counts[counts < 2]):
             raise DataError(
                 f"harmonise: wanted 2 people or more of each {self.site} to fit on, got 1 of "
-                f"{', '.join(map(repr, alone.index[:5]))}; leave them out, join sites, or fit on all people of "
-                "the training part (harmonise_on=all)"
+                f"{', '.join(map(repr, alone.index[:5]))}; leave them out, join sites, or fit on all people "
+                "of the training part (harmonise_on=all)"
             )
         return [str(site) for site in counts.index]
 
     def _one_hot(self, people: pd.DataFrame, sites: list[str]) -> FloatArray:
         """Return 1 where a person is of a site, (n, sites)."""
-        return np.equal.outer(self._sites(people).to_numpy(), np.array(sites, dtype=object)).astype(float)
+        of_site = self._sites(people).to_numpy()[:, None] == np.array(sites, dtype=object)
+        return np.asarray(of_site, dtype=np.float64)
 
     def _check_enough(self, n: FloatArray, features: IntArray, sites: list[str]) -> None:
         """Raise unless two features vary, and two people or more of each site have each of them."""
@@ -430,37 +415,6 @@ class Harmonizer:
                 f"harmonise: {int(n[i, j])} of the fitted people of {self.site} {sites[i]!r} have feature "
                 f"{name!r}, wanted 2 or more; leave that feature out"
             )
-
-
-def empirical_bayes(n: FloatArray, mean: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """
-    Return gamma* and delta*^2 of one site (Johnson et al. 2007, section 3.1, step 3).
-
-    Parameters
-    ----------
-    n, mean, variance : ndarray of shape (features,)
-        Number of people, and mean and (unbiased) variance of their standardised features.
-
-    Returns
-    -------
-    shift, variance : ndarray of shape (features,)
-        Posterior means under a normal prior of the shift and an inverse gamma prior of the variance, whose
-        parameters are the moments over features.
-    """
-    prior_mean, prior_var = mean.mean(), mean.var(ddof=1)
-    average = max(variance.mean(), np.finfo(float).tiny)
-    ratio = average**2 / max(variance.var(ddof=1), 1e-12 * average**2)
-    a, b = 2 + ratio, average * (1 + ratio)
-    shift, delta = mean, variance.clip(1e-12 * average)
-    for _ in range(MOST_STEPS):
-        new_shift = (prior_var * n * mean + delta * prior_mean) / (prior_var * n + delta)
-        squares = (n - 1) * variance + n * (mean - new_shift) ** 2
-        new_delta = (squares / 2 + b) / (n / 2 + a - 1)
-        change = max(np.abs(new_shift - shift).max(), np.abs(new_delta / delta - 1).max())
-        shift, delta = new_shift, new_delta
-        if change < CONVERGED:
-            break
-    return shift, delta
 
 
 def _mask(fitted: npt.ArrayLike | None, n: int) -> npt.NDArray[np.bool_]:

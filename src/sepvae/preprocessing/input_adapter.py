@@ -12,11 +12,13 @@ from sklearn.utils.validation import validate_data
 
 from sepvae.batch import AnyArray, IntArray, Source
 from sepvae.checks import check_images, check_volumes
-from sepvae.data.arrays import ArraySource, as_array, as_column, as_frame, numbers_of
-from sepvae.data.columns import named_column
+from sepvae.data.arrays import ArraySource, as_array, as_column, numbers_of
 from sepvae.errors import DataError
 from sepvae.grid import Grid
+from sepvae.preprocessing.covariates import covariate_names, covariates_needed, is_source, split_covariates
+from sepvae.preprocessing.harmonizer import Harmonizer
 from sepvae.preprocessing.residualizer import Residualizer
+from sepvae.preprocessing.rows import VoxelRows, as_volumes
 from sepvae.preprocessing.scaler import TableScaler
 
 
@@ -31,18 +33,29 @@ class Samples(NamedTuple):
 
 class InputAdapter(BaseEstimator):  # type: ignore[misc]
     """
-    Conversion of input: tables are residualised and standardised, images and volumes are checked.
+    Conversion of input: tables and volumes are harmonised and residualised, tables standardised.
 
-    Fitted attributes: `sample_shape_`, `grid_`, `residualizer_`, `scaler_`, and for tables `n_features_in_`
-    and `feature_names_in_`. Messages of scikit-learn name the estimator, `owner`.
+    Keywords are those of the estimator. Fitted attributes: `sample_shape_`, `grid_`, `harmonizer_`,
+    `residualizer_`, `scaler_`, and for tables `n_features_in_` and `feature_names_in_`. Messages of
+    scikit-learn name the estimator, `owner`.
     """
 
-    def __init__(self, residualise: Any = None, owner: str = "InputAdapter") -> None:
+    def __init__(
+        self,
+        residualise: Any = None,
+        harmonise: str | None = None,
+        preserve: Any = None,
+        harmonise_on: str = "controls",
+        unseen_site: Any = "refuse",
+        owner: str = "InputAdapter",
+    ) -> None:
         self.residualise, self.owner = residualise, owner
+        self.harmonise, self.preserve = harmonise, preserve
+        self.harmonise_on, self.unseen_site = harmonise_on, unseen_site
 
     def read(self, X: Any, y: Any, groups: Any) -> Samples:
         """Convert and validate the samples of a fit; a source provides its labels and groups."""
-        features, covariates = split_covariates(X, covariate_names(self.residualise))
+        features, covariates = split_covariates(X, covariates_needed(vars(self)))
         grid, ids = (X.grid, X.ids) if is_source(X) else (None, None)
         if is_source(X):
             y, groups = X.labels, X.groups
@@ -59,7 +72,7 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
         if missing := int(pd.isna(labels).sum()):
             raise DataError(f"y: {missing} of {len(labels)} labels are missing; leave those samples out")
         if x is None:
-            return Samples(X, labels, groups, None)
+            return Samples(X, labels, groups, covariates)
         groups = None if groups is None else as_column("groups", groups).ravel()
         source = ArraySource(x, labels, ids=ids, groups=groups, grid=grid)
         return Samples(source, source.labels, source.groups, covariates)
@@ -68,17 +81,25 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
         """Fit on training samples, covariates on the background of them; return all as networks see them."""
         source, labels, _, covariates = samples
         self.sample_shape_, self.grid_ = tuple(source.sample_shape), source.grid
+        self.harmonizer_: Harmonizer | None = None
         self.residualizer_: Residualizer | None = None
         self.scaler_: TableScaler | None = None
-        if not isinstance(source, ArraySource) or source.x.ndim != 2:
-            return source
-        x, names = source.x, getattr(self, "feature_names_in_", None)
-        if covariates is not None:
+        is_table, names = len(self.sample_shape_) == 1, getattr(self, "feature_names_in_", None)
+        rows: Any = source.x if is_table and isinstance(source, ArraySource) else VoxelRows(source)
+        if self.harmonise is not None:
+            preserve = covariate_names(self.preserve, "preserve") or []
+            self.harmonizer_ = Harmonizer(self.harmonise, preserve, self.unseen_site, names)
+        if self.residualise is not None:
             self.residualizer_ = Residualizer(names)
-            in_train = np.isin(np.arange(len(x)), train)
-            x = self.residualizer_.fit_transform(x, covariates, in_train & is_background)
-        self.scaler_ = TableScaler(names).fit(x[train])
-        return ArraySource(self.scaler_.transform(x), labels, ids=source.ids)
+        in_train = np.isin(np.arange(len(source)), train)
+        for step, of_step in self._steps(covariates):
+            on_all = step is self.harmonizer_ and self.harmonise_on == "all"
+            fit = step.fit_transform if is_table else step.fit_rows
+            rows = fit(rows, of_step, in_train if on_all else in_train & is_background)
+        if not is_table:
+            return source if covariates is None else rows.as_source()
+        self.scaler_ = TableScaler(names).fit(rows[train])
+        return ArraySource(self.scaler_.transform(rows), labels, ids=source.ids)
 
     def transform(self, X: Any) -> Source:
         """Return new samples as networks see them; raise DataError unless they match the fitted ones."""
@@ -86,31 +107,61 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
             if not len(X):
                 raise DataError("X: wanted samples, got a source of none")
             self._check_grid(X.grid)
-            if not isinstance(X, ArraySource):
-                source: Source = X
-                self._check_shape(source.sample_shape)
-                return source
             check_feature_names(X.feature_names, getattr(self, "feature_names_in_", None))
         features, covariates = self._split(X)
+        if is_source(X) and not isinstance(X, ArraySource):
+            self._check_shape(X.sample_shape)
+            return self._of_volumes(X, covariates)
         x = _as_array(features)
         if self.scaler_ is not None:
             x = self._checked_table(x, reset=False)
-            if self.residualizer_ is not None and covariates is not None:
-                x = self.residualizer_.transform(x, covariates)
-            x = self.scaler_.transform(x)
-        else:
-            x = self._checked(x) if x.ndim > 2 else x
-            self._check_shape(x.shape[1:])
-        return ArraySource(x, np.zeros(len(x)))
+            for step, of_step in self._steps(covariates):
+                x = step.transform(x, of_step)
+            return ArraySource(self.scaler_.transform(x), np.zeros(len(x)))
+        x = self._checked(x) if x.ndim > 2 else x
+        self._check_shape(x.shape[1:])
+        return self._of_volumes(ArraySource(x, np.zeros(len(x)), grid=self.grid_), covariates)
+
+    def add_sites(self, X: Any) -> None:
+        """Estimate the effects of new sites from samples like those that were fitted: controls."""
+        if self.harmonizer_ is None:
+            raise DataError("add_sites: wanted a model that was fitted with harmonise, got one without")
+        features, covariates = self._split(X)
+        if self.scaler_ is not None:
+            features = self._checked_table(_as_array(features), reset=False)
+        (_, of_step), *_ = self._steps(covariates)
+        self.harmonizer_.add_sites(VoxelRows(X) if self.scaler_ is None else features, of_step)
+
+    def _of_volumes(self, source: Source, covariates: pd.DataFrame | None) -> Source:
+        """Return images as they are, and volumes after all steps."""
+        rows = VoxelRows(source)
+        for step, of_step in self._steps(covariates):
+            rows = step.transform_rows(rows, of_step)
+        return source if covariates is None else rows.as_source()
 
     def inverse_transform(self, decoded: AnyArray, X: Any = None) -> AnyArray:
         """Return decoded samples in input units, with the covariates of X or those of an average control."""
-        if self.scaler_ is None:
-            return decoded
-        x = self.scaler_.inverse_transform(decoded)
-        if self.residualizer_ is None:
-            return x
-        return self.residualizer_.inverse_transform(x, None if X is None else self._split(X)[1])
+        x = decoded if self.scaler_ is None else self.scaler_.inverse_transform(decoded)
+        steps = self._steps(None if X is None else self._split(X)[1])
+        if steps and self.scaler_ is None:
+            x = x[..., self._valid_mask].reshape(len(x), -1)
+        for step, of_step in reversed(steps):
+            x = step.inverse_transform(x, of_step)
+        as_they_are = not steps or self.scaler_ is not None
+        return x if as_they_are else as_volumes(x, self.sample_shape_, self._valid_mask)
+
+    def _steps(self, covariates: pd.DataFrame | None) -> list[tuple[Any, Any]]:
+        """Return the fitted steps in order, with the covariates of each; None for an average control."""
+        of_sites = [self.harmonise, *(covariate_names(self.preserve) or [])]
+        named: list[tuple[Any, Any]] = [(self.harmonizer_, of_sites)]
+        named.append((self.residualizer_, covariate_names(self.residualise)))
+        return [
+            (step, None if covariates is None else covariates[of]) for step, of in named if step is not None
+        ]
+
+    @property
+    def _valid_mask(self) -> AnyArray:
+        return np.ones(self.sample_shape_[1:], bool) if self.grid_ is None else self.grid_.valid_mask
 
     @property
     def seen_shape(self) -> tuple[int, ...]:
@@ -129,6 +180,8 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
         parts: dict[str, dict[str, AnyArray]] = {}
         if self.scaler_ is not None:
             parts["scaler"] = self.scaler_.state()
+        if self.harmonizer_ is not None:
+            parts["harmonisation"], about["harmonisation"] = self.harmonizer_.state()
         if self.residualizer_ is not None:
             parts["residuals"], about["residuals"] = self.residualizer_.state()
         if self.grid_ is not None:
@@ -137,15 +190,21 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
 
     def restore(self, arrays: Mapping[str, AnyArray], about: Mapping[str, Any]) -> Self:
         """Restore the fitted state from validated results of `state`."""
-        parts: dict[str, dict[str, AnyArray]] = {"scaler": {}, "residuals": {}, "grid": {}}
+        parts: dict[str, dict[str, AnyArray]] = {
+            name: {} for name in ("scaler", "harmonisation", "residuals", "grid")
+        }
         for name, array in arrays.items():
             part, _, of_part = name.partition(".")
             parts[part][of_part] = array
         names, residuals, grid = about["features"], about["residuals"], about["grid"]
+        sites = about["harmonisation"]
         self.sample_shape_ = tuple(about["sample_shape"])
         self.grid_ = None if grid is None else Grid.from_state(parts["grid"], grid)
         self.scaler_ = TableScaler.from_state(parts["scaler"], names) if parts["scaler"] else None
-        self.residualizer_ = None
+        self.harmonizer_ = self.residualizer_ = None
+        if sites is not None:
+            site, unseen = str(self.harmonise), self.unseen_site
+            self.harmonizer_ = Harmonizer.from_state(parts["harmonisation"], sites, site, unseen, names)
         if residuals is not None:
             self.residualizer_ = Residualizer.from_state(parts["residuals"], residuals, names)
         if self.scaler_ is not None:
@@ -156,7 +215,7 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
 
     def _split(self, X: Any) -> tuple[Any, pd.DataFrame | None]:
         """Split X into features and the fitted covariates."""
-        return split_covariates(X, None if self.residualizer_ is None else list(self.residualizer_.kinds_))
+        return split_covariates(X, covariates_needed(vars(self)))
 
     def _checked(self, x: Any, **checks: Any) -> AnyArray:
         """Validate images, volumes or a table; a table is returned as float64."""
@@ -214,67 +273,9 @@ class _NotNumbersError(DataError, TypeError):
     """Non-numeric type of X; a TypeError as well, which scikit-learn's estimator checks require."""
 
 
-def is_source(X: Any) -> bool:
-    """Return whether X is a `Source`, by its attributes."""
-    return hasattr(X, "take") and hasattr(X, "sample_shape")
-
-
 def attributes_of(X: Any) -> pd.DataFrame | None:
     """Return the attributes of a source; None for arrays and tables."""
     return X.attributes if is_source(X) else None
-
-
-def covariate_names(residualise: Any) -> list[str] | None:
-    """
-    Return the keyword `residualise` as a list of names; a str holds names separated by commas.
-
-    >>> covariate_names("age, site")
-    ['age', 'site']
-    """
-    if residualise is None:
-        return None
-    text = isinstance(residualise, str)
-    names = [name.strip() for name in residualise.split(",")] if text else residualise
-    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise DataError(f"residualise: wanted names of covariates, or None, got {residualise!r}")
-    if twice := [name for name in names if list(names).count(name) > 1]:
-        raise DataError(f"residualise: {twice[0]!r} is named twice; leave one out")
-    return list(names)
-
-
-def split_covariates(X: Any, covariates: Sequence[str] | None) -> tuple[Any, pd.DataFrame | None]:
-    """Split X into features, as a DataFrame if they have names, and covariates, as a DataFrame or None."""
-    named = isinstance(X, ArraySource) and X.x.ndim == 2 and X.feature_names is not None
-    features = pd.DataFrame(X.x, columns=np.array(X.feature_names, dtype=object)) if named else X
-    if isinstance(X, ArraySource) and not named:
-        features = X.x
-    elif not named and (frame := as_frame(X)) is not None:
-        X = features = frame
-    if covariates is None:
-        return features, None
-    shape = X.sample_shape if is_source(X) else _as_array(X).shape[1:]
-    if len(shape) != 1 or (is_source(X) and not isinstance(X, ArraySource)):
-        what = f"of {' x '.join(map(str, shape))}" if len(shape) > 1 else "that are not in memory"
-        raise DataError(
-            f"residualise: wanted a table of measures, got samples {what}; leave it None for these"
-        )
-    table = X.attributes if is_source(X) else X
-    if not isinstance(table, pd.DataFrame):
-        raise DataError(
-            f"residualise: wanted a column or attribute {', '.join(map(repr, covariates))}, got an array, "
-            "which names none; give a DataFrame, or a source with attributes"
-        )
-    for name in covariates:
-        if is_source(X) and name not in table:
-            known = ", ".join(map(str, table.columns)) or "none"
-            raise DataError(
-                f"X: no attribute {name!r} for residualise; the attributes are {known}: name it as one "
-                f"(--attribute {name})"
-            )
-        named_column(table, "X", "residualise", name)
-    if not is_source(X):
-        features = X.drop(columns=list(covariates))
-    return features, table[list(covariates)].reset_index(drop=True)
 
 
 def check_feature_names(names: Sequence[str] | None, fitted: Sequence[str] | None) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -58,7 +59,7 @@ class VoxelRows:
     def as_source(self) -> Source:
         """Return a source of these volumes, in memory if the original is."""
         of, n = self.source, len(self.source)
-        about = {"groups": of.groups, "ids": of.ids, "attributes": of.attributes}
+        about: dict[str, Any] = {"groups": of.groups, "ids": of.ids, "attributes": of.attributes}
         about |= {"grid": of.grid, "native": of.native}
         if not isinstance(of, ArraySource):
             return StreamSource(self.volumes, of.sample_shape, of.labels, **about)

@@ -20,7 +20,7 @@ from sepvae.data.spec import DataSpec, spec_of_run
 from sepvae.errors import DataError
 from sepvae.methods import load
 from sepvae.methods.base import ContrastiveEstimator
-from sepvae.preprocessing.input_adapter import covariate_names
+from sepvae.preprocessing.covariates import covariates_needed
 from sepvae.progress import Say, progress_bar
 from sepvae.run_folder import RunFolder
 from sepvae.runs.dataset import RECORDED, notes_on_samples, notes_on_skipped
@@ -170,8 +170,7 @@ def _without_labels(
 ) -> DataSpec:
     """Return the spec of data that may lack labels, subjects, and attributes that no one needs."""
     cells = _cells(data, spec)
-    # Covariates that the model residualises are needed for new samples, too.
-    needed = covariate_names(keywords.get("residualise")) or []
+    needed = covariates_needed(keywords) or []
     severity = spec.target_severity if spec.target_severity in cells else None
     needed += [] if severity is None else [severity]  # for maps by severity
     attributes = {name: kind for name, kind in spec.attributes.items() if name in {*needed, *cells}}

@@ -1,0 +1,77 @@
+"""`SiteMoments`: what sites measure, and the empirical Bayes estimates of their effects (ComBat)."""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from sepvae.batch import FloatArray, IntArray
+
+CONVERGED, MOST_STEPS = 1e-6, 1000  # relative change of an estimate, and steps to reach it
+
+
+class SitePrior(NamedTuple):
+    """Priors of the effects of sites over features (sites, 1): normal of gamma, inverse gamma of delta^2."""
+
+    mean: FloatArray
+    variance: FloatArray  # tau^2
+    a: FloatArray
+    b: FloatArray
+
+
+@dataclass(frozen=True)
+class SiteMoments:
+    """Moments of standardised features: one row for each site, or for the site of each person."""
+
+    n: FloatArray  # (sites, features), people
+    mean: FloatArray  # (sites, features)
+    squares: FloatArray  # (sites, features), sum of squared differences from the mean
+    prior: SitePrior
+
+    @classmethod
+    def of_sites(cls, n: FloatArray, sums: FloatArray, squares: FloatArray, features: IntArray) -> Self:
+        """Return moments from sums over people, with the priors that these features give."""
+        mean = sums / np.maximum(n, 1)
+        squares = (squares - n * mean**2).clip(0)
+        return cls(n, mean, squares, cls._prior(*(x[:, features] for x in (n, mean, squares))))
+
+    @staticmethod
+    def _prior(n: FloatArray, mean: FloatArray, squares: FloatArray) -> SitePrior:
+        """Match moments over features (Johnson et al. 2007, section 3.1, step 3)."""
+        variance = squares / (n - 1)
+        average = variance.mean(axis=1, keepdims=True).clip(np.finfo(float).tiny)
+        spread = variance.var(axis=1, ddof=1, keepdims=True)
+        ratio = average**2 / np.maximum(spread, 1e-12 * average**2)
+        of_mean = mean.mean(axis=1, keepdims=True), mean.var(axis=1, ddof=1, keepdims=True)
+        return SitePrior(*of_mean, 2 + ratio, average * (1 + ratio))
+
+    def estimates(
+        self, shift: FloatArray | None = None, variance: FloatArray | None = None, steps: int = MOST_STEPS
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return gamma* and delta*^2, posterior means that depend on each other, from these values on."""
+        prior, n = self.prior, self.n
+        shift = self.mean if shift is None else shift
+        variance = prior.b / (prior.a - 1) * np.ones_like(n) if variance is None else variance
+        for _ in range(steps):
+            new_shift = (prior.variance * n * self.mean + variance * prior.mean) / (
+                prior.variance * n + variance
+            )
+            squares = self.squares + n * (self.mean - new_shift) ** 2
+            new_variance = (squares / 2 + prior.b) / (n / 2 + prior.a - 1)
+            change = max(np.abs(new_shift - shift).max(), np.abs(new_variance / variance - 1).max())
+            shift, variance = new_shift, new_variance
+            if change < CONVERGED:
+                break
+        return shift, variance
+
+    def select(self, sites: IntArray) -> "SiteMoments":
+        """Return the moments of these sites, one row for each person."""
+        prior = SitePrior(*(values[sites] for values in self.prior))
+        return SiteMoments(self.n[sites], self.mean[sites], self.squares[sites], prior)
+
+    def without(self, z: FloatArray) -> "SiteMoments":
+        """Return the moments of each site without one person, whose standardised features are z."""
+        n = np.maximum(self.n - 1, 1)
+        apart = z - self.mean
+        squares = (self.squares - self.n / n * apart**2).clip(0)
+        return replace(self, n=n, mean=self.mean - apart / n, squares=squares)
