@@ -26,6 +26,14 @@ def encode(
     ],
     out: Annotated[Path, typer.Option(help="CSV file to write.", show_default=False)],
     fields: dict[str, Any],
+    unseen_site: Annotated[
+        str | None,
+        typer.Option(
+            help="With --set harmonise: people of a site that was not fitted are refused, taken as measured "
+            "at an average site (reference), or harmonised by its controls in DATA (estimate).",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Write the codes of samples, and whether the run has seen them; labels are not needed."""
     _check_out(out, "file")
@@ -35,7 +43,8 @@ def encode(
     from sepvae.runs.new_data import read_new_data
     from sepvae.runs.scoring import encode_run
 
-    codes = encode_run(run, read_new_data(run, data, **fields, labelled=False, say=tell), say=tell)
+    samples = read_new_data(run, data, **fields, labelled=False, say=tell)
+    codes = encode_run(run, samples, unseen_site=unseen_site, say=tell)
     write_table(out, codes)
     parts = ", ".join(f"{n} {part}" for part, n in codes["split"].value_counts().items())
     typer.echo(f"codes of {len(codes)} samples ({parts}): {out}")

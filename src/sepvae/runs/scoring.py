@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from sepvae.batch import AnyArray, Source
+from sepvae.checks import check_choice
 from sepvae.codes import Codes, code_columns, codes_table
 from sepvae.errors import DataError, SepVAEError
 from sepvae.evaluation.patient_sheet import (
@@ -20,6 +21,7 @@ from sepvae.evaluation.scores import RECONSTRUCTION_METRICS, score_codes
 from sepvae.interpretation.examples import make_examples
 from sepvae.methods import load
 from sepvae.methods.base import ContrastiveEstimator
+from sepvae.preprocessing.harmonizer import UNSEEN
 from sepvae.progress import Say, stage
 from sepvae.report.verdict import judge
 from sepvae.run_folder import N_PERMUTATIONS, RunFolder
@@ -32,17 +34,25 @@ def recorded_permutations(run: str | Path) -> int:
     return int(RunFolder(run).recipe.required().get("protocol", {}).get("n_permutations", N_PERMUTATIONS))
 
 
-def encode_run(run: str | Path, source: Source, *, say: Say | None = None) -> pd.DataFrame:
-    """Encode data as in `codes.csv`; the split is that of the run by id, else "new", or "unknown"."""
+def encode_run(
+    run: str | Path, source: Source, *, unseen_site: str | None = None, say: Say | None = None
+) -> pd.DataFrame:
+    """
+    Encode data as in `codes.csv`; the split is that of the run by id, else "new", or "unknown".
+
+    Sites that were not fitted are treated as `unseen_site` says, by default as the model does; "estimate"
+    adds them by their controls among these samples.
+    """
     folder = RunFolder(run)
+    model = _with_sites(load(run), source, unseen_site, say)
     with stage("encoding", say):
-        codes = (model := load(run)).encode(source)
+        codes = model.encode(source)
         table = encoded(model, source, "new", codes)
     known, numbered = folder.split.read(), _rows_are_numbered(run, source)
     if (of_run := folder.codes.read()) is not None:
         persons = "new-" + table["group"] if numbered else table["group"]
         sheet, n = salient_sheet(codes, persons, of_run)
-        sheet = sheet.join(_over_seeds(folder, source, persons, say))
+        sheet = sheet.join(_over_seeds(folder, source, persons, unseen_site, say))
         table = table.join(sheet)
         if say is not None:
             say(f"note: {sheet_note(n, sheet)}")
@@ -56,8 +66,38 @@ def encode_run(run: str | Path, source: Source, *, say: Say | None = None) -> pd
     return table
 
 
+def _with_sites(
+    model: ContrastiveEstimator, source: Source, unseen_site: str | None, say: Say | None
+) -> ContrastiveEstimator:
+    """Return the model after it was told what to do with people of sites that were not fitted."""
+    if unseen_site is None:
+        return model
+    check_choice("--unseen-site", unseen_site, (*UNSEEN, "estimate"))
+    if (harmonizer := model.harmonizer_) is None:
+        raise DataError("--unseen-site: the run was fitted without harmonise; leave it out")
+    if unseen_site != "estimate":
+        harmonizer.unseen = unseen_site
+        return model
+    controls = np.asarray(source.labels).astype(str) == str(model.background_)
+    if not controls.any():
+        raise DataError(
+            f"--unseen-site estimate: wanted controls ({model.background_}) of the new sites, found none "
+            "among the labels of these data"
+        )
+    known = set(harmonizer.sites_)
+    model.add_sites(source.select(np.flatnonzero(controls)))
+    if say is not None:
+        new = ", ".join(site for site in harmonizer.sites_ if site not in known) or "none"
+        say(f"note: new sites, estimated from controls of these data: {new}")
+    return model
+
+
 def _over_seeds(
-    folder: RunFolder, source: Source, persons: "pd.Series[str]", say: Say | None
+    folder: RunFolder,
+    source: Source,
+    persons: "pd.Series[str]",
+    unseen_site: str | None,
+    say: Say | None,
 ) -> pd.DataFrame:
     """Return how far centiles differ between the fits of `fit --seeds`; no columns where there are none."""
     nothing, people = pd.DataFrame(index=persons.index), folder.people.read()
@@ -71,7 +111,8 @@ def _over_seeds(
     try:
         with stage(f"encoding by all {len(fits)} seeds", say) as progress:
             for n, fit in enumerate(fits, start=1):
-                means = load(fit.model).encode(source).salient_mean
+                model = _with_sites(load(fit.model), source, unseen_site, None)
+                means = model.encode(source).salient_mean
                 centiles.append(salient_centiles(means, persons, fit.codes.required()))
                 progress(n, len(fits))
     except SepVAEError as error:  # of another seed: the codes of the run itself are there
