@@ -89,8 +89,9 @@ def _scans(codes: pd.DataFrame, space: str | None) -> pd.DataFrame:
     scans["space"] = scans["space"] if space is None else _label(space)
     scans.index = pd.Index(codes["id"].astype(str))
     if twice := np.flatnonzero(scans.duplicated()).tolist():
+        first, subject = scans.index[twice[0]], scans["sub"].iloc[twice[0]]
         raise DataError(
-            f"{scans.index[twice[0]]}: another scan of sub-{scans['sub'].iloc[twice[0]]} has the same BIDS entities; "
+            f"{first}: another scan of sub-{subject} has the same BIDS entities; "
             "wanted ids such as sub-01_ses-02 (--id), so that scans of a person are told apart"
         )
     return scans
