@@ -72,6 +72,22 @@ def test_covariates_alone_change_nothing(fitted: Any, x: pd.DataFrame) -> None:
     np.testing.assert_allclose(fitted.transform(moved), fitted.transform(x), atol=1e-4)
 
 
+def test_the_same_person_at_another_age_is_moved_along_the_line_of_controls(
+    fitted: Any, frame: pd.DataFrame, x: pd.DataFrame
+) -> None:
+    moved = fitted.reconstruct(x, at={"age": 60.0, "site": "B"}) - fitted.reconstruct(x)
+    controls = np.setdiff1d(np.flatnonzero(frame["dx"] == "hc"), [*fitted.validation_indices_, 3])
+    design = np.column_stack([np.ones(80), x["age"], x["site"] == "B"])
+    effects = np.linalg.lstsq(design[controls], x[FEATURES].to_numpy()[controls])[0]
+    wanted = (np.array([[1, 60.0, 1]]) - design) @ effects
+    np.testing.assert_allclose(moved[:, [0, 2, 3]], wanted[:, [0, 2, 3]], atol=1e-4)  # f1 has a gap
+    with pytest.raises(DataError, match="at: wanted one of age, site, got 'sex'"):
+        fitted.reconstruct(x, at={"sex": "f"})
+    plain = model(residualise=None).fit(x[FEATURES], frame["dx"])
+    with pytest.raises(DataError, match="at: wanted one of no covariate, for the model removes none"):
+        plain.reconstruct(x[FEATURES], at={"age": 60})
+
+
 def test_effects_are_those_of_the_controls_of_the_training_part(fitted: Any, x: pd.DataFrame) -> None:
     controls = np.setdiff1d(np.arange(50), fitted.validation_indices_)
     assert 0 < len(controls) < 50

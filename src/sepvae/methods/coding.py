@@ -1,5 +1,6 @@
 """`CodingMixin`: codes of samples, and what they are decoded to, the same for all methods."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
@@ -130,7 +131,12 @@ class CodingMixin(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return decoded if standardised else self._in_units(decoded)
 
     def reconstruct(
-        self, X: Any, salient: Literal["own", "none"] = "own", *, without: str | None = None
+        self,
+        X: Any,
+        salient: Literal["own", "none"] = "own",
+        *,
+        without: str | None = None,
+        at: Mapping[str, Any] | None = None,
     ) -> AnyArray:
         """
         Decode the codes of samples, with their salient part or without it.
@@ -144,6 +150,10 @@ class CodingMixin(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         without : str, default=None
             Block of `salient_blocks_` that is set to s' = 0, such as "salient of SZ"; other names raise
             DataError.
+        at : dict of str to object, default=None
+            Values of covariates of `residualise` or `harmonise` that all samples get instead of their own:
+            {"age": 60} is the same person at age 60, as far as the regression on controls says. Other names
+            raise DataError.
 
         Returns
         -------
@@ -154,7 +164,7 @@ class CodingMixin(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if without is not None:
             check_choice("without", without, list(self.salient_blocks_) or ["None"])
             kept[:, self.salient_blocks_[without]] = 0
-        return self._in_units(self._decode(common, kept), X)
+        return self._adapter.inverse_transform(self._decode(common, kept), X, at)
 
     def reconstruction_error(self, X: Any, salient: Literal["own", "none"] = "own") -> AnyArray:
         """

@@ -11,7 +11,7 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.validation import validate_data
 
 from sepvae.batch import AnyArray, IntArray, Source
-from sepvae.checks import check_images, check_volumes
+from sepvae.checks import check_choice, check_images, check_volumes
 from sepvae.data.arrays import ArraySource, as_array, as_column, numbers_of
 from sepvae.errors import DataError
 from sepvae.grid import Grid
@@ -139,10 +139,18 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
             rows = step.transform_rows(rows, of_step)
         return source if covariates is None else rows.as_source()
 
-    def inverse_transform(self, decoded: AnyArray, X: Any = None) -> AnyArray:
-        """Return decoded samples in input units, with the covariates of X or those of an average control."""
+    def inverse_transform(
+        self, decoded: AnyArray, X: Any = None, at: Mapping[str, Any] | None = None
+    ) -> AnyArray:
+        """Return decoded samples in input units, with covariates of X, changed to `at`, or of an average control."""
         x = decoded if self.scaler_ is None else self.scaler_.inverse_transform(decoded)
-        steps = self._steps(None if X is None else self._split(X)[1])
+        covariates = None if X is None else self._split(X)[1]
+        if at:
+            known = covariates_needed(vars(self)) or []
+            for name in at:
+                check_choice("at", name, known or ["no covariate, for the model removes none"])
+            covariates = None if covariates is None else covariates.assign(**at)
+        steps = self._steps(covariates)
         if steps and self.scaler_ is None:
             x = x[..., self._valid_mask].reshape(len(x), -1)
         for step, of_step in reversed(steps):
