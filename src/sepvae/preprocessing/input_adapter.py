@@ -142,7 +142,7 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
     def inverse_transform(
         self, decoded: AnyArray, X: Any = None, at: Mapping[str, Any] | None = None
     ) -> AnyArray:
-        """Return decoded samples in input units, with covariates of X, changed to `at`, or of an average control."""
+        """Return decoded samples in input units, of the covariates of X and `at` or an average control."""
         x = decoded if self.scaler_ is None else self.scaler_.inverse_transform(decoded)
         covariates = None if X is None else self._split(X)[1]
         if at:
