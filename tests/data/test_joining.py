@@ -144,3 +144,78 @@ def test_tables_may_lie_beside_data(written: Callable[[str, str], Path]) -> None
     written(LEFT, "lh.tsv")
     source = read_regions(written(PEOPLE, "participants.tsv"), label="dx", tables=["lh.tsv"])
     assert source.take(np.arange(3)).x.shape == (3, 2)
+
+
+SESSIONS = {
+    "sub-001": "session_id\tage\nses-01\t30\nses-02\t32\n",
+    "sub-002": "session_id\tage\nses-01\t41\n",
+}
+
+
+@pytest.fixture
+def visits(tmp_path: Path, written: Callable[[str, str], Path]) -> Path:
+    """Write participants.tsv, and the sessions of two of three people as BIDS has them."""
+    for name, text in SESSIONS.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}_sessions.tsv").write_text(text)
+    return written(PEOPLE, "participants.tsv")
+
+
+def test_sessions_of_bids_make_rows_of_visits(visits: Path) -> None:
+    how = {"tables": ["sub-*/sub-*_sessions.tsv"], "features": ["age"], "label": "dx"}
+    manifest = list_data(visits, **how)
+    assert manifest.about["id"].tolist() == ["sub-001_ses-01", "sub-001_ses-02", "sub-002_ses-01", "sub-003"]
+    assert manifest.about["group"].tolist() == ["sub-001", "sub-001", "sub-002", "sub-003"]
+    assert manifest.grouped
+    assert manifest.features is not None
+    np.testing.assert_array_equal(manifest.features["age"], [30, 32, 41, np.nan])
+    assert "2 of 3 rows of participants.tsv have rows, 3 visits" in messages(manifest)
+    assert "sub-*_sessions.tsv: age of visits and of persons differ; those of visits are taken" in messages(
+        manifest
+    )
+
+
+def test_visits_with_their_people_and_their_regions(listed: Listed) -> None:
+    sessions = "participant_id\tsession_id\tage\nsub-001\t1\t30\nsub-001\t2\t32\nsub-002\t1\t41\n"
+    people = "participant_id\tdx\tage\nsub-001\twell\t30\nsub-002\till\t40\n"
+    names = "sub-001_ses-02\t2.2\n/fs/sub-002_ses-01.long.sub-002/\t2.4\nsub-001_ses-01\t2.1\n"
+    left = f"lh.aparc.thickness\tlh_insula_thickness\n{names}"
+    manifest = listed(sessions, fields={"attributes": ["age"]}, people=people, left=left)
+    assert manifest.about["id"].tolist() == ["sub-001_ses-1", "sub-001_ses-2", "sub-002_ses-1"]
+    assert manifest.features is not None
+    np.testing.assert_array_equal(manifest.features, [[2.1], [2.2], [2.4]])
+    assert manifest.attributes["age"].tolist() == [30, 32, 41]
+
+
+def test_rows_of_a_person_without_visits_are_not_of_each_visit(listed: Listed) -> None:
+    sessions = "participant_id\tsession_id\tdx\nsub-001\t1\twell\nsub-001\t2\twell\n"
+    with pytest.raises(
+        DataError, match=r"lines 2 and 3 are both of 'sub-001' in left\.tsv, wanted one; name the"
+    ):
+        listed(sessions, left=LEFT)
+
+
+def test_two_scans_of_one_visit(listed: Listed) -> None:
+    sessions = "participant_id\tsession_id\tdx\tx\tscan\nsub-001\t1\twell\t3\ta\nsub-001\tses-1\twell\t4\tb\n"
+    sessions += "sub-002\t1\till\t3\tc\n"
+    message = r"lines 2 and 3 are both of sub-001_ses-1, one visit; take one out, or name a column .* by id="
+    with pytest.raises(DataError, match=message):
+        listed(sessions, fields={"features": ["x"]})
+    manifest = listed(sessions, fields={"features": ["x"], "id": "scan", "background": "well"})
+    assert manifest.about["group"].tolist() == ["sub-001", "sub-001", "sub-002"]
+
+
+def test_quality_of_cat12(written: Callable[[str, str], Path]) -> None:
+    report = "<S><subjectmeasures><vol_TIV>1467.5</vol_TIV></subjectmeasures><qualityratings>\n<NCR>2.1</NCR>"
+    written(f"{report}<IQR>\n 2.25 </IQR></qualityratings></S>", "cat_sub-001_T1w.xml")
+    people = written(PEOPLE, "participants.tsv")
+    how = {"tables": ["cat_*.xml"], "features": ["TIV"], "label": "dx", "attributes": {"IQR": "continuous"}}
+    manifest = list_data(people, **how)
+    np.testing.assert_array_equal(manifest.attributes["IQR"], [2.25, np.nan, np.nan])
+    assert manifest.features is not None
+    np.testing.assert_array_equal(manifest.features["TIV"], [1467.5, np.nan, np.nan])
+    written("<S><other><IQR>2</IQR></other></S>", "cat_sub-002.xml")
+    with pytest.raises(
+        DataError, match=r"cat_sub-002\.xml: wanted a report of CAT12, found no IQR among its"
+    ):
+        list_data(people, **how)

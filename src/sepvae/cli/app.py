@@ -74,7 +74,7 @@ app.command()(fit)
 
 
 @app.command()
-@data_options("images", "root", "resample", "assume_orientation", "encoding")
+@data_options("images", "root", "tables", "resample", "assume_orientation", "encoding")
 def pack(
     table: Annotated[Path, typer.Argument(help="A table (csv, tsv) of NIfTI volumes.", show_default=False)],
     out: Annotated[Path, typer.Argument(help="Store to make, such as cohort.zarr.", show_default=False)],

@@ -8,10 +8,9 @@ import typer
 
 from sepvae.cli import printable, tell
 from sepvae.codes import attribute_kinds
-from sepvae.data.cells import read_cells
 from sepvae.data.columns import PERSON
 from sepvae.data.formats.image_folder import describe_skipped
-from sepvae.data.formats.tables import VolumeTable
+from sepvae.data.formats.tables import VolumeTable, read_table
 from sepvae.data.loading import describe_roles
 from sepvae.data.manifest import Manifest
 from sepvae.data.nifti import NiftiFiles
@@ -117,7 +116,7 @@ def pack_table(table: Path, out: Path, **fields: Any) -> list[str]:
     spec = read_spec(fields)
     if spec.images is None:
         raise DataError(f"{table}: name the column of volumes, such as --images path")
-    cells = read_cells(table, DataSpec(encoding=spec.encoding))
+    cells = read_table(table, spec).table
     folder = table.parent if spec.root is None else spec.root
     # A subject may have several scans; their files distinguish them.
     person = PERSON if PERSON in cells else None

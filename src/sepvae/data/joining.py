@@ -1,4 +1,4 @@
-"""Tables joined to DATA by participant and visit: FreeSurfer's, sessions.tsv, quality reports of CAT12."""
+"""Tables joined to DATA by participant and visit: FreeSurfer's, sessions.tsv, reports of CAT12."""
 
 import glob
 import re
@@ -19,6 +19,11 @@ from sepvae.errors import DataError, listed
 # Name of the first column by aparcstats2table (lh.aparc.thickness) and by asegstats2table (Measure:volume).
 FREESURFER = re.compile(r"(?P<hemisphere>[lr]h)\..+\.(?P<measure>[^.]+)|Measure:.+")
 TOTALS = ("BrainSegVolNotVent", "eTIV", "EstimatedTotalIntraCranialVol")  # of the head, in several tables
+# Weighted average of the ratings of quality, 1 the best and 6 the worst, and intracranial volume in ml.
+CAT12 = {
+    "IQR": r"<qualityratings>.*?<IQR>\s*([^<]*?)\s*</IQR>.*?</qualityratings>",
+    "TIV": r"<vol_TIV>\s*([^<]*?)\s*</vol_TIV>",
+}
 JOINING = "joining tables (--subject names another)"  # role of the column of persons
 ROUNDED = 1e-5  # relative difference of one number that two tables write with other digits
 
@@ -72,7 +77,11 @@ def read_joined(path: Path, spec: DataSpec) -> Joined:
             _refuse_repeated(table, others, path, more)
             complete &= others >= 0
             regions += [name for name in map(str, more.cells) if name not in (*TOTALS, *regions)]
-        table = _with_columns(table, cells, path, more)
+        levels = [any(name.visit for name in names) for names in (ours, theirs)]
+        table, coarse = _with_columns(table, cells, path, more, levels)
+        if coarse:
+            text = f"{listed(coarse)} of visits and of persons differ; those of visits are taken"
+            notes.append(TableNote("note", "columns-of-visits", f"{given.name}: {text}"))
         notes += more.notes
     notes += [TableNote("note", "joined", f"{', '.join(names)}: {text}") for text, names in said.items()]
     if not complete.all():
@@ -105,6 +114,8 @@ def _read(given: Path, spec: DataSpec) -> More:
 
 def _read_one(file: Path, spec: DataSpec) -> More:
     """Read a table of FreeSurfer, a table with a column of participants, or one of the person in its name."""
+    if file.suffix.lower() == ".xml":
+        return _report_of_cat12(file)
     table, notes = read_cell_table(file, spec)
     notes = [note for note in notes if note.code != "rows-read"]
     first = str(table.columns[0])
@@ -121,6 +132,18 @@ def _read_one(file: Path, spec: DataSpec) -> More:
         table = table.assign(**{person: _name(file.stem).written})
     names = visit_names(table, whole_column(table, file, JOINING, person))
     return More(file, table.drop(columns=[person, VISIT], errors="ignore").set_axis(names), False, notes)
+
+
+def _report_of_cat12(file: Path) -> More:
+    """Read what CAT12 writes on the scan of a person in report/cat_NAME.xml."""
+    text, name = file.read_text(encoding="utf-8", errors="replace"), file.stem.removeprefix("cat_")
+    found = {measure: re.search(pattern, text, re.DOTALL) for measure, pattern in CAT12.items()}
+    if found["IQR"] is None:
+        raise DataError(
+            f"{file}: wanted a report of CAT12, found no IQR among its qualityratings; take it out"
+        )
+    cells = {measure: match[1] if match else None for measure, match in found.items()}
+    return More(file, pd.DataFrame(cells, index=[name], dtype=str), False, [])
 
 
 def _column_of_persons(table: pd.DataFrame, spec: DataSpec) -> str:
@@ -186,9 +209,9 @@ def _describe(
 ) -> str:
     """Return in words how many rows were joined, which were not, and what was assumed."""
     there = others >= 0
-    text = f"{len(set(rows[there]))} of {len(ours)} rows of {path.name} have a row"
-    if len(rows) > len(ours):
-        text += f", with visits {there.sum()}"
+    several = len(rows) > len(ours)
+    text = f"{len(set(rows[there]))} of {len(ours)} rows of {path.name} have "
+    text += f"rows, {there.sum()} visits" if several else "a row"
     if left := sorted(set(range(len(theirs))) - set(others.tolist())):
         text += f"; left out there: {len(left)}, such as {more.cells.index[left[0]]}"
     pairs = zip(rows[there].tolist(), others[there].tolist(), strict=True)
@@ -212,17 +235,26 @@ def _refuse_repeated(table: pd.DataFrame, others: IntArray, path: Path, more: Mo
         )
 
 
-def _with_columns(table: pd.DataFrame, cells: pd.DataFrame, path: Path, more: More) -> pd.DataFrame:
-    """Add columns; one that is there is taken once if its cells agree, as text or numbers."""
-    for name in cells.columns.intersection(table.columns):
+def _with_columns(
+    table: pd.DataFrame, cells: pd.DataFrame, path: Path, more: More, of_visits: Sequence[bool]
+) -> tuple[pd.DataFrame, list[str]]:
+    """
+    Add columns; one that is there is taken once if its cells agree, as text or numbers.
+
+    If they differ, that of visits replaces that of persons, and is returned by name; others raise.
+    """
+    common, coarse = cells.columns.intersection(table.columns), []
+    for name in common:
         here, there = named_column(table, path, "joining", name), named_column(cells, more.file, "it", name)
         a, b = (pd.to_numeric(column, errors="coerce").to_numpy(dtype=float) for column in (here, there))
         same = (here == there).to_numpy(dtype=bool, na_value=False) | there.isna().to_numpy()
         same |= np.isclose(a, b, rtol=ROUNDED, atol=0)
         if not same.all():
-            i = int(np.argmin(same))
-            got = (
-                f"{there.iloc[i]!r}, but {here.iloc[i]!r} before it, for line {table.index[i]} of {path.name}"
-            )
-            raise DataError(f"{more.file}: column {name!r} has {got}; rename one of both, or take it out")
-    return pd.concat([table, cells.drop(columns=table.columns, errors="ignore")], axis=1)
+            if len(set(of_visits)) == 1:
+                i = int(np.argmin(same))
+                got = f"{there.iloc[i]!r}, but {here.iloc[i]!r} before it"
+                got += f", for line {table.index[i]} of {path.name}"
+                raise DataError(f"{more.file}: column {name!r} has {got}; rename one of both, or take it out")
+            coarse.append(name)
+    kept = table.drop(columns=common if of_visits[1] else [])
+    return pd.concat([kept, cells.drop(columns=[] if of_visits[1] else common)], axis=1), coarse

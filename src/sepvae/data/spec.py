@@ -203,8 +203,8 @@ class DataSpec(StrictModel):
         "Column of unique names; by default participant_id for volumes and features, else the file.", TABLE
     )
     images: str | None = option(
-        "Column of image files or volumes, or a template such as "
-        "'{participant_id}/anat/{participant_id}_GM.nii.gz'.",
+        "Column of image files or volumes, or a template such as '{participant_id}/anat/*_GM.nii.gz', which "
+        "one file must fit.",
         TABLE,
     )
     features: OneOrMore | None = option(

@@ -55,6 +55,37 @@ def test_a_template_names_files(listed):
     assert braces.about["id"].tolist() == ["{b}/{b}.png"]
 
 
+def test_a_pattern_is_the_one_file_that_fits(folder, written):
+    root = folder(
+        "fs/p1/mri/x_p1_GM.png", "fs/p1/mri/x_p1_WM.png", "fs/p[2]/mri/y_GM.png", "fs/p4/mri/z_GM.png"
+    )
+    spec = {"images": "{who}/mri/*_GM.png", "label": "dx", "root": root / "fs"}
+    table = written("who,dx\np1,well\np[2],ill\np3,ill\n")
+    manifest = ImageTable().list(table, read_spec(spec))
+    assert manifest.about["id"].tolist() == ["p1/mri/x_p1_GM.png", "p[2]/mri/y_GM.png", "p3/mri/*_GM.png"]
+    assert manifest.missing == ["p3/mri/*_GM.png"]
+    message = (
+        r"line 2: wanted one file, 2 fit \(p1/mri/x_p1_GM\.png, p1/mri/x_p1_WM\.png\); narrow the template"
+    )
+    with pytest.raises(DataError, match=message):
+        ImageTable().list(table, read_spec(spec | {"images": "{who}/mri/*.png"}))
+    with pytest.raises(DataError, match="leads out of"):
+        ImageTable().list(table, read_spec(spec | {"images": "../fs/../../{who}*.png"}))
+
+
+@pytest.mark.parametrize("visit", ["{session_id}", "ses-{session_id}"])
+def test_visits_on_disk_are_rows_where_no_column_names_them(folder, written, visit):
+    root = folder("p1/ses-a/p1_ses-a_GM.png", "p1/ses-b/p1_ses-b_GM.png", "p2/ses-b/p2_ses-b_GM.png")
+    images = f"{{participant_id}}/{visit}/{{participant_id}}_{visit}_GM.png"
+    table = written("participant_id,dx\np1,well\np2,ill\np3,ill\n")
+    manifest = ImageTable().list(table, read_spec({"images": images, "label": "dx", "root": root}))
+    *found, gone = manifest.about["id"]
+    assert found == ["p1/ses-a/p1_ses-a_GM.png", "p1/ses-b/p1_ses-b_GM.png", "p2/ses-b/p2_ses-b_GM.png"]
+    assert manifest.missing == [gone]
+    assert manifest.about["label"].tolist() == ["well", "well", "ill", "ill"]
+    assert manifest.about["group"].tolist() == ["p1", "p1", "p2", "p3"]
+
+
 def test_rows_without_file_and_files_without_row(listed):
     manifest = listed(TABLE.replace("1.png", "one.png"))
     assert (manifest.missing, manifest.unlisted) == (["one.png"], ["1.png"])

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain, zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pandas as pd
 
 from sepvae.codes import Kind
 from sepvae.data.arrays import ArraySource, StreamSource
-from sepvae.data.columns import about_rows, takes_group, whole_column, with_person
+from sepvae.data.columns import PERSON, VISIT, about_rows, takes_group, whole_column, with_person
 from sepvae.data.formats import OF_VOLUMES, STORE, TABLE, Images, Volumes
 from sepvae.data.formats.image_folder import images_in
 from sepvae.data.joining import Joined, read_joined
@@ -20,10 +21,11 @@ from sepvae.data.manifest import Manifest
 from sepvae.data.nifti import OTHER_FORMATS, NiftiFiles, check_orientation
 from sepvae.data.packed import open_packed
 from sepvae.data.spec import MEMORY, DataSpec, Fit
-from sepvae.errors import DataError
+from sepvae.errors import DataError, listed
 from sepvae.grid import Shape
 from sepvae.progress import Progress
 
+COLUMN = re.compile(r"\{([^{}]+)\}")  # in a template
 SUFFIXES = (".nii", ".nii.gz", *OTHER_FORMATS)
 
 
@@ -34,7 +36,10 @@ class ImageTable(Images):
     refused = ("assume_orientation", *OF_VOLUMES)
 
     def list(self, path: Path, spec: DataSpec, *, labelled: bool = True) -> Manifest:
-        return _listed(path, spec, read_joined(path, spec))
+        joined = read_table(path, spec)
+        if {PERSON, VISIT} <= {*joined.table} and spec.subject is None:  # several images of a person
+            spec = spec.model_copy(update={"subject": PERSON})
+        return _listed(path, spec, joined)
 
 
 class VolumeTable(Volumes):
@@ -48,18 +53,18 @@ class VolumeTable(Volumes):
         names: Iterable[str] = [spec.images]
         if "{" not in spec.images and spec.images in (cells := read_joined(path, spec).table):
             names = cells[spec.images].dropna()
-        return any(name.lower().endswith(SUFFIXES) for name in names)
+        return any(name.lower().rstrip("*").endswith(SUFFIXES) for name in names)
 
     def list(self, path: Path, spec: DataSpec, *, labelled: bool = True) -> Manifest:
         check_orientation(spec.assume_orientation)
-        joined = read_joined(path, spec)
+        joined = read_table(path, spec)
         spec, ids = with_person(spec, joined.table, path)
         manifest = _listed(path, spec, joined, ids)
         files = [Path(str(file)) for file in manifest.files]
-        if others := [file for file in files if not file.name.lower().endswith(SUFFIXES)]:
+        if others := [file for file in files if not file.name.lower().rstrip("*").endswith(SUFFIXES)]:
             wanted = "a volume (.nii, .nii.gz, .mgz, .img) like the others"
             raise DataError(f"{others[0]}: wanted {wanted}; convert it, or take it out")
-        folder = path.parent if spec.root is None else spec.root
+        folder = _folder(path, spec)
         like = _like(files, images_of(path, spec), folder)
         unlisted = [file.relative_to(folder).as_posix() for file in like]
         volumes = NiftiFiles(files, spec.assume_orientation)
@@ -67,14 +72,17 @@ class VolumeTable(Volumes):
 
 
 class PackedStore(Volumes):
-    """Packed store, whose ids are participant_id if that is unique, else file names; it is never cached."""
+    """Packed store, whose ids are participants or visits if these are unique, else files; never cached."""
 
     name, kind, title = "packed", STORE, "a packed store"
 
     def list(self, path: Path, spec: DataSpec, *, labelled: bool = True) -> Manifest:
         store = open_packed(path)
-        spec = spec.model_copy(update={"id": spec.id or store.id_column})
-        rows = about_rows(store.cells, [], path, spec, store.volumes.files)
+        if VISIT in store.cells:
+            spec, ids = with_person(spec, store.cells, path)
+        else:
+            spec, ids = spec.model_copy(update={"id": spec.id or store.id_column}), None
+        rows = about_rows(store.cells, [], path, spec, ids or store.volumes.files)
         return Manifest(path, **rows, format=self, volumes=store.volumes)
 
 
@@ -215,12 +223,26 @@ def images_of(path: Path, spec: DataSpec) -> str:
     return spec.images
 
 
-def _listed(path: Path, spec: DataSpec, joined: Joined, ids: Sequence[str] | None = None) -> Manifest:
-    """List the files that a table names; by default their names are the ids."""
+def read_table(path: Path, spec: DataSpec) -> Joined:
+    """Read DATA with its tables, rows repeated for visits on disk."""
+    joined, images = read_joined(path, spec), images_of(path, spec)
+    return joined._replace(table=_with_visits(joined.table, path, images, _folder(path, spec)))
+
+
+def _folder(path: Path, spec: DataSpec) -> Path:
+    """Return the folder of the images."""
     folder = path.parent if spec.root is None else spec.root
     if not folder.is_dir():
         raise DataError(f"{folder}: wanted the folder of the images, found no folder; name it by --root")
-    names = _names(joined.table, path, images_of(path, spec))
+    return folder
+
+
+def _listed(path: Path, spec: DataSpec, joined: Joined, ids: Sequence[str] | None = None) -> Manifest:
+    """List the files that a table names; by default their names are the ids."""
+    folder, images = _folder(path, spec), images_of(path, spec)
+    names = _names(joined.table, path, images)
+    if _is_pattern(images):
+        names = pd.Series(_found(names, folder, path), index=names.index)
     files = [_inside(path, line, folder, name) for line, name in names.items()]
     ids = ids or [file.relative_to(folder).as_posix() for file in files]
     rows = about_rows(joined.table, joined.notes, path, spec, ids)
@@ -233,15 +255,53 @@ def _listed(path: Path, spec: DataSpec, joined: Joined, ids: Sequence[str] | Non
     return Manifest(path, **rows, format=ImageTable(), files=files, missing=missing, unlisted=unlisted)
 
 
+def _with_visits(table: pd.DataFrame, path: Path, images: str, folder: Path) -> pd.DataFrame:
+    """Repeat rows for visits whose files exist, if a template has session_id and the table does not."""
+    if VISIT in table or VISIT not in COLUMN.findall(images):
+        return table
+    patterns = _names(table, path, images.replace(f"{{{VISIT}}}", "*"))
+    found = [glob.glob(pattern, root_dir=folder) for pattern in patterns]  # noqa: PTH207
+    visits = [
+        sorted({visit for file in files for visit in re.findall("ses-([^/_.]+)", file)}) for files in found
+    ]
+    rows = [i for i, of_row in enumerate(visits) for _ in of_row or [""]]
+    named = [visit for of_row in visits for visit in of_row or ["*"]]  # no file is called so
+    prefix = "" if f"ses-{{{VISIT}}}" in images else "ses-"
+    return table.iloc[rows].assign(**{VISIT: [f"{prefix}{visit}" for visit in named]})
+
+
 def _names(table: pd.DataFrame, path: Path, images: str) -> pd.Series:
-    """Return the file name of each row, from a column or a template."""
-    columns = re.findall(r"\{([^{}]+)\}", images)
+    """Return the file name, or pattern, of each row, from a column or a template."""
+    columns = COLUMN.findall(images)
     if not columns:
         return whole_column(table, path, "images", images)
     cells = [whole_column(table, path, "images", column) for column in columns]
-    words = [word.replace("{", "{{").replace("}", "}}") for word in re.split(r"\{[^{}]+\}", images)]
-    template = "{}".join(words)
-    return pd.Series([template.format(*row) for row in zip(*cells, strict=True)], index=table.index)
+    words = COLUMN.split(images)[::2]  # between the columns
+    if _is_pattern(images):
+        cells = [column.map(glob.escape) for column in cells]
+        words = [word.replace("[", "[[]") for word in words]
+    names = ["".join(chain(*zip_longest(words, row, fillvalue=""))) for row in zip(*cells, strict=True)]
+    return pd.Series(names, index=table.index)
+
+
+def _is_pattern(images: str) -> bool:
+    """Return whether a template has * or ?."""
+    return bool(COLUMN.search(images) and set(images) & set("*?"))
+
+
+def _found(patterns: "pd.Series[str]", folder: Path, path: Path) -> list[str]:
+    """Return the file that fits each pattern, or the pattern itself; raise if several files do."""
+    found = [sorted(glob.glob(pattern, root_dir=folder)) for pattern in patterns]  # noqa: PTH207
+    if several := [
+        (line, files) for line, files in zip(patterns.index, found, strict=True) if len(files) > 1
+    ]:
+        (line, files), n = several[0], len(several)
+        more = f", and so have {n - 1} other rows" if n > 1 else ""
+        remedy = "narrow the template, or name the visit in it by {session_id}"
+        raise DataError(
+            f"{path} line {line}: wanted one file, {len(files)} fit ({listed(files)}){more}; {remedy}"
+        )
+    return [files[0] if files else pattern for files, pattern in zip(found, patterns, strict=True)]
 
 
 def _inside(path: Path, line: object, folder: Path, name: str) -> Path:
@@ -256,9 +316,8 @@ def _inside(path: Path, line: object, folder: Path, name: str) -> Path:
 
 def _like(files: Sequence[Path], images: str, folder: Path) -> list[Path]:
     """Return volumes that no row names: of the same template, or in a folder with several of the others."""
-    words = re.split(r"\{[^{}]+\}", images)
-    if len(words) > 1:
-        pattern = "*".join(map(glob.escape, words))
+    if COLUMN.search(images):
+        pattern = COLUMN.sub("*", images.replace("[", "[[]"))
         found = [folder / name for name in glob.glob(pattern, root_dir=folder)]  # noqa: PTH207
     else:
         parents = pd.Series([file.parent for file in files]).value_counts()
