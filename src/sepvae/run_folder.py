@@ -100,11 +100,19 @@ class MapFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.samples = TableFile(path / "maps.csv", ("id", "file"))
+        self.samples = TableFile(path / "maps.csv", ("id", "label", "file"))
         self.regions = TableFile(path / "regions.csv", text=("feature",))
         self.own = TableFile(path / "people-regions.csv", ("id", "feature"), ("added_sd", "z"))  # of tables
         self.severity = TableFile(path / "severity.csv", ("third",), ("n", "least", "most"))
         self.people = ArraysFile(path / "people.npz")  # samples in the figure
+        # Of volumes, by the regions of an atlas; the record is written last.
+        self.region_people = TableFile(path / "regions-people.csv", ("id", "label", "region"), ("mean",))
+        self.region_groups = TableFile(
+            path / "regions-groups.csv",
+            ("region", "label"),
+            ("difference", "p_difference", "d", "p_adjusted"),
+        )
+        self.atlas = JsonFile(path / "regions.json")
         self.groups = ArraysFile(path / "maps.npz")  # of images; those of volumes are NIfTI files
         self.description = JsonFile(path / "dataset_description.json")
         self.figures = path / "figures"  # those of a run are with its other figures

@@ -95,6 +95,37 @@ def maps(
         typer.echo("no pictures: they compare groups, and no sample has a label that was fitted on")
 
 
+def regions(
+    run: Annotated[
+        Path,
+        typer.Argument(help="A run folder, or a folder of `sepvae maps`, with volumes.", show_default=False),
+    ],
+    atlas: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="A label image in the space of the maps, or an atlas in nilearn's folder: aal, destrieux, "
+            "harvard-oxford, schaefer-100, ..",
+            show_default=False,
+        ),
+    ],
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Names of its regions: a table of index and name, or FreeSurfer's colour table."),
+    ] = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Let nilearn fetch a named atlas that is not in its folder.")
+    ] = False,
+) -> None:
+    """Average maps over the regions of an atlas, for each person and group, and compare the groups."""
+    from sepvae.run_folder import RunFolder
+    from sepvae.runs.regions import write_regions
+
+    folder = write_regions(run, atlas, labels, download=download, say=tell)
+    page = f", report: {_written_page(run)}" if RunFolder(run).recipe.exists() else ""
+    typer.echo(f"regions: {folder}{page}")
+
+
 @data_options("root", "tables")
 def subtypes(
     run: Run,

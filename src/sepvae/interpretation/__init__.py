@@ -1,1 +1,5 @@
-"""Interpretation of fitted models: maps, examples, traversals, swaps and removal."""
+"""Interpretation of fitted models: maps and their regions, examples, traversals, swaps and removal."""
+
+from sepvae.interpretation.regions import region_effects
+
+__all__ = ["region_effects"]

@@ -160,7 +160,10 @@ def _write(folder: MapFolder, model: ContrastiveEstimator, source: Source, progr
     own = tuple(_of_own_block(model, source, label) for label in targets if model.salient_blocks_)
     statistics = Statistics(labels, moments, effects, own, severity.maps())
     files = _write_groups(folder, maps, statistics, names, pictures)
-    about = {"id": ids, "label": np.asarray(source.labels).astype(str), "file": files}
+    y = np.full(len(source), np.nan)  # of neither group
+    y[groups[0]], y[groups[1]] = 0, 1
+    about = {"id": ids, "group": np.asarray(source.groups).astype(str)}
+    about |= {"label": np.asarray(source.labels).astype(str), "y": pd.array(y, dtype="Int64"), "file": files}
     if severity.possible:
         about["severity"] = severity.severities
         folder.severity.write(severity.table(strength))

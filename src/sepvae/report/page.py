@@ -26,6 +26,7 @@ from sepvae.report.counterfactuals import counterfactual_rows
 from sepvae.report.covariates import covariate_sentences
 from sepvae.report.html import render, scripts_within, write_page
 from sepvae.report.inference import found_words, inference_words
+from sepvae.report.regions import region_section
 from sepvae.report.scatter import scatter_data
 from sepvae.report.scores import (
     Score,
@@ -139,6 +140,7 @@ def _page_context(contents: Contents, *, images: bool) -> dict[str, Any]:
         "subtypes": subtype_section(contents),
         "people": people_section(contents),
         "maps": maps,
+        "regions": region_section(contents),
         "correlations": None if correlations is None else correlation_rows(correlations),
         "blocks": contents.folder.blocks(),
         "settings": settings_by_part(contents.recipe),

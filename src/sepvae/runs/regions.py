@@ -1,0 +1,33 @@
+"""`write_regions`: tables and figures of maps by region, into the folder of the maps."""
+
+from pathlib import Path
+
+from sepvae.interpretation.regions import maps_of, region_effects
+from sepvae.plotting.regions import glass_brain, region_bars
+from sepvae.progress import Say, stage
+from sepvae.report.regions import compared, region_words
+from sepvae.run_folder import RunFolder
+from sepvae.runs.figures import save_figure
+
+
+def write_regions(
+    folder: Path, atlas: str, labels: Path | None = None, *, download: bool = False, say: Say = print
+) -> Path:
+    """Write maps by region beside the maps of a run, or of `sepvae maps`, in place of older ones."""
+    with stage("averaging maps by region", say) as progress:
+        found = region_effects(folder, atlas, labels, download=download, progress=progress)
+    maps, run = maps_of(folder), RunFolder(folder)
+    figures = run.figures if maps.path == run.maps.path else maps.figures
+    with stage("writing and drawing regions", say):
+        maps.atlas.path.unlink(missing_ok=True)
+        maps.region_people.write(found.people)
+        maps.region_groups.write(found.groups)
+        for old in figures.glob("regions*.???"):
+            old.unlink()
+        if len(targets := compared(found.groups)):
+            save_figure(figures, "regions", region_bars(targets))
+            save_figure(figures, "regions_brain", glass_brain(targets, found.placed, found.grid))
+        maps.atlas.write(found.record)
+    for line in region_words(found.record, found.groups):
+        say(line)
+    return maps.path
