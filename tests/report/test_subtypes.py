@@ -40,7 +40,7 @@ def test_rows_of_tables_name_the_features_farthest_from_controls(sheet: Path) ->
 def test_some_have_a_picture_of_the_map_and_other_volumes_name_its_file(sheet: Path, suffix: str) -> None:
     (sheet / "maps" / "sub-1.png").write_bytes(png(40))
     files = {"id": ["test-2", "test-9", "test-1"], "file": ["sub-0.nii.gz", f"sub-1.{suffix}", None]}
-    pd.DataFrame(files).to_csv(sheet / "maps" / "maps.csv", index=False)
+    pd.DataFrame(files).assign(label="hc").to_csv(sheet / "maps" / "maps.csv", index=False)
     page = page_of(sheet)
     assert "<code>maps/sub-0.nii.gz</code>" in page
     order = [page.index(f">test-{i}<") for i in (9, 0, 1, 2)]  # those with a picture come first

@@ -100,12 +100,12 @@ def _fetched(name: str, *, download: bool) -> tuple[Path, dict[int, str]]:
     folders = [Path(folder) for folder in datasets.get_data_dirs()]
     if not download and not any((folder / file).is_file() for folder in folders):
         where = " or ".join(map(str, folders))
-        raise DataError(f"--atlas {name}: is not in nilearn's folder ({where}); add --download to fetch it")
+        raise DataError(f"atlas {name}: is not in nilearn's folder ({where}); give --download to fetch it")
     try:
         found = getattr(datasets, f"fetch_atlas_{fetcher}")(**keywords, verbose=int(download))
     except Exception as error:  # of the network, of archives and of files
         advice = "try again, or give the file of a label image"
-        raise DataError(f"--atlas {name}: could not be fetched ({reason_of(error)}); {advice}") from error
+        raise DataError(f"atlas {name}: could not be fetched ({reason_of(error)}); {advice}") from error
     rows = found.lut[["index", "name"]].itertuples(index=False)
     return Path(found.get("filename", found.maps)), {int(number): str(word) for number, word in rows}
 

@@ -30,8 +30,8 @@ def compare_groups(
     difference of each permutation of people (`difference_test`); Cohen's `d`, by the pooled standard
     deviation, with the 95 % interval `d_low` to `d_high` from resamples of the people of each group; `p` of
     Welch's t by permutations, since groups may vary to a different degree; and `p_adjusted`, that p for the
-    number of values (Benjamini and Hochberg). All but `difference` are NaN where nothing varies, and in groups
-    of one person.
+    number of values (Benjamini and Hochberg). All but `difference` are NaN where nothing varies, and in
+    groups of one person.
 
     >>> people = np.random.default_rng(0).normal(size=(40, 2)) + np.outer(np.arange(40) % 2, [0.0, 3.0])
     >>> found = compare_groups(people[::2], people[1::2])
