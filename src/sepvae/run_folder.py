@@ -27,6 +27,7 @@ AXIS = "desc-salient{}_map"  # of what a salient axis adds, by its number
 THIRDS = ("low", "middle", "high")  # of targets by severity
 REPRODUCED = 0.5  # axes, pixels, voxels and features of which several fits agree less do not reproduce
 N_OWN = 10  # features of each person, those that the salient part changes most
+FEW_VOXELS = 10  # the mean of a smaller region says little
 OF_SLOPE = "severity_slope_sd"  # column of regions.csv: the slope in standard deviations of the feature
 
 

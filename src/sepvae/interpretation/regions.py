@@ -14,9 +14,8 @@ from sepvae.errors import DataError, listed
 from sepvae.evaluation.group_effects import COLUMNS, N_PERMUTATIONS, compare_groups
 from sepvae.grid import Grid
 from sepvae.progress import Progress
-from sepvae.run_folder import IMAGE, MapFolder, RunFolder
+from sepvae.run_folder import FEW_VOXELS, IMAGE, MapFolder, RunFolder
 
-FEW = 10  # voxels: means of smaller regions say little
 FITTED = ("train", "validation")
 
 
@@ -101,12 +100,12 @@ def region_effects(
         means[i] = np.bincount(region, files(i)[inside], len(regions)) / regions["voxels"]
         if progress is not None:
             progress(i + 1, len(files))
-    people = samples[["id", "label"]].loc[samples.index.repeat(len(regions))].reset_index(drop=True)
-    for name in ("index", "region"):
-        people[name] = np.tile(regions[name], len(samples))
+    of_samples = {name: np.repeat(samples[name].to_numpy(), len(regions)) for name in ("id", "label")}
+    of_regions = {name: np.tile(regions[name], len(samples)) for name in ("index", "region")}
+    people = pd.DataFrame(of_samples | of_regions | {"mean": means.ravel()})
     groups, fitted = _groups(samples, means, regions, n_permutations)
     record = _record(found, regions, groups) | {"fitted_on": fitted, "permutations": n_permutations}
-    return RegionEffects(people.assign(mean=means.ravel()), groups, record, placed, grid)
+    return RegionEffects(people, groups, record, placed, grid)
 
 
 def maps_of(folder: str | Path) -> MapFolder:
@@ -138,9 +137,10 @@ def _regions(atlas: Atlas, placed: AnyArray, inside: AnyArray, grid: Grid) -> pd
     if atlas.names and not atlas.names.keys() & set(numbers.tolist()):
         got = f"names are of {listed([*atlas.names])}, regions are {listed(numbers.tolist())}"
         raise DataError(f"--labels: wanted names of the regions of {atlas.name}, got none; {got}")
-    whole = np.array([(placed == number).sum() for number in numbers])
+    on_grid, of_each = np.unique(placed, return_counts=True)
+    share = voxels / of_each[np.searchsorted(on_grid, numbers)]
     words = [atlas.names.get(number, str(number)) for number in numbers.tolist()]
-    return pd.DataFrame({"index": numbers, "region": words, "voxels": voxels, "share": voxels / whole})
+    return pd.DataFrame({"index": numbers, "region": words, "voxels": voxels, "share": share})
 
 
 def _groups(
@@ -173,7 +173,7 @@ def _groups(
 
 def _record(atlas: Atlas, regions: pd.DataFrame, groups: pd.DataFrame) -> dict[str, Any]:
     """Return what `regions.json` says of atlas and people."""
-    few = regions[regions["voxels"] < FEW]
+    few = regions[regions["voxels"] < FEW_VOXELS]
     return {
         "atlas": atlas.name,
         "regions_in_atlas": int((np.unique(atlas.numbers) != 0).sum()),

@@ -6,8 +6,9 @@ from typing import Any
 import pandas as pd
 
 from sepvae.errors import count, listed
-from sepvae.plotting.tables import MAX_P
+from sepvae.evaluation.metrics import MAX_P
 from sepvae.report.contents import Contents
+from sepvae.run_folder import FEW_VOXELS
 
 IN_TABLE = 20
 
@@ -21,7 +22,9 @@ def region_words(record: Mapping[str, Any], groups: pd.DataFrame) -> list[str]:
         atlas += "; the others lie outside of their mask, or are smaller than their voxels"
     lines = [atlas]
     if few:
-        lines.append(f"{count(len(few), 'region')} with fewer than 10 voxels, such as {listed(few)}")
+        lines.append(
+            f"{count(len(few), 'region')} with fewer than {FEW_VOXELS} voxels, such as {listed(few)}"
+        )
     if unnamed:
         known = f"{record['names']} names were read, {n - len(unnamed)} of the {n} regions have one"
         lines.append(f"{known}; called by their number: {listed(unnamed)}")
