@@ -212,6 +212,17 @@ def test_another_benchmark_is_not_mixed_in(finished, parts, change, message):
         run_benchmark(cells, data, out, **HOW, threads=threads)
 
 
+def test_a_cell_of_an_older_version_has_the_defaults_of_newer_keywords(parts, tmp_path):
+    cells, out = make_cells([contender("ContrastivePCA")], [0], 1), tmp_path / "out"
+    first = run_benchmark(cells, parts, out, **HOW)
+    file = BenchmarkFolder(out).cell(cells[0].name).recipe
+    recipe = file.required()
+    file.write(recipe | {"keywords": {k: v for k, v in recipe["keywords"].items() if k != "harmonise"}})
+    pd.testing.assert_frame_equal(run_benchmark(cells, parts, out, **HOW), first)
+    with pytest.raises(RunFolderError, match="was fitted with harmonise None, now sex"):
+        run_benchmark(make_cells([contender("ContrastivePCA", harmonise="sex")], [0], 1), parts, out, **HOW)
+
+
 def test_keywords_in_a_tuple_are_the_same_again(parts, tmp_path):
     cells = make_cells([contender("SepCLR", skip_augmentations=("mask",))], [0], 1)
     first, again = (run_benchmark(cells, parts, tmp_path / "out", **HOW) for _ in range(2))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.numpy import load, save
@@ -43,7 +44,7 @@ class Payload:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three small models: of a table, by a network; of a table and of volumes, by axes."""
+    """Small models: of a table, by a network; of a table and of volumes, by axes, the last of two sites."""
     folder, table = tmp_path_factory.mktemp("models"), RNG.normal(size=(20, 4))
     SepVAE(**quick(salient_dim=3)).fit(table, Y).save(folder / "network")
     ContrastivePCA(1, 1).fit(table, Y).save(folder / "axes")
@@ -51,6 +52,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ContrastivePCA(1, 1).fit(ArraySource(RNG.normal(size=(20, 1, 4, 3, 3)), Y, grid=grid)).save(
         folder / "volumes"
     )
+    sites = pd.DataFrame({"site": np.arange(20) // 2 % 2})
+    volumes = ArraySource(RNG.normal(size=(20, 1, 4, 3, 3)), Y, grid=grid, attributes=sites)
+    ContrastivePCA(1, 1, harmonise="site").fit(volumes).save(folder / "sites")
     return folder
 
 
@@ -368,6 +372,26 @@ def test_a_grid_that_does_not_fit_is_refused(
     models: Path, tmp_path: Path, change: Callable[[dict[str, Any], Arrays], None], told: str
 ) -> None:
     folder = shutil.copytree(models / "volumes", tmp_path / "model")
+    assert told in refusal(spoil(folder, change))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda about, _: about["keywords"].pop("harmonise"), "wanted harmonise, for the model holds site"),
+        (lambda about, _: about["harmonisation"]["sites"].append("x"), "wanted shape (3, 27), got (2, 27)"),
+        (lambda about, _: about["harmonisation"].update(sites=[]), "harmonisation: "),
+        (lambda about, _: about.update(harmonisation=None), "does not belong there"),
+        (lambda _, a: a.pop("harmonisation.shift"), "'harmonisation.shift' is missing"),
+        (lambda _, a: a["harmonisation.variance"].fill(0), "harmonisation.variance: wanted numbers above 0"),
+        (lambda _, a: a["harmonisation.shift"].fill(np.nan), "wanted finite numbers"),
+        (lambda _, a: a.update({"grid.mask": np.zeros((3, 3, 3), bool)}), "wanted shape (1, 0), got (1, 27)"),
+    ],
+)
+def test_sites_that_do_not_fit_are_refused(
+    models: Path, tmp_path: Path, change: Callable[[dict[str, Any], Arrays], None], told: str
+) -> None:
+    folder = shutil.copytree(models / "sites", tmp_path / "model")
     assert told in refusal(spoil(folder, change))
 
 

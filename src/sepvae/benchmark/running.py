@@ -19,6 +19,7 @@ from sepvae.benchmark.folder import BenchmarkFolder, CellFolder, States, without
 from sepvae.codes import Kind
 from sepvae.errors import DataError, RunFolderError, collapses_told
 from sepvae.files import write_whole
+from sepvae.registry import find_method
 from sepvae.run_files import plain
 from sepvae.runs.resume import fingerprint, use_threads
 
@@ -184,8 +185,10 @@ def _check_keywords(cells: Sequence[Cell], out: BenchmarkFolder) -> None:
         folder = out.cell(cell.name)
         if (recipe := folder.recipe.read()) is None:
             continue
-        old, now = recipe["keywords"], plain(cell.keywords)
-        if differing := [name for name in now if name in old and old[name] != now[name]]:
+        now, method = plain(cell.keywords), find_method(cell.contender.method)
+        # A cell of an older version lacks keywords that are new since then.
+        old = plain(method().get_params() | method.before) | recipe["keywords"]
+        if differing := [name for name in now if old[name] != now[name]]:
             name = differing[0]
             raise RunFolderError(
                 f"{folder}: was fitted with {name} {old[name]}, now {now[name]}; choose another --out, "
