@@ -202,10 +202,28 @@ def test_nifti_2_is_read(tmp_path: Path, endianness: str) -> None:
     assert np.array_equal(files(0), NiftiFiles([tmp_path / "b.nii.gz"])(0))
 
 
-def test_gzip_is_told_by_the_name(tmp_path: Path) -> None:
-    save(tmp_path / "a.nii").rename(tmp_path / "b.nii.gz")
-    (said,) = reasons(tmp_path / "b.nii.gz")
-    assert "Not a gzipped file" in said
+@pytest.mark.parametrize("name", ["A.NII", "A.NII.GZ", "a.Nii.gz", "A.MGZ", "A.mgh"])
+def test_suffixes_in_any_case(tmp_path: Path, name: str) -> None:
+    of = MGHImage if ".mg" in name.lower() else Nifti1Image
+    of(VOXELS.astype(np.float32), AFFINE).to_filename(tmp_path / name.lower())
+    (tmp_path / name.lower()).rename(tmp_path / name)
+    np.testing.assert_array_equal(NiftiFiles([tmp_path / name])(0), VOXELS.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("now", "name", "message"),
+    [
+        ("a.nii", "b.nii.gz", "is called .gz, but not compressed by gzip; call it .nii, or copy"),
+        ("a.mgh", "b.MGZ", "is called .mgz, but not compressed by gzip; call it .mgh, or copy"),
+        ("a.nii.gz", "b.nii", "is compressed by gzip, but not called so; call it .nii.gz or .mgz, or copy"),
+    ],
+)
+def test_names_that_are_wrong_about_gzip(tmp_path: Path, now: str, name: str, message: str) -> None:
+    of = MGHImage if ".mg" in now else Nifti1Image
+    of(VOXELS.astype(np.float32), AFFINE).to_filename(tmp_path / now)
+    (tmp_path / now).rename(tmp_path / name)
+    (said,) = reasons(tmp_path / name)
+    assert said.startswith(f"{tmp_path / name}: {message}")
 
 
 def test_other_formats_are_refused(tmp_path: Path) -> None:

@@ -19,9 +19,10 @@ from sepvae.grid import Grid, dims
 
 Affine = npt.NDArray[np.float64]
 ORIENTATIONS = {"".join(letters) for three in permutations(("LR", "PA", "IS")) for letters in product(*three)}
-OTHER_FORMATS = (".mgz", ".img", ".hdr")  # FreeSurfer, and pairs of files of NIfTI or Analyze
+OTHER_FORMATS = (".mgz", ".mgh", ".img", ".hdr")  # FreeSurfer, and pairs of files of NIfTI or Analyze
 NIFTI2 = 540  # first number in the header of a NIfTI-2 file
 MOST_VOXELS = 2**28  # per volume: 645 x 645 x 645
+GZIP, ZIPPED = b"\x1f\x8b", {".gz": ".nii", ".mgz": ".mgh"}  # first bytes; suffixes, and those without it
 GZIP_AT_BEST = 1100  # highest compression ratio; deflate reaches 1032
 MOST_AFTER, PIECE = 2**26, 2**20  # bytes accepted after the voxels, and bytes per read
 APART = 0.01  # voxels by which sform and qform may differ
@@ -141,7 +142,7 @@ def turned(voxels: AnyArray, now: str, wanted: str) -> AnyArray:
 
 def refuse_more(file: Path, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
     """Raise if a header declares more than is read or its file can hold, before memory is allocated."""
-    held = file.stat().st_size * (GZIP_AT_BEST if file.suffix.lower() in (".gz", ".mgz") else 1)
+    held = file.stat().st_size * (GZIP_AT_BEST if file.suffix.lower() in ZIPPED else 1)
     voxels = math.prod(map(int, shape))
     if voxels > MOST_VOXELS or voxels * dtype.itemsize > held:
         most = f"{MOST_VOXELS} voxels at most" if voxels > MOST_VOXELS else "no more than its file can hold"
@@ -282,6 +283,16 @@ def _check(file: Path, header: Any, affine: Affine, edges: Affine) -> None:
 
 
 def _unreadable(file: Path, error: Exception) -> DataError:
+    """Return an error with what the decoder says, or that the name is wrong about gzip."""
+    suffix, start = file.suffix.lower(), b""
+    if file.is_file():
+        with file.open("rb") as opened:
+            start = opened.read(len(GZIP))
+    if start and (start == GZIP) != (suffix in ZIPPED):
+        wrong = f"is called {suffix}, but not compressed by gzip; call it {ZIPPED.get(suffix)}"
+        if start == GZIP:
+            wrong = "is compressed by gzip, but not called so; call it .nii.gz or .mgz"
+        return DataError(f"{file}: {wrong}, or copy or download it again")
     return DataError(f"{file}: cannot be read as a volume ({reason_of(error)}); copy or download it again")
 
 

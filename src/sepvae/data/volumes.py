@@ -22,6 +22,7 @@ from sepvae.grid import Grid, dims
 from sepvae.process_wide import ignoring
 from sepvae.progress import Progress
 
+BARE = "sform_code = qform_code = 0; in .mgz goodRASFlag = 0"  # in headers without an orientation
 LEAST_SD = 1e-12  # times the largest value, at least 1: a volume that varies less is constant
 
 
@@ -189,8 +190,8 @@ def _refuse_mixed(headers: Sequence[Header], volumes: Volumes, grid: Grid | None
     if wrong and oriented:
         unlike = "the others" if grid is None else "the volumes fitted on"
         raise DataError(
-            f"{_named(volumes, wrong)}: its header has no orientation (sform_code = qform_code = 0), unlike "
-            f"{unlike}; it may be mirrored: convert it again, or say what it is to fit or pack, such as "
+            f"{_named(volumes, wrong)}: its header has no orientation ({BARE}), unlike {unlike}; it may be "
+            "mirrored: convert it again, or say what it is to fit or pack, such as "
             "--assume-orientation RAS"
         )
     if wrong:
@@ -264,7 +265,7 @@ def read_mask(
         raise DataError(f"{file}: wanted a mask, found nothing; check the path")
     header = one.header(0)
     if header.grid.oriented != grid.oriented:
-        bare = "its header has no orientation (sform_code = qform_code = 0), the volumes have one"
+        bare = f"its header has no orientation ({BARE}), the volumes have one"
         has = bare if grid.oriented else "has an orientation, the volumes have none"
         remedy = "convert it again, or say what it is, such as --assume-orientation RAS"
         raise DataError(f"{file}: {has}; {remedy}")
