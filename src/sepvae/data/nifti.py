@@ -19,10 +19,10 @@ from sepvae.grid import Grid, dims
 
 Affine = npt.NDArray[np.float64]
 ORIENTATIONS = {"".join(letters) for three in permutations(("LR", "PA", "IS")) for letters in product(*three)}
-OTHER_FORMATS = (".mgz", ".mgh", ".img", ".hdr")  # FreeSurfer, and pairs of files of NIfTI or Analyze
+OTHER_FORMATS = (".mgz", ".img", ".hdr")  # FreeSurfer, and pairs of files of NIfTI or Analyze
 NIFTI2 = 540  # first number in the header of a NIfTI-2 file
 MOST_VOXELS = 2**28  # per volume: 645 x 645 x 645
-GZIP, ZIPPED = b"\x1f\x8b", {".gz": ".nii", ".mgz": ".mgh"}  # first bytes; suffixes, and those without it
+GZIP, ZIPPED = b"\x1f\x8b", (".gz", ".mgz")  # first bytes of compressed files, and their suffixes
 GZIP_AT_BEST = 1100  # highest compression ratio; deflate reaches 1032
 MOST_AFTER, PIECE = 2**26, 2**20  # bytes accepted after the voxels, and bytes per read
 APART = 0.01  # voxels by which sform and qform may differ
@@ -289,9 +289,9 @@ def _unreadable(file: Path, error: Exception) -> DataError:
         with file.open("rb") as opened:
             start = opened.read(len(GZIP))
     if start and (start == GZIP) != (suffix in ZIPPED):
-        wrong = f"is called {suffix}, but not compressed by gzip; call it {ZIPPED.get(suffix)}"
+        wrong = f"is called {suffix}, but not compressed by gzip; compress it"
         if start == GZIP:
-            wrong = "is compressed by gzip, but not called so; call it .nii.gz or .mgz"
+            wrong = "is compressed by gzip, but not called so; call it .nii.gz"
         return DataError(f"{file}: {wrong}, or copy or download it again")
     return DataError(f"{file}: cannot be read as a volume ({reason_of(error)}); copy or download it again")
 

@@ -227,7 +227,7 @@ def describe_skipped(passed_over: Mapping[str, Mapping[str, int]]) -> str:
     remedy = ""
     if kinds & {".dcm", ".dicom", ".ima"} or any(kind.startswith(DICOM) for kind in kinds):
         remedy += "; DICOM is not read: convert it (dcm2niix, dcm2img)"
-    if kinds & {".nii", ".nii.gz", ".mgz", ".mgh", ".img"}:
+    if kinds & {".nii", ".nii.gz", ".mgz", ".img"}:
         remedy += "; volumes need a table that names them (--images)"
     return f"passed over: {'; '.join(parts)}{remedy}"
 

@@ -62,7 +62,7 @@ class VolumeTable(Volumes):
         manifest = _listed(path, spec, joined, ids)
         files = [Path(str(file)) for file in manifest.files]
         if others := [file for file in files if not file.name.lower().rstrip("*").endswith(SUFFIXES)]:
-            wanted = "a volume (.nii, .nii.gz, .mgz, .mgh, .img) like the others"
+            wanted = "a volume (.nii, .nii.gz, .mgz, .img) like the others"
             raise DataError(f"{others[0]}: wanted {wanted}; convert it, or take it out")
         folder = _folder(path, spec)
         like = _like(files, images_of(path, spec), folder)
@@ -323,5 +323,5 @@ def _like(files: Sequence[Path], images: str, folder: Path) -> list[Path]:
         parents = pd.Series([file.parent for file in files]).value_counts()
         several = [parent for parent in parents.index[parents > 1] if parent.is_dir()]
         beside = [file for parent in several for file in parent.iterdir() if not file.name.startswith(".")]
-        found = [file for file in beside if file.name.lower().endswith((".nii", ".nii.gz", ".mgz", ".mgh"))]
+        found = [file for file in beside if file.name.lower().endswith((".nii", ".nii.gz", ".mgz"))]
     return sorted(set(found) - set(files))
