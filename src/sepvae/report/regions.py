@@ -17,7 +17,7 @@ def region_words(record: Mapping[str, Any], groups: pd.DataFrame) -> list[str]:
     """Return sentences on the atlas, and on the groups."""
     n, few, unnamed = record["regions"], record["few_voxels"], record["unnamed"]
     whole = record["regions_in_atlas"]
-    atlas = f"{record['atlas']}: {n} of {count(whole, 'region')} are in the maps"
+    atlas = f"atlas {record['atlas']}: {n} of {count(whole, 'region')} are in the maps"
     if n < whole:
         atlas += "; the others lie outside of their mask, or are smaller than their voxels"
     lines = [atlas]
