@@ -216,6 +216,8 @@ class RunFolder:
         )
         self.subtypes = SubtypeFiles(path)
         self.people = TableFile(path / "people.csv", (*SAMPLE[:3], "nearest_patients"), numeric="salient_.*")
+        of_visits = ("measure", "quantity", "group", "time")
+        self.visits = TableFile(path / "visits.csv", of_visits, (*score, "n_people"))
         # What the page shows.
         self.examples = ArraysFile(path / "examples.npz")
         self.thumbnails = ThumbnailsFile(path / "thumbnails.npz")

@@ -9,7 +9,8 @@ from sepvae import __version__
 from sepvae.cli.benchmark import benchmark, stability
 from sepvae.cli.fitting import demo, fit
 from sepvae.cli.options import LISTED, BatchSize, Data, Split, TestSize, data_options
-from sepvae.cli.run_commands import encode, evaluate, export, maps, regions, report, rerun, subtypes
+from sepvae.cli.people_commands import subtypes, visits
+from sepvae.cli.run_commands import encode, evaluate, export, maps, regions, report, rerun
 from sepvae.errors import on_command_line
 
 app = typer.Typer(
@@ -106,5 +107,17 @@ def recipes(
         typer.echo(f"{recipe.name:<{names}}  {recipe.title:<{titles}}  {recipe.reader}")
 
 
-for command in (benchmark, stability, encode, maps, regions, evaluate, subtypes, rerun, report, export):
+for command in (
+    benchmark,
+    stability,
+    encode,
+    maps,
+    regions,
+    evaluate,
+    subtypes,
+    visits,
+    rerun,
+    report,
+    export,
+):
     app.command()(command)

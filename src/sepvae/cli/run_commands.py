@@ -36,7 +36,7 @@ def encode(
     ] = None,
 ) -> None:
     """Write the codes of samples, and whether the run has seen them; labels are not needed."""
-    _check_out(out, "file")
+    check_out(out, "file")
     load_torch()
 
     from sepvae.files import write_table
@@ -81,7 +81,7 @@ def maps(
         return
     if out is None:
         raise DataError("--out: wanted a folder to make for the maps, got none")
-    _check_out(out, "folder for maps")
+    check_out(out, "folder for maps")
     load_torch()
 
     from sepvae.runs import map_run
@@ -122,36 +122,8 @@ def regions(
     from sepvae.runs.regions import write_regions
 
     folder = write_regions(run, atlas, labels, download=download, say=tell)
-    page = f", report: {_written_page(run)}" if RunFolder(run).recipe.exists() else ""
+    page = f", report: {written_page(run)}" if RunFolder(run).recipe.exists() else ""
     typer.echo(f"regions: {folder}{page}")
-
-
-@data_options("root", "tables")
-def subtypes(
-    run: Run,
-    fields: dict[str, Any],
-    data: Annotated[
-        Path | None,
-        typer.Argument(help="What it was fitted on: clusters of raw measures are then set beside."),
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the files; by default RUN.")] = None,
-) -> None:
-    """Look for subtypes of patients in the salient codes, beside the null of a single Gaussian."""
-    load_torch()
-
-    from sepvae.cli.tables import print_subtypes
-    from sepvae.run_folder import RunFolder
-    from sepvae.runs.new_data import has_bundled_data, read_again
-    from sepvae.runs.subtyping import find_run_subtypes
-
-    raw = None
-    if data is not None or has_bundled_data(run):
-        raw = read_again(run, data, tell, "subtypes RUN DATA", **fields)
-    find_run_subtypes(run, raw, out, say=tell, show=print_subtypes)
-    if out is None:
-        typer.echo(f"subtypes: {RunFolder(run).subtypes.people}, report: {_written_page(run)}")
-    else:
-        typer.echo(f"subtypes: {out}")
 
 
 @data_options("root", "tables")
@@ -176,7 +148,7 @@ def evaluate(
     from sepvae.runs.scoring import keep_scores, recorded_permutations
 
     if out is not None:
-        _check_out(out, "file")
+        check_out(out, "file")
     recorded = recorded_permutations(run)
     permutations = permutations_again(permutations, recorded, complete=complete)
     if complete:
@@ -188,7 +160,7 @@ def evaluate(
     scores = evaluate_run(run, source, n_permutations=permutations, say=tell)
     if data is None and out is None:
         keep_scores(run, scores, n_permutations=permutations)
-        typer.echo(f"scores: {RunFolder(run).scores}, report: {_written_page(run)}")
+        typer.echo(f"scores: {RunFolder(run).scores}, report: {written_page(run)}")
     elif out is not None:
         write_table(out, scores)
         typer.echo(f"scores: {out}")
@@ -299,7 +271,7 @@ def _infer(run: Path, data: Path, fields: dict[str, Any], **how: Any) -> None:
     with stage("comparing the data with those of the run", tell):
         check_same_data(run, samples.train, samples.test)
     folder = infer_maps(run, samples.train, samples.test, **how, say=tell)
-    typer.echo(f"tests: {folder}, report: {_written_page(run)}")
+    typer.echo(f"tests: {folder}, report: {written_page(run)}")
 
 
 def _complete(run: Path, data: Path | None, fields: dict[str, Any]) -> None:
@@ -318,7 +290,7 @@ def _complete(run: Path, data: Path | None, fields: dict[str, Any]) -> None:
     tell(f"added: {', '.join(complete_run(run, samples.train, samples.test, say=tell))}")
 
 
-def _written_page(run: Path) -> Path:
+def written_page(run: Path) -> Path:
     """Write the page of a run again, and return its path."""
     from sepvae.progress import stage
     from sepvae.report.page import write_report
@@ -327,7 +299,7 @@ def _written_page(run: Path) -> Path:
         return write_report(run)
 
 
-def _check_out(file: Path, what: str) -> None:
+def check_out(file: Path, what: str) -> None:
     from sepvae.errors import RunFolderError
     from sepvae.files import check_new
 

@@ -21,6 +21,7 @@ from sepvae.errors import count, listed
 from sepvae.evaluation.metrics import AT_CHANCE, BELOW_CHANCE, against_chance
 from sepvae.inspection import Finding, Inspection
 from sepvae.report.subtypes import subtype_lines
+from sepvae.report.visits import visit_lines
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 MARGIN = 9  # characters of the level column, to the left of the messages
@@ -86,6 +87,13 @@ def print_subtypes(record: Mapping[str, Any]) -> None:
         table.add_row(f"{row['n_clusters']:.0f}", f"{row['bic']:.0f}", stability, f"{row['smallest']:.0%}")
     console.print(table)
     for line in subtype_lines(record):
+        console.print(Text(printable(line)))
+
+
+def print_visits(scores: pd.DataFrame) -> None:
+    """Print change per year and reliability in sentences."""
+    console = Console(highlight=False, soft_wrap=True)
+    for line in visit_lines(scores):
         console.print(Text(printable(line)))
 
 

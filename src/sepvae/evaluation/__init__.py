@@ -4,6 +4,7 @@ from sepvae.evaluation.correlations import clinical_associations, partial_spearm
 from sepvae.evaluation.metrics import map_scores
 from sepvae.evaluation.probes import Samples, score_probe
 from sepvae.evaluation.scores import active_units, left_out, score_codes, separation_scores, variance_ratio
+from sepvae.evaluation.visits import visit_scores, yearly_slopes
 
 __all__ = [
     "Samples",
@@ -17,4 +18,6 @@ __all__ = [
     "score_probe",
     "separation_scores",
     "variance_ratio",
+    "visit_scores",
+    "yearly_slopes",
 ]

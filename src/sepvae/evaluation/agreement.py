@@ -19,7 +19,7 @@ from sepvae.batch import AnyArray, FloatArray, IntArray
 from sepvae.codes import SPACES, Space, code_columns
 from sepvae.errors import DataError
 from sepvae.evaluation.clusters import MIN_PEOPLE, Clusters
-from sepvae.evaluation.metrics import interval
+from sepvae.evaluation.metrics import interval, intraclass_correlation
 from sepvae.evaluation.probes import check_columns, shuffle_by_group
 
 COLUMNS = ["space", "measure", "first", "second", "axis", "score", "low", "high", "chance", "p_value"]
@@ -190,20 +190,11 @@ class PeopleByFits:
         return np.asarray(self._fits / self.n - self._background / max(self.n_background, 1))
 
     def icc(self) -> FloatArray:
-        """
-        Return the intraclass correlation of absolute agreement, ICC(2,1) of Shrout and Fleiss (1979).
-
-        Targets are the rows of the analysis of variance, fits its raters; NaN where nothing varies.
-        """
+        """Return the intraclass correlation of absolute agreement, with fits as raters of targets."""
         n, k = self.n, self.n_fits
         correction = self._fits.sum(axis=0) ** 2 / (n * k)
-        rows = np.maximum(self._rows / k - correction, 0)
-        raters = np.maximum((self._fits**2).sum(axis=0) / n - correction, 0)
-        error = np.maximum(self._squares - correction - rows - raters, 0)
-        rows, raters, error = rows / (n - 1), raters / (k - 1), error / ((n - 1) * (k - 1))
-        total = rows + (k - 1) * error + k * (raters - error) / n
-        nothing = np.full(np.shape(total), np.nan)
-        return np.asarray(np.divide(rows - error, total, out=nothing, where=total > 0))
+        rows, raters = self._rows / k - correction, (self._fits**2).sum(axis=0) / n - correction
+        return intraclass_correlation(rows, raters, self._squares - correction, n, k)
 
 
 class _People(NamedTuple):

@@ -209,15 +209,17 @@ def _as_kinds(covariates: pd.DataFrame, kinds: Mapping[str, Kind]) -> pd.DataFra
 
 def salient_correlations(table: pd.DataFrame, *, kinds: Mapping[str, Kind] | None = None) -> pd.DataFrame:
     """
-    Correlate each salient axis with each attribute and with the label, over the test samples.
+    Correlate each salient axis with each attribute and with the label, over the people of the test part.
 
-    An attribute that only targets have is correlated among targets, any other among all samples. The p-values
-    assume independent samples. A probe with its interval over groups (`score_codes`) is stronger evidence.
+    An attribute that only targets have is correlated among targets, any other among all people. Samples of a
+    person (column group) count once, by their means; with classes, once in each class that the person has.
+    A probe with its interval over groups (`score_codes`) is stronger evidence.
 
     Parameters
     ----------
     table : DataFrame
-        Table of codes: split, y (0 background, 1 target), attributes, salient0, ...
+        Table of codes: split, y (0 background, 1 target), attributes, salient0, ..; group, if samples are
+        not of one person each.
     kinds : mapping, default=None
         "categorical" or "continuous" by attribute; by default amounts are continuous, and up to 20 whole
         numbers, text and booleans are categorical.
@@ -249,13 +251,23 @@ def salient_correlations(table: pd.DataFrame, *, kinds: Mapping[str, Kind] | Non
     rows: list[tuple[object, ...]] = []
     for attribute, kind, known in known_values(table, kinds):
         population = "all" if attribute == "label" or (known["y"] == 0).any() else "target"
-        test = known[known["split"] == "test"]
+        test = _once_a_person(known[known["split"] == "test"], kind, code_columns(table, "salient"))
         measure, correlate = ("spearman", _spearman) if kind == "continuous" else ("eta", _eta)
         for axis in code_columns(table, "salient"):
             value, p = correlate(test[axis].to_numpy(float), test["value"].to_numpy())
             rows.append((attribute, kind, population, axis, measure, value, p, len(test)))
     found = pd.DataFrame(rows, columns=COLUMNS)
     return found.assign(p_adjusted=adjust_p(found["p_value"]))
+
+
+def _once_a_person(rows: pd.DataFrame, kind: Kind, axes: list[str]) -> pd.DataFrame:
+    """Return the means of the samples of each person, of classes those of each person and class."""
+    keys = ["group"] if kind == "continuous" else ["group", "value"]
+    if "group" not in rows or not rows.duplicated(keys).any():
+        return rows
+    numbers = rows.astype({"value": float}) if kind == "continuous" else rows
+    averaged = axes if kind == "categorical" else [*axes, "value"]
+    return numbers.groupby(keys, sort=False)[averaged].mean().reset_index()
 
 
 def _spearman(axis: FloatArray, values: AnyArray) -> tuple[float, float]:

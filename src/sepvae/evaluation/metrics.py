@@ -75,6 +75,22 @@ def adjust_p(p_values: "pd.Series[float]") -> "pd.Series[float]":
     return pd.Series(adjusted, index=known.index, dtype=float).reindex(p_values.index)
 
 
+def intraclass_correlation(
+    people: FloatArray, raters: FloatArray, total: FloatArray, n: int, k: int
+) -> FloatArray:
+    """
+    Return ICC(2,1), absolute agreement of k raters or scans of n people, of Shrout and Fleiss (1979).
+
+    Arguments are the sums of squares of their two-way analysis of variance; NaN where nothing varies.
+    """
+    people, raters = np.maximum(people, 0), np.maximum(raters, 0)  # rounding may make them negative
+    error = np.maximum(total - people - raters, 0)
+    people, raters, error = people / (n - 1), raters / (k - 1), error / ((n - 1) * (k - 1))
+    variance = people + (k - 1) * error + k * (raters - error) / n
+    nothing = np.full(np.shape(variance), np.nan)
+    return np.asarray(np.divide(people - error, variance, out=nothing, where=variance > 0))
+
+
 # The metrics are those of scikit-learn, vectorized over weights of shape (b, n); scores have shape (b,).
 # A thousand resamples take milliseconds, a thousand calls of scikit-learn a second. A score that is undefined
 # in a resample, such as the AUC without samples of one class, is NaN.

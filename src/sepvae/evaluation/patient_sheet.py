@@ -105,6 +105,12 @@ def salient_centiles(means: AnyArray, groups: "pd.Series[str]", known: pd.DataFr
     return _centiles(np.linalg.norm(controls.points(means), axis=1), groups.to_numpy(str), controls.loads)
 
 
+def salient_loads(means: AnyArray, known: pd.DataFrame) -> FloatArray:
+    """Return the column salient_load of `salient_sheet` alone; NaN where there are too few controls."""
+    _, controls = _controls(known)
+    return np.full(len(means), np.nan) if controls is None else np.linalg.norm(controls.points(means), axis=1)
+
+
 def spread_over_seeds(centiles: Sequence[FloatArray]) -> pd.DataFrame:
     """Return lowest, highest and standard deviation of the centiles (n,) of several fits, a row a sample."""
     values = np.stack(centiles)

@@ -44,6 +44,7 @@ from sepvae.report.scores import (
 from sepvae.report.stability import describe_stability
 from sepvae.report.subtypes import people_section, subtype_section
 from sepvae.report.verdict import judge
+from sepvae.report.visits import visit_section
 from sepvae.report.warnings import find_warnings
 
 # Kinds of images in words, by `images` and `population`; that of swapped images is the donors'.
@@ -139,6 +140,7 @@ def _page_context(contents: Contents, *, images: bool) -> dict[str, Any]:
         "severity": severity_section(contents),
         "subtypes": subtype_section(contents),
         "people": people_section(contents),
+        "visits": visit_section(contents),
         "maps": maps,
         "regions": region_section(contents),
         "correlations": None if correlations is None else correlation_rows(correlations),
