@@ -300,6 +300,7 @@ def written_page(run: Path) -> Path:
 
 
 def check_out(file: Path, what: str) -> None:
+    """Raise if an output, such as a "file", exists, or has no folder to be written into."""
     from sepvae.errors import RunFolderError
     from sepvae.files import check_new
 
