@@ -20,10 +20,7 @@ from sepvae.errors import DataError, listed
 FREESURFER = re.compile(r"(?P<hemisphere>[lr]h)\..+\.(?P<measure>[^.]+)|Measure:.+")
 TOTALS = ("BrainSegVolNotVent", "eTIV", "EstimatedTotalIntraCranialVol")  # of the head, in several tables
 # Weighted average of the ratings of quality, 1 the best and 6 the worst, and intracranial volume in ml.
-CAT12 = {
-    "IQR": r"<qualityratings>.*?<IQR>\s*([^<]*?)\s*</IQR>.*?</qualityratings>",
-    "TIV": r"<vol_TIV>\s*([^<]*?)\s*</vol_TIV>",
-}
+CAT12 = {"IQR": ("qualityratings", "IQR"), "TIV": ("subjectmeasures", "vol_TIV")}
 JOINING = "joining tables (--subject names another)"  # role of the column of persons
 ROUNDED = 1e-5  # relative difference of one number that two tables write with other digits
 
@@ -85,11 +82,15 @@ def read_joined(path: Path, spec: DataSpec) -> Joined:
         notes += more.notes
     notes += [TableNote("note", "joined", f"{', '.join(names)}: {text}") for text, names in said.items()]
     if not complete.all():
-        ours = _names(table[~complete], path, spec)
-        text = f"{len(ours)} of {len(table)} rows have no regions, and are left out"
-        text += f": {listed([our.written for our in ours])}"
-        notes.append(TableNote("warning", "rows-left-out", f"{path.name}: {text}"))
+        notes.append(_left_out(table[~complete], len(table), path, spec))
     return Joined(table[complete], notes, regions)
+
+
+def _left_out(gone: pd.DataFrame, n: int, path: Path, spec: DataSpec) -> TableNote:
+    """Return a warning on rows of DATA without regions."""
+    names = listed([name.written for name in _names(gone, path, spec)])
+    message = f"{path.name}: {len(gone)} of {n} rows have no regions, and are left out: {names}"
+    return TableNote("warning", "rows-left-out", message)
 
 
 def located(given: Path, path: Path) -> Path:
@@ -137,13 +138,18 @@ def _read_one(file: Path, spec: DataSpec) -> More:
 def _report_of_cat12(file: Path) -> More:
     """Read what CAT12 writes on the scan of a person in report/cat_NAME.xml."""
     text, name = file.read_text(encoding="utf-8", errors="replace"), file.stem.removeprefix("cat_")
-    found = {measure: re.search(pattern, text, re.DOTALL) for measure, pattern in CAT12.items()}
-    if found["IQR"] is None:
+    found = {measure: _within(_within(text, block), tag) for measure, (block, tag) in CAT12.items()}
+    if not found["IQR"]:
         raise DataError(
             f"{file}: wanted a report of CAT12, found no IQR among its qualityratings; take it out"
         )
-    cells = {measure: match[1] if match else None for measure, match in found.items()}
+    cells = {measure: word or None for measure, word in found.items()}
     return More(file, pd.DataFrame(cells, index=[name], dtype=str), False, [])
+
+
+def _within(text: str, tag: str) -> str:
+    """Return the content of the first element of a name; empty if there is none."""
+    return text.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0].strip()
 
 
 def _column_of_persons(table: pd.DataFrame, spec: DataSpec) -> str:
