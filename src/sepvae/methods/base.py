@@ -321,7 +321,14 @@ class ContrastiveEstimator(CodingMixin):
         return self
 
     def input_adapter(self) -> InputAdapter:
-        """Return the conversion of input that the keywords ask for, not fitted."""
+        """
+        Return the conversion of input that the keywords ask for, not fitted.
+
+        Returns
+        -------
+        InputAdapter
+            As `fit` fits it: sites, covariates, scaling.
+        """
         names = "residualise", "harmonise", "preserve", "harmonise_on", "unseen_site"
         return InputAdapter(**{name: getattr(self, name) for name in names}, owner=type(self).__name__)
 
