@@ -223,12 +223,45 @@ class Harmonizer:
         return self
 
     def fit_rows(self, rows: VoxelRows, covariates: pd.DataFrame, fitted: npt.NDArray[np.bool_]) -> VoxelRows:
-        """Fit site effects on volumes; return them harmonised as `fit_transform` does, when they are read."""
+        """
+        Fit site effects on volumes, which need not fit into memory.
+
+        Parameters
+        ----------
+        rows : VoxelRows
+            Valid voxels of n volumes.
+        covariates : DataFrame of n rows
+            As in `fit`.
+        fitted : ndarray of bool, of shape (n,)
+            People to fit on.
+
+        Returns
+        -------
+        VoxelRows
+            The volumes, harmonised as by `fit_transform` when they are read.
+
+        Raises
+        ------
+        DataError
+            As from `fit`.
+        """
         moments = self._fit(rows.select(np.flatnonzero(fitted)), covariates, fitted)
         return rows.then(partial(self._harmonised, covariates, fitted, moments))
 
     def transform_rows(self, rows: VoxelRows, covariates: pd.DataFrame) -> VoxelRows:
-        """Return harmonised volumes, when they are read."""
+        """
+        Return harmonised volumes, when they are read.
+
+        Parameters
+        ----------
+        rows, covariates : VoxelRows, and DataFrame of n rows
+            As in `fit_rows`.
+
+        Returns
+        -------
+        VoxelRows
+            The volumes, harmonised as by `transform` when they are read.
+        """
         return rows.then(partial(self._harmonised, covariates, None, None))
 
     def state(self) -> tuple[dict[str, AnyArray], dict[str, Any]]:

@@ -139,7 +139,28 @@ class Residualizer:
     def fit_rows(
         self, rows: VoxelRows, covariates: pd.DataFrame, is_control: npt.NDArray[np.bool_]
     ) -> VoxelRows:
-        """Fit the effects on volumes; return their w-scores as `fit_transform` does, when they are read."""
+        """
+        Fit the effects on volumes, which need not fit into memory.
+
+        Parameters
+        ----------
+        rows : VoxelRows
+            Valid voxels of n volumes.
+        covariates : DataFrame of n rows
+            As in `fit`.
+        is_control : ndarray of bool, of shape (n,)
+            Controls to fit on.
+
+        Returns
+        -------
+        VoxelRows
+            The volumes, as w-scores as by `fit_transform` when they are read.
+
+        Raises
+        ------
+        DataError
+            As from `fit`.
+        """
         controls = np.flatnonzero(is_control)
         self._learn_effects(rows.select(controls), covariates, is_control, np.zeros(rows.n_columns, bool))
         median = np.median(self.scale_[self.scale_ != 1])
@@ -149,7 +170,19 @@ class Residualizer:
         return rows.then(partial(self._read_rows, covariates, others))
 
     def transform_rows(self, rows: VoxelRows, covariates: pd.DataFrame) -> VoxelRows:
-        """Return the w-scores of volumes, when they are read."""
+        """
+        Return the w-scores of volumes, when they are read.
+
+        Parameters
+        ----------
+        rows, covariates : VoxelRows, and DataFrame of n rows
+            As in `fit_rows`.
+
+        Returns
+        -------
+        VoxelRows
+            The volumes, as w-scores as by `transform` when they are read.
+        """
         return rows.then(partial(self._read_rows, covariates, np.ones(len(covariates))))
 
     def _read_rows(
