@@ -154,7 +154,7 @@ class Residualizer:
         Returns
         -------
         VoxelRows
-            The volumes, as w-scores as by `fit_transform` when they are read.
+            W-scores of the volumes, as by `fit_transform` when they are read.
 
         Raises
         ------
@@ -181,7 +181,7 @@ class Residualizer:
         Returns
         -------
         VoxelRows
-            The volumes, as w-scores as by `transform` when they are read.
+            W-scores of the volumes, as by `transform` when they are read.
         """
         return rows.then(partial(self._read_rows, covariates, np.ones(len(covariates))))
 
