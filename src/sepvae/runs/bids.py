@@ -70,7 +70,7 @@ def export_bids(run: str | Path, out: str | Path, *, space: str | None = None) -
     codes = folder.codes.required()
     scans = _scans(codes, space)
     with whole_folder(out) as whole:
-        _write_json(whole / "dataset_description.json", _description(folder))
+        MapFolder(whole).description.write(_description(folder))
         _write_tables(whole, codes, scans, folder.recipe.required())
         n_maps = _write_maps(whole, folder.maps, scans)
         about = {"title": f"Common and salient codes: {folder.path.name}", "version": version("sepvae")}
