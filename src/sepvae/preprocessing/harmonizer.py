@@ -12,9 +12,16 @@ from sepvae.batch import AnyArray, FloatArray, IntArray
 from sepvae.checks import check_choice
 from sepvae.data.arrays import name_columns, refuse_infinite
 from sepvae.errors import DataError
-from sepvae.preprocessing.covariates import CovariateDesign, class_names
+from sepvae.preprocessing.covariates import CovariateDesign
 from sepvae.preprocessing.rows import Rows, VoxelRows, gap_patterns, least_squares, row_chunks
-from sepvae.preprocessing.site_moments import SiteMoments
+from sepvae.preprocessing.sites import (
+    SiteMoments,
+    check_enough,
+    one_hot,
+    site_codes,
+    site_names,
+    sites_to_fit,
+)
 
 ROUNDING = 1e-12  # residuals below this share of the largest value are 0
 STEPS_OF_OTHERS = 3  # from the estimates of a site to those without one person, which are close
@@ -210,12 +217,12 @@ class Harmonizer:
             As from `fit`.
         """
         rows: Rows = x if isinstance(x, VoxelRows) else self._table(x)
-        new = ~self._sites(covariates).isin(self.sites_).to_numpy()
+        new = ~site_names(covariates, self.site).isin(self.sites_).to_numpy()
         if not new.any():
             return self
         covariates = covariates[new]
         rows = rows.select(np.flatnonzero(new)) if isinstance(rows, VoxelRows) else rows[new]
-        sites = self._checked_sites(covariates)
+        sites = sites_to_fit(covariates, self.site)
         _, shift, variance = self._site_effects(rows, covariates, sites)
         self.sites_ = [*self.sites_, *sites]
         self.shift_ = np.vstack([self.shift_, shift])
@@ -330,10 +337,10 @@ class Harmonizer:
         """Fit on the rows of fitted people: least squares, then empirical Bayes estimates of each site."""
         check_choice("unseen", self.unseen, UNSEEN)
         people = covariates[fitted]
-        self.sites_ = self._checked_sites(people)
+        self.sites_ = sites_to_fit(people, self.site)
         preserved = covariates[list(self.preserve)]
         self._design = CovariateDesign("harmonise").fit(preserved, fitted)
-        design, of_site = self._design.matrix(people), self._one_hot(people, self.sites_)
+        design, of_site = self._design.matrix(people), one_hot(people, self.site, self.sites_)
         k, n = design.shape[1], x.n_columns if isinstance(x, VoxelRows) else x.shape[1]
         self.coefficients_, self.scale_ = np.full((k, n), np.nan), np.zeros(n)
         for rows, features in gap_patterns(x):
@@ -354,7 +361,7 @@ class Harmonizer:
         self, x: Rows, people: pd.DataFrame, sites: list[str]
     ) -> tuple[SiteMoments, FloatArray, FloatArray]:
         """Return moments, shift and variance of each site; features that are constant have no site effect."""
-        of_site, shape = self._one_hot(people, sites), (len(sites), len(self.scale_))
+        of_site, shape = one_hot(people, self.site, sites), (len(sites), len(self.scale_))
         design = self._design.matrix(people)
         n, sums, squares = (np.zeros(shape) for _ in range(3))
         for rows, values in row_chunks(x, np.arange(len(people)), np.arange(shape[1])):
@@ -362,7 +369,8 @@ class Harmonizer:
             for total, part in ((n, ~np.isnan(z)), (sums, np.nan_to_num(z)), (squares, np.nan_to_num(z**2))):
                 total += of_site[rows].T @ part
         varies = np.flatnonzero(self.scale_ > 0)
-        self._check_enough(n[:, varies], varies, sites)
+        names = varies.tolist() if self.names is None else [self.names[int(i)] for i in varies]
+        check_enough(n[:, varies], names, self.site, sites)
         moments = SiteMoments.of_sites(n, sums, squares, varies)
         shift, variance = moments.estimates()
         constant = self.scale_ == 0
@@ -396,58 +404,15 @@ class Harmonizer:
         harmonised: FloatArray = expected + (z - shift) / np.sqrt(variance) * self._unit
         return harmonised
 
+    def _codes(self, covariates: pd.DataFrame) -> IntArray:
+        """Return the position of each person's site among the fitted ones, -1 for others; or raise."""
+        return site_codes(covariates, self.site, self.sites_, refuse=self.unseen == "refuse")
+
     def _effects(self, covariates: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
         """Return shift and variance of each person's site; 0 and 1 for a site that was not fitted."""
         of_none = np.zeros((1, len(self.scale_)))
         site = self._codes(covariates)  # -1 for the last row
         return np.vstack([self.shift_, of_none])[site], np.vstack([self.variance_, of_none + 1])[site]
-
-    def _codes(self, covariates: pd.DataFrame) -> IntArray:
-        """Return the position of each person's site among the fitted ones, -1 for others; or raise."""
-        sites = self._sites(covariates)
-        codes = np.asarray(pd.Index(self.sites_).get_indexer(pd.Index(sites)), dtype=np.intp)
-        if self.unseen == "refuse" and (codes < 0).any():
-            unseen = sites[codes < 0]
-            known = ", ".join(self.sites_[:10]) + ", .." * (len(self.sites_) > 10)
-            raise DataError(
-                f"harmonise: {len(unseen)} of {len(sites)} samples have {self.site} {unseen.iloc[0]!r}, "
-                f"which was not fitted ({known}); leave them out, add the site by controls of it, or take it "
-                "as an average site (unseen_site=reference)"
-            )
-        return codes
-
-    def _sites(self, covariates: pd.DataFrame) -> "pd.Series[str]":
-        if self.site not in covariates:
-            raise DataError(f"harmonise: wanted a covariate {self.site!r} of these samples, found none")
-        return class_names(covariates, self.site, "harmonise")
-
-    def _checked_sites(self, people: pd.DataFrame) -> list[str]:
-        """Return the sites of people to fit on; raise unless each has two or more."""
-        counts = self._sites(people).value_counts().sort_index()
-        if len(alone := counts[counts < 2]):
-            raise DataError(
-                f"harmonise: wanted 2 people or more of each {self.site} to fit on, got 1 of "
-                f"{', '.join(map(repr, alone.index[:5]))}; leave them out, join sites, or fit on all people "
-                "of the training part (harmonise_on=all)"
-            )
-        return [str(site) for site in counts.index]
-
-    def _one_hot(self, people: pd.DataFrame, sites: list[str]) -> FloatArray:
-        """Return 1 where a person is of a site, (n, sites)."""
-        of_site = self._sites(people).to_numpy()[:, None] == np.array(sites, dtype=object)
-        return np.asarray(of_site, dtype=np.float64)
-
-    def _check_enough(self, n: FloatArray, features: IntArray, sites: list[str]) -> None:
-        """Raise unless two features vary, and two people or more of each site have each of them."""
-        if n.shape[1] < 2:
-            raise DataError(f"harmonise: wanted 2 features or more that vary, got {n.shape[1]}")
-        if (n < 2).any():
-            i, j = np.argwhere(n < 2)[0]
-            name = features[j] if self.names is None else self.names[features[j]]
-            raise DataError(
-                f"harmonise: {int(n[i, j])} of the fitted people of {self.site} {sites[i]!r} have feature "
-                f"{name!r}, wanted 2 or more; leave that feature out"
-            )
 
 
 def _mask(fitted: npt.ArrayLike | None, n: int) -> npt.NDArray[np.bool_]:

@@ -1,11 +1,15 @@
-"""`SiteMoments`: what sites measure, and the empirical Bayes estimates of their effects (ComBat)."""
+"""Sites of people, and `SiteMoments`: what sites measure, with empirical Bayes estimates of their effects."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
 import numpy as np
+import pandas as pd
 
 from sepvae.batch import FloatArray, IntArray
+from sepvae.errors import DataError
+from sepvae.preprocessing.covariates import class_names
 
 CONVERGED, MOST_STEPS = 1e-6, 1000  # relative change of an estimate, and steps to reach it
 
@@ -75,3 +79,54 @@ class SiteMoments:
         apart = z - self.mean
         squares = (self.squares - self.n / n * apart**2).clip(0)
         return replace(self, n=n, mean=self.mean - apart / n, squares=squares)
+
+
+def site_names(covariates: pd.DataFrame, site: str) -> "pd.Series[str]":
+    """Return the site of each person, as a word."""
+    if site not in covariates:
+        raise DataError(f"harmonise: wanted a covariate {site!r} of these samples, found none")
+    return class_names(covariates, site, "harmonise")
+
+
+def sites_to_fit(people: pd.DataFrame, site: str) -> list[str]:
+    """Return the sites of people to fit on; raise unless each has two or more."""
+    counts = site_names(people, site).value_counts().sort_index()
+    if len(alone := counts[counts < 2]):
+        raise DataError(
+            f"harmonise: wanted 2 people or more of each {site} to fit on, got 1 of "
+            f"{', '.join(map(repr, alone.index[:5]))}; leave them out, join sites, or fit on all people of "
+            "the training part (harmonise_on=all)"
+        )
+    return [str(name) for name in counts.index]
+
+
+def one_hot(people: pd.DataFrame, site: str, sites: Sequence[str]) -> FloatArray:
+    """Return 1 where a person is of a site, (n, sites)."""
+    of_site = site_names(people, site).to_numpy()[:, None] == np.array(sites, dtype=object)
+    return np.asarray(of_site, dtype=np.float64)
+
+
+def site_codes(covariates: pd.DataFrame, site: str, sites: Sequence[str], *, refuse: bool) -> IntArray:
+    """Return the position of each person's site among the fitted ones, -1 for others, unless these raise."""
+    names = site_names(covariates, site)
+    codes = np.asarray(pd.Index(sites).get_indexer(pd.Index(names)), dtype=np.intp)
+    if refuse and (codes < 0).any():
+        unseen, known = names[codes < 0], ", ".join(sites[:10]) + ", .." * (len(sites) > 10)
+        raise DataError(
+            f"harmonise: {len(unseen)} of {len(names)} samples have {site} {unseen.iloc[0]!r}, which was not "
+            f"fitted ({known}); leave them out, add the site by controls of it, or take it as an average "
+            "site (unseen_site=reference)"
+        )
+    return codes
+
+
+def check_enough(n: FloatArray, features: Sequence[str | int], site: str, sites: Sequence[str]) -> None:
+    """Raise unless two features vary, and two people or more of each site have each of them."""
+    if n.shape[1] < 2:
+        raise DataError(f"harmonise: wanted 2 features or more that vary, got {n.shape[1]}")
+    if (n < 2).any():
+        i, j = np.argwhere(n < 2)[0]
+        raise DataError(
+            f"harmonise: {int(n[i, j])} of the fitted people of {site} {sites[i]!r} have feature "
+            f"{features[j]!r}, wanted 2 or more; leave that feature out"
+        )
