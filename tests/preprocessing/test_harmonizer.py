@@ -96,6 +96,25 @@ def test_a_constant_and_a_feature_that_no_one_has_stay_as_they_are(cohort):
     np.testing.assert_allclose(harmonised[:, :3], without, atol=1e-7)
 
 
+def test_what_is_constant_within_each_site_tells_no_site_afterwards(cohort):
+    x, about = cohort
+    coil = about["site"].map({"A": 0.0, "B": 1.0, "C": 5.0}).to_numpy()
+    model = Harmonizer("site")
+    harmonised = model.fit_transform(np.column_stack([x, coil]), about)
+    np.testing.assert_allclose(harmonised[:, -1], coil.mean())
+    one_site = np.where((about[["site"]] == "A").to_numpy(), 0.5, x)
+    assert np.isfinite(model.fit_transform(one_site, about)).all()
+
+
+def test_sites_have_one_name_in_all_parts_of_the_data(cohort):
+    x, about = cohort
+    field = about.assign(site=about["site"].map({"A": 1.5, "B": 3.0, "C": 7.0}))
+    model = Harmonizer("site").fit(x, field)
+    assert model.sites_ == ["1.5", "3", "7"]
+    rows = np.flatnonzero(field["site"] == 3.0)[:2]
+    np.testing.assert_allclose(model.transform(x[rows], field.iloc[rows]), model.transform(x, field)[rows])
+
+
 def test_gaps_stay_gaps_and_are_not_fitted_on(cohort):
     x, about = cohort
     gaps = np.where(np.random.default_rng(1).random(x.shape) < 0.1, np.nan, x)
@@ -199,6 +218,8 @@ def test_refuses_what_cannot_be_harmonised(cohort):
     x, about = cohort
     lone = about.assign(site=about["site"].where(about.index > 0, "D"))
     refused("wanted 2 people or more of each site to fit on, got 1 of 'D'; leave them out", x, lone)
+    field = about.assign(field=about["site"].map({"A": 1.5, "B": 3.0, "C": 3.0}))
+    refused("preserve: the effects of field cannot be told from those of site", x, field, preserve=["field"])
     refused("1 of 120 samples have no 'site'", x, about.assign(site=about["site"].where(about.index > 0)))
     refused(
         "2 of 120 samples have no 'age'",

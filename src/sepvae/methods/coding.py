@@ -151,7 +151,7 @@ class CodingMixin(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             Block of `salient_blocks_` that is set to s' = 0, such as "salient of SZ"; other names raise
             DataError.
         at : dict of str to object, default=None
-            Values of covariates of `residualise` or `harmonise` that all samples get instead of their own:
+            Values of covariates of `residualise`, or of the site, that all samples get instead of their own:
             {"age": 60} is the same person at age 60, as far as the regression on controls says. Other names
             raise DataError.
 

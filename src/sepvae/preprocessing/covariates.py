@@ -110,9 +110,8 @@ class CovariateDesign:
 def class_names(covariates: pd.DataFrame, name: str, purpose: str) -> "pd.Series[str]":
     """Return a covariate as class names; 1, 1.0 and "1" are one class, whatever their source."""
     values = _complete(covariates, name, purpose).infer_objects()
-    if pd.api.types.is_float_dtype(values) and (values == values.round()).all():
-        values = values.astype(np.int64)
-    return values.astype(str)
+    names = values.astype(str)
+    return names.str.removesuffix(".0") if pd.api.types.is_float_dtype(values) else names
 
 
 def _complete(covariates: pd.DataFrame, name: str, purpose: str) -> pd.Series:

@@ -59,7 +59,7 @@ class Harmonizer:
     coefficients_ : ndarray of shape (1 + k, features)
         alpha and beta, of standardised covariates.
     scale_ : ndarray of shape (features,)
-        Pooled standard deviation within sites, 0 for constants, which stay as they are.
+        Pooled standard deviation within sites, 0 for what is constant within all of them.
     shift_, variance_ : ndarray of shape (sites, features)
         gamma and delta^2 in units of `scale_`.
 
@@ -311,7 +311,7 @@ class Harmonizer:
             Fitted object.
         """
         fitted = cls(site, list(about["kinds"]), unseen, names)
-        fitted._design = CovariateDesign.from_state(arrays, about, "harmonise")
+        fitted._design = CovariateDesign.from_state(arrays, about, "preserve")
         fitted.sites_ = list(about["sites"])
         for name in ("coefficients", "scale", "shift", "variance"):
             setattr(fitted, f"{name}_", arrays[name])
@@ -339,7 +339,7 @@ class Harmonizer:
         people = covariates[fitted]
         self.sites_ = sites_to_fit(people, self.site)
         preserved = covariates[list(self.preserve)]
-        self._design = CovariateDesign("harmonise").fit(preserved, fitted)
+        self._design = CovariateDesign("preserve").fit(preserved, fitted)
         design, of_site = self._design.matrix(people), one_hot(people, self.site, self.sites_)
         k, n = design.shape[1], x.n_columns if isinstance(x, VoxelRows) else x.shape[1]
         self.coefficients_, self.scale_ = np.full((k, n), np.nan), np.zeros(n)
@@ -348,7 +348,12 @@ class Harmonizer:
                 continue
             shares = of_site[rows].mean(axis=0)
             whole = np.hstack([design, of_site[:, 1:]])
-            effects, squares, _ = least_squares(x, whole, rows, features)
+            effects, squares, rank = least_squares(x, whole, rows, features)
+            if rank < (whole[rows] != 0).any(axis=0).sum():
+                raise DataError(
+                    f"preserve: the effects of {', '.join(self.preserve)} cannot be told from those of "
+                    f"{self.site}: all people of a site are alike, or too few; leave such covariates out"
+                )
             effects[0] += shares[1:] @ effects[k:]  # alpha is that of the average site
             self.coefficients_[:, features] = effects[:k]
             deviation = np.sqrt(squares / len(rows))
@@ -360,7 +365,7 @@ class Harmonizer:
     def _site_effects(
         self, x: Rows, people: pd.DataFrame, sites: list[str]
     ) -> tuple[SiteMoments, FloatArray, FloatArray]:
-        """Return moments, shift and variance of each site; features that are constant have no site effect."""
+        """Return moments, shift and variance of each site; what is constant within all sites is shifted."""
         of_site, shape = one_hot(people, self.site, sites), (len(sites), len(self.scale_))
         design = self._design.matrix(people)
         n, sums, squares = (np.zeros(shape) for _ in range(3))
@@ -374,7 +379,7 @@ class Harmonizer:
         moments = SiteMoments.of_sites(n, sums, squares, varies)
         shift, variance = moments.estimates()
         constant = self.scale_ == 0
-        shift[:, constant], variance[:, constant] = 0, 1
+        shift[:, constant], variance[:, constant] = moments.mean[:, constant], 1
         return moments, shift, variance
 
     @property
@@ -397,10 +402,7 @@ class Harmonizer:
         if fitted is not None and moments is not None and (own := fitted[positions]).any():
             others = moments.select(self._codes(of[own])).without(z[own])
             of_others = others.estimates(shift[own], variance[own], STEPS_OF_OTHERS)
-            varies = self.scale_ > 0
-            shift[own], variance[own] = (
-                np.where(varies, x, y) for x, y in zip(of_others, (0, 1), strict=True)
-            )
+            shift[own], variance[own] = np.where(self.scale_ > 0, of_others, (shift[own], variance[own]))
         harmonised: FloatArray = expected + (z - shift) / np.sqrt(variance) * self._unit
         return harmonised
 

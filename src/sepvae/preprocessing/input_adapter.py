@@ -146,7 +146,8 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
         x = decoded if self.scaler_ is None else self.scaler_.inverse_transform(decoded)
         covariates = None if X is None else self._split(X)[1]
         if at:
-            known = covariates_needed(vars(self)) or []
+            site = [] if self.harmonise is None else [self.harmonise]
+            known = [*site, *(covariate_names(self.residualise) or [])]
             for name in at:
                 check_choice("at", name, known or ["no covariate, for the model removes none"])
             covariates = None if covariates is None else covariates.assign(**at)

@@ -11,6 +11,7 @@ from sepvae.batch import FloatArray, IntArray
 from sepvae.errors import DataError
 from sepvae.preprocessing.covariates import class_names
 
+LEAST = 1e-12  # mean variance within a site, in units of that within all sites
 CONVERGED, MOST_STEPS = 1e-6, 1000  # relative change of an estimate, and steps to reach it
 
 
@@ -43,7 +44,7 @@ class SiteMoments:
     def _prior(n: FloatArray, mean: FloatArray, squares: FloatArray) -> SitePrior:
         """Match moments over features (Johnson et al. 2007, section 3.1, step 3)."""
         variance = squares / (n - 1)
-        average = variance.mean(axis=1, keepdims=True).clip(np.finfo(float).tiny)
+        average = variance.mean(axis=1, keepdims=True).clip(LEAST)
         spread = variance.var(axis=1, ddof=1, keepdims=True)
         ratio = average**2 / np.maximum(spread, 1e-12 * average**2)
         of_mean = mean.mean(axis=1, keepdims=True), mean.var(axis=1, ddof=1, keepdims=True)

@@ -141,9 +141,11 @@ def _write_tables(out: Path, codes: pd.DataFrame, scans: pd.DataFrame, recipe: d
 
 
 def _sessions(scans: pd.DataFrame) -> "pd.Series[str]":
-    """Return the label of each session, with the number of the run where it has one."""
-    runs = ("run" + scans["run"]).where(scans["run"] != "", "")
-    return scans["ses"].where(scans["ses"] != "", "1") + runs
+    """Return the label of each session, with acquisition and run where it has them."""
+    labels = scans["ses"].where(scans["ses"] != "", "1")
+    for name in ("acq", "run"):
+        labels = labels + (name + scans[name]).where(scans[name] != "", "")
+    return labels
 
 
 def _write_table(path: Path, table: pd.DataFrame, words: dict[str, Any]) -> None:
