@@ -83,8 +83,10 @@ def test_the_same_person_at_another_age_is_moved_along_the_line_of_controls(
     np.testing.assert_allclose(moved[:, [0, 2, 3]], wanted[:, [0, 2, 3]], atol=1e-4)  # f1 has a gap
     with pytest.raises(DataError, match="at: wanted one of age, site, got 'sex'"):
         fitted.reconstruct(x, at={"sex": "f"})
+    with pytest.raises(DataError, match=r"at: wanted one value of 'age' for all samples, got \(2,\)"):
+        fitted.reconstruct(x, at={"age": [50, 60]})
     plain = model(residualise=None).fit(x[FEATURES], frame["dx"])
-    with pytest.raises(DataError, match="at: wanted one of no covariate, for the model removes none"):
+    with pytest.raises(DataError, match="at: the model removes no covariates"):
         plain.reconstruct(x[FEATURES], at={"age": 60})
 
 

@@ -62,6 +62,8 @@ def test_sites_come_back_with_the_samples_and_go_before_covariates() -> None:
     np.testing.assert_allclose(adapter.inverse_transform(z, people), TABLE[list("abc")], rtol=1e-5)
     assert adapter.harmonizer_ is not None
     assert adapter.harmonizer_.sites_ == ["0", "1"]
+    with pytest.raises(DataError, match="at: site: wanted one of 0, 1, got '2'"):
+        adapter.inverse_transform(z, people, {"site": 2})
     assert not np.allclose(z, fitted(TABLE, ["age"]).transform(TABLE).take(np.arange(40)).x, atol=0.05)
 
 

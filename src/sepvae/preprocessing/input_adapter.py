@@ -146,10 +146,7 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
         x = decoded if self.scaler_ is None else self.scaler_.inverse_transform(decoded)
         covariates = None if X is None else self._split(X)[1]
         if at:
-            site = [] if self.harmonise is None else [self.harmonise]
-            known = [*site, *(covariate_names(self.residualise) or [])]
-            for name in at:
-                check_choice("at", name, known or ["no covariate, for the model removes none"])
+            self._check_at(at)
             covariates = None if covariates is None else covariates.assign(**at)
         steps = self._steps(covariates)
         if steps and self.scaler_ is None:
@@ -158,6 +155,19 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
             x = step.inverse_transform(x, of_step)
         as_they_are = not steps or self.scaler_ is not None
         return x if as_they_are else as_volumes(x, self.sample_shape_, self._valid_mask)
+
+    def _check_at(self, at: Mapping[str, Any]) -> None:
+        """Raise unless `at` has one value for each covariate, which the model removes, and a fitted site."""
+        site = [] if self.harmonise is None else [self.harmonise]
+        known = [*site, *(covariate_names(self.residualise) or [])]
+        if not known:
+            raise DataError("at: the model removes no covariates (residualise, harmonise); leave it out")
+        for name, value in at.items():
+            check_choice("at", name, known)
+            if np.ndim(value):
+                raise DataError(f"at: wanted one value of {name!r} for all samples, got {np.shape(value)}")
+            if name == self.harmonise and self.harmonizer_ is not None:
+                check_choice(f"at: {name}", str(value), self.harmonizer_.sites_)
 
     def _steps(self, covariates: pd.DataFrame | None) -> list[tuple[Any, Any]]:
         """Return the fitted steps in order, with the covariates of each; None for an average control."""
