@@ -69,6 +69,12 @@ class AboutSites(AboutCovariates):
 
     sites: Annotated[list[str], Field(min_length=1)]
 
+    @model_validator(mode="after")
+    def _names_once(self) -> Self:
+        if len(set(self.sites)) < len(self.sites):
+            raise ValueError("wanted each site once")
+        return self
+
 
 class AboutGrid(Part):
     """Metadata from `Grid.state`."""

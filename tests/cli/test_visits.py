@@ -60,6 +60,15 @@ def test_new_people_have_visits_too(run, tmp_path):
     assert (tmp_path / "found.png").is_file()
 
 
+def test_an_age_in_whole_years_may_hide_visits(run, cohort, tmp_path):
+    table = pd.read_csv(cohort, sep="\t")
+    table["age"] = table["age"].astype(int)
+    table.to_csv(tmp_path / "whole.csv", index=False)
+    output = invoke("visits", run, tmp_path / "whole.csv", "--time", "age", "--out", tmp_path / "found.csv")
+    assert "note: age has whole numbers alone, and " in output
+    assert "if visits apart share a number, name a finer time" in output
+
+
 def test_people_that_were_fitted_on_are_left_out(run, cohort, tmp_path):
     output = invoke("visits", run, cohort, "--time", "years", "--out", tmp_path / "found.csv")
     assert "note: 50 people that were fitted on are left out" in output

@@ -381,6 +381,7 @@ def test_a_grid_that_does_not_fit_is_refused(
         (lambda about, _: about["keywords"].pop("harmonise"), "wanted harmonise, for the model holds site"),
         (lambda about, _: about["harmonisation"]["sites"].append("x"), "wanted shape (3, 27), got (2, 27)"),
         (lambda about, _: about["harmonisation"].update(sites=[]), "harmonisation: "),
+        (lambda about, _: about["harmonisation"].update(sites=["0", "0"]), "wanted each site once"),
         (lambda about, _: about.update(harmonisation=None), "does not belong there"),
         (lambda _, a: a.pop("harmonisation.shift"), "'harmonisation.shift' is missing"),
         (lambda _, a: a["harmonisation.variance"].fill(0), "harmonisation.variance: wanted numbers above 0"),

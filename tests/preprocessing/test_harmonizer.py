@@ -227,6 +227,7 @@ def test_refuses_what_cannot_be_harmonised(cohort):
         about.assign(age=about["age"].mask(about.index < 2)),
         preserve=["age"],
     )
+    refused("preserve: wanted a covariate 'field' of these samples", x, about, preserve="field")
     refused("wanted a covariate 'site' of these samples, found none", x, about.drop(columns="site"))
     refused("wanted 2 features or more that vary, got 1", x[:, :1], about)
     gap = np.where((about[["site"]] == "B").to_numpy() & (np.arange(40) == 3), np.nan, x)

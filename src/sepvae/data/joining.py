@@ -245,15 +245,17 @@ def _with_columns(
     table: pd.DataFrame, cells: pd.DataFrame, path: Path, more: More, of_visits: Sequence[bool]
 ) -> tuple[pd.DataFrame, list[str]]:
     """
-    Add columns; one that is there is taken once if its cells agree, as text or numbers.
+    Add columns; one that is there is taken once if its cells agree, as text or numbers, with gaps filled.
 
-    If they differ, that of visits replaces that of persons, and is returned by name; others raise.
+    If they differ, that of visits replaces that of persons, gaps too, and is returned by name; others raise.
     """
+    table, cells = table.copy(), cells.copy()
     common, coarse = cells.columns.intersection(table.columns), []
     for name in common:
         here, there = named_column(table, path, "joining", name), named_column(cells, more.file, "it", name)
         a, b = (pd.to_numeric(column, errors="coerce").to_numpy(dtype=float) for column in (here, there))
-        same = (here == there).to_numpy(dtype=bool, na_value=False) | there.isna().to_numpy()
+        missing = (there.isna() | here.isna()).to_numpy()
+        same = (here == there).to_numpy(dtype=bool, na_value=False) | missing
         same |= np.isclose(a, b, rtol=ROUNDED, atol=0)
         if not same.all():
             if len(set(of_visits)) == 1:
@@ -262,5 +264,7 @@ def _with_columns(
                 got += f", for line {table.index[i]} of {path.name}"
                 raise DataError(f"{more.file}: column {name!r} has {got}; rename one of both, or take it out")
             coarse.append(name)
+        else:
+            table[name] = cells[name] = here.where(here.notna(), there)
     kept = table.drop(columns=common if of_visits[1] else [])
     return pd.concat([kept, cells.drop(columns=[] if of_visits[1] else common)], axis=1), coarse

@@ -12,7 +12,7 @@ from sepvae.batch import AnyArray, FloatArray, IntArray
 from sepvae.checks import check_choice
 from sepvae.data.arrays import name_columns, refuse_infinite
 from sepvae.errors import DataError
-from sepvae.preprocessing.covariates import CovariateDesign
+from sepvae.preprocessing.covariates import CovariateDesign, covariate_names
 from sepvae.preprocessing.rows import Rows, VoxelRows, gap_patterns, least_squares, row_chunks
 from sepvae.preprocessing.sites import (
     SiteMoments,
@@ -338,8 +338,10 @@ class Harmonizer:
         check_choice("unseen", self.unseen, UNSEEN)
         people = covariates[fitted]
         self.sites_ = sites_to_fit(people, self.site)
-        preserved = covariates[list(self.preserve)]
-        self._design = CovariateDesign("preserve").fit(preserved, fitted)
+        names = covariate_names(self.preserve, "preserve") or []
+        if absent := [name for name in names if name not in covariates]:
+            raise DataError(f"preserve: wanted a covariate {absent[0]!r} of these samples, found none")
+        self._design = CovariateDesign("preserve").fit(covariates[names], fitted)
         design, of_site = self._design.matrix(people), one_hot(people, self.site, self.sites_)
         k, n = design.shape[1], x.n_columns if isinstance(x, VoxelRows) else x.shape[1]
         self.coefficients_, self.scale_ = np.full((k, n), np.nan), np.zeros(n)
@@ -351,7 +353,7 @@ class Harmonizer:
             effects, squares, rank = least_squares(x, whole, rows, features)
             if rank < (whole[rows] != 0).any(axis=0).sum():
                 raise DataError(
-                    f"preserve: the effects of {', '.join(self.preserve)} cannot be told from those of "
+                    f"preserve: the effects of {', '.join(names)} cannot be told from those of "
                     f"{self.site}: all people of a site are alike, or too few; leave such covariates out"
                 )
             effects[0] += shares[1:] @ effects[k:]  # alpha is that of the average site

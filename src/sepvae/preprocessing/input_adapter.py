@@ -129,6 +129,9 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
         features, covariates = self._split(X)
         if self.scaler_ is not None:
             features = self._checked_table(_as_array(features), reset=False)
+        elif is_source(X):
+            self._check_shape(X.sample_shape)
+            self._check_grid(X.grid)
         (_, of_step), *_ = self._steps(covariates)
         self.harmonizer_.add_sites(VoxelRows(X) if self.scaler_ is None else features, of_step)
 

@@ -163,8 +163,8 @@ class Residualizer:
         """
         controls = np.flatnonzero(is_control)
         self._learn_effects(rows.select(controls), covariates, is_control, np.zeros(rows.n_columns, bool))
-        median = np.median(self.scale_[self.scale_ != 1])
-        self.scale_ = np.maximum(self.scale_, LEAST_SCALE * median)
+        if len(varying := self.scale_[self.scale_ != 1]):
+            self.scale_ = np.maximum(self.scale_, LEAST_SCALE * np.median(varying))
         others = np.ones(len(covariates))
         others[controls] = _of_others(self._design.matrix(covariates[is_control]))
         return rows.then(partial(self._read_rows, covariates, others))

@@ -18,6 +18,7 @@ from sepvae.run_folder import MapFolder, RunFolder
 
 ENTITY = re.compile(r"(?:^|[/_])([a-z]+)-([A-Za-z0-9+]+)")
 ENTITIES = "ses", "acq", "run", "space"  # of an id, that names of maps keep, in this order
+OWN_COLUMNS = "participant_id", "session_id"
 GROUP = "group"  # folder of maps of groups
 IGNORED = f"{GROUP}\n*_statmap.nii.gz\n*_statmap.json\n"  # common names, which the schema of BIDS lacks
 README = """\
@@ -122,7 +123,8 @@ def _description(folder: RunFolder) -> dict[str, Any]:
 
 def _write_tables(out: Path, codes: pd.DataFrame, scans: pd.DataFrame, recipe: dict[str, Any]) -> None:
     """Write participants.tsv, and sessions.tsv of each person if one of them has several scans."""
-    columns = ["label", "split", *attribute_columns(codes), *code_columns(codes, "both")]
+    attributes = [name for name in attribute_columns(codes) if name not in OWN_COLUMNS]
+    columns = ["label", "split", *attributes, *code_columns(codes, "both")]
     table = codes[columns].set_axis(scans.index).assign(id=codes["id"].to_numpy())
     table.insert(0, "participant_id", "sub-" + scans["sub"])
     words = _dictionary(columns, recipe)

@@ -68,6 +68,12 @@ def score_visits(
         measures.insert(0, "salient_load")
     elif say is not None:
         say("note: no salient load: it needs 20 controls in training and 20 held out; codes are scored")
+    n_alike = int(scans.duplicated(["group", time]).sum())
+    if say is not None and n_alike and (scans[time] % 1 == 0).all():
+        say(
+            f"note: {time} has whole numbers alone, and {n_alike} scans have that of another scan of the "
+            "person: taken as scan and rescan; if visits apart share a number, name a finer time"
+        )
     with stage("scoring visits", say):
         scores = visit_scores(scans, time, measures).assign(time=time)
     if out is None and source is not None:
