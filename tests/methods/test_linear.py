@@ -218,7 +218,7 @@ def test_a_damaged_file_is_refused(tmp_path):
     for name, value, message in [
         ("principal.axes", arrays["module.principal.axes"][:, :-1], "wanted shape"),
         ("principal.mean", arrays["module.principal.mean"] * np.nan, "wanted finite"),
-        ("principal.scale", arrays["module.principal.scale"] * 0, "wanted standard deviations above 0"),
+        ("principal.scale", arrays["module.principal.scale"] * 0, "principal.scale: wanted numbers above 0"),
     ]:
         save_file(arrays | {f"module.{name}": np.ascontiguousarray(value)}, folder / "model.safetensors")
         with pytest.raises(ModelFileError, match=message):

@@ -173,7 +173,7 @@ def test_refuses_other_features(fitted: Any, frame: pd.DataFrame) -> None:
 def test_refuses_what_is_no_table_or_no_name(frame: pd.DataFrame, x: pd.DataFrame) -> None:
     images = np.zeros((80, 1, 16, 16), dtype=np.uint8)
     refused(
-        "residualise, harmonise: wanted a table or volumes, got samples of 1 x 16 x 16",
+        "residualise, harmonise: wanted a table in memory or volumes, got samples of 1 x 16 x 16",
         model().fit,
         images,
         frame["dx"],

@@ -99,7 +99,7 @@ def test_a_new_site_is_refused_until_it_is_added(cohort: ArraySource, model: Sep
 
 def test_images_and_volumes_without_names_are_refused(cohort: ArraySource) -> None:
     images = ArraySource(np.zeros((N, 1, 8, 8)), cohort.labels, attributes=cohort.attributes)
-    with pytest.raises(DataError, match="wanted a table or volumes, got samples of 1 x 8 x 8"):
+    with pytest.raises(DataError, match="wanted a table in memory or volumes, got samples of 1 x 8 x 8"):
         SepVAE(**QUICK, residualise=["age"]).fit(images)
     with pytest.raises(DataError, match="'age', got an array, which names none"):
         SepVAE(**QUICK, residualise=["age"]).fit(cohort.x, cohort.labels)

@@ -83,9 +83,7 @@ def test_visits_have_codes_in_sessions_and_what_is_fixed_in_participants(tmp_pat
 
 def test_scans_that_nothing_tells_apart_and_folders_that_exist_are_refused(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", ["scan1", "scan2"], ["sub-a", "sub-a"])
-    with pytest.raises(
-        DataError, match="scan2: another scan of sub-a has the same BIDS entities; wanted ids"
-    ):
+    with pytest.raises(DataError, match="scan2: another scan of sub-a has the same session; wanted one"):
         export_bids(run, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     with pytest.raises(RunFolderError, match="wanted a new folder, but it exists"):

@@ -109,9 +109,8 @@ class CovariateDesign:
 
 def class_names(covariates: pd.DataFrame, name: str, purpose: str) -> "pd.Series[str]":
     """Return a covariate as class names; 1, 1.0 and "1" are one class, whatever their source."""
-    values = _complete(covariates, name, purpose).infer_objects()
-    names = values.astype(str)
-    return names.str.removesuffix(".0") if pd.api.types.is_float_dtype(values) else names
+    names = _complete(covariates, name, purpose).infer_objects().astype(str)
+    return names.str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True)
 
 
 def _complete(covariates: pd.DataFrame, name: str, purpose: str) -> pd.Series:
@@ -174,9 +173,9 @@ def split_covariates(X: Any, covariates: Sequence[str] | None) -> tuple[Any, pd.
     if covariates is None:
         return features, None
     shape = X.sample_shape if is_source(X) else (X if frame is not None else as_array(X)).shape[1:]
-    if len(shape) not in (1, 4):
+    if len(shape) not in (1, 4) or (len(shape) == 1 and is_source(X) and not isinstance(X, ArraySource)):
         raise DataError(
-            "residualise, harmonise: wanted a table or volumes, got samples of "
+            "residualise, harmonise: wanted a table in memory or volumes, got samples of "
             f"{' x '.join(map(str, shape))}; leave them None for images"
         )
     table = X.attributes if is_source(X) else X

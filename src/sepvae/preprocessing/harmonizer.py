@@ -24,6 +24,7 @@ from sepvae.preprocessing.sites import (
 )
 
 ROUNDING = 1e-12  # residuals below this share of the largest value are 0
+ALIKE = 1e-9  # sum of squares within a site over all features, which rounding leaves of copies
 STEPS_OF_OTHERS = 3  # from the estimates of a site to those without one person, which are close
 UNSEEN = "refuse", "reference"
 
@@ -193,7 +194,7 @@ class Harmonizer:
             return x
         shift, variance = self._effects(covariates)
         expected = self._design.matrix(covariates) @ self.coefficients_
-        restored: FloatArray = x + (x - expected) * (np.sqrt(variance) - 1) + shift * self.scale_
+        restored: FloatArray = x + (x - expected) * (np.sqrt(variance) - 1) + shift * self._unit
         return restored
 
     def add_sites(self, x: npt.ArrayLike | VoxelRows, covariates: pd.DataFrame) -> Self:
@@ -351,7 +352,8 @@ class Harmonizer:
             shares = of_site[rows].mean(axis=0)
             whole = np.hstack([design, of_site[:, 1:]])
             effects, squares, rank = least_squares(x, whole, rows, features)
-            if rank < (whole[rows] != 0).any(axis=0).sum():
+            n_sites = of_site[rows].any(axis=0).sum()
+            if names and rank < np.linalg.matrix_rank(design[rows]) + n_sites - 1:
                 raise DataError(
                     f"preserve: the effects of {', '.join(names)} cannot be told from those of "
                     f"{self.site}: all people of a site are alike, or too few; leave such covariates out"
@@ -379,6 +381,12 @@ class Harmonizer:
         names = varies.tolist() if self.names is None else [self.names[int(i)] for i in varies]
         check_enough(n[:, varies], names, self.site, sites)
         moments = SiteMoments.of_sites(n, sums, squares, varies)
+        if (alike := moments.squares[:, varies].sum(axis=1) < ALIKE).any():
+            first = sites[int(alike.argmax())]
+            raise DataError(
+                f"harmonise: all people of {self.site} {first!r} to fit on have the same values; take copies "
+                "out, or leave that site out"
+            )
         shift, variance = moments.estimates()
         constant = self.scale_ == 0
         shift[:, constant], variance[:, constant] = moments.mean[:, constant], 1

@@ -84,8 +84,9 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
         self.harmonizer_: Harmonizer | None = None
         self.residualizer_: Residualizer | None = None
         self.scaler_: TableScaler | None = None
-        is_table, names = len(self.sample_shape_) == 1, getattr(self, "feature_names_in_", None)
-        rows: Any = source.x if is_table and isinstance(source, ArraySource) else VoxelRows(source)
+        names = getattr(self, "feature_names_in_", None)
+        is_table = isinstance(source, ArraySource) and source.x.ndim == 2
+        rows: Any = source.x if isinstance(source, ArraySource) and is_table else VoxelRows(source)
         if self.harmonise is not None:
             preserve = covariate_names(self.preserve, "preserve") or []
             self.harmonizer_ = Harmonizer(self.harmonise, preserve, self.unseen_site, names)

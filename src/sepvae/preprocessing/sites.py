@@ -95,8 +95,8 @@ def sites_to_fit(people: pd.DataFrame, site: str) -> list[str]:
     if len(alone := counts[counts < 2]):
         raise DataError(
             f"harmonise: wanted 2 people or more of each {site} to fit on, got 1 of "
-            f"{', '.join(map(repr, alone.index[:5]))}; leave them out, join sites, or fit on all people of "
-            "the training part (harmonise_on=all)"
+            f"{', '.join(map(repr, alone.index[:5]))}; leave them out or join sites; in a fit, "
+            "harmonise_on=all counts patients too"
         )
     return [str(name) for name in counts.index]
 
@@ -116,7 +116,7 @@ def site_codes(covariates: pd.DataFrame, site: str, sites: Sequence[str], *, ref
         raise DataError(
             f"harmonise: {len(unseen)} of {len(names)} samples have {site} {unseen.iloc[0]!r}, which was not "
             f"fitted ({known}); leave them out, add the site by controls of it, or take it as an average "
-            "site (unseen_site=reference)"
+            "site (unseen_site=reference in the fit, or sepvae encode --unseen-site)"
         )
     return codes
 

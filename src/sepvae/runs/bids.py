@@ -25,8 +25,8 @@ README = """\
 {title}
 
 Codes and maps of {method}, written by sepvae {version} from the run folder {run}.
-participants.tsv, or sessions.tsv of each participant with several scans, has the posterior means of the
-common and the salient code; the .json file beside it says what each column is. "split" tells who was fitted
+participants.tsv, or sessions.tsv of the participants if some have several scans, has the posterior means
+of the common and the salient code; the .json file beside it says what each column is. "split" tells who was fitted
 on (train) and who was held out (test).
 {maps}"""
 OF_MAPS = """\
@@ -58,7 +58,7 @@ def export_bids(run: str | Path, out: str | Path, *, space: str | None = None) -
     Raises
     ------
     DataError
-        If two scans of one person cannot be told apart by entities of their ids.
+        If two scans of one person have the same session in their ids.
     RunFolderError
         If the run has no codes, or the folder exists.
 
@@ -89,11 +89,11 @@ def _scans(codes: pd.DataFrame, space: str | None) -> pd.DataFrame:
         scans[name] = [entities.get(name, "") for entities in found]
     scans["space"] = scans["space"] if space is None else _label(space)
     scans.index = pd.Index(codes["id"].astype(str))
-    if twice := np.flatnonzero(scans.duplicated()).tolist():
+    if twice := np.flatnonzero(scans.duplicated(["sub", "ses"])).tolist():
         first, subject = scans.index[twice[0]], scans["sub"].iloc[twice[0]]
         raise DataError(
-            f"{first}: another scan of sub-{subject} has the same BIDS entities; "
-            "wanted ids such as sub-01_ses-02 (--id), so that scans of a person are told apart"
+            f"{first}: another scan of sub-{subject} has the same session; wanted one scan a session, and "
+            "ids such as sub-01_ses-02 (--id)"
         )
     return scans
 
@@ -135,19 +135,11 @@ def _write_tables(out: Path, codes: pd.DataFrame, scans: pd.DataFrame, recipe: d
     fixed = n_values.columns[(n_values == 1).all()].tolist()
     people = table.drop_duplicates("participant_id")[["participant_id", *fixed]]
     _write_table(out / "participants", people, words)
-    table.insert(1, "session_id", "ses-" + _sessions(scans))
+    table.insert(1, "session_id", "ses-" + scans["ses"].where(scans["ses"] != "", "1"))
     for subject, rows in table.groupby("participant_id"):
         (out / str(subject)).mkdir()
         rows = rows.drop(columns=["participant_id", *fixed])
         _write_table(out / str(subject) / f"{subject}_sessions", rows, words)
-
-
-def _sessions(scans: pd.DataFrame) -> "pd.Series[str]":
-    """Return the label of each session, with acquisition and run where it has them."""
-    labels = scans["ses"].where(scans["ses"] != "", "1")
-    for name in ("acq", "run"):
-        labels = labels + (name + scans[name]).where(scans[name] != "", "")
-    return labels
 
 
 def _write_table(path: Path, table: pd.DataFrame, words: dict[str, Any]) -> None:
@@ -198,8 +190,8 @@ def _write_maps(out: Path, maps: MapFolder, scans: pd.DataFrame) -> int:
         shutil.copyfile(maps.path / file, path)
         where = {"SpatialReference": scan["space"]} if scan["space"] else {}
         _write_json(path.with_suffix("").with_suffix(".json"), about | where)
-    (out / GROUP).mkdir()
     for file in sorted(set(maps.path.glob("*.nii.gz")) - {maps.path / name for name in volumes["file"]}):
+        (out / GROUP).mkdir(exist_ok=True)
         shutil.copyfile(file, out / GROUP / file.name)
     return len(volumes)
 

@@ -69,7 +69,7 @@ def encode_run(
 def _with_sites(
     model: ContrastiveEstimator, source: Source, unseen_site: str | None, say: Say | None
 ) -> ContrastiveEstimator:
-    """Return the model after it was told what to do with people of sites that were not fitted."""
+    """Return the model, prepared for people of sites that were not fitted."""
     if unseen_site is None:
         return model
     check_choice("--unseen-site", unseen_site, (*UNSEEN, "estimate"))
@@ -88,7 +88,8 @@ def _with_sites(
     model.add_sites(source.select(np.flatnonzero(controls)))
     if say is not None:
         new = ", ".join(site for site in harmonizer.sites_ if site not in known) or "none"
-        say(f"note: new sites, estimated from controls of these data: {new}")
+        n = int(controls.sum())
+        say(f"note: new sites, estimated from controls of these data: {new}; judge by others than these {n}")
     return model
 
 
