@@ -26,8 +26,8 @@ README = """\
 
 Codes and maps of {method}, written by sepvae {version} from the run folder {run}.
 participants.tsv, or sessions.tsv of the participants if some have several scans, has the posterior means
-of the common and the salient code; the .json file beside it says what each column is. "split" tells who was fitted
-on (train) and who was held out (test).
+of the common and the salient code; the .json file beside it says what each column is. "split" tells who was
+fitted on (train) and who was held out (test).
 {maps}"""
 OF_MAPS = """\
 desc-salient_statmap: what the salient part adds to the image of a held-out person, in the units of the image.
