@@ -1,6 +1,7 @@
 """Covariates that a model needs, and `CovariateDesign`, their matrix for regressions."""
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, Self
 
 import numpy as np
@@ -188,9 +189,10 @@ def split_covariates(X: Any, covariates: Sequence[str] | None) -> tuple[Any, pd.
     for name in covariates:
         if is_source(X) and name not in table:
             known = ", ".join(map(str, table.columns)) or "none"
+            near = get_close_matches(name, map(str, table.columns), 1)
+            remedy = f"did you mean {near[0]!r}?" if near else f"name it as one (--attribute {name})"
             raise DataError(
-                f"X: no attribute {name!r}, which is a covariate; the attributes are {known}: name it as one "
-                f"(--attribute {name})"
+                f"X: no attribute {name!r}, which is a covariate; the attributes are {known}: {remedy}"
             )
         named_column(table, "X", "covariate", name)
     if not is_source(X):
