@@ -127,6 +127,15 @@ class MapFolder:
         return self.path / f"{name}.png"
 
 
+def bids_derivative(name: str, **made_by: str) -> dict[str, Any]:
+    """Return the content of dataset_description.json, with what BIDS wants to know of the program."""
+    from importlib.metadata import version  # here, for it takes time
+
+    program = {"Name": "sepvae", "Version": version("sepvae"), **made_by}
+    about = {"Name": name, "BIDSVersion": "1.10.0", "DatasetType": "derivative"}
+    return about | {"GeneratedBy": [program]}
+
+
 class SubtypeFiles:
     """Files of subtypes, in a run or in a folder of their own."""
 

@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,16 +36,12 @@ from sepvae.methods.base import ContrastiveEstimator
 from sepvae.plotting.cells import limit_of
 from sepvae.plotting.maps import map_picture, percentile_limit
 from sepvae.progress import Progress
-from sepvae.run_folder import AXIS, EFFECT, IMAGE, N_OWN, OF_SLOPE, MapFolder
+from sepvae.run_folder import AXIS, EFFECT, IMAGE, N_OWN, OF_SLOPE, MapFolder, bids_derivative
 
 GROUPS = ("background", "target")
 IN_FIGURE = 3  # samples of each group in a figure
 PICTURES = 12  # images and volumes of each group with a picture of their own
-DESCRIPTION = {
-    "Name": "What the salient part adds: own salient minus salient removed, decoded by sepvae",
-    "BIDSVersion": "1.10.0",
-    "DatasetType": "derivative",
-}
+TITLE = "What the salient part adds: own salient minus salient removed, decoded by sepvae"
 
 
 class Shown(NamedTuple):
@@ -170,9 +165,7 @@ def _write(folder: MapFolder, model: ContrastiveEstimator, source: Source, progr
     folder.samples.write(pd.DataFrame(about | {"mean_absolute": strength}))
     if (maps.grid is not None or maps.is_image) and any(map(len, groups)):
         folder.people.write(_people(maps, groups, statistics))
-    folder.description.write(
-        DESCRIPTION | {"GeneratedBy": [{"Name": "sepvae", "Version": version("sepvae")}]}
-    )
+    folder.description.write(bids_derivative(TITLE))
 
 
 def _write_groups(

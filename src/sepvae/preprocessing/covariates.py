@@ -1,6 +1,6 @@
 """Covariates that a model needs, and `CovariateDesign`, their matrix for regressions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Self
 
@@ -15,7 +15,7 @@ from sepvae.data.columns import named_column
 from sepvae.data.missing_codes import refuse_codes, refuse_known_codes
 from sepvae.errors import DataError
 
-ROUNDING = 1e-12  # amounts that spread by less than this share of the largest value are constant
+ROUNDING = 1e-12  # what varies, or is left over, by less than this share of the largest value is constant
 
 
 class CovariateDesign:
@@ -52,8 +52,7 @@ class CovariateDesign:
 
     def matrix(self, covariates: pd.DataFrame) -> FloatArray:
         """Return the design matrix; raise for gaps, and for classes that no fitted person has."""
-        if absent := [name for name in self.kinds if name not in covariates]:
-            raise DataError(f"{self.purpose}: wanted a covariate {absent[0]!r} of these samples, found none")
+        check_there(covariates, self.kinds, self.purpose)
         columns: list[FloatArray] = [np.ones(len(covariates))]
         amounts = [name for name, kind in self.kinds.items() if kind == "continuous"]
         for i, name in enumerate(amounts):
@@ -106,6 +105,12 @@ class CovariateDesign:
             got = str(values.iloc[wrong[0]])
             raise DataError(f"{self.purpose}: wanted numbers as {name!r}, got {got!r}; correct it")
         return numbers
+
+
+def check_there(covariates: pd.DataFrame, names: Iterable[str], purpose: str) -> None:
+    """Raise unless samples have these covariates."""
+    if absent := [name for name in names if name not in covariates]:
+        raise DataError(f"{purpose}: wanted a covariate {absent[0]!r} of these samples, found none")
 
 
 def class_names(covariates: pd.DataFrame, name: str, purpose: str) -> "pd.Series[str]":

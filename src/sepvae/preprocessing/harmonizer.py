@@ -10,10 +10,10 @@ import pandas as pd
 
 from sepvae.batch import AnyArray, FloatArray, IntArray
 from sepvae.checks import check_choice
-from sepvae.data.arrays import name_columns, refuse_infinite
+from sepvae.data.arrays import name_columns
 from sepvae.errors import DataError
-from sepvae.preprocessing.covariates import CovariateDesign, covariate_names
-from sepvae.preprocessing.rows import Rows, VoxelRows, gap_patterns, least_squares, row_chunks
+from sepvae.preprocessing.covariates import ROUNDING, CovariateDesign, check_there, covariate_names
+from sepvae.preprocessing.rows import Rows, VoxelRows, feature_table, gap_patterns, least_squares, row_chunks
 from sepvae.preprocessing.sites import (
     SiteMoments,
     check_enough,
@@ -23,7 +23,6 @@ from sepvae.preprocessing.sites import (
     sites_to_fit,
 )
 
-ROUNDING = 1e-12  # residuals below this share of the largest value are 0
 ALIKE = 1e-9  # sum of squares within a site over all features, which rounding leaves of copies
 STEPS_OF_OTHERS = 3  # from the estimates of a site to those without one person, which are close
 UNSEEN = "refuse", "reference"
@@ -117,7 +116,7 @@ class Harmonizer:
             If a covariate has gaps, or a site or a feature has too few people.
         """
         chosen = _mask(fitted, len(covariates))
-        self._fit(self._people(self._table(x), chosen), covariates, chosen)
+        self._fit(self._people(feature_table(x, self.names), chosen), covariates, chosen)
         return self
 
     def fit_transform(
@@ -142,7 +141,7 @@ class Harmonizer:
             As from `fit`.
         """
         chosen = _mask(fitted, len(covariates))
-        x = self._table(x)
+        x = feature_table(x, self.names)
         moments = self._fit(self._people(x, chosen), covariates, chosen)
         return self._harmonised(covariates, chosen, moments, x, np.arange(len(x)))
 
@@ -165,7 +164,7 @@ class Harmonizer:
         DataError
             If a covariate is missing, or a site was not fitted and `unseen` is "refuse".
         """
-        x = self._table(x)
+        x = feature_table(x, self.names)
         return self._harmonised(covariates, None, None, x, np.arange(len(x)))
 
     def inverse_transform(self, x: npt.ArrayLike, covariates: pd.DataFrame | None = None) -> FloatArray:
@@ -217,7 +216,7 @@ class Harmonizer:
         DataError
             As from `fit`.
         """
-        rows: Rows = x if isinstance(x, VoxelRows) else self._table(x)
+        rows: Rows = x if isinstance(x, VoxelRows) else feature_table(x, self.names)
         new = ~site_names(covariates, self.site).isin(self.sites_).to_numpy()
         if not new.any():
             return self
@@ -318,11 +317,6 @@ class Harmonizer:
             setattr(fitted, f"{name}_", arrays[name])
         return fitted
 
-    def _table(self, x: npt.ArrayLike) -> FloatArray:
-        table = np.asarray(x, dtype=np.float64)
-        refuse_infinite(table, self.names)
-        return table
-
     def _people(self, x: FloatArray, chosen: npt.NDArray[np.bool_]) -> FloatArray:
         """Return the rows to fit on; raise if none of them has a feature that others have."""
         people: FloatArray = x[chosen]
@@ -340,8 +334,7 @@ class Harmonizer:
         people = covariates[fitted]
         self.sites_ = sites_to_fit(people, self.site)
         names = covariate_names(self.preserve, "preserve") or []
-        if absent := [name for name in names if name not in covariates]:
-            raise DataError(f"preserve: wanted a covariate {absent[0]!r} of these samples, found none")
+        check_there(covariates, names, "preserve")
         self._design = CovariateDesign("preserve").fit(covariates[names], fitted)
         design, of_site = self._design.matrix(people), one_hot(people, self.site, self.sites_)
         k, n = design.shape[1], x.n_columns if isinstance(x, VoxelRows) else x.shape[1]
@@ -422,9 +415,10 @@ class Harmonizer:
 
     def _effects(self, covariates: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
         """Return shift and variance of each person's site; 0 and 1 for a site that was not fitted."""
-        of_none = np.zeros((1, len(self.scale_)))
-        site = self._codes(covariates)  # -1 for the last row
-        return np.vstack([self.shift_, of_none])[site], np.vstack([self.variance_, of_none + 1])[site]
+        site = self._codes(covariates)
+        shift, variance = self.shift_[site], self.variance_[site]  # copies, of these people alone
+        shift[site < 0], variance[site < 0] = 0, 1
+        return shift, variance
 
 
 def _mask(fitted: npt.ArrayLike | None, n: int) -> npt.NDArray[np.bool_]:

@@ -10,12 +10,10 @@ import pandas as pd
 
 from sepvae.batch import AnyArray, FloatArray, IntArray
 from sepvae.codes import Kind
-from sepvae.data.arrays import refuse_infinite
 from sepvae.errors import DataError
-from sepvae.preprocessing.covariates import CovariateDesign
-from sepvae.preprocessing.rows import Rows, VoxelRows, gap_patterns, least_squares
+from sepvae.preprocessing.covariates import ROUNDING, CovariateDesign
+from sepvae.preprocessing.rows import Rows, VoxelRows, feature_table, gap_patterns, least_squares
 
-ROUNDING = 1e-12  # residuals and spreads below this share of the largest value are 0
 LEAST_SCALE = 0.1  # of a voxel, as a share of the median: voxels that hardly vary get no huge w-scores
 ALONE = 1e-9  # a control with a leverage this close to 1 is the only one that shows some effect
 
@@ -92,7 +90,7 @@ class Residualizer:
             are too few controls.
         """
         is_control = np.asarray(is_control, dtype=bool)
-        x = self._table(x)
+        x = feature_table(x, self.names)
         self._learn_effects(x[is_control], covariates, is_control, np.asarray(np.isnan(x).all(axis=0)))
         return self
 
@@ -210,7 +208,7 @@ class Residualizer:
         DataError
             If a covariate is missing, has a code for a missing value, or a class that no fitted control had.
         """
-        left = self._table(x) - self._design.matrix(covariates) @ self.coefficients_
+        left = feature_table(x, self.names) - self._design.matrix(covariates) @ self.coefficients_
         left[np.abs(left) <= self._rounding] = 0
         with np.errstate(over="ignore"):  # the scaler refuses values too far from the fitted ones
             w: FloatArray = left / self.scale_
@@ -280,11 +278,6 @@ class Residualizer:
         fitted.coefficients_, fitted.scale_ = arrays["coefficients"], arrays["scale"]
         fitted._rounding = arrays["rounding"]
         return fitted
-
-    def _table(self, x: npt.ArrayLike) -> FloatArray:
-        table = np.asarray(x, dtype=np.float64)
-        refuse_infinite(table, self.names)
-        return table
 
     def _learn_effects(
         self,

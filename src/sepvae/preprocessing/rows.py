@@ -1,6 +1,6 @@
 """Rows of numbers, of tables and of volumes, and least squares on them, in chunks that fit into memory."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sepvae.batch import AnyArray, FloatArray, IntArray, Source, chunk_rows, chunks, gather
-from sepvae.data.arrays import ArraySource, StreamSource
+from sepvae.data.arrays import ArraySource, StreamSource, refuse_infinite
 
 Step = Callable[[FloatArray, IntArray], FloatArray]  # rows, and their positions in the source
 
@@ -68,6 +68,13 @@ class VoxelRows:
 
 
 Rows = FloatArray | VoxelRows
+
+
+def feature_table(x: npt.ArrayLike, names: Sequence[str] | None) -> FloatArray:
+    """Return features as floats; raise if one is infinite, while gaps are allowed."""
+    table = np.asarray(x, dtype=np.float64)
+    refuse_infinite(table, names)
+    return table
 
 
 def as_volumes(rows: FloatArray, shape: tuple[int, ...], valid_mask: npt.NDArray[np.bool_]) -> AnyArray:

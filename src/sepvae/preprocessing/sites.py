@@ -9,7 +9,7 @@ import pandas as pd
 
 from sepvae.batch import FloatArray, IntArray
 from sepvae.errors import DataError
-from sepvae.preprocessing.covariates import class_names
+from sepvae.preprocessing.covariates import check_there, class_names
 
 LEAST = 1e-12  # mean variance within a site, in units of that within all sites
 CONVERGED, MOST_STEPS = 1e-6, 1000  # relative change of an estimate, and steps to reach it
@@ -84,8 +84,7 @@ class SiteMoments:
 
 def site_names(covariates: pd.DataFrame, site: str) -> "pd.Series[str]":
     """Return the site of each person, as a word."""
-    if site not in covariates:
-        raise DataError(f"harmonise: wanted a covariate {site!r} of these samples, found none")
+    check_there(covariates, [site], "harmonise")
     return class_names(covariates, site, "harmonise")
 
 

@@ -60,11 +60,12 @@ def region_section(contents: Contents) -> dict[str, Any] | None:
     maps = contents.folder.maps
     if (record := maps.atlas.read()) is None or (groups := maps.region_groups.read()) is None:
         return None
+    rows = compared(groups)
     return {
         "lines": region_words(record, groups),
         "bars": contents.figure("regions"),
         "brain": contents.figure("regions_brain"),
-        "rows": compared(groups).head(IN_TABLE).to_dict("records"),
-        "more": max(0, len(compared(groups)) - IN_TABLE),
+        "rows": rows.head(IN_TABLE).to_dict("records"),
+        "more": max(0, len(rows) - IN_TABLE),
         "files": [file.path.name for file in (maps.region_groups, maps.region_people)],
     }

@@ -1,6 +1,5 @@
 """A run folder as a BIDS derivative: codes in tables of participants or sessions, and maps of volumes."""
 
-import json
 import re
 import shutil
 from collections.abc import Sequence
@@ -14,7 +13,8 @@ import pandas as pd
 from sepvae.codes import attribute_columns, code_columns
 from sepvae.errors import DataError
 from sepvae.files import check_new, whole_folder, write_whole
-from sepvae.run_folder import MapFolder, RunFolder
+from sepvae.run_files import JsonFile
+from sepvae.run_folder import MapFolder, RunFolder, bids_derivative
 
 ENTITY = re.compile(r"(?:^|[/_])([a-z]+)-([A-Za-z0-9+]+)")
 ENTITIES = "ses", "acq", "run", "space"  # of an id, that names of maps keep, in this order
@@ -70,12 +70,12 @@ def export_bids(run: str | Path, out: str | Path, *, space: str | None = None) -
     check_new(out, "folder")
     codes = folder.codes.required()
     scans = _scans(codes, space)
+    title, method = f"Common and salient codes: {folder.path.name}", folder.recipe.required()["method"]
     with whole_folder(out) as whole:
-        MapFolder(whole).description.write(_description(folder))
+        MapFolder(whole).description.write(bids_derivative(title, Description=method))
         _write_tables(whole, codes, scans, folder.recipe.required())
         n_maps = _write_maps(whole, folder.maps, scans)
-        about = {"title": f"Common and salient codes: {folder.path.name}", "version": version("sepvae")}
-        about |= {"method": folder.recipe.required()["method"], "run": folder.path.name}
+        about = {"title": title, "method": method, "version": version("sepvae"), "run": folder.path.name}
         write_whole(whole / ".bidsignore", IGNORED)
         write_whole(whole / "README", README.format(**about, maps=OF_MAPS.format(group=GROUP) * bool(n_maps)))
     return out
@@ -110,17 +110,6 @@ def _label(word: str) -> str:
     return re.sub(r"[^A-Za-z0-9]", "", word) or "unnamed"
 
 
-def _description(folder: RunFolder) -> dict[str, Any]:
-    """Return the content of dataset_description.json."""
-    made_by = {
-        "Name": "sepvae",
-        "Version": version("sepvae"),
-        "Description": folder.recipe.required()["method"],
-    }
-    about = {"Name": f"Common and salient codes: {folder.path.name}", "BIDSVersion": "1.10.0"}
-    return about | {"DatasetType": "derivative", "GeneratedBy": [made_by]}
-
-
 def _write_tables(out: Path, codes: pd.DataFrame, scans: pd.DataFrame, recipe: dict[str, Any]) -> None:
     """Write participants.tsv, and sessions.tsv of each person if one of them has several scans."""
     attributes = [name for name in attribute_columns(codes) if name not in OWN_COLUMNS]
@@ -146,7 +135,7 @@ def _write_table(path: Path, table: pd.DataFrame, words: dict[str, Any]) -> None
     """Write a table as .tsv with its data dictionary as .json."""
     text = table.to_csv(sep="\t", index=False, na_rep="n/a", lineterminator="\n")
     write_whole(path.with_suffix(".tsv"), text)
-    _write_json(path.with_suffix(".json"), {name: words[name] for name in table if name in words})
+    JsonFile(path.with_suffix(".json")).write({name: words[name] for name in table if name in words})
 
 
 def _dictionary(columns: Sequence[str], recipe: dict[str, Any]) -> dict[str, Any]:
@@ -189,13 +178,8 @@ def _write_maps(out: Path, maps: MapFolder, scans: pd.DataFrame) -> int:
         path = anat / f"{'_'.join(names)}_desc-salient_statmap.nii.gz"
         shutil.copyfile(maps.path / file, path)
         where = {"SpatialReference": scan["space"]} if scan["space"] else {}
-        _write_json(path.with_suffix("").with_suffix(".json"), about | where)
+        JsonFile(path.with_suffix("").with_suffix(".json")).write(about | where)
     for file in sorted(set(maps.path.glob("*.nii.gz")) - {maps.path / name for name in volumes["file"]}):
         (out / GROUP).mkdir(exist_ok=True)
         shutil.copyfile(file, out / GROUP / file.name)
     return len(volumes)
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON in the way of BIDS: indented, and with a last line break."""
-    write_whole(path, json.dumps(content, indent=2) + "\n")
