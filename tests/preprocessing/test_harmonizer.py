@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from sepvae.data import ArraySource
 from sepvae.errors import DataError
 from sepvae.grid import Grid
-from sepvae.preprocessing import Harmonizer
+from sepvae.preprocessing import Harmonizer, Residualizer
 from sepvae.preprocessing.rows import VoxelRows
 
 
@@ -147,15 +147,47 @@ def test_a_fitted_person_gets_the_effects_that_the_others_of_the_site_show(cohor
     np.testing.assert_allclose(harmonised[i], wanted, rtol=1e-6)
 
 
-def test_fitted_controls_are_as_far_out_as_patients_without_an_effect():
+def test_scans_of_a_person_at_a_site_count_as_one_and_are_left_out_together(cohort):
+    x, about = cohort
+    once = np.repeat(np.arange(120), 3)  # each scan three times, one of a person with a gap
+    x3, about3 = x[once], about.iloc[once].reset_index(drop=True)
+    x3[50, 2] = np.nan
+    single, threefold = Harmonizer("site"), Harmonizer("site")
+    wanted = single.fit_transform(x, about)[once]
+    harmonised = threefold.fit_transform(x3, about3, groups=once)
+    others = np.arange(40) != 2
+    np.testing.assert_allclose(threefold.shift_[:, others], single.shift_[:, others], atol=1e-3)
+    np.testing.assert_allclose(threefold.variance_[:, others], single.variance_[:, others], rtol=1e-3)
+    np.testing.assert_allclose(harmonised[:, others], wanted[:, others], rtol=1e-3)
+    assert np.isnan(harmonised[50, 2])
+    assert np.isfinite(harmonised).sum() == harmonised.size - 1
+
+
+def test_a_traveller_is_left_out_of_each_site_by_its_scans_there(cohort):
+    x, about = cohort
+    groups = np.arange(120)
+    rows = [np.flatnonzero(about["site"] == site)[:2] for site in "AB"]
+    groups[np.concatenate(rows)] = 0
+    several, alone = (Harmonizer("site").fit_transform(x, about, groups=g) for g in (groups, None))
+    apart = Harmonizer("site").fit_transform(
+        x, about, groups=[f"{g}{s}" for g, s in zip(groups, about["site"], strict=True)]
+    )
+    np.testing.assert_array_equal(several, apart)
+    assert np.abs(several - alone)[np.concatenate(rows)].max() > 0.01
+
+
+@pytest.mark.parametrize("scans", [1, 3])
+def test_fitted_controls_are_as_far_out_as_patients_without_an_effect(scans):
     """Five controls a site: the distance from the centre must not tell who was fitted on."""
     rng = np.random.default_rng(0)
     aucs = []
     for _ in range(5):
-        site = np.repeat(np.arange(20), 10)
-        about, control = pd.DataFrame({"site": [f"s{k:02d}" for k in site]}), np.arange(200) % 2 == 0
-        x = rng.normal(size=(200, 100)) + 3 * rng.normal(size=(20, 100))[site]
-        fitted, as_new = Harmonizer("site").fit_transform(x, about, control), Harmonizer("site")
+        person = np.repeat(np.arange(200), scans)
+        site = person // 10
+        about, control = pd.DataFrame({"site": [f"s{k:02d}" for k in site]}), person % 2 == 0
+        x = rng.normal(size=(200, 100))[person] + 3 * rng.normal(size=(20, 100))[site]
+        x += 0.3 * rng.normal(size=x.shape)
+        fitted, as_new = Harmonizer("site").fit_transform(x, about, control, person), Harmonizer("site")
         as_new = as_new.fit(x, about, control).transform(x, about)
         aucs.append([roc_auc_score(~control, (y**2).sum(axis=1)) for y in (fitted, as_new)])
     left_out, in_sample = np.mean(aucs, axis=0)
@@ -198,19 +230,24 @@ def volumes(x):
     return whole, Grid((4, 4, 4), np.eye(4), mask=mask)
 
 
-def test_volumes_are_harmonised_voxel_by_voxel_within_the_mask(cohort, monkeypatch):
+@pytest.mark.parametrize("scans", [1, 2])
+def test_volumes_are_treated_voxel_by_voxel_within_the_mask(cohort, monkeypatch, scans):
     x, about = cohort
-    fitted = np.arange(120) < 90
+    fitted, groups = np.arange(120) < 90, np.arange(120) // scans
     monkeypatch.setattr("sepvae.preprocessing.rows.chunk_rows", lambda _: 7)
     whole, grid = volumes(x)
     rows = VoxelRows(ArraySource(whole, np.zeros(120), grid=grid))
-    model = Harmonizer("site", ["age"])
-    harmonised = model.fit_rows(rows, about, fitted).as_source().take(np.arange(120)).x
-    assert (harmonised[:, 0, ~grid.mask] == 0).all()
-    table = Harmonizer("site", ["age"])
-    np.testing.assert_allclose(
-        harmonised[:, 0, grid.mask], table.fit_transform(x, about, fitted), rtol=1e-5, atol=1e-5
+    model, table = Harmonizer("site", ["age"]), Harmonizer("site", ["age"])
+    rows, x = (
+        model.fit_rows(rows, about, fitted, groups),
+        table.fit_transform(x, about, fitted, groups),
     )
+    read = Residualizer().fit_rows(rows, about[["sex"]], fitted, groups).as_source()
+    whole = np.concatenate([read.take(np.arange(120)[part::5]).x for part in range(5)])
+    assert (whole[:, 0, ~grid.mask] == 0).all()
+    w = Residualizer().fit_transform(x, about[["sex"]], fitted, groups)
+    w = np.concatenate([w[part::5] for part in range(5)])
+    np.testing.assert_allclose(whole[:, 0, grid.mask], w, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(model.shift_, table.shift_, atol=1e-9)
 
 
@@ -223,6 +260,9 @@ def test_refuses_what_cannot_be_harmonised(cohort):
     x, about = cohort
     lone = about.assign(site=about["site"].where(about.index > 0, "D"))
     refused("wanted 2 people or more of each site to fit on, got 1 of 'D'; leave them out", x, lone)
+    twice = about.assign(site=about["site"].where(about.index > 1, "D"))
+    with pytest.raises(DataError, match="2 people or more of each site to fit on, got 1 of 'D'"):
+        Harmonizer("site").fit(x, twice, groups=[0, 0, *range(1, 119)])
     field = about.assign(field=about["site"].map({"A": 1.5, "B": 3.0, "C": 3.0}))
     refused("preserve: the effects of field cannot be told from those of site", x, field, preserve=["field"])
     refused("1 of 120 samples have no 'site'", x, about.assign(site=about["site"].where(about.index > 0)))

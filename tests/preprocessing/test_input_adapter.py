@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sepvae.data import ArraySource
 from sepvae.errors import DataError
 from sepvae.grid import Grid
+from sepvae.preprocessing import Harmonizer, Residualizer
 from sepvae.preprocessing.input_adapter import InputAdapter
 
 RNG = np.random.default_rng(0)
@@ -53,6 +54,17 @@ def test_the_state_restores_it(X: object) -> None:
     np.testing.assert_array_equal(one, other)
     assert again.seen_shape == adapter.seen_shape
     assert again.n_observed == adapter.n_observed
+
+
+def test_scans_of_a_person_are_left_out_together() -> None:
+    people = TABLE.assign(site=np.arange(40) // 2 % 2)
+    Y, groups = np.arange(40) // 2 % 2, np.arange(40) // 2
+    adapter = InputAdapter(["age"], "site")
+    learnt = adapter.fit(adapter.read(people, Y, groups), Y == 0, TRAIN).take(TRAIN).x
+    controls = (Y == 0) & np.isin(np.arange(40), TRAIN)
+    x = Harmonizer("site").fit_transform(TABLE[list("abc")], people[["site"]], controls, groups)
+    w = Residualizer().fit_transform(x, people[["age"]], controls, groups)[TRAIN]
+    np.testing.assert_allclose(learnt, (w - w.mean(axis=0)) / w.std(axis=0), rtol=1e-4, atol=1e-5)
 
 
 def test_sites_come_back_with_the_samples_and_go_before_covariates() -> None:

@@ -162,6 +162,20 @@ def test_a_fitted_control_is_left_out_of_its_own_regression(cohort):
     np.testing.assert_array_equal(w[~control], model.transform(x, about)[~control])
 
 
+def test_all_scans_of_a_fitted_person_are_left_out_together(cohort):
+    x, about, control = cohort
+    x[4, 1] = np.nan  # a gap in one scan of the person 1
+    groups = np.where(np.arange(120) < 12, np.arange(120) // 3, np.arange(120))
+    groups[100] = 2  # a scan of a fitted person, which is not fitted
+    model = Residualizer()
+    w = model.fit_transform(x, about, control, groups)
+    for person in (0, 1, 2, 50):
+        rows = np.flatnonzero(groups == person)
+        without = Residualizer().fit(x, about, control & (groups != person))
+        left = without.transform(x, about)[rows] * without.scale_
+        np.testing.assert_allclose(w[rows] * model.scale_, left, rtol=1e-8)
+
+
 def test_the_only_control_of_a_site_tells_nothing_of_itself(cohort):
     x, about, control = cohort
     about.loc[0, "site"] = "D"
@@ -170,16 +184,19 @@ def test_the_only_control_of_a_site_tells_nothing_of_itself(cohort):
     assert not np.isnan(w[1:, :2]).any()
 
 
-def test_training_controls_are_as_far_out_as_training_patients():
+@pytest.mark.parametrize("scans", [1, 3])
+def test_training_controls_are_as_far_out_as_training_patients(scans):
     """No true effect, 100 controls, 16 sites, 262 features: |w|^2 must not tell who was fitted on."""
     rng = np.random.default_rng(0)
     aucs = []
     for _ in range(5):
-        site = np.concatenate([np.repeat(np.arange(16), 2), rng.integers(0, 16, 168)])
-        about = pd.DataFrame({"age": rng.normal(size=200), "site": [f"s{k:02d}" for k in site]})
-        control = np.arange(200) % 2 == 0
-        x = rng.normal(size=(200, 262)) + rng.normal(size=(16, 262))[site]
-        fitted, as_new = Residualizer().fit_transform(x, about, control), Residualizer()
+        person = np.repeat(np.arange(200), scans)
+        site = np.concatenate([np.repeat(np.arange(16), 2), rng.integers(0, 16, 168)])[person]
+        about = pd.DataFrame({"age": rng.normal(size=200)[person], "site": [f"s{k:02d}" for k in site]})
+        control = person % 2 == 0
+        x = rng.normal(size=(200, 262))[person] + rng.normal(size=(16, 262))[site]
+        x += 0.3 * rng.normal(size=x.shape)
+        fitted, as_new = Residualizer().fit_transform(x, about, control, person), Residualizer()
         as_new = as_new.fit(x, about, control).transform(x, about)
         aucs.append([roc_auc_score(~control, (w**2).sum(axis=1)) for w in (fitted, as_new)])
     left_out, in_sample = np.mean(aucs, axis=0)

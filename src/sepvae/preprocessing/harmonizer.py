@@ -13,6 +13,7 @@ from sepvae.checks import check_choice
 from sepvae.data.arrays import name_columns
 from sepvae.errors import DataError
 from sepvae.preprocessing.covariates import ROUNDING, CovariateDesign, check_there, covariate_names
+from sepvae.preprocessing.people import Scans
 from sepvae.preprocessing.rows import Rows, VoxelRows, feature_table, gap_patterns, least_squares, row_chunks
 from sepvae.preprocessing.sites import (
     SiteMoments,
@@ -38,7 +39,7 @@ class Harmonizer:
 
     `fit(..).transform` and `fit_transform` differ: people who were fitted pull the mean of their site towards
     themselves, which alone distinguishes them from all other people. `fit_transform` gives each of them the
-    effects that the others of the site show.
+    effects that the others of the site show. Scans of a person at a site count as one.
 
     Parameters
     ----------
@@ -93,7 +94,13 @@ class Harmonizer:
     ) -> None:
         self.site, self.preserve, self.unseen, self.names = site, preserve, unseen, names
 
-    def fit(self, x: npt.ArrayLike, covariates: pd.DataFrame, fitted: npt.ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        x: npt.ArrayLike,
+        covariates: pd.DataFrame,
+        fitted: npt.ArrayLike | None = None,
+        groups: npt.ArrayLike | None = None,
+    ) -> Self:
         """
         Fit site effects.
 
@@ -103,7 +110,9 @@ class Harmonizer:
             Two features or more, NaN for gaps, and the columns of the site and of preserved covariates,
             without gaps.
         fitted : array-like of bool, of shape (n,), default=None
-            People to fit on, such as controls; None for all. Two or more of each site.
+            Rows to fit on, such as controls; None for all. Two people or more of each site.
+        groups : array-like of shape (n,), default=None
+            Person of each row; None if each row is a person.
 
         Returns
         -------
@@ -115,19 +124,23 @@ class Harmonizer:
         DataError
             If a covariate has gaps, or a site or a feature has too few people.
         """
-        chosen = _mask(fitted, len(covariates))
-        self._fit(self._people(feature_table(x, self.names), chosen), covariates, chosen)
+        scans = self._scans(covariates, fitted, groups)
+        self._fit(self._people(feature_table(x, self.names), scans.fitted), covariates, scans)
         return self
 
     def fit_transform(
-        self, x: npt.ArrayLike, covariates: pd.DataFrame, fitted: npt.ArrayLike | None = None
+        self,
+        x: npt.ArrayLike,
+        covariates: pd.DataFrame,
+        fitted: npt.ArrayLike | None = None,
+        groups: npt.ArrayLike | None = None,
     ) -> FloatArray:
         """
         Fit site effects, and return harmonised features; those of fitted people by the effects of others.
 
         Parameters
         ----------
-        x, covariates, fitted : array-like, DataFrame, array-like
+        x, covariates, fitted, groups : array-like, DataFrame, array-like, array-like
             As in `fit`.
 
         Returns
@@ -140,10 +153,9 @@ class Harmonizer:
         DataError
             As from `fit`.
         """
-        chosen = _mask(fitted, len(covariates))
-        x = feature_table(x, self.names)
-        moments = self._fit(self._people(x, chosen), covariates, chosen)
-        return self._harmonised(covariates, chosen, moments, x, np.arange(len(x)))
+        scans, x = self._scans(covariates, fitted, groups), feature_table(x, self.names)
+        moments = self._fit(self._people(x, scans.fitted), covariates, scans)
+        return self._by_others(x, covariates, moments, scans)
 
     def transform(self, x: npt.ArrayLike, covariates: pd.DataFrame) -> FloatArray:
         """
@@ -164,8 +176,8 @@ class Harmonizer:
         DataError
             If a covariate is missing, or a site was not fitted and `unseen` is "refuse".
         """
-        x = feature_table(x, self.names)
-        return self._harmonised(covariates, None, None, x, np.arange(len(x)))
+        z, expected = self._standardised(feature_table(x, self.names), covariates)
+        return self._harmonised(z, expected, *self._effects(covariates))
 
     def inverse_transform(self, x: npt.ArrayLike, covariates: pd.DataFrame | None = None) -> FloatArray:
         """
@@ -196,7 +208,9 @@ class Harmonizer:
         restored: FloatArray = x + (x - expected) * (np.sqrt(variance) - 1) + shift * self._unit
         return restored
 
-    def add_sites(self, x: npt.ArrayLike | VoxelRows, covariates: pd.DataFrame) -> Self:
+    def add_sites(
+        self, x: npt.ArrayLike | VoxelRows, covariates: pd.DataFrame, groups: npt.ArrayLike | None = None
+    ) -> Self:
         """
         Estimate the effects of new sites; all that was fitted stays as it is.
 
@@ -205,6 +219,8 @@ class Harmonizer:
         x, covariates : array-like of shape (n, features), and DataFrame of n rows
             As in `transform`, of people like those of the fit (controls), two or more of each new site.
             People of fitted sites are not used.
+        groups : array-like of shape (n,), default=None
+            As in `fit`.
 
         Returns
         -------
@@ -220,16 +236,23 @@ class Harmonizer:
         new = ~site_names(covariates, self.site).isin(self.sites_).to_numpy()
         if not new.any():
             return self
+        scans = self._scans(covariates, None, groups).select(new)
         covariates = covariates[new]
         rows = rows.select(np.flatnonzero(new)) if isinstance(rows, VoxelRows) else rows[new]
-        sites = sites_to_fit(covariates, self.site)
-        _, shift, variance = self._site_effects(rows, covariates, sites)
+        sites = sites_to_fit(covariates, self.site, scans.weights)
+        _, shift, variance = self._site_effects(rows, covariates, sites, scans.weights)
         self.sites_ = [*self.sites_, *sites]
         self.shift_ = np.vstack([self.shift_, shift])
         self.variance_ = np.vstack([self.variance_, variance])
         return self
 
-    def fit_rows(self, rows: VoxelRows, covariates: pd.DataFrame, fitted: npt.NDArray[np.bool_]) -> VoxelRows:
+    def fit_rows(
+        self,
+        rows: VoxelRows,
+        covariates: pd.DataFrame,
+        fitted: npt.NDArray[np.bool_],
+        groups: npt.ArrayLike | None = None,
+    ) -> VoxelRows:
         """
         Fit site effects on volumes, which need not fit into memory.
 
@@ -240,7 +263,9 @@ class Harmonizer:
         covariates : DataFrame of n rows
             As in `fit`.
         fitted : ndarray of bool, of shape (n,)
-            People to fit on.
+            Rows to fit on.
+        groups : array-like of shape (n,), default=None
+            As in `fit`; the other scans of a person are read with each scan.
 
         Returns
         -------
@@ -252,8 +277,9 @@ class Harmonizer:
         DataError
             As from `fit`.
         """
-        moments = self._fit(rows.select(np.flatnonzero(fitted)), covariates, fitted)
-        return rows.then(partial(self._harmonised, covariates, fitted, moments))
+        scans = self._scans(covariates, fitted, groups)
+        moments = self._fit(rows.select(np.flatnonzero(fitted)), covariates, scans)
+        return rows.then(partial(self._read_fitted, covariates, rows, moments, scans))
 
     def transform_rows(self, rows: VoxelRows, covariates: pd.DataFrame) -> VoxelRows:
         """
@@ -269,7 +295,7 @@ class Harmonizer:
         VoxelRows
             The volumes, harmonised as by `transform` when they are read.
         """
-        return rows.then(partial(self._harmonised, covariates, None, None))
+        return rows.then(partial(self._read_new, covariates))
 
     def state(self) -> tuple[dict[str, AnyArray], dict[str, Any]]:
         """
@@ -328,11 +354,19 @@ class Harmonizer:
             )
         return people
 
-    def _fit(self, x: Rows, covariates: pd.DataFrame, fitted: npt.NDArray[np.bool_]) -> SiteMoments:
+    def _scans(
+        self, covariates: pd.DataFrame, fitted: npt.ArrayLike | None, groups: npt.ArrayLike | None
+    ) -> Scans:
+        """Return the scans of each person at each site, those of `fitted`, or all, to fit on."""
+        chosen = np.ones(len(covariates), bool) if fitted is None else np.asarray(fitted, dtype=bool)
+        return Scans.of(groups, chosen).within(site_names(covariates, self.site).to_numpy())
+
+    def _fit(self, x: Rows, covariates: pd.DataFrame, scans: Scans) -> SiteMoments:
         """Fit on the rows of fitted people: least squares, then empirical Bayes estimates of each site."""
         check_choice("unseen", self.unseen, UNSEEN)
+        fitted, weights = scans.fitted, scans.weights[scans.fitted]
         people = covariates[fitted]
-        self.sites_ = sites_to_fit(people, self.site)
+        self.sites_ = sites_to_fit(people, self.site, weights)
         names = covariate_names(self.preserve, "preserve") or []
         check_there(covariates, names, "preserve")
         self._design = CovariateDesign("preserve").fit(covariates[names], fitted)
@@ -356,18 +390,18 @@ class Harmonizer:
             deviation = np.sqrt(squares / len(rows))
             varies = deviation > ROUNDING * np.abs(effects[:k]).max(axis=0)
             self.scale_[features] = np.where(varies, deviation, 0)
-        moments, self.shift_, self.variance_ = self._site_effects(x, people, self.sites_)
+        moments, self.shift_, self.variance_ = self._site_effects(x, people, self.sites_, weights)
         return moments
 
     def _site_effects(
-        self, x: Rows, people: pd.DataFrame, sites: list[str]
+        self, x: Rows, people: pd.DataFrame, sites: list[str], weights: FloatArray
     ) -> tuple[SiteMoments, FloatArray, FloatArray]:
         """Return moments, shift and variance of each site; what is constant within all sites is shifted."""
-        of_site, shape = one_hot(people, self.site, sites), (len(sites), len(self.scale_))
-        design = self._design.matrix(people)
+        of_site = one_hot(people, self.site, sites) * weights[:, None]
+        shape = len(sites), len(self.scale_)
         n, sums, squares = (np.zeros(shape) for _ in range(3))
         for rows, values in row_chunks(x, np.arange(len(people)), np.arange(shape[1])):
-            z = (values - design[rows] @ self.coefficients_) / self._unit
+            z, _ = self._standardised(values, people.iloc[rows])
             for total, part in ((n, ~np.isnan(z)), (sums, np.nan_to_num(z)), (squares, np.nan_to_num(z**2))):
                 total += of_site[rows].T @ part
         varies = np.flatnonzero(self.scale_ > 0)
@@ -389,23 +423,43 @@ class Harmonizer:
     def _unit(self) -> FloatArray:
         return np.where(self.scale_ > 0, self.scale_, 1)
 
-    def _harmonised(
+    def _read_new(self, covariates: pd.DataFrame, x: FloatArray, positions: IntArray) -> FloatArray:
+        return self.transform(x, covariates.iloc[positions])
+
+    def _read_fitted(
         self,
         covariates: pd.DataFrame,
-        fitted: npt.NDArray[np.bool_] | None,
-        moments: SiteMoments | None,
+        rows: VoxelRows,
+        moments: SiteMoments,
+        scans: Scans,
         x: FloatArray,
         positions: IntArray,
     ) -> FloatArray:
-        """Return rows x of these positions, harmonised; fitted people by the effects of the others."""
-        of = covariates.iloc[positions]
-        shift, variance = self._effects(of)
-        expected = self._design.matrix(of) @ self.coefficients_
-        z = (x - expected) / self._unit
-        if fitted is not None and moments is not None and (own := fitted[positions]).any():
-            others = moments.select(self._codes(of[own])).without(z[own])
+        n = len(x)
+        x, positions = scans.read_together(rows, x, positions)
+        return self._by_others(x, covariates.iloc[positions], moments, scans.select(positions))[:n]
+
+    def _by_others(
+        self, x: FloatArray, covariates: pd.DataFrame, moments: SiteMoments, scans: Scans
+    ) -> FloatArray:
+        """Return harmonised features, those of fitted people by the effects that others of the site show."""
+        z, expected = self._standardised(x, covariates)
+        shift, variance = self._effects(covariates)
+        if (own := scans.of_fitted).any():
+            of_site, varies = moments.select(self._codes(covariates[own])), self.scale_ > 0
+            others = of_site.without(z[own], scans.select(own))
             of_others = others.estimates(shift[own], variance[own], STEPS_OF_OTHERS)
-            shift[own], variance[own] = np.where(self.scale_ > 0, of_others, (shift[own], variance[own]))
+            shift[own], variance[own] = np.where(varies, of_others, (shift[own], variance[own]))
+        return self._harmonised(z, expected, shift, variance)
+
+    def _standardised(self, x: FloatArray, covariates: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
+        """Return (x - expected) / scale, and what an average site measures of such people."""
+        expected: FloatArray = self._design.matrix(covariates) @ self.coefficients_
+        return (x - expected) / self._unit, expected
+
+    def _harmonised(
+        self, z: FloatArray, expected: FloatArray, shift: FloatArray, variance: FloatArray
+    ) -> FloatArray:
         harmonised: FloatArray = expected + (z - shift) / np.sqrt(variance) * self._unit
         return harmonised
 
@@ -419,7 +473,3 @@ class Harmonizer:
         shift, variance = self.shift_[site], self.variance_[site]  # copies, of these people alone
         shift[site < 0], variance[site < 0] = 0, 1
         return shift, variance
-
-
-def _mask(fitted: npt.ArrayLike | None, n: int) -> npt.NDArray[np.bool_]:
-    return np.ones(n, bool) if fitted is None else np.asarray(fitted, dtype=bool)

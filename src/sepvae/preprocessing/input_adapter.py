@@ -79,7 +79,7 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
 
     def fit(self, samples: Samples, is_background: AnyArray, train: IntArray) -> Source:
         """Fit on training samples, covariates on the background of them; return all as networks see them."""
-        source, labels, _, covariates = samples
+        source, labels, groups, covariates = samples
         self.sample_shape_, self.grid_ = tuple(source.sample_shape), source.grid
         self.harmonizer_: Harmonizer | None = None
         self.residualizer_: Residualizer | None = None
@@ -96,7 +96,7 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
         for step, of_step in self._steps(covariates):
             on_all = step is self.harmonizer_ and self.harmonise_on == "all"
             fit = step.fit_transform if is_table else step.fit_rows
-            rows = fit(rows, of_step, in_train if on_all else in_train & is_background)
+            rows = fit(rows, of_step, in_train if on_all else in_train & is_background, groups)
         if not is_table:
             return source if covariates is None else rows.as_source()
         self.scaler_ = TableScaler(names).fit(rows[train])
@@ -134,7 +134,8 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
             self._check_shape(X.sample_shape)
             self._check_grid(X.grid)
         (_, of_step), *_ = self._steps(covariates)
-        self.harmonizer_.add_sites(VoxelRows(X) if self.scaler_ is None else features, of_step)
+        groups = X.groups if is_source(X) else None
+        self.harmonizer_.add_sites(VoxelRows(X) if self.scaler_ is None else features, of_step, groups)
 
     def _of_volumes(self, source: Source, covariates: pd.DataFrame | None) -> Source:
         """Return images as they are, and volumes after all steps."""

@@ -1,6 +1,7 @@
 """Features without the effects of covariates that controls show: w-scores."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Self
 
@@ -12,6 +13,7 @@ from sepvae.batch import AnyArray, FloatArray, IntArray
 from sepvae.codes import Kind
 from sepvae.errors import DataError
 from sepvae.preprocessing.covariates import ROUNDING, CovariateDesign
+from sepvae.preprocessing.people import Scans
 from sepvae.preprocessing.rows import Rows, VoxelRows, feature_table, gap_patterns, least_squares
 
 LEAST_SCALE = 0.1  # of a voxel, as a share of the median: voxels that hardly vary get no huge w-scores
@@ -29,7 +31,7 @@ class Residualizer:
 
     `fit(..).transform` and `fit_transform` differ, as in scikit-learn's `TargetEncoder`: residuals of fitted
     controls are too small, which alone distinguishes them from all other samples. `fit_transform` gives these
-    controls the residuals of a regression without them.
+    controls the residuals of a regression without them, and without their other scans.
 
     Volumes are fitted voxel by voxel in chunks (`fit_rows`), so that they need not fit into memory.
 
@@ -95,24 +97,31 @@ class Residualizer:
         return self
 
     def fit_transform(
-        self, x: npt.ArrayLike, covariates: pd.DataFrame, is_control: npt.ArrayLike
+        self,
+        x: npt.ArrayLike,
+        covariates: pd.DataFrame,
+        is_control: npt.ArrayLike,
+        groups: npt.ArrayLike | None = None,
     ) -> FloatArray:
         """
-        Fit the effects of covariates, and return w-scores, which are leave-one-out for controls.
+        Fit the effects of covariates, and return w-scores; those of fitted people leave that person out.
 
-        The residual e of a fitted control becomes e / (1 - h), where h is its leverage: the feature minus the
-        prediction of a regression on all other controls.
+        The residuals e of a person become (I - H)^-1 e, where H is the block of the hat matrix for the fitted
+        scans of that person: the features minus the predictions of a regression on all other people.
 
         Parameters
         ----------
         x, covariates, is_control : array-like, DataFrame
             As in `fit`.
+        groups : array-like of shape (n,), default=None
+            Person of each row; None if each row is a person.
 
         Returns
         -------
         ndarray of shape (n, features)
-            Leave-one-out w-scores of controls, and those of `transform` for all others. NaN for gaps, and for
-            a control who is the only one of a class, whose effect no other control shows.
+            Leave-one-person-out w-scores of the people who were fitted, and those of `transform` for all
+            others. NaN for gaps, and for a person who is the only one of a class, whose effect no other
+            control shows.
 
         Raises
         ------
@@ -128,14 +137,20 @@ class Residualizer:
         """
         is_control = np.asarray(is_control, dtype=bool)
         w = self.fit(x, covariates, is_control).transform(x, covariates)
-        design, of_controls = self._design.matrix(covariates[is_control]), w[is_control]
-        for rows, features in gap_patterns(of_controls):
-            of_controls[np.ix_(rows, features)] /= _of_others(design[rows])[:, None]
-        w[is_control] = of_controls
+        design, controls = self._design.matrix(covariates), np.flatnonzero(is_control)
+        scans = Scans.of(groups, is_control)
+        for rows, features in gap_patterns(w[is_control]):
+            if rows.size:
+                have = replace(scans, fitted=np.isin(np.arange(len(w)), controls[rows]))
+                w[:, features] = _of_others(w[:, features], _axes(design, have.fitted), have)
         return w
 
     def fit_rows(
-        self, rows: VoxelRows, covariates: pd.DataFrame, is_control: npt.NDArray[np.bool_]
+        self,
+        rows: VoxelRows,
+        covariates: pd.DataFrame,
+        is_control: npt.NDArray[np.bool_],
+        groups: npt.ArrayLike | None = None,
     ) -> VoxelRows:
         """
         Fit the effects on volumes, which need not fit into memory.
@@ -148,6 +163,8 @@ class Residualizer:
             As in `fit`.
         is_control : ndarray of bool, of shape (n,)
             Controls to fit on.
+        groups : array-like of shape (n,), default=None
+            As in `fit_transform`; the other scans of a person are read with each scan.
 
         Returns
         -------
@@ -163,9 +180,8 @@ class Residualizer:
         self._learn_effects(rows.select(controls), covariates, is_control, np.zeros(rows.n_columns, bool))
         if len(varying := self.scale_[self.scale_ != 1]):
             self.scale_ = np.maximum(self.scale_, LEAST_SCALE * np.median(varying))
-        others = np.ones(len(covariates))
-        others[controls] = _of_others(self._design.matrix(covariates[is_control]))
-        return rows.then(partial(self._read_rows, covariates, others))
+        axes = _axes(self._design.matrix(covariates), is_control)
+        return rows.then(partial(self._read_fitted, covariates, rows, Scans.of(groups, is_control), axes))
 
     def transform_rows(self, rows: VoxelRows, covariates: pd.DataFrame) -> VoxelRows:
         """
@@ -181,13 +197,24 @@ class Residualizer:
         VoxelRows
             W-scores of the volumes, as by `transform` when they are read.
         """
-        return rows.then(partial(self._read_rows, covariates, np.ones(len(covariates))))
+        return rows.then(partial(self._read_new, covariates))
 
-    def _read_rows(
-        self, covariates: pd.DataFrame, others: FloatArray, x: FloatArray, positions: IntArray
+    def _read_new(self, covariates: pd.DataFrame, x: FloatArray, positions: IntArray) -> FloatArray:
+        return self.transform(x, covariates.iloc[positions])
+
+    def _read_fitted(
+        self,
+        covariates: pd.DataFrame,
+        rows: VoxelRows,
+        scans: Scans,
+        axes: FloatArray,
+        x: FloatArray,
+        positions: IntArray,
     ) -> FloatArray:
-        w: FloatArray = self.transform(x, covariates.iloc[positions]) / others[positions, None]
-        return w
+        n = len(x)
+        x, positions = scans.read_together(rows, x, positions)
+        w = self.transform(x, covariates.iloc[positions])
+        return _of_others(w, axes[positions], scans.select(positions))[:n]
 
     def transform(self, x: npt.ArrayLike, covariates: pd.DataFrame) -> FloatArray:
         """
@@ -322,8 +349,25 @@ class Residualizer:
             )
 
 
-def _of_others(design: FloatArray) -> FloatArray:
-    """Return 1 - leverage of each row: a residual divided by it is that of a regression on the others."""
-    axes, spread, _ = np.linalg.svd(design, full_matrices=False)
-    leverage = (axes[:, spread > ALONE * spread[0]] ** 2).sum(axis=1)
-    return np.where(1 - leverage > ALONE, 1 - leverage, np.nan)
+def _axes(design: FloatArray, fitted: npt.NDArray[np.bool_]) -> FloatArray:
+    """Return the design in coordinates (n, rank) in which the products of its rows are the hat matrix."""
+    _, spread, right = np.linalg.svd(design[fitted], full_matrices=False)
+    kept = spread > ALONE * spread[0]
+    axes: FloatArray = design @ (right[kept].T / spread[kept])
+    return axes
+
+
+def _of_others(residuals: FloatArray, axes: FloatArray, scans: Scans) -> FloatArray:
+    """Return (I - H)^-1 e for each fitted person, the residuals of a regression on all other people."""
+    of_others = residuals.copy()
+    fitted_people = np.flatnonzero(scans.of_fitted)
+    for block in scans.select(fitted_people).blocks():
+        rows = fitted_people[block]  # (people, scans)
+        a, fitted = axes[rows], scans.fitted[rows]
+        hat = a @ a.transpose(0, 2, 1) * fitted[:, None]
+        alone = np.linalg.eigvalsh(hat * fitted[..., None]).max(axis=1) > 1 - ALONE
+        hat[alone] = 0
+        solved = np.linalg.solve(np.eye(rows.shape[1]) - hat, np.nan_to_num(residuals[rows]))
+        solved[alone] = np.nan
+        of_others[rows] = np.where(np.isnan(residuals[rows]), np.nan, solved)
+    return of_others

@@ -10,6 +10,7 @@ import pandas as pd
 from sepvae.batch import FloatArray, IntArray
 from sepvae.errors import DataError
 from sepvae.preprocessing.covariates import check_there, class_names
+from sepvae.preprocessing.people import Scans
 
 LEAST = 1e-12  # mean variance within a site, in units of that within all sites
 CONVERGED, MOST_STEPS = 1e-6, 1000  # relative change of an estimate, and steps to reach it
@@ -28,7 +29,7 @@ class SitePrior(NamedTuple):
 class SiteMoments:
     """Moments of standardised features: one row for each site, or for the site of each person."""
 
-    n: FloatArray  # (sites, features), people
+    n: FloatArray  # (sites, features), people: sums of the weights of scans
     mean: FloatArray  # (sites, features)
     squares: FloatArray  # (sites, features), sum of squared differences from the mean
     prior: SitePrior
@@ -74,12 +75,15 @@ class SiteMoments:
         prior = SitePrior(*(values[sites] for values in self.prior))
         return SiteMoments(self.n[sites], self.mean[sites], self.squares[sites], prior)
 
-    def without(self, z: FloatArray) -> "SiteMoments":
-        """Return the moments of each site without one person, whose standardised features are z."""
-        n = np.maximum(self.n - 1, 1)
-        apart = z - self.mean
-        squares = (self.squares - self.n / n * apart**2).clip(0)
-        return replace(self, n=n, mean=self.mean - apart / n, squares=squares)
+    def without(self, z: FloatArray, scans: Scans) -> "SiteMoments":
+        """Return the moments of the site of each row without its person, from standardised features z."""
+        weights = scans.weights[:, None]
+        own = np.nan_to_num(z - self.mean)
+        of_own = weights * ~np.isnan(z), weights * own, weights * own**2
+        own_n, apart, squares = (scans.sums(values) for values in of_own)
+        n = self.n - own_n
+        left = self.squares - squares - apart**2 / n
+        return replace(self, n=n, mean=self.mean - apart / n, squares=left.clip(0))
 
 
 def site_names(covariates: pd.DataFrame, site: str) -> "pd.Series[str]":
@@ -88,9 +92,9 @@ def site_names(covariates: pd.DataFrame, site: str) -> "pd.Series[str]":
     return class_names(covariates, site, "harmonise")
 
 
-def sites_to_fit(people: pd.DataFrame, site: str) -> list[str]:
-    """Return the sites of people to fit on; raise unless each has two or more."""
-    counts = site_names(people, site).value_counts().sort_index()
+def sites_to_fit(people: pd.DataFrame, site: str, weights: FloatArray) -> list[str]:
+    """Return the sites to fit; raise unless each has two people or more, the sum of the weights of scans."""
+    counts = pd.Series(weights).groupby(site_names(people, site).to_numpy()).sum().round()
     if len(alone := counts[counts < 2]):
         raise DataError(
             f"harmonise: wanted 2 people or more of each {site} to fit on, got 1 of "
@@ -124,8 +128,8 @@ def check_enough(n: FloatArray, features: Sequence[str | int], site: str, sites:
     """Raise unless two features vary, and two people or more of each site have each of them."""
     if n.shape[1] < 2:
         raise DataError(f"harmonise: wanted 2 features or more that vary, got {n.shape[1]}")
-    if (n < 2).any():
-        i, j = np.argwhere(n < 2)[0]
+    if (few := n.round(6) < 2).any():  # sums of the weights of scans
+        i, j = np.argwhere(few)[0]
         raise DataError(
             f"harmonise: {int(n[i, j])} of the fitted people of {site} {sites[i]!r} have feature "
             f"{features[j]!r}, wanted 2 or more; leave that feature out"

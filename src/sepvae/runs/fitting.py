@@ -218,12 +218,6 @@ def _fit(
     """Fit or resume, save the model, and return the codes of `train`; on divergence write the last steps."""
     named = f"target{'s' * (len(targets) > 1)} {joined([*map(str, targets)])}"
     say(f"background {model.background}, {named}; fitting on {len(train)} samples")
-    removed = [name for name in ("harmonise", "residualise") if getattr(model, name)]
-    if removed and len(np.unique(train.groups)) < len(train):
-        say(
-            f"warning: some people have several scans, which {' and '.join(removed)} leaves out one by one: "
-            "fitted controls lie nearer to the centre than patients; fit on one scan a person"
-        )
     if model.capabilities.epochs:
         run.checkpoint.parent.mkdir(exist_ok=True)
         model.set_params(callbacks=[*(model.callbacks or []), MetricsFile(run.metrics.path)])
