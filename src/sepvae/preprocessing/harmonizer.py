@@ -13,8 +13,16 @@ from sepvae.checks import check_choice
 from sepvae.data.arrays import name_columns
 from sepvae.errors import DataError
 from sepvae.preprocessing.covariates import ROUNDING, CovariateDesign, check_there, covariate_names
-from sepvae.preprocessing.people import Scans
-from sepvae.preprocessing.rows import Rows, VoxelRows, feature_table, gap_patterns, least_squares, row_chunks
+from sepvae.preprocessing.people import PeopleEffects, Scans
+from sepvae.preprocessing.rows import (
+    Rows,
+    Step,
+    VoxelRows,
+    feature_table,
+    gap_patterns,
+    least_squares,
+    row_chunks,
+)
 from sepvae.preprocessing.sites import (
     SiteMoments,
     check_enough,
@@ -29,7 +37,7 @@ STEPS_OF_OTHERS = 3  # from the estimates of a site to those without one person,
 UNSEEN = "refuse", "reference"
 
 
-class Harmonizer:
+class Harmonizer(PeopleEffects):
     """
     Removal of site effects from features: ComBat.
 
@@ -37,9 +45,8 @@ class Harmonizer:
     delta of a site are estimated by empirical Bayes over all features. The harmonised feature is
     alpha + beta covariates + e, with the pooled variance: what an average site measures.
 
-    `fit(..).transform` and `fit_transform` differ: people who were fitted pull the mean of their site towards
-    themselves, which alone distinguishes them from all other people. `fit_transform` gives each of them the
-    effects that the others of the site show. Scans of a person at a site count as one.
+    Two people or more of each site and two features are needed; scans of a person at a site count as one.
+    `fit_transform` gives each fitted person the effects that the others of the site show.
 
     Parameters
     ----------
@@ -93,69 +100,6 @@ class Harmonizer:
         names: Sequence[str] | None = None,
     ) -> None:
         self.site, self.preserve, self.unseen, self.names = site, preserve, unseen, names
-
-    def fit(
-        self,
-        x: npt.ArrayLike,
-        covariates: pd.DataFrame,
-        fitted: npt.ArrayLike | None = None,
-        groups: npt.ArrayLike | None = None,
-    ) -> Self:
-        """
-        Fit site effects.
-
-        Parameters
-        ----------
-        x, covariates : array-like of shape (n, features), and DataFrame of n rows
-            Two features or more, NaN for gaps, and the columns of the site and of preserved covariates,
-            without gaps.
-        fitted : array-like of bool, of shape (n,), default=None
-            Rows to fit on, such as controls; None for all. Two people or more of each site.
-        groups : array-like of shape (n,), default=None
-            Person of each row; None if each row is a person.
-
-        Returns
-        -------
-        Harmonizer
-            This object.
-
-        Raises
-        ------
-        DataError
-            If a covariate has gaps, or a site or a feature has too few people.
-        """
-        scans = self._scans(covariates, fitted, groups)
-        self._fit(self._people(feature_table(x, self.names), scans.fitted), covariates, scans)
-        return self
-
-    def fit_transform(
-        self,
-        x: npt.ArrayLike,
-        covariates: pd.DataFrame,
-        fitted: npt.ArrayLike | None = None,
-        groups: npt.ArrayLike | None = None,
-    ) -> FloatArray:
-        """
-        Fit site effects, and return harmonised features; those of fitted people by the effects of others.
-
-        Parameters
-        ----------
-        x, covariates, fitted, groups : array-like, DataFrame, array-like, array-like
-            As in `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n, features)
-            As from `transform`, but for fitted people.
-
-        Raises
-        ------
-        DataError
-            As from `fit`.
-        """
-        scans, x = self._scans(covariates, fitted, groups), feature_table(x, self.names)
-        moments = self._fit(self._people(x, scans.fitted), covariates, scans)
-        return self._by_others(x, covariates, moments, scans)
 
     def transform(self, x: npt.ArrayLike, covariates: pd.DataFrame) -> FloatArray:
         """
@@ -236,7 +180,7 @@ class Harmonizer:
         new = ~site_names(covariates, self.site).isin(self.sites_).to_numpy()
         if not new.any():
             return self
-        scans = self._scans(covariates, None, groups).select(new)
+        scans = self._at_sites(Scans.of(groups, np.ones(len(new), bool)), covariates).select(new)
         covariates = covariates[new]
         rows = rows.select(np.flatnonzero(new)) if isinstance(rows, VoxelRows) else rows[new]
         sites = sites_to_fit(covariates, self.site, scans.weights)
@@ -245,57 +189,6 @@ class Harmonizer:
         self.shift_ = np.vstack([self.shift_, shift])
         self.variance_ = np.vstack([self.variance_, variance])
         return self
-
-    def fit_rows(
-        self,
-        rows: VoxelRows,
-        covariates: pd.DataFrame,
-        fitted: npt.NDArray[np.bool_],
-        groups: npt.ArrayLike | None = None,
-    ) -> VoxelRows:
-        """
-        Fit site effects on volumes, which need not fit into memory.
-
-        Parameters
-        ----------
-        rows : VoxelRows
-            Valid voxels of n volumes.
-        covariates : DataFrame of n rows
-            As in `fit`.
-        fitted : ndarray of bool, of shape (n,)
-            Rows to fit on.
-        groups : array-like of shape (n,), default=None
-            As in `fit`; the other scans of a person are read with each scan.
-
-        Returns
-        -------
-        VoxelRows
-            The volumes, harmonised as by `fit_transform` when they are read.
-
-        Raises
-        ------
-        DataError
-            As from `fit`.
-        """
-        scans = self._scans(covariates, fitted, groups)
-        moments = self._fit(rows.select(np.flatnonzero(fitted)), covariates, scans)
-        return rows.then(partial(self._read_fitted, covariates, rows, moments, scans))
-
-    def transform_rows(self, rows: VoxelRows, covariates: pd.DataFrame) -> VoxelRows:
-        """
-        Return harmonised volumes, when they are read.
-
-        Parameters
-        ----------
-        rows, covariates : VoxelRows, and DataFrame of n rows
-            As in `fit_rows`.
-
-        Returns
-        -------
-        VoxelRows
-            The volumes, harmonised as by `transform` when they are read.
-        """
-        return rows.then(partial(self._read_new, covariates))
 
     def state(self) -> tuple[dict[str, AnyArray], dict[str, Any]]:
         """
@@ -343,9 +236,9 @@ class Harmonizer:
             setattr(fitted, f"{name}_", arrays[name])
         return fitted
 
-    def _people(self, x: FloatArray, chosen: npt.NDArray[np.bool_]) -> FloatArray:
+    def _people(self, x: FloatArray, scans: Scans) -> FloatArray:
         """Return the rows to fit on; raise if none of them has a feature that others have."""
-        people: FloatArray = x[chosen]
+        people: FloatArray = x[scans.fitted]
         absent = np.atleast_1d(np.isnan(people).all(axis=0) & ~np.isnan(x).all(axis=0))
         if absent.any():
             odd = name_columns(absent[None], self.names)
@@ -354,15 +247,19 @@ class Harmonizer:
             )
         return people
 
-    def _scans(
-        self, covariates: pd.DataFrame, fitted: npt.ArrayLike | None, groups: npt.ArrayLike | None
-    ) -> Scans:
-        """Return the scans of each person at each site, those of `fitted`, or all, to fit on."""
-        chosen = np.ones(len(covariates), bool) if fitted is None else np.asarray(fitted, dtype=bool)
-        return Scans.of(groups, chosen).within(site_names(covariates, self.site).to_numpy())
+    def _learn(self, x: Rows, covariates: pd.DataFrame, scans: Scans) -> Step:
+        """Fit on the rows of fitted people: least squares, then empirical Bayes estimates of each site."""
+        scans = self._at_sites(scans, covariates)
+        of_fitted: Rows = (
+            x.select(np.flatnonzero(scans.fitted)) if isinstance(x, VoxelRows) else self._people(x, scans)
+        )
+        moments = self._fit(of_fitted, covariates, scans)
+        return partial(self._by_others, covariates, moments, scans)
+
+    def _at_sites(self, scans: Scans, covariates: pd.DataFrame) -> Scans:
+        return scans.within(site_names(covariates, self.site).to_numpy())
 
     def _fit(self, x: Rows, covariates: pd.DataFrame, scans: Scans) -> SiteMoments:
-        """Fit on the rows of fitted people: least squares, then empirical Bayes estimates of each site."""
         check_choice("unseen", self.unseen, UNSEEN)
         fitted, weights = scans.fitted, scans.weights[scans.fitted]
         people = covariates[fitted]
@@ -423,26 +320,11 @@ class Harmonizer:
     def _unit(self) -> FloatArray:
         return np.where(self.scale_ > 0, self.scale_, 1)
 
-    def _read_new(self, covariates: pd.DataFrame, x: FloatArray, positions: IntArray) -> FloatArray:
-        return self.transform(x, covariates.iloc[positions])
-
-    def _read_fitted(
-        self,
-        covariates: pd.DataFrame,
-        rows: VoxelRows,
-        moments: SiteMoments,
-        scans: Scans,
-        x: FloatArray,
-        positions: IntArray,
-    ) -> FloatArray:
-        n = len(x)
-        x, positions = scans.read_together(rows, x, positions)
-        return self._by_others(x, covariates.iloc[positions], moments, scans.select(positions))[:n]
-
     def _by_others(
-        self, x: FloatArray, covariates: pd.DataFrame, moments: SiteMoments, scans: Scans
+        self, covariates: pd.DataFrame, moments: SiteMoments, scans: Scans, x: FloatArray, at: IntArray
     ) -> FloatArray:
-        """Return harmonised features, those of fitted people by the effects that others of the site show."""
+        """Return harmonised rows, those of fitted people by the effects that others of the site show."""
+        covariates, scans = covariates.iloc[at], scans.select(at)
         z, expected = self._standardised(x, covariates)
         shift, variance = self._effects(covariates)
         if (own := scans.of_fitted).any():

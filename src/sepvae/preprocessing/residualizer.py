@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,14 +13,22 @@ from sepvae.batch import AnyArray, FloatArray, IntArray
 from sepvae.codes import Kind
 from sepvae.errors import DataError
 from sepvae.preprocessing.covariates import ROUNDING, CovariateDesign
-from sepvae.preprocessing.people import Scans
-from sepvae.preprocessing.rows import Rows, VoxelRows, feature_table, gap_patterns, least_squares
+from sepvae.preprocessing.people import PeopleEffects, Scans
+from sepvae.preprocessing.rows import Rows, Step, VoxelRows, feature_table, gap_patterns, least_squares
 
 LEAST_SCALE = 0.1  # of a voxel, as a share of the median: voxels that hardly vary get no huge w-scores
 ALONE = 1e-9  # a control with a leverage this close to 1 is the only one that shows some effect
 
 
-class Residualizer:
+class _Pattern(NamedTuple):
+    """Features that the same controls have, the design in coordinates of these, and who they are."""
+
+    features: IntArray
+    axes: FloatArray
+    scans: Scans
+
+
+class Residualizer(PeopleEffects):
     """
     Removal of covariate effects from features, relative to controls of the same age, sex and site.
 
@@ -29,11 +37,9 @@ class Residualizer:
     (n - k degrees of freedom). Gaps stay gaps, and are not fitted on. A feature without residuals among
     controls keeps its unit.
 
-    `fit(..).transform` and `fit_transform` differ, as in scikit-learn's `TargetEncoder`: residuals of fitted
-    controls are too small, which alone distinguishes them from all other samples. `fit_transform` gives these
-    controls the residuals of a regression without them, and without their other scans.
-
-    Volumes are fitted voxel by voxel in chunks (`fit_rows`), so that they need not fit into memory.
+    `fit_transform` gives a fitted control the residuals of a regression on all other people: (I - H)^-1 e,
+    where e are the residuals of all scans of that person, and H is their block of the hat matrix; NaN for a
+    person who is the only one of a class.
 
     Parameters
     ----------
@@ -68,153 +74,6 @@ class Residualizer:
 
     def __init__(self, names: Sequence[str] | None = None) -> None:
         self.names = names
-
-    def fit(self, x: npt.ArrayLike, covariates: pd.DataFrame, is_control: npt.ArrayLike) -> Self:
-        """
-        Fit the effects of covariates on controls.
-
-        Parameters
-        ----------
-        x, covariates : array-like of shape (n, features), and DataFrame of n rows
-            Features, NaN for gaps, and one column per covariate, without gaps.
-        is_control : array-like of bool, of shape (n,)
-            Samples to fit on.
-
-        Returns
-        -------
-        Residualizer
-            This object.
-
-        Raises
-        ------
-        DataError
-            If a covariate has gaps, infinite values or codes for a missing value such as -9999, or if there
-            are too few controls.
-        """
-        is_control = np.asarray(is_control, dtype=bool)
-        x = feature_table(x, self.names)
-        self._learn_effects(x[is_control], covariates, is_control, np.asarray(np.isnan(x).all(axis=0)))
-        return self
-
-    def fit_transform(
-        self,
-        x: npt.ArrayLike,
-        covariates: pd.DataFrame,
-        is_control: npt.ArrayLike,
-        groups: npt.ArrayLike | None = None,
-    ) -> FloatArray:
-        """
-        Fit the effects of covariates, and return w-scores; those of fitted people leave that person out.
-
-        The residuals e of a person become (I - H)^-1 e, where H is the block of the hat matrix for the fitted
-        scans of that person: the features minus the predictions of a regression on all other people.
-
-        Parameters
-        ----------
-        x, covariates, is_control : array-like, DataFrame
-            As in `fit`.
-        groups : array-like of shape (n,), default=None
-            Person of each row; None if each row is a person.
-
-        Returns
-        -------
-        ndarray of shape (n, features)
-            Leave-one-person-out w-scores of the people who were fitted, and those of `transform` for all
-            others. NaN for gaps, and for a person who is the only one of a class, whose effect no other
-            control shows.
-
-        Raises
-        ------
-        DataError
-            As from `fit`.
-
-        Examples
-        --------
-        >>> age = pd.DataFrame({"age": [50.0, 60.0, 70.0, 80.0, 80.0]})
-        >>> x = np.array([[8.1], [6.9], [6.1], [4.9], [2.0]])
-        >>> Residualizer().fit_transform(x, age, np.array([True, True, True, True, False])).round(1).ravel()
-        array([  1.1,  -1.4,   1.4,  -1.1, -23.2])
-        """
-        is_control = np.asarray(is_control, dtype=bool)
-        w = self.fit(x, covariates, is_control).transform(x, covariates)
-        design, controls = self._design.matrix(covariates), np.flatnonzero(is_control)
-        scans = Scans.of(groups, is_control)
-        for rows, features in gap_patterns(w[is_control]):
-            if rows.size:
-                have = replace(scans, fitted=np.isin(np.arange(len(w)), controls[rows]))
-                w[:, features] = _of_others(w[:, features], _axes(design, have.fitted), have)
-        return w
-
-    def fit_rows(
-        self,
-        rows: VoxelRows,
-        covariates: pd.DataFrame,
-        is_control: npt.NDArray[np.bool_],
-        groups: npt.ArrayLike | None = None,
-    ) -> VoxelRows:
-        """
-        Fit the effects on volumes, which need not fit into memory.
-
-        Parameters
-        ----------
-        rows : VoxelRows
-            Valid voxels of n volumes.
-        covariates : DataFrame of n rows
-            As in `fit`.
-        is_control : ndarray of bool, of shape (n,)
-            Controls to fit on.
-        groups : array-like of shape (n,), default=None
-            As in `fit_transform`; the other scans of a person are read with each scan.
-
-        Returns
-        -------
-        VoxelRows
-            W-scores of the volumes, as by `fit_transform` when they are read.
-
-        Raises
-        ------
-        DataError
-            As from `fit`.
-        """
-        controls = np.flatnonzero(is_control)
-        self._learn_effects(rows.select(controls), covariates, is_control, np.zeros(rows.n_columns, bool))
-        if len(varying := self.scale_[self.scale_ != 1]):
-            self.scale_ = np.maximum(self.scale_, LEAST_SCALE * np.median(varying))
-        axes = _axes(self._design.matrix(covariates), is_control)
-        return rows.then(partial(self._read_fitted, covariates, rows, Scans.of(groups, is_control), axes))
-
-    def transform_rows(self, rows: VoxelRows, covariates: pd.DataFrame) -> VoxelRows:
-        """
-        Return the w-scores of volumes, when they are read.
-
-        Parameters
-        ----------
-        rows, covariates : VoxelRows, and DataFrame of n rows
-            As in `fit_rows`.
-
-        Returns
-        -------
-        VoxelRows
-            W-scores of the volumes, as by `transform` when they are read.
-        """
-        return rows.then(partial(self._read_new, covariates))
-
-    def _read_new(self, covariates: pd.DataFrame, x: FloatArray, positions: IntArray) -> FloatArray:
-        return self.transform(x, covariates.iloc[positions])
-
-    def _read_fitted(
-        self,
-        covariates: pd.DataFrame,
-        rows: VoxelRows,
-        scans: Scans,
-        axes: FloatArray,
-        x: FloatArray,
-        positions: IntArray,
-    ) -> FloatArray:
-        n = len(x)
-        x, positions = scans.read_together(rows, x, positions)
-        w = self.transform(x, covariates.iloc[positions])
-        return _of_others(w, axes[positions], scans.select(positions))[:n]
 
     def transform(self, x: npt.ArrayLike, covariates: pd.DataFrame) -> FloatArray:
         """
@@ -306,31 +165,46 @@ class Residualizer:
         fitted._rounding = arrays["rounding"]
         return fitted
 
-    def _learn_effects(
-        self,
-        x: Rows,
-        covariates: pd.DataFrame,
-        is_control: npt.NDArray[np.bool_],
-        absent: npt.NDArray[np.bool_],
-    ) -> None:
+    def _learn(self, x: Rows, covariates: pd.DataFrame, scans: Scans) -> Step:
         """Fit least squares on the rows of controls, once for all features that the same controls lack."""
-        self._design = CovariateDesign("residualise").fit(covariates, is_control)
+        self._design = CovariateDesign("residualise").fit(covariates, scans.fitted)
         self.kinds_, self.levels_ = self._design.kinds, self._design.levels
-        design = self._design.matrix(covariates[is_control])
-        n = len(absent)
-        unit = np.ones(n) if isinstance(x, VoxelRows) else np.abs(np.nan_to_num(x)).max(axis=0, initial=0)
-        unit[unit == 0] = 1
-        self.coefficients_, self.scale_ = np.full((design.shape[1], n), np.nan), np.ones(n)
-        for rows, features in gap_patterns(x):
-            features = features[~absent[features]]
-            if not features.size:
-                continue
-            self._check_enough(design, rows, int(features[0]))
-            effects, squares, rank = least_squares(x, design, rows, features, unit[features])
-            deviation = np.sqrt(squares / (len(rows) - rank))
-            self.coefficients_[:, features] = effects * unit[features]
-            self.scale_[features] = np.where(deviation > ROUNDING, deviation * unit[features], 1)
+        whole, controls = self._design.matrix(covariates), np.flatnonzero(scans.fitted)
+        if isinstance(x, VoxelRows):
+            of_controls: Rows = x.select(controls)
+            there, unit = np.ones(x.n_columns, bool), np.ones(x.n_columns)
+        else:
+            of_controls = x[controls]
+            there = np.asarray(~np.isnan(x).all(axis=0))
+            unit = np.abs(np.nan_to_num(of_controls)).max(axis=0, initial=0)
+            unit[unit == 0] = 1
+        self.coefficients_, self.scale_ = np.full((whole.shape[1], len(unit)), np.nan), np.ones(len(unit))
+        patterns = []
+        for rows, features in gap_patterns(of_controls):
+            if (features := features[there[features]]).size:
+                self._fit(of_controls, whole[controls], rows, features, unit)
+                have = replace(scans, fitted=np.isin(np.arange(len(whole)), controls[rows]))
+                patterns.append(_Pattern(features, _axes(whole, have.fitted), have))
+        if isinstance(x, VoxelRows) and len(varying := self.scale_[self.scale_ != 1]):
+            self.scale_ = np.maximum(self.scale_, LEAST_SCALE * np.median(varying))
         self._rounding = ROUNDING * unit
+        return partial(self._by_others, covariates, patterns)
+
+    def _fit(self, x: Rows, design: FloatArray, rows: IntArray, features: IntArray, unit: FloatArray) -> None:
+        """Fit features of the controls `rows`, in these units."""
+        self._check_enough(design, rows, int(features[0]))
+        effects, squares, rank = least_squares(x, design, rows, features, unit[features])
+        deviation = np.sqrt(squares / (len(rows) - rank))
+        self.coefficients_[:, features] = effects * unit[features]
+        self.scale_[features] = np.where(deviation > ROUNDING, deviation * unit[features], 1)
+
+    def _by_others(
+        self, covariates: pd.DataFrame, patterns: list[_Pattern], x: FloatArray, at: IntArray
+    ) -> FloatArray:
+        w = self.transform(x, covariates.iloc[at])
+        for features, axes, scans in patterns:
+            w[:, features] = _of_others(w[:, features], axes[at], scans.select(at))
+        return w
 
     def _check_enough(self, design: FloatArray, rows: IntArray, feature: int) -> None:
         """Raise unless k + 2 or more controls have the feature, some of them in every class."""
