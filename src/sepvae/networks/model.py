@@ -1,12 +1,13 @@
 """All networks in one module: two encoders, decoder, salient classifier, read-out and critic."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.utils.checkpoint import checkpoint
 
 from sepvae.codes import Codes
 
@@ -23,6 +24,7 @@ class ContrastiveAutoencoder(nn.Module):
     """
 
     valid_mask: Tensor | None
+    recompute = False  # activations, in the backward pass
 
     def __init__(
         self,
@@ -53,16 +55,25 @@ class ContrastiveAutoencoder(nn.Module):
         """Return the mean of p(x | c, s); s = 0 decodes a sample without salient part."""
         if self.decoder is None:
             raise TypeError("wanted a model with a decoder")
-        samples: Tensor = self.decoder(torch.cat([common, salient], dim=1))
+        z = torch.cat([common, salient], dim=1)
+        samples: Tensor = run(self.decoder, z, recompute=self.recompute)
         return samples if self.valid_mask is None else samples * self.valid_mask
 
     def n_observed(self, x: Tensor) -> int:
         """Return d, the dimension of p(x | c, s): the number of pixels, features or valid voxels."""
         return x[0].numel() if self.valid_mask is None else self._n_valid
 
+    def checkpoint_gradients(self) -> None:
+        """Recompute the activations of encoders, decoder and critic in the backward pass, from now on."""
+        for module in self.modules():
+            if isinstance(module, ContrastiveAutoencoder | GaussianEncoder | JointCritic | SampleCritic):
+                module.recompute = True
+
 
 class GaussianEncoder(nn.Module):
     """Backbone with one linear map to the posterior mean and one to the log-variance."""
+
+    recompute = False
 
     def __init__(self, backbone: nn.Module, features: int, latent_dim: int) -> None:
         super().__init__()
@@ -72,7 +83,7 @@ class GaussianEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the posterior mean and log-variance, of shape (batch, latent_dim)."""
-        features = self.backbone(x)
+        features = run(self.backbone, x, recompute=self.recompute)
         return self.mean(features), self.logvar(features)
 
 
@@ -114,6 +125,8 @@ class Critic(nn.Module):
 class JointCritic(nn.Module):
     """Discriminators of samples with their codes, (x, c, s) for targets and (x, c) for the background."""
 
+    recompute = False
+
     def __init__(self, of_sample: GaussianEncoder, common_dim: int, salient_dim: int) -> None:
         super().__init__()
         self.backbone, features = of_sample.backbone, of_sample.mean.in_features
@@ -124,13 +137,15 @@ class JointCritic(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor, common: Tensor, salient: Tensor) -> Tensor:
         """Return the log-odds, of shape (batch,), that codes are of the encoders; y = 0 is the background."""
-        seen = torch.cat([self.backbone(x), common], dim=1)
+        seen = torch.cat([run(self.backbone, x, recompute=self.recompute), common], dim=1)
         target = self.target(torch.cat([seen, salient], dim=1))
         return torch.where(y == 0, self.background(seen).squeeze(1), target.squeeze(1))
 
 
 class SampleCritic(nn.Module):
     """Discriminator of samples, of data against decoded and of targets against background, in one network."""
+
+    recompute = False
 
     def __init__(self, of_sample: GaussianEncoder) -> None:
         super().__init__()
@@ -141,7 +156,7 @@ class SampleCritic(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the log-odds of data, of shape (batch,), and of a target, of shape (batch, 1)."""
-        features = self.backbone(x)
+        features = run(self.backbone, x, recompute=self.recompute)
         return self.data(features).squeeze(1), self.target(features)
 
 
@@ -149,6 +164,41 @@ def frozen(module: nn.Module, *inputs: Tensor) -> Any:
     """Run a module so that gradients reach its inputs but not its parameters."""
     parameters = {name: parameter.detach() for name, parameter in module.named_parameters()}
     return functional_call(module, parameters, inputs)
+
+
+def run(module: nn.Module, x: Tensor, *, recompute: bool) -> Any:
+    """
+    Run a module; if `recompute`, keep no activations: the backward pass computes them (Chen et al., 2016).
+
+    Parameters, buffers and modes are those of the first run, since `frozen` and `running_statistics` end
+    before the backward pass. Changes of buffers in later runs, such as those of batch norm, are discarded.
+    """
+    if not (recompute and torch.is_grad_enabled()):
+        return module(x)
+    parameters = dict(module.named_parameters())
+    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    training = {part: part.training for part in module.modules()}
+    is_first = True
+
+    def same(x: Tensor) -> Any:
+        nonlocal is_first
+        if is_first:
+            is_first = False
+            return module(x)
+        now = {part: part.training for part in training}
+        copies = {name: buffer.clone() for name, buffer in buffers.items()}
+        try:
+            _set_modes(training)
+            return functional_call(module, parameters | copies, (x,))
+        finally:
+            _set_modes(now)
+
+    return checkpoint(same, x, use_reentrant=False)
+
+
+def _set_modes(training: Mapping[nn.Module, bool]) -> None:
+    for module, mode in training.items():
+        module.training = mode
 
 
 @contextmanager

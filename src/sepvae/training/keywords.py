@@ -35,6 +35,9 @@ class TrainingKeywords:
     compile : bool, default=False
         Compile the training step with torch, if possible. The first step takes about 20 s longer; small
         networks then train faster, convolutions on a CPU hardly.
+    gradient_checkpointing : bool, default=False
+        Compute the activations of encoders and decoder again in the backward pass instead of keeping them:
+        large volumes take about half the memory and a third more time, with the same result.
     max_epochs : int or "auto", default="auto"
         Passes through the training part. "auto" is 100, or more if 1500 steps take more.
     validation_fraction : float, default=0.1
@@ -68,6 +71,7 @@ class TrainingKeywords:
     balanced: bool = False
     num_workers: int | Literal["auto"] = "auto"
     compile: bool = False
+    gradient_checkpointing: bool = False
     max_epochs: int | Literal["auto"] = "auto"
     validation_fraction: float = 0.1
     early_stopping: int | None = None
@@ -86,7 +90,7 @@ class TrainingKeywords:
     # How and on which machine a fit runs: not part of a model's file.
     not_saved: ClassVar[tuple[str, ...]] = (
         *("checkpoint", "warm_start", "num_workers", "progress_bar", "compile", "logger", "callbacks"),
-        *("accelerator", "devices", "num_nodes", "strategy"),
+        *("accelerator", "devices", "num_nodes", "strategy", "gradient_checkpointing"),
     )
 
     def _check_training(self, random_state: int | None) -> None:
@@ -104,8 +108,10 @@ class TrainingKeywords:
                 raise DataError("random_state: wanted a number, the same in all processes, got None")
             if self.compile:
                 raise DataError("compile: wanted False with several devices or nodes, got True")
-        for name in ("balanced", "compile", "progress_bar", "warm_start"):
+        for name in ("balanced", "compile", "gradient_checkpointing", "progress_bar", "warm_start"):
             check_flag(name, getattr(self, name))
+        if self.compile and self.gradient_checkpointing:
+            raise DataError("compile: wanted False with gradient_checkpointing, got True")
         check_number("learning_rate", self.learning_rate, above=0)
         if self.gradient_clip_val is not None:
             check_number("gradient_clip_val", self.gradient_clip_val, above=0, or_else="None")

@@ -61,6 +61,8 @@ class AlternatingTraining(pl.LightningModule):
         self._validation_metrics: dict[str, float] = {}
         self._sums: deque[tuple[int, Tensor]] = deque(maxlen=CHECK_EVERY)  # sums of the terms after each step
         self.epoch_means = {stage: EpochMetrics(n_groups) for stage in ("train", "validation")}
+        if keywords.gradient_checkpointing:
+            model.checkpoint_gradients()
         fast = keywords.compile
         self._fast_posterior = compiled(self._posterior) if fast else self._posterior
         self._fast_critic_loss = compiled(self._critic_loss) if fast else self._critic_loss
