@@ -52,7 +52,9 @@ def test_group_norm_sees_no_other_volume_of_the_batch() -> None:
 def test_what_does_not_count_is_decoded_as_zero_and_not_counted() -> None:
     counts = torch.zeros(1, 32, 32, 32, dtype=torch.bool)
     counts[:, 8:20, 8:20, 8:20] = True
-    model = build_autoencoder("cnn3d", (1, 32, 32, 32), 2, 2, 2, valid_mask=counts.numpy())
+    mask = counts.numpy()
+    mask.flags.writeable = False  # as that of a grid
+    model = build_autoencoder("cnn3d", (1, 32, 32, 32), 2, 2, 2, valid_mask=mask)
     decoded = model.decode(torch.ones(2, 2), torch.ones(2, 2))
     assert (decoded[:, ~counts] == 0).all()
     assert (decoded[:, counts] != 0).any()

@@ -38,6 +38,7 @@ def data():
 
 METHODS = {
     "SepVAE": lambda **keywords: SepVAE(**keywords),
+    "SepVAE with checkpointing": lambda **keywords: SepVAE(gradient_checkpointing=True, **keywords),
     "SepVAE without consistency": lambda **keywords: SepVAE(**SepVAE.ablations["no CONS"], **keywords),
     # Light weights: of a bias before batch norm the gradient is rounding alone, and Adam enlarges it.
     "MMcVAE": lambda **keywords: MMcVAE(common_mmd=10, background_mmd=10, **keywords),

@@ -81,7 +81,7 @@ def build_autoencoder(
     # Last, so that a seed gives the other networks the same weights as in versions without a read-out.
     has_read_out = stored is None or any(name.startswith("read_out.") for name in stored)
     read_out = ReadOut(salient_dim, n_groups) if has_read_out else None
-    where = None if valid_mask is None else torch.from_numpy(np.ascontiguousarray(valid_mask)[None])
+    where = None if valid_mask is None else torch.from_numpy(np.array(valid_mask)[None])
     model = ContrastiveAutoencoder(common, salient, decode, classifier, critic, read_out, where)
     channels_last = {IMAGES: torch.channels_last, VOLUMES: torch.channels_last_3d}
     if len(sample_shape) in channels_last:
