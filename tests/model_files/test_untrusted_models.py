@@ -340,6 +340,7 @@ def test_odd_keywords_are_taken_or_refused(models: Path, tmp_path: Path, name: s
         ("accelerator", "tpu"),
         ("num_workers", 10**6),
         ("compile", True),
+        ("gradient_checkpointing", True),
     ],
 )
 def test_a_file_does_not_say_how_a_fit_is_run(model: Path, keyword: str, value: object) -> None:
