@@ -28,9 +28,7 @@ def own_network():
 
 def check_same(method, x, y=Y, **keywords):
     keywords = quick(batch_size=8, validation_fraction=0.2, max_epochs=2) | keywords
-    kept, recomputed = (
-        method(gradient_checkpointing=value, **keywords).fit(x, y) for value in (False, True)
-    )
+    kept, recomputed = (method(gradient_checkpointing=value, **keywords).fit(x, y) for value in (False, True))
     state = recomputed.module_.state_dict()
     for name, value in kept.module_.state_dict().items():
         assert torch.equal(value, state[name]), name
