@@ -50,7 +50,7 @@ def test_the_same_with_half_precision(monkeypatch):
 
 
 def kept_values(model, x):
-    """Number of values that autograd keeps from a pass through encoders and decoder until the backward pass."""
+    """Number of values that autograd keeps for the backward pass through encoders and decoder."""
     kept: dict[int, int] = {}
 
     def count(tensor):
