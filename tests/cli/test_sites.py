@@ -17,6 +17,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("sites")
     site = np.arange(90) // 2 % 3
     table = pd.DataFrame({"participant_id": [f"sub-{i:02d}" for i in range(90)]})
+    table["visit"] = table["participant_id"] + "_1"
     table["dx"] = np.where(np.arange(90) % 2, "hc", "sz")
     table["site"], table["age"] = np.array(list("ABC"))[site], rng.normal(50, 9, 90)
     table[["lh_a", "lh_b", "lh_c"]] = rng.normal(size=(90, 3)) + 2 * site[:, None]
@@ -27,7 +28,8 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(people: Path) -> Path:
-    columns = ["--features", "lh_*", "--label", "dx", "--background", "hc"]
+    columns = ["--features", "lh_*", "--label", "dx", "--background", "hc", "--id", "visit"]
+    columns += ["--subject", "participant_id"]
     columns += ["--attribute", "site:categorical", "--attribute", "age:continuous"]
     steps = linear(harmonise="site", preserve="age")
     invoke("fit", people.parent / "two.csv", "--out", people.parent / "run", *columns, *steps)
@@ -45,7 +47,7 @@ def test_a_new_site_is_refused_taken_as_average_or_estimated(run: Path, people: 
     average, _ = encoded(run, people, tmp_path / "average.csv", "--unseen-site", "reference")
     codes, said = encoded(run, people, tmp_path / "codes.csv", "--unseen-site", "estimate")
     assert "note: new sites, estimated from controls of these data: C" in said
-    new = (pd.read_csv(people).set_index("participant_id")["site"] == "C").reindex(codes.index)
+    new = (pd.read_csv(people).set_index("visit")["site"] == "C").reindex(codes.index)
     pd.testing.assert_frame_equal(codes[~new].filter(regex="0|1"), average[~new].filter(regex="0|1"))
     apart = [
         table.loc[new, "common0"].mean() - table.loc[~new, "common0"].mean() for table in (codes, average)
@@ -59,6 +61,42 @@ def test_controls_of_the_new_site_are_needed(run: Path, people: Path, tmp_path: 
         encoded(run, tmp_path / "new.csv", tmp_path / "codes.csv", "--unseen-site", "estimate")
     with pytest.raises(DataError, match="--unseen-site: wanted one of refuse, reference, estimate, got"):
         encoded(run, people, tmp_path / "codes.csv", "--unseen-site", "guess")
+
+
+def test_other_commands_take_new_sites_too(run: Path, people: Path, tmp_path: Path) -> None:
+    new = pd.read_csv(people).query("site == 'C'")
+    new.to_csv(tmp_path / "new.csv", index=False)
+    with pytest.raises(DataError, match="30 of 30 samples have site 'C', which was not fitted"):
+        invoke("evaluate", run, tmp_path / "new.csv")
+    quick = "--permutations", "0"
+    scored = invoke("evaluate", run, tmp_path / "new.csv", "--unseen-site", "reference", *quick)
+    assert "nothing is written" in scored
+    with pytest.raises(DataError, match="unseen_site: wanted one of refuse, reference, got 'estimate'"):
+        invoke("evaluate", run, tmp_path / "new.csv", "--unseen-site", "estimate", *quick)
+    with pytest.raises(DataError, match="--unseen-site: it is for people in DATA, got none"):
+        invoke("evaluate", run, "--unseen-site", "reference", *quick)
+    later = new.assign(age=new["age"] + 2, visit=new["participant_id"] + "_2")
+    pd.concat([new, later]).to_csv(tmp_path / "visits.csv", index=False)
+    scans = run, tmp_path / "visits.csv", "--time", "age"
+    said = invoke("visits", *scans, "--unseen-site", "estimate")
+    assert "note: new sites, estimated from controls of these data: C" in said
+    said = invoke("maps", run, tmp_path / "new.csv", "--out", tmp_path / "maps", "--unseen-site", "estimate")
+    assert "note: new sites, estimated" in said
+    assert (tmp_path / "maps" / "maps.csv").is_file()
+
+
+def test_held_out_people_of_a_site_that_will_not_be_fitted_are_refused_before_the_fit(
+    people: Path, tmp_path: Path
+) -> None:
+    table = pd.read_csv(people).rename(columns={"participant_id": "id"})
+    table["split"] = np.where(table["site"] == "C", "test", "train")
+    table[["id", "split"]].to_csv(tmp_path / "split.csv", index=False)
+    columns = ["--features", "lh_*", "--label", "dx", "--background", "hc"]
+    columns += ["--split", str(tmp_path / "split.csv")]
+    columns += ["--attribute", "site:categorical", *linear(harmonise="site")]
+    with pytest.raises(DataError, match=r"30 of 30 samples have site 'C', which was not fitted \(A, B\)"):
+        invoke("fit", people, "--out", tmp_path / "run", *columns)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_without_sites_takes_none(regions_run: Path, regions: Path, tmp_path: Path) -> None:

@@ -156,6 +156,8 @@ def fit_cell(cell: Cell, train: Source, test: Source, folder: CellFolder) -> Non
         folder.path.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
         model = cell.contender.estimator(cell.seed)
+        if model.background is not None:
+            model.input_adapter().check_new(train, model.background, test)
         if model.capabilities.epochs:
             model.set_params(checkpoint=folder.checkpoint)
         learnt = None  # codes of a resample are those of some people only: all are encoded

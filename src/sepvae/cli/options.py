@@ -125,6 +125,23 @@ Complete = Annotated[
         "DATA are then those of the fit.",
     ),
 ]
+UnseenSite = Annotated[
+    str | None,
+    typer.Option(
+        help="With --set harmonise: people in DATA of a site that was not fitted are refused, or taken as "
+        "measured at an average site (reference).",
+        show_default=False,
+    ),
+]
+UnseenSiteOrEstimate = Annotated[
+    str | None,
+    typer.Option(
+        "--unseen-site",
+        help="With --set harmonise: people in DATA of a site that was not fitted are refused, taken as "
+        "measured at an average site (reference), or harmonised by its controls in DATA (estimate).",
+        show_default=False,
+    ),
+]
 Refits = Annotated[
     int,
     typer.Option(

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from sepvae.cli import load_torch, tell
-from sepvae.cli.options import Run, data_options
-from sepvae.cli.run_commands import check_out, written_page
+from sepvae.cli.options import Run, UnseenSiteOrEstimate, data_options
+from sepvae.cli.run_commands import check_new_data, check_out, written_page
 
 
 @data_options("root", "tables")
@@ -47,10 +47,12 @@ def visits(
     ],
     data: Annotated[Path | None, typer.Argument(help="New scans; without, the run's test part.")] = None,
     out: Annotated[Path | None, typer.Option(help="CSV file to write; RUN/visits.csv without DATA.")] = None,
+    unseen_site: UnseenSiteOrEstimate = None,
 ) -> None:
     """Several scans a person: change of codes per year, and reliability over scan and rescan."""
     if out is not None:
         check_out(out, "file")
+    check_new_data(unseen_site, data)
     load_torch()
 
     from sepvae.cli.tables import print_visits
@@ -59,7 +61,7 @@ def visits(
     from sepvae.runs.visits import score_visits
 
     source = None if data is None else read_new_data(run, data, **fields, labelled=False, say=tell)
-    scores = score_visits(run, time, source, out, say=tell)
+    scores = score_visits(run, time, source, out, unseen_site=unseen_site, say=tell)
     print_visits(scores)
     if out is not None:
         typer.echo(f"visits: {out}")

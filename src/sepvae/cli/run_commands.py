@@ -13,6 +13,8 @@ from sepvae.cli.options import (
     PermutationsAgain,
     Refits,
     Run,
+    UnseenSite,
+    UnseenSiteOrEstimate,
     data_options,
     permutations_again,
 )
@@ -26,14 +28,7 @@ def encode(
     ],
     out: Annotated[Path, typer.Option(help="CSV file to write.", show_default=False)],
     fields: dict[str, Any],
-    unseen_site: Annotated[
-        str | None,
-        typer.Option(
-            help="With --set harmonise: people of a site that was not fitted are refused, taken as measured "
-            "at an average site (reference), or harmonised by its controls in DATA (estimate).",
-            show_default=False,
-        ),
-    ] = None,
+    unseen_site: UnseenSiteOrEstimate = None,
 ) -> None:
     """Write the codes of samples, and whether the run has seen them; labels are not needed."""
     check_out(out, "file")
@@ -62,6 +57,7 @@ def maps(
     null: Refits = 0,
     jobs: Annotated[int, typer.Option(min=1, help="With --null: refits at once.")] = 1,
     adjust_for: AdjustFor = None,
+    unseen_site: UnseenSiteOrEstimate = None,
 ) -> None:
     """Write what the salient part adds to new samples; or, with --inference, test that of the run's own."""
     from sepvae.errors import DataError
@@ -75,6 +71,8 @@ def maps(
         if ignored:
             raise DataError(f"{option} has no meaning without {of}; leave it out, or add {of}")
     if tests:
+        if unseen_site is not None:
+            raise DataError("--unseen-site: tests are of the run's own samples; leave it out")
         if out is not None:
             raise DataError(f"--out: tests go to {run}/inference; leave it out, or --inference and --null")
         _infer(run, data, fields, adjust_for=adjust_for, refits=null, jobs=jobs)
@@ -87,7 +85,8 @@ def maps(
     from sepvae.runs import map_run
     from sepvae.runs.new_data import read_new_data
 
-    folder = map_run(run, read_new_data(run, data, **fields, labelled=False, say=tell), out, say=tell)
+    samples = read_new_data(run, data, **fields, labelled=False, say=tell)
+    folder = map_run(run, samples, out, unseen_site=unseen_site, say=tell)
     typer.echo(f"maps: {folder}")
     if (pictures := MapFolder(folder).figures).is_dir():
         typer.echo(f"pictures: {pictures}")
@@ -136,6 +135,7 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="CSV file to write; RUN/scores.csv without DATA.")] = None,
     permutations: PermutationsAgain = None,
     complete: Complete = False,
+    unseen_site: UnseenSite = None,
 ) -> None:
     """Score codes: what each space knows of each attribute, against chance."""
     load_torch()
@@ -149,6 +149,7 @@ def evaluate(
 
     if out is not None:
         check_out(out, "file")
+    check_new_data(unseen_site, None if complete else data)
     recorded = recorded_permutations(run)
     permutations = permutations_again(permutations, recorded, complete=complete)
     if complete:
@@ -157,7 +158,8 @@ def evaluate(
     source = None if data is None else read_new_data(run, data, **fields, say=tell)
     if permutations != recorded:
         tell(f"note: p-values are of {permutations} permutations; those of {run} were of {recorded}")
-    scores = evaluate_run(run, source, n_permutations=permutations, say=tell)
+    how: dict[str, Any] = {"n_permutations": permutations, "unseen_site": unseen_site}
+    scores = evaluate_run(run, source, **how, say=tell)
     if data is None and out is None:
         keep_scores(run, scores, n_permutations=permutations)
         typer.echo(f"scores: {RunFolder(run).scores}, report: {written_page(run)}")
@@ -297,6 +299,14 @@ def written_page(run: Path) -> Path:
 
     with stage("writing the page", tell):
         return write_report(run)
+
+
+def check_new_data(unseen_site: str | None, data: Path | None) -> None:
+    """Raise if sites of new samples are treated, but there are none."""
+    from sepvae.errors import DataError
+
+    if unseen_site is not None and data is None:
+        raise DataError("--unseen-site: it is for people in DATA, got none; leave it out, or give DATA")
 
 
 def check_out(file: Path, what: str) -> None:

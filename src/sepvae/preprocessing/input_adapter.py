@@ -15,11 +15,18 @@ from sepvae.checks import check_choice, check_images, check_volumes
 from sepvae.data.arrays import ArraySource, as_array, as_column, numbers_of
 from sepvae.errors import DataError
 from sepvae.grid import Grid
-from sepvae.preprocessing.covariates import covariate_names, covariates_needed, is_source, split_covariates
+from sepvae.preprocessing.covariates import (
+    CovariateDesign,
+    covariate_names,
+    covariates_needed,
+    is_source,
+    split_covariates,
+)
 from sepvae.preprocessing.harmonizer import Harmonizer
 from sepvae.preprocessing.residualizer import Residualizer
 from sepvae.preprocessing.rows import VoxelRows, as_volumes
 from sepvae.preprocessing.scaler import TableScaler
+from sepvae.preprocessing.sites import site_codes, site_names
 
 
 class Samples(NamedTuple):
@@ -101,6 +108,20 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
             return source if covariates is None else rows.as_source()
         self.scaler_ = TableScaler(names).fit(rows[train])
         return ArraySource(self.scaler_.transform(rows), labels, ids=source.ids)
+
+    def check_new(self, train: Source, background: Any, new: Source) -> None:
+        """Raise, before a fit on `train`, for covariates of new samples that this fit would not know."""
+        known, asked = self._split(train)[1], self._split(new)[1]
+        if known is None or asked is None:
+            return
+        is_background = np.asarray(train.labels) == background
+        of_sites = is_background | (self.harmonise_on == "all")
+        for keyword, fitted in (("preserve", of_sites), ("residualise", is_background)):
+            names = covariate_names(getattr(self, keyword), keyword) or []
+            CovariateDesign(keyword).fit(known[names], fitted).matrix(asked[names])
+        if self.harmonise is not None:
+            sites = sorted(set(site_names(known[of_sites], self.harmonise)))
+            site_codes(asked, self.harmonise, sites, refuse=self.unseen_site == "refuse")
 
     def transform(self, X: Any) -> Source:
         """Return new samples as networks see them; raise DataError unless they match the fitted ones."""

@@ -14,7 +14,6 @@ from sepvae.codes import attribute_columns
 from sepvae.data.nifti import NiftiFiles
 from sepvae.files import check_new, write_whole
 from sepvae.interpretation.map_folder import GROUPS, group_files, write_maps
-from sepvae.methods import load
 from sepvae.plotting.codes import code_scatter, severity_scatter
 from sepvae.plotting.images import reconstruction_grid, swap_grid, traversal_grid
 from sepvae.plotting.maps import (
@@ -30,7 +29,7 @@ from sepvae.plotting.tables import correlation_map, learning_curves, map_axes, m
 from sepvae.progress import Say, stage
 from sepvae.report.contents import scatter_files
 from sepvae.run_folder import AXIS, EFFECT, IMAGE, OF_SLOPE, MapFolder, RunFolder
-from sepvae.runs.scoring import split_of
+from sepvae.runs.scoring import load_for, split_of
 
 AXES = 4  # salient axes in a figure
 TITLE = "Mean of {} targets, severity {:g} to {:g}"
@@ -64,7 +63,14 @@ def draw(run: Path) -> None:
     draw_maps(folder.maps, folder.figures)
 
 
-def map_run(run: str | Path, source: Source, out: str | Path, *, say: Say | None = None) -> Path:
+def map_run(
+    run: str | Path,
+    source: Source,
+    out: str | Path,
+    *,
+    unseen_site: str | None = None,
+    say: Say | None = None,
+) -> Path:
     """
     Write maps of new samples with the model of a run folder.
 
@@ -76,6 +82,9 @@ def map_run(run: str | Path, source: Source, out: str | Path, *, say: Say | None
         New samples, read as those of the fit; groups are compared if they have its labels.
     out : str or Path
         The folder to create, with the files of `write_maps` and its figures in `figures/`.
+    unseen_site : {"refuse", "reference", "estimate"} or None, default=None
+        What to do with samples of sites that were not fitted, instead of what the model does. "estimate"
+        takes the sites from their controls among the samples, whose statistics are then biased.
     say : callable, default=None
         Called with each progress message.
 
@@ -91,7 +100,8 @@ def map_run(run: str | Path, source: Source, out: str | Path, *, say: Say | None
     """
     check_new(Path(out), "folder for maps")
     with stage("mapping what the salient part adds", say) as progress:
-        folder = write_maps(load(run), source, Path(out), progress=progress)
+        model = load_for(run, source, unseen_site, say)
+        folder = write_maps(model, source, Path(out), progress=progress)
     maps, split = MapFolder(folder), split_of(run, source)
     table = maps.samples.required()
     table.insert(2, "split", split)

@@ -115,6 +115,7 @@ def fit_run(
     if not resume:
         check_new_run(run.path)
     targets = _choose_background(model, train)
+    model.input_adapter().check_new(train, model.background, test)
     scoring = {"n_permutations": n_permutations, "removal": removal, "thumbnails": thumbnails}
     recipe: dict[str, Any] = {
         "data": about_data | {"fingerprint": fingerprint(train, test)},

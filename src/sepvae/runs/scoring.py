@@ -40,11 +40,10 @@ def encode_run(
     """
     Encode data as in `codes.csv`; the split is that of the run by id, else "new", or "unknown".
 
-    Sites that were not fitted are treated as `unseen_site` says, by default as the model does; "estimate"
-    adds them by their controls among these samples.
+    `unseen_site` is as in `load_for`.
     """
     folder = RunFolder(run)
-    model = _with_sites(load(run), source, unseen_site, say)
+    model = load_for(run, source, unseen_site, say)
     with stage("encoding", say):
         codes = model.encode(source)
         table = encoded(model, source, "new", codes)
@@ -66,10 +65,16 @@ def encode_run(
     return table
 
 
-def _with_sites(
-    model: ContrastiveEstimator, source: Source, unseen_site: str | None, say: Say | None
+def load_for(
+    run: str | Path, source: Source, unseen_site: str | None = None, say: Say | None = None
 ) -> ContrastiveEstimator:
-    """Return the model, prepared for people of sites that were not fitted."""
+    """
+    Load the model of a run for samples that may be of sites that were not fitted.
+
+    `unseen_site` says how it treats them, by default as it was fitted; "estimate" adds the sites by their
+    controls among these samples.
+    """
+    model = load(run)
     if unseen_site is None:
         return model
     check_choice("--unseen-site", unseen_site, (*UNSEEN, "estimate"))
@@ -112,7 +117,7 @@ def _over_seeds(
     try:
         with stage(f"encoding by all {len(fits)} seeds", say) as progress:
             for n, fit in enumerate(fits, start=1):
-                model = _with_sites(load(fit.model), source, unseen_site, None)
+                model = load_for(fit.model, source, unseen_site)
                 means = model.encode(source).salient_mean
                 centiles.append(salient_centiles(means, persons, fit.codes.required()))
                 progress(n, len(fits))
@@ -151,6 +156,7 @@ def evaluate_run(
     source: Source | None = None,
     *,
     n_permutations: int | None = None,
+    unseen_site: Literal["refuse", "reference"] | None = None,
     say: Say | None = None,
 ) -> pd.DataFrame:
     """
@@ -164,6 +170,9 @@ def evaluate_run(
         New samples to score instead of the run's own test part.
     n_permutations : int or None, default=None
         Number of permutations behind each p-value; None takes the number of the run.
+    unseen_site : {"refuse", "reference"} or None, default=None
+        What to do with new samples of sites that were not fitted, instead of what the model does. Controls
+        who would estimate a site could not be scored as well.
     say : callable, default=None
         Called with each progress message.
 
@@ -188,7 +197,9 @@ def evaluate_run(
         if (old := folder.scores.read()) is not None:
             kept = old[old["metric"].isin(RECONSTRUCTION_METRICS)]  # they cannot be computed from codes
     else:
-        model = load(run)
+        if unseen_site is not None:
+            check_choice("unseen_site", unseen_site, UNSEEN)
+        model = load_for(run, source, unseen_site, say)
         codes = _with_new_samples(run, model, codes, source, say)
         with stage("reconstruction errors", say):
             errors = reconstruction_errors(model, source)

@@ -23,6 +23,7 @@ def score_visits(
     source: Source | None = None,
     out: str | Path | None = None,
     *,
+    unseen_site: str | None = None,
     say: Say | None = None,
 ) -> pd.DataFrame:
     """
@@ -39,6 +40,8 @@ def score_visits(
     out : str or Path or None, default=None
         CSV file to write, with a figure of the same name beside it. None writes `visits.csv` and
         `figures/visits.png` into the run folder, and nothing for new scans.
+    unseen_site : {"refuse", "reference", "estimate"} or None, default=None
+        What to do with new scans of sites that were not fitted, as in `map_run`.
     say : callable, default=None
         Called with each progress message.
 
@@ -60,7 +63,10 @@ def score_visits(
     if time not in (known := attribute_columns(codes)):
         got = f"got {time!r}; fit with --attribute {time!r}"
         raise DataError(f"--time: wanted an attribute of {run} ({listed(known) or 'it has none'}), {got}")
-    scans = codes[codes["split"] == "test"] if source is None else _new_scans(folder, codes, source, say)
+    if source is None:
+        scans = codes[codes["split"] == "test"]
+    else:
+        scans = _of_others(encode_run(run, source, unseen_site=unseen_site, say=say), codes, say)
     measures = code_columns(scans, "both")
     load = salient_loads(scans[code_columns(scans, "salient")].to_numpy(float), codes)
     scans = scans_in_order(scans.assign(salient_load=load), time)
@@ -87,9 +93,8 @@ def score_visits(
     return scores
 
 
-def _new_scans(folder: RunFolder, codes: pd.DataFrame, source: Source, say: Say | None) -> pd.DataFrame:
+def _of_others(scans: pd.DataFrame, codes: pd.DataFrame, say: Say | None) -> pd.DataFrame:
     """Return codes of new scans, without people that the run was fitted on."""
-    scans = encode_run(folder.path, source, say=say)
     fitted = scans["group"].isin(codes.loc[codes["split"] != "test", "group"]) & (scans["split"] != "unknown")
     if fitted.all():
         raise DataError("visits: the run was fitted on all of these people; give scans of others")
