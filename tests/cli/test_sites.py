@@ -46,7 +46,7 @@ def test_a_new_site_is_refused_taken_as_average_or_estimated(run: Path, people: 
         encoded(run, people, tmp_path / "codes.csv")
     average, _ = encoded(run, people, tmp_path / "average.csv", "--unseen-site", "reference")
     codes, said = encoded(run, people, tmp_path / "codes.csv", "--unseen-site", "estimate")
-    assert "note: new sites, estimated from controls of these data: C" in said
+    assert "note: new sites, estimated from controls of these data: C (15)" in said
     new = (pd.read_csv(people).set_index("visit")["site"] == "C").reindex(codes.index)
     pd.testing.assert_frame_equal(codes[~new].filter(regex="0|1"), average[~new].filter(regex="0|1"))
     apart = [

@@ -56,6 +56,16 @@ def test_the_state_restores_it(X: object) -> None:
     assert again.n_observed == adapter.n_observed
 
 
+def test_a_site_without_controls_to_fit_on_is_refused_in_the_fit() -> None:
+    people = TABLE.assign(site=np.where((Y == 1) & (np.arange(40) < 9), "patients' own", "other"))
+    with pytest.raises(DataError, match=r"none of the 15 samples to fit on is of site \"patients' own\""):
+        fitted(people, harmonise="site")
+    assert fitted(people, harmonise="site", harmonise_on="all").harmonizer_.sites_ == [
+        "other",
+        "patients' own",
+    ]
+
+
 def test_scans_of_a_person_are_left_out_together() -> None:
     people = TABLE.assign(site=np.arange(40) // 4 % 2)
     Y, groups = np.arange(40) // 2 % 2, np.arange(40) // 2

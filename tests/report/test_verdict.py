@@ -153,6 +153,14 @@ def test_a_site_that_salient_shows_instead_of_the_disease_is_red() -> None:
     assert lights[NOT_A_COVARIATE] == "red"
 
 
+def test_it_is_not_asked_whether_it_is_the_disease_where_nothing_tells_the_groups_apart() -> None:
+    scores = score_codes(with_site(codes()), n_permutations=19, n_bootstraps=100)
+    of_label = (scores["attribute"] == "label") & (scores["space"] == "salient")
+    by_chance = scores.assign(low=scores["low"].mask(of_label & (scores["chance"] == 0.5), 0.3))
+    asked = [{answer.question for answer in judge(rows).answers} for rows in (scores, by_chance)]
+    assert asked[0] - asked[1] == {NOT_A_COVARIATE}
+
+
 def test_a_disease_that_goes_with_a_site_is_no_confound_unless_salient_shows_the_site() -> None:
     table = with_site(codes())
     assert judged(table)[1][NOT_A_COVARIATE] == "green"

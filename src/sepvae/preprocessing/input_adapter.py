@@ -102,12 +102,25 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
         in_train = np.isin(np.arange(len(source)), train)
         for step, of_step in self._steps(covariates):
             on_all = step is self.harmonizer_ and self.harmonise_on == "all"
-            fit = step.fit_transform if is_table else step.fit_rows
-            rows = fit(rows, of_step, in_train if on_all else in_train & is_background, groups)
+            fitted = in_train if on_all else in_train & is_background
+            if step is self.harmonizer_:
+                self._check_sites(of_step, fitted)
+            rows = (step.fit_transform if is_table else step.fit_rows)(rows, of_step, fitted, groups)
         if not is_table:
             return source if covariates is None else rows.as_source()
         self.scaler_ = TableScaler(names).fit(rows[train])
         return ArraySource(self.scaler_.transform(rows), labels, ids=source.ids)
+
+    def _check_sites(self, covariates: pd.DataFrame, fitted: AnyArray) -> None:
+        """Raise if nobody is fitted of a site in a fit."""
+        sites = site_names(covariates, str(self.harmonise))
+        unfitted = sorted(set(sites) - set(sites[fitted]))
+        if unfitted and self.unseen_site == "refuse":
+            raise DataError(
+                f"harmonise: none of the {fitted.sum()} samples to fit on is of {self.harmonise} "
+                f"{unfitted[0]!r}; they are {self.harmonise_on} of the training part without its validation "
+                "part; leave that site out, join sites, or fit with harmonise_on=all or unseen_site=reference"
+            )
 
     def check_new(self, train: Source, background: Any, new: Source) -> None:
         """Raise, before a fit on `train`, for covariates of new samples that this fit would not know."""

@@ -92,6 +92,8 @@ class Contents:
             "epochs": None if self.metrics is None else self.metrics["epoch"].nunique(),
             "batch size": known.get("keywords.batch_size") if batch_size is None else batch_size,
             "seed": known.get("keywords.random_state"),
+            "harmonised": _harmonised(known),
+            "removed by a regression on controls": known.get("keywords.residualise"),
             "wall time": _duration(seconds) if isinstance(seconds, int | float) else None,
             "sepvae": (self.versions or {}).get("sepvae"),
             "data fingerprint": str(known.get("data.fingerprint") or "")[:12] or None,
@@ -186,6 +188,14 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
             yield from _flat(inner, f"{name}.{key}" if name else str(key))
     else:
         yield name, ", ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _harmonised(known: dict[str, Any]) -> str | None:
+    """Return which sites a model harmonises, and what it keeps; None if none."""
+    if (site := known.get("keywords.harmonise")) is None:
+        return None
+    fitted, kept = known.get("keywords.harmonise_on", "controls"), known.get("keywords.preserve")
+    return f"{site}, by {fitted} of the training part{f'; kept: {kept}' if kept else ''}"
 
 
 def _duration(seconds: float) -> str:

@@ -21,6 +21,7 @@ from sepvae.evaluation.scores import RECONSTRUCTION_METRICS, score_codes
 from sepvae.interpretation.examples import make_examples
 from sepvae.methods import load
 from sepvae.methods.base import ContrastiveEstimator
+from sepvae.preprocessing.covariates import class_names
 from sepvae.preprocessing.harmonizer import UNSEEN
 from sepvae.progress import Say, stage
 from sepvae.report.verdict import judge
@@ -92,9 +93,11 @@ def load_for(
     known = set(harmonizer.sites_)
     model.add_sites(source.select(np.flatnonzero(controls)))
     if say is not None:
-        new = ", ".join(site for site in harmonizer.sites_ if site not in known) or "none"
-        n = int(controls.sum())
-        say(f"note: new sites, estimated from controls of these data: {new}; judge by others than these {n}")
+        new = [site for site in harmonizer.sites_ if site not in known]
+        sites = class_names(source.attributes[controls], harmonizer.site, "harmonise").to_numpy()
+        people = pd.Series(np.asarray(source.groups)[controls]).groupby(sites).nunique()
+        counts = ", ".join(f"{site} ({people[site]})" for site in new) or "none"
+        say(f"note: new sites, estimated from controls of these data: {counts}; judge by other people")
     return model
 
 
