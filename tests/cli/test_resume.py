@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -124,6 +125,16 @@ def test_stopped_before_there_is_anything_it_leaves_nothing(tmp_path, table):
     assert ended == 143
     assert said.splitlines()[-1] == "stopped; nothing is left"
     assert not out.exists()
+
+
+def test_stopped_between_making_the_lock_and_locking_it_leaves_nothing(tmp_path, table, monkeypatch):
+    def stop(self, **_):
+        Path(self.lock_file).touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FileLock, "acquire", stop)
+    sepvae(*told(table, tmp_path / "out", "max_epochs=5"))
+    assert not (tmp_path / "out").exists()
 
 
 def sepvae(*arguments):

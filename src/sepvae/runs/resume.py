@@ -39,17 +39,18 @@ def check_new_run(run: Path) -> None:
 @contextmanager
 def claimed(run: RunFolder) -> Iterator[None]:
     """Create a run folder if needed, and lock it (never longer than the process); raise if it is locked."""
-    lock, made = FileLock(run.lock), not run.path.exists()
+    lock, made, refused = FileLock(run.lock), not run.path.exists(), False
     try:
         run.path.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
         yield
     except Timeout:
+        refused = True
         raise RunFolderError(
             f"{run}: another fit is at work in it; wait for its end, or choose another --out"
         ) from None
     finally:
-        if lock.is_locked:
+        if lock.is_locked or (made and not refused):  # or stopped between making the file and locking it
             with suppress(OSError):  # some systems cannot remove an open file
                 run.lock.unlink()
             lock.release()
