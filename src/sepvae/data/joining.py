@@ -42,7 +42,7 @@ class Name(NamedTuple):
     session: str | None  # the visit as written
 
 
-class More(NamedTuple):
+class OtherTable(NamedTuple):
     """Table to join; its index has the names of the rows."""
 
     file: Path
@@ -60,27 +60,27 @@ def read_joined(path: Path, spec: DataSpec) -> Joined:
     """
     table, notes = read_cell_table(path, spec)
     regions: list[str] = []
-    complete, said = np.full(len(table), fill_value=True), defaultdict[str, list[str]](list)
+    complete, described = np.full(len(table), fill_value=True), defaultdict[str, list[str]](list)
     for given in spec.tables:
-        more = _read(located(given, path), spec)
-        ours, theirs = _names(table, path, spec), [_name(str(word)) for word in more.cells.index]
-        rows, others = _pairs(ours, theirs, more)
-        said[_describe(path, ours, theirs, rows, others, more)].append(given.name)
-        cells = more.cells.reset_index(drop=True).reindex(others).set_axis(table.index[rows])
-        if VISIT not in table and any(their.visit for their in theirs):
-            cells.insert(0, VISIT, [theirs[j].session if j >= 0 else None for j in others])
+        other = _read(located(given, path), spec)
+        data_names, other_names = _names(table, path, spec), [_name(str(word)) for word in other.cells.index]
+        rows, other_rows = _pairs(data_names, other_names, other)
+        described[_describe(path, data_names, other_names, rows, other_rows, other)].append(given.name)
+        cells = other.cells.reset_index(drop=True).reindex(other_rows).set_axis(table.index[rows])
+        if VISIT not in table and any(name.visit for name in other_names):
+            cells.insert(0, VISIT, [other_names[j].session if j >= 0 else None for j in other_rows])
         complete, table = complete[rows], table.iloc[rows]
-        if more.is_freesurfer:
-            _refuse_repeated(table, others, path, more)
-            complete &= others >= 0
-            regions += [name for name in map(str, more.cells) if name not in (*TOTALS, *regions)]
-        levels = [any(name.visit for name in names) for names in (ours, theirs)]
-        table, coarse = _with_columns(table, cells, path, more, levels)
+        if other.is_freesurfer:
+            _refuse_repeated(table, other_rows, path, other)
+            complete &= other_rows >= 0
+            regions += [name for name in map(str, other.cells) if name not in (*TOTALS, *regions)]
+        levels = [any(name.visit for name in names) for names in (data_names, other_names)]
+        table, coarse = _with_columns(table, cells, path, other, levels)
         if coarse:
             text = f"{listed(coarse)} of visits and of persons differ; those of visits are taken"
             notes.append(TableNote("note", "columns-of-visits", f"{given.name}: {text}"))
-        notes += more.notes
-    notes += [TableNote("note", "joined", f"{', '.join(names)}: {text}") for text, names in said.items()]
+        notes += other.notes
+    notes += [TableNote("note", "joined", f"{', '.join(names)}: {text}") for text, names in described.items()]
     if not complete.all():
         notes.append(_left_out(table[~complete], len(table), path, spec))
     return Joined(table[complete], notes, regions)
@@ -104,16 +104,16 @@ def _files(given: Path) -> list[Path]:
     return [given] if given.exists() else [Path(name) for name in sorted(glob.glob(str(given)))]  # noqa: PTH207
 
 
-def _read(given: Path, spec: DataSpec) -> More:
+def _read(given: Path, spec: DataSpec) -> OtherTable:
     """Read a table, or all tables that fit a pattern, one below the other."""
     parts = [_read_one(file, spec) for file in _files(given)]
     if not parts:
         raise DataError(f"{given}: wanted a table to join, found nothing; name it by --table")
     notes = [note for part in parts for note in part.notes]
-    return More(given, pd.concat([part.cells for part in parts]), parts[0].is_freesurfer, notes)
+    return OtherTable(given, pd.concat([part.cells for part in parts]), parts[0].is_freesurfer, notes)
 
 
-def _read_one(file: Path, spec: DataSpec) -> More:
+def _read_one(file: Path, spec: DataSpec) -> OtherTable:
     """Read a table of FreeSurfer, a table with a column of participants, or one of the person in its name."""
     if file.suffix.lower() == ".xml":
         return _report_of_cat12(file)
@@ -127,15 +127,17 @@ def _read_one(file: Path, spec: DataSpec) -> More:
             short = {name for name in map(str, cells) if not name.startswith(f"{hemisphere}_")}
             whole = {name: f"{hemisphere}_{name}_{found['measure']}" for name in short.difference(TOTALS)}
             cells = cells.rename(columns=whole)
-        return More(file, cells.set_axis(names), True, notes)
+        return OtherTable(file, cells.set_axis(names), True, notes)
     person = _column_of_persons(table, spec)
     if person not in table and "sub-" in file.name:  # such as sub-01_sessions.tsv
         table = table.assign(**{person: _name(file.stem).written})
     names = visit_names(table, whole_column(table, file, JOINING, person))
-    return More(file, table.drop(columns=[person, VISIT], errors="ignore").set_axis(names), False, notes)
+    return OtherTable(
+        file, table.drop(columns=[person, VISIT], errors="ignore").set_axis(names), False, notes
+    )
 
 
-def _report_of_cat12(file: Path) -> More:
+def _report_of_cat12(file: Path) -> OtherTable:
     """Read what CAT12 writes on the scan of a person in report/cat_NAME.xml."""
     text, name = file.read_text(encoding="utf-8", errors="replace"), file.stem.removeprefix("cat_")
     found = {measure: _within(_within(text, block), tag) for measure, (block, tag) in CAT12.items()}
@@ -144,7 +146,7 @@ def _report_of_cat12(file: Path) -> More:
             f"{file}: wanted a report of CAT12, found no IQR among its qualityratings; take it out"
         )
     cells = {measure: word or None for measure, word in found.items()}
-    return More(file, pd.DataFrame(cells, index=[name], dtype=str), False, [])
+    return OtherTable(file, pd.DataFrame(cells, index=[name], dtype=str), False, [])
 
 
 def _within(text: str, tag: str) -> str:
@@ -184,65 +186,72 @@ def _without_zeros(label: str) -> str:
     return re.sub(r"^0+(?=\d+$)", "", label)
 
 
-def _pairs(ours: Sequence[Name], theirs: Sequence[Name], more: More) -> tuple[IntArray, IntArray]:
+def _pairs(
+    data_names: Sequence[Name], other_names: Sequence[Name], other: OtherTable
+) -> tuple[IntArray, IntArray]:
     """Return positions of rows that belong together: of DATA, and of a table, -1 where it has no such row."""
     as_written, in_short = defaultdict[str, list[int]](list), defaultdict[str, list[int]](list)
-    for j, their in enumerate(theirs):
-        as_written[their.written].append(j)
-        in_short[their.person].append(j)
+    for j, name in enumerate(other_names):
+        as_written[name.written].append(j)
+        in_short[name.person].append(j)
     pairs: list[tuple[int, int]] = []
-    for i, our in enumerate(ours):
-        person = as_written.get(our.written) or in_short.get(our.person, [])
-        found = [j for j in person if theirs[j].visit == our.visit]
+    for i, name in enumerate(data_names):
+        person = as_written.get(name.written) or in_short.get(name.person, [])
+        found = [j for j in person if other_names[j].visit == name.visit]
         if not found:  # one of both names no visit
-            found = [j for j in person if our.visit is None or theirs[j].visit is None]
-        if len(found) > len({theirs[j].visit for j in found}):
-            rows = [str(more.cells.index[j]) for j in found]
+            found = [j for j in person if name.visit is None or other_names[j].visit is None]
+        if len(found) > len({other_names[j].visit for j in found}):
+            rows = [str(other.cells.index[j]) for j in found]
             raise DataError(
-                f"{more.file}: {len(rows)} rows ({listed(rows)}) are of {our.written}, wanted one a visit; "
+                f"{other.file}: {len(rows)} rows ({listed(rows)}) are of {name.written}, wanted one a visit; "
                 "name the visits (session_id), or take the others out"
             )
         pairs += [(i, j) for j in found or [-1]]
-    rows, others = np.array(pairs, dtype=np.intp).T
-    if not (others >= 0).any():
-        few = f"they are {listed(list(more.cells.index))}, there {listed([our.written for our in ours])}"
-        raise DataError(f"{more.file}: no row is of a person in DATA: {few}; correct the names")
-    return rows, others
+    rows, other_rows = np.array(pairs, dtype=np.intp).T
+    if not (other_rows >= 0).any():
+        there = listed([name.written for name in data_names])
+        few = f"they are {listed(list(other.cells.index))}, there {there}"
+        raise DataError(f"{other.file}: no row is of a person in DATA: {few}; correct the names")
+    return rows, other_rows
 
 
 def _describe(
-    path: Path, ours: Sequence[Name], theirs: Sequence[Name], rows: IntArray, others: IntArray, more: More
+    path: Path,
+    data_names: Sequence[Name],
+    other_names: Sequence[Name],
+    rows: IntArray,
+    other_rows: IntArray,
+    other: OtherTable,
 ) -> str:
     """Return in words how many rows were joined, which were not, and what was assumed."""
-    there = others >= 0
-    several = len(rows) > len(ours)
-    text = f"{len(set(rows[there]))} of {len(ours)} rows of {path.name} have "
+    there = other_rows >= 0
+    several = len(rows) > len(data_names)
+    text = f"{len(set(rows[there]))} of {len(data_names)} rows of {path.name} have "
     text += f"rows, {there.sum()} visits" if several else "a row"
-    if left := sorted(set(range(len(theirs))) - set(others.tolist())):
-        text += f"; left out there: {len(left)}, such as {more.cells.index[left[0]]}"
-    pairs = zip(rows[there].tolist(), others[there].tolist(), strict=True)
-    if other := [(i, j) for i, j in pairs if theirs[j].written != ours[i].written]:
-        i, j = other[0]
-        text += (
-            f"; {len(other)} names are taken for the same, such as {theirs[j].written} for {ours[i].written}"
-        )
+    if left := sorted(set(range(len(other_names))) - set(other_rows.tolist())):
+        text += f"; left out there: {len(left)}, such as {other.cells.index[left[0]]}"
+    pairs = zip(rows[there].tolist(), other_rows[there].tolist(), strict=True)
+    if renamed := [(i, j) for i, j in pairs if other_names[j].written != data_names[i].written]:
+        i, j = renamed[0]
+        example = f"{other_names[j].written} for {data_names[i].written}"
+        text += f"; {len(renamed)} names are taken for the same, such as {example}"
     return text
 
 
-def _refuse_repeated(table: pd.DataFrame, others: IntArray, path: Path, more: More) -> None:
+def _refuse_repeated(table: pd.DataFrame, other_rows: IntArray, path: Path, other: OtherTable) -> None:
     """Raise if one row of FreeSurfer's table would be of two rows of DATA."""
-    known = pd.Series(others, index=table.index)
+    known = pd.Series(other_rows, index=table.index)
     known = known[known >= 0]
     if len(twice := known[known.duplicated()]):
         lines = known.index[known == twice.iloc[0]].tolist()
         raise DataError(
-            f"{path}: lines {lines[0]} and {lines[1]} are both of {more.cells.index[twice.iloc[0]]!r} in "
-            f"{more.file.name}, wanted one; name the visits of both (session_id), or take one out"
+            f"{path}: lines {lines[0]} and {lines[1]} are both of {other.cells.index[twice.iloc[0]]!r} in "
+            f"{other.file.name}, wanted one; name the visits of both (session_id), or take one out"
         )
 
 
 def _with_columns(
-    table: pd.DataFrame, cells: pd.DataFrame, path: Path, more: More, of_visits: Sequence[bool]
+    table: pd.DataFrame, cells: pd.DataFrame, path: Path, other: OtherTable, of_visits: Sequence[bool]
 ) -> tuple[pd.DataFrame, list[str]]:
     """
     Add columns; one that is there is taken once if its cells agree, as text or numbers, with gaps filled.
@@ -252,7 +261,7 @@ def _with_columns(
     table, cells = table.copy(), cells.copy()
     common, coarse = cells.columns.intersection(table.columns), []
     for name in common:
-        here, there = named_column(table, path, "joining", name), named_column(cells, more.file, "it", name)
+        here, there = named_column(table, path, "joining", name), named_column(cells, other.file, "it", name)
         a, b = (pd.to_numeric(column, errors="coerce").to_numpy(dtype=float) for column in (here, there))
         missing = (there.isna() | here.isna()).to_numpy()
         same = (here == there).to_numpy(dtype=bool, na_value=False) | missing
@@ -262,7 +271,9 @@ def _with_columns(
                 i = int(np.argmin(same))
                 got = f"{there.iloc[i]!r}, but {here.iloc[i]!r} before it"
                 got += f", for line {table.index[i]} of {path.name}"
-                raise DataError(f"{more.file}: column {name!r} has {got}; rename one of both, or take it out")
+                raise DataError(
+                    f"{other.file}: column {name!r} has {got}; rename one of both, or take it out"
+                )
             coarse.append(name)
         else:
             table[name] = cells[name] = here.where(here.notna(), there)
