@@ -122,9 +122,22 @@ class MapFolder:
         """Return the path of a map of volumes, such as EFFECT."""
         return self.path / f"{name}.nii.gz"
 
+    def surface(self, name: str) -> tuple[Path, Path]:
+        """Return the paths of a map of surfaces, of the left and the right hemisphere."""
+        return surface_files(self.path, name)
+
     def picture(self, name: str) -> Path:
         """Return the path of a map of images."""
         return self.path / f"{name}.png"
+
+
+def surface_files(folder: Path, name: str) -> tuple[Path, Path]:
+    """Return the paths of a map of both hemispheres, whose entity comes before the last one, as in BIDS."""
+    before, desc, after = name.rpartition("desc-")
+    return (
+        folder / f"{before}hemi-L_{desc}{after}.shape.gii",
+        folder / f"{before}hemi-R_{desc}{after}.shape.gii",
+    )
 
 
 def bids_derivative(name: str, **made_by: str) -> dict[str, Any]:
@@ -154,10 +167,14 @@ class SubtypeFiles:
         """Return the path of the mean map of a subtype, of volumes."""
         return self.path / f"subtype-{subtype}_desc-salient_stat-mean_map.nii.gz"
 
+    def surface(self, subtype: int) -> tuple[Path, Path]:
+        """Return the paths of the mean map of a subtype, of surfaces."""
+        return surface_files(self.path, f"subtype-{subtype}_desc-salient_stat-mean_map")
+
     def remove(self) -> None:
         """Remove all files of earlier subtypes."""
         files = (self.record, self.people, self.profile, self.features)
-        maps = self.path.glob(self.volume(0).name.replace("0", "*"))
+        maps = self.path.glob("subtype-*_map.*")
         pictures = self.path.glob("figures/subtype-*.png")
         for old in (*(file.path for file in files), *maps, *pictures, self.figures / "subtypes.png"):
             old.unlink(missing_ok=True)
@@ -184,6 +201,10 @@ class InferenceFolder:
     def volume(self, part: str, statistic: str) -> Path:
         """Return the path of a map of volumes, such as "salient" and "t"."""
         return self.path / f"desc-{part}_stat-{statistic}_map.nii.gz"
+
+    def surface(self, part: str, statistic: str) -> tuple[Path, Path]:
+        """Return the paths of a map of surfaces, of the left and the right hemisphere."""
+        return surface_files(self.path, f"desc-{part}_stat-{statistic}_map")
 
     def refit(self, number: int) -> ArraysFile:
         """Return the group map of a refit on permuted labels."""

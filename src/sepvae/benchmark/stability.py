@@ -16,6 +16,7 @@ from sepvae.benchmark.folder import BenchmarkFolder, States
 from sepvae.benchmark.running import make_cells, run_benchmark
 from sepvae.codes import Kind
 from sepvae.data.nifti import write_volume
+from sepvae.data.surfaces import write_surface
 from sepvae.errors import DataError, TrainingError
 from sepvae.evaluation.agreement import PeopleByFits, check_held_out, compare_fits, correlations
 from sepvae.evaluation.patient_sheet import centiles_over_seeds
@@ -23,12 +24,13 @@ from sepvae.files import plain_name, write_arrays
 from sepvae.interpretation.map_folder import can_map, feature_names
 from sepvae.interpretation.maps import SalientMaps
 from sepvae.interpretation.tested_values import voxels_to_test
+from sepvae.mesh import Mesh
 from sepvae.methods import load
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.plotting.stability import stability_figure
 from sepvae.progress import Progress, Say, silence, stage
 from sepvae.registry import find_method
-from sepvae.run_folder import REPRODUCED
+from sepvae.run_folder import REPRODUCED, surface_files
 from sepvae.runs.figures import save_figure
 
 
@@ -199,7 +201,10 @@ def _write_maps(folder: BenchmarkFolder, found: FitMaps, test: Source, name: str
     """Write mean map and agreement: a table of features, volumes as NIfTI, images as arrays."""
     mean, spread, icc = found.maps.mean(axis=0), found.maps.std(axis=0, ddof=1), found.icc
     arrays = {"map": mean, "sd_over_fits": spread, "icc": icc}
-    if found.features:
+    if (mesh := Mesh.of_features(found.features)) is not None:
+        for what, values in (("map", mean), ("icc", np.nan_to_num(icc))):
+            write_surface(surface_files(folder.path, f"{name}_desc-{what}"), mesh.back(values))
+    elif found.features:
         table = pd.DataFrame({"feature": found.features} | arrays)
         table = table.sort_values("map", key=abs, ascending=False, kind="stable")
         folder.write(f"{name}-features", csv=table)

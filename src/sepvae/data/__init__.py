@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from sepvae.data.formats.published import read_celeba as read_celeba
     from sepvae.data.formats.regions import frame_source as frame_source
     from sepvae.data.formats.regions import read_regions as read_regions
+    from sepvae.data.formats.surfaces import read_surfaces as read_surfaces
     from sepvae.data.formats.tables import read_image_table as read_image_table
     from sepvae.data.formats.tables import read_volumes as read_volumes
     from sepvae.data.loading import load as load
     from sepvae.data.simulated import simulate_vbm_cohort as simulate_vbm_cohort
     from sepvae.data.simulated import true_map as true_map
+    from sepvae.data.simulated_surfaces import simulate_surface_cohort as simulate_surface_cohort
     from sepvae.data.spec import DataSpec as DataSpec
     from sepvae.data.splits import split as split
 
@@ -28,9 +30,11 @@ _MODULES = {
     "formats.image_folder": ["read_image_folder"],
     "formats.published": ["read_celeba"],
     "formats.regions": ["frame_source", "read_regions"],
+    "formats.surfaces": ["read_surfaces"],
     "formats.tables": ["read_image_table", "read_volumes"],
     "loading": ["load"],
     "simulated": ["simulate_vbm_cohort", "true_map"],
+    "simulated_surfaces": ["simulate_surface_cohort"],
     "spec": ["DataSpec"],
     "splits": ["split"],
 }

@@ -13,6 +13,7 @@ from sepvae.data.formats.brats import BraTS
 from sepvae.data.formats.image_folder import ImageFolder
 from sepvae.data.formats.published import CelebA, Kermany
 from sepvae.data.formats.regions import Regions
+from sepvae.data.formats.surfaces import SurfaceTable
 from sepvae.data.formats.tables import ImageTable, PackedStore, VolumeTable
 from sepvae.data.manifest import Manifest
 from sepvae.data.spec import DataSpec, read_spec
@@ -21,7 +22,7 @@ from sepvae.progress import Progress
 
 FORMATS: list[Format] = [  # in the order in which they are tried
     *(PackedStore(), Array(), CelebA(), BraTS(), Kermany(), ImageFolder()),
-    *(Regions(), VolumeTable(), ImageTable()),
+    *(Regions(), SurfaceTable(), VolumeTable(), ImageTable()),
 ]
 
 
@@ -34,9 +35,9 @@ def load(
     Parameters
     ----------
     data : str or Path
-        A table (csv, tsv) of volumes, image files or features; a packed store (zarr); a folder with one
-        subfolder of images per label; an array (npy, npz) with a table beside it; CelebA, Kermany's chest
-        X-rays or BraTS as downloaded.
+        A table (csv, tsv) of volumes, surfaces, image files or features; a packed store (zarr); a folder with
+        one subfolder of images per label; an array (npy, npz) with a table beside it; CelebA, Kermany's
+        chest X-rays or BraTS as downloaded.
     spec : DataSpec, default=None
         How the data are read, where `fields` do not say it.
     progress : callable, default=None

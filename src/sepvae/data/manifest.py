@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from sepvae.data.formats.array import MappedArray
     from sepvae.data.formats.brats import Slice
     from sepvae.data.nifti import Volumes
+    from sepvae.data.surfaces import Surface
     from sepvae.grid import Grid
+    from sepvae.mesh import Mesh
 
 FEATURES_WRITTEN = ""  # key of all features in `Manifest.written`; no attribute has this name
 OF_EVERY_SAMPLE = ["id", "group", "label", "split"]  # columns of `about`; all others are attributes
@@ -38,6 +40,8 @@ class Manifest:
     array: "MappedArray | None" = None
     volumes: "Volumes | None" = None
     grid: "Grid | None" = None  # of a model, on which volumes are read, with its window and mask
+    surfaces: "Sequence[Surface]" = ()
+    mesh: "Mesh | None" = None  # of a model, whose vertices are read
     features: pd.DataFrame | None = None  # n rows of float64, NaN where missing
     kinds: Mapping[str, Kind] = field(default_factory=dict)  # of attributes whose kind the user named
     background: str | None = None  # label, if the kind of data determines it
@@ -97,7 +101,8 @@ class Manifest:
         if not self.missing:
             return None
         i = self.about["id"].tolist().index(self.missing[0])
-        return str(self.files[i]) if self.volumes is None else self.volumes.name(i)
+        files: Sequence[Path | Slice | Surface] = self.surfaces or self.files
+        return str(files[i]) if self.volumes is None else self.volumes.name(i)
 
     def keep(self, mask: AnyArray) -> Self:
         """Keep the samples of a boolean mask of shape (n,)."""
@@ -109,6 +114,7 @@ class Manifest:
             files=[self.files[i] for i in rows.tolist()] if len(self.files) else (),
             array=None if self.array is None else self.array.select(rows),
             volumes=None if self.volumes is None else self.volumes.select(rows),
+            surfaces=[self.surfaces[i] for i in rows.tolist()] if len(self.surfaces) else (),
             features=None if self.features is None else self.features.iloc[rows].reset_index(drop=True),
             missing=sorted(set(about["id"]).intersection(self.missing)),
         )

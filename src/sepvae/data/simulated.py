@@ -134,7 +134,7 @@ def simulate_vbm_cohort(
     check_number("random_state", random_state, least=0, whole=True)
     if site_effects is not None:
         check_number("site_effects", site_effects, least=0)
-    _check_sequences(share_of_targets, visits)
+    check_sequences(share_of_targets, visits)
     check_choice("layout", layout, LAYOUTS)
     folder = Path(folder)
     if folder.exists():
@@ -250,7 +250,7 @@ def _images(
         yield np.maximum(seen + added, 0), np.maximum(image + added, 0)
 
 
-def _check_sequences(share_of_targets: float | Sequence[float], visits: Sequence[float]) -> None:
+def check_sequences(share_of_targets: float | Sequence[float], visits: Sequence[float]) -> None:
     """Raise unless shares are between 0 and 1, and visits ascend from 0."""
     shares = share_of_targets if isinstance(share_of_targets, Sequence) else [share_of_targets] * 2
     if len(shares) < 2:

@@ -14,6 +14,7 @@ from sepvae.batch import AnyArray, IntArray, Source, chunk_rows, chunks, in_unit
 from sepvae.checks import joined
 from sepvae.codes import MIN_CONTROLS
 from sepvae.data.nifti import write_volume
+from sepvae.data.surfaces import write_surface
 from sepvae.errors import DataError
 from sepvae.files import check_new, names_apart, whole_folder, write_whole
 from sepvae.grid import Grid
@@ -32,6 +33,7 @@ from sepvae.interpretation.maps import (
     spread,
     target_severities,
 )
+from sepvae.mesh import Mesh
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.plotting.cells import limit_of
 from sepvae.plotting.maps import map_picture, percentile_limit
@@ -85,6 +87,14 @@ class Statistics(NamedTuple):
         """Yield the file name of d, moments and d of each of several targets."""
         names = group_files(self.labels, "d")
         yield from zip(names[2:], self.moments[2:], self.effects[1:], strict=True)
+
+    def all_maps(self, axes: AnyArray) -> dict[str, AnyArray]:
+        """Return all maps by file name: moments, Cohen's d, what each axis adds, and maps by severity."""
+        found = dict(self.maps())
+        if self.effect is not None:
+            found[EFFECT] = self.effect
+        found |= {name: d for name, _, d in self.of_each() if d is not None}
+        return found | {AXIS.format(i): one for i, one in enumerate(axes)} | self.by_severity()
 
     def by_severity(self) -> dict[str, AnyArray]:
         """Return the maps by severity by file name."""
@@ -144,6 +154,8 @@ def _write(folder: MapFolder, model: ContrastiveEstimator, source: Source, progr
             if maps.grid is not None:
                 axes = maps.grid.axes if source.native is None else str(source.native["axes"].iloc[i])
                 write_volume(folder.volume(names[i]), maps.grid.back(one[0]), maps.grid, axes)
+            elif maps.mesh is not None:
+                write_surface(folder.surface(names[i]), maps.mesh.back(one))
         pictures |= {int(i): _shown(maps, i, added[i - part[0]]) for i in np.intersect1d(part, kept)}
         if progress is not None:
             progress(int(part[-1]) + 1, len(source))
@@ -183,6 +195,9 @@ def _write_groups(
     if maps.grid is not None:
         _write_group_volumes(folder, maps, maps.grid, statistics)
         files = [folder.volume(name).name for name in names]
+    elif maps.mesh is not None:
+        _write_group_surfaces(folder, maps, maps.mesh, statistics)
+        files = [folder.surface(name)[0].name for name in names]
     elif maps.is_image:
         _write_pictures(folder, statistics, axis_maps(maps.model))
         files = [folder.picture(name).name if i in pictures else "" for i, name in enumerate(names)]
@@ -204,17 +219,22 @@ def _of_own_block(model: ContrastiveEstimator, source: Source, label: Any) -> Mo
 
 def _write_group_volumes(folder: MapFolder, maps: SalientMaps, grid: Grid, statistics: Statistics) -> None:
     """Write moments of groups, Cohen's d, what each axis adds and the mean image, on the full grid."""
-    volumes = {name: values[0] for name, values in statistics.maps()}
     image = mean_image(maps)
     # Without a mask, rounding errors of a decoder outside of the brain would give values of d there.
     inside = 1 if grid.mask is not None else grid.window(foreground(grid.back(image)))
-    if statistics.effect is not None:
-        volumes[EFFECT] = statistics.effect[0] * inside
-    volumes |= {name: d[0] * inside for name, _, d in statistics.of_each() if d is not None}
-    volumes |= {AXIS.format(i): one[0] for i, one in enumerate(axis_maps(maps.model))}
-    volumes |= {name: values[0] for name, values in statistics.by_severity().items()}
-    for name, window in (volumes | {IMAGE: image}).items():
-        write_volume(folder.volume(name), grid.back(window), grid, grid.axes)
+    for name, window in (statistics.all_maps(axis_maps(maps.model)) | {IMAGE: image[None]}).items():
+        values = window[0] * inside if name.endswith(EFFECT) else window[0]
+        write_volume(folder.volume(name), grid.back(values), grid, grid.axes)
+
+
+def _write_group_surfaces(folder: MapFolder, maps: SalientMaps, mesh: Mesh, statistics: Statistics) -> None:
+    """Write the same of surfaces, in input units; `people.npz` has the labels alone."""
+    axes = np.zeros((maps.model.salient_dim, len(maps.unit)))  # 0 for vertices that the scaler dropped
+    axes[:, maps.model.scaler_.kept_] = axis_maps(maps.model)
+    image = np.nan_to_num(np.nanmean(maps.source.take(np.arange(len(maps.source))).x, axis=0))
+    for name, values in (statistics.all_maps(axes * maps.unit) | {IMAGE: image}).items():
+        write_surface(folder.surface(name), mesh.back(values))
+    folder.people.write({"ids": np.array([], dtype=str), "labels": np.array(statistics.labels[:2])})
 
 
 def _write_pictures(folder: MapFolder, statistics: Statistics, axes: AnyArray) -> None:

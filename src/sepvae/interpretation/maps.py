@@ -10,6 +10,7 @@ import pandas as pd
 
 from sepvae.batch import AnyArray, IntArray, Source, chunk_rows, chunks
 from sepvae.grid import Grid
+from sepvae.mesh import Mesh
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.run_folder import THIRDS
 
@@ -30,6 +31,8 @@ class SalientMaps:
         codes = model.encode(source)
         self._common, self._salient = codes.common_mean, codes.salient_mean
         self.grid: Grid | None = model.grid_ if model.grid_ is not None else source.grid
+        names = getattr(model, "feature_names_in_", None)
+        self.mesh = Mesh.of_features(source.feature_names if names is None else names)
         self.is_image = len(source.sample_shape) == 3
         self.unit = self._unit()  # one network unit in input units, one number for each volume
 

@@ -119,6 +119,8 @@ def _samples(maps: MapFolder) -> tuple[pd.DataFrame, AnyArray, Grid]:
     image = NiftiFiles([maps.volume(IMAGE)])
     if not maps.samples.exists() or not Path(image.name(0)).is_file():
         has = f"; {maps.regions.path.name} there has features, which need no atlas" * maps.regions.exists()
+        if maps.surface(IMAGE)[0].is_file():
+            has = "; these are of surfaces: average them by FreeSurfer's mri_segstats"
         wanted = "wanted maps of volumes, as `sepvae fit` and `sepvae maps` write them"
         raise DataError(f"{maps.path}: {wanted}, found none{has}")
     samples = maps.samples.required().dropna(subset="file").reset_index(drop=True)

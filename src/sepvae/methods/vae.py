@@ -62,12 +62,13 @@ class NetworkEstimator(PredictionMixin, TrainingKeywords, ContrastiveEstimator):
     Parameters
     ----------
     network : str or tuple of two Module, default="auto"
-        "auto" is `residual-mlp` for tables, `cnn2d` for images and `linear` for volumes. `linear` encodes and
-        decodes whitened principal component scores, one component for every 8 training samples and at most
-        256, by linear maps; it suits all kinds of samples. `residual-mlp` decodes a linear map of the codes
-        plus a network, `mlp` has the network alone. For images, `e1` and `e2` are the paper's (App. E.1,
-        E.2), and `release` has the convolutions of the authors' code. For volumes, `cnn3d` is that of
-        App. E.3, with batch norm; `cnn3d-group` has group norm instead. Or the user's own (encoder, decoder):
+        "auto" is `residual-mlp` for tables, `cnn2d` for images, and `linear` for volumes and for tables of
+        5000 features or more, such as surfaces. `linear` encodes and decodes whitened principal component
+        scores, one component for every 8 training samples and at most 256, by linear maps; it suits all kinds
+        of samples. `residual-mlp` decodes a linear map of the codes plus a network, `mlp` has the network
+        alone. For images, `e1` and `e2` are the paper's (App. E.1, E.2), and `release` has the convolutions
+        of the authors' code. For volumes, `cnn3d` is that of App. E.3, with batch norm; `cnn3d-group` has
+        group norm instead. Or the user's own (encoder, decoder):
         the encoder from samples to features of shape (batch, any width), the decoder from (batch,
         common_dim + salient_dim) to samples. Both are copied, the encoder once per space.
 

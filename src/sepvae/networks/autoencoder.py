@@ -34,6 +34,7 @@ NETWORKS = {
     IMAGES: ("cnn2d", "e1", "e2", "release", "linear"),
     VOLUMES: ("linear", "cnn3d", "cnn3d-group"),
 }
+WIDE = 5000  # features, such as vertices, from which on "auto" is linear for tables, too
 KINDS = {TABLES: "tables", IMAGES: "images", VOLUMES: "volumes"}
 
 
@@ -115,10 +116,13 @@ def network_name(network: str, sample_shape: tuple[int, ...], stored: Collection
         )
     suitable = NETWORKS[axes]
     name = suitable[0] if network == "auto" else network
-    if network == "auto" and axes == TABLES and stored and "decoder.linear.weight" not in stored:
-        name = "mlp"
-    if network == "auto" and axes == VOLUMES and stored and "principal.axes" not in stored:
+    if network == "auto" and axes == TABLES and stored:
+        name = "residual-mlp" if "decoder.linear.weight" in stored else "mlp"
+    if network == "auto" and axes == VOLUMES and stored:
         name = "cnn3d"
+    wide = axes == TABLES and sample_shape[0] >= WIDE
+    if network == "auto" and ("principal.axes" in stored if stored else wide):
+        name = "linear"
     if name not in suitable:
         known = ", ".join(suitable)
         raise DataError(f"network: wanted one for {KINDS[axes]} ({known}, auto), got {network!r}")

@@ -12,9 +12,11 @@ from matplotlib.figure import Figure
 from sepvae.batch import AnyArray
 from sepvae.errors import DataError
 from sepvae.grid import Grid
+from sepvae.mesh import Mesh
 from sepvae.plotting import cells
 from sepvae.plotting.images import Names, sample_columns
 from sepvae.plotting.palette import DIFFERENCES, NEUTRAL, TARGET, shortened
+from sepvae.plotting.surfaces import draw_surfaces
 
 PARTS = ("input", "without its\nsalient part", "what the salient\npart adds")
 SLOPE = "Slope per unit of severity"
@@ -114,13 +116,14 @@ def _panels(panels: Sequence[Row]) -> Figure:
 
 
 def volume_maps(
-    means: Sequence[AnyArray], d: AnyArray | None, image: AnyArray, grid: Grid, labels: Sequence[Any]
+    means: Sequence[AnyArray], d: AnyArray | None, image: AnyArray, grid: Grid | Mesh, labels: Sequence[Any]
 ) -> Figure:
     """
     Draw axial slices of each group's mean map over the image, and of Cohen's d if given.
 
     Left is on the left. Colours fade where values are small, so that the image, in grey, shows through. The
-    means have one symmetric scale, and d its own.
+    means have one symmetric scale, and d its own. Of surfaces, with a Mesh for the grid, the inflated cortex
+    is drawn, here and below.
     """
     groups = [
         (f"Mean of what is added, {shortened(label)}", colour, _finite(mean))
@@ -132,7 +135,7 @@ def volume_maps(
 
 
 def severity_volume_maps(
-    thirds: Mapping[str, AnyArray], slope: AnyArray, image: AnyArray, grid: Grid
+    thirds: Mapping[str, AnyArray], slope: AnyArray, image: AnyArray, grid: Grid | Mesh
 ) -> Figure:
     """Draw axial slices of the mean map of each third by severity, by title, and of the slope on severity."""
     means = [(title, TARGET, _finite(mean)) for title, mean in thirds.items()]
@@ -140,7 +143,7 @@ def severity_volume_maps(
     return _slices(_scaled(means, others, percentile_limit), image, grid)
 
 
-def volume_axes(axes: Mapping[str, AnyArray], image: AnyArray, grid: Grid) -> Figure:
+def volume_axes(axes: Mapping[str, AnyArray], image: AnyArray, grid: Grid | Mesh) -> Figure:
     """Draw axial slices of what some salient axes add, given by name, over the image, each on its scale."""
     others = [(f"What 1 on axis {name} adds", NEUTRAL, one) for name, one in axes.items()]
     return _slices(_scaled([], others, percentile_limit), image, grid)
@@ -171,7 +174,7 @@ def compared_images(tests: Tested) -> Figure:
     return figure
 
 
-def compared_volumes(tests: Tested, image: AnyArray, grid: Grid) -> Figure:
+def compared_volumes(tests: Tested, image: AnyArray, grid: Grid | Mesh) -> Figure:
     """Draw axial slices of tests of group differences, by their names in TESTS, with outlines."""
     return _slices(_test_rows(tests), image, grid, [found for _, found in tests.values()])
 
@@ -196,8 +199,12 @@ def _scaled(
     return [*((*mean, limit) for mean in means), *((*other, limit_of(other[2])) for other in others)]
 
 
-def _slices(rows: Sequence[Row], image: AnyArray, grid: Grid, outlines: Sequence[AnyArray] = ()) -> Figure:
+def _slices(
+    rows: Sequence[Row], image: AnyArray, grid: Grid | Mesh, outlines: Sequence[AnyArray] = ()
+) -> Figure:
     """Draw axial slices of maps over the image, one map a row, with an outline for each row if given."""
+    if isinstance(grid, Mesh):
+        return draw_surfaces(rows, grid, outlines)
     from nilearn.plotting import plot_stat_map
 
     total = len(rows) * (ROW + HEAD)

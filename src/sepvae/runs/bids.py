@@ -1,4 +1,4 @@
-"""A run folder as a BIDS derivative: codes in tables of participants or sessions, and maps of volumes."""
+"""A run folder as a BIDS derivative: codes in tables of participants or sessions, and maps."""
 
 import re
 import shutil
@@ -11,16 +11,19 @@ import numpy as np
 import pandas as pd
 
 from sepvae.codes import attribute_columns, code_columns
+from sepvae.data.surfaces import read_hemisphere
 from sepvae.errors import DataError
 from sepvae.files import check_new, whole_folder, write_whole
+from sepvae.mesh import SIDES, Mesh
 from sepvae.run_files import JsonFile
 from sepvae.run_folder import MapFolder, RunFolder, bids_derivative
 
 ENTITY = re.compile(r"(?:^|[/_])([a-z]+)-([A-Za-z0-9+]+)")
-ENTITIES = "ses", "acq", "run", "space"  # of an id, that names of maps keep, in this order
+ENTITIES = "ses", "acq", "run", "hemi", "space"  # of an id, that names of maps keep, in this order
 OWN_COLUMNS = "participant_id", "session_id"
 GROUP = "group"  # folder of maps of groups
-IGNORED = f"{GROUP}\n*_statmap.nii.gz\n*_statmap.json\n"  # common names, which the schema of BIDS lacks
+IGNORED = f"{GROUP}\n*_statmap.*\n"  # common names, which the schema of BIDS lacks
+MAPS = VOLUME, SURFACE = ".nii.gz", ".shape.gii"
 README = """\
 {title}
 
@@ -165,21 +168,28 @@ def _dictionary(columns: Sequence[str], recipe: dict[str, Any]) -> dict[str, Any
 
 
 def _write_maps(out: Path, maps: MapFolder, scans: pd.DataFrame) -> int:
-    """Copy maps of volumes to BIDS names, and those of groups beside them; return their number."""
-    samples = maps.samples.read()
-    if samples is None or not (volumes := samples[samples["file"].astype(str).str.endswith(".nii.gz")]).size:
+    """Copy maps of volumes or surfaces to BIDS names, those of groups beside them; return their number."""
+    samples, copied = maps.samples.read(), set()
+    if samples is None or not (mapped := samples[samples["file"].astype(str).str.endswith(MAPS)]).size:
         return 0
     about = {"Description": "Decoded with the salient code minus decoded without it", "Units": "as the image"}
-    for id_, file in zip(volumes["id"].astype(str), volumes["file"], strict=True):
-        scan = scans.loc[id_]
-        names = [f"sub-{scan['sub']}", *(f"{name}-{scan[name]}" for name in ENTITIES if scan[name])]
-        anat = out / names[0] / (f"ses-{scan['ses']}" if scan["ses"] else "") / "anat"
-        anat.mkdir(parents=True, exist_ok=True)
-        path = anat / f"{'_'.join(names)}_desc-salient_statmap.nii.gz"
-        shutil.copyfile(maps.path / file, path)
-        where = {"SpatialReference": scan["space"]} if scan["space"] else {}
-        JsonFile(path.with_suffix("").with_suffix(".json")).write(about | where)
-    for file in sorted(set(maps.path.glob("*.nii.gz")) - {maps.path / name for name in volumes["file"]}):
+    for id_, file in zip(mapped["id"].astype(str), mapped["file"].astype(str), strict=True):
+        before, left, after = file.rpartition("hemi-L_")
+        for side in SIDES if file.endswith(SURFACE) else ("",):
+            source, scan = maps.path / file, scans.loc[id_].to_dict()
+            if side:
+                source = maps.path / f"{before}{left.replace('L', side)}{after}"
+                mesh = Mesh.of_vertices(read_hemisphere(source)[None] != 0)
+                scan |= {"hemi": side, "space": scan["space"] or mesh.name}
+            names = [f"sub-{scan['sub']}", *(f"{name}-{scan[name]}" for name in ENTITIES if scan[name])]
+            anat = out / names[0] / (f"ses-{scan['ses']}" if scan["ses"] else "") / "anat"
+            anat.mkdir(parents=True, exist_ok=True)
+            named = f"{'_'.join(names)}_desc-salient_statmap"
+            shutil.copyfile(source, anat / f"{named}{SURFACE if side else VOLUME}")
+            where = {"SpatialReference": scan["space"]} if scan["space"] else {}
+            JsonFile(anat / f"{named}.json").write(about | where)
+            copied.add(source)
+    for other in sorted({path for suffix in MAPS for path in maps.path.glob(f"*{suffix}")} - copied):
         (out / GROUP).mkdir(exist_ok=True)
-        shutil.copyfile(file, out / GROUP / file.name)
-    return len(volumes)
+        shutil.copyfile(other, out / GROUP / other.name)
+    return len(mapped)

@@ -22,6 +22,7 @@ from sepvae.data.spec import DataSpec
 from sepvae.data.splits import choose_split, leave_out_folds, make_folds
 from sepvae.errors import DataError
 from sepvae.inspection.images import describe_orientations, describe_pages
+from sepvae.mesh import Mesh
 from sepvae.progress import progress_bar
 from sepvae.recipes import Recipe
 
@@ -156,6 +157,8 @@ def notes_on_samples(source: Source, quality_metrics: pd.DataFrame | None) -> li
         notes += [message for _, message, _ in describe_orientations(quality_metrics)]
     if source.grid is not None and source.grid.mask_words:
         notes.append(source.grid.mask_words)
+    if (mesh := Mesh.of_features(source.feature_names)) is not None:
+        notes.append(mesh.words)
     return notes
 
 

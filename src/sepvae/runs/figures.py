@@ -12,8 +12,11 @@ from matplotlib.figure import Figure
 from sepvae.batch import AnyArray, Source
 from sepvae.codes import attribute_columns
 from sepvae.data.nifti import NiftiFiles
+from sepvae.data.surfaces import read_hemisphere
 from sepvae.files import check_new, write_whole
+from sepvae.grid import Grid
 from sepvae.interpretation.map_folder import GROUPS, group_files, write_maps
+from sepvae.mesh import Mesh
 from sepvae.plotting.codes import code_scatter, severity_scatter
 from sepvae.plotting.images import reconstruction_grid, swap_grid, traversal_grid
 from sepvae.plotting.maps import (
@@ -148,25 +151,35 @@ def _strongest(axes: Mapping[str, AnyArray]) -> list[str]:
 
 
 def _draw_volumes(maps: MapFolder, figures: Path, labels: list[str]) -> None:
-    files = [maps.volume(name) for name in (*group_files(labels, "mean"), EFFECT, IMAGE)]
-    found: list[AnyArray | None] = [NiftiFiles([file])(0) if file.is_file() else None for file in files]
-    *means, d, image = found
+    """Draw the maps of groups, of volumes or surfaces."""
+    *means, d, image = (_values(maps, name) for name in (*group_files(labels, "mean"), EFFECT, IMAGE))
     if image is None:
         return
-    grid = NiftiFiles(files[-1:]).header(0).grid
+    if image.ndim == 2:
+        grid: Grid | Mesh = Mesh.of_vertices(image != 0)
+    else:
+        grid = NiftiFiles([maps.volume(IMAGE)]).header(0).grid
     if all(mean is not None for mean in means):
         drawn = volume_maps([m for m in means if m is not None], d, image, grid, labels)
         save_figure(figures, "map_group", drawn)
     axes: dict[str, AnyArray] = {}
-    while (file := maps.volume(AXIS.format(len(axes)))).is_file():
-        axes[f"salient{len(axes)}"] = NiftiFiles([file])(0)
+    while (one := _values(maps, AXIS.format(len(axes)))) is not None:
+        axes[f"salient{len(axes)}"] = one
     if axes:
         save_figure(figures, "map_axes", volume_axes({k: axes[k] for k in _strongest(axes)}, image, grid))
     if thirds := _thirds(maps):
         of_severity = [group_files(labels, name)[1] for name in (*(f"mean{n}" for n in thirds), "slope")]
-        *values, slope = [NiftiFiles([maps.volume(name)])(0) for name in of_severity]
+        *values, slope = [one for name in of_severity if (one := _values(maps, name)) is not None]
         by_title = dict(zip(thirds.values(), values, strict=True))
         save_figure(figures, "map_severity", severity_volume_maps(by_title, slope, image, grid))
+
+
+def _values(maps: MapFolder, name: str) -> AnyArray | None:
+    """Return a map of volumes, (x, y, z), or of surfaces, (2, vertices); None if there is none."""
+    if (file := maps.volume(name)).is_file():
+        return NiftiFiles([file])(0)
+    sides = maps.surface(name)
+    return np.stack([read_hemisphere(side) for side in sides]) if sides[0].is_file() else None
 
 
 def _thirds(maps: MapFolder) -> dict[str, str]:

@@ -20,6 +20,7 @@ from sepvae.data.quality_metrics import measure_source
 from sepvae.errors import DataError, TrainingError, count
 from sepvae.inspection import inspect
 from sepvae.inspection.confounds import quality_numbers
+from sepvae.mesh import Mesh
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.progress import Say, stage
 from sepvae.report.page import write_report
@@ -204,11 +205,12 @@ def _inspect(
 
 
 def _features(*sources: Source) -> pd.DataFrame | None:
-    """Return the features of tables by name; None if a source has no feature names."""
+    """Return the features of tables by name; None if a source has no feature names, or those of vertices."""
     parts = [
         pd.DataFrame(source.x, columns=[*source.feature_names])
         for source in sources
         if isinstance(source, ArraySource) and source.feature_names is not None
+        if Mesh.of_features(source.feature_names) is None
     ]
     return pd.concat(parts, ignore_index=True) if len(parts) == len(sources) else None
 

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from sepvae.batch import AnyArray, FloatArray, Source
 from sepvae.checks import joined
 from sepvae.data.nifti import write_volume
+from sepvae.data.surfaces import write_surface
 from sepvae.errors import CollapseWarning, DataError
 from sepvae.evaluation.agreement import congruence
 from sepvae.evaluation.map_inference import (
@@ -188,6 +189,13 @@ def _write(tested: Tested, folder: InferenceFolder) -> Figure:
         if file.is_file():
             file.unlink()
     grid, tests = tested.maps.grid, tested.tests
+    if (mesh := tested.maps.mesh) is not None:
+        for (part, statistic), values in tested.arrays().items():
+            write_surface(folder.surface(part, statistic), mesh.back(values))
+        on_mesh = {
+            part: (mesh.back(test.statistic), mesh.back(test.outlined)) for part, test in tests.items()
+        }
+        return compared_volumes(on_mesh, mesh.valid, mesh)
     if tested.inside is None:
         folder.regions.write(_regions(tested))
         return compared_regions(folder.regions.required())

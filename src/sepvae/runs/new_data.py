@@ -18,6 +18,7 @@ from sepvae.data.loading import format_named, list_data, read_manifest
 from sepvae.data.manifest import Manifest
 from sepvae.data.spec import DataSpec, spec_of_run
 from sepvae.errors import DataError
+from sepvae.mesh import Mesh
 from sepvae.methods import load
 from sepvae.methods.base import ContrastiveEstimator
 from sepvae.preprocessing.covariates import covariates_needed
@@ -142,6 +143,8 @@ def list_as_run(
             manifest = replace(manifest, features=manifest.features[names])
     if manifest.volumes is not None:
         manifest = replace(manifest, grid=fitted().grid_)
+    if about["reader"] == "surfaces":
+        manifest = replace(manifest, mesh=Mesh.of_features(getattr(fitted(), "feature_names_in_", None)))
     return manifest, spec
 
 

@@ -13,12 +13,14 @@ from sklearn.metrics import adjusted_rand_score
 from sepvae.batch import AnyArray, FloatArray, IntArray, Source, chunk_rows, chunks
 from sepvae.codes import code_columns
 from sepvae.data.nifti import write_volume
+from sepvae.data.surfaces import write_surface
 from sepvae.errors import DataError
 from sepvae.evaluation.clusters import MAX_COMPONENTS, Clusters
 from sepvae.evaluation.metrics import MAX_P
 from sepvae.evaluation.subtype_profiles import null_strengths, prediction_strength, profile
 from sepvae.evaluation.subtypes import SubtypeTest, find_subtypes
 from sepvae.interpretation.maps import Moments
+from sepvae.mesh import Mesh
 from sepvae.methods import load
 from sepvae.plotting.maps import map_picture
 from sepvae.plotting.subtypes import subtype_scatter
@@ -233,8 +235,13 @@ def _write_maps(
             )
             moments.add(with_it - without)
         of_subtypes[int(str(one))] = moments.mean
-    if len(model.sample_shape_) == 1:
-        names = np.asarray(getattr(model, "feature_names_in_", np.arange(model.sample_shape_[0])))
+    names = np.asarray(getattr(model, "feature_names_in_", np.arange(model.sample_shape_[0])))
+    if (mesh := Mesh.of_features(names)) is not None:
+        for number, values in of_subtypes.items():
+            whole = np.zeros(len(names))
+            whole[model.scaler_.kept_] = values
+            write_surface(files.surface(number), mesh.back(whole))
+    elif len(model.sample_shape_) == 1:
         columns = {f"subtype{n}": values for n, values in of_subtypes.items()}
         files.features.write(pd.DataFrame({"feature": names[model.scaler_.kept_], **columns}))
     for number, values in of_subtypes.items():

@@ -39,7 +39,7 @@ class ImageTable(Images):
         joined = read_table(path, spec)
         if {PERSON, VISIT} <= {*joined.table} and spec.subject is None:  # several images of a person
             spec = spec.model_copy(update={"subject": PERSON})
-        return _listed(path, spec, joined)
+        return list_files(path, spec, joined)
 
 
 class VolumeTable(Volumes):
@@ -59,13 +59,13 @@ class VolumeTable(Volumes):
         check_orientation(spec.assume_orientation)
         joined = read_table(path, spec)
         spec, ids = with_person(spec, joined.table, path)
-        manifest = _listed(path, spec, joined, ids)
+        manifest = list_files(path, spec, joined, ids)
         files = [Path(str(file)) for file in manifest.files]
         if others := [file for file in files if not file.name.lower().rstrip("*").endswith(SUFFIXES)]:
             wanted = "a volume (.nii, .nii.gz, .mgz, .img) like the others"
             raise DataError(f"{others[0]}: wanted {wanted}; convert it, or take it out")
-        folder = _folder(path, spec)
-        like = _like(files, images_of(path, spec), folder)
+        folder = folder_of_images(path, spec)
+        like = not_named(files, images_of(path, spec), folder)
         unlisted = [file.relative_to(folder).as_posix() for file in like]
         volumes = NiftiFiles(files, spec.assume_orientation)
         return replace(manifest, format=self, files=(), volumes=volumes, unlisted=unlisted)
@@ -226,10 +226,10 @@ def images_of(path: Path, spec: DataSpec) -> str:
 def read_table(path: Path, spec: DataSpec) -> Joined:
     """Read DATA with its tables, rows repeated for visits on disk."""
     joined, images = read_joined(path, spec), images_of(path, spec)
-    return joined._replace(table=_with_visits(joined.table, path, images, _folder(path, spec)))
+    return joined._replace(table=_with_visits(joined.table, path, images, folder_of_images(path, spec)))
 
 
-def _folder(path: Path, spec: DataSpec) -> Path:
+def folder_of_images(path: Path, spec: DataSpec) -> Path:
     """Return the folder of the images."""
     folder = path.parent if spec.root is None else spec.root
     if not folder.is_dir():
@@ -237,9 +237,9 @@ def _folder(path: Path, spec: DataSpec) -> Path:
     return folder
 
 
-def _listed(path: Path, spec: DataSpec, joined: Joined, ids: Sequence[str] | None = None) -> Manifest:
+def list_files(path: Path, spec: DataSpec, joined: Joined, ids: Sequence[str] | None = None) -> Manifest:
     """List the files that a table names; by default their names are the ids."""
-    folder, images = _folder(path, spec), images_of(path, spec)
+    folder, images = folder_of_images(path, spec), images_of(path, spec)
     names = _names(joined.table, path, images)
     if _is_pattern(images):
         names = pd.Series(_found(names, folder, path), index=names.index)
@@ -314,7 +314,7 @@ def _inside(path: Path, line: object, folder: Path, name: str) -> Path:
     return folder / file.relative_to(root)
 
 
-def _like(files: Sequence[Path], images: str, folder: Path) -> list[Path]:
+def not_named(files: Sequence[Path], images: str, folder: Path) -> list[Path]:
     """Return volumes that no row names: of the same template, or in a folder with several of the others."""
     if COLUMN.search(images):
         pattern = COLUMN.sub("*", images.replace("[", "[[]"))
