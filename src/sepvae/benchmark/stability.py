@@ -21,7 +21,7 @@ from sepvae.errors import DataError, TrainingError
 from sepvae.evaluation.agreement import PeopleByFits, check_held_out, compare_fits, correlations
 from sepvae.evaluation.patient_sheet import centiles_over_seeds
 from sepvae.files import plain_name, write_arrays
-from sepvae.interpretation.map_folder import can_map, feature_names
+from sepvae.interpretation.map_folder import can_map
 from sepvae.interpretation.maps import SalientMaps
 from sepvae.interpretation.tested_values import voxels_to_test
 from sepvae.mesh import Mesh
@@ -177,7 +177,7 @@ def _maps(models: Sequence[ContrastiveEstimator], test: Source) -> FitMaps | Non
     inside = None if first.grid is None else voxels_to_test(first)
     if inside is not None:  # voxels of air would agree, and there are many
         maps, icc = maps * inside, np.where(inside, icc, np.nan)
-    features = feature_names(first) if len(test.sample_shape) == 1 else ()
+    features = first.feature_names if len(test.sample_shape) == 1 else ()
     return FitMaps(maps, icc, np.asarray(maps.any(axis=0)), features)
 
 

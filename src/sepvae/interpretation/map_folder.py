@@ -268,19 +268,9 @@ def _write_picture(file: Path, figure: Figure) -> None:
     write_whole(file, buffer.getvalue())
 
 
-def feature_names(maps: SalientMaps) -> list[str]:
-    """Return the names of the features of a table; numbers if it has none."""
-    names = maps.source.feature_names
-    if names is None:
-        names = getattr(maps.model, "feature_names_in_", None)
-    if names is None:
-        names = [f"feature{i}" for i in range(maps.source.sample_shape[0])]
-    return list(map(str, names))
-
-
 def _regions(statistics: Statistics, maps: SalientMaps) -> pd.DataFrame:
     """Return moments of each feature by group, d, and standardised axes; the largest |d| comes first."""
-    table = pd.DataFrame({"feature": feature_names(maps)})
+    table = pd.DataFrame({"feature": maps.feature_names})
     groups = *GROUPS, *statistics.labels[2:], *(f"{label}_own" for label in statistics.labels[2:])
     for group, moments in zip(groups, (*statistics.moments, *statistics.own), strict=False):
         table[f"{group}_mean"], table[f"{group}_sd"] = (
@@ -302,7 +292,7 @@ def _regions(statistics: Statistics, maps: SalientMaps) -> pd.DataFrame:
 
 def _own_regions(maps: SalientMaps, controls: Moments) -> pd.DataFrame:
     """Return the features of each sample that the salient part changes most, beside those of controls."""
-    names, ids = np.asarray(feature_names(maps)), np.asarray(maps.source.ids).astype(str)
+    names, ids = np.asarray(maps.feature_names), np.asarray(maps.source.ids).astype(str)
     labels, n, rows = np.asarray(maps.source.labels), controls.n, []
     scale = np.where(maps.unit == 0, np.inf, maps.unit)
     for part, (_, added, _) in maps:

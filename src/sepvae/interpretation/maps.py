@@ -31,10 +31,19 @@ class SalientMaps:
         codes = model.encode(source)
         self._common, self._salient = codes.common_mean, codes.salient_mean
         self.grid: Grid | None = model.grid_ if model.grid_ is not None else source.grid
-        names = getattr(model, "feature_names_in_", None)
-        self.mesh = Mesh.of_features(source.feature_names if names is None else names)
+        self.mesh = Mesh.of_features(self.feature_names)
         self.is_image = len(source.sample_shape) == 3
         self.unit = self._unit()  # one network unit in input units, one number for each volume
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Names of the features of a table; numbers if it has none."""
+        names = self.source.feature_names
+        if names is None:
+            names = getattr(self.model, "feature_names_in_", None)
+        if names is None:
+            names = [f"feature{i}" for i in range(self.source.sample_shape[0])]
+        return list(map(str, names))
 
     def __iter__(self) -> Iterator[tuple[IntArray, Maps]]:
         """Yield positions and maps of all samples, in chunks that fit into memory."""

@@ -27,7 +27,7 @@ from sepvae.evaluation.map_inference import (
     t_test,
 )
 from sepvae.evaluation.metrics import MAX_P
-from sepvae.interpretation.map_folder import can_map, feature_names
+from sepvae.interpretation.map_folder import can_map
 from sepvae.interpretation.maps import SalientMaps, mean_image
 from sepvae.interpretation.tested_values import (
     Mask,
@@ -220,7 +220,7 @@ def _write(tested: Tested, folder: InferenceFolder) -> Figure:
 
 def _regions(tested: Tested) -> pd.DataFrame:
     """Return statistics and corrected p of each feature; the largest difference of the map comes first."""
-    columns: dict[str, Any] = {"feature": feature_names(tested.maps)}
+    columns: dict[str, Any] = {"feature": tested.maps.feature_names}
     for (part, statistic), values in tested.arrays().items():
         if statistic.endswith("logp"):
             columns[f"{part}_{'p' if statistic == 'logp' else 'p_refits'}"] = 10**-values
