@@ -45,17 +45,17 @@ class Version(Part):
 
 
 class AboutCovariates(Part):
-    """Metadata from `Residualizer.state`, and the base of that from `Harmonizer.state`."""
+    """Metadata from `CovariateDesign.state` and `Residualizer.state`, the base of that of `Harmonizer`."""
 
     kinds: dict[str, Kind]
     levels: dict[str, Annotated[list[str], Field(min_length=1)]]
 
-    def shapes(self, n: int) -> dict[str, tuple[int, ...]]:
-        """Return the shapes of the arrays of a regression on these covariates, of n features or voxels."""
+    def shapes(self, n: int | None = None) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the arrays of a design, or of a regression on it of n features or voxels."""
         amounts = len(self.kinds) - len(self.levels)
         k = 1 + amounts + sum(len(levels) - 1 for levels in self.levels.values())
-        of_covariates = {"average": (k,), "middle": (amounts,), "spread": (amounts,)}
-        return of_covariates | {"coefficients": (k, n), "scale": (n,)}
+        of_design: dict[str, tuple[int, ...]] = {"average": (k,), "middle": (amounts,), "spread": (amounts,)}
+        return of_design if n is None else of_design | {"coefficients": (k, n), "scale": (n,)}
 
     @model_validator(mode="after")
     def _levels_of_classes(self) -> Self:
@@ -105,6 +105,7 @@ class About(Version):
     features: list[str] | None = None
     residuals: AboutCovariates | None = None
     harmonisation: AboutSites | None = None
+    conditions: AboutCovariates | None = None
     grid: AboutGrid | None = None
 
     @model_validator(mode="after")
@@ -244,6 +245,8 @@ def shapes_beside(about: About, arrays: Mapping[str, AnyArray]) -> Shapes:
         of_sites = (len(about.harmonisation.sites), n)
         sizes = about.harmonisation.shapes(n) | {"shift": of_sites, "variance": of_sites}
         shapes |= {f"harmonisation.{name}": (size, "f") for name, size in sizes.items()}
+    if about.conditions:
+        shapes |= {f"conditions.{name}": (size, "f") for name, size in about.conditions.shapes().items()}
     return shapes
 
 
@@ -265,7 +268,7 @@ def check_arrays(arrays: Mapping[str, AnyArray], wanted: Shapes) -> None:
     kept = arrays.get("scaler.kept")
     if kept is not None and not kept.any():
         raise ModelFileError("scaler.kept: wanted a feature that was kept, got none")
-    for name in ("principal.scale", "harmonisation.variance"):
+    for name in ("principal.scale", "harmonisation.variance", "conditions.spread"):
         if (arrays.get(name, np.ones(1)) <= 0).any():
             raise ModelFileError(f"{name}: wanted numbers above 0")
     for name, array in arrays.items():

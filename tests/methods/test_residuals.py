@@ -86,7 +86,7 @@ def test_the_same_person_at_another_age_is_moved_along_the_line_of_controls(
     with pytest.raises(DataError, match=r"at: wanted one value of 'age' for all samples, got \(2,\)"):
         fitted.reconstruct(x, at={"age": [50, 60]})
     plain = model(residualise=None).fit(x[FEATURES], frame["dx"])
-    with pytest.raises(DataError, match="at: the model removes no covariates"):
+    with pytest.raises(DataError, match="at: the model has no covariates"):
         plain.reconstruct(x[FEATURES], at={"age": 60})
 
 

@@ -49,7 +49,9 @@ def test_residuals_come_back_with_the_covariates_of_the_samples() -> None:
 def test_the_state_restores_it(X: object) -> None:
     adapter = fitted(X, ["age"] if X is TABLE else None)
     arrays, about = adapter.state()
-    again = clone(adapter).restore(arrays, dict.fromkeys(("harmonisation", "residuals", "grid")) | about)
+    again = clone(adapter).restore(
+        arrays, dict.fromkeys(("harmonisation", "residuals", "conditions", "grid")) | about
+    )
     one, other = (a.transform(X).take(np.arange(40)).x for a in (adapter, again))
     np.testing.assert_array_equal(one, other)
     assert again.seen_shape == adapter.seen_shape

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sepvae.batch import AnyArray, IntArray, Source, chunk_rows, chunks, in_proportion, in_unit_range
+from sepvae.batch import AnyArray, Batch, IntArray, Source, chunk_rows, chunks, in_proportion, in_unit_range
 from sepvae.codes import Blocks, principal_components
 from sepvae.data.arrays import ArraySource
 from sepvae.data.images import resized
@@ -43,8 +43,7 @@ def make_examples(
         "ids": np.asarray(batch.id).astype(str),
     }
     if model.capabilities.decoder:
-        names = test.feature_names
-        source = ArraySource(batch.x, batch.y, attributes=batch.covariates, feature_names=names)
+        source = _as_source(batch, test)
         examples |= {"full": model.reconstruct(source), "common_only": model.reconstruct(source, "none")}
         if len(test.sample_shape) == 3 and len(background) and len(target):
             examples |= _traversals(model, salient, test, spread(target, N_TRAVERSED))
@@ -85,7 +84,9 @@ def _traversals(
     common = model.encode(batch.x).common_mean
     grid = len(common), *codes.shape[:2]
     moved = np.broadcast_to(codes, (len(common), *codes.shape)).reshape(-1, codes.shape[-1])
-    decoded = model.decode(common.repeat(grid[1] * grid[2], axis=0), moved.astype(common.dtype))
+    each = np.arange(len(common)).repeat(grid[1] * grid[2])
+    covariates = None if batch.covariates is None else batch.covariates.iloc[each]
+    decoded = model.decode(common[each], moved.astype(common.dtype), covariates=covariates)
     names = {"traversal_names": np.array([f"Component 1 of {name}" for name in blocks])} if blocks else {}
     return names | {
         "traversals": decoded.reshape(*grid, *decoded.shape[1:]),
@@ -116,8 +117,13 @@ def _swaps(
     """Swap the salient parts of a background sample and a target, pair by pair."""
     n = min(len(background), len(target))
     a, b = test.take(background[:n]), test.take(target[:n])
-    images = [_input(a.x), _input(b.x), model.swap(a.x, b.x), model.swap(b.x, a.x)]
+    of_a, of_b = (_as_source(part, test) for part in (a, b))
+    images = [_input(a.x), _input(b.x), model.swap(of_a, of_b), model.swap(of_b, of_a)]
     return {"swaps": np.stack(images, axis=1), "swap_ids": np.stack([a.id, b.id], axis=1).astype(str)}
+
+
+def _as_source(batch: Batch, test: Source) -> ArraySource:
+    return ArraySource(batch.x, batch.y, attributes=batch.covariates, feature_names=test.feature_names)
 
 
 def _pictures(source: Source, positions: IntArray) -> AnyArray:

@@ -54,9 +54,10 @@ class SalientMaps:
         """Return the maps of the samples at these positions."""
         common, salient = self._common[positions], self._salient[positions]
         standardised = self.model.scaler_ is not None  # volumes leave their w-scores
-        added = self.model.decode(common, salient, standardised=standardised)
+        given: Any = {"standardised": standardised, "covariates": self.source.attributes.iloc[positions]}
+        added = self.model.decode(common, salient, **given)
         salient[:, self.block] = 0
-        without = self.model.decode(common, salient, standardised=standardised)
+        without = self.model.decode(common, salient, **given)
         added -= without
         size = np.abs(added).reshape(len(added), -1).sum(axis=1, dtype=np.float64)
         counts = np.prod(added.shape[1:]) if self.grid is None else self.grid.valid_mask.sum()

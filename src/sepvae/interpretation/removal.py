@@ -139,18 +139,21 @@ def _decoded(
         np.array(rows[code_columns(rows, space)], dtype=np.float32) for space in ("common", "salient")
     )
     other = partners(rows["y"].to_numpy(), np.random.default_rng(0))
-    decode = partial(model.decode, standardised=True)
+
+    def decode(of_common: IntArray, s: AnyArray) -> AnyArray:
+        covariates = test.attributes.iloc[places[of_common]]
+        return model.decode(common[of_common], s, standardised=True, covariates=covariates)
 
     def without(block: slice, part: IntArray) -> AnyArray:
         kept = salient[part]
         kept[:, block] = 0
-        return decode(common[part], kept)
+        return decode(part, kept)
 
     return {
         "real": lambda part: in_unit_range(real.take(places[part]).x),
-        "full": lambda part: decode(common[part], salient[part]),
+        "full": lambda part: decode(part, salient[part]),
         "removed": partial(without, slice(None)),
-        "swapped": lambda part: decode(common[other[part]], salient[part]),
+        "swapped": lambda part: decode(other[part], salient[part]),
         **{name: partial(without, block) for name, block in model.salient_blocks_.items()},
     }
 

@@ -19,8 +19,9 @@ from sepvae.methods.coding import CodingMixin
 from sepvae.methods.labels import GroupLabels
 from sepvae.methods.storing import save_estimator
 from sepvae.model_files import Shapes
+from sepvae.preprocessing.covariates import attributes_of
 from sepvae.preprocessing.harmonizer import UNSEEN
-from sepvae.preprocessing.input_adapter import InputAdapter, attributes_of
+from sepvae.preprocessing.input_adapter import InputAdapter
 
 Parts = tuple[IntArray, IntArray]  # positions of training and validation samples
 SEEDS = 2**32  # scikit-learn takes seeds below this
@@ -329,8 +330,9 @@ class ContrastiveEstimator(CodingMixin):
         InputAdapter
             As `fit` fits it: sites, covariates, scaling.
         """
-        names = "residualise", "harmonise", "preserve", "harmonise_on", "unseen_site"
-        return InputAdapter(**{name: getattr(self, name) for name in names}, owner=type(self).__name__)
+        names = "residualise", "harmonise", "preserve", "harmonise_on", "unseen_site", "condition_on"
+        given = {name: getattr(self, name) for name in names if hasattr(self, name)}
+        return InputAdapter(**given, owner=type(self).__name__)
 
     def _seed(self) -> int:
         if self.random_state is None:

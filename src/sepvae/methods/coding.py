@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -103,7 +104,14 @@ class CodingMixin(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         return np.array(code_names(self.common_dim, self.salient_dim, self.space), dtype=object)
 
-    def decode(self, common: AnyArray, salient: AnyArray, *, standardised: bool = False) -> AnyArray:
+    def decode(
+        self,
+        common: AnyArray,
+        salient: AnyArray,
+        *,
+        standardised: bool = False,
+        covariates: pd.DataFrame | None = None,
+    ) -> AnyArray:
         """
         Decode codes, such as posterior means from `encode` of which some were changed.
 
@@ -113,6 +121,9 @@ class CodingMixin(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             Codes; salient zeros are s' = 0, that of the background. Other shapes raise DataError.
         standardised : bool, default=False
             Return tables as the network sees them: standardised, without effects of covariates.
+        covariates : DataFrame of n rows, default=None
+            Covariates of `condition_on`, such as `source.attributes`; None is an average person: amounts at
+            their mean, classes at their shares.
 
         Returns
         -------
@@ -127,7 +138,8 @@ class CodingMixin(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 f"common and salient: wanted codes of shapes (n, {self.common_dim}) and "
                 f"(n, {self.salient_dim}), got {common.shape} and {salient.shape}"
             )
-        decoded = self._decode(common, self._gate_salient(salient))
+        u = self._adapter.decoder_covariates(covariates, len(common))
+        decoded = self._decode(_beside(common, u), self._gate_salient(salient))
         return decoded if standardised else self._in_units(decoded)
 
     def reconstruct(
@@ -151,16 +163,16 @@ class CodingMixin(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             Block of `salient_blocks_` that is set to s' = 0, such as "salient of SZ"; other names raise
             DataError.
         at : dict of str to object, default=None
-            Values of covariates of `residualise`, or of the site, that all samples get instead of their own:
-            {"age": 60} is the same person at age 60, as far as the regression on controls says. Other names
-            raise DataError.
+            Values of covariates of `residualise` and `condition_on`, or of the site, that all samples get
+            instead of their own: {"age": 60} is the same person at age 60, as far as the regression on
+            controls, or the decoder, says. Other names raise DataError.
 
         Returns
         -------
         ndarray of the shape of X
             In the units of X: images in [0, 1], volumes normalised like the input.
         """
-        common, kept = self._given(self.prepare(X), salient)
+        common, kept = self._given(self.prepare(X), salient, X, at)
         if without is not None:
             check_choice("without", without, list(self.salient_blocks_) or ["None"])
             kept[:, self.salient_blocks_[without]] = 0
@@ -183,7 +195,7 @@ class CodingMixin(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             Errors of images in [0, 1], or of tables in standardised units with missing values imputed.
         """
         source = self.prepare(X)
-        common, kept = self._given(source, salient)
+        common, kept = self._given(source, salient, X)
         errors, values = [], np.float64(self._adapter.n_observed)
         with self._inference():
             for part in chunks(len(source), self._chunk_rows()):
@@ -229,12 +241,13 @@ class CodingMixin(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         ndarray of the shape of `a`
-            Decoded [c_a, s_b], in the units of X; residualised tables get the covariates of `a` back.
+            Decoded [c_a, s_b], in the units of X, with the covariates of `a`.
         """
         common, salient = self.encode(a).common_mean, self.encode(b).salient_mean
         if len(common) != len(salient):
             sizes = f"{len(common)} and {len(salient)}"
             raise DataError(f"swap: wanted as many samples in a as in b, got {sizes}")
+        common = _beside(common, self._decoder_covariates(a, len(common)))
         return self._in_units(self._decode(common, self._gate_salient(salient)), a)
 
     def sample(self, n: int, y: float | str = 0, random_state: int | None = None) -> AnyArray:
@@ -257,7 +270,8 @@ class CodingMixin(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         ndarray of shape (n, ...)
-            In the units of X; images in [0, 1]. Residualised tables are those of an average control.
+            In the units of X; images in [0, 1]. Residualised tables are those of an average control, and with
+            `condition_on` all are average people; `decode` takes the covariates of others.
         """
         check_is_fitted(self)
         check_number("n", n, least=1, whole=True)
@@ -266,13 +280,22 @@ class CodingMixin(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             check_number("random_state", random_state, least=0, whole=True, or_else="None")
         rng = np.random.default_rng(random_state)
         common, salient = rng.normal(size=(n, self.common_dim)), self._draw_salient(n, y, rng)
+        common = _beside(common, self._adapter.decoder_covariates(None, n))
         return self._in_units(self._decode(common, salient))
 
-    def _given(self, source: Source, salient: str) -> tuple[AnyArray, AnyArray]:
-        """Return what the decoder gets for samples, with their salient part or without it."""
+    def _given(
+        self, source: Source, salient: str, X: Any, at: Mapping[str, Any] | None = None
+    ) -> tuple[AnyArray, AnyArray]:
+        """Return what the decoder gets for samples X, with their salient part or without it."""
         check_choice("salient", salient, ("own", "none"))
+        u = self._decoder_covariates(X, len(source), at)
         codes = self._encode(source)
-        return codes.common_mean, self._gate_salient(codes.salient_mean) * (salient == "own")
+        common = _beside(codes.common_mean, u)
+        return common, self._gate_salient(codes.salient_mean) * (salient == "own")
+
+    def _decoder_covariates(self, X: Any, n: int, at: Mapping[str, Any] | None = None) -> AnyArray | None:
+        """Return the covariates of samples, and the values of `at`, as the decoder gets them, or None."""
+        return self._adapter.decoder_covariates(self._adapter.covariates(X, at), n)
 
     def _draw_salient(self, n: int, y: float | str, rng: np.random.Generator) -> AnyArray:
         """Return what the decoder gets for new samples of label y."""
@@ -292,3 +315,8 @@ class CodingMixin(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def _inference(self) -> AbstractContextManager[Any]:
         """Hold resources of `_decode` over several calls; here none."""
         return nullcontext()
+
+
+def _beside(common: AnyArray, u: AnyArray | None) -> AnyArray:
+    """Return [c, u], what the decoder gets before s; c without covariates."""
+    return common if u is None else np.concatenate([common, u], axis=1)

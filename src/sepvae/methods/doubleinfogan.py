@@ -31,7 +31,13 @@ class DoubleInfoGANObjective(Objective):
     exact_codes: ClassVar[bool] = True
 
     def critic_loss(
-        self, model: ContrastiveAutoencoder, x: Tensor, y: Tensor, codes: Codes[Tensor], noise: Noise
+        self,
+        model: ContrastiveAutoencoder,
+        x: Tensor,
+        y: Tensor,
+        codes: Codes[Tensor],
+        noise: Noise,
+        u: Tensor | None = None,
     ) -> Tensor:
         """Return the discriminator's loss: data against decoded samples, and targets against background."""
         with running_statistics(model):
@@ -41,7 +47,13 @@ class DoubleInfoGANObjective(Objective):
         return critic_loss(of_data, of_decoded) + group_cross_entropy(of_target, (y != 0).long())
 
     def sample(
-        self, model: ContrastiveAutoencoder, x: Tensor, y: Tensor, codes: Codes[Tensor], noise: Noise
+        self,
+        model: ContrastiveAutoencoder,
+        x: Tensor,
+        y: Tensor,
+        codes: Codes[Tensor],
+        noise: Noise,
+        u: Tensor | None = None,
     ) -> LatentSample:
         """Decode the codes of samples, of the background with s' = 0, and compare the result with x."""
         c, s = codes.common_mean, codes.salient_mean

@@ -1,7 +1,7 @@
-"""Trained networks on the device of inference, and predictions from their salient codes."""
+"""Trained networks on the device of inference, predictions from salient codes, and shapes of weights."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,9 +11,12 @@ from sklearn.base import ClassifierMixin
 from torch import Tensor, nn
 
 from sepvae.batch import AnyArray
+from sepvae.errors import ModelFileError
 from sepvae.losses.vae import group_logits
 from sepvae.methods.labels import GroupLabels
-from sepvae.networks.model import ContrastiveAutoencoder
+from sepvae.model_files import Shapes, check_arrays
+from sepvae.networks.autoencoder import CriticKind
+from sepvae.networks.model import ContrastiveAutoencoder, Critic, ReadOut, SalientClassifier
 from sepvae.training.distributed import one_device
 from sepvae.training.module import as_input
 from sepvae.training.runtime import retain_freed_memory
@@ -144,3 +147,29 @@ def _lent(module: nn.Module, device: torch.device) -> Iterator[None]:
                 _LOANS[id(module)] = loans - 1, home
             else:
                 module.to(home)
+
+
+def check_heads(
+    arrays: Mapping[str, AnyArray], dims: Mapping[str, int], n_groups: int, critic_kind: CriticKind
+) -> None:
+    """Raise ModelFileError unless the weights of the small networks fit common and salient dimensions."""
+    for space, dim in dims.items():
+        name = f"{space}_encoder.mean.weight"
+        if name not in arrays or arrays[name].ndim != 2 or len(arrays[name]) != dim:
+            raise ModelFileError(f"{name}: wanted {space}_dim, {dim}, rows")
+    with torch.device("meta"):
+        heads = nn.ModuleDict({"salient_classifier": SalientClassifier(dims["salient"], n_groups)})
+        if isinstance(critic_kind, int):
+            heads["critic"] = Critic(dims["common"], dims["salient"], critic_kind)
+        if any(name.startswith("read_out.") for name in arrays):
+            heads["read_out"] = ReadOut(dims["salient"], n_groups)
+    of_heads = {name: array for name, array in arrays.items() if name.startswith(tuple(heads))}
+    check_arrays(of_heads, module_shapes(heads))
+
+
+def module_shapes(module: nn.Module) -> Shapes:
+    """Return the shape and dtype kind of each tensor in the state of a module."""
+    return {
+        name: (tuple(tensor.shape), torch.empty(0, dtype=tensor.dtype, device="cpu").numpy().dtype.kind)
+        for name, tensor in module.state_dict().items()
+    }

@@ -11,7 +11,7 @@ from sepvae.codes import Codes
 from sepvae.losses.vae import critic_loss, squared_error, standard_kl
 from sepvae.methods.vae import ContrastiveVAE
 from sepvae.networks.autoencoder import CriticKind
-from sepvae.networks.model import ContrastiveAutoencoder, frozen, running_statistics
+from sepvae.networks.model import ContrastiveAutoencoder, frozen, running_statistics, with_covariates
 from sepvae.training.objective import ContrastiveObjective, LatentSample, Terms
 from sepvae.training.sampling import Noise, draw
 
@@ -28,30 +28,38 @@ class RbVAEObjective(ContrastiveObjective):
     critic_kind: ClassVar[CriticKind] = "joint"
 
     def critic_loss(
-        self, model: ContrastiveAutoencoder, x: Tensor, y: Tensor, codes: Codes[Tensor], noise: Noise
+        self,
+        model: ContrastiveAutoencoder,
+        x: Tensor,
+        y: Tensor,
+        codes: Codes[Tensor],
+        noise: Noise,
+        u: Tensor | None = None,
     ) -> Tensor:
         """Return the loss of the discriminators, for samples with their codes from q against those from p."""
         c, s = draw(codes, noise.critic)
         with running_statistics(model):
             with torch.no_grad():
-                error = squared_error(x, model.decode(c, self.prior.salient_gate(y).to(s.dtype) * s))
+                error = squared_error(x, model.decode(c, self.prior.salient_gate(y).to(s.dtype) * s, u))
                 variance = self._variance(error, model.n_observed(x), noise.world_size)
-                x_p, c_p, s_p = self._generate(model, y, codes, variance, noise)
-            return critic_loss(model.critic(x, y, c, s), model.critic(x_p, y, c_p, s_p))
+                x_p, c_p, s_p = self._generate(model, y, codes, variance, noise, u)
+            of_q = model.critic(x, y, with_covariates(c, u), s)
+            return critic_loss(of_q, model.critic(x_p, y, with_covariates(c_p, u), s_p))
 
     def terms(self, model: ContrastiveAutoencoder, sample: LatentSample) -> Terms:
         """Return the terms of KL(q || p), and those of KL(p || q) if `symmetric`."""
-        y, s = sample.y, sample.s
+        y, s, u = sample.y, sample.s, sample.u
         with running_statistics(model):
-            forward = frozen(model.critic, sample.x, y, sample.c, s)  # log q(x, c, s) / p(x, c, s)
+            # log q(x, c, s) / p(x, c, s), given covariates if there are any
+            forward = frozen(model.critic, sample.x, y, with_covariates(sample.c, u), s)
             terms: Terms = {
                 "reconstruction": (1.0, sample.reconstruction),
                 "forward_kl": (self.forward_kl, forward),
             }
             if not self.symmetric:
                 return terms
-            x_p, c_p, s_p = self._generate(model, y, sample.codes, sample.variance, sample.noise)
-            reverse = -frozen(model.critic, x_p, y, c_p, s_p)  # log p(x, c, s) / q(x, c, s)
+            x_p, c_p, s_p = self._generate(model, y, sample.codes, sample.variance, sample.noise, u)
+            reverse = -frozen(model.critic, x_p, y, with_covariates(c_p, u), s_p)  # log p / q
             codes = model.encode(x_p)
         common = latent_nll(c_p, codes.common_mean, codes.common_logvar)
         salient = sample.target * latent_nll(s_p, codes.salient_mean, codes.salient_logvar)
@@ -72,10 +80,11 @@ class RbVAEObjective(ContrastiveObjective):
         codes: Codes[Tensor],
         variance: Tensor | float,
         noise: Noise,
+        u: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return x, c and s of p(c) p(s) p(x | c, y s), one of each label in the batch."""
         c, s = map(noise.normal_like, (codes.common_mean, codes.salient_mean))
-        x = model.decode(c, self.prior.salient_gate(y).to(s.dtype) * s)
+        x = model.decode(c, self.prior.salient_gate(y).to(s.dtype) * s, u)
         x = x + variance**0.5 * noise.normal_like(x)
         return x if model.valid_mask is None else x * model.valid_mask, c, s
 

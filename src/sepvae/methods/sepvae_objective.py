@@ -20,7 +20,7 @@ from sepvae.losses.vae import (
     mutual_information,
     standard_kl,
 )
-from sepvae.networks.model import ContrastiveAutoencoder, frozen, running_statistics
+from sepvae.networks.model import ContrastiveAutoencoder, frozen, running_statistics, with_covariates
 from sepvae.training.distributed import all_gather, all_gather_with_grad
 from sepvae.training.keywords import Learnt
 from sepvae.training.objective import ContrastiveObjective, LatentSample, Terms
@@ -120,7 +120,7 @@ class SepVAEObjective(ContrastiveObjective):
         gate = prior.salient_gate(y_donors).to(mean.dtype)
         given, mean = gate * mean, torch.where(gate == 0, 0, mean)  # no part that the decoder does not get
         own = prior.salient_gate(sample.y[removed]).to(mean.dtype) * codes.salient_mean[removed]
-        c = codes.common_mean[rows]
+        c = with_covariates(codes.common_mean, sample.u)[rows]  # a swap keeps them, too
         with running_statistics(model):  # batch norm must not learn from decoded samples
             # Posterior means: with sampled codes, even a perfect encoder would pay half a nat per dimension,
             # and weak factors would leave the code.

@@ -20,7 +20,7 @@ from sepvae.model_files import (
     shapes_beside,
     write_model,
 )
-from sepvae.preprocessing.covariates import covariates_needed
+from sepvae.preprocessing.covariates import conditions_of, covariates_needed
 from sepvae.registry import find_method, method_names
 
 if TYPE_CHECKING:
@@ -127,6 +127,9 @@ def _without_weights(method: Any, about: About, beside: Mapping[str, AnyArray]) 
     check_arrays(beside, shapes_beside(about, beside))
     if about.harmonisation is not None and not isinstance(estimator.harmonise, str):
         raise ModelFileError("keywords: wanted harmonise, for the model holds site effects")
+    kinds = {} if about.conditions is None else about.conditions.kinds
+    if list(kinds) != conditions_of(estimator.get_params(deep=False)):
+        raise ModelFileError(f"keywords: wanted condition_on={list(kinds)}, the covariates of the decoder")
     adapter = estimator.input_adapter().restore(beside, about.model_dump())
     groups = np.array(about.classes), np.array(about.order)
     labels = estimator._label_encoder().restore(*groups, about.severity_max)

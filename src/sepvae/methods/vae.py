@@ -1,7 +1,7 @@
 """Bases of methods with networks, `NetworkEstimator`, and of all VAEs among them, `ContrastiveVAE`."""
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Literal
@@ -17,14 +17,21 @@ from sepvae.batch import AnyArray, IntArray, Source, auto_batch_size, auto_max_e
 from sepvae.codes import Codes
 from sepvae.data.arrays import as_column
 from sepvae.data.splits import split
-from sepvae.errors import DataError, ModelFileError
+from sepvae.errors import DataError
 from sepvae.methods.base import Capabilities, ContrastiveEstimator, Parts
-from sepvae.methods.inference import Networks, PredictionMixin, as_numpy, inference
+from sepvae.methods.inference import (
+    Networks,
+    PredictionMixin,
+    as_numpy,
+    check_heads,
+    inference,
+    module_shapes,
+)
 from sepvae.methods.principal import PREFIX, PrincipalScores, stored_shapes, valid_values
-from sepvae.model_files import Shapes, check_arrays
-from sepvae.networks.autoencoder import CriticKind, build_autoencoder, network_name
-from sepvae.networks.model import ContrastiveAutoencoder, Critic, ReadOut, SalientClassifier
-from sepvae.preprocessing.input_adapter import attributes_of
+from sepvae.model_files import Shapes
+from sepvae.networks.autoencoder import build_autoencoder, network_name
+from sepvae.networks.model import ContrastiveAutoencoder
+from sepvae.preprocessing.covariates import attributes_of
 from sepvae.training.diagnostics import gradient_norms
 from sepvae.training.distributed import is_first
 from sepvae.training.fit import train
@@ -70,7 +77,8 @@ class NetworkEstimator(PredictionMixin, TrainingKeywords, ContrastiveEstimator):
         of the authors' code. For volumes, `cnn3d` is that of App. E.3, with batch norm; `cnn3d-group` has
         group norm instead. Or the user's own (encoder, decoder):
         the encoder from samples to features of shape (batch, any width), the decoder from (batch,
-        common_dim + salient_dim) to samples. Both are copied, the encoder once per space.
+        common_dim + salient_dim) to samples; with `condition_on` its input is [c, u, s], wider by
+        the number of covariates. Both are copied, the encoder once per space.
 
     Attributes
     ----------
@@ -121,8 +129,8 @@ class NetworkEstimator(PredictionMixin, TrainingKeywords, ContrastiveEstimator):
         """
         source = _scored(self.prepare(X), self.principal_scores_)
         numbers = self._labels.transform(as_column("y", y).ravel(), attributes_of(X))
-        x = source.take(np.arange(len(source))).x
-        return gradient_norms(self.objective(), self.module_, x, numbers, random_state=self._seed())
+        x, u = source.take(np.arange(len(source))).x, self._decoder_covariates(X, len(source))
+        return gradient_norms(self.objective(), self.module_, x, numbers, u=u, random_state=self._seed())
 
     def is_first_process(self) -> bool:
         """Return whether this is the first of the processes that share a fit."""
@@ -154,6 +162,7 @@ class NetworkEstimator(PredictionMixin, TrainingKeywords, ContrastiveEstimator):
     def _learn(self, source: Source, y: AnyArray, parts: Parts, seed: int) -> None:
         n, least = len(parts[0]), MIN_PER_GROUP * len(self.classes_)
         scores = self._principal_scores(source, parts[0])
+        u = self._adapter.decoder_covariates(source.attributes, len(source))
         source = _scored(source, scores)
         wanted = max(auto_batch_size(n), least) if self.batch_size == "auto" else int(self.batch_size)
         self.batch_size_ = min(wanted, n)
@@ -170,7 +179,8 @@ class NetworkEstimator(PredictionMixin, TrainingKeywords, ContrastiveEstimator):
             batch_size=self.batch_size_,
             max_epochs=self.max_epochs_,
             seed=seed,
-            about=self._about_fit(source, y, parts, seed, scores),
+            u=u,
+            about=self._about_fit(source, (y, *parts, *([] if u is None else [u])), seed, scores),
         )
         self.module_, self.history_, self.principal_scores_ = module, history, scores
 
@@ -184,14 +194,14 @@ class NetworkEstimator(PredictionMixin, TrainingKeywords, ContrastiveEstimator):
         return scores
 
     def _about_fit(
-        self, source: Source, y: AnyArray, parts: Parts, seed: int, scores: PrincipalScores | None
+        self, source: Source, given: Sequence[AnyArray], seed: int, scores: PrincipalScores | None
     ) -> dict[str, Any]:
         """Return plain values that identify this fit for its checkpoint; sample values are not among them."""
         left_out = {*self.not_saved, "network", "random_state", "max_epochs"}
         keywords = {k: str(v) for k, v in self.get_params(deep=False).items() if k not in left_out}
         data = hashlib.sha256(repr(source.sample_shape).encode())
         data.update("\n".join(map(str, source.ids)).encode())
-        for array in (y, *parts, *({} if scores is None else scores.state()).values()):
+        for array in (*given, *({} if scores is None else scores.state()).values()):
             data.update(np.ascontiguousarray(array).tobytes())
         network = self.network if isinstance(self.network, str) else "modules of the user's own"
         fit = {"method": type(self).__name__, "network": network, "seed": seed, "data": data.hexdigest()}
@@ -226,6 +236,7 @@ class NetworkEstimator(PredictionMixin, TrainingKeywords, ContrastiveEstimator):
             sample_shape,
             *dims,
             n_groups,
+            n_covariates=self._adapter.n_covariates,
             decoder=objective.decoder,
             critic_kind=objective.critic_kind,
             exact_codes=objective.exact_codes,
@@ -262,14 +273,14 @@ class NetworkEstimator(PredictionMixin, TrainingKeywords, ContrastiveEstimator):
 
     def _state_shapes(self, arrays: Mapping[str, AnyArray], sample_shape: tuple[int, ...]) -> Shapes:
         dims = {"common": self.common_dim, "salient": self.salient_dim}
-        _check_heads(arrays, dims, len(self.classes_), self.objective().critic_kind)
+        check_heads(arrays, dims, len(self.classes_), self.objective().critic_kind)
         scores: dict[str, Any] = {}
         if self._is_linear(arrays):
             sample_shape, scores = stored_shapes(arrays, sample_shape, self.grid_)
         # The user's own modules may not run on torch's meta device, which allocates nothing.
         device = "cpu" if isinstance(self.network, tuple) else "meta"
         with SeededInit(0), torch.device(device):
-            return scores | dict(_shapes(self._build(sample_shape, stored=arrays)))
+            return scores | dict(module_shapes(self._build(sample_shape, stored=arrays)))
 
     def _set_state(self, arrays: dict[str, AnyArray], sample_shape: tuple[int, ...]) -> None:
         scores = None
@@ -305,38 +316,24 @@ class ContrastiveVAE(NetworkEstimator):
         Variance of p(x | c, s). A number v weights the squared error, summed over pixels, by 1 / (2 v); the
         paper has 0.5. "learnt" is the maximum likelihood estimate, the mean squared error of each batch, so
         that the weights of the other terms suit data of any size and noise.
+    condition_on : sequence of str or None, default=None
+        Covariates u that the decoder gets, p(x | c, s, u), so that c and s need not carry them: attributes of
+        a source, or columns of a DataFrame, which are then not features. Amounts are standardised by the
+        training part, classes are 0 or 1, for each class but the first. Codes need no covariates, decoded
+        samples do; without them they are those of an average person. For samples of any kind. A covariate
+        of `residualise`, or the site of `harmonise`, raises.
+
+    Attributes
+    ----------
+    conditions_ : CovariateDesign or None
+        Fitted coding of the covariates of `condition_on`.
     """
 
     _: KW_ONLY
     reconstruction_var: float | Literal["learnt"] = "learnt"
+    condition_on: Sequence[str] | None = None
 
 
 def _scored(source: Source, scores: PrincipalScores | None) -> Source:
     """Return the samples as the networks see them: network "linear" sees principal component scores."""
     return source if scores is None else scores.transform(source)
-
-
-def _check_heads(
-    arrays: Mapping[str, AnyArray], dims: Mapping[str, int], n_groups: int, critic_kind: CriticKind
-) -> None:
-    """Raise ModelFileError unless the weights of the small networks fit common and salient dimensions."""
-    for space, dim in dims.items():
-        name = f"{space}_encoder.mean.weight"
-        if name not in arrays or arrays[name].ndim != 2 or len(arrays[name]) != dim:
-            raise ModelFileError(f"{name}: wanted {space}_dim, {dim}, rows")
-    with torch.device("meta"):
-        heads = nn.ModuleDict({"salient_classifier": SalientClassifier(dims["salient"], n_groups)})
-        if isinstance(critic_kind, int):
-            heads["critic"] = Critic(dims["common"], dims["salient"], critic_kind)
-        if any(name.startswith("read_out.") for name in arrays):
-            heads["read_out"] = ReadOut(dims["salient"], n_groups)
-    of_heads = {name: array for name, array in arrays.items() if name.startswith(tuple(heads))}
-    check_arrays(of_heads, _shapes(heads))
-
-
-def _shapes(module: nn.Module) -> Shapes:
-    """Return the shape and dtype kind of each tensor in the state of a module."""
-    return {
-        name: (tuple(tensor.shape), torch.empty(0, dtype=tensor.dtype, device="cpu").numpy().dtype.kind)
-        for name, tensor in module.state_dict().items()
-    }

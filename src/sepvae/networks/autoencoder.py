@@ -45,6 +45,7 @@ def build_autoencoder(
     salient_dim: int,
     n_groups: int,
     *,
+    n_covariates: int = 0,
     decoder: Decoder = "joint",
     critic_kind: CriticKind = 3,
     exact_codes: bool = False,
@@ -55,30 +56,30 @@ def build_autoencoder(
     Build all networks for samples of one shape, with weights drawn from torch's global generator.
 
     The decoder takes [c, s] ("joint"), or is the sum of one for c and one for s: of this network
-    ("additive"), or linear. With "none" or `exact_codes`, codes have no noise.
+    ("additive"), or linear. With "none" or `exact_codes`, codes have no noise. Covariates come after c.
 
     `stored` holds the weight names of a saved model. Older models had no read-out, a second linear layer in
     the decoder of network "release", and if the network was "auto", `mlp` for tables and `cnn3d` for volumes.
     """
-    dims = common_dim, salient_dim
+    dims, given = (common_dim, salient_dim), (common_dim + n_covariates, salient_dim)
     names = {name.replace("decoder.common.", "decoder.") for name in stored or ()}
     if isinstance(network, str):
         encoder, build = _named(network, sample_shape, names)
         common, salient = encoder(sample_shape, common_dim), encoder(sample_shape, salient_dim)
-        decode = _decoder(decoder, build, sample_shape, dims)
+        decode = _decoder(decoder, build, sample_shape, given)
         if decode is not None and network_name(network, sample_shape, names) == "linear":
             of_common = decode.common if isinstance(decode, backbones.AdditiveDecoder) else decode
             backbones.start_at_scores(cast(GaussianEncoder, common), cast(nn.Linear, of_common))
     else:
         backbone, own_decoder = _own_modules(network, decoder)
         # First: the check of its output is fast.
-        decode = None if own_decoder is None else _own_decoder(own_decoder, sample_shape, sum(dims))
+        decode = None if own_decoder is None else _own_decoder(own_decoder, sample_shape, sum(given))
         common, salient = (_own_encoder(backbone, sample_shape, dim) for dim in dims)
     if exact_codes or decoder == "none":
         for own in (common, salient):
             backbones.without_noise(cast(GaussianEncoder, own))
     classifier = SalientClassifier(salient_dim, n_groups)
-    critic = _critic(network, sample_shape, dims, critic_kind)
+    critic = _critic(network, sample_shape, dims if isinstance(critic_kind, int) else given, critic_kind)
     # Last, so that a seed gives the other networks the same weights as in versions without a read-out.
     has_read_out = stored is None or any(name.startswith("read_out.") for name in stored)
     read_out = ReadOut(salient_dim, n_groups) if has_read_out else None

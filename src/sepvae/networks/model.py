@@ -51,11 +51,11 @@ class ContrastiveAutoencoder(nn.Module):
         """Return the posterior of both codes; labels are not needed."""
         return Codes(*self.common_encoder(x), *self.salient_encoder(x))
 
-    def decode(self, common: Tensor, salient: Tensor) -> Tensor:
-        """Return the mean of p(x | c, s); s = 0 decodes a sample without salient part."""
+    def decode(self, common: Tensor, salient: Tensor, u: Tensor | None = None) -> Tensor:
+        """Return the mean of p(x | c, s), given covariates u if any; s = 0 decodes without salient part."""
         if self.decoder is None:
             raise TypeError("wanted a model with a decoder")
-        z = torch.cat([common, salient], dim=1)
+        z = torch.cat([with_covariates(common, u), salient], dim=1)
         samples: Tensor = run(self.decoder, z, recompute=self.recompute)
         return samples if self.valid_mask is None else samples * self.valid_mask
 
@@ -158,6 +158,11 @@ class SampleCritic(nn.Module):
         """Return the log-odds of data, of shape (batch,), and of a target, of shape (batch, 1)."""
         features = run(self.backbone, x, recompute=self.recompute)
         return self.data(features).squeeze(1), self.target(features)
+
+
+def with_covariates(common: Tensor, u: Tensor | None) -> Tensor:
+    """Return [c, u], of shape (batch, common_dim + n_covariates); without covariates c."""
+    return common if u is None else torch.cat([common, u], dim=1)
 
 
 def frozen(module: nn.Module, *inputs: Tensor) -> Any:

@@ -63,9 +63,10 @@ class CovariateDesign:
             words = class_names(covariates, name, self.purpose)
             if unseen := words[~words.isin(levels)].tolist():
                 known = ", ".join(levels[:10]) + ", .." * (len(levels) > 10)
+                whom = "person" if self.purpose == "condition_on" else "control"
                 raise DataError(
                     f"{self.purpose}: {len(unseen)} of {len(words)} samples have {name} {unseen[0]!r}, which "
-                    f"no control that was fitted has ({known}); leave them out, or do not {self.purpose} "
+                    f"no {whom} that was fitted has ({known}); leave them out, or do not {self.purpose} "
                     f"{name}"
                 )
             columns += [(words == level).to_numpy().astype(np.float64) for level in levels[1:]]
@@ -132,6 +133,11 @@ def is_source(X: Any) -> bool:
     return hasattr(X, "take") and hasattr(X, "sample_shape")
 
 
+def attributes_of(X: Any) -> pd.DataFrame | None:
+    """Return the attributes of a source; None for arrays and tables."""
+    return X.attributes if is_source(X) else None
+
+
 def covariates_needed(keywords: Mapping[str, Any]) -> list[str] | None:
     """
     Return the covariates that keywords of an estimator name, once each; None if there are none.
@@ -147,8 +153,21 @@ def covariates_needed(keywords: Mapping[str, Any]) -> list[str] | None:
         raise DataError("preserve: wanted the site to harmonise, got none; name it: harmonise=site")
     if twice := [name for name in ("residualise", "preserve") if site in (names[name] or [])]:
         raise DataError(f"{twice[0]}: {site!r} is harmonised; leave it out of one of them")
+    removed = [*([] if site is None else [site]), *(names["residualise"] or [])]
+    if both := [name for name in conditions_of(keywords) if name in removed]:
+        raise DataError(f"condition_on: {both[0]!r} is removed from the input; leave it out of one of them")
     needed = [*([] if site is None else [site]), *(names["preserve"] or []), *(names["residualise"] or [])]
     return list(dict.fromkeys(needed)) if site is not None or names["residualise"] is not None else None
+
+
+def conditions_of(keywords: Mapping[str, Any]) -> list[str]:
+    """
+    Return the covariates that the decoder gets by keywords of an estimator.
+
+    >>> conditions_of({"condition_on": "age, sex"}), conditions_of({})
+    (['age', 'sex'], [])
+    """
+    return covariate_names(keywords.get("condition_on"), "condition_on") or []
 
 
 def covariate_names(names: Any, keyword: str = "residualise") -> list[str] | None:
@@ -169,29 +188,39 @@ def covariate_names(names: Any, keyword: str = "residualise") -> list[str] | Non
     return list(words)
 
 
-def split_covariates(X: Any, covariates: Sequence[str] | None) -> tuple[Any, pd.DataFrame | None]:
-    """Split X into features, as a DataFrame if they have names, and covariates, as a DataFrame or None."""
-    frame = None if is_source(X) else as_frame(X)
-    features = X = X if frame is None else frame
-    if isinstance(X, ArraySource):
-        named = X.x.ndim == 2 and X.feature_names is not None
-        features = pd.DataFrame(X.x, columns=np.array(X.feature_names, dtype=object)) if named else X.x
-    if covariates is None:
-        return features, None
-    shape = X.sample_shape if is_source(X) else (X if frame is not None else as_array(X)).shape[1:]
+def check_removable(X: Any) -> None:
+    """Raise unless effects of covariates can be removed from X: a table in memory, or volumes."""
+    shape = X.sample_shape if is_source(X) else (X if hasattr(X, "shape") else as_array(X)).shape[1:]
     if len(shape) not in (1, 4) or (len(shape) == 1 and is_source(X) and not isinstance(X, ArraySource)):
         raise DataError(
             "residualise, harmonise: wanted a table in memory or volumes, got samples of "
             f"{' x '.join(map(str, shape))}; leave them None for images"
         )
+
+
+def split_covariates(
+    X: Any, covariates: Sequence[str] | None, optional: Sequence[str] = ()
+) -> tuple[Any, pd.DataFrame | None]:
+    """
+    Split X into features, as a DataFrame if they have names, and covariates, as a DataFrame or None.
+
+    Covariates that are `optional`, since only a decoder needs them, may be missing.
+    """
+    frame = None if is_source(X) else as_frame(X)
+    features = X = X if frame is None else frame
+    if isinstance(X, ArraySource):
+        named = X.x.ndim == 2 and X.feature_names is not None
+        features = pd.DataFrame(X.x, columns=np.array(X.feature_names, dtype=object)) if named else X.x
     table = X.attributes if is_source(X) else X
-    if not isinstance(table, pd.DataFrame):
+    is_table = isinstance(table, pd.DataFrame)
+    if covariates is None and not (optional and is_table):
+        return features, None
+    if not is_table:
         raise DataError(
-            "residualise, harmonise: wanted a column or attribute "
-            f"{', '.join(map(repr, covariates))}, got an array, which names none; give a DataFrame, or a "
-            "source with attributes"
+            f"X: wanted a column or attribute {', '.join(map(repr, covariates or ()))}, got an array, which "
+            "names none; give a DataFrame, or a source with attributes"
         )
-    for name in covariates:
+    for name in covariates or ():
         if is_source(X) and name not in table:
             known = ", ".join(map(str, table.columns)) or "none"
             near = get_close_matches(name, map(str, table.columns), 1)
@@ -200,6 +229,7 @@ def split_covariates(X: Any, covariates: Sequence[str] | None) -> tuple[Any, pd.
                 f"X: no attribute {name!r}, which is a covariate; the attributes are {known}: {remedy}"
             )
         named_column(table, "X", "covariate", name)
+    names = list(dict.fromkeys([*(covariates or ()), *(name for name in optional if name in table)]))
     if not is_source(X):
-        features = X.drop(columns=list(covariates))
-    return features, table[list(covariates)].reset_index(drop=True)
+        features = X.drop(columns=names)
+    return features, table[names].reset_index(drop=True)

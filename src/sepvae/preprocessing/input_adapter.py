@@ -1,7 +1,7 @@
 """`InputAdapter`: from what a user gives to what networks see, and back; fitted on the training part."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -17,6 +17,8 @@ from sepvae.errors import DataError
 from sepvae.grid import Grid
 from sepvae.preprocessing.covariates import (
     CovariateDesign,
+    check_removable,
+    conditions_of,
     covariate_names,
     covariates_needed,
     is_source,
@@ -24,7 +26,7 @@ from sepvae.preprocessing.covariates import (
 )
 from sepvae.preprocessing.harmonizer import Harmonizer
 from sepvae.preprocessing.residualizer import Residualizer
-from sepvae.preprocessing.rows import VoxelRows, as_volumes
+from sepvae.preprocessing.rows import VoxelRows, as_volumes, check_feature_names, check_grid
 from sepvae.preprocessing.scaler import TableScaler
 from sepvae.preprocessing.sites import site_codes, site_names
 
@@ -43,8 +45,8 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
     Conversion of input: tables and volumes are harmonised and residualised, tables standardised.
 
     Keywords are those of the estimator. Fitted attributes: `sample_shape_`, `grid_`, `harmonizer_`,
-    `residualizer_`, `scaler_`, and for tables `n_features_in_` and `feature_names_in_`. Messages of
-    scikit-learn name the estimator, `owner`.
+    `residualizer_`, `scaler_`, `conditions_`, and for tables `n_features_in_` and `feature_names_in_`.
+    Messages of scikit-learn name the estimator, `owner`.
     """
 
     def __init__(
@@ -54,15 +56,16 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
         preserve: Any = None,
         harmonise_on: str = "controls",
         unseen_site: Any = "refuse",
+        condition_on: Any = None,
         owner: str = "InputAdapter",
     ) -> None:
-        self.residualise, self.owner = residualise, owner
+        self.residualise, self.condition_on, self.owner = residualise, condition_on, owner
         self.harmonise, self.preserve = harmonise, preserve
         self.harmonise_on, self.unseen_site = harmonise_on, unseen_site
 
     def read(self, X: Any, y: Any, groups: Any) -> Samples:
         """Convert and validate the samples of a fit; a source provides its labels and groups."""
-        features, covariates = split_covariates(X, covariates_needed(vars(self)))
+        features, covariates = self._split(X, fitting=True)
         grid, ids = (X.grid, X.ids) if is_source(X) else (None, None)
         if is_source(X):
             y, groups = X.labels, X.groups
@@ -81,16 +84,22 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
         if x is None:
             return Samples(X, labels, groups, covariates)
         groups = None if groups is None else as_column("groups", groups).ravel()
-        source = ArraySource(x, labels, ids=ids, groups=groups, grid=grid)
+        attributes = covariates if conditions_of(vars(self)) else None
+        source = ArraySource(x, labels, ids=ids, groups=groups, grid=grid, attributes=attributes)
         return Samples(source, source.labels, source.groups, covariates)
 
     def fit(self, samples: Samples, is_background: AnyArray, train: IntArray) -> Source:
-        """Fit on training samples, covariates on the background of them; return all as networks see them."""
+        """
+        Fit on training samples, removed covariates on the background of them.
+
+        Return all samples as networks see them, with the covariates of the decoder as attributes.
+        """
         source, labels, groups, covariates = samples
         self.sample_shape_, self.grid_ = tuple(source.sample_shape), source.grid
         self.harmonizer_: Harmonizer | None = None
         self.residualizer_: Residualizer | None = None
         self.scaler_: TableScaler | None = None
+        self.conditions_: CovariateDesign | None = None
         names = getattr(self, "feature_names_in_", None)
         is_table = isinstance(source, ArraySource) and source.x.ndim == 2
         rows: Any = source.x if isinstance(source, ArraySource) and is_table else VoxelRows(source)
@@ -100,6 +109,8 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
         if self.residualise is not None:
             self.residualizer_ = Residualizer(names)
         in_train = np.isin(np.arange(len(source)), train)
+        if covariates is not None and (conditions := conditions_of(vars(self))):
+            self._fit_conditions(covariates[conditions], in_train)
         for step, of_step in self._steps(covariates):
             on_all = step is self.harmonizer_ and self.harmonise_on == "all"
             fitted = in_train if on_all else in_train & is_background
@@ -107,9 +118,19 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
                 self._check_sites(of_step, fitted)
             rows = (step.fit_transform if is_table else step.fit_rows)(rows, of_step, fitted, groups)
         if not is_table:
-            return source if covariates is None else rows.as_source()
+            return rows.as_source() if rows.steps else source
         self.scaler_ = TableScaler(names).fit(rows[train])
-        return ArraySource(self.scaler_.transform(rows), labels, ids=source.ids)
+        x = self.scaler_.transform(rows)
+        return ArraySource(x, labels, ids=source.ids, attributes=source.attributes)
+
+    def _fit_conditions(self, covariates: pd.DataFrame, in_train: AnyArray) -> None:
+        """Learn the coding of the covariates that the decoder gets; raise unless they suit all people."""
+        self.conditions_ = CovariateDesign("condition_on").fit(covariates, in_train)
+        if not np.any(self.decoder_covariates(covariates, len(covariates))):
+            raise DataError(
+                f"condition_on: wanted covariates that differ between people, got the same "
+                f"{', '.join(map(str, covariates))} of all; leave it out"
+            )
 
     def _check_sites(self, covariates: pd.DataFrame, fitted: AnyArray) -> None:
         """Raise if nobody is fitted of a site in a fit."""
@@ -124,12 +145,14 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
 
     def check_new(self, train: Source, background: Any, new: Source) -> None:
         """Raise, before a fit on `train`, for covariates of new samples that this fit would not know."""
-        known, asked = self._split(train)[1], self._split(new)[1]
+        known, asked = (self._split(part, fitting=True)[1] for part in (train, new))
         if known is None or asked is None:
             return
         is_background = np.asarray(train.labels) == background
         of_sites = is_background | (self.harmonise_on == "all")
-        for keyword, fitted in (("preserve", of_sites), ("residualise", is_background)):
+        everyone = np.ones(len(known), dtype=bool)
+        parts = ("preserve", of_sites), ("residualise", is_background), ("condition_on", everyone)
+        for keyword, fitted in parts:
             names = covariate_names(getattr(self, keyword), keyword) or []
             CovariateDesign(keyword).fit(known[names], fitted).matrix(asked[names])
         if self.harmonise is not None:
@@ -141,7 +164,7 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
         if is_source(X):
             if not len(X):
                 raise DataError("X: wanted samples, got a source of none")
-            self._check_grid(X.grid)
+            check_grid(X.grid, self.grid_)
             check_feature_names(X.feature_names, getattr(self, "feature_names_in_", None))
         features, covariates = self._split(X)
         if is_source(X) and not isinstance(X, ArraySource):
@@ -166,7 +189,7 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
             features = self._checked_table(_as_array(features), reset=False)
         elif is_source(X):
             self._check_shape(X.sample_shape)
-            self._check_grid(X.grid)
+            check_grid(X.grid, self.grid_)
         (_, of_step), *_ = self._steps(covariates)
         groups = X.groups if is_source(X) else None
         self.harmonizer_.add_sites(VoxelRows(X) if self.scaler_ is None else features, of_step, groups)
@@ -176,18 +199,14 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
         rows = VoxelRows(source)
         for step, of_step in self._steps(covariates):
             rows = step.transform_rows(rows, of_step)
-        return source if covariates is None else rows.as_source()
+        return rows.as_source() if rows.steps else source
 
     def inverse_transform(
         self, decoded: AnyArray, X: Any = None, at: Mapping[str, Any] | None = None
     ) -> AnyArray:
         """Return decoded samples in input units, of the covariates of X and `at` or an average control."""
         x = decoded if self.scaler_ is None else self.scaler_.inverse_transform(decoded)
-        covariates = None if X is None else self._split(X)[1]
-        if at:
-            self._check_at(at)
-            covariates = None if covariates is None else covariates.assign(**at)
-        steps = self._steps(covariates)
+        steps = self._steps(None if X is None else self.covariates(X, at))
         if steps and self.scaler_ is None:
             x = x[..., self._valid_mask].reshape(len(x), -1)
         for step, of_step in reversed(steps):
@@ -195,12 +214,39 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
         as_they_are = not steps or self.scaler_ is not None
         return x if as_they_are else as_volumes(x, self.sample_shape_, self._valid_mask)
 
+    def covariates(self, X: Any, at: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """Return the covariates of X that there are, with the values of `at` in their place."""
+        if at:
+            self._check_at(at)
+        covariates = self._split(X)[1]
+        covariates = pd.DataFrame(index=range(len(X))) if covariates is None else covariates
+        return covariates.assign(**at) if at else covariates
+
+    def decoder_covariates(self, covariates: pd.DataFrame | None, n: int) -> AnyArray | None:
+        """
+        Return what the decoder of n samples gets as u (n, n_covariates), or None: amounts and classes.
+
+        Without covariates it is the average of the fitted people.
+        """
+        if self.conditions_ is None:
+            return None
+        average = self.conditions_.average[None].repeat(n, axis=0)
+        design = average if covariates is None else self.conditions_.matrix(covariates)
+        return design[:, 1:].astype(np.float32)  # networks have a bias instead of the 1
+
+    @property
+    def n_covariates(self) -> int:
+        """Number of values that the decoder gets of covariates."""
+        return 0 if self.conditions_ is None else len(self.conditions_.average) - 1
+
     def _check_at(self, at: Mapping[str, Any]) -> None:
-        """Raise unless `at` has one value for each covariate, which the model removes, and a fitted site."""
+        """Raise unless `at` has one value for each covariate that the model removes or has, fitted sites."""
         site = [] if self.harmonise is None else [self.harmonise]
-        known = [*site, *(covariate_names(self.residualise) or [])]
+        known = [*site, *(covariate_names(self.residualise) or []), *conditions_of(vars(self))]
         if not known:
-            raise DataError("at: the model removes no covariates (residualise, harmonise); leave it out")
+            raise DataError(
+                "at: the model has no covariates (residualise, harmonise, condition_on); leave it out"
+            )
         for name, value in at.items():
             check_choice("at", name, known)
             if np.ndim(value):
@@ -242,6 +288,8 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
             parts["harmonisation"], about["harmonisation"] = self.harmonizer_.state()
         if self.residualizer_ is not None:
             parts["residuals"], about["residuals"] = self.residualizer_.state()
+        if self.conditions_ is not None:
+            parts["conditions"], about["conditions"] = self.conditions_.state()
         if self.grid_ is not None:
             parts["grid"], about["grid"] = self.grid_.state()
         return {f"{part}.{name}": x for part, arrays in parts.items() for name, x in arrays.items()}, about
@@ -249,7 +297,7 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
     def restore(self, arrays: Mapping[str, AnyArray], about: Mapping[str, Any]) -> Self:
         """Restore the fitted state from validated results of `state`."""
         parts: dict[str, dict[str, AnyArray]] = {
-            name: {} for name in ("scaler", "harmonisation", "residuals", "grid")
+            name: {} for name in ("scaler", "harmonisation", "residuals", "conditions", "grid")
         }
         for name, array in arrays.items():
             part, _, of_part = name.partition(".")
@@ -259,21 +307,29 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
         self.sample_shape_ = tuple(about["sample_shape"])
         self.grid_ = None if grid is None else Grid.from_state(parts["grid"], grid)
         self.scaler_ = TableScaler.from_state(parts["scaler"], names) if parts["scaler"] else None
-        self.harmonizer_ = self.residualizer_ = None
+        self.harmonizer_ = self.residualizer_ = self.conditions_ = None
         if sites is not None:
             site, unseen = str(self.harmonise), self.unseen_site
             self.harmonizer_ = Harmonizer.from_state(parts["harmonisation"], sites, site, unseen, names)
         if residuals is not None:
             self.residualizer_ = Residualizer.from_state(parts["residuals"], residuals, names)
+        if (conditions := about["conditions"]) is not None:
+            design = CovariateDesign.from_state(parts["conditions"], conditions, "condition_on")
+            self.conditions_ = design
         if self.scaler_ is not None:
             self.n_features_in_ = self.sample_shape_[0]
         if names:
             self.feature_names_in_ = np.array(names, dtype=object)
         return self
 
-    def _split(self, X: Any) -> tuple[Any, pd.DataFrame | None]:
-        """Split X into features and the fitted covariates."""
-        return split_covariates(X, covariates_needed(vars(self)))
+    def _split(self, X: Any, *, fitting: bool = False) -> tuple[Any, pd.DataFrame | None]:
+        """Split X into features and covariates; those of the decoder may be missing after the fit."""
+        removed, conditions = covariates_needed(vars(self)), conditions_of(vars(self))
+        if removed is not None:
+            check_removable(X)
+        if fitting and conditions:
+            return split_covariates(X, [*(removed or []), *conditions])
+        return split_covariates(X, removed, conditions)
 
     def _checked(self, x: Any, **checks: Any) -> AnyArray:
         """Validate images, volumes or a table; a table is returned as float64."""
@@ -308,19 +364,6 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
             found = f"the model was fitted on samples of {wanted}, got {got}"
             raise DataError(f"X: {found}; resize the new data alike")
 
-    def _check_grid(self, grid: Grid | None) -> None:
-        if grid is None or self.grid_ is None:
-            return
-        if not grid.same_place(self.grid_):
-            found = f"the model was fitted on {self.grid_}, got {grid}, or at another place"
-            raise DataError(f"X: {found}; resample the new volumes alike")
-        valid, fitted = grid.valid_mask, self.grid_.valid_mask
-        if not np.array_equal(valid, fitted):
-            found = (
-                f"the model was fitted with {fitted.sum()} voxels that count, got {valid.sum()}, or others"
-            )
-            raise DataError(f"X: {found}; read the new volumes with the same mask and size")
-
 
 def _as_array(X: Any) -> Any:
     """Keep DataFrames, for their column names; convert all else to an array."""
@@ -329,26 +372,3 @@ def _as_array(X: Any) -> Any:
 
 class _NotNumbersError(DataError, TypeError):
     """Non-numeric type of X; a TypeError as well, which scikit-learn's estimator checks require."""
-
-
-def attributes_of(X: Any) -> pd.DataFrame | None:
-    """Return the attributes of a source; None for arrays and tables."""
-    return X.attributes if is_source(X) else None
-
-
-def check_feature_names(names: Sequence[str] | None, fitted: Sequence[str] | None) -> None:
-    """
-    Raise DataError unless the names equal the fitted ones, in the same order; None on either side passes.
-
-    >>> check_feature_names(["lh", "age"], ["lh", "rh"])
-    Traceback (most recent call last):
-    sepvae.errors.DataError: X: feature 2 is 'age', where the model was fitted on 'rh'; give the same features
-    """
-    if names is None or fitted is None or list(names) == list(fitted):
-        return
-    if len(names) != len(fitted):
-        got = f"the model was fitted on {len(fitted)} features, got {len(names)}"
-    else:
-        i = next(i for i, (name, known) in enumerate(zip(names, fitted, strict=True)) if name != known)
-        got = f"feature {i + 1} is {names[i]!r}, where the model was fitted on {fitted[i]!r}"
-    raise DataError(f"X: {got}; give the same features")

@@ -1,4 +1,4 @@
-"""Rows of numbers, of tables and of volumes, and least squares on them, in chunks that fit into memory."""
+"""Rows of tables and of volumes: least squares in chunks that fit into memory, and whether they match."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from sepvae.batch import AnyArray, FloatArray, IntArray, Source, chunk_rows, chunks, gather
 from sepvae.data.arrays import ArraySource, StreamSource, refuse_infinite
+from sepvae.errors import DataError
+from sepvae.grid import Grid
 
 Step = Callable[[FloatArray, IntArray], FloatArray]  # rows, and their positions in the source
 
@@ -117,3 +119,34 @@ def least_squares(
     for part, y in row_chunks(x, rows, columns):  # a second pass: differences of large sums would cancel
         squares += ((y / unit - design[part] @ effects) ** 2).sum(axis=0)
     return effects, squares, rank
+
+
+def check_feature_names(names: Sequence[str] | None, fitted: Sequence[str] | None) -> None:
+    """
+    Raise DataError unless the names equal the fitted ones, in the same order; None on either side passes.
+
+    >>> check_feature_names(["lh", "age"], ["lh", "rh"])
+    Traceback (most recent call last):
+    sepvae.errors.DataError: X: feature 2 is 'age', where the model was fitted on 'rh'; give the same features
+    """
+    if names is None or fitted is None or list(names) == list(fitted):
+        return
+    if len(names) != len(fitted):
+        got = f"the model was fitted on {len(fitted)} features, got {len(names)}"
+    else:
+        i = next(i for i, (name, known) in enumerate(zip(names, fitted, strict=True)) if name != known)
+        got = f"feature {i + 1} is {names[i]!r}, where the model was fitted on {fitted[i]!r}"
+    raise DataError(f"X: {got}; give the same features")
+
+
+def check_grid(grid: Grid | None, fitted: Grid | None) -> None:
+    """Raise unless volumes lie on the fitted grid, with the same mask; None on either side passes."""
+    if grid is None or fitted is None:
+        return
+    if not grid.same_place(fitted):
+        found = f"the model was fitted on {fitted}, got {grid}, or at another place"
+        raise DataError(f"X: {found}; resample the new volumes alike")
+    valid, wanted = grid.valid_mask, fitted.valid_mask
+    if not np.array_equal(valid, wanted):
+        found = f"the model was fitted with {wanted.sum()} voxels that count, got {valid.sum()}, or others"
+        raise DataError(f"X: {found}; read the new volumes with the same mask and size")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from copy import deepcopy
 
+import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
@@ -24,13 +25,14 @@ def gradient_norms(
     x: Tensor | npt.ArrayLike,
     y: Tensor | npt.ArrayLike,
     *,
+    u: npt.NDArray[np.float32] | None = None,
     random_state: int = 0,
 ) -> pd.DataFrame:
     """
     Return the norm of each weighted term's gradient at each encoder, in training mode, one row per term.
 
     `value` is the unweighted mean over the batch. All terms use the same noise. The model and the global
-    generators stay unchanged. `x` holds images as uint8 or in [0, 1], or standardised tables.
+    generators stay unchanged. `x` holds images as uint8 or in [0, 1], or standardised tables; `u` covariates.
 
     >>> from sepvae import SepVAE
     >>> from sepvae.networks.autoencoder import build_autoencoder
@@ -50,7 +52,8 @@ def gradient_norms(
         x = as_input(x, like.dtype)
         codes = objective.posterior(copy.encode(x), y)
         noise = draw_noise(codes, torch.Generator(x.device).manual_seed(random_state))
-        losses = objective.losses(copy, x, y, codes, noise)
+        given = () if u is None else (torch.as_tensor(u, device=x.device, dtype=x.dtype),)
+        losses = objective.losses(copy, x, y, codes, noise, *given)
         rows = []
         for name, weight in losses.weights.items():
             mean = losses.terms[name].mean()

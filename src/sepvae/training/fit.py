@@ -49,6 +49,7 @@ def train(
     batch_size: int,
     max_epochs: int,
     seed: int,
+    u: AnyArray | None = None,  # covariates (n, k) for the decoder
     about: dict[str, Any],  # what a fit that `keywords.checkpoint` continues must match
 ) -> tuple[ContrastiveAutoencoder, pd.DataFrame]:
     """Build a network and train it; return it on the CPU in evaluation mode, and one row for each epoch."""
@@ -68,7 +69,7 @@ def train(
         with SeededInit(seed):  # other threads may draw at the same time
             model = build()
         training = AlternatingTraining(model, objective, keywords, n_groups=n_groups, random_state=seed)
-        shared: dict[str, Any] = {"batch_size": batch_size, "num_workers": keywords.num_workers}
+        shared: dict[str, Any] = {"batch_size": batch_size, "num_workers": keywords.num_workers, "u": u}
         sampling = {"balanced": keywords.balanced, "random_state": seed} | shared
         validation = parts[1][in_proportion(np.ceil(y[parts[1]]))]  # so that every batch has all groups
         batches = Batches(

@@ -17,21 +17,24 @@ from sepvae.batch import AnyArray, IntArray, Source, chunks
 from sepvae.data.parallel import forking, may_fork, n_cores
 from sepvae.errors import DataError, SepVAEError
 
-Loader = DataLoader[tuple[Tensor, Tensor]]
+Loader = DataLoader[tuple[Tensor, ...]]
 Workers = int | Literal["auto"]
 MAX_WORKERS = 8
 MIN_PER_GROUP = 2  # the critic pairs codes of different images, in every group
 
 
 @dataclass(frozen=True)
-class Samples(Dataset[tuple[Tensor, Tensor]]):
-    """Dataset of samples with their groups or severities, indexed by arrays of positions."""
+class Samples(Dataset[tuple[Tensor, ...]]):
+    """Dataset of samples with their groups or severities, and covariates if any, indexed by positions."""
 
     source: Source
     y: AnyArray
+    u: AnyArray | None = None
 
-    def __getitem__(self, indices: IntArray) -> tuple[Tensor, Tensor]:
-        return torch.from_numpy(self.source.take(indices).x), torch.from_numpy(self.y[indices])
+    def __getitem__(self, indices: IntArray) -> tuple[Tensor, ...]:
+        about = (self.y, *([] if self.u is None else [self.u]))
+        x = torch.from_numpy(self.source.take(indices).x)
+        return x, *(torch.from_numpy(values[indices]) for values in about)
 
     def __len__(self) -> int:
         return len(self.y)
@@ -100,10 +103,16 @@ def _counts(shares: AnyArray, batch_size: int, n_batches: int) -> AnyArray:
 
 
 def training_batches(
-    source: Source, y: AnyArray, positions: IntArray, *, num_workers: Workers = "auto", **sampling: Any
+    source: Source,
+    y: AnyArray,
+    positions: IntArray,
+    *,
+    u: AnyArray | None = None,
+    num_workers: Workers = "auto",
+    **sampling: Any,
 ) -> Loader:
     """Return shuffled batches, with the keywords of `GroupBatches`."""
-    return make_loader(source, y, GroupBatches(y, positions, **sampling), num_workers)
+    return make_loader(Samples(source, y, u), GroupBatches(y, positions, **sampling), num_workers)
 
 
 def ordered_batches(
@@ -112,6 +121,7 @@ def ordered_batches(
     positions: IntArray,
     *,
     batch_size: int,
+    u: AnyArray | None = None,
     rank: int = 0,
     world_size: int = 1,
     num_workers: Workers = "auto",
@@ -121,7 +131,7 @@ def ordered_batches(
     for part in chunks(len(positions), max(batch_size // world_size, 1) * world_size):
         shared = np.resize(positions[part], -(-len(part) // world_size) * world_size)
         batches.append(shared[rank::world_size])
-    return make_loader(source, y, batches, num_workers)
+    return make_loader(Samples(source, y, u), batches, num_workers)
 
 
 class Batches(pl.LightningDataModule):
@@ -146,7 +156,7 @@ class Batches(pl.LightningDataModule):
         return self.validation(rank=trainer.global_rank, world_size=trainer.world_size)
 
 
-def make_loader(source: Source, y: AnyArray, order: Any, num_workers: Workers) -> Loader:
+def make_loader(samples: Samples, order: Any, num_workers: Workers) -> Loader:
     """
     Return a loader of batches, one for each array of positions in `order`.
 
@@ -155,12 +165,12 @@ def make_loader(source: Source, y: AnyArray, order: Any, num_workers: Workers) -
     sending, and otherwise one per core, at most 8.
     """
     if num_workers == "auto":
-        num_workers = 0 if source.in_memory else min(MAX_WORKERS, n_cores())
+        num_workers = 0 if samples.source.in_memory else min(MAX_WORKERS, n_cores())
     workers: dict[str, Any] = {}
     if num_workers and may_fork():
         workers = {"num_workers": num_workers, "persistent_workers": True, "multiprocessing_context": "fork"}
     generator = torch.Generator()  # else each pass draws from torch's own
-    return _WorkerLoader(Samples(source, y), batch_size=None, sampler=order, generator=generator, **workers)
+    return _WorkerLoader(samples, batch_size=None, sampler=order, generator=generator, **workers)
 
 
 class _WorkerLoader(Loader):
@@ -172,7 +182,7 @@ class _WorkerLoader(Loader):
         return _each(batches)
 
 
-def _each(batches: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+def _each(batches: Iterator[tuple[Tensor, ...]]) -> Iterator[tuple[Tensor, ...]]:
     with _plain_errors():
         yield from batches
 

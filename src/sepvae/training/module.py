@@ -78,9 +78,9 @@ class AlternatingTraining(pl.LightningModule):
         parts = zip([rest, *heads], rates, strict=False)
         return [torch.optim.Adam(parameters, rate, fused=fused) for parameters, rate in parts]
 
-    def training_step(self, batch: tuple[Tensor, Tensor], step: int) -> None:
+    def training_step(self, batch: tuple[Tensor, ...], step: int) -> None:
         """Update the critic, then the rest of the model (Algorithm 1)."""
-        x, y = self._input(batch[0]), batch[1]
+        x, y, *u = self._input(*batch)
         seed = self._seed_step(step)
         optimizers = cast(list[LightningOptimizer], self.optimizers())
         model_optimizer, critic_optimizer, *read_out_optimizers = optimizers
@@ -91,12 +91,12 @@ class AlternatingTraining(pl.LightningModule):
         logged = {}
         critic_optimizer.zero_grad()
         if self.objective.independent_critic:
-            critic_loss = self._fast_critic_loss(x, y, codes.map(Tensor.detach), noise)
+            critic_loss = self._fast_critic_loss(x, y, codes.map(Tensor.detach), noise, *u)
             self.manual_backward(critic_loss.mean())
             self._step(critic_optimizer)
             logged["critic_loss"] = critic_loss
 
-        losses = self._fast_losses(x, y, codes, noise)
+        losses = self._fast_losses(x, y, codes, noise, *u)
         loss = sum(weighted(losses.terms, losses.weights).values())
         for optimizer in (model_optimizer, *read_out_optimizers):
             optimizer.zero_grad()
@@ -112,15 +112,15 @@ class AlternatingTraining(pl.LightningModule):
             means = self.epoch_means["train"].means(self.trainer.world_size)
             self._stop_if_non_finite({f"train_{name}": value for name, value in means.items()})
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], step: int) -> None:
+    def validation_step(self, batch: tuple[Tensor, ...], step: int) -> None:
         """Record all terms, with labels as in training."""
-        x, y = self._input(batch[0]), batch[1]
+        x, y, *u = self._input(*batch)
         seed = self._seed_step(step, validation=True)
         codes = self._posterior(x, y)
         noise = self._noise(codes, seed)
         independent = self.objective.independent_critic
-        logged = {"critic_loss": self._critic_loss(x, y, codes, noise)} if independent else {}
-        self._note("validation", self._losses(x, y, codes, noise), logged, y)
+        logged = {"critic_loss": self._critic_loss(x, y, codes, noise, *u)} if independent else {}
+        self._note("validation", self._losses(x, y, codes, noise, *u), logged, y)
 
     def on_train_start(self) -> None:
         """Do not continue a fit that early stopping ended."""
@@ -157,14 +157,16 @@ class AlternatingTraining(pl.LightningModule):
     def _posterior(self, x: Tensor, y: Tensor) -> Codes[Tensor]:
         return self.objective.posterior(self.model.encode(x), y)
 
-    def _critic_loss(self, x: Tensor, y: Tensor, codes: Codes[Tensor], noise: Noise) -> Tensor:
-        return self.objective.critic_loss(self.model, x, y, codes, noise)
+    def _critic_loss(self, x: Tensor, y: Tensor, *rest: Any) -> Tensor:
+        return self.objective.critic_loss(self.model, x, y, *rest)
 
-    def _losses(self, x: Tensor, y: Tensor, codes: Codes[Tensor], noise: Noise) -> Losses:
-        return self.objective.losses(self.model, x, y, codes, noise)
+    def _losses(self, x: Tensor, y: Tensor, *rest: Any) -> Losses:
+        return self.objective.losses(self.model, x, y, *rest)
 
-    def _input(self, x: Tensor) -> Tensor:
-        return as_input(x, next(self.model.parameters()).dtype)
+    def _input(self, x: Tensor, y: Tensor, *u: Tensor) -> tuple[Tensor, ...]:
+        """Return samples, labels and covariates, if any, as networks take them."""
+        dtype = next(self.model.parameters()).dtype
+        return as_input(x, dtype), y, *(part.to(dtype) for part in u)
 
     def _step(self, optimizer: LightningOptimizer) -> None:
         if self.gradient_clip_val is not None:

@@ -33,6 +33,7 @@ class LatentSample(NamedTuple):
     reconstruction: Tensor = NONE  # -log p(x | c, y s), up to a constant
     salient_kl: Tensor = NONE  # KL(q(s | x) || p(s | y))
     variance: Tensor | float = NONE  # of p(x | c, s)
+    u: Tensor | None = None  # covariates, which the decoder gets beside c and s
 
     @property
     def target(self) -> Tensor:
@@ -69,10 +70,16 @@ class Objective(LossKeywords):
         return codes
 
     def sample(
-        self, model: ContrastiveAutoencoder, x: Tensor, y: Tensor, codes: Codes[Tensor], noise: Noise
+        self,
+        model: ContrastiveAutoencoder,
+        x: Tensor,
+        y: Tensor,
+        codes: Codes[Tensor],
+        noise: Noise,
+        u: Tensor | None = None,
     ) -> LatentSample:
         """Draw codes from their posterior."""
-        return LatentSample(x, *draw(codes, noise.model), codes, y, noise)
+        return LatentSample(x, *draw(codes, noise.model), codes, y, noise, u=u)
 
     def terms(self, model: ContrastiveAutoencoder, sample: LatentSample) -> Terms:
         """Return the loss: weight and value of each term, by name."""
@@ -83,10 +90,16 @@ class Objective(LossKeywords):
         return {}
 
     def losses(
-        self, model: ContrastiveAutoencoder, x: Tensor, y: Tensor, codes: Codes[Tensor], noise: Noise
+        self,
+        model: ContrastiveAutoencoder,
+        x: Tensor,
+        y: Tensor,
+        codes: Codes[Tensor],
+        noise: Noise,
+        u: Tensor | None = None,
     ) -> Losses:
         """Return unweighted terms with their weights, the loss of the classifiers, and values to log."""
-        sample = self.sample(model, x, y, codes, noise)
+        sample = self.sample(model, x, y, codes, noise, u)
         terms = self.terms(model, sample)
         logged = {"squared_error": sample.squared_error} if self.decoder != "none" else {}
         logged |= self.logged(model, sample)
@@ -103,7 +116,13 @@ class Objective(LossKeywords):
         return Losses(values, {name: terms[name][0] for name in values}, classifiers, logged)
 
     def critic_loss(
-        self, model: ContrastiveAutoencoder, x: Tensor, y: Tensor, codes: Codes[Tensor], noise: Noise
+        self,
+        model: ContrastiveAutoencoder,
+        x: Tensor,
+        y: Tensor,
+        codes: Codes[Tensor],
+        noise: Noise,
+        u: Tensor | None = None,
     ) -> Tensor:
         """Return the critic's loss for [c, s] against [c, s of another image] (Algorithm 1, lines 4 to 6)."""
         c, s = draw(codes, noise.critic)
@@ -125,18 +144,24 @@ class ContrastiveObjective(Objective):
         return vae.GroupPrior(background_var=1.0)
 
     def sample(
-        self, model: ContrastiveAutoencoder, x: Tensor, y: Tensor, codes: Codes[Tensor], noise: Noise
+        self,
+        model: ContrastiveAutoencoder,
+        x: Tensor,
+        y: Tensor,
+        codes: Codes[Tensor],
+        noise: Noise,
+        u: Tensor | None = None,
     ) -> LatentSample:
         """Draw codes and decode [c, y s]; compare the result with x, and the posterior with its prior."""
         c, s = draw(codes, noise.model)
         n_observed = model.n_observed(x)
-        error = vae.squared_error(x, model.decode(c, self.prior.salient_gate(y).to(s.dtype) * s))
+        error = vae.squared_error(x, model.decode(c, self.prior.salient_gate(y).to(s.dtype) * s, u))
         variance = self._variance(error, n_observed, noise.world_size)
         prior = self.prior.mean(y), self.prior.variance(y).to(s.dtype)
         salient_kl = vae.gaussian_kl(codes.salient_mean, codes.salient_logvar, *prior)
         reconstruction = vae.gaussian_nll(error, n_observed, variance)
         per_value = error / n_observed
-        return LatentSample(x, c, s, codes, y, noise, per_value, reconstruction, salient_kl, variance)
+        return LatentSample(x, c, s, codes, y, noise, per_value, reconstruction, salient_kl, variance, u)
 
     def _variance(self, error: Tensor, n_observed: int, world_size: int) -> Tensor | float:
         if self.reconstruction_var == "learnt":
