@@ -1,0 +1,112 @@
+"""
+Compare three ways to keep age, sex and site out of the codes: what probes read from them of held-out people.
+
+    python benchmarks/conditioning.py abide1_fs6_aparc_aseg_pheno.csv --out conditioning.csv
+    python benchmarks/conditioning.py --out conditioning-simulated.csv
+
+Ways: none; `residualise` (a regression on training controls); `harmonise` (ComBat on training controls, then
+age and sex residualised); `condition_on` (the decoder gets them). With a table: five folds, stratified by site
+and diagnosis. Without: five simulated cohorts of brains of three sites, whose patients are older, a quarter
+of the people held out. Probes are those of `score_probe`: balanced accuracy of classes, R2 of the age.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedKFold
+
+from sepvae import SepVAE
+from sepvae.batch import Source
+from sepvae.data import read_regions, read_volumes, simulate_vbm_cohort
+from sepvae.evaluation import Samples, score_probe
+
+N = 5  # folds, or cohorts
+Split = tuple[Source, tuple[str, str, str], Any, dict[str, Any], Any, Any]
+
+
+def main() -> None:
+    """Score every split and way, and write one row for each probe."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
+    parser.add_argument("table", type=Path, nargs="?")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    rows: list[dict[str, Any]] = []
+    for seed, split in enumerate(_folds(args.table) if args.table else _cohorts()):
+        for way in ("none", "residualise", "harmonise", "condition_on"):
+            rows += [{"seed": seed, "way": way, **row} for row in _scores(*split, way, seed)]
+            pd.DataFrame(rows).to_csv(args.out, index=False)
+    by = pd.DataFrame(rows).groupby(["attribute", "metric", "space", "way"], sort=False)
+    print(by[["score", "chance"]].agg({"score": ["mean", "std"], "chance": ["mean"]}).round(3).to_string())
+
+
+def _folds(table: Path) -> Iterator[Split]:
+    names = "AGE_AT_SCAN", "SEX", "SITE_ID"
+    kinds = dict(zip(names, ("continuous", "categorical", "categorical"), strict=True))
+    features = ["lh_*", "rh_*", "aseg_*"]
+    source = read_regions(table, features=features, label="DX_GROUP", attributes=kinds)
+    strata = source.attributes["SITE_ID"].astype(str) + pd.Series(source.labels).astype(str)
+    quick = {"batch_size": 64, "max_epochs": 150}  # 1500 steps
+    for train, test in StratifiedKFold(N, shuffle=True, random_state=0).split(strata, strata):
+        yield source, names, "2", quick, train, test
+
+
+def _cohorts() -> Iterator[Split]:
+    kinds = {"age": "continuous", "sex": "categorical", "site": "categorical"}
+    for seed in range(N):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "cohort"
+            uneven = {"share_of_targets": (0.2, 0.5, 0.8), "age_gap": 10, "site_effects": 1}
+            simulate_vbm_cohort(path, side=24, random_state=seed, **uneven)
+            images = "{participant_id}/anat/{participant_id}_GM.nii.gz"
+            how = {"label": "group", "attributes": kinds, "mask": path / "truth/brain_mask.nii.gz"}
+            source = read_volumes(path / "participants.tsv", images=images, **how)
+            strata = source.attributes["site"].astype(str) + pd.Series(source.labels).astype(str)
+            folds = StratifiedKFold(4, shuffle=True, random_state=seed).split(strata, strata)
+            train, test = next(folds)
+            yield source, ("age", "sex", "site"), "control", {}, train, test
+
+
+def _scores(
+    source: Source,
+    names: tuple[str, str, str],
+    background: str,
+    quick: dict[str, Any],
+    train: Any,
+    test: Any,
+    way: str,
+    seed: int,
+) -> Iterator[dict[str, Any]]:
+    """Yield the score of each attribute in each space, with its chance level."""
+    age, sex, site = names
+    keywords: dict[str, Any] = {
+        "none": {},
+        "residualise": {"residualise": [age, sex, site]},
+        "harmonise": {"harmonise": site, "preserve": [age, sex], "residualise": [age, sex]},
+        "condition_on": {"condition_on": [age, sex, site]},
+    }[way]
+    how = {"progress_bar": False, "validation_fraction": 0, "random_state": seed, **quick}
+    model = SepVAE(background=background, **how, **keywords)
+    codes, new = model.fit_encode(source.select(train)), model.encode(source.select(test))
+    attributes = source.attributes.assign(diagnosis=np.asarray(source.labels))
+    for space in ("common", "salient"):
+        of_train, of_test = (getattr(part, f"{space}_mean") for part in (codes, new))
+        for name in (*names, "diagnosis"):
+            values = attributes[name].to_numpy()
+            parts = [
+                Samples(z.astype(float), values[rows], np.asarray(source.groups)[rows])
+                for z, rows in ((of_train, train), (of_test, test))
+            ]
+            kind = "continuous" if name == age else "categorical"
+            table = score_probe(*parts, kind, n_permutations=0, n_bootstraps=0)
+            metric = "r2" if name == age else "auc" if name == "diagnosis" else "balanced_accuracy"
+            row = table.set_index("metric").loc[metric]
+            yield {"space": space, "attribute": name, "metric": metric, **row[["score", "chance"]]}
+
+
+if __name__ == "__main__":
+    main()
