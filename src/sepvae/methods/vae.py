@@ -224,7 +224,7 @@ class NetworkEstimator(PredictionMixin, TrainingKeywords, ContrastiveEstimator):
     def _build(
         self, sample_shape: tuple[int, ...], stored: Collection[str] | None = None
     ) -> ContrastiveAutoencoder:
-        objective, n_groups = self.objective(), len(self.classes_)
+        objective, n_groups, conditions = self.objective(), len(self.classes_), self._adapter.conditions_
         network, valid_mask = self.network, None
         if self._is_linear(stored or ()):
             network = "linear"
@@ -236,7 +236,7 @@ class NetworkEstimator(PredictionMixin, TrainingKeywords, ContrastiveEstimator):
             sample_shape,
             *dims,
             n_groups,
-            n_covariates=self._adapter.n_covariates,
+            n_covariates=0 if conditions is None else len(conditions.average) - 1,
             decoder=objective.decoder,
             critic_kind=objective.critic_kind,
             exact_codes=objective.exact_codes,

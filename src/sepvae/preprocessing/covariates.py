@@ -72,6 +72,11 @@ class CovariateDesign:
             columns += [(words == level).to_numpy().astype(np.float64) for level in levels[1:]]
         return np.column_stack(columns)
 
+    def values(self, covariates: pd.DataFrame | None, n: int) -> AnyArray:
+        """Return the matrix of n people without the 1, as float32 for a network; None: average people."""
+        design = self.average[None].repeat(n, axis=0) if covariates is None else self.matrix(covariates)
+        return design[:, 1:].astype(np.float32)
+
     def lacking(self, design: FloatArray) -> tuple[str, str] | None:
         """Return a covariate and a class of it that no row of a design matrix has, or None."""
         first = 1 + len(self._middle)

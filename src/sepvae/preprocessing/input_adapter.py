@@ -223,21 +223,8 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
         return covariates.assign(**at) if at else covariates
 
     def decoder_covariates(self, covariates: pd.DataFrame | None, n: int) -> AnyArray | None:
-        """
-        Return what the decoder of n samples gets as u (n, n_covariates), or None: amounts and classes.
-
-        Without covariates it is the average of the fitted people.
-        """
-        if self.conditions_ is None:
-            return None
-        average = self.conditions_.average[None].repeat(n, axis=0)
-        design = average if covariates is None else self.conditions_.matrix(covariates)
-        return design[:, 1:].astype(np.float32)  # networks have a bias instead of the 1
-
-    @property
-    def n_covariates(self) -> int:
-        """Number of values that the decoder gets of covariates."""
-        return 0 if self.conditions_ is None else len(self.conditions_.average) - 1
+        """Return what the decoder of n samples gets of covariates, or of an average person; None: nothing."""
+        return None if self.conditions_ is None else self.conditions_.values(covariates, n)
 
     def _check_at(self, at: Mapping[str, Any]) -> None:
         """Raise unless `at` has one value for each covariate that the model removes or has, fitted sites."""
@@ -313,9 +300,8 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
             self.harmonizer_ = Harmonizer.from_state(parts["harmonisation"], sites, site, unseen, names)
         if residuals is not None:
             self.residualizer_ = Residualizer.from_state(parts["residuals"], residuals, names)
-        if (conditions := about["conditions"]) is not None:
-            design = CovariateDesign.from_state(parts["conditions"], conditions, "condition_on")
-            self.conditions_ = design
+        if (design := about["conditions"]) is not None:
+            self.conditions_ = CovariateDesign.from_state(parts["conditions"], design, "condition_on")
         if self.scaler_ is not None:
             self.n_features_in_ = self.sample_shape_[0]
         if names:
