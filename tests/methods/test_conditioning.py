@@ -152,6 +152,8 @@ def test_without_covariates_samples_are_those_of_an_average_person(
     average = women * of_ages[0] + (1 - women) * of_ages[1]  # of a linear decoder
     np.testing.assert_allclose(fitted.decode(common, salient)[0], average, atol=1e-5)
     assert fitted.sample(3).shape == (3, 4)
+    with pytest.raises(DataError, match="covariates: wanted a row for each of 2 samples, got 3"):
+        fitted.decode(common, salient, covariates=train[:3])
 
 
 def test_maps_hold_the_covariates_fixed(frame: pd.DataFrame) -> None:

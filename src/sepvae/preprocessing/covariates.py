@@ -74,6 +74,8 @@ class CovariateDesign:
 
     def values(self, covariates: pd.DataFrame | None, n: int) -> AnyArray:
         """Return the matrix of n people without the 1, as float32 for a network; None: average people."""
+        if covariates is not None and len(covariates) != n:
+            raise DataError(f"covariates: wanted a row for each of {n} samples, got {len(covariates)}")
         design = self.average[None].repeat(n, axis=0) if covariates is None else self.matrix(covariates)
         return design[:, 1:].astype(np.float32)
 
