@@ -115,6 +115,18 @@ class CovariateDesign:
         return numbers
 
 
+def decoder_design(covariates: pd.DataFrame, fitted: npt.NDArray[np.bool_]) -> CovariateDesign:
+    """Return the fitted design of what a decoder gets; raise unless it suits all people, and varies."""
+    design = CovariateDesign("condition_on").fit(covariates, fitted)
+    if not design.values(covariates, len(covariates)).any():
+        names = ", ".join(map(str, covariates))
+        raise DataError(
+            f"condition_on: wanted covariates that differ between people, got the same {names} of all; leave "
+            "it out"
+        )
+    return design
+
+
 def check_there(covariates: pd.DataFrame, names: Iterable[str], purpose: str) -> None:
     """Raise unless samples have these covariates."""
     if absent := [name for name in names if name not in covariates]:

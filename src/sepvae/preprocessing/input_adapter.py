@@ -21,6 +21,7 @@ from sepvae.preprocessing.covariates import (
     conditions_of,
     covariate_names,
     covariates_needed,
+    decoder_design,
     is_source,
     split_covariates,
 )
@@ -89,11 +90,7 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
         return Samples(source, source.labels, source.groups, covariates)
 
     def fit(self, samples: Samples, is_background: AnyArray, train: IntArray) -> Source:
-        """
-        Fit on training samples, removed covariates on the background of them.
-
-        Return all samples as networks see them, with the covariates of the decoder as attributes.
-        """
+        """Fit on training samples, what is removed on their background; return all as networks see them."""
         source, labels, groups, covariates = samples
         self.sample_shape_, self.grid_ = tuple(source.sample_shape), source.grid
         self.harmonizer_: Harmonizer | None = None
@@ -110,7 +107,7 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
             self.residualizer_ = Residualizer(names)
         in_train = np.isin(np.arange(len(source)), train)
         if covariates is not None and (conditions := conditions_of(vars(self))):
-            self._fit_conditions(covariates[conditions], in_train)
+            self.conditions_ = decoder_design(covariates[conditions], in_train)
         for step, of_step in self._steps(covariates):
             on_all = step is self.harmonizer_ and self.harmonise_on == "all"
             fitted = in_train if on_all else in_train & is_background
@@ -122,15 +119,6 @@ class InputAdapter(BaseEstimator):  # type: ignore[misc]
         self.scaler_ = TableScaler(names).fit(rows[train])
         x = self.scaler_.transform(rows)
         return ArraySource(x, labels, ids=source.ids, attributes=source.attributes)
-
-    def _fit_conditions(self, covariates: pd.DataFrame, in_train: AnyArray) -> None:
-        """Learn the coding of the covariates that the decoder gets; raise unless they suit all people."""
-        self.conditions_ = CovariateDesign("condition_on").fit(covariates, in_train)
-        if not np.any(self.decoder_covariates(covariates, len(covariates))):
-            raise DataError(
-                f"condition_on: wanted covariates that differ between people, got the same "
-                f"{', '.join(map(str, covariates))} of all; leave it out"
-            )
 
     def _check_sites(self, covariates: pd.DataFrame, fitted: AnyArray) -> None:
         """Raise if nobody is fitted of a site in a fit."""
