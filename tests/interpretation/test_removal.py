@@ -29,7 +29,7 @@ class Model:
     def prepare(self, source: ArraySource) -> ArraySource:
         return source
 
-    def decode(self, common: np.ndarray, salient: np.ndarray, *, standardised: bool) -> np.ndarray:
+    def decode(self, common: np.ndarray, salient: np.ndarray, *, standardised: bool, **_: Any) -> np.ndarray:
         assert standardised
         return np.concatenate([common, salient], axis=1)
 
