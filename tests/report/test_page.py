@@ -69,6 +69,16 @@ def test_the_page_tells_what_the_folder_holds(run):
     assert "all 30 30 60" in text
 
 
+def test_covariates_that_were_removed_or_given_are_named_at_the_top(run):
+    recipe = run / "recipe.yaml"
+    of_sites = "harmonise: site, preserve: [age, sex], residualise: [age], condition_on: [sex]"
+    recipe.write_text(recipe.read_text().replace("common_dim: 16", f"common_dim: 16, {of_sites}"))
+    text = text_of(run)
+    assert "harmonised site, by controls of the training part; kept: age, sex" in text
+    assert "removed by a regression on controls age" in text
+    assert "given to the decoder sex" in text
+
+
 def test_every_score_is_there(run):
     text = text_of(run)
     numbers = "0.91,0.88 to 0.94,0.64,8.41,7.50 to 9.10,-0.08 to 0.09,20.3,12,0.00312"

@@ -94,6 +94,7 @@ class Contents:
             "seed": known.get("keywords.random_state"),
             "harmonised": _harmonised(known),
             "removed by a regression on controls": known.get("keywords.residualise"),
+            "given to the decoder": known.get("keywords.condition_on"),
             "wall time": _duration(seconds) if isinstance(seconds, int | float) else None,
             "sepvae": (self.versions or {}).get("sepvae"),
             "data fingerprint": str(known.get("data.fingerprint") or "")[:12] or None,
