@@ -150,6 +150,7 @@ def change_recipe(run: Path, **changes: object) -> None:
 CANNOT = {
     "not finished": ({"seconds": None}, "is not finished"),
     "own network": ({"keywords": {"network": ["Sequential", "Linear"]}}, "modules of your own"),
+    "own transform": ({"keywords": {"augment": "my:transform"}}, "augment, code that no file may name"),
     "no seed": ({"keywords": {"random_state": None}}, "random_state=None"),
     "keyword": ({"keywords": {"kapa": 1}}, "has kapa, which ContrastivePCA does not know"),
     "method": ({"method": "os.system"}, "names no method that is installed"),

@@ -135,7 +135,7 @@ class Cell:
     def keywords(self) -> dict[str, Any]:
         """All keywords that the result depends on, as in the cell's `recipe.yaml`."""
         model = self.contender.estimator(self.seed)
-        without = (*model.not_saved, *WITHOUT_EFFECT)
+        without = {*model.not_saved, *WITHOUT_EFFECT} - {"augment"}
         return {name: value for name, value in model.get_params().items() if name not in without}
 
     def run(

@@ -32,6 +32,7 @@ from sepvae.model_files import Shapes
 from sepvae.networks.autoencoder import build_autoencoder, network_name
 from sepvae.networks.model import ContrastiveAutoencoder
 from sepvae.preprocessing.covariates import attributes_of
+from sepvae.run_files import plain
 from sepvae.training.diagnostics import gradient_norms
 from sepvae.training.distributed import is_first
 from sepvae.training.fit import train
@@ -161,6 +162,11 @@ class NetworkEstimator(PredictionMixin, TrainingKeywords, ContrastiveEstimator):
 
     def _learn(self, source: Source, y: AnyArray, parts: Parts, seed: int) -> None:
         n, least = len(parts[0]), MIN_PER_GROUP * len(self.classes_)
+        if self.augment is not None and self._is_linear():
+            raise DataError(
+                "augment: wanted None with network 'linear', which sees principal component scores; take "
+                "another network, such as cnn3d for volumes"
+            )
         scores = self._principal_scores(source, parts[0])
         u = self._adapter.decoder_covariates(source.attributes, len(source))
         source = _scored(source, scores)
@@ -205,7 +211,7 @@ class NetworkEstimator(PredictionMixin, TrainingKeywords, ContrastiveEstimator):
             data.update(np.ascontiguousarray(array).tobytes())
         network = self.network if isinstance(self.network, str) else "modules of the user's own"
         fit = {"method": type(self).__name__, "network": network, "seed": seed, "data": data.hexdigest()}
-        return fit | keywords
+        return fit | {"augment": plain(self.augment)} | keywords
 
     def _is_linear(self, stored: Collection[str] = ()) -> bool:
         network = self.network

@@ -42,6 +42,8 @@ def model_of(run: str | Path) -> ContrastiveEstimator:
         problem = "its recipe.yaml names no method that is installed, so it cannot be repeated"
     elif isinstance(keywords.get("network"), list):
         problem = "was fitted with modules of your own, which no file holds; repeat it in Python, by fit_run"
+    elif keywords.get("augment") is not None:
+        problem = "was fitted with augment, code that no file may name; repeat it in Python, by fit_run"
     elif keywords.get("random_state", 0) is None:
         problem = "was fitted with random_state=None, so that no two fits of it are alike"
     elif not isinstance(threads, int) or threads < 1:

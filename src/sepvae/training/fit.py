@@ -26,6 +26,7 @@ from sepvae.batch import AnyArray, Source, in_proportion
 from sepvae.errors import DataError
 from sepvae.networks.model import ContrastiveAutoencoder
 from sepvae.process_wide import ProcessWideContext, ignoring
+from sepvae.training.augment import tried
 from sepvae.training.callbacks import BestWeights, CollapseWatch, FitProgress, LastState
 from sepvae.training.distributed import SyncBatchNorm, first_of_one, is_alone, is_first
 from sepvae.training.keywords import TrainingKeywords
@@ -72,8 +73,10 @@ def train(
         shared: dict[str, Any] = {"batch_size": batch_size, "num_workers": keywords.num_workers, "u": u}
         sampling = {"balanced": keywords.balanced, "random_state": seed} | shared
         validation = parts[1][in_proportion(np.ceil(y[parts[1]]))]  # so that every batch has all groups
+        plain = partial(training_batches, source, y, parts[0], **sampling)
+        augment = tried(keywords.augment, seed, model.valid_mask, source, parts[0][:1])
         batches = Batches(
-            partial(training_batches, source, y, parts[0], **sampling),
+            partial(plain, augment=augment),
             partial(ordered_batches, source, y, validation, **shared),
         )
         trainer = _trainer(keywords, best, last, max_epochs, validate=len(parts[1]) > 0)
@@ -82,7 +85,7 @@ def train(
         try:
             run(trainer, training, batches, last.path if last is not None and last.path.exists() else None)
         except DivergenceError as error:
-            order = batches.train(rank=trainer.global_rank, world_size=trainer.world_size).sampler
+            order = plain(rank=trainer.global_rank, world_size=trainer.world_size).sampler
             cast(GroupBatches, order).set_epoch(error.epoch)
             rate, ids = keywords.learning_rate, source.ids
             raise training_error(error, list(order), ids, learning_rate=rate, checkpoint=checkpoint) from None

@@ -1,12 +1,13 @@
 """`TrainingKeywords`, how a fit by epochs runs, and `LossKeywords`, what it minimises: their validation."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, get_type_hints
 
 from sepvae.checks import check_choice, check_flag, check_number
 from sepvae.errors import DataError
+from sepvae.training.augment import check_augment
 from sepvae.training.distributed import is_alone
 
 Learnt = Literal["learnt"]
@@ -30,6 +31,11 @@ class TrainingKeywords:
         gives 20 steps per epoch or more, else 16.
     balanced : bool, default=False
         Draw the groups in equal numbers in each batch, instead of in the proportions of the data.
+    augment : callable, str or None, default=None
+        Random transform of training samples, from a tensor of one sample, such as (channels, d, h, w), to one
+        of its shape: of MONAI, torchio, torchvision or your own; "module:name" imports one. It sees images in
+        [0, 1], volumes and tables as they are normalised; voxels outside of the mask become 0. Its numbers
+        depend on `random_state`, epoch, step and sample. Not for network "linear".
     num_workers : int or "auto", default="auto"
         Worker processes that read samples which are not in memory; "auto" is one per core, at most 8.
     compile : bool, default=False
@@ -69,6 +75,7 @@ class TrainingKeywords:
     batch_size: int | Literal["auto"] = "auto"
     gradient_clip_val: float | None = None
     balanced: bool = False
+    augment: Callable[[Any], Any] | str | None = None
     num_workers: int | Literal["auto"] = "auto"
     compile: bool = False
     gradient_checkpointing: bool = False
@@ -90,7 +97,7 @@ class TrainingKeywords:
     # How and on which machine a fit runs: not part of a model's file.
     not_saved: ClassVar[tuple[str, ...]] = (
         *("checkpoint", "warm_start", "num_workers", "progress_bar", "compile", "logger", "callbacks"),
-        *("accelerator", "devices", "num_nodes", "strategy", "gradient_checkpointing"),
+        *("accelerator", "devices", "num_nodes", "strategy", "gradient_checkpointing", "augment"),
     )
 
     def _check_training(self, random_state: int | None) -> None:
@@ -117,6 +124,7 @@ class TrainingKeywords:
             check_number("gradient_clip_val", self.gradient_clip_val, above=0, or_else="None")
             if str(self.precision) in ("16", "16-mixed"):
                 raise DataError("gradient_clip_val: wanted None with precision 16-mixed; take bf16-mixed")
+        check_augment(self.augment)
         check_number("validation_fraction", self.validation_fraction, least=0, below=1)
         check_choice("keep", self.keep, ("last", "best"))
         check_choice("reset_optimizer", self.reset_optimizer, ("never", "epoch"))

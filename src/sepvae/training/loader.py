@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from sepvae.batch import AnyArray, IntArray, Source, chunks
 from sepvae.data.parallel import forking, may_fork, n_cores
 from sepvae.errors import DataError, SepVAEError
+from sepvae.training.augment import Augment
 
 Loader = DataLoader[tuple[Tensor, ...]]
 Workers = int | Literal["auto"]
@@ -25,27 +26,36 @@ MIN_PER_GROUP = 2  # the critic pairs codes of different images, in every group
 
 @dataclass(frozen=True)
 class Samples(Dataset[tuple[Tensor, ...]]):
-    """Dataset of samples with their groups or severities, and covariates if any, indexed by positions."""
+    """
+    Dataset of samples with their groups or severities, and covariates if any, indexed by positions.
+
+    With `augment`, an index is the epoch and step, and the positions.
+    """
 
     source: Source
     y: AnyArray
     u: AnyArray | None = None
+    augment: Augment | None = None
 
-    def __getitem__(self, indices: IntArray) -> tuple[Tensor, ...]:
+    def __getitem__(self, indices: Any) -> tuple[Tensor, ...]:
+        step, indices = indices if self.augment is not None else (None, indices)
         about = (self.y, *([] if self.u is None else [self.u]))
         x = torch.from_numpy(self.source.take(indices).x)
+        if self.augment is not None:
+            x = self.augment(x, step, indices)
         return x, *(torch.from_numpy(values[indices]) for values in about)
 
     def __len__(self) -> int:
         return len(self.y)
 
 
-class GroupBatches(Sampler[IntArray]):
+class GroupBatches(Sampler[Any]):
     """
     Sampler of shuffled batches of one size, with at least two samples of every group in each.
 
     Groups have the data's proportions or equal numbers. Samples that do not fill a batch are left out, others
     in each epoch; a group too rare for its share is repeated. `batch_size` counts samples over all processes.
+    Batches are arrays of positions, each with its (epoch, step) before it if `numbered`.
     """
 
     def __init__(
@@ -58,11 +68,12 @@ class GroupBatches(Sampler[IntArray]):
         random_state: int,
         rank: int = 0,
         world_size: int = 1,
+        numbered: bool = False,
     ) -> None:
         group = np.ceil(y).astype(np.int64)  # any severity above 0 is a target
         self.members = [positions[group[positions] == k] for k in range(int(group.max()) + 1)]
         self.rank, self.world_size, self.random_state = rank, world_size, random_state
-        self.epoch = 0
+        self.epoch, self.numbered = 0, numbered
         batch_size = min(batch_size, len(positions)) // world_size * world_size  # equal for each process
         if batch_size < (least := MIN_PER_GROUP * len(self.members)):
             raise DataError(
@@ -80,14 +91,15 @@ class GroupBatches(Sampler[IntArray]):
     def __len__(self) -> int:
         return self.n_batches
 
-    def __iter__(self) -> Iterator[IntArray]:
+    def __iter__(self) -> Iterator[Any]:
         rng = np.random.default_rng([self.random_state, self.epoch])
         totals, ends = self.counts.sum(0), self.counts.cumsum(0)
         # Repeats of a rare group keep the order, so that copies of a sample are far apart.
         queues = [np.resize(rng.permutation(m), n) for m, n in zip(self.members, totals, strict=True)]
-        for counts, stops in zip(self.counts, ends, strict=True):
+        for step, (counts, stops) in enumerate(zip(self.counts, ends, strict=True)):
             parts = [q[stop - n : stop] for q, n, stop in zip(queues, counts, stops, strict=True)]
-            yield np.concatenate(parts)[self.rank :: self.world_size]
+            positions = np.concatenate(parts)[self.rank :: self.world_size]
+            yield ((self.epoch, step), positions) if self.numbered else positions
 
 
 def _counts(shares: AnyArray, batch_size: int, n_batches: int) -> AnyArray:
@@ -108,11 +120,13 @@ def training_batches(
     positions: IntArray,
     *,
     u: AnyArray | None = None,
+    augment: Augment | None = None,
     num_workers: Workers = "auto",
     **sampling: Any,
 ) -> Loader:
-    """Return shuffled batches, with the keywords of `GroupBatches`."""
-    return make_loader(Samples(source, y, u), GroupBatches(y, positions, **sampling), num_workers)
+    """Return shuffled batches of transformed samples, with the keywords of `GroupBatches`."""
+    order = GroupBatches(y, positions, numbered=augment is not None, **sampling)
+    return make_loader(Samples(source, y, u, augment), order, num_workers)
 
 
 def ordered_batches(
