@@ -38,7 +38,9 @@ class Samples(Dataset[tuple[Tensor, ...]]):
     augment: Augment | None = None
 
     def __getitem__(self, indices: Any) -> tuple[Tensor, ...]:
-        step, indices = indices if self.augment is not None else (None, indices)
+        step: Any = None
+        if self.augment is not None:
+            step, indices = indices
         about = (self.y, *([] if self.u is None else [self.u]))
         x = torch.from_numpy(self.source.take(indices).x)
         if self.augment is not None:
