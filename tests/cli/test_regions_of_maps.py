@@ -98,6 +98,27 @@ def test_figures_of_an_older_comparison_do_not_stay(run: Path, atlas: Path) -> N
 
 
 @pytest.mark.usefixtures("not_drawn")
+def test_tables_of_another_atlas_are_replaced_on_request_only(run: Path, atlas: Path) -> None:
+    invoke("regions", run, "--atlas", atlas)
+    invoke("regions", run, "--atlas", atlas)  # of the same
+    other = shutil.copy(atlas, atlas.parent / "other.nii.gz")
+    status, said = outcome("regions", run, "--atlas", other)
+    assert (status, "holds regions of atlas atlas.nii.gz; copy regions-*.csv" in said) == (1, True)
+    assert "atlas other.nii.gz: 4 of 4" in invoke("regions", run, "--atlas", other, "--overwrite")
+
+
+@pytest.mark.usefixtures("not_drawn")
+def test_an_atlas_of_a_part_of_the_mask_is_said(run: Path, atlas: Path) -> None:
+    maps, outside = MapFolder(run / "maps"), regions() != 1
+    write_volume(maps.volume(IMAGE), outside.astype(float), GRID)
+    nib.save(nib.Nifti1Image(regions() * (regions() != 2), GRID.affine), atlas)
+    said = " ".join(invoke("regions", run, "--atlas", atlas, "--labels", atlas.parent / "names.tsv").split())
+    assert "2 of 3 regions are in the maps; cuneus: outside of their mask" in said
+    # Planes 3 to 9 of 10 are in the mask, 3 to 5 in no region.
+    assert "43 % of the 924 voxels of the maps lie in no region" in said
+
+
+@pytest.mark.usefixtures("not_drawn")
 def test_a_mistake_is_one_line_and_leaves_older_tables(run: Path, atlas: Path, tmp_path: Path) -> None:
     invoke("regions", run, "--atlas", atlas)
     before = (run / "maps" / "regions-groups.csv").read_bytes()

@@ -115,12 +115,15 @@ def regions(
     download: Annotated[
         bool, typer.Option("--download", help="Let nilearn fetch a named atlas that is not in its folder.")
     ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace tables of another atlas in the folder.")
+    ] = False,
 ) -> None:
     """Average maps over the regions of an atlas, for each person and group, and compare the groups."""
     from sepvae.run_folder import RunFolder
     from sepvae.runs.regions import write_regions
 
-    folder = write_regions(run, atlas, labels, download=download, say=tell)
+    folder = write_regions(run, atlas, labels, download=download, overwrite=overwrite, say=tell)
     page = f", report: {written_page(run)}" if RunFolder(run).recipe.exists() else ""
     typer.echo(f"regions: {folder}{page}")
 

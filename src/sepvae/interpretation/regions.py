@@ -105,6 +105,7 @@ def region_effects(
     people = pd.DataFrame(of_samples | of_regions | {"mean": means.ravel()})
     groups, fitted = _groups(samples, means, regions, n_permutations)
     record = _record(found, regions, groups) | {"fitted_on": fitted, "permutations": n_permutations}
+    record |= {"voxels": int((image != 0).sum()), "in_no_region": int(((image != 0) & ~inside).sum())}
     return RegionEffects(people, groups, record, placed, grid)
 
 
@@ -176,10 +177,12 @@ def _groups(
 def _record(atlas: Atlas, regions: pd.DataFrame, groups: pd.DataFrame) -> dict[str, Any]:
     """Return what `regions.json` says of atlas and people."""
     few = regions[regions["voxels"] < FEW_VOXELS]
+    lost = np.setdiff1d(atlas.numbers, [0, *regions["index"]]).tolist()
     return {
         "atlas": atlas.name,
         "regions_in_atlas": int((np.unique(atlas.numbers) != 0).sum()),
         "regions": len(regions),
+        "without_voxels": [atlas.names.get(number, str(number)) for number in lost],
         "few_voxels": [f"{name} ({n})" for name, n in zip(few["region"], few["voxels"], strict=True)],
         "names": len(atlas.names),
         "unnamed": [n for n in regions["index"].tolist() if n not in atlas.names] if atlas.names else [],

@@ -19,8 +19,15 @@ def region_words(record: Mapping[str, Any], groups: pd.DataFrame) -> list[str]:
     whole = record["regions_in_atlas"]
     atlas = f"atlas {record['atlas']}: {n} of {count(whole, 'region')} are in the maps"
     if n < whole:
-        atlas += "; the others lie outside of their mask, or are smaller than their voxels"
+        lost = listed(record["without_voxels"]) if "without_voxels" in record else "the others"
+        atlas += f"; {lost}: outside of their mask, or smaller than their voxels"
     lines = [atlas]
+    if record.get("in_no_region"):
+        share = 100 * record["in_no_region"] / record["voxels"]
+        lines.append(
+            f"{share:.2g} % of the {record['voxels']:,} voxels of the maps lie in no region: what the "
+            "salient part adds there is in no table"
+        )
     if few:
         lines.append(
             f"{count(len(few), 'region')} with fewer than {FEW_VOXELS} voxels, such as {listed(few)}"
