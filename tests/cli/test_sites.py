@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from sepvae.errors import DataError
+from sepvae.run_folder import RunFolder
 
 from ..helpers import invoke, linear
 
@@ -20,6 +21,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table["visit"] = table["participant_id"] + "_1"
     table["dx"] = np.where(np.arange(90) % 2, "hc", "sz")
     table["site"], table["age"] = np.array(list("ABC"))[site], rng.normal(50, 9, 90)
+    table["dose"] = rng.uniform(size=90)
     table[["lh_a", "lh_b", "lh_c"]] = rng.normal(size=(90, 3)) + 2 * site[:, None]
     table.to_csv(folder / "people.csv", index=False)
     table[table["site"] != "C"].to_csv(folder / "two.csv", index=False)
@@ -31,7 +33,7 @@ def run(people: Path) -> Path:
     columns = ["--features", "lh_*", "--label", "dx", "--background", "hc", "--id", "visit"]
     columns += ["--subject", "participant_id"]
     columns += ["--attribute", "site:categorical", "--attribute", "age:continuous"]
-    steps = linear(harmonise="site", preserve="age")
+    steps = [*linear(), "--harmonise", "site", "--preserve", "age"]
     invoke("fit", people.parent / "two.csv", "--out", people.parent / "run", *columns, *steps)
     return people.parent / "run"
 
@@ -61,6 +63,17 @@ def test_controls_of_the_new_site_are_needed(run: Path, people: Path, tmp_path: 
         encoded(run, tmp_path / "new.csv", tmp_path / "codes.csv", "--unseen-site", "estimate")
     with pytest.raises(DataError, match="--unseen-site: wanted one of refuse, reference, estimate, got"):
         encoded(run, people, tmp_path / "codes.csv", "--unseen-site", "guess")
+
+
+def test_covariates_are_keywords_with_options_of_their_own(people: Path, tmp_path: Path) -> None:
+    columns = ["--features", "lh_*", "--label", "dx", "--background", "hc", "--attribute", "site"]
+    columns += ["--attribute", "age:continuous", "--attribute", "dose:continuous"]
+    typed = ["--residualise", "age", "--residualise", "dose", "--harmonise", "site", *columns]
+    invoke("fit", people, "--out", tmp_path / "run", *linear(), *typed, "--quick")
+    keywords = RunFolder(tmp_path / "run").recipe.required()["keywords"]
+    assert (keywords["residualise"], keywords["harmonise"]) == ("age,dose", "site")
+    with pytest.raises(DataError, match="--set residualise: --residualise names them already; leave one out"):
+        invoke("fit", people, "--out", tmp_path / "again", *linear(residualise="age"), *typed)
 
 
 def test_other_commands_take_new_sites_too(run: Path, people: Path, tmp_path: Path) -> None:

@@ -13,13 +13,17 @@ import typer
 
 from sepvae.cli import load_torch, printable, tell
 from sepvae.cli.options import (
+    ConditionOn,
     Data,
+    Harmonise,
     Method,
     Permutations,
+    Preserve,
     Preset,
     Quick,
     RecipeName,
     Removal,
+    Residualise,
     Set,
     Split,
     SplitSeed,
@@ -50,6 +54,10 @@ def fit(
     method: Method = "SepVAE",
     preset: Preset = "default",
     set_: Set = None,
+    residualise: Residualise = None,
+    harmonise: Harmonise = None,
+    preserve: Preserve = None,
+    condition_on: ConditionOn = None,
     fields: dict[str, Any],
     split: Split = None,
     test_size: TestSize = 0.2,
@@ -78,7 +86,14 @@ def fit(
     if resume and (whole := with_options_of_run(context, out)) is not None:
         context.command.invoke(whole)
         return
-    chosen, spec, keywords = _check_typed(data, fields, recipe, method, preset, set_, split)
+    covariates = {"residualise": residualise, "harmonise": harmonise and [harmonise]}
+    covariates |= {"preserve": preserve, "condition_on": condition_on}
+    pairs = [f"{name}={','.join(of)}" for name, of in covariates.items() if of]
+    for pair in set_ or ():
+        if covariates.get(name := pair.partition("=")[0]):
+            raise DataError(f"--set {name}: --{name.replace('_', '-')} names them already; leave one out")
+        pairs.append(pair)
+    chosen, spec, keywords = _check_typed(data, fields, recipe, method, preset, pairs, split)
     load_torch()
 
     from sepvae.benchmark.folder import BenchmarkFolder

@@ -128,7 +128,7 @@ Complete = Annotated[
 UnseenSite = Annotated[
     str | None,
     typer.Option(
-        help="With --set harmonise: people in DATA of a site that was not fitted are refused, or taken as "
+        help="After --harmonise: people in DATA of a site that was not fitted are refused, or taken as "
         "measured at an average site (reference).",
         show_default=False,
     ),
@@ -137,7 +137,7 @@ UnseenSiteOrEstimate = Annotated[
     str | None,
     typer.Option(
         "--unseen-site",
-        help="With --set harmonise: people in DATA of a site that was not fitted are refused, taken as "
+        help="After --harmonise: people in DATA of a site that was not fitted are refused, taken as "
         "measured at an average site (reference), or harmonised by its controls in DATA (estimate).",
         show_default=False,
     ),
@@ -166,6 +166,24 @@ Set = Annotated[
         metavar="KEY=VALUE",
         help="A keyword of the method, such as max_epochs=50; recipe.yaml of a run has all. Repeatable.",
     ),
+]
+Residualise = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="ATTRIBUTE",
+        help="Remove what controls show of it, by regression, and fit w-scores. Repeatable.",
+    ),
+]
+Harmonise = Annotated[
+    str | None, typer.Option(metavar="ATTRIBUTE", help="Harmonise this site or scanner by ComBat.")
+]
+Preserve = Annotated[
+    list[str] | None,
+    typer.Option(metavar="ATTRIBUTE", help="With --harmonise: what sites may differ in. Repeatable."),
+]
+ConditionOn = Annotated[
+    list[str] | None,
+    typer.Option(metavar="ATTRIBUTE", help="Give it to the decoder of a VAE. Repeatable."),
 ]
 RecipeName = Annotated[
     str | None,
