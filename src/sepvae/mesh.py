@@ -15,6 +15,11 @@ SIDES = ("L", "R")
 VERTEX = re.compile(r"(fsaverage[56]?)_([lr])h_(\d{1,6})")
 
 
+def mesh_name(n_vertices: int) -> str:
+    """Return the name of the mesh with so many vertices a hemisphere."""
+    return next(name for name, n in MESHES.items() if n == n_vertices)
+
+
 @dataclass(frozen=True, eq=False)
 class Mesh:
     """
@@ -66,7 +71,7 @@ class Mesh:
     @classmethod
     def of_vertices(cls, valid: npt.NDArray[np.bool_]) -> Self:
         """Return the mesh with as many vertices as `valid` (2, vertices)."""
-        return cls(next(name for name, n in MESHES.items() if n == valid.shape[1]), valid)
+        return cls(mesh_name(valid.shape[1]), valid)
 
     def back(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return values (.., features) on all vertices, (.., 2, vertices), 0 where these are not valid."""

@@ -204,7 +204,7 @@ class DataSpec(StrictModel):
     )
     images: str | None = option(
         "Column of image files or volumes, or a template such as '{participant_id}/anat/*_GM.nii.gz', which "
-        "one file must fit.",
+        "one file must fit; of surfaces ?h. or hemi-? stands for both hemispheres.",
         TABLE,
     )
     features: OneOrMore | None = option(

@@ -231,7 +231,7 @@ def _write_group_surfaces(folder: MapFolder, maps: SalientMaps, mesh: Mesh, stat
     """Write the same of surfaces, in input units; `people.npz` has the labels alone."""
     axes = np.zeros((maps.model.salient_dim, len(maps.unit)))  # 0 for vertices that the scaler dropped
     axes[:, maps.model.scaler_.kept_] = axis_maps(maps.model)
-    image = np.nan_to_num(np.nanmean(maps.source.take(np.arange(len(maps.source))).x, axis=0))
+    image = pd.DataFrame(maps.source.take(np.arange(len(maps.source))).x).mean().fillna(0).to_numpy()
     for name, values in (statistics.all_maps(axes * maps.unit) | {IMAGE: image}).items():
         write_surface(folder.surface(name), mesh.back(values))
     folder.people.write({"ids": np.array([], dtype=str), "labels": np.array(statistics.labels[:2])})

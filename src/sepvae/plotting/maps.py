@@ -176,7 +176,10 @@ def compared_images(tests: Tested) -> Figure:
 
 def compared_volumes(tests: Tested, image: AnyArray, grid: Grid | Mesh) -> Figure:
     """Draw axial slices of tests of group differences, by their names in TESTS, with outlines."""
-    return _slices(_test_rows(tests), image, grid, [found for _, found in tests.values()])
+    rows, outlines = _test_rows(tests), [found for _, found in tests.values()]
+    if isinstance(grid, Mesh):
+        rows = [(title.removesuffix(VBM), colour, x, end) for title, colour, x, end in rows]
+    return _slices(rows, image, grid, outlines)
 
 
 def _test_rows(tests: Tested) -> list[Row]:

@@ -41,6 +41,8 @@ def draw_surfaces(
             seen = _seen(shown[hemisphere], limit, outline, side, view)
             place = (k * VIEW, (k + 1) * VIEW, top + HEAD + ROW, top + HEAD)
             canvas.imshow(seen, aspect="auto", extent=place, interpolation="antialiased")
+            where = (k + 0.5) * VIEW, top + HEAD + ROW - 0.02
+            canvas.text(*where, f"{side}, {view}", fontsize=7, color="0.4", ha="center")
         y = top + HEAD + 0.15 * ROW
         cells.colour_bar(canvas, limit, width - BAR + 0.08, y, 0.7 * ROW, width=0.1, size=8)
     return figure

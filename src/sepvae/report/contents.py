@@ -24,6 +24,7 @@ WORDS = {  # one sample, several, and one number of a sample, by the number of a
     4: {"one": "image", "many": "images", "value": "pixel"},
     5: {"one": "volume", "many": "volumes", "value": "voxel"},
 }
+SURFACES = {"one": "surface", "many": "surfaces", "value": "vertex"}  # rows of a table, too
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,9 @@ class Contents:
         self.examples = folder.examples.read("inputs", "full")
         self.thumbnails = folder.thumbnails.read()
         axes = 0 if self.examples is None else self.examples["inputs"].ndim
-        self.words = WORDS.get(axes, WORDS[0])
+        data = self.recipe.get("data")
+        on_mesh = isinstance(data, dict) and data.get("reader") == "surfaces"
+        self.words = SURFACES if on_mesh else WORDS.get(axes, WORDS[0])
 
     def figure(self, name: str) -> Picture | None:
         """Read `figures/NAME.png`; None if it does not exist."""

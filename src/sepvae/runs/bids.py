@@ -14,7 +14,7 @@ from sepvae.codes import attribute_columns, code_columns
 from sepvae.data.surfaces import read_hemisphere
 from sepvae.errors import DataError
 from sepvae.files import check_new, whole_folder, write_whole
-from sepvae.mesh import SIDES, Mesh
+from sepvae.mesh import SIDES, mesh_name
 from sepvae.run_files import JsonFile
 from sepvae.run_folder import MapFolder, RunFolder, bids_derivative
 
@@ -179,8 +179,8 @@ def _write_maps(out: Path, maps: MapFolder, scans: pd.DataFrame) -> int:
             source, scan = maps.path / file, scans.loc[id_].to_dict()
             if side:
                 source = maps.path / f"{before}{left.replace('L', side)}{after}"
-                mesh = Mesh.of_vertices(read_hemisphere(source)[None] != 0)
-                scan |= {"hemi": side, "space": scan["space"] or mesh.name}
+                mesh = mesh_name(len(read_hemisphere(source)))
+                scan |= {"hemi": side, "space": scan["space"] or mesh}
             names = [f"sub-{scan['sub']}", *(f"{name}-{scan[name]}" for name in ENTITIES if scan[name])]
             anat = out / names[0] / (f"ses-{scan['ses']}" if scan["ses"] else "") / "anat"
             anat.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,19 @@ from sepvae.codes import Kind
 from sepvae.data.arrays import ArraySource, StreamSource
 from sepvae.data.columns import takes_group, with_person
 from sepvae.data.formats import OF_VOLUMES, TABLE, Format, Measured, Read
-from sepvae.data.formats.tables import folder_of_images, images_of, list_files, not_named, read_table
-from sepvae.data.joining import read_joined
+from sepvae.data.formats.tables import (
+    folder_of_images,
+    images_of,
+    list_files,
+    names_of_images,
+    not_named,
+    read_table,
+)
 from sepvae.data.manifest import Manifest
 from sepvae.data.spec import DataSpec
 from sepvae.data.surfaces import TO_MESH, Surface, read_surface
 from sepvae.errors import DataError
-from sepvae.mesh import MESHES, Mesh
+from sepvae.mesh import MESHES, Mesh, mesh_name
 from sepvae.progress import Progress
 
 SUFFIXES = (".gii", ".mgh")
@@ -36,11 +42,7 @@ class SurfaceTable(Format):
     refused = ("assume_orientation", "image_size", "channels", "fit", *OF_VOLUMES)
 
     def detect(self, path: Path, spec: DataSpec) -> bool:
-        if spec.images is None:
-            return False
-        names: Iterable[str] = [spec.images]
-        if "{" not in spec.images and spec.images in (cells := read_joined(path, spec).table):
-            names = cells[spec.images].dropna()
+        names = names_of_images(path, spec)
         return any(name.lower().endswith(SUFFIXES) or FREESURFER.match(Path(name).name) for name in names)
 
     def list(self, path: Path, spec: DataSpec, *, labelled: bool = True) -> Manifest:
@@ -68,7 +70,7 @@ class SurfaceTable(Format):
         parts = []
         for i, surface in enumerate(manifest.surfaces):
             parts.append(_on_mesh(surface, wanted))
-            wanted = wanted or _mesh_of(parts[0])
+            wanted = wanted or mesh_name(parts[0].shape[1])
             if progress is not None:
                 progress(i + 1, len(manifest))
         values = np.stack(parts)
@@ -83,7 +85,7 @@ class SurfaceTable(Format):
         for i, (id_, surface) in enumerate(zip(manifest.about["id"], manifest.surfaces, strict=True)):
             try:
                 values = _on_mesh(surface, wanted)
-                wanted = wanted or _mesh_of(values)
+                wanted = wanted or mesh_name(values.shape[1])
                 digests.append(hashlib.sha256(values.tobytes()).hexdigest())
             except (DataError, OSError) as error:
                 bad[id_] = str(error)
@@ -152,14 +154,9 @@ def read_surfaces(
 def _on_mesh(surface: Any, wanted: str | None) -> npt.NDArray[np.float32]:
     """Return the values of a surface; raise if its mesh is not the one that is wanted, if any."""
     values = read_surface(surface)
-    if wanted is not None and (found := _mesh_of(values)) != wanted:
+    if wanted is not None and (found := mesh_name(values.shape[1])) != wanted:
         raise DataError(
             f"{surface}: wanted the mesh of the other data, {wanted} ({MESHES[wanted]} vertices a "
             f"hemisphere), got {found} ({MESHES[found]}); bring all to one mesh; {TO_MESH}"
         )
     return values
-
-
-def _mesh_of(values: npt.NDArray[np.float32]) -> str:
-    """Return the name of the mesh of values (2, vertices)."""
-    return Mesh.of_vertices(values != 0).name

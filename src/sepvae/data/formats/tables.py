@@ -48,11 +48,7 @@ class VolumeTable(Volumes):
     name, kind, title = "volumes", TABLE, "a table of volumes"
 
     def detect(self, path: Path, spec: DataSpec) -> bool:
-        if spec.images is None:
-            return False
-        names: Iterable[str] = [spec.images]
-        if "{" not in spec.images and spec.images in (cells := read_joined(path, spec).table):
-            names = cells[spec.images].dropna()
+        names = names_of_images(path, spec)
         return any(name.lower().rstrip("*").endswith(SUFFIXES) for name in names)
 
     def list(self, path: Path, spec: DataSpec, *, labelled: bool = True) -> Manifest:
@@ -211,6 +207,15 @@ def read_volumes(
     """
     fields = locals()
     return VolumeTable().load(image_size=fields.pop("size"), **fields)
+
+
+def names_of_images(path: Path, spec: DataSpec) -> Iterable[str]:
+    """Return the names of images, if any: the template, or the cells of the column."""
+    if spec.images is None:
+        return []
+    if "{" not in spec.images and spec.images in (cells := read_joined(path, spec).table):
+        return cells[spec.images].dropna()
+    return [spec.images]
 
 
 def images_of(path: Path, spec: DataSpec) -> str:
