@@ -208,6 +208,22 @@ def test_an_older_model_of_volumes_is_a_convolutional_one():
     assert network_name("auto", (1, 32, 32, 32)) == "linear"
 
 
+@pytest.mark.parametrize(
+    ("stored", "name"),
+    [
+        ((), "linear"),
+        (("principal.axes", "decoder.weight"), "linear"),
+        (("decoder.linear.weight",), "residual-mlp"),
+        (("decoder.0.weight",), "mlp"),
+    ],
+)
+def test_auto_of_many_features_is_linear_unless_a_file_has_another(
+    stored: tuple[str, ...], name: str
+) -> None:
+    assert network_name("auto", (5000,), stored) == name
+    assert network_name("auto", (4999,)) == "residual-mlp"
+
+
 def test_a_damaged_file_is_refused(tmp_path):
     from safetensors.numpy import load_file, save_file
 
