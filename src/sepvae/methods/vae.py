@@ -325,9 +325,9 @@ class ContrastiveVAE(NetworkEstimator):
     condition_on : sequence of str or None, default=None
         Covariates u that the decoder gets, p(x | c, s, u), so that c and s need not carry them: attributes of
         a source, or columns of a DataFrame, which are then not features. Amounts are standardised by the
-        training part, classes are 0 or 1, for each class but the first. Codes need no covariates, decoded
-        samples do; without them they are those of an average person. For samples of any kind. A covariate
-        of `residualise`, or the site of `harmonise`, raises.
+        training part, classes are 0 or 1, for each class but the first. No term forces c and s to drop them.
+        Codes need no covariates, decoded samples do; `sample` draws average people. For samples of any kind.
+        A covariate of `residualise`, or the site of `harmonise`, raises.
 
     Attributes
     ----------
