@@ -43,7 +43,7 @@ class TrainingKeywords:
         networks then train faster, convolutions on a CPU hardly.
     gradient_checkpointing : bool, default=False
         Compute the activations of encoders and decoder again in the backward pass instead of keeping them:
-        large volumes take about half the memory and a third more time, with the same result.
+        large volumes take less memory and about a fifth more time, with the same result.
     max_epochs : int or "auto", default="auto"
         Passes through the training part. "auto" is 100, or more if 1500 steps take more.
     validation_fraction : float, default=0.1
