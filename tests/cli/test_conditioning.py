@@ -8,6 +8,7 @@ import pytest
 
 from sepvae import load
 from sepvae.errors import DataError
+from sepvae.preprocessing.covariates import conditions_of
 from sepvae.run_folder import RunFolder
 
 from ..helpers import invoke, quick_sets, without_figures
@@ -32,12 +33,13 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(people: Path) -> Path:
     folder = people.parent / "run"
     with without_figures():
-        invoke("fit", people, "--out", folder, *COLUMNS, *quick_sets(condition_on="[age, sex]"))
+        given = ["--condition-on", "age", "--condition-on", "sex"]
+        invoke("fit", people, "--out", folder, *COLUMNS, *given, *quick_sets())
     return folder
 
 
 def test_the_recipe_and_the_model_name_the_covariates(run: Path, people: Path) -> None:
-    assert RunFolder(run).recipe.required()["keywords"]["condition_on"] == ["age", "sex"]
+    assert conditions_of(RunFolder(run).recipe.required()["keywords"]) == ["age", "sex"]
     model, table = load(run), pd.read_csv(people)
     x = table[["lh_a", "lh_b", "lh_c", "age", "sex"]]
     assert (model.reconstruct(x, at={"age": 60}) != model.reconstruct(x)).any()

@@ -124,6 +124,15 @@ def test_the_decoder_learns_what_a_covariate_does_and_c_drops_it() -> None:
     np.testing.assert_allclose(drawn, [3, -1, 3], atol=0.8)
 
 
+@pytest.mark.parametrize("keywords", [{"augment": lambda x: x}, {"gradient_checkpointing": True}], ids=str)
+def test_covariates_go_with_their_samples_through_other_options(
+    keywords: dict[str, Any], frame: pd.DataFrame
+) -> None:
+    how = quick(condition_on=["age", "sex"], max_epochs=2, batch_size=16)
+    wanted, model = (SepVAE(**how, **given).fit(frame, Y) for given in ({}, keywords))
+    np.testing.assert_array_equal(model.reconstruct(frame), wanted.reconstruct(frame))
+
+
 def test_codes_need_no_covariates_and_samples_do(fitted: SepVAE, frame: pd.DataFrame) -> None:
     wanted = fitted.encode(frame).common_mean
     np.testing.assert_array_equal(fitted.encode(frame[FEATURES]).common_mean, wanted)
