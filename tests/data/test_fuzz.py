@@ -26,7 +26,8 @@ from sepvae.recipes import load_recipe
 from sepvae.recipes.recipe import recipe_text
 
 IMAGES = ("png", "jpg", "gif", "bmp", "tif", "webp")
-FORMATS = (*IMAGES, "nii", "nii.gz", "zarr", "csv", "npy", "npz", "yaml")
+SURFACES = ("gii", "mgh", "thickness")
+FORMATS = (*IMAGES, *SURFACES, "nii", "nii.gz", "zarr", "csv", "npy", "npz", "yaml")
 TRIES = settings(max_examples=25, deadline=None, database=None, derandomize=True)
 rng = np.random.default_rng(0)
 
@@ -51,6 +52,11 @@ def home(tmp_path_factory):
                 rng.normal(size=(4, 5, 6)).astype(np.float32), np.diag([2.0, 2, 2, 1])
             )
             nibabel.save(image, home / kind / f"{id_}.{kind}")
+    for kind in SURFACES:
+        (home / kind).mkdir()
+        table.to_csv(home / kind / "t.csv", index=False)
+        for name in ("sub-1/lh", "sub-1/rh", "sub-2/lh", "sub-2/rh"):
+            save_hemisphere(home / kind / f"{name}.{kind}")
     files = [home / "nii" / f"{id_}.nii" for id_ in table["participant_id"]]
     cells = read_cells(home / "nii" / "t.csv")
     pack(NiftiFiles(files), cells, home / "store.zarr", files=[file.name for file in files])
@@ -64,8 +70,23 @@ def home(tmp_path_factory):
     return home
 
 
+def save_hemisphere(file):
+    """Random thickness on fsaverage5, in the format that the suffix says."""
+    values = rng.uniform(1, 4, 10242).astype(np.float32)
+    file.parent.mkdir(exist_ok=True)
+    if file.suffix == ".thickness":
+        nibabel.freesurfer.write_morph_data(file, values)
+    elif file.suffix == ".mgh":
+        file.write_bytes(nibabel.freesurfer.MGHImage(values[:, None, None], np.eye(4)).to_bytes())
+    else:
+        array = nibabel.gifti.GiftiDataArray(values, datatype="NIFTI_TYPE_FLOAT32")
+        file.write_bytes(nibabel.gifti.GiftiImage(darrays=[array]).to_bytes())
+
+
 def mutable(home, kind):
     """The file that is changed."""
+    if kind in SURFACES:
+        return home / kind / "sub-1" / f"rh.{kind}"
     if kind in IMAGES:
         return home / kind / "ad" / f"image.{kind}"
     of_volumes = {"nii": home / "nii" / "sub-1.nii", "nii.gz": home / "nii.gz" / "sub-1.nii.gz"}
@@ -81,6 +102,10 @@ def read(home, kind):
     data, options = {
         **{image: (home / image, {}) for image in IMAGES},
         **{volume: (home / volume / "t.csv", volumes) for volume in ("nii", "nii.gz")},
+        **{
+            surface: (home / surface / "t.csv", {"images": f"{{participant_id}}/?h.{surface}", "label": "dx"})
+            for surface in SURFACES
+        },
         "zarr": (home / "store.zarr", {"label": "dx"}),
         "csv": (home / "measures.csv", {"label": "dx", "id": "id", "features": ["m*"]}),
         "npy": (home / "x.npy", {"label": "dx"}),

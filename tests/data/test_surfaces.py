@@ -70,11 +70,11 @@ def test_what_is_no_hemisphere_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("value", "message"),
-    [(np.nan, r"has no number \(all are NaN\)"), (2, "has one value, 2,"), (np.inf, "infinite")],
+    [(np.nan, r"has no number \(all are NaN\)"), (2, "rh.gii: has one value, 2,"), (np.inf, "infinite")],
 )
 def test_surfaces_without_values_are_refused(tmp_path: Path, value: float, message: str) -> None:
     files = tmp_path / "lh.gii", tmp_path / "rh.gii"
-    write_surface(files, np.full((2, N), value))
+    write_surface(files, np.stack([thickness(), np.full(N, value, np.float32)]))
     with pytest.raises(DataError, match=message):
         read_surface(Surface(*files))
 

@@ -36,14 +36,14 @@ def read_surface(surface: Surface) -> npt.NDArray[np.float32]:
             f"{surface.right}: has {len(right)} vertices, its left hemisphere {len(left)}; bring both to one "
             f"mesh; {TO_MESH}"
         )
-    both = np.stack([left, right])
-    finite = both[np.isfinite(both)]
-    if np.isinf(both).any():
-        raise DataError(f"{surface}: has infinite values; correct them, or leave it out")
-    if not finite.size or np.ptp(finite) == 0:
-        found = f"one value, {finite[0]:g}," if finite.size else "no number (all are NaN)"
-        raise DataError(f"{surface}: has {found} in both hemispheres; leave it out")
-    return both
+    for file, values in zip(surface, (left, right), strict=True):
+        finite = values[np.isfinite(values)]
+        if np.isinf(values).any():
+            raise DataError(f"{file}: has infinite values; correct them, or leave this scan out")
+        if not finite.size or np.ptp(finite) == 0:
+            found = f"one value, {finite[0]:g}, in all vertices" if finite.size else "no number (all are NaN)"
+            raise DataError(f"{file}: has {found}; leave this scan out")
+    return np.stack([left, right])
 
 
 def write_surface(files: tuple[Path, Path], values: AnyArray) -> None:
