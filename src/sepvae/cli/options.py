@@ -43,8 +43,8 @@ def _share(test_size: float) -> float:
 Data = Annotated[
     Path,
     typer.Argument(
-        help="A table (csv, tsv) of NIfTI volumes, surfaces, image files or regional features; a packed store "
-        "(zarr); a folder with one subfolder of images per label; an array (npy, npz) with a table "
+        help="A table (csv, tsv) of NIfTI volumes, surfaces, image files or regional features; a packed "
+        "store (zarr); a folder with one subfolder of images per label; an array (npy, npz) with a table "
         "beside it; CelebA, Kermany's chest_xray or BraTS as downloaded.",
         show_default=False,
     ),
