@@ -163,6 +163,17 @@ def test_scans_of_a_person_at_a_site_count_as_one_and_are_left_out_together(coho
     assert np.isfinite(harmonised).sum() == harmonised.size - 1
 
 
+def test_a_person_counts_once_by_the_scans_that_have_a_feature(cohort):
+    x, about = cohort
+    twice, about = np.repeat(x, 2, axis=0), about.loc[about.index.repeat(2)].reset_index(drop=True)
+    person = np.arange(240) // 2
+    twice[::2, 3] = np.nan  # every person has it in one of two scans
+    model = Harmonizer("site").fit(twice, about, groups=person)
+    alone = Harmonizer("site").fit(twice[1::2], about[1::2])
+    np.testing.assert_allclose(model.shift_[:, 3], alone.shift_[:, 3], atol=1e-3)
+    np.testing.assert_allclose(model.variance_[:, 3], alone.variance_[:, 3], rtol=1e-2)
+
+
 def test_a_traveller_is_left_out_of_each_site_by_its_scans_there(cohort):
     x, about = cohort
     groups = np.arange(120)

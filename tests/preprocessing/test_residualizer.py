@@ -6,9 +6,11 @@ import pytest
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import roc_auc_score
 
+from sepvae.data import ArraySource
 from sepvae.errors import DataError
 from sepvae.preprocessing import TableScaler
 from sepvae.preprocessing.residualizer import Residualizer
+from sepvae.preprocessing.rows import VoxelRows
 
 
 @pytest.fixture
@@ -142,6 +144,17 @@ def test_refuses_too_few_controls(cohort):
     refused("wanted 7 controls with feature 'b' or more .* got 5", sparse, about, control)
     sparse[:, 1] = np.where(about["site"] == "A", np.nan, x[:, 1])
     refused("no control with feature 'b' has site 'A'; leave that feature out", sparse, about, control)
+
+
+def test_people_are_counted_not_scans_and_a_class_of_one_is_refused_for_volumes(cohort):
+    x, about, control = cohort
+    person = np.arange(120) // 20
+    with pytest.raises(DataError, match=r"wanted 7 controls.* or more to learn 5 .* got \d; name fewer"):
+        Residualizer().fit(x, about, control, person)
+    about.loc[0, "site"] = "D"
+    rows = VoxelRows(ArraySource(np.ones((120, 1, 2, 2, 2)), np.zeros(120)))
+    with pytest.raises(DataError, match="one control alone has site 'D', and no other shows its effect"):
+        Residualizer().fit_rows(rows, about, control)
 
 
 def test_refuses_infinite_measures(cohort):

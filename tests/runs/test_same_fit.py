@@ -16,6 +16,12 @@ def test_a_keyword_that_another_version_does_not_record_and_is_none_is_no_differ
     check_same_fit(RunFolder(tmp_path), BEGUN | {"data": {"reader": "regions", "limit": None}}, BEGUN)
 
 
+def test_a_fit_without_memory_enough_goes_on_with_checkpointed_gradients(tmp_path: Path) -> None:
+    saving = {"kappa": 10.0, "gradient_checkpointing": True}
+    for earlier in (BEGUN, BEGUN | {"keywords": saving | {"gradient_checkpointing": False}}):
+        check_same_fit(RunFolder(tmp_path), earlier, BEGUN | {"keywords": saving})
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

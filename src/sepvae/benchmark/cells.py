@@ -28,7 +28,7 @@ from sepvae.runs.from_data import severity_keywords
 from sepvae.runs.scoring import described, encoded, examples_of, reconstruction_errors, with_targets
 
 PAPER = "paper"  # preset whose continuous attributes are also predicted by least squares
-WITHOUT_EFFECT = ("num_workers",)  # keywords that do not change the result
+WITHOUT_EFFECT = ("num_workers", "gradient_checkpointing")  # keywords that do not change the result
 PIXELS = "pixels"  # name of the baseline
 CHUNK = 512
 

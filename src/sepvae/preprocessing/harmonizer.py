@@ -183,8 +183,8 @@ class Harmonizer(PeopleEffects):
         scans = self._at_sites(Scans.of(groups, np.ones(len(new), bool)), covariates).select(new)
         covariates = covariates[new]
         rows = rows.select(np.flatnonzero(new)) if isinstance(rows, VoxelRows) else rows[new]
-        sites = sites_to_fit(covariates, self.site, scans.weights)
-        _, shift, variance = self._site_effects(rows, covariates, sites, scans.weights)
+        sites = sites_to_fit(covariates, self.site, scans)
+        _, shift, variance = self._site_effects(rows, covariates, sites, scans)
         self.sites_ = [*self.sites_, *sites]
         self.shift_ = np.vstack([self.shift_, shift])
         self.variance_ = np.vstack([self.variance_, variance])
@@ -261,9 +261,9 @@ class Harmonizer(PeopleEffects):
 
     def _fit(self, x: Rows, covariates: pd.DataFrame, scans: Scans) -> SiteMoments:
         check_choice("unseen", self.unseen, UNSEEN)
-        fitted, weights = scans.fitted, scans.weights[scans.fitted]
-        people = covariates[fitted]
-        self.sites_ = sites_to_fit(people, self.site, weights)
+        fitted, people = scans.fitted, covariates[scans.fitted]
+        scans = scans.select(fitted)
+        self.sites_ = sites_to_fit(people, self.site, scans)
         names = covariate_names(self.preserve, "preserve") or []
         check_there(covariates, names, "preserve")
         self._design = CovariateDesign("preserve").fit(covariates[names], fitted)
@@ -287,20 +287,21 @@ class Harmonizer(PeopleEffects):
             deviation = np.sqrt(squares / len(rows))
             varies = deviation > ROUNDING * np.abs(effects[:k]).max(axis=0)
             self.scale_[features] = np.where(varies, deviation, 0)
-        moments, self.shift_, self.variance_ = self._site_effects(x, people, self.sites_, weights)
+        moments, self.shift_, self.variance_ = self._site_effects(x, people, self.sites_, scans)
         return moments
 
     def _site_effects(
-        self, x: Rows, people: pd.DataFrame, sites: list[str], weights: FloatArray
+        self, x: Rows, people: pd.DataFrame, sites: list[str], scans: Scans
     ) -> tuple[SiteMoments, FloatArray, FloatArray]:
         """Return moments, shift and variance of each site; what is constant within all sites is shifted."""
-        of_site = one_hot(people, self.site, sites) * weights[:, None]
+        there = np.ones((len(people), 1), bool) if isinstance(x, VoxelRows) else ~np.isnan(x)
+        of_site, weights = one_hot(people, self.site, sites), scans.weights(there)
         shape = len(sites), len(self.scale_)
         n, sums, squares = (np.zeros(shape) for _ in range(3))
         for rows, values in row_chunks(x, np.arange(len(people)), np.arange(shape[1])):
             z, _ = self._standardised(values, people.iloc[rows])
             for total, part in ((n, ~np.isnan(z)), (sums, np.nan_to_num(z)), (squares, np.nan_to_num(z**2))):
-                total += of_site[rows].T @ part
+                total += of_site[rows].T @ (weights[rows] * part)
         varies = np.flatnonzero(self.scale_ > 0)
         names = varies.tolist() if self.names is None else [self.names[int(i)] for i in varies]
         check_enough(n[:, varies], names, self.site, sites)

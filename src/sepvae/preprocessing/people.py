@@ -44,10 +44,14 @@ class Scans:
         return np.isin(self.person, self.person[self.fitted])
 
     @property
-    def weights(self) -> FloatArray:
-        """Weights of rows with which each fitted person counts once, 0 where not fitted, (n,)."""
-        counts = np.bincount(self.person, self.fitted)[self.person]
-        return self.fitted / np.maximum(counts, 1)
+    def n_fitted(self) -> int:
+        """Number of people with a fitted row."""
+        return len(np.unique(self.person[self.fitted]))
+
+    def weights(self, there: npt.NDArray[np.bool_]) -> FloatArray:
+        """Return weights (n, k) with which each fitted person counts once by the values that are there."""
+        counted = (there & self.fitted[:, None]).astype(np.float64)
+        return counted / np.maximum(self.sums(counted), 1)
 
     def sums(self, values: FloatArray) -> FloatArray:
         """Return for each row the sum of values (n, k) over all rows of the person."""

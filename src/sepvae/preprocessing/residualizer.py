@@ -182,6 +182,7 @@ class Residualizer(PeopleEffects):
         patterns = []
         for rows, features in gap_patterns(of_controls):
             if (features := features[there[features]]).size:
+                self._check_enough(whole[controls][rows], scans.person[controls][rows], features, x)
                 self._fit(of_controls, whole[controls], rows, features, unit)
                 have = replace(scans, fitted=np.isin(np.arange(len(whole)), controls[rows]))
                 patterns.append(_Pattern(features, _axes(whole, have.fitted), have))
@@ -192,7 +193,6 @@ class Residualizer(PeopleEffects):
 
     def _fit(self, x: Rows, design: FloatArray, rows: IntArray, features: IntArray, unit: FloatArray) -> None:
         """Fit features of the controls `rows`, in these units."""
-        self._check_enough(design, rows, int(features[0]))
         effects, squares, rank = least_squares(x, design, rows, features, unit[features])
         deviation = np.sqrt(squares / (len(rows) - rank))
         self.coefficients_[:, features] = effects * unit[features]
@@ -206,20 +206,31 @@ class Residualizer(PeopleEffects):
             w[:, features] = _of_others(w[:, features], axes[at], scans.select(at))
         return w
 
-    def _check_enough(self, design: FloatArray, rows: IntArray, feature: int) -> None:
-        """Raise unless k + 2 or more controls have the feature, some of them in every class."""
-        name = feature if self.names is None else self.names[feature]
-        whose = "" if len(rows) == len(design) else f" with feature {name!r}"
-        if len(rows) < (least := design.shape[1] + 2):
+    def _check_enough(self, design: FloatArray, person: IntArray, features: IntArray, x: Rows) -> None:
+        """
+        Raise unless k + 2 or more controls have these features, some of them in every class.
+
+        In volumes, which have no gaps, two: one alone would get no w-scores.
+        """
+        first, whose, n = int(features[0]), "", len(np.unique(person))
+        if len(features) < len(self.scale_):
+            whose = f" with feature {first if self.names is None else self.names[first]!r}"
+        if n < (least := design.shape[1] + 2):
             raise DataError(
                 f"residualise: wanted {least} controls{whose} or more to learn {least - 2} "
-                f"coefficients of {', '.join(self.kinds_) or 'none'}, got {len(rows)}; name fewer covariates"
+                f"coefficients of {', '.join(self.kinds_) or 'none'}, got {n}; name fewer covariates"
             )
-        if (lacking := self._design.lacking(design[rows])) is not None:
+        if lacking := self._design.lacking(design, person, 1):
             covariate, level = lacking
             raise DataError(
                 f"residualise: no control{whose} has {covariate} {level!r}; leave that feature out, or do "
                 f"not residualise {covariate}"
+            )
+        if isinstance(x, VoxelRows) and (lacking := self._design.lacking(design, person, 2)):
+            covariate, level = lacking
+            raise DataError(
+                f"residualise: one control alone has {covariate} {level!r}, and no other shows its effect; "
+                f"leave that person out, or do not residualise {covariate}"
             )
 
 

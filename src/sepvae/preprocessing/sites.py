@@ -77,9 +77,8 @@ class SiteMoments:
 
     def without(self, z: FloatArray, scans: Scans) -> "SiteMoments":
         """Return the moments of the site of each row without its person, from standardised features z."""
-        weights = scans.weights[:, None]
-        own = np.nan_to_num(z - self.mean)
-        of_own = weights * ~np.isnan(z), weights * own, weights * own**2
+        weights, own = scans.weights(~np.isnan(z)), np.nan_to_num(z - self.mean)
+        of_own = weights, weights * own, weights * own**2
         own_n, apart, squares = (scans.sums(values) for values in of_own)
         n = self.n - own_n
         left = self.squares - squares - apart**2 / n
@@ -92,9 +91,9 @@ def site_names(covariates: pd.DataFrame, site: str) -> "pd.Series[str]":
     return class_names(covariates, site, "harmonise")
 
 
-def sites_to_fit(people: pd.DataFrame, site: str, weights: FloatArray) -> list[str]:
-    """Return the sites to fit; raise unless each has two people or more, the sum of the weights of scans."""
-    counts = pd.Series(weights).groupby(site_names(people, site).to_numpy()).sum().round()
+def sites_to_fit(people: pd.DataFrame, site: str, scans: Scans) -> list[str]:
+    """Return the sites to fit; raise unless each has two people or more."""
+    counts = pd.Series(scans.person).groupby(site_names(people, site).to_numpy()).nunique()
     if len(alone := counts[counts < 2]):
         raise DataError(
             f"harmonise: wanted 2 people or more of each {site} to fit on, got 1 of "

@@ -25,6 +25,7 @@ from sepvae.runs.scoring import described
 
 # Parts of a recipe in which a resumed fit must be the same.
 SAME = ("method", "keywords", "data", "attributes", "protocol")
+SAME_RESULT = {"gradient_checkpointing"}  # keywords that may change, for they change no number
 
 Recipe = Mapping[str, Any]
 
@@ -84,6 +85,8 @@ def wants_more_epochs(earlier: Recipe, keywords: Mapping[str, Any]) -> bool:
 def check_same_fit(run: RunFolder, earlier: Recipe, recipe: dict[str, Any]) -> None:
     """Raise RunFolderError if an earlier fit has other data or keywords, or no checkpoint for more epochs."""
     now = plain(recipe)
+    for keyword in SAME_RESULT & now["keywords"].keys():
+        now["keywords"][keyword] = earlier.get("keywords", {}).get(keyword)
     if wants_more_epochs(earlier, now["keywords"]):
         if run.is_finished(earlier) and not run.checkpoint.is_file():
             state = run.checkpoint.relative_to(run.path)
