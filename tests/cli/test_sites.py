@@ -71,7 +71,7 @@ def test_covariates_are_keywords_with_options_of_their_own(people: Path, tmp_pat
     typed = ["--residualise", "age", "--residualise", "dose", "--harmonise", "site", *columns]
     invoke("fit", people, "--out", tmp_path / "run", *linear(), *typed, "--quick")
     keywords = RunFolder(tmp_path / "run").recipe.required()["keywords"]
-    assert (keywords["residualise"], keywords["harmonise"]) == ("age,dose", "site")
+    assert (keywords["residualise"], keywords["harmonise"]) == (["age", "dose"], "site")
     with pytest.raises(DataError, match="--set residualise: --residualise names them already; leave one out"):
         invoke("fit", people, "--out", tmp_path / "again", *linear(residualise="age"), *typed)
 

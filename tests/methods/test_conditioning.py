@@ -124,7 +124,9 @@ def test_the_decoder_learns_what_a_covariate_does_and_c_drops_it() -> None:
     np.testing.assert_allclose(drawn, [3, -1, 3], atol=0.8)
 
 
-@pytest.mark.parametrize("keywords", [{"augment": lambda x: x}, {"gradient_checkpointing": True}], ids=str)
+@pytest.mark.parametrize(
+    "keywords", [{"augment": lambda x: x}, {"gradient_checkpointing": True}], ids=["augment", "checkpointing"]
+)
 def test_covariates_go_with_their_samples_through_other_options(
     keywords: dict[str, Any], frame: pd.DataFrame
 ) -> None:

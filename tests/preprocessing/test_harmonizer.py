@@ -253,13 +253,25 @@ def test_volumes_are_treated_voxel_by_voxel_within_the_mask(cohort, monkeypatch,
         model.fit_rows(rows, about, fitted, groups),
         table.fit_transform(x, about, fitted, groups),
     )
-    read = Residualizer().fit_rows(rows, about[["sex"]], fitted, groups).as_source()
+    lazy = Residualizer().fit_rows(rows, about[["sex"]], fitted, groups)
+    again = np.array([17, 3, 17, 100, 3])  # batches may repeat samples
+    np.testing.assert_allclose(lazy.read(again), lazy.read(np.arange(120))[again], rtol=1e-9)
+    read = lazy.as_source()
     whole = np.concatenate([read.take(np.arange(120)[part::5]).x for part in range(5)])
     assert (whole[:, 0, ~grid.mask] == 0).all()
     w = Residualizer().fit_transform(x, about[["sex"]], fitted, groups)
     w = np.concatenate([w[part::5] for part in range(5)])
     np.testing.assert_allclose(whole[:, 0, grid.mask], w, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(model.shift_, table.shift_, atol=1e-9)
+
+
+def test_refuses_groups_that_are_not_one_person_a_row(cohort):
+    x, about = cohort
+    for groups, n in ((np.arange(100), 100), ([None, *range(119)], 119)):
+        with pytest.raises(DataError, match=f"groups: wanted a person for each of 120 rows, got {n}; name"):
+            Harmonizer("site").fit(x, about, groups=groups)
+    with pytest.raises(DataError, match=r"fitted: wanted one value for each of 120 rows, got \(7,\)"):
+        Harmonizer("site").fit(x, about, np.ones(7, bool))
 
 
 def refused(message, x, about, **how):

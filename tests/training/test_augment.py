@@ -164,6 +164,7 @@ def test_a_name_is_imported_when_it_is_fitted_and_no_file_of_a_model_holds_it(tm
         ("no_such:thing", "augment: wanted module:name of a transform on Python's path, got 'no_such:thing'"),
         ("math:pi", "augment: wanted a callable, but math:pi is a float"),
         (lambda x: x[:3], r"augment: wanted a sample of shape \(6,\), got one of shape \(3,\)"),
+        (lambda x: x / 0, "augment: wanted finite values, got NaN or infinite ones"),
         (lambda _: None, r"augment: wanted a sample of shape \(6,\), got NoneType"),
         (lambda x: x[9], r"augment: raised for a sample of shape \(6,\): index 9 is out of bounds"),
     ],

@@ -86,14 +86,13 @@ def fit(
     if resume and (whole := with_options_of_run(context, out)) is not None:
         context.command.invoke(whole)
         return
-    covariates = {"residualise": residualise, "harmonise": harmonise and [harmonise]}
-    covariates |= {"preserve": preserve, "condition_on": condition_on}
-    pairs = [f"{name}={','.join(of)}" for name, of in covariates.items() if of]
-    for pair in set_ or ():
-        if covariates.get(name := pair.partition("=")[0]):
-            raise DataError(f"--set {name}: --{name.replace('_', '-')} names them already; leave one out")
-        pairs.append(pair)
-    chosen, spec, keywords = _check_typed(data, fields, recipe, method, preset, pairs, split)
+    chosen, spec, keywords = _check_typed(data, fields, recipe, method, preset, set_, split)
+    named = {"residualise": residualise, "harmonise": harmonise, "preserve": preserve}
+    named = {name: of for name, of in (named | {"condition_on": condition_on}).items() if of}
+    if twice := [name for name in named if name in keywords]:
+        option = f"--{twice[0].replace('_', '-')}"
+        raise DataError(f"--set {twice[0]}: {option} names them already; leave one out")
+    keywords |= named
     load_torch()
 
     from sepvae.benchmark.folder import BenchmarkFolder
@@ -239,6 +238,9 @@ def with_options_of_run(context: typer.Context, run: Path) -> typer.Context | No
     except usage_error:  # the recorded options are those of another version
         return None
     typed, begun = parameter_sources(context), parameter_sources(whole)
+    of_code = [pair for pair in whole.params["set_"] or () if pair.startswith("augment=")]
+    if of_code and of_code[-1] not in (context.params["set_"] or ()):
+        raise DataError(f"--resume: no file may name code to import; type --set {of_code[-1]} again")
     for name in typed:
         if name == "set_":
             new = [pair for pair in context.params[name] if pair not in (whole.params[name] or [])]

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sepvae.batch import AnyArray, FloatArray, IntArray
+from sepvae.batch import AnyArray, FloatArray
 from sepvae.codes import Kind, attribute_kinds
 from sepvae.data.arrays import ArraySource, as_array, as_frame
 from sepvae.data.columns import named_column
@@ -79,14 +79,14 @@ class CovariateDesign:
         design = self.average[None].repeat(n, axis=0) if covariates is None else self.matrix(covariates)
         return design[:, 1:].astype(np.float32)
 
-    def lacking(self, design: FloatArray, person: IntArray, least: int) -> tuple[str, str] | None:
-        """Return a covariate and a class that fewer people than `least` have in rows of a design, or None."""
+    def lacking(self, design: FloatArray) -> tuple[str, str] | None:
+        """Return a covariate and a class of it that no row of a design matrix has, or None."""
         first = 1 + len(self._middle)
         for name, levels in self.levels.items():
             here = design[:, first : first + len(levels) - 1]
-            for level, has in zip(levels, [~here.any(axis=1), *here.astype(bool).T], strict=True):
-                if len(np.unique(person[has])) < least:
-                    return name, level
+            counts = [int((~here.any(axis=1)).sum()), *here.sum(axis=0).astype(int).tolist()]
+            if 0 in counts:
+                return name, levels[counts.index(0)]
             first += len(levels) - 1
         return None
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from sepvae.batch import AnyArray, FloatArray, IntArray
+from sepvae.errors import DataError
 from sepvae.preprocessing.rows import Rows, Step, VoxelRows, feature_table
 
 
@@ -25,6 +26,10 @@ class Scans:
     def of(cls, groups: npt.ArrayLike | None, fitted: npt.NDArray[np.bool_]) -> Self:
         """Take rows of equal groups as scans of one person; without groups each row is a person."""
         person = np.arange(len(fitted)) if groups is None else pd.factorize(np.asarray(groups))[0]
+        if len(person) != len(fitted) or (person < 0).any():
+            raise DataError(
+                f"groups: wanted a person for each of {len(fitted)} rows, got {(person >= 0).sum()}; name all"
+            )
         return cls(person, fitted)
 
     def within(self, part: AnyArray) -> "Scans":
@@ -42,11 +47,6 @@ class Scans:
     def of_fitted(self) -> npt.NDArray[np.bool_]:
         """Rows whose person has a fitted row, (n,)."""
         return np.isin(self.person, self.person[self.fitted])
-
-    @property
-    def n_fitted(self) -> int:
-        """Number of people with a fitted row."""
-        return len(np.unique(self.person[self.fitted]))
 
     def weights(self, there: npt.NDArray[np.bool_]) -> FloatArray:
         """Return weights (n, k) with which each fitted person counts once by the values that are there."""
@@ -204,14 +204,19 @@ class PeopleEffects(ABC):
 
 
 def _scans(covariates: pd.DataFrame, fitted: npt.ArrayLike | None, groups: npt.ArrayLike | None) -> Scans:
-    return Scans.of(groups, np.ones(len(covariates), bool) if fitted is None else np.asarray(fitted, bool))
+    chosen = np.ones(len(covariates), bool) if fitted is None else np.asarray(fitted, dtype=bool)
+    if chosen.shape != (len(covariates),):
+        raise DataError(f"fitted: wanted one value for each of {len(covariates)} rows, got {chosen.shape}")
+    if not chosen.any():
+        raise DataError("fitted: wanted people to fit on, got none")
+    return Scans.of(groups, chosen)
 
 
 def _read_fitted(rows: VoxelRows, scans: Scans, by_others: Step, x: FloatArray, at: IntArray) -> FloatArray:
     """Apply a step that leaves people out to rows x and to the other fitted scans of the same people."""
+    at, first, back = np.unique(at, return_index=True, return_inverse=True)  # a batch may repeat rows
     others = scans.fitted & np.isin(scans.person, scans.person[at])
     others[at] = False
-    if not others.any():
-        return by_others(x, at)
-    more = np.flatnonzero(others)
-    return by_others(np.concatenate([x, rows.read(more)]), np.concatenate([at, more]))[: len(x)]
+    if not (more := np.flatnonzero(others)).size:
+        return by_others(x[first], at)[back]
+    return by_others(np.concatenate([x[first], rows.read(more)]), np.concatenate([at, more]))[back]

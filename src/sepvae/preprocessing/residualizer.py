@@ -182,11 +182,13 @@ class Residualizer(PeopleEffects):
         patterns = []
         for rows, features in gap_patterns(of_controls):
             if (features := features[there[features]]).size:
-                self._check_enough(whole[controls][rows], scans.person[controls][rows], features, x)
+                self._check_enough(whole[controls][rows], scans.person[controls][rows], features)
                 self._fit(of_controls, whole[controls], rows, features, unit)
                 have = replace(scans, fitted=np.isin(np.arange(len(whole)), controls[rows]))
                 patterns.append(_Pattern(features, _axes(whole, have.fitted), have))
-        if isinstance(x, VoxelRows) and len(varying := self.scale_[self.scale_ != 1]):
+        if isinstance(x, VoxelRows):
+            self._check_not_alone(patterns[0], covariates)
+            varying = self.scale_[self.scale_ != 1]
             self.scale_ = np.maximum(self.scale_, LEAST_SCALE * np.median(varying))
         self._rounding = ROUNDING * unit
         return partial(self._by_others, covariates, patterns)
@@ -206,12 +208,8 @@ class Residualizer(PeopleEffects):
             w[:, features] = _of_others(w[:, features], axes[at], scans.select(at))
         return w
 
-    def _check_enough(self, design: FloatArray, person: IntArray, features: IntArray, x: Rows) -> None:
-        """
-        Raise unless k + 2 or more controls have these features, some of them in every class.
-
-        In volumes, which have no gaps, two: one alone would get no w-scores.
-        """
+    def _check_enough(self, design: FloatArray, person: IntArray, features: IntArray) -> None:
+        """Raise unless k + 2 or more controls have these features, some of them in every class."""
         first, whose, n = int(features[0]), "", len(np.unique(person))
         if len(features) < len(self.scale_):
             whose = f" with feature {first if self.names is None else self.names[first]!r}"
@@ -220,17 +218,22 @@ class Residualizer(PeopleEffects):
                 f"residualise: wanted {least} controls{whose} or more to learn {least - 2} "
                 f"coefficients of {', '.join(self.kinds_) or 'none'}, got {n}; name fewer covariates"
             )
-        if lacking := self._design.lacking(design, person, 1):
+        if (lacking := self._design.lacking(design)) is not None:
             covariate, level = lacking
             raise DataError(
                 f"residualise: no control{whose} has {covariate} {level!r}; leave that feature out, or do "
                 f"not residualise {covariate}"
             )
-        if isinstance(x, VoxelRows) and (lacking := self._design.lacking(design, person, 2)):
-            covariate, level = lacking
+
+    def _check_not_alone(self, pattern: _Pattern, covariates: pd.DataFrame) -> None:
+        """Raise if one control alone shows some effect: volumes, unlike tables, have no gaps for it."""
+        nothing = np.zeros((len(covariates), 1))
+        alone = np.flatnonzero(np.isnan(_of_others(nothing, pattern.axes, pattern.scans)))
+        if alone.size:
+            has = ", ".join(f"{name} {value}" for name, value in covariates.iloc[alone[0]].items())
             raise DataError(
-                f"residualise: one control alone has {covariate} {level!r}, and no other shows its effect; "
-                f"leave that person out, or do not residualise {covariate}"
+                f"residualise: sample {alone[0]} ({has}) is the only control that shows some effect of "
+                f"{', '.join(self.kinds_)}; leave it out, or name fewer covariates"
             )
 
 

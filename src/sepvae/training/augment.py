@@ -53,6 +53,8 @@ class Augment:
             got = f"one of shape {tuple(new.shape)}" if isinstance(new, Tensor) else type(new).__name__
             raise DataError(f"augment: wanted a sample of shape {tuple(x.shape)}, got {got}")
         new = new.as_subclass(Tensor).to(x)
+        if not new.isfinite().all():
+            raise DataError("augment: wanted finite values, got NaN or infinite ones")
         return new if self.valid_mask is None else torch.where(self.valid_mask, new, 0)
 
 

@@ -158,7 +158,7 @@ class LastState(Checkpoint):
         if older:
             raise ModelFileError(f"{self.path}: was left by an older sepvae, without a read-out; {again}")
         for name, now in self.about.items():
-            if was.get(name) != now:
+            if str(was.get(name)) != str(now):  # an older version lacks keywords, which are None by default
                 raise ModelFileError(
                     f"{self.path}: holds another fit ({name} was {was.get(name)}, now {now}); {again}, or "
                     "name another file"
