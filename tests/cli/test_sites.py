@@ -76,6 +76,12 @@ def test_covariates_are_keywords_with_options_of_their_own(people: Path, tmp_pat
         invoke("fit", people, "--out", tmp_path / "again", *linear(residualise="age"), *typed)
 
 
+def test_a_method_without_a_decoder_is_given_nothing(people: Path, tmp_path: Path) -> None:
+    typed = "--features", "lh_*", "--label", "dx", "--attribute", "age:continuous", "--condition-on", "age"
+    with pytest.raises(DataError, match="--condition-on: ContrastivePCA has no keyword 'condition_on'"):
+        invoke("fit", people, "--out", tmp_path / "run", *linear(), *typed)
+
+
 def test_other_commands_take_new_sites_too(run: Path, people: Path, tmp_path: Path) -> None:
     new = pd.read_csv(people).query("site == 'C'")
     new.to_csv(tmp_path / "new.csv", index=False)
@@ -84,7 +90,7 @@ def test_other_commands_take_new_sites_too(run: Path, people: Path, tmp_path: Pa
     quick = "--permutations", "0"
     scored = invoke("evaluate", run, tmp_path / "new.csv", "--unseen-site", "reference", *quick)
     assert "nothing is written" in scored
-    with pytest.raises(DataError, match="unseen_site: wanted one of refuse, reference, got 'estimate'"):
+    with pytest.raises(DataError, match="got 'estimate'; controls who estimate a site cannot be scored"):
         invoke("evaluate", run, tmp_path / "new.csv", "--unseen-site", "estimate", *quick)
     with pytest.raises(DataError, match="--unseen-site: it is for people in DATA, got none"):
         invoke("evaluate", run, "--unseen-site", "reference", *quick)

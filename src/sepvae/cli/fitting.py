@@ -99,6 +99,8 @@ def fit(
     from sepvae.runs.finishing import add_stability
     from sepvae.runs.from_data import check_keywords, fit_data, make_model
 
+    for name in named:
+        check_keywords([name], method, f"--{name.replace('_', '-')}")
     check_keywords(keywords, method, "--set")
     if seeds > 1 and "random_state" in keywords:
         raise DataError("--set random_state: leave it out, for --seeds fits with seeds 0, 1, ..")

@@ -117,8 +117,9 @@ def site_codes(covariates: pd.DataFrame, site: str, sites: Sequence[str], *, ref
         unseen, known = names[codes < 0], ", ".join(sites[:10]) + ", .." * (len(sites) > 10)
         raise DataError(
             f"harmonise: {len(unseen)} of {len(names)} samples have {site} {unseen.iloc[0]!r}, which was not "
-            f"fitted ({known}); leave them out, add the site by controls of it, or take it as an average "
-            "site (unseen_site=reference in the fit, or sepvae encode --unseen-site)"
+            f"fitted ({known}); leave them out, or take it as an average site (unseen_site=reference in the "
+            "fit, --unseen-site reference after it), or, to encode or map, estimate it by its controls "
+            "(--unseen-site estimate)"
         )
     return codes
 

@@ -200,8 +200,9 @@ def evaluate_run(
         if (old := folder.scores.read()) is not None:
             kept = old[old["metric"].isin(RECONSTRUCTION_METRICS)]  # they cannot be computed from codes
     else:
-        if unseen_site is not None:
-            check_choice("unseen_site", unseen_site, UNSEEN)
+        if unseen_site is not None and unseen_site not in UNSEEN:
+            cannot = "controls who estimate a site cannot be scored as well"
+            raise DataError(f"--unseen-site: wanted {' or '.join(UNSEEN)}, got {unseen_site!r}; {cannot}")
         model = load_for(run, source, unseen_site, say)
         codes = _with_new_samples(run, model, codes, source, say)
         with stage("reconstruction errors", say):
