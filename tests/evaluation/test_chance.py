@@ -49,3 +49,10 @@ def test_console_and_page_agree(case, capsys, monkeypatch):
     cells = sections(table)[0].rows[0].cells
     assert marks == 2 * bool(cells["salient"].verdict)
     assert cells["salient"].verdict == ("" if expected == ABOVE_CHANCE else expected)
+
+
+def test_an_r2_around_zero_is_by_chance_where_chance_is_negative() -> None:
+    row = {"metric": "r2", "low": -0.35, "high": 0.65, "chance": -0.41, "p_value": 0.05}
+    assert against_chance(row) == AT_CHANCE
+    assert against_chance(row | {"low": 0.05}) == ABOVE_CHANCE
+    assert against_chance(row | {"high": -0.5, "low": -0.6}) == BELOW_CHANCE

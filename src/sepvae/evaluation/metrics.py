@@ -178,8 +178,9 @@ def against_chance(row: Mapping[Any, Any]) -> str:
     """
     Classify a score as above, at or below chance, by its 95 % interval and its p-value.
 
-    Errors, too, are "above chance" if they are better than chance. The result is "" if a score has no
-    interval and no p-value above 0.05.
+    Errors, too, are "above chance" if they are better than chance. An R2 must be above 0, too: chance is
+    negative where training and test samples have different means. The result is "" if a score has no interval
+    and no p-value above 0.05.
 
     >>> row = {"metric": "auc", "low": 0.6, "high": 0.8, "chance": 0.5}
     >>> against_chance(row), against_chance(row | {"p_value": 0.2}), against_chance(row | {"low": 0.45})
@@ -190,6 +191,8 @@ def against_chance(row: Mapping[Any, Any]) -> str:
     chance = sign * row["chance"]
     if best < chance:
         return BELOW_CHANCE
+    if row.get("metric") == "r2":
+        chance = max(chance, 0)
     if worst <= chance or row.get("p_value", math.nan) > MAX_P:
         return AT_CHANCE
     return ABOVE_CHANCE if worst > chance else ""

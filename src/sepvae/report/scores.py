@@ -293,7 +293,8 @@ def summary(scores: pd.DataFrame) -> list[str]:
     of_targets = [pair for pair in attributes if pair[0]["attribute"] not in of_all]
     sentences = []
     if asked := of_targets or attributes:
-        lead = max(asked, key=lambda pair: gain(pair[0]) - gain(pair[1]))
+        known = [pair for pair in asked if is_known(pair[0]) or is_known(pair[1])]
+        lead = max(known or asked, key=lambda pair: gain(pair[0]) - gain(pair[1]))
         among = ", among targets" * (lead[0]["attribute"] in of_all and lead[0]["population"] == "target")
         name = subject(lead[0]["attribute"])
         name = name if name == lead[0]["attribute"] else name.capitalize()

@@ -97,7 +97,7 @@ def load_for(
         sites = class_names(source.attributes[controls], harmonizer.site, "harmonise").to_numpy()
         people = pd.Series(np.asarray(source.groups)[controls]).groupby(sites).nunique()
         counts = ", ".join(f"{site} ({people[site]})" for site in new) or "none"
-        say(f"note: new sites, estimated from controls of these data: {counts}; judge by other people")
+        say(f"note: new sites, estimated from controls of these data: {counts}; compare groups without them")
     return model
 
 
