@@ -6,6 +6,7 @@ import multiprocessing
 import pickle
 import random
 import signal
+import sys
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -358,6 +359,7 @@ def test_errors_are_the_same_after_a_journey(kind):
 
 
 @SLOW
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no forkserver")
 def test_a_process_that_may_have_none_of_its_own_reads_by_itself(folder):
     job = folder, 0, torch.get_num_threads(), 2
     processes = multiprocessing.get_context("forkserver")

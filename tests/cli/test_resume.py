@@ -18,6 +18,9 @@ from sepvae.cli.app import app
 from sepvae.run_folder import RunFolder
 from sepvae.training.callbacks import LastState
 
+if sys.platform == "win32":
+    pytest.skip("Windows has no forkserver and no SIGKILL", allow_module_level=True)
+
 COMPARED = ("model/model.safetensors", "codes.csv", "metrics.csv", "scores.csv", "correlations.csv")
 pytestmark = pytest.mark.usefixtures("undrawn")
 # Processes that have all imported, and have not computed yet.

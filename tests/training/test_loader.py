@@ -295,6 +295,7 @@ def die_at_seven(rows):
 
 
 @WORKERS
+@pytest.mark.skipif(sys.platform != "linux", reason="worker processes read on Linux only")
 def test_a_worker_that_is_killed_is_heard_of():
     source = StreamSource(die_at_seven, (1, 4, 3), np.zeros(23))
     with pytest.raises(DataError, match="a process that reads was killed, perhaps for want of memory"):
