@@ -3,6 +3,7 @@
 # make test-slow   set up, run the other tests: fits in several processes, checks of
 #                  every method, the page in a browser
 # make check       set up, check format, lint, types, floors and docstrings
+# make docs        set up, build the documentation site into docs/_build/html; warnings are errors
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -11,7 +12,7 @@ BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 \
     --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-slow check format clean
+.PHONY: demo test test-slow check docs format clean
 
 demo: .venv/.installed
 	$(BIN)/sepvae demo
@@ -28,6 +29,9 @@ check: .venv/.installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+docs: .venv/.docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going docs docs/_build/html
+
 format: .venv/.installed
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
@@ -41,4 +45,9 @@ clean:
 	@echo "installing into .venv (some minutes, about 2 GB; torch is large)"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+# Only the site needs these.
+.venv/.docs: .venv/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
 	@touch $@

@@ -1,0 +1,52 @@
+"""Configuration of the documentation site; `make docs` builds it, without network."""
+
+import re
+from typing import Any
+
+from sphinx.application import Sphinx
+
+import sepvae
+
+project = "sepvae"
+author = "The sepvae developers"
+copyright = author  # noqa: A001 - the name Sphinx reads
+version = release = sepvae.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc"]
+exclude_patterns = ["_build", "developing/examples"]
+templates_path = ["_templates"]
+nitpicky = False  # types in docstrings are words, such as "array of shape (n, d)"
+
+# Anchors of headings as code hosts make them. A link to a file that is no page, such as a test or a table,
+# becomes a download.
+myst_heading_anchors = 4
+
+autodoc_typehints = "none"  # docstrings have the types in words, with shapes
+autodoc_default_options = {"members": True, "member-order": "bysource"}
+numpydoc_show_class_members = False  # methods are documented in full below each class
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"sepvae {version}"
+html_theme_options = {
+    "show_prev_next": True,
+    "navigation_with_keys": False,
+    "secondary_sidebar_items": ["page-toc"],
+}
+html_copy_source = html_show_sourcelink = False
+
+
+def setup(app: Sphinx) -> None:
+    """Connect the two hooks below."""
+    app.connect("autodoc-skip-member", skip_inherited)
+    app.connect("autodoc-process-docstring", patterns_as_code)
+
+
+def skip_inherited(app: Sphinx, what: str, name: str, member: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out methods of scikit-learn and pydantic, whose docstrings refer to pages of their own sites."""
+    module = getattr(getattr(member, "fget", member), "__module__", None)
+    return True if (module or "sepvae").split(".")[0] in ("sklearn", "pydantic") else None
+
+
+def patterns_as_code(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """Mark patterns of file names such as 'sub-*/anat' as code: a star would begin emphasis."""
+    lines[:] = [re.sub(r"(?<!`)('[^' ]*\*[^' ]*')(?!`)", r"``\1``", line) for line in lines]
