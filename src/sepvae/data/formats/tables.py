@@ -191,8 +191,8 @@ def read_volumes(
     Returns
     -------
     ArraySource or StreamSource
-        Volumes as float32 of shape (1, x, y, z), all of them in memory or not, with their `grid`; `native` has
-        the mean, sd and orientation of each before normalisation.
+        Volumes as float32 of shape (1, x, y, z), all of them in memory or not, with their `grid`; `native`
+        has the mean, sd and orientation of each before normalisation.
 
     Raises
     ------
