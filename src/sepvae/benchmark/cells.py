@@ -28,7 +28,6 @@ from sepvae.runs.from_data import severity_keywords
 from sepvae.runs.scoring import described, encoded, examples_of, reconstruction_errors, with_targets
 
 PAPER = "paper"  # preset whose continuous attributes are also predicted by least squares
-WITHOUT_EFFECT = ("num_workers", "gradient_checkpointing")  # keywords that do not change the result
 PIXELS = "pixels"  # name of the baseline
 CHUNK = 512
 
@@ -135,7 +134,7 @@ class Cell:
     def keywords(self) -> dict[str, Any]:
         """All keywords that the result depends on, as in the cell's `recipe.yaml`."""
         model = self.contender.estimator(self.seed)
-        without = {*model.not_saved, *WITHOUT_EFFECT} - {"augment"}
+        without = {*model.not_saved} - {"augment"}
         return {name: value for name, value in model.get_params().items() if name not in without}
 
     def run(

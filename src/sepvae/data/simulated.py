@@ -136,9 +136,7 @@ def simulate_vbm_cohort(
         check_number("site_effects", site_effects, least=0)
     check_sequences(share_of_targets, visits)
     check_choice("layout", layout, LAYOUTS)
-    folder = Path(folder)
-    if folder.exists():
-        raise DataError(f"{folder}: wanted a new folder for the cohort, but it exists; choose another name")
+    folder = new_cohort(folder)
     anatomy = read_anatomy(side)
     cohort = _draw(anatomy, n_subjects, share_of_targets, age_gap, site_effects, visits, random_state)
     atlas = parcellate(anatomy, regions) if regions else None
@@ -248,6 +246,13 @@ def _images(
         if cohort.scanners is not None:
             seen = scanned(image, cohort.scanners.loc[scan["site"]], anatomy)
         yield np.maximum(seen + added, 0), np.maximum(image + added, 0)
+
+
+def new_cohort(folder: str | Path) -> Path:
+    """Return the path of a cohort to write; raise if it exists."""
+    if (folder := Path(folder)).exists():
+        raise DataError(f"{folder}: wanted a new folder for the cohort, but it exists; choose another name")
+    return folder
 
 
 def check_sequences(share_of_targets: float | Sequence[float], visits: Sequence[float]) -> None:

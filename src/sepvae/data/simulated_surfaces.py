@@ -10,12 +10,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from sepvae.checks import check_number
-from sepvae.data.simulated import SUBTYPES, check_sequences
+from sepvae.data.simulated import SUBTYPES, check_sequences, new_cohort
 from sepvae.data.simulated_brains import AGEING, RESCAN, FloatArray, Foci
 from sepvae.data.simulated_files import TABLE, write_tables
 from sepvae.data.simulated_people import SEXES, draw_people, draw_scans, site_names
 from sepvae.data.surfaces import write_surface
-from sepvae.errors import DataError
 from sepvae.files import whole_folder
 from sepvae.progress import Progress
 
@@ -85,9 +84,7 @@ def simulate_surface_cohort(
     check_number("n_subjects", n_subjects, least=4, whole=True)
     check_number("random_state", random_state, least=0, whole=True)
     check_sequences(share_of_targets, visits)
-    folder = Path(folder)
-    if folder.exists():
-        raise DataError(f"{folder}: wanted a new folder for the cohort, but it exists; choose another name")
+    folder = new_cohort(folder)
     streams = [np.random.default_rng((random_state, i)) for i in range(4)]
     people = draw_people(n_subjects, share_of_targets, 0, streams[0])
     people, scans = draw_scans(people, visits, streams[1])

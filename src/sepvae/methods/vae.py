@@ -76,10 +76,10 @@ class NetworkEstimator(PredictionMixin, TrainingKeywords, ContrastiveEstimator):
         of samples. `residual-mlp` decodes a linear map of the codes plus a network, `mlp` has the network
         alone. For images, `e1` and `e2` are the paper's (App. E.1, E.2), and `release` has the convolutions
         of the authors' code. For volumes, `cnn3d` is that of App. E.3, with batch norm; `cnn3d-group` has
-        group norm instead. Or the user's own (encoder, decoder):
-        the encoder from samples to features of shape (batch, any width), the decoder from (batch,
-        common_dim + salient_dim) to samples; with `condition_on` its input is [c, u, s], wider by
-        the number of covariates. Both are copied, the encoder once per space.
+        group norm instead. Or the user's own (encoder, decoder): the encoder from samples to features of
+        shape (batch, any width), the decoder from (batch, common_dim + salient_dim) to samples; with
+        `condition_on` its input is [c, u, s], wider by the number of covariates. Both are copied, the encoder
+        once per space.
 
     Attributes
     ----------

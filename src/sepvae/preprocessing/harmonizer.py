@@ -180,7 +180,7 @@ class Harmonizer(PeopleEffects):
         new = ~site_names(covariates, self.site).isin(self.sites_).to_numpy()
         if not new.any():
             return self
-        scans = self._at_sites(Scans.of(groups, np.ones(len(new), bool)), covariates).select(new)
+        scans = self._at_sites(Scans.of(len(new), groups=groups), covariates).select(new)
         covariates = covariates[new]
         rows = rows.select(np.flatnonzero(new)) if isinstance(rows, VoxelRows) else rows[new]
         sites = sites_to_fit(covariates, self.site, scans)
@@ -270,11 +270,11 @@ class Harmonizer(PeopleEffects):
         design, of_site = self._design.matrix(people), one_hot(people, self.site, self.sites_)
         k, n = design.shape[1], x.n_columns if isinstance(x, VoxelRows) else x.shape[1]
         self.coefficients_, self.scale_ = np.full((k, n), np.nan), np.zeros(n)
+        whole = np.hstack([design, of_site[:, 1:]])
         for rows, features in gap_patterns(x):
             if not rows.size:
                 continue
             shares = of_site[rows].mean(axis=0)
-            whole = np.hstack([design, of_site[:, 1:]])
             effects, squares, rank = least_squares(x, whole, rows, features)
             n_sites = of_site[rows].any(axis=0).sum()
             if names and rank < np.linalg.matrix_rank(design[rows]) + n_sites - 1:

@@ -23,14 +23,18 @@ class Scans:
     fitted: npt.NDArray[np.bool_]  # (n,)
 
     @classmethod
-    def of(cls, groups: npt.ArrayLike | None, fitted: npt.NDArray[np.bool_]) -> Self:
-        """Take rows of equal groups as scans of one person; without groups each row is a person."""
-        person = np.arange(len(fitted)) if groups is None else pd.factorize(np.asarray(groups))[0]
-        if len(person) != len(fitted) or (person < 0).any():
-            raise DataError(
-                f"groups: wanted a person for each of {len(fitted)} rows, got {(person >= 0).sum()}; name all"
-            )
-        return cls(person, fitted)
+    def of(cls, n: int, fitted: npt.ArrayLike | None = None, groups: npt.ArrayLike | None = None) -> Self:
+        """Take rows of equal groups as scans of one person; without groups each of the n rows is a person."""
+        chosen = np.ones(n, bool) if fitted is None else np.asarray(fitted, dtype=bool)
+        if chosen.shape != (n,):
+            raise DataError(f"fitted: wanted one value for each of {n} rows, got {chosen.shape}")
+        if not chosen.any():
+            raise DataError("fitted: wanted people to fit on, got none")
+        person = np.arange(n) if groups is None else pd.factorize(np.asarray(groups))[0]
+        if len(person) != n or (person < 0).any():
+            named = (person >= 0).sum()
+            raise DataError(f"groups: wanted a person for each of {n} rows, got {named}; name all")
+        return cls(person, chosen)
 
     def within(self, part: AnyArray) -> "Scans":
         """Take the scans of a person in different parts, such as sites, as those of different people."""
@@ -55,10 +59,9 @@ class Scans:
 
     def sums(self, values: FloatArray) -> FloatArray:
         """Return for each row the sum of values (n, k) over all rows of the person."""
-        order = np.argsort(self.person, kind="stable")
-        _, first, which = np.unique(self.person[order], return_index=True, return_inverse=True)
         sums: FloatArray = np.empty_like(values)
-        sums[order] = np.add.reduceat(values[order], first)[which]
+        for rows in self.blocks():
+            sums[rows] = values[rows].sum(axis=1, keepdims=True)
         return sums
 
     def blocks(self) -> Iterator[IntArray]:
@@ -112,7 +115,7 @@ class PeopleEffects(ABC):
             If a covariate has gaps, infinite values or codes for a missing value such as -9999, or if there
             are too few people to fit on.
         """
-        self._learn(feature_table(x, self.names), covariates, _scans(covariates, fitted, groups))
+        self._learn(feature_table(x, self.names), covariates, Scans.of(len(covariates), fitted, groups))
         return self
 
     def fit_transform(
@@ -142,7 +145,7 @@ class PeopleEffects(ABC):
             As from `fit`.
         """
         x = feature_table(x, self.names)
-        by_others = self._learn(x, covariates, _scans(covariates, fitted, groups))
+        by_others = self._learn(x, covariates, Scans.of(len(covariates), fitted, groups))
         return by_others(x, np.arange(len(x)))
 
     def fit_rows(
@@ -172,7 +175,7 @@ class PeopleEffects(ABC):
         DataError
             As from `fit`.
         """
-        scans = _scans(covariates, fitted, groups)
+        scans = Scans.of(len(covariates), fitted, groups)
         return rows.then(partial(_read_fitted, rows, scans, self._learn(rows, covariates, scans)))
 
     def transform_rows(self, rows: VoxelRows, covariates: pd.DataFrame) -> VoxelRows:
@@ -201,15 +204,6 @@ class PeopleEffects(ABC):
 
     def _read(self, covariates: pd.DataFrame, x: FloatArray, at: IntArray) -> FloatArray:
         return self.transform(x, covariates.iloc[at])
-
-
-def _scans(covariates: pd.DataFrame, fitted: npt.ArrayLike | None, groups: npt.ArrayLike | None) -> Scans:
-    chosen = np.ones(len(covariates), bool) if fitted is None else np.asarray(fitted, dtype=bool)
-    if chosen.shape != (len(covariates),):
-        raise DataError(f"fitted: wanted one value for each of {len(covariates)} rows, got {chosen.shape}")
-    if not chosen.any():
-        raise DataError("fitted: wanted people to fit on, got none")
-    return Scans.of(groups, chosen)
 
 
 def _read_fitted(rows: VoxelRows, scans: Scans, by_others: Step, x: FloatArray, at: IntArray) -> FloatArray:

@@ -222,14 +222,11 @@ def _of_confounds(
         seen.append("among background it knows " + ", ".join(str(one["attribute"]) for one in known))
     if missing:
         seen.append(f"{', '.join(missing)} of the images goes with the label, and has no score")
-    if light == "green" and not any(is_known(one) for one in rows if _is_of_salient_label(one)):
+    of_label = [one for one in rows if (one["attribute"], one["space"]) == ("label", "salient")]
+    if light == "green" and not any(map(is_known, of_label)):
         return  # nothing that could be the disease
     advice = "match the groups, residualise or harmonise, or name what is missing as an attribute"
     yield Answer.of(NOT_A_COVARIATE, light, "; ".join(seen) + ".", advice, row)
-
-
-def _is_of_salient_label(row: Score) -> bool:
-    return bool(row["attribute"] == "label" and row["space"] == "salient")
 
 
 def _of_reconstructions(scores: pd.DataFrame) -> Iterator[Answer]:

@@ -21,8 +21,8 @@ from sepvae.evaluation.scores import RECONSTRUCTION_METRICS, score_codes
 from sepvae.interpretation.examples import make_examples
 from sepvae.methods import load
 from sepvae.methods.base import ContrastiveEstimator
-from sepvae.preprocessing.covariates import class_names
 from sepvae.preprocessing.harmonizer import UNSEEN
+from sepvae.preprocessing.sites import site_names
 from sepvae.progress import Say, stage
 from sepvae.report.verdict import judge
 from sepvae.run_folder import N_PERMUTATIONS, RunFolder
@@ -94,7 +94,7 @@ def load_for(
     model.add_sites(source.select(np.flatnonzero(controls)))
     if say is not None:
         new = [site for site in harmonizer.sites_ if site not in known]
-        sites = class_names(source.attributes[controls], harmonizer.site, "harmonise").to_numpy()
+        sites = site_names(source.attributes[controls], harmonizer.site).to_numpy()
         people = pd.Series(np.asarray(source.groups)[controls]).groupby(sites).nunique()
         counts = ", ".join(f"{site} ({people[site]})" for site in new) or "none"
         say(f"note: new sites, estimated from controls of these data: {counts}; compare groups without them")

@@ -37,15 +37,14 @@ class Samples(Dataset[tuple[Tensor, ...]]):
     u: AnyArray | None = None
     augment: Augment | None = None
 
-    def __getitem__(self, indices: Any) -> tuple[Tensor, ...]:
-        step: Any = None
+    def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
+        step: Any
+        step, positions = (None, index) if self.augment is None else index
+        x = torch.from_numpy(self.source.take(positions).x)
         if self.augment is not None:
-            step, indices = indices
-        about = (self.y, *([] if self.u is None else [self.u]))
-        x = torch.from_numpy(self.source.take(indices).x)
-        if self.augment is not None:
-            x = self.augment(x, step, indices)
-        return x, *(torch.from_numpy(values[indices]) for values in about)
+            x = self.augment(x, step, positions)
+        about = [values for values in (self.y, self.u) if values is not None]
+        return x, *(torch.from_numpy(values[positions]) for values in about)
 
     def __len__(self) -> int:
         return len(self.y)
