@@ -1,5 +1,11 @@
-"""Draw `idea.svg`: two encoders, one decoder, removal of the salient part. Run the file to draw it again."""
+"""
+Draw `idea.svg`: two encoders, one decoder, removal of the salient part. Run the file to draw it again.
 
+The one copy lies in the package, since reports show it too.
+"""
+
+import io
+import re
 from pathlib import Path
 
 import matplotlib as mpl
@@ -8,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Ellipse, FancyArrowPatch, Polygon, Rectangle
 
+import sepvae.report
 from sepvae.plotting.palette import BACKGROUND, COMMON, NEUTRAL, OTHERS, SALIENT, TARGET
 
 TISSUE, VENTRICLE, FAINT = "#D9D9D9", "#8C8C8C", "#F6F6F6"
@@ -140,6 +147,19 @@ def arrow(
     )
 
 
+def compact(svg: str) -> str:
+    """Return a drawing of matplotlib without metadata, in tenths of a point: two thirds of its bytes."""
+
+    def rounded(number: re.Match[str]) -> str:
+        value = float(number[0])
+        return f"{value:.1f}".removesuffix(".0") if value >= 1 else f"{value:.4g}"  # below 1 are factors
+
+    svg = re.sub(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", re.sub(r"\d+\.\d+", rounded, svg)).strip() + "\n"
+
+
 if __name__ == "__main__":
+    drawn = io.StringIO()
     with mpl.rc_context(STYLE):
-        draw_idea().savefig(Path(__file__).with_suffix(".svg"), metadata={"Date": None})
+        draw_idea().savefig(drawn, format="svg", metadata={"Date": None})
+    Path(sepvae.report.__file__).with_name("idea.svg").write_text(compact(drawn.getvalue()), encoding="utf-8")
