@@ -14,6 +14,7 @@ Kind = Literal["categorical", "continuous"]  # of an attribute
 Blocks = Mapping[str, slice]  # salient dimensions by name, such as "salient of SZ"
 EXACT_VARIANCE = 1e-6  # of codes without noise: a log-variance must be finite
 MIN_CONTROLS = 20  # held-out people of the background, and as many in training, for a sheet of single people
+SHOWN_ROWS, SHOWN_DIMS = 5, 4  # samples, and dimensions of each space, in Jupyter
 MAX_LEVELS = 20  # whole numbers with more distinct values than this are amounts, not classes
 ArrayT = TypeVar("ArrayT")
 OtherT = TypeVar("OtherT")
@@ -31,6 +32,28 @@ class Codes(Generic[ArrayT]):
     def map(self, function: Callable[[ArrayT], OtherT]) -> "Codes[OtherT]":
         """Apply a function to each of the four arrays."""
         return Codes(*map(function, vars(self).values()))
+
+    def _repr_html_(self) -> str | None:
+        """Return small tables for Jupyter: size and spread of both spaces, and the codes of first samples."""
+        c, c_logvar, s, s_logvar = map(_as_numbers, vars(self).values())
+        if c.ndim != 2 or s.ndim != 2 or len(c) != len(s):
+            return None
+        rows, names = c[:SHOWN_ROWS], code_names(*(min(x.shape[1], SHOWN_DIMS) for x in (c, s)))
+        first = np.concatenate([rows[:, :SHOWN_DIMS], s[:SHOWN_ROWS, :SHOWN_DIMS]], axis=1)
+        about = {
+            "dimensions": [x.shape[1] for x in (c, s)],
+            "SD of means over samples": [x.std(axis=0).mean() if x.size else np.nan for x in (c, s)],
+            "SD of the posterior": [np.exp(x / 2).mean() if x.size else np.nan for x in (c_logvar, s_logvar)],
+        }
+        tables = pd.DataFrame(about, index=list(SPACES)), pd.DataFrame(first, columns=names)
+        sizes, means = (table.to_html(float_format="{:.2f}".format, border=0) for table in tables)
+        few = f"posterior means, first {len(rows)} samples, at most {SHOWN_DIMS} dimensions of each space"
+        return f"<div><p>Codes of {len(c)} samples</p>{sizes}<p>{few}</p>{means}</div>"
+
+
+def _as_numbers(values: Any) -> npt.NDArray[Any]:
+    """Return an array or a tensor of torch, on any device, as an array."""
+    return np.asarray(values.detach().float().cpu() if hasattr(values, "detach") else values)
 
 
 def attribute_kind(values: pd.Series, kinds: Mapping[str, Kind] | None = None) -> Kind:

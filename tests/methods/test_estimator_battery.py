@@ -159,6 +159,20 @@ def test_pickle(fitted: Any, data: Data) -> None:
     np.testing.assert_array_equal(again.transform(X), fitted.transform(X))
 
 
+def test_jupyter_shows_keywords_in_bounded_size(fitted: Any) -> None:
+    html = fitted._repr_html_()
+    assert "salient_dim" in html
+    assert len(html) < 100_000  # most of it style sheets of scikit-learn
+
+
+def test_jupyter_shortens_and_escapes_keywords() -> None:
+    network = torch.nn.Sequential(*[torch.nn.Linear(4, 4) for _ in range(100)])
+    html = SepVAE(network=network, residualise=["<script>"] * 10_000)._repr_html_()
+    assert len(html) < 100_000
+    assert "[<script>" not in html
+    assert "&lt;script&gt;" in html
+
+
 def test_swapping_with_oneself_is_reconstruction(decoding: Any, data: Data) -> None:
     X, _ = data
     np.testing.assert_array_equal(decoding.swap(X, X), decoding.reconstruct(X))
