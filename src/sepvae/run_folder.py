@@ -227,6 +227,8 @@ class RunFolder:
         self.model = path / "model"
         self.checkpoint = path / "checkpoints" / "last.ckpt"  # complete state to resume a fit from
         self.lock = path / ".lock"
+        self.logs = path / "logs"  # of CSV and TensorBoard
+        self.logger_ids = JsonFile(path / "logs" / "ids.json")  # of MLflow and Weights & Biases
         self.metrics = TableFile(path / "metrics.csv", numbers=("epoch",), numeric=".*")
         self.diverged = TableFile(path / "diverged.csv")
         # What the codes tell.

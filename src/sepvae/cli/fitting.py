@@ -16,6 +16,7 @@ from sepvae.cli.options import (
     ConditionOn,
     Data,
     Harmonise,
+    Logger,
     Method,
     Permutations,
     Preserve,
@@ -24,6 +25,7 @@ from sepvae.cli.options import (
     RecipeName,
     Removal,
     Residualise,
+    Resume,
     Set,
     Split,
     SplitSeed,
@@ -65,6 +67,7 @@ def fit(
     permutations: Permutations = N_PERMUTATIONS,
     removal: Removal = None,
     quick: Quick = False,
+    logger: Logger = None,
     seeds: Annotated[
         int,
         typer.Option(
@@ -73,14 +76,7 @@ def fit(
             "others, as `stability` tells.",
         ),
     ] = 1,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume",
-            help="Go on where a fit in --out was stopped, with its options where they are not given; begin "
-            "where there is none, for jobs.",
-        ),
-    ] = False,
+    resume: Resume = False,
 ) -> None:
     """Fit on one part of the data, score the other, and write a run folder with a page to read."""
     if resume and (whole := with_options_of_run(context, out)) is not None:
@@ -109,7 +105,7 @@ def fit(
     if context.obj is not None:
         say(f"note: options that are not given are those of {out}: {shlex.join(context.obj)}")
     scoring = scoring_options(permutations=permutations, removal=removal, quick=quick, typed=typed)
-    scoring["command"] = context.obj or typed_command()
+    scoring |= {"logger": logger, "command": context.obj or typed_command()}
     how: dict[str, Any] = {"split": split, "resume": resume, "say": say}
     how |= split_options(context, test_size, split_seed)
     with stoppable(out, say, beside=RunFolder(out).seeds if seeds > 1 else None):

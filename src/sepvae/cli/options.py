@@ -91,6 +91,23 @@ Quick = Annotated[
         "RUN DATA --complete` adds them, and takes 100 permutations.",
     ),
 ]
+Logger = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Log the training by csv or tensorboard, in OUT/logs, or by mlflow or wandb, in the current "
+        "folder.",
+        show_default=False,
+    ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Go on where a fit in --out was stopped, with its options where they are not given; begin "
+        "where there is none, for jobs.",
+    ),
+]
 PermutationsAgain = Annotated[
     int | None,
     typer.Option(

@@ -26,6 +26,7 @@ from sepvae.progress import Say, stage
 from sepvae.report.page import write_report
 from sepvae.run_folder import N_PERMUTATIONS, RunFolder
 from sepvae.runs.finishing import Removal, finish_run, shows_bars
+from sepvae.runs.loggers import check_logger, logged
 from sepvae.runs.resume import (
     begin,
     check_new_run,
@@ -57,6 +58,7 @@ def fit_run(
     n_permutations: int = N_PERMUTATIONS,
     removal: Removal = "auto",
     thumbnails: bool = True,
+    logger: str | None = None,
     resume: bool = False,
     say: Say = print,
 ) -> pd.DataFrame | None:
@@ -86,6 +88,8 @@ def fit_run(
         half as many samples as the fit, or none is trained.
     thumbnails : bool, default=True
         Whether the scatter plot of the page shows test images.
+    logger : {"csv", "tensorboard", "mlflow", "wandb"}, default=None
+        Program that logs the training, too: in `logs/` of the run folder, or in its own place.
     resume : bool, default=False
         Resume an interrupted fit in this folder, if any, after its last epoch, with the same numbers.
     say : callable, default=print
@@ -106,6 +110,7 @@ def fit_run(
         If a loss term is not finite; `diverged.csv` lists the samples of the last steps.
     """
     run, model, started = RunFolder(out), clone(model), time.monotonic()
+    check_logger(logger, model)
     if model.capabilities.epochs and model.random_state is not None:  # not resumable without seed
         model.set_params(checkpoint=run.checkpoint)
     if not model.is_first_process():
@@ -136,7 +141,7 @@ def fit_run(
             begin(run, recipe, earlier, say)
             with use_threads(recipe["threads"]):
                 _inspect(run, model, train, test, recipe, quality_metrics, say)
-                learnt = _fit(model, train, targets, run, say)
+                learnt = _fit(model, train, targets, run, logger, say)
                 recipe |= _taken(model, train, say) | _severity(model, say)
                 fitted = time.monotonic()
                 how: dict[str, Any] = {"kinds": recipe["attributes"], "say": say, **scoring}
@@ -216,7 +221,12 @@ def _features(*sources: Source) -> pd.DataFrame | None:
 
 
 def _fit(
-    model: ContrastiveEstimator, train: Source, targets: list[Any], run: RunFolder, say: Say
+    model: ContrastiveEstimator,
+    train: Source,
+    targets: list[Any],
+    run: RunFolder,
+    logger: str | None,
+    say: Say,
 ) -> Codes[AnyArray]:
     """Fit or resume, save the model, and return the codes of `train`; on divergence write the last steps."""
     named = f"target{'s' * (len(targets) > 1)} {joined([*map(str, targets)])}"
@@ -225,7 +235,8 @@ def _fit(
         run.checkpoint.parent.mkdir(exist_ok=True)
         model.set_params(callbacks=[*(model.callbacks or []), MetricsFile(run.metrics.path)])
     try:
-        with stage("fitting", say, show=not model.capabilities.epochs):  # epochs have their own bar
+        show = not model.capabilities.epochs  # epochs have their own bar
+        with logged(model, logger, run), stage("fitting", say, show=show):
             learnt = model.fit_encode(train)
     except TrainingError as error:
         steps = [(step, name) for step, names in error.batches.items() for name in names]

@@ -17,6 +17,7 @@ from sepvae.recipes.recipe import spec_of_data
 from sepvae.registry import find_method, method_names
 from sepvae.runs.dataset import read_dataset
 from sepvae.runs.fitting import fit_run
+from sepvae.runs.loggers import check_logger
 from sepvae.runs.resume import check_new_run
 from sepvae.training.distributed import check_launch
 
@@ -101,7 +102,7 @@ def fit_folder(
     say : callable, default=print
         Called with each note and progress message.
     scoring : dict, default=None
-        Further keywords of `fit_run`: `n_permutations`, `removal`, `thumbnails` and `command`.
+        Further keywords of `fit_run`: `n_permutations`, `removal`, `thumbnails`, `logger` and `command`.
     **fields : object
         Fields of `DataSpec`, such as `label="diagnosis"`.
 
@@ -147,6 +148,7 @@ def fit_data(
     **split_by: Any,
 ) -> pd.DataFrame | None:
     """Fit a model to data that are read by a checked spec, and split as for `read_dataset`."""
+    check_logger(scoring.get("logger"), model)  # before data are read
     if spec.background is None and model.background is not None:
         spec = spec.model_copy(update={"background": str(model.background)})
     if spec.target_severity is None and (name := getattr(model, "severity", None)) is not None:
