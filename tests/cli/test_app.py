@@ -163,14 +163,6 @@ def test_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("undrawn", "judged_shortly")
-def test_demo_leaves_a_page(tmp_path: Path) -> None:
-    output = invoke("demo", "--out", tmp_path / "run", "--permutations", 0, *quick_sets())
-    assert "background background, target target; fitting on 2874 samples" in output
-    assert "digit" in (tmp_path / "run" / "report.html").read_text()
-
-
 @pytest.mark.usefixtures("undrawn")
 def test_a_quick_fit_leaves_out_what_takes_long(folder: Path, tmp_path: Path) -> None:
     output = invoke("fit", folder, "--out", tmp_path / "run", "--background", "control", "--quick", *QUICK)
