@@ -2,6 +2,7 @@ import shutil
 import zipfile
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
@@ -187,5 +188,26 @@ def test_warm_start_begins_with_the_weights_of_the_fit_before():
 
 def test_warm_start_of_other_shapes_is_refused():
     one = model(warm_start=True, max_epochs=1).fit(X, Y)
-    with pytest.raises(DataError, match="warm_start: wanted samples, dimensions and a network of the shapes"):
+    with pytest.raises(DataError, match="warm_start: wanted features, labels and"):
         one.fit(X[:, :3], Y)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"features": ["b", "a", "c"]},
+        {"condition_on": ["sex", "age"]},
+        {"background": "patient"},
+    ],
+    ids=["features", "covariates", "background"],
+)
+def test_warm_start_of_inputs_in_another_order_is_refused(other):
+    frame = pd.DataFrame(X[:, :3], columns=list("abc")).assign(age=X[:, 3], sex=X[:, 4])
+    keywords = {"condition_on": ["age", "sex"], "background": "control"}
+    one = model(warm_start=True, max_epochs=1, **keywords).fit(frame, Y)
+    before = one.transform(frame)
+    changed = frame[[*other.get("features", "abc"), "age", "sex"]]
+    one.set_params(**{name: other[name] for name in other if name != "features"})
+    with pytest.raises(DataError, match="warm_start: wanted features, labels and"):
+        one.fit(changed, Y)
+    np.testing.assert_array_equal(one.transform(frame), before)

@@ -27,11 +27,13 @@ from sepvae.methods.inference import (
     inference,
     module_shapes,
 )
+from sepvae.methods.labels import GroupLabels
 from sepvae.methods.principal import PREFIX, PrincipalScores, stored_shapes, valid_values
 from sepvae.model_files import Shapes
 from sepvae.networks.autoencoder import build_autoencoder, network_name
 from sepvae.networks.model import ContrastiveAutoencoder
 from sepvae.preprocessing.covariates import attributes_of
+from sepvae.preprocessing.input_adapter import InputAdapter
 from sepvae.run_files import plain
 from sepvae.training.diagnostics import gradient_norms
 from sepvae.training.distributed import is_first
@@ -54,9 +56,9 @@ PAPER: dict[str, Any] = {
     "batch_size": 512,
     "max_epochs": 250,
 }
-OTHER_SHAPES = (
-    "warm_start: wanted samples, dimensions and a network of the shapes that were fitted; give "
-    "warm_start=False to fit anew"
+OTHER_INPUTS = (
+    "warm_start: wanted features, labels and covariates as they were fitted, in their order, and the same "
+    "dimensions and network; give warm_start=False to fit anew"
 )
 
 
@@ -160,6 +162,18 @@ class NetworkEstimator(PredictionMixin, TrainingKeywords, ContrastiveEstimator):
         counts = np.bincount(group[parts[0]], minlength=group.max() + 1)
         return parts if counts.min() >= MIN_PER_GROUP else (everyone, nobody)
 
+    def _set_fitted(self, adapter: InputAdapter, labels: GroupLabels) -> None:
+        earlier = self._names_of_inputs() if self.warm_start and hasattr(self, "module_") else None
+        super()._set_fitted(adapter, labels)
+        if earlier not in (None, self._names_of_inputs()):
+            raise DataError(OTHER_INPUTS)
+
+    def _names_of_inputs(self) -> tuple[list[Any], ...]:
+        """Return features, labels and covariates in the order in which the networks get them."""
+        u, features = self._adapter.conditions_, getattr(self, "feature_names_in_", ())
+        covariates = [] if u is None else [*u.kinds.items(), *u.levels.items()]
+        return list(features), [self.background_, *self.classes_], covariates
+
     def _learn(self, source: Source, y: AnyArray, parts: Parts, seed: int) -> None:
         n, least = len(parts[0]), MIN_PER_GROUP * len(self.classes_)
         if self.augment is not None and self._is_linear():
@@ -196,7 +210,7 @@ class NetworkEstimator(PredictionMixin, TrainingKeywords, ContrastiveEstimator):
             return PrincipalScores.fit(source, train) if self._is_linear() else None
         scores = self.principal_scores_
         if (scores is not None) != self._is_linear() or (scores is not None and not scores.fits(source)):
-            raise DataError(OTHER_SHAPES)
+            raise DataError(OTHER_INPUTS)
         return scores
 
     def _about_fit(
@@ -224,7 +238,7 @@ class NetworkEstimator(PredictionMixin, TrainingKeywords, ContrastiveEstimator):
             try:
                 module.load_state_dict(self.module_.state_dict())
             except RuntimeError as error:
-                raise DataError(OTHER_SHAPES) from error
+                raise DataError(OTHER_INPUTS) from error
         return module
 
     def _build(
