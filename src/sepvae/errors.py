@@ -135,5 +135,9 @@ class PassedOverWarning(UserWarning):
     """Warning about a folder that holds files that are not read."""
 
 
+class RawCountsWarning(UserWarning):
+    """Warning that X of AnnData holds whole numbers, as raw counts do: none of the decoders is for them."""
+
+
 class BackgroundWarning(UserWarning):
     """Warning that the background is a guess: no keyword names it, and the labels do not show it."""

@@ -45,7 +45,7 @@ Data = Annotated[
     typer.Argument(
         help="A table (csv, tsv) of NIfTI volumes, surfaces, image files or regional features; a packed "
         "store (zarr); a folder with one subfolder of images per label; an array (npy, npz) with a table "
-        "beside it; CelebA, Kermany's chest_xray or BraTS as downloaded.",
+        "beside it; AnnData (h5ad); CelebA, Kermany's chest_xray or BraTS as downloaded.",
         show_default=False,
     ),
 ]

@@ -26,7 +26,7 @@ def encode(
     data: Annotated[
         Path, typer.Argument(help="Samples to encode, read as those fitted on.", show_default=False)
     ],
-    out: Annotated[Path, typer.Option(help="CSV file to write.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="CSV file to write, or AnnData (h5ad).", show_default=False)],
     fields: dict[str, Any],
     unseen_site: UnseenSiteOrEstimate = None,
 ) -> None:
@@ -34,13 +34,15 @@ def encode(
     check_out(out, "file")
     load_torch()
 
+    from sepvae.data.h5ad import write_codes
     from sepvae.files import write_table
     from sepvae.runs.new_data import read_new_data
     from sepvae.runs.scoring import encode_run
 
     samples = read_new_data(run, data, **fields, labelled=False, say=tell)
     codes = encode_run(run, samples, unseen_site=unseen_site, say=tell)
-    write_table(out, codes)
+    write = write_codes if out.suffix.lower() == ".h5ad" else write_table
+    write(out, codes)
     parts = ", ".join(f"{n} {part}" for part, n in codes["split"].value_counts().items())
     typer.echo(f"codes of {len(codes)} samples ({parts}): {out}")
 

@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -211,7 +212,7 @@ def choose_columns(
     asked = [features] if isinstance(features, str) else [NUMBER] if features is None else list(features)
     if not asked:
         raise DataError(f"{place}: wanted names of columns or patterns, got none")
-    if twice := [feature for feature in asked if asked.count(feature) > 1]:
+    if twice := [feature for feature, n in Counter(asked).items() if n > 1]:
         raise DataError(f"{place}: {twice[0]!r} is named twice; leave one out")
     if features is not None and NUMBER in asked and NUMBER in table:
         clash = f"{NUMBER!r} is the name of a column, and asks for all that hold numbers"

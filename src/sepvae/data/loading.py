@@ -10,6 +10,7 @@ from sepvae.data.columns import takes_group
 from sepvae.data.formats import FOLDER, TABLE, TABLES, Format, Read, kind_of
 from sepvae.data.formats.array import Array
 from sepvae.data.formats.brats import BraTS
+from sepvae.data.formats.h5ad import AnnDataFile
 from sepvae.data.formats.image_folder import ImageFolder
 from sepvae.data.formats.published import CelebA, Kermany
 from sepvae.data.formats.regions import Regions
@@ -21,7 +22,7 @@ from sepvae.errors import DataError
 from sepvae.progress import Progress
 
 FORMATS: list[Format] = [  # in the order in which they are tried
-    *(PackedStore(), Array(), CelebA(), BraTS(), Kermany(), ImageFolder()),
+    *(PackedStore(), Array(), AnnDataFile(), CelebA(), BraTS(), Kermany(), ImageFolder()),
     *(Regions(), SurfaceTable(), VolumeTable(), ImageTable()),
 ]
 
@@ -36,8 +37,8 @@ def load(
     ----------
     data : str or Path
         A table (csv, tsv) of volumes, surfaces, image files or features; a packed store (zarr); a folder with
-        one subfolder of images per label; an array (npy, npz) with a table beside it; CelebA, Kermany's
-        chest X-rays or BraTS as downloaded.
+        one subfolder of images per label; an array (npy, npz) with a table beside it; AnnData (h5ad);
+        CelebA, Kermany's chest X-rays or BraTS as downloaded.
     spec : DataSpec, default=None
         How the data are read, where `fields` do not say it.
     progress : callable, default=None

@@ -23,7 +23,16 @@ from sepvae.errors import DataError, nearest, reason_of
 from sepvae.registry import method_names
 
 Reader = Literal[
-    "digits-on-photos", "folder", "table", "array", "kermany", "celeba", "brats", "volumes", "regions"
+    "digits-on-photos",
+    "folder",
+    "table",
+    "array",
+    "kermany",
+    "celeba",
+    "brats",
+    "volumes",
+    "regions",
+    "anndata",
 ]
 Keywords = dict[str, Any]
 INFORMATION = ("information", "shared_information")  # metrics in nats, which no probe gives
@@ -118,7 +127,7 @@ class Recipe(StrictModel):
         Differences from the publication, and limitations.
     reader : str
         Reader of DATA: digits-on-photos, folder, table, array, kermany, celeba, brats, volumes (in files or
-        packed) or regions.
+        packed), regions or anndata.
     data : DataSpec, default=none of its options
         How DATA are read.
     protocol : Protocol

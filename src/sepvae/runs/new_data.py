@@ -12,7 +12,8 @@ import pandas as pd
 from sepvae.batch import Source
 from sepvae.data import bundled
 from sepvae.data.bundled import DIGITS
-from sepvae.data.formats import FOLDER, STORE, TABLE, Kind, kind_of
+from sepvae.data.formats import ANNDATA, FOLDER, STORE, TABLE, Kind, kind_of
+from sepvae.data.h5ad import open_h5ad
 from sepvae.data.joining import read_joined
 from sepvae.data.loading import format_named, list_data, read_manifest
 from sepvae.data.manifest import Manifest
@@ -28,7 +29,7 @@ from sepvae.runs.dataset import RECORDED, notes_on_samples, notes_on_skipped
 
 # The reader of data of a kind, by the axes of one sample, for runs that do not record it.
 READERS = {
-    1: {"a table": "regions"},
+    1: {"a table": "regions", "an AnnData file": "anndata"},
     3: {"a folder": "folder", "a table": "table", "an array": "array"},
     4: {"a table": "volumes", "a packed store": "packed"},
 }
@@ -130,6 +131,8 @@ def list_as_run(
     if labelled and about["targets"]:
         background, targets = recipe["keywords"]["background"], about["targets"]
         spec = spec.model_copy(update={"background": background, "targets": targets})
+    if kind is ANNDATA:  # new data may have more genes
+        spec = spec.model_copy(update={"features": [*getattr(fitted(), "feature_names_in_", [])]})
     if not labelled:
         spec = _without_labels(spec, fitted, data, recipe["keywords"])
     manifest = list_data(data, spec, labelled=labelled, roles=False, label_names=about.get("labels"))
@@ -157,7 +160,7 @@ def _spec(run: Path, data: Path, about: Mapping[str, Any], kind: Kind, *, labell
     reader = about["reader"]
     if kind is format_named(reader).kind:
         spec = spec_of_run(about)
-        if kind is TABLE and (name := spec.target_severity) and name not in _cells(data, spec):
+        if kind in (TABLE, ANNDATA) and (name := spec.target_severity) and name not in _cells(data, spec):
             others = {other: kind for other, kind in spec.attributes.items() if other != name}
             spec = spec.model_copy(update={"target_severity": None, "attributes": others})
         return spec
@@ -188,7 +191,10 @@ def _without_labels(
 
 
 def _cells(data: Path, spec: DataSpec) -> Any:
-    """Return the cells of a table; data of other kinds have none."""
+    """Return the cells of a table or of obs; data of other kinds have none."""
+    if kind_of(data) is ANNDATA:
+        with open_h5ad(data) as observations:
+            return observations.obs
     return read_joined(data, spec).table if kind_of(data) is TABLE else {}
 
 

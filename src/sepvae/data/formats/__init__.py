@@ -17,7 +17,7 @@ from sepvae.data.volumes import measure_volumes, read_volume_files
 from sepvae.errors import DataError
 from sepvae.progress import Progress
 
-TABLES, ARRAYS = {".csv", ".tsv", ".tab", ".txt"}, {".npy", ".npz"}
+TABLES, ARRAYS, H5AD = {".csv", ".tsv", ".tab", ".txt"}, {".npy", ".npz"}, ".h5ad"
 Read = tuple[ArraySource | StreamSource, pd.DataFrame | None]  # quality metrics only of images and volumes
 Measured = tuple[pd.DataFrame, dict[str, str]]  # quality metrics, and why samples cannot be read, by id
 OF_VOLUMES = ("mask", "mask_threshold", "resample")
@@ -35,6 +35,10 @@ STORE = Kind("a packed store", (*OF_TABLES, "tables", "pattern", "modality"))
 FOLDER = Kind("a folder", (*OF_TABLES, "tables", "label", "subject", "id", "encoding"))
 ARRAY = Kind("an array", (*OF_TABLES, "pattern", "modality"))
 TABLE = Kind("a table", ("pattern", "modality"))
+ANNDATA = Kind(
+    "an AnnData file",
+    ("assume_orientation", "images", "root", "tables", "pattern", "modality", "encoding"),
+)
 
 
 def kind_of(path: Path) -> Kind:
@@ -42,8 +46,10 @@ def kind_of(path: Path) -> Kind:
     suffix = path.suffix.lower()
     if is_packed(path):
         return STORE
-    if path.is_dir() or not (path.is_file() or suffix in TABLES | ARRAYS):
+    if path.is_dir() or not (path.is_file() or suffix in {*TABLES, *ARRAYS, H5AD}):
         return FOLDER
+    if suffix == H5AD:
+        return ANNDATA
     return ARRAY if suffix in ARRAYS else TABLE
 
 
@@ -81,9 +87,7 @@ class Format(ABC):
         self, path: str | Path, progress: Progress | None = None, **fields: Any
     ) -> ArraySource | StreamSource:
         """List and read all samples, with all their labels; `fields` are those of a spec."""
-        named = fields.pop("attributes", {})
-        fields["attributes"] = named if isinstance(named, Mapping) else dict.fromkeys(named)
-        spec = read_spec({name: value for name, value in fields.items() if value is not None})
+        spec = spec_of(fields)
         manifest = self.list(Path(path), spec).limited(spec.limit, spec.limit_by)
         return self.read(manifest, spec, progress)[0]
 
@@ -102,6 +106,13 @@ class Format(ABC):
     def reads(self, other: "Format") -> bool:
         """Return whether data of another format can be read as this one."""
         return other.name == self.name
+
+
+def spec_of(fields: dict[str, Any]) -> DataSpec:
+    """Return the spec of keywords of a reader; attributes may be a sequence of names."""
+    named = fields.pop("attributes", {})
+    fields["attributes"] = named if isinstance(named, Mapping) else dict.fromkeys(named)
+    return read_spec({name: value for name, value in fields.items() if value is not None})
 
 
 def need_label(path: Path, spec: DataSpec) -> None:
