@@ -3,15 +3,16 @@ Contrastive analysis for medical imaging: separate variation that patients share
 
 `SepVAE`, `ConVAE`, `MMcVAE`, `CLVM`, `RbVAE`, `DoubleInfoGAN`, `SepCLR`, `ContrastivePCA` and
 `ProbabilisticContrastivePCA` are scikit-learn estimators that learn a common and a salient code of every
-image or table row; `load` reads a saved one. `sepvae.data` reads images and tables; `fit_folder` goes from
-data to a run folder, as `sepvae fit` does; `sepvae.evaluation` scores codes of any program.
+image or table row; `load` reads a saved one. `sepvae.data` reads images and tables, `sepvae.datasets` fetches
+open data sets; `fit_folder` goes from data to a run folder, as `sepvae fit` does; `sepvae.evaluation` scores
+codes of any program.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sepvae import data, evaluation, plotting
+    from sepvae import data, datasets, evaluation, plotting
     from sepvae.methods import (
         CLVM,
         ContrastivePCA,
@@ -39,12 +40,13 @@ __all__ = [
     "SepVAE",
     "__version__",
     "data",
+    "datasets",
     "evaluation",
     "fit_folder",
     "load",
     "plotting",
 ]
-_ROOMS = ("data", "evaluation", "plotting")
+_ROOMS = ("data", "datasets", "evaluation", "plotting")
 
 
 def __dir__() -> list[str]:
