@@ -97,6 +97,15 @@ def near(at: np.ndarray) -> np.ndarray:
     return np.exp(-(apart**2).sum(axis=0) / 2)
 
 
+def test_people_shown_are_at_the_quartiles_of_their_group(maps: Path) -> None:
+    people, table = np.load(maps / "people.npz"), pd.read_csv(maps / "maps.csv")
+    assert people["quantiles"].tolist() == [0.25, 0.5, 0.75] * 2
+    for y in (0, 1):
+        ids = table[table["y"] == y].sort_values("mean_absolute")["id"].to_numpy()
+        chosen = people["ids"][people["y"] == y]
+        assert chosen.tolist() == ids[[len(ids) // 4, len(ids) // 2, 3 * len(ids) // 4]].tolist()
+
+
 def test_groups_are_the_means_and_deviations_of_their_people(maps: Path) -> None:
     people = np.stack([in_ras(maps / f"sub-{i:02d}_desc-salient_map.nii.gz") for i in range(N)]).astype(float)
     means, variances = [], []

@@ -119,6 +119,12 @@ def run(tmp_path):
     shown = codes["id"][codes["split"] == "test"].to_numpy(str)[:30]
     shades = np.arange(30, dtype=np.uint8)[:, None, None, None]
     np.savez(tmp_path / "thumbnails.npz", ids=shown, images=8 * shades * np.ones((1, 1, 12, 10), np.uint8))
+    maps = {name: share * inputs for name, share in (("images", 1), ("without", 0.9), ("added", 0.1))}
+    people = {"y": np.repeat([0, 1], 3), "labels": np.array(["well", "ill"])}
+    of_people = codes[codes["split"] == "test"].sort_values("y", kind="stable")["id"].to_numpy(str)
+    people["ids"] = of_people[[0, 5, 9, 20, 25, 29]]
+    (tmp_path / "maps").mkdir()
+    np.savez(tmp_path / "maps" / "people.npz", **maps, **people, quantiles=[0.25, 0.5, 0.75] * 2)
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     (tmp_path / "versions.json").write_text(json.dumps({"python": "3.11.7", "sepvae": "0.1.0"}))
     (tmp_path / "metrics.csv").write_text("epoch,train_loss\n0,2.0\n1,1.0\n")
@@ -133,7 +139,6 @@ def run(tmp_path):
 @pytest.fixture
 def mapped_run(run):
     """A run folder with maps of volumes."""
-    (run / "maps").mkdir()
     shape = (12, 14, 10)
     image = np.zeros(shape)
     image[2:10, 2:12, 2:8] = np.random.default_rng(2).uniform(1, 2, size=(8, 10, 6))

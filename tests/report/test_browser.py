@@ -124,6 +124,47 @@ def test_the_page_fits_by_day_and_by_night(run, visit, width):
     wait_for(page, f"{grid} !== '{by_day}'")  # the plots follow
 
 
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (1200, 900)])
+def test_verdict_pictures_and_numbers_fit_one_screen_with_the_scatters_below(run, visit, width, height):
+    page = visit(write_report(run), width)
+    page.set_viewport_size({"width": width, "height": height})
+    ends = "name => document.getElementById(name).getBoundingClientRect()"
+    summary, picture, codes = (page.evaluate(ends, name) for name in ("summary", "picture", "codes"))
+    assert summary["bottom"] < codes["top"] < height
+    assert picture["left"] > width / 2  # beside the answers
+    assert page.locator("#picture img").count() == 12
+
+
+def test_links_open_what_is_folded_and_so_do_keys(run, visit):
+    page = visit(write_report(run))
+    removal = page.locator("#removal")
+    assert not removal.is_visible()
+    page.get_by_role("link", name="Removal and swap").click()
+    removal.wait_for()
+    page.get_by_role("link", name="How to read this page").click()
+    assert page.locator("#reading img").evaluate("image => image.naturalWidth") > 1000
+    heading = page.locator("summary", has_text="Scores").first.bounding_box()
+    assert heading["y"] > 0
+    answer = page.locator("ul.verdict details").first
+    answer.locator("summary").focus()
+    page.keyboard.press("Enter")
+    assert answer.locator("p").is_visible()
+
+
+def test_what_is_folded_is_printed(run, visit):
+    page = visit(write_report(run))
+    page.emulate_media(media="print")
+    assert page.locator("#removal table").is_visible()
+    assert page.locator("ul.verdict p").first.is_visible()
+
+
+def test_without_images_nobody_is_on_the_first_screen(run, visit):
+    page = visit(write_report(run, images=False))
+    assert page.locator("#picture .strip").count() == 0
+    assert page.locator("#picture img").count() == 1  # the map of groups
+    assert "test-" not in page.locator("#summary").inner_text()
+
+
 def test_hovering_shows_the_sample(run, visit):
     page = visit(write_report(run))
     data = data_of(page)
@@ -257,6 +298,7 @@ def test_a_comparison_fits(run, visit):
 @pytest.mark.parametrize(("width", "first"), [(1280, ""), (400, ""), (1280, NO_WIDTH_YET)])
 def test_the_viewer_of_maps_draws_and_follows_the_mouse(mapped_run, visit, width, first):
     page = visit(write_report(mapped_run), width, first)
+    page.get_by_role("link", name="What is added").click()
     page.locator("iframe.viewer").scroll_into_view_if_needed()
     inner = page.frame_locator("iframe.viewer")
     canvas = inner.locator("canvas")

@@ -23,6 +23,7 @@ from sepvae.interpretation.maps import (
     Moments,
     SalientMaps,
     SeverityMaps,
+    at_quantiles,
     axial,
     axis_maps,
     effect_size,
@@ -41,7 +42,7 @@ from sepvae.progress import Progress
 from sepvae.run_folder import AXIS, EFFECT, IMAGE, N_OWN, OF_SLOPE, MapFolder, bids_derivative
 
 GROUPS = ("background", "target")
-IN_FIGURE = 3  # samples of each group in a figure
+SHOWN = (0.25, 0.5, 0.75)  # quantiles, in their group, of samples in a figure
 PICTURES = 12  # images and volumes of each group with a picture of their own
 TITLE = "What the salient part adds: own salient minus salient removed, decoded by sepvae"
 
@@ -176,7 +177,7 @@ def _write(folder: MapFolder, model: ContrastiveEstimator, source: Source, progr
         folder.severity.write(severity.table(strength))
     folder.samples.write(pd.DataFrame(about | {"mean_absolute": strength}))
     if (maps.grid is not None or maps.is_image) and any(map(len, groups)):
-        folder.people.write(_people(maps, groups, statistics))
+        folder.people.write(_people(maps, groups, statistics, strength))
     folder.description.write(bids_derivative(TITLE))
 
 
@@ -323,9 +324,16 @@ def _shown(maps: SalientMaps, i: int, added: AnyArray) -> Shown:
     return Shown(axial(values, level)[None].copy(), grey, f"z = {z:.0f} mm")
 
 
-def _people(maps: SalientMaps, groups: Sequence[IntArray], statistics: Statistics) -> dict[str, AnyArray]:
-    """Return images and maps of a few samples per group for a figure; of volumes, the slice of largest d²."""
-    chosen = np.concatenate([spread(group, IN_FIGURE) for group in groups])
+def _people(
+    maps: SalientMaps, groups: Sequence[IntArray], statistics: Statistics, strength: AnyArray
+) -> dict[str, AnyArray]:
+    """
+    Return images and maps of a few samples per group for a figure; of volumes, the slice of largest d².
+
+    They are those at the quartiles of `strength` in their group, so that nobody is chosen for their looks.
+    """
+    of_groups = [group[at_quantiles(strength[group], SHOWN)] for group in groups]
+    chosen = np.concatenate(of_groups)
     images = maps.in_units(in_unit_range(maps.source.take(chosen).x), chosen)
     without, added, _ = maps.decode(chosen)
     if maps.grid is not None:
@@ -338,7 +346,10 @@ def _people(maps: SalientMaps, groups: Sequence[IntArray], statistics: Statistic
         (images, without), added = np.split(both, 2, axis=-1), axial(added, level)
     return {
         "ids": np.asarray(maps.source.ids)[chosen].astype(str),
-        "y": np.repeat([0, 1], [min(len(group), IN_FIGURE) for group in groups]),
+        "y": np.repeat([0, 1], [*map(len, of_groups)]),
+        "quantiles": np.concatenate(
+            [SHOWN if len(group) == len(SHOWN) else np.full(len(group), np.nan) for group in of_groups]
+        ),
         "labels": np.array(statistics.labels[:2]),
         "images": images.astype(np.float32),
         "without": without.astype(np.float32),

@@ -1,6 +1,6 @@
 """Salient maps: what the salient part adds to each sample, in input units, and its course with severity."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -120,6 +120,17 @@ def spread(positions: IntArray, n: int) -> IntArray:
     if not len(positions):
         return positions
     return np.asarray(positions[np.unique(np.linspace(0, len(positions) - 1, n).astype(int))])
+
+
+def at_quantiles(values: AnyArray, quantiles: Sequence[float]) -> IntArray:
+    """
+    Return the positions of the values at some quantiles; of as many values or fewer all, the least first.
+
+    >>> at_quantiles(np.array([5.0, 1.0, 4.0, 2.0, 3.0]), (0.25, 0.5, 0.75)).tolist()
+    [3, 4, 2]
+    """
+    order, n = np.argsort(values, kind="stable"), len(values)
+    return np.asarray(order if n <= len(quantiles) else order[(n * np.asarray(quantiles)).astype(int)])
 
 
 def axial(volumes: AnyArray, level: int) -> AnyArray:

@@ -11,11 +11,10 @@ from typing import Any
 
 import pandas as pd
 
-from sepvae.errors import RunFolderError
+from sepvae.errors import RunFolderError, listed
 from sepvae.evaluation.metrics import ABOVE_CHANCE, AT_CHANCE, against_chance
 from sepvae.report.contents import (
     Contents,
-    Picture,
     command,
     settings,
     settings_by_part,
@@ -24,6 +23,7 @@ from sepvae.report.contents import (
 )
 from sepvae.report.counterfactuals import counterfactual_rows
 from sepvae.report.covariates import covariate_sentences
+from sepvae.report.first_screen import key_numbers, strip, top_features
 from sepvae.report.html import render, scripts_within, write_page
 from sepvae.report.inference import found_words, inference_words
 from sepvae.report.regions import region_section
@@ -117,7 +117,8 @@ def _page_context(contents: Contents, *, images: bool) -> dict[str, Any]:
     if not images:  # a legend may name samples: keep the figures of columns that the scatter shows
         kept = {"label", *(column["name"] for column in (scatter or {}).get("columns", []))}
         scatters = [picture for picture in scatters if picture.about in kept]
-    maps, picture = _maps(contents, images=images)
+    maps, warnings = _maps(contents), find_warnings(contents)
+    people, features = strip(contents) if images else None, top_features(contents)
     return {
         "run": contents,
         "images": images,
@@ -126,8 +127,13 @@ def _page_context(contents: Contents, *, images: bool) -> dict[str, Any]:
         "verdict": None if scores is None else judge(scores, contents.inspection),
         "covariates": [] if scores is None else covariate_sentences(scores),
         "summary": None if scores is None else summary(scores),
-        "warnings": find_warnings(contents),
-        "picture": picture,
+        "warnings": warnings,
+        "warned": listed([warning.title for warning in warnings], 2),
+        "numbers": key_numbers(contents),
+        "strip": people,
+        "features": features,
+        "picture": None if people or features or maps is None else maps["group"],
+        "idea": _idea(),
         "spaces": spaces,
         "sections": found,
         "main_scores": main_scores(found or []),
@@ -150,27 +156,27 @@ def _page_context(contents: Contents, *, images: bool) -> dict[str, Any]:
     }
 
 
-def _maps(contents: Contents, *, images: bool) -> tuple[dict[str, Any] | None, tuple[Picture, str] | None]:
-    """Return figures and viewer of maps, None without maps, and the picture below the verdict."""
-    maps, names = (
-        contents.folder.maps,
-        ("people", "regions", "group", "axes") if images else ("regions", "group", "axes"),
-    )
-    figures = {name: figure for name in names if (figure := contents.figure(f"map_{name}"))}
-    viewer, first, picture = contents.viewer(), next(iter(figures), None), None
-    if first is not None:
-        picture = figures[first], first
-    elif images and (figure := contents.figure("reconstructions")):
-        picture = figure, "reconstructions"
-    tests = contents.inference
-    if viewer is None and first is None and tests is None:
-        return None, picture
-    tables = [file.path.name for file in (maps.samples, maps.regions) if file.exists()]
-    shown: dict[str, Any] = {name: figures.get(name) for name in ("regions", "group", "axes")}
-    shown["tested"] = None if tests is None else inference_words(tests)
-    shown["tests"] = None if tests is None else contents.figure("map_inference")
-    shown["found"] = None if tests is None else found_words(tests)
-    return {**shown, "viewer": viewer, "first": first, "files": tables}, picture
+def _maps(contents: Contents) -> dict[str, Any] | None:
+    """Return figures, tests, viewer and tables of maps; None without maps."""
+    maps, viewer, tests = contents.folder.maps, contents.viewer(), contents.inference
+    figures = {name: contents.figure(f"map_{name}") for name in ("regions", "group", "axes")}
+    if viewer is None and tests is None and not any(figures.values()):
+        return None
+    return {
+        **figures,
+        "tested": None if tests is None else inference_words(tests),
+        "tests": None if tests is None else contents.figure("map_inference"),
+        "found": None if tests is None else found_words(tests),
+        "viewer": viewer,
+        "files": [file.path.name for file in (maps.samples, maps.regions) if file.exists()],
+    }
+
+
+@cache
+def _idea() -> str:
+    """Return the picture of the idea as a data URI: styles of an SVG in the page would be of the page."""
+    drawn = files("sepvae.report").joinpath("idea.svg").read_bytes()
+    return "data:image/svg+xml;base64," + base64.b64encode(drawn).decode()
 
 
 def removal_sections(removal: pd.DataFrame) -> list[dict[str, Any]]:

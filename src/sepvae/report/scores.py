@@ -105,7 +105,7 @@ def sections(scores: pd.DataFrame, value: str = "value", places: Sequence[Any] =
         chances = dict.fromkeys(number(chance, metric) for chance in rows["chance"].dropna())
         row = Row(
             metric,
-            _words(metric) + ("" if attribute else f", {population} samples"),
+            metric_words(metric) + ("" if attribute else f", {population} samples"),
             NOTES.get(metric, "").format(value=value),
             " or ".join(chances),
             {place: cell(known[place], low, high) if place in known else None for place in places},
@@ -181,7 +181,8 @@ def number(value: float, metric: str) -> str:
     return f"{value:#.3g}".rstrip(".")
 
 
-def _words(metric: str) -> str:
+def metric_words(metric: str) -> str:
+    """Return a metric as pages name it."""
     return WORDS.get(metric, metric).replace("_", " ")
 
 
@@ -272,7 +273,7 @@ def reading(row: Score) -> str:
     shown, chance = cell(row, 0, 0), number(row["chance"], row["metric"])
     interval = f" (95 % interval {shown.interval})" if shown.interval else ""
     p = f", p = {row['p_value']:.2f}" if row["p_value"] > MAX_P else ""
-    return f"{_words(row['metric'])} {shown.score}{interval}, chance {chance}{p}."
+    return f"{metric_words(row['metric'])} {shown.score}{interval}, chance {chance}{p}."
 
 
 def of_both_spaces(rows: list[Score]) -> list[tuple[Score, Score]]:
