@@ -1,6 +1,8 @@
 """Configuration of the documentation site; `make docs` builds it, without network."""
 
 import re
+import sys
+from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
@@ -12,7 +14,13 @@ author = "The sepvae developers"
 copyright = author  # noqa: A001 - the name Sphinx reads
 version = release = sepvae.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "numpydoc",
+    "sphinx_gallery.gen_gallery",
+]
 exclude_patterns = ["_build", "developing/examples"]
 templates_path = ["_templates"]
 nitpicky = False  # types in docstrings are words, such as "array of shape (n, d)"
@@ -25,6 +33,24 @@ autodoc_typehints = "none"  # docstrings have the types in words, with shapes
 autodoc_default_options = {"members": True, "member-order": "bysource"}
 numpydoc_show_class_members = False  # methods are documented in full below each class
 
+# The gallery: every file of examples is run by the build, one after another, and an error stops it.
+sys.path.append(str(Path(__file__).parent))  # for gallery_figures
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",
+    "within_subsection_order": "FileNameSortKey",
+    "abort_on_example_error": True,
+    "image_scrapers": ("gallery_figures.scrape",),
+    "capture_repr": ("_repr_html_",),  # tables; numbers are printed
+    "backreferences_dir": "gallery/backreferences",  # for "Examples with .." on pages of the API
+    "doc_module": ("sepvae",),
+    "inspect_global_variables": False,  # names in the code are enough
+    "first_notebook_cell": "%matplotlib inline",  # shows figures that end a cell
+    "remove_config_comments": True,
+    "show_signature": False,
+    "write_computation_times": False,
+}
+
 html_theme = "pydata_sphinx_theme"
 html_title = f"sepvae {version}"
 html_theme_options = {
@@ -32,6 +58,7 @@ html_theme_options = {
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],
 }
+html_sidebars = {"gallery/*": []}  # room for code
 html_copy_source = html_show_sourcelink = False
 
 

@@ -4,12 +4,14 @@ from sepvae.evaluation.correlations import clinical_associations, partial_spearm
 from sepvae.evaluation.metrics import map_scores
 from sepvae.evaluation.probes import Samples, score_probe
 from sepvae.evaluation.scores import active_units, left_out, score_codes, separation_scores, variance_ratio
+from sepvae.evaluation.subtypes import find_subtypes
 from sepvae.evaluation.visits import visit_scores, yearly_slopes
 
 __all__ = [
     "Samples",
     "active_units",
     "clinical_associations",
+    "find_subtypes",
     "left_out",
     "map_scores",
     "partial_spearman",

@@ -5,6 +5,15 @@ from sepvae.runs.figures import map_run
 from sepvae.runs.fitting import fit_run
 from sepvae.runs.from_data import fit_folder
 from sepvae.runs.rerunning import compare_runs, rerun
-from sepvae.runs.scoring import evaluate_run
+from sepvae.runs.scoring import encoded, evaluate_run
 
-__all__ = ["compare_runs", "evaluate_run", "export_bids", "fit_folder", "fit_run", "map_run", "rerun"]
+__all__ = [
+    "compare_runs",
+    "encoded",
+    "evaluate_run",
+    "export_bids",
+    "fit_folder",
+    "fit_run",
+    "map_run",
+    "rerun",
+]

@@ -251,7 +251,37 @@ def keep_scores(run: str | Path, scores: pd.DataFrame, *, n_permutations: int) -
 def encoded(
     model: ContrastiveEstimator, source: Source, split: str, codes: Codes[AnyArray] | None = None
 ) -> pd.DataFrame:
-    """Return samples with their codes, of `fit_encode` or anew; y is missing for labels not fitted on."""
+    """
+    Return the table of codes of a source, as `score_codes` and the figures of `sepvae.plotting` take it.
+
+    Parameters
+    ----------
+    model : ContrastiveEstimator
+        A fitted estimator.
+    source : Source
+        Samples with their labels, groups and attributes.
+    split : str
+        Part of all rows: "train" for samples of the fit, "test" for held-out ones.
+    codes : Codes or None, default=None
+        Codes of the samples, such as those of `fit_encode`; None encodes them. With codes and split "train",
+        the validation samples of the fit are of part "validation".
+
+    Returns
+    -------
+    DataFrame of n rows
+        Columns id, group, label, split, y (0 background, 1 target, missing for labels that were not fitted
+        on), attributes, common0, .., salient0, ... With several targets, target is their label.
+
+    Examples
+    --------
+    >>> from sepvae import ContrastivePCA
+    >>> from sepvae.data import ArraySource
+    >>> X = np.random.default_rng(0).normal(size=(20, 3))
+    >>> source = ArraySource(X, ["healthy", "ill"] * 10)
+    >>> model = ContrastivePCA(common_dim=1, salient_dim=1, background="healthy").fit(source)
+    >>> encoded(model, source, "train").columns.tolist()
+    ['id', 'group', 'label', 'split', 'y', 'common0', 'salient0']
+    """
     about = described(source, split)
     about[["id", "group"]] = about[["id", "group"]].astype(str)  # as in `codes.csv`
     known = about["label"].isin(model.classes_)  # new data may come without labels
