@@ -248,23 +248,6 @@ def report(
     typer.echo(f"report: {page}")
 
 
-def export(
-    run: Run,
-    out: Annotated[Path, typer.Option(help="Folder to make.", show_default=False)],
-    space: Annotated[
-        str | None,
-        typer.Option(
-            help="Space of the maps, such as MNI152NLin2009cAsym; by default that in ids named as BIDS does.",
-            show_default=False,
-        ),
-    ] = None,
-) -> None:
-    """Write codes and maps of a run as a BIDS derivative dataset, to share."""
-    from sepvae.runs.bids import export_bids
-
-    typer.echo(f"BIDS derivative: {export_bids(run, out, space=space)}")
-
-
 def _infer(run: Path, data: Path, fields: dict[str, Any], **how: Any) -> None:
     """Test the group map of a run, after checking that DATA is that of the fit, and write the page."""
     load_torch()

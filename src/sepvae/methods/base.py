@@ -17,6 +17,7 @@ from sepvae.codes import Codes, Space
 from sepvae.errors import DataError
 from sepvae.methods.coding import CodingMixin
 from sepvae.methods.labels import GroupLabels
+from sepvae.methods.sharing import SharingMixin
 from sepvae.methods.storing import save_estimator
 from sepvae.model_files import Shapes
 from sepvae.preprocessing.covariates import attributes_of
@@ -39,7 +40,7 @@ class Capabilities:
 
 
 @dataclass(eq=False, repr=False)
-class ContrastiveEstimator(CodingMixin):
+class ContrastiveEstimator(SharingMixin, CodingMixin):
     """
     Base of all methods: fit, encode, reconstruct, swap, sample and save.
 
