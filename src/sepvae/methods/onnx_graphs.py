@@ -19,12 +19,12 @@ from sepvae.data.arrays import ArraySource
 from sepvae.errors import DataError, reason_of
 from sepvae.files import check_new, whole_folder, write_whole
 from sepvae.losses.vae import group_logits
-from sepvae.methods.linear import LinearEstimator
 from sepvae.networks.model import with_covariates
 from sepvae.process_wide import ignoring
 
 if TYPE_CHECKING:
     from sepvae.methods.base import ContrastiveEstimator
+    from sepvae.methods.linear import LinearEstimator
 
 ENCODER, DECODER, ABOUT = "encoder.onnx", "decoder.onnx", "onnx.json"
 OUTPUTS = ("common_mean", "common_logvar", "salient_mean", "salient_logvar")
@@ -162,7 +162,7 @@ class LinearCore(nn.Module):
     common: Any
     salient: Any
 
-    def __init__(self, estimator: LinearEstimator) -> None:
+    def __init__(self, estimator: "LinearEstimator") -> None:
         super().__init__()
         center = estimator.center_
         codes = estimator._encode(ArraySource(center[None], np.zeros(1)))  # the log-variances are constant
@@ -190,7 +190,7 @@ class LinearCore(nn.Module):
 
 def _core(estimator: Any) -> Any:
     """Return encoders and decoder as one module, a copy; raise DataError for methods that have none."""
-    if isinstance(estimator, LinearEstimator):
+    if hasattr(estimator, "common_axes_"):
         return LinearCore(estimator).eval()
     if not hasattr(estimator, "module_"):
         raise DataError(f"to_onnx: {type(estimator).__name__} has neither networks nor linear axes")
