@@ -9,7 +9,7 @@ from sepvae import __version__
 from sepvae.cli.benchmark import benchmark, stability
 from sepvae.cli.fitting import demo, fit
 from sepvae.cli.options import LISTED, BatchSize, Data, Split, TestSize, data_options
-from sepvae.cli.people_commands import subtypes, visits
+from sepvae.cli.people_commands import explore, subtypes, visits
 from sepvae.cli.run_commands import encode, evaluate, maps, regions, report, rerun
 from sepvae.cli.sharing_commands import export
 from sepvae.errors import on_command_line
@@ -119,6 +119,7 @@ for command in (
     visits,
     rerun,
     report,
+    explore,
     export,
 ):
     app.command()(command)

@@ -1,4 +1,4 @@
-"""Commands on the people of a run, their subtypes and visits; each imports inside its function."""
+"""Commands on the people of a run: subtypes, visits, the page; each imports inside its function."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -69,3 +69,42 @@ def visits(
         typer.echo(f"visits: {RunFolder(run).visits}, report: {written_page(run)}")
     else:
         typer.echo("nothing is written; --out FILE.csv keeps the numbers")
+
+
+@data_options("root", "tables")
+def explore(
+    run: Run,
+    fields: dict[str, Any],
+    data: Annotated[
+        Path | None,
+        typer.Argument(help="What it was fitted on; without, few people are shown with their input."),
+    ] = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port on this machine; by default a free one.")
+    ] = 0,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the browser, or only print the address.")
+    ] = True,
+) -> None:
+    """Explore a run in the browser: scatter, single people, sliders along salient axes, swaps; local only."""
+    from importlib.util import find_spec
+
+    from sepvae.errors import DataError
+
+    if find_spec("dash") is None:
+        raise DataError("sepvae explore needs Dash, which is not installed: pip install 'sepvae[explore]'")
+    load_torch()
+
+    from sepvae.explore.server import serve
+    from sepvae.progress import stage
+    from sepvae.runs.new_data import has_bundled_data, read_again
+    from sepvae.runs.resume import check_same_data
+
+    samples = None
+    if data is not None or has_bundled_data(run):
+        samples = read_again(run, data, tell, "explore RUN DATA", **fields)
+        with stage("comparing the data with those of the run", tell):
+            check_same_data(run, samples.train, samples.test)
+    else:
+        tell("note: without DATA, the input is shown of people that the run folder has as examples")
+    serve(run, samples, port=port, open_browser=browser, say=tell)

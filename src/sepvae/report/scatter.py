@@ -44,7 +44,7 @@ def scatter_data(contents: Contents, *, images: bool = True) -> dict[str, Any] |
         "total": len(test),
         "fitted": "training" if len(train) > 1 else "test",
         "spaces": {space: _places(fitted, shown, space) for space in ("common", "salient")},
-        "columns": _columns(contents, shown, images=images),
+        "columns": coloured_columns(contents, shown, images=images),
         "ids": shown["id"].tolist() if images else None,
         "groups": shown["group"].tolist() if images and grouped else None,
         "thumbnails": _sheet(contents.thumbnails, shown["id"].tolist()) if images else None,
@@ -54,15 +54,20 @@ def scatter_data(contents: Contents, *, images: bool = True) -> dict[str, Any] |
 def _places(fitted: pd.DataFrame, shown: pd.DataFrame, space: Space) -> dict[str, Any]:
     """Return the positions of samples in a space by each projection."""
     columns = code_columns(fitted, space)
+    places = {"PCA": principal_places(fitted, shown, space)}
+    if (umap := _umap(shown[columns].to_numpy(float))) is not None:
+        places["UMAP"] = _rounded(umap, ["UMAP 1", "UMAP 2"])
+    return {"dimensions": len(columns), "places": places}
+
+
+def principal_places(fitted: pd.DataFrame, shown: pd.DataFrame, space: Space) -> dict[str, Any]:
+    """Return x, y and axis titles: the first two principal components of `fitted`, or the only code."""
+    columns = code_columns(fitted, space)
     codes = shown[columns].to_numpy(float)
     if len(columns) == 1:  # at random heights, so that points do not overlap
         heights = np.random.default_rng(0).uniform(-0.5, 0.5, size=len(codes))
-        places = {"PCA": _rounded(np.column_stack([codes, heights]), [columns[0], ""])}
-    else:
-        places = {"PCA": _principal(fitted[columns].to_numpy(float), codes)}
-    if (umap := _umap(codes)) is not None:
-        places["UMAP"] = _rounded(umap, ["UMAP 1", "UMAP 2"])
-    return {"dimensions": len(columns), "places": places}
+        return _rounded(np.column_stack([codes, heights]), [columns[0], ""])
+    return _principal(fitted[columns].to_numpy(float), codes)
 
 
 def _principal(fitted: AnyArray, codes: AnyArray) -> dict[str, Any]:
@@ -90,7 +95,7 @@ def _rounded(places: AnyArray, axes: list[str]) -> dict[str, Any]:
     return {**rounded, "axes": axes}
 
 
-def _columns(contents: Contents, shown: pd.DataFrame, *, images: bool) -> list[dict[str, Any]]:
+def coloured_columns(contents: Contents, shown: pd.DataFrame, *, images: bool) -> list[dict[str, Any]]:
     """Return the columns to colour by: the label, and each attribute that has a value."""
     kinds, columns = contents.folder.kinds(), []
     for name in ["label", *attribute_columns(shown)]:
