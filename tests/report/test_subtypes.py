@@ -18,7 +18,6 @@ def sheet(run: Path) -> Path:
     people = codes[["id", "group", "label"]].assign(salient_load=2.0, salient_centile=60.0)
     people = people.assign(salient_centile_low=40.0, salient_centile_high=80.0, nearest_patients="train-1")
     people.to_csv(run / "people.csv", index=False)
-    (run / "maps").mkdir()
     return run
 
 
