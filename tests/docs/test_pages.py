@@ -1,0 +1,139 @@
+"""
+Blocks of README and of guides run, page by page, in a folder with small files of the names that they use.
+
+Blocks of a page run in their order: Python in one namespace, `sepvae` commands in this process. A fit has one
+epoch. What a page shows as output is not compared.
+"""
+
+import shlex
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sepvae import SepVAE
+from sepvae.data import read_regions
+from sepvae.recipes import load_recipe
+
+from ..helpers import invoke, short_judges, without_figures
+from .blocks import MEASURED, Block, blocks, commands, pages, without_redirect
+from .reader import SMALL, N, write_reader_folder
+
+# Results and measurements name data and hours that a test does not have; their commands are parsed.
+PARSED = ("docs/results/", "docs/performance.md", "docs/reliability.md", "docs/responsible-use.md")
+RUN = [page for page in pages() if not page.startswith(PARSED) and blocks(page)]
+
+FIT = "fit participants.tsv --images {participant_id}_GM.nii.gz --label group --out run --attribute age:continuous"
+OF_TABLE = "fit regions.csv --features *_volume --label dx --out run --attribute age:continuous"
+OF_IMAGES = "fit chest_xray --out run --background NORMAL"
+# Runs that a page assumes, or that its first command leaves with options out.
+BEFORE = {
+    "docs/guide/maps.md": FIT,
+    "docs/guide/subtypes.md": OF_TABLE,
+    "docs/guide/rerun.md": FIT,
+    "docs/guide/figures.md": OF_IMAGES,
+}
+# What is added to a command, so that it takes a moment.
+SHORTER = {"fit": ["--permutations", "0", "--seeds", "1"], "demo": ["--permutations", "0"]}
+# Servers, and commands of many fits, which tests of their own run.
+ONLY_PARSED = ("benchmark", "explore", "stability")
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The reader's folder before anything has run."""
+    folder = tmp_path_factory.mktemp("reader") / "folder"
+    write_reader_folder(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of it, in which a test may work; fits have one epoch, and data without files are few."""
+    from sepvae.data import load_digits_on_photos, simulate_vbm_cohort
+    from sepvae.training.fit import train
+
+    def few_digits(seed: int = 0) -> list[Any]:
+        return [source.select(np.arange(0, len(source), 24)) for source in load_digits_on_photos(seed)]
+
+    def one_epoch(*arguments: Any, **keywords: Any) -> Any:
+        return train(*arguments, **keywords | {"max_epochs": 1})
+
+    def small_cohort(folder: str | Path, **keywords: Any) -> Path:
+        remove(Path(folder))  # the link
+        return simulate_vbm_cohort(folder, **keywords | SMALL)
+
+    shutil.copytree(template, tmp_path / "folder", symlinks=True)
+    monkeypatch.chdir(tmp_path / "folder")
+    monkeypatch.setattr("sepvae.methods.vae.train", one_epoch)
+    for module in ("sepvae.data", "sepvae.data.bundled"):
+        monkeypatch.setattr(f"{module}.load_digits_on_photos", few_digits)
+    monkeypatch.setattr("sepvae.data.simulate_vbm_cohort", small_cohort)
+    for module in ("sepvae.runs.fitting", "sepvae.runs.finishing"):
+        monkeypatch.setattr(f"{module}.write_report", lambda run: Path(run, "report.html").touch())
+    with without_figures(), short_judges():
+        yield tmp_path / "folder"
+
+
+def names() -> dict[str, Any]:
+    """Return names that pages take for granted: images of four groups, and a table with its source."""
+    rng, y = np.random.default_rng(0), np.array(["HC", "SZ", "BD", "ASD"] * 16)
+    frame = pd.read_csv("regions.csv").assign(person=lambda table: table["participant_id"])
+    source = read_regions("regions.csv", features=["*_volume"], label="dx", attributes=["age", "sex"])
+    parts = {"train": source.select(np.arange(N // 2)), "test": source.select(np.arange(N // 2, N))}
+    of_table = {"frame": frame, "source": source, "model": SepVAE(background="HC"), **parts}
+    return {"X": rng.random((64, 1, 32, 32), dtype=np.float32), "y": y, **of_table}
+
+
+def run_block(block: Block, namespace: dict[str, Any]) -> Counter[str]:
+    """Run a block, or as much of it as a test can; count what ran and what was left out."""
+    told = block.mark or ("only parsed" if block.heading == MEASURED else "")
+    if block.language == "python":
+        if not told:
+            exec(compile(block.text, str(block), "exec"), namespace)  # noqa: S102 - our own pages
+        return Counter([told or "run"])
+    if block.language == "yaml" and block.text.startswith("title:"):
+        Path("mine.yaml").write_text(block.text, "utf-8")
+        load_recipe("mine.yaml")
+        return Counter(["run"])
+    return Counter(told or run_command(words) for words in commands(block) if block.language == "console")
+
+
+def run_command(words: list[str]) -> str:
+    """Run a command, unless it is of another program, a server, or leaves options out; return what was done."""
+    program, *arguments = words
+    if program != "sepvae":
+        return f"of {program}"
+    if arguments[0] in ONLY_PARSED or {"..", "..."} & set(arguments):
+        return "only parsed"
+    arguments, file = without_redirect(arguments)
+    if "--out" in arguments and "--resume" not in arguments:
+        remove(Path(arguments[arguments.index("--out") + 1]))  # of another example on the page
+    output = invoke(*arguments, *SHORTER.get(arguments[0], []))
+    if file is not None:
+        Path(file).write_text(output, "utf-8")
+    return "run"
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it exists."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("page", RUN)
+@pytest.mark.usefixtures("folder")
+def test_blocks_of_a_page_run(page: str) -> None:
+    if page in BEFORE:
+        run_command(["sepvae", *BEFORE[page].split()])
+    namespace = names()
+    done = sum((run_block(block, namespace) for block in blocks(page)), Counter())
+    print(page, dict(done))
