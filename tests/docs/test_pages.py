@@ -29,13 +29,14 @@ from .reader import SMALL, N, write_reader_folder
 PARSED = ("docs/results/", "docs/performance.md", "docs/reliability.md", "docs/responsible-use.md")
 RUN = [page for page in pages() if not page.startswith(PARSED) and blocks(page)]
 
-FIT = "fit participants.tsv --images {participant_id}_GM.nii.gz --label group --out run --attribute age:continuous"
-OF_TABLE = "fit regions.csv --features *_volume --label dx --out run --attribute age:continuous"
+VOLUMES = "fit participants.tsv --label group --out run --attribute age:continuous"
+FIT = f"{VOLUMES} --images {{participant_id}}/anat/{{participant_id}}_GM.nii.gz"
+OF_DIGITS = "fit digits-on-photos --recipe digits-on-photos --method ContrastivePCA --out run"
 OF_IMAGES = "fit chest_xray --out run --background NORMAL"
 # Runs that a page assumes, or that its first command leaves with options out.
 BEFORE = {
     "docs/guide/maps.md": FIT,
-    "docs/guide/subtypes.md": OF_TABLE,
+    "docs/guide/subtypes.md": OF_DIGITS,
     "docs/guide/rerun.md": FIT,
     "docs/guide/figures.md": OF_IMAGES,
 }
@@ -75,6 +76,7 @@ def folder(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     for module in ("sepvae.data", "sepvae.data.bundled"):
         monkeypatch.setattr(f"{module}.load_digits_on_photos", few_digits)
     monkeypatch.setattr("sepvae.data.simulate_vbm_cohort", small_cohort)
+    monkeypatch.setattr("sepvae.runs.resume.check_new", lambda run, *_: remove(run))  # of another example
     for module in ("sepvae.runs.fitting", "sepvae.runs.finishing"):
         monkeypatch.setattr(f"{module}.write_report", lambda run: Path(run, "report.html").touch())
     with without_figures(), short_judges():
@@ -113,8 +115,6 @@ def run_command(words: list[str]) -> str:
     if arguments[0] in ONLY_PARSED or {"..", "..."} & set(arguments):
         return "only parsed"
     arguments, file = without_redirect(arguments)
-    if "--out" in arguments and "--resume" not in arguments:
-        remove(Path(arguments[arguments.index("--out") + 1]))  # of another example on the page
     output = invoke(*arguments, *SHORTER.get(arguments[0], []))
     if file is not None:
         Path(file).write_text(output, "utf-8")
