@@ -64,17 +64,30 @@ def blocks_of(page: str, text: str) -> Iterator[Block]:
         mark = found[1] if found else ""
 
 
-def commands(block: Block) -> Iterator[list[str]]:
-    """Yield the words of each command: lines behind a prompt, or of a script those with `sepvae`."""
-    if block.language not in ("console", "bash"):
-        return
+class Command(NamedTuple):
+    """Words of a command, and what its page shows as its output."""
+
+    words: list[str]
+    output: str = ""
+
+
+def commands(block: Block) -> Iterator[Command]:
+    """Yield the commands of a console block, and those of a script that begin with `sepvae`."""
     text = block.text.replace("\\\n", " ")
-    behind = r"^\$ (.+)$" if block.language == "console" else r"(?:^|\s)(sepvae .+?)&?$"
-    for line in re.findall(behind, text, re.MULTILINE):
-        words = shlex.split(line, comments=True)
-        of_command = list(dropwhile(lambda word: re.match(r"[A-Z_]+=", word), words))  # behind variables
-        if of_command:
-            yield of_command
+    if block.language == "console":
+        for command in text.removeprefix("$ ").split("\n$ "):
+            line, _, output = command.partition("\n")
+            yield from _command(line, output)
+    elif block.language == "bash":
+        for line in re.findall(r"(?:^|\s)(sepvae .+?)&?$", text, re.MULTILINE):
+            yield from _command(line)
+
+
+def _command(line: str, output: str = "") -> Iterator[Command]:
+    """Yield the command of a line, if it has more than variables of the environment."""
+    words = list(dropwhile(lambda word: re.match(r"[A-Z_]+=", word), shlex.split(line, comments=True)))
+    if words:
+        yield Command(words, output)
 
 
 def without_redirect(words: list[str]) -> tuple[list[str], str | None]:

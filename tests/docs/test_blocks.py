@@ -1,6 +1,6 @@
 """Blocks and commands are found in Markdown as a reader would copy them."""
 
-from .blocks import blocks_of, commands
+from .blocks import Command, blocks_of, commands
 
 PAGE = """\
 # A page
@@ -35,5 +35,6 @@ def test_blocks_have_language_heading_and_mark() -> None:
 def test_commands_are_split_as_a_shell_would() -> None:
     _, second, third = blocks_of("page.md", PAGE)
     fit = ["sepvae", "fit", "data", "--out", "run"]
-    assert list(commands(second)) == [[*fit, "--set", "a b"], ["make", "demo", ">", "log"]]
-    assert list(commands(third)) == [fit]
+    of_console = [Command([*fit, "--set", "a b"], "output"), Command(["make", "demo", ">", "log"])]
+    assert list(commands(second)) == of_console
+    assert list(commands(third)) == [Command(fit)]

@@ -10,11 +10,11 @@ from sepvae.cli.app import app
 from .blocks import blocks, commands, pages, without_redirect
 
 COMMANDS = [
-    pytest.param(words[1:], id=f"{block}-{i}")
+    pytest.param(command.words[1:], id=f"{block}-{i}")
     for page in pages()
     for block in blocks(page)
-    for i, words in enumerate(commands(block))
-    if words[0] == "sepvae" and words[1] != "--help" and block.mark != "not run"
+    for i, command in enumerate(commands(block))
+    if command.words[0] == "sepvae" and command.words[1] != "--help" and block.mark != "not run"
 ]
 ROOT: Any = typer.main.get_command(app)
 

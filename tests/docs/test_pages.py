@@ -2,7 +2,7 @@
 Blocks of README and of guides run, page by page, in a folder with small files of the names that they use.
 
 Blocks of a page run in their order: Python in one namespace, `sepvae` commands in this process. A fit has one
-epoch. What a page shows as output is not compared.
+epoch. Of what a page shows as output, errors alone are compared.
 """
 
 import shlex
@@ -21,8 +21,8 @@ from sepvae import SepVAE
 from sepvae.data import read_regions
 from sepvae.recipes import load_recipe
 
-from ..helpers import invoke, short_judges, without_figures
-from .blocks import MEASURED, Block, blocks, commands, pages, without_redirect
+from ..helpers import invoke, outcome, short_judges, without_figures
+from .blocks import MEASURED, Block, Command, blocks, commands, pages, without_redirect
 from .reader import SMALL, N, write_reader_folder
 
 # Results and measurements name data and hours that a test does not have; their commands are parsed.
@@ -104,16 +104,21 @@ def run_block(block: Block, namespace: dict[str, Any]) -> Counter[str]:
         Path("mine.yaml").write_text(block.text, "utf-8")
         load_recipe("mine.yaml")
         return Counter(["run"])
-    return Counter(told or run_command(words) for words in commands(block) if block.language == "console")
+    return Counter(told or run_command(command) for command in commands(block) if block.language == "console")
 
 
-def run_command(words: list[str]) -> str:
+def run_command(command: Command) -> str:
     """Run a command, unless it is of another program, a server, or leaves options out; return what was done."""
-    program, *arguments = words
+    program, *arguments = command.words
     if program != "sepvae":
         return f"of {program}"
     if arguments[0] in ONLY_PARSED or {"..", "..."} & set(arguments):
         return "only parsed"
+    if command.output.startswith("sepvae: "):
+        status, said = outcome(*arguments)
+        assert " ".join(command.output.split()).removeprefix("sepvae: ") in said
+        assert status != 0
+        return "run"
     arguments, file = without_redirect(arguments)
     output = invoke(*arguments, *SHORTER.get(arguments[0], []))
     if file is not None:
@@ -133,7 +138,7 @@ def remove(path: Path) -> None:
 @pytest.mark.usefixtures("folder")
 def test_blocks_of_a_page_run(page: str) -> None:
     if page in BEFORE:
-        run_command(["sepvae", *BEFORE[page].split()])
+        run_command(Command(["sepvae", *BEFORE[page].split()]))
     namespace = names()
     done = sum((run_block(block, namespace) for block in blocks(page)), Counter())
     print(page, dict(done))
