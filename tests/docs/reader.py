@@ -1,4 +1,4 @@
-"""A reader's folder: small files with the names and columns that the pages use."""
+"""A reader's folder: small files with the names and columns that the pages use, of the same 48 people."""
 
 import shutil
 from pathlib import Path
@@ -14,7 +14,7 @@ SMALL = {"n_subjects": N, "side": 16}
 
 
 def write_reader_folder(folder: Path) -> None:
-    """Write brains, surfaces, images, arrays and tables of the same 48 people."""
+    """Write brains, images, arrays and tables; `write_surfaces` takes seconds, and is of one page."""
     _write_brains(folder)
     people = pd.read_csv(folder / "participants.tsv", sep="\t")
     patient, rng = people["group"] == "patient", np.random.default_rng(0)
@@ -30,7 +30,7 @@ def write_reader_folder(folder: Path) -> None:
 
 
 def _write_brains(folder: Path) -> None:
-    """Write a cohort as of BIDS and as of CAT12, new people, visits, surfaces, a mask and an atlas."""
+    """Write a cohort as of BIDS and as of CAT12, new people, visits, a mask and an atlas."""
     simulate_vbm_cohort(folder, **SMALL)
     simulate_vbm_cohort(folder / "new", n_subjects=12, side=16, random_state=1)
     shutil.copy(folder / "truth" / "brain_mask.nii.gz", folder)
@@ -43,16 +43,22 @@ def _write_brains(folder: Path) -> None:
     }
     for name, how in parts.items():
         simulate_vbm_cohort(folder / name, **SMALL | how)
-    simulate_surface_cohort(folder / "surfaces", n_subjects=N)
-    for image in [*folder.glob("visits/sub-*/ses-*"), *folder.glob("surfaces/sub-*/surf")]:
+    for image in folder.glob("visits/sub-*/ses-*"):
         shutil.move(image, folder / image.parent.name)
     for name in ("visits/scans.tsv", "cat12/mri", "cat12/report"):
         shutil.move(folder / name, folder)
     shutil.move(folder / "visits" / "atlas.nii.gz", folder / "aal.nii.gz")
     names = {"index": range(1, 21), "name": [f"Region_{i}" for i in range(1, 21)]}
     pd.DataFrame(names).to_csv(folder / "aal.csv", index=False)
-    for name in ("visits", "cat12", "surfaces"):
+    for name in ("visits", "cat12"):
         shutil.rmtree(folder / name)
+
+
+def write_surfaces(folder: Path) -> None:
+    """Write the thickness of the cortex of the same people."""
+    simulate_surface_cohort(folder / "surfaces", n_subjects=N)
+    for surfaces in folder.glob("surfaces/sub-*/surf"):
+        shutil.move(surfaces, folder / surfaces.parent.name)
 
 
 def _write_tables(folder: Path, people: pd.DataFrame, rng: np.random.Generator) -> None:
@@ -85,7 +91,9 @@ def _write_images(folder: Path, people: pd.DataFrame, rng: np.random.Generator) 
     people.to_csv(folder / "slices.csv", index=False)
     for part in ("chest_xray/train", "chest_xray/test", "new_images"):
         for i in range(20):
-            name = [f"IM-{i:04d}-0001", f"person{i}_bacteria_1", f"person{i}_virus_1"][(i % 2) * (1 + i // 2 % 2)]
+            name = [f"IM-{i:04d}-0001", f"person{i}_bacteria_1", f"person{i}_virus_1"][
+                (i % 2) * (1 + i // 2 % 2)
+            ]
             file = folder / part / ("PNEUMONIA" if i % 2 else "NORMAL") / f"{part[-5:]}-{name}.jpeg"
             if part == "chest_xray/train":
                 file = file.with_name(f"{name}.jpeg")

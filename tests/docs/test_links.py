@@ -85,4 +85,8 @@ def test_headings_have_the_anchors_of_code_hosts() -> None:
 
 
 def test_links_are_found_without_those_of_code() -> None:
-    assert links("a [b\nc](d.md#e) `[f](g)` ![h](i.png)\n```\n[j](k)\n```\n[l](<m.md>)") == ["d.md#e", "i.png", "m.md"]
+    assert links("a [b\nc](d.md#e) `[f](g)` ![h](i.png)\n```\n[j](k)\n```\n[l](<m.md>)") == [
+        "d.md#e",
+        "i.png",
+        "m.md",
+    ]

@@ -23,7 +23,7 @@ from sepvae.recipes import load_recipe
 
 from ..helpers import invoke, outcome, short_judges, without_figures
 from .blocks import MEASURED, Block, Command, blocks, commands, pages, without_redirect
-from .reader import SMALL, N, write_reader_folder
+from .reader import SMALL, N, write_reader_folder, write_surfaces
 
 # Results and measurements name data and hours that a test does not have; their commands are parsed.
 PARSED = ("docs/results/", "docs/performance.md", "docs/reliability.md", "docs/responsible-use.md")
@@ -40,8 +40,9 @@ BEFORE = {
     "docs/guide/rerun.md": FIT,
     "docs/guide/figures.md": OF_IMAGES,
 }
+FITS = {"fit", "demo", "maps", "rerun", "subtypes"}
 # What is added to a command, so that it takes a moment.
-SHORTER = {"fit": ["--permutations", "0", "--seeds", "1"], "demo": ["--permutations", "0"]}
+SHORTER = {"fit": ["--seeds", "1"]}
 # Servers, and commands of many fits, which tests of their own run.
 ONLY_PARSED = ("benchmark", "explore", "stability")
 
@@ -58,6 +59,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of it, in which a test may work; fits have one epoch, and data without files are few."""
     from sepvae.data import load_digits_on_photos, simulate_vbm_cohort
+    from sepvae.evaluation import score_codes
     from sepvae.training.fit import train
 
     def few_digits(seed: int = 0) -> list[Any]:
@@ -65,6 +67,9 @@ def folder(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
 
     def one_epoch(*arguments: Any, **keywords: Any) -> Any:
         return train(*arguments, **keywords | {"max_epochs": 1})
+
+    def without_permutations(*arguments: Any, **keywords: Any) -> Any:
+        return score_codes(*arguments, **keywords | {"n_permutations": 0})
 
     def small_cohort(folder: str | Path, **keywords: Any) -> Path:
         remove(Path(folder))  # the link
@@ -76,6 +81,7 @@ def folder(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     for module in ("sepvae.data", "sepvae.data.bundled"):
         monkeypatch.setattr(f"{module}.load_digits_on_photos", few_digits)
     monkeypatch.setattr("sepvae.data.simulate_vbm_cohort", small_cohort)
+    monkeypatch.setattr("sepvae.runs.finishing.score_codes", without_permutations)
     monkeypatch.setattr("sepvae.runs.resume.check_new", lambda run, *_: remove(run))  # of another example
     for module in ("sepvae.runs.fitting", "sepvae.runs.finishing"):
         monkeypatch.setattr(f"{module}.write_report", lambda run: Path(run, "report.html").touch())
@@ -134,11 +140,26 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-@pytest.mark.parametrize("page", RUN)
+def is_slow(page: str) -> bool:
+    """Return whether a page fits by commands, which read, score and map, too."""
+    fits = [command for block in blocks(page) for command in commands(block) if set(command.words) & FITS]
+    return any("sepvae" in command.words for command in fits)
+
+
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=pytest.mark.slow if is_slow(page) else ()) for page in RUN]
+)
 @pytest.mark.usefixtures("folder")
 def test_blocks_of_a_page_run(page: str) -> None:
+    if page == "docs/guide/surfaces.md":
+        write_surfaces(Path())
     if page in BEFORE:
         run_command(Command(["sepvae", *BEFORE[page].split()]))
+    import time
+
+    T0 = time.process_time()
     namespace = names()
     done = sum((run_block(block, namespace) for block in blocks(page)), Counter())
-    print(page, dict(done))
+    import time
+
+    print(page, dict(done), time.process_time() - T0)
