@@ -21,7 +21,7 @@ class Block(NamedTuple):
     """
     A fenced block: its page, line and language, the heading above it, and its mark.
 
-    A line `<!-- not run: why -->` or `<!-- only parsed: why -->` above a block is its mark; pages do not show it.
+    A line `<!-- not run: why -->` or `<!-- only parsed: why -->` above a block is its mark; it is not shown.
     """
 
     page: str

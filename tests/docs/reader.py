@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from PIL import Image
 
 from sepvae.data import simulate_surface_cohort, simulate_vbm_cohort
@@ -59,6 +60,26 @@ def write_surfaces(folder: Path) -> None:
     simulate_surface_cohort(folder / "surfaces", n_subjects=N)
     for surfaces in folder.glob("surfaces/sub-*/surf"):
         shutil.move(surfaces, folder / surfaces.parent.name)
+
+
+def write_cells(folder: Path) -> None:
+    """Write cells of donors, healthy and ill, as AnnData files."""
+    anndata, rng = pytest.importorskip("anndata"), np.random.default_rng(0)
+
+    def words(*values: str) -> pd.Index:
+        return pd.Index(values, dtype=object)  # anndata 0.12.6 does not write strings of pandas 3
+
+    columns = {
+        "donor": [f"d{i // 4}" for i in range(80)],
+        "cell_type": ["T", "B"] * 40,
+        "disease": (["healthy"] * 4 + ["ill"] * 4) * 10,
+    }
+    obs = pd.DataFrame({name: pd.Categorical(words(*values)) for name, values in columns.items()})
+    obs["age"], var = 40 + np.arange(80) // 4, pd.DataFrame(index=words(*(f"gene{i}" for i in range(6))))
+    for name in ("cells", "new"):
+        obs.index = words(*(f"{name}-{i}" for i in range(80)))
+        x = rng.random((80, 6), dtype=np.float32)
+        anndata.AnnData(x, obs=obs, var=var).write_h5ad(folder / f"{name}.h5ad")
 
 
 def _write_tables(folder: Path, people: pd.DataFrame, rng: np.random.Generator) -> None:
