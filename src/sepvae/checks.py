@@ -4,6 +4,7 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from importlib import import_module
 from numbers import Integral, Real
 from typing import Any, Literal, NamedTuple
 
@@ -311,3 +312,12 @@ def check_flag(name: str, value: object) -> None:
     """Raise unless a keyword is True or False."""
     if not isinstance(value, bool | np.bool_):
         raise DataError(f"{name}: wanted True or False, got {value!r}")
+
+
+def check_installed(extra: str, *packages: str) -> None:
+    """Raise DataError with the extra to install if one of its packages is missing."""
+    for package in packages:
+        try:
+            import_module(package)
+        except ImportError as error:
+            raise DataError(f"{package} is not installed; pip install 'sepvae[{extra}]'") from error

@@ -13,7 +13,7 @@ from sepvae import ContrastivePCA, SepCLR, SepVAE
 from sepvae.data import ArraySource
 from sepvae.errors import DataError, RunFolderError
 from sepvae.grid import Grid
-from sepvae.methods import onnx_graphs, sharing
+from sepvae.methods import onnx_graphs
 
 from ..helpers import invoke, quick
 
@@ -148,6 +148,6 @@ def test_what_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     def refuse(name: str) -> None:
         raise ImportError(name)
 
-    monkeypatch.setattr(sharing, "import_module", refuse)
+    monkeypatch.setattr("sepvae.checks.import_module", refuse)
     with pytest.raises(DataError, match=r"onnx is not installed; pip install 'sepvae\[onnx\]'"):
         model.to_onnx(tmp_path / "onnx")

@@ -11,7 +11,7 @@ from sepvae.cli.fitting import demo, fit
 from sepvae.cli.options import LISTED, BatchSize, Data, Split, TestSize, data_options
 from sepvae.cli.people_commands import explore, subtypes, visits
 from sepvae.cli.run_commands import encode, evaluate, maps, regions, report, rerun
-from sepvae.cli.sharing_commands import export
+from sepvae.cli.sharing_commands import export, push
 from sepvae.errors import on_command_line
 
 app = typer.Typer(
@@ -121,5 +121,6 @@ for command in (
     report,
     explore,
     export,
+    push,
 ):
     app.command()(command)

@@ -1,15 +1,16 @@
-"""`SharingMixin`: estimators for other programs."""
+"""`SharingMixin`: estimators for other programs and other people."""
 
-from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from sklearn.utils.validation import check_is_fitted
 
-from sepvae.errors import DataError
+from sepvae.checks import check_installed
+from sepvae.methods.storing import save_estimator
 
 
 class SharingMixin:
-    """What a fitted estimator writes for other programs."""
+    """What a fitted estimator writes for other programs and other people."""
 
     def to_onnx(self, path: str | Path) -> Path:
         """
@@ -39,16 +40,46 @@ class SharingMixin:
             If the folder exists.
         """
         check_is_fitted(self)
-        require("onnx", "onnx", "onnxscript", "onnxruntime")
+        check_installed("onnx", "onnx", "onnxscript", "onnxruntime")
         from sepvae.methods.onnx_graphs import write_onnx
 
         return write_onnx(self, Path(path))  # type: ignore[arg-type]
 
+    def push_to_hub(
+        self, repo: str, *, private: bool = True, license_id: str | None = None, about: str = ""
+    ) -> str:
+        """
+        Upload this model and a model card to the Hugging Face Hub, with the account of `hf auth login`.
 
-def require(extra: str, *packages: str) -> None:
-    """Raise DataError with the extra to install if one of its packages is missing."""
-    for package in packages:
-        try:
-            import_module(package)
-        except ImportError as error:
-            raise DataError(f"{package} is not installed; pip install 'sepvae[{extra}]'") from error
+        Nothing but `model.json`, `model.safetensors` and `README.md` is uploaded. The model holds statistics
+        of the people it was fitted on. `sepvae push RUN` writes a card with data and scores.
+
+        Parameters
+        ----------
+        repo : str
+            Repository, "user/model"; it is made if it does not exist. Files of these names are replaced.
+        private : bool, default=True
+            Only the account may read it. A repository that is public is refused.
+        license_id : str or None, default=None
+            Identifier of the license, such as "cc-by-nc-4.0", which the data must allow.
+        about : str, default=""
+            Sections on data and results for the card, in Markdown.
+
+        Returns
+        -------
+        str
+            Address for `sepvae.load`: "hf://user/model".
+
+        Raises
+        ------
+        DataError
+            If the package of extra `hub` is missing, or the Hub refuses.
+        """
+        check_is_fitted(self)
+        check_installed("hub", "huggingface_hub")
+        from sepvae.methods.hub import model_card, upload
+
+        card = model_card(self, repo, license_id, about)  # type: ignore[arg-type]
+        with TemporaryDirectory() as folder:
+            model = save_estimator(self, Path(folder, "model"))  # type: ignore[arg-type]
+            return upload(self, model, card, repo, private=private)  # type: ignore[arg-type]

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sepvae.batch import AnyArray
+from sepvae.checks import check_installed
 from sepvae.errors import DataError, ModelFileError
+from sepvae.methods.hub import SCHEME, download
 from sepvae.model_files import (
     ABOUT,
     WEIGHTS,
@@ -65,7 +67,9 @@ def load(
     Parameters
     ----------
     path : str or Path
-        Folder written by `save`, or a run folder that holds one as `model/`.
+        Folder written by `save`, or a run folder that holds one as `model/`. Or "hf://user/model", which is
+        downloaded from the Hugging Face Hub (extra `hub`) or its cache; "hf://user/model@revision" is a
+        branch, a tag or a commit. Only the two files of a model are downloaded.
     network : tuple of two Module or None, default=None
         The user's own encoder and decoder, if the model was fitted with such modules.
     cls : class or None, default=None
@@ -80,7 +84,8 @@ def load(
     Raises
     ------
     ModelFileError
-        If the folder holds no model, or one that is damaged, newer than this program or of another class.
+        If the folder or the repository holds no model, or one that is damaged, newer than this program or of
+        another class.
     DataError
         If the model was fitted with the user's own modules, and these are missing or do not fit.
 
@@ -90,6 +95,9 @@ def load(
     Traceback (most recent call last):
     sepvae.errors.ModelFileError: no/such/folder: wanted a folder with model.json and model.safetensors
     """
+    if isinstance(path, str) and path.startswith(SCHEME):
+        check_installed("hub", "huggingface_hub")
+        path = download(path)
     folder, about, arrays = read_model(Path(path))
     method = _find_class(about.method, folder, cls)
     weights = {name.removeprefix(LEARNT): x for name, x in arrays.items() if name.startswith(LEARNT)}
