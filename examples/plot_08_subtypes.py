@@ -54,8 +54,12 @@ for name, amounts in cohorts.items():
 figure, axes = plt.subplots(2, 2, figsize=(8, 6.5), layout="constrained")
 for (left, right), (name, test) in zip(axes, found.items(), strict=True):
     points = test.clusters.discriminants(codes[name])
-    cluster = test.clusters.assign(codes[name]) if test.found else np.zeros(len(points), int)
-    left.scatter(*points.T[:2], c=np.array(["#0072B2", "#D55E00", "#009E73"])[cluster], s=18)
+    cluster = (
+        test.clusters.assign(codes[name]) if test.found else np.zeros(len(points), int)
+    )
+    left.scatter(
+        *points.T[:2], c=np.array(["#0072B2", "#D55E00", "#009E73"])[cluster], s=18
+    )
     left.set(title=f"Salient codes: {name}", xlabel="direction 1", ylabel="direction 2")
     right.hist(test.null["gap"], bins=20, color="0.75", label="single Gaussians")
     right.axvline(test.observed["gap"], color="#D55E00", linewidth=2, label="the codes")

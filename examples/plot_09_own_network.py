@@ -55,14 +55,21 @@ print(encoder(torch.zeros(2, 64)).shape, decoder(torch.zeros(2, 8)).shape)
 # %%
 # Two fits, with own and default networks
 # ---------------------------------------
-how = {"common_dim": common_dim, "salient_dim": salient_dim, "max_epochs": 15}
+how = {
+    "common_dim": common_dim,
+    "salient_dim": salient_dim,
+    "batch_size": 32,
+    "max_epochs": 15,
+}
 models = {
     "own": SepVAE(network=(encoder, decoder), progress_bar=False, **how).fit(train),
     "default": SepVAE(progress_bar=False, **how).fit(train),
 }
 ill = test.labels == "patient"
 for name, model in models.items():
-    error = model.reconstruction_error(test)[ill].mean() / model.error_of_mean(test)[ill].mean()
+    error = (
+        model.reconstruction_error(test)[ill].mean() / model.error_of_mean(test)[ill].mean()
+    )
     print(f"{name}: explains {1 - error:.2f} of the variance of patients, by chance 0")
 
 # %%

@@ -29,7 +29,10 @@ def draw(age, thickness, spot=None):
 
 label = np.where(np.arange(n) % 2, "ill", "well")
 age, thickness = rng.uniform(20, 80, n), rng.uniform(0.8, 1.6, n)
-spot = [angle if ill else None for angle, ill in zip(rng.uniform(0, 6.3, n), label == "ill", strict=True)]
+spot = [
+    angle if ill else None
+    for angle, ill in zip(rng.uniform(0, 6.3, n), label == "ill", strict=True)
+]
 x = np.array([draw(*person) for person in zip(age, thickness, spot, strict=True)])
 
 # %%
@@ -78,7 +81,9 @@ for ax in axes.ravel():
 axes[0, 0].imshow(person.x.reshape(16, 16), cmap="gray", vmin=0, vmax=1)
 axes[0, 0].set_title(f"age {age[ill[0]]:.0f}\n(input)", fontsize=9)
 for column, years in enumerate((20, 35, 50, 65, 80), start=1):
-    images = [model.reconstruct(person, part, at={"age": years}) for part in ("own", "none")]
+    images = [
+        model.reconstruct(person, part, at={"age": years}) for part in ("own", "none")
+    ]
     truth = draw(years, thickness[ill[0]])
     for ax, image in zip(axes[:, column], [*images, truth], strict=True):
         ax.imshow(image.reshape(16, 16), cmap="gray", vmin=0, vmax=1)
