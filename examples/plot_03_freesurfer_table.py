@@ -99,5 +99,5 @@ print(f"by chance: {found['chance']:.2f}")
 print(f"Correlation of the mean map with the true effect: {r:.2f} (by chance 0)")
 
 # %%
-# Both numbers are of a simulation with a strong linear effect. On regions of autism, codes of
-# no method were associated with symptoms: see the results on this site.
+# Both numbers are of a simulation with a strong linear effect. On regions of autism, codes
+# of no method were associated with symptoms: see the results on this site.

@@ -58,7 +58,6 @@ print(encoder(torch.zeros(2, 64)).shape, decoder(torch.zeros(2, 8)).shape)
 how = {
     "common_dim": common_dim,
     "salient_dim": salient_dim,
-    "batch_size": 32,
     "max_epochs": 15,
 }
 models = {

@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-rng, n = np.random.default_rng(0), 900
+rng, n = np.random.default_rng(0), 700
 rows, columns = np.mgrid[:16, :16]
 
 
