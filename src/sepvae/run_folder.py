@@ -96,6 +96,22 @@ class ThumbnailsFile(ArraysFile):
         return found
 
 
+class PeopleFile(ArraysFile):
+    """Images and maps (n, channels, h, w) of a few samples with their ids; of surfaces nobody, and labels."""
+
+    def _parse(self, path: Path, names: tuple[str, ...] = ()) -> "dict[str, AnyArray]":
+        found = super()._parse(path, names)
+        if "images" in found:
+            drawn = [found[name] for name in ("images", "without", "added")]
+            each = [found[name] for name in ("ids", "y", "quantiles") if name in found or name != "quantiles"]
+            shape = drawn[0].shape
+            fits = len(shape) == 4 and {one.shape for one in drawn} == {shape}
+            fits &= all(one.dtype.kind == "f" for one in drawn) and {len(one) for one in each} == {shape[0]}
+            if not fits or not set(found["y"].tolist()) <= {0, 1} or len(found["labels"]) != 2:
+                raise ValueError(f"wanted floats (n, channels, h, w), one for each id, got {shape}")
+        return found
+
+
 class MapFolder:
     """Maps of what the salient part adds, in `maps/` of a run or in a folder of their own."""
 
@@ -105,7 +121,7 @@ class MapFolder:
         self.regions = TableFile(path / "regions.csv", text=("feature",))
         self.own = TableFile(path / "people-regions.csv", ("id", "feature"), ("added_sd", "z"))  # of tables
         self.severity = TableFile(path / "severity.csv", ("third",), ("n", "least", "most"))
-        self.people = ArraysFile(path / "people.npz")  # samples in the figure
+        self.people = PeopleFile(path / "people.npz")  # samples in the figure
         # Of volumes, by the regions of an atlas; the record is written last.
         self.region_people = TableFile(path / "regions-people.csv", ("id", "label", "region"), ("mean",))
         self.region_groups = TableFile(

@@ -35,6 +35,24 @@ def test_a_damaged_file_is_named_in_one_line_and_the_old_page_stays(run, name, c
     assert (run / "report.html").read_text() == "old"
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("images", np.zeros((6, 8, 8))),
+        ("added", np.zeros((6, 1, 8, 9))),
+        ("ids", np.array(["a"])),
+        ("y", np.full(6, 7)),
+        ("without", np.full((6, 1, 8, 8), "a")),
+        ("quantiles", np.zeros(2)),
+    ],
+)
+def test_people_of_another_shape_are_refused(run, name, value):
+    file = run / "maps" / "people.npz"
+    np.savez(file, **{**np.load(file), name: value})
+    with pytest.raises(RunFolderError, match=r"people.npz is damaged \(wanted floats"):
+        write_report(run)
+
+
 def test_thumbnails_of_another_shape_are_refused(run):
     np.savez(run / "thumbnails.npz", ids=np.array(["a"]), images=np.zeros((1, 2, 4, 4), np.uint8))
     with pytest.raises(RunFolderError, match=r"thumbnails.npz is damaged \(images: wanted uint8"):

@@ -72,8 +72,8 @@ def test_the_strip_shows_the_median_control_and_targets_at_quartiles(run):
 
 def test_differences_have_the_colours_of_figures_on_one_scale(run):
     people = dict(np.load(run / "maps" / "people.npz"))
-    people["added"] = np.array([0, 0, 0, 2, -2, 1])[:, None, None, None] * np.ones((1, 1, 8, 8))
-    people["images"] = np.full((6, 3, 8, 8), [[[1.0]], [[0.5]], [[0.0]]])
+    people["added"] = np.array([0, 0, 0, 2, -2, 1])[:, None, None, None] * np.ones((1, 3, 8, 8))
+    people["images"] = people["without"] = np.full((6, 3, 8, 8), [[[1.0]], [[0.5]], [[0.0]]])
     np.savez(run / "maps" / "people.npz", **people)
     shown = strip(Contents(run))
     none, more, less, half = (pixel(one.pictures[2]) for one in shown["people"])

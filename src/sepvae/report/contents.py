@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,9 @@ from sepvae.errors import DataError
 from sepvae.files import names_apart, read_file
 from sepvae.grid import Grid
 from sepvae.run_folder import EFFECT, IMAGE, RunFolder
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 WORDS = {  # one sample, several, and one number of a sample, by the number of axes of the samples' array
     0: {"one": "sample", "many": "samples", "value": "value"},  # not known
@@ -213,13 +216,19 @@ def _picture(path: Path) -> Picture:
     """Read a PNG as lossless WebP, which takes about half the bytes."""
     from PIL import Image
 
-    content, webp = path.read_bytes(), io.BytesIO()
+    content = path.read_bytes()
     if not content.startswith(b"\x89PNG"):
         raise ValueError("no PNG image")
-    Image.open(io.BytesIO(content)).convert("RGB").save(webp, "WEBP", lossless=True)
-    uri = "data:image/webp;base64," + base64.b64encode(webp.getvalue()).decode()
+    uri = webp_uri(Image.open(io.BytesIO(content)).convert("RGB"))
     also = ", .svg" if path.with_suffix(".svg").is_file() else ""
     return Picture(path.stem.removeprefix("codes_"), uri, f"{path.parent.name}/{path.name}{also}")
+
+
+def webp_uri(image: "Image.Image") -> str:
+    """Return an image as a data URI, without loss."""
+    file = io.BytesIO()
+    image.save(file, "WEBP", lossless=True)
+    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def _volume(path: Path) -> tuple[AnyArray, Grid]:

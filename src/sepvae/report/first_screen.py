@@ -1,7 +1,5 @@
 """First screen of a page: the numbers that a reader needs first, pictures of four people, or features."""
 
-import base64
-import io
 import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -11,7 +9,7 @@ import pandas as pd
 
 from sepvae.batch import AnyArray
 from sepvae.errors import count
-from sepvae.report.contents import Contents
+from sepvae.report.contents import Contents, webp_uri
 from sepvae.report.scores import (
     Cell,
     Score,
@@ -154,10 +152,9 @@ def _uri(values: AnyArray) -> str:
     from PIL import Image
 
     finite = np.nan_to_num(values.astype(float)).clip(0, 1)
-    image, file = Image.fromarray(np.rint(255 * finite).astype(np.uint8)), io.BytesIO()
+    image = Image.fromarray(np.rint(255 * finite).astype(np.uint8))
     image.thumbnail((SIDE, SIDE))
-    image.save(file, "WEBP", lossless=True)
-    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
+    return webp_uri(image)
 
 
 def top_features(contents: Contents) -> list[dict[str, Any]]:
