@@ -43,8 +43,8 @@ BEFORE = {
 FITS = {"fit", "demo", "maps", "rerun", "subtypes"}
 # What is added to a command, so that it takes a moment.
 SHORTER = {"fit": ["--seeds", "1"]}
-# Servers, and commands of many fits, which tests of their own run.
-ONLY_PARSED = ("benchmark", "explore", "stability")
+# Commands of many fits, servers and uploads, which have tests of their own.
+ONLY_PARSED = ("benchmark", "explore", "push", "stability")
 
 
 @pytest.fixture(scope="session")
