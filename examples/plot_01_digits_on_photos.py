@@ -70,9 +70,8 @@ def images(rows):
 
 
 full, without = model.reconstruct(test), model.reconstruct(test, salient="none")
-figure = reconstruction_grid(
-    images(test.x), images(full), images(without), test.labels, background="background"
-)
+shown = [images(rows) for rows in (test.x, full, without)]
+figure = reconstruction_grid(*shown, test.labels, background="background", max_per_label=3)
 figure
 
 # %%

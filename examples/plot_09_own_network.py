@@ -78,12 +78,12 @@ model, shown = models["own"], np.flatnonzero(ill)[:4]
 some = test.select(shown)
 full, without = model.reconstruct(some), model.reconstruct(some, salient="none")
 
-figure, axes = plt.subplots(1, 4, figsize=(11, 2.8), sharey=True, layout="constrained")
-for ax, curve, with_it, without_it in zip(axes, some.x, full, without, strict=True):
+figure, axes = plt.subplots(2, 2, figsize=(8, 5), sharey=True, layout="constrained")
+for ax, curve, with_it, without_it in zip(axes.flat, some.x, full, without, strict=True):
     ax.plot(t, curve, color="0.75", label="measured")
     ax.plot(t, with_it, color="#D55E00", label="full reconstruction")
     ax.plot(t, without_it, color="#0072B2", label="without the salient part")
-axes[0].legend(frameon=False, fontsize=8)
+axes[0, 0].legend(frameon=False, fontsize=8)
 figure.suptitle("Four held-out patients")
 
 # %%
