@@ -86,10 +86,10 @@ import matplotlib.pyplot as plt
 from nilearn.plotting import plot_stat_map
 
 figure, axes = plt.subplots(3, 1, figsize=(8, 7))
-limit = float(np.abs(found).max())
 for ax, (name, image) in zip(axes, images.items(), strict=True):
-    vmax = None if name == "true effect" else limit
-    plot_stat_map(image, cut_coords=(-30, -6, -14), vmax=vmax, axes=ax, title=name)
+    limit = float(np.abs(truth if name == "true effect" else found).max())
+    how = {"vmin": -limit, "vmax": limit, "axes": ax, "title": name}
+    plot_stat_map(image, cut_coords=(-30, -6, -14), **how)
 
 # %%
 r = regions["patients"].corr(regions["true effect"])
