@@ -12,7 +12,7 @@ from sklearn import config_context, get_config
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("plot_*.py"))
 INSIDE = {"sepvae.methods.sepvae_objective"}  # documented on the page on new methods
-FAST = ("plot_06", "plot_08", "plot_09")  # all twelve take about 3 minutes
+FAST = ("plot_04", "plot_08", "plot_11")  # all twelve take about 3 minutes
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
