@@ -92,6 +92,6 @@ for weight, of_patients in codes.items():
     print(f"salient_l1 = {weight:g}: {share:.0%} of salient means are near 0")
 
 # %%
-# The term does what it says. Pale rows are a lesion that these short fits did not take up in
-# the salient codes. Whether sparse codes are better codes is a question for
-# probes against chance, and for more than one seed.
+# The term does what it says. Pale rows are a lesion that these short fits did not take up
+# in the salient codes. Whether sparse codes are better codes is a question for probes
+# against chance, and for more than one seed.
