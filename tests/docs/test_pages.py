@@ -27,17 +27,17 @@ from .reader import SMALL, N, write_cells, write_reader_folder, write_surfaces
 PARSED = ("docs/results/", "docs/performance.md", "docs/reliability.md", "docs/responsible-use.md")
 RUN = [page for page in pages() if not page.startswith(PARSED) and blocks(page)]
 
-VOLUMES = "fit participants.tsv --label group --out run --attribute age:continuous"
-FIT = f"{VOLUMES} --images {{participant_id}}/anat/{{participant_id}}_GM.nii.gz"
+IMAGES = "{participant_id}/anat/{participant_id}_GM.nii.gz"
+OF_VOLUMES = f"fit participants.tsv --label group --out run --attribute age:continuous --images {IMAGES}"
 OF_DIGITS = "fit digits-on-photos --recipe digits-on-photos --method ContrastivePCA --out run"
 OF_IMAGES = "fit chest_xray --out run --background NORMAL"
 # Data of one page only, which take seconds or a package of their own.
 WRITE = {"docs/guide/surfaces.md": write_surfaces, "docs/guide/anndata.md": write_cells}
 # Runs that a page assumes, or that its first command leaves with options out.
 BEFORE = {
-    "docs/guide/maps.md": FIT,
+    "docs/guide/maps.md": OF_VOLUMES,
     "docs/guide/subtypes.md": OF_DIGITS,
-    "docs/guide/rerun.md": FIT,
+    "docs/guide/rerun.md": OF_VOLUMES,
     "docs/guide/figures.md": OF_IMAGES,
 }
 FITS = {"fit", "demo", "maps", "rerun", "subtypes"}
