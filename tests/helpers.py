@@ -1,5 +1,7 @@
 """What tests of several rooms share: keywords of a fit that takes a moment, and the command line."""
 
+import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -94,3 +96,10 @@ def outcome(*arguments: object) -> tuple[int, str]:
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     output = result.output if result.exception is None else f"{result.output}{result.exception}"
     return result.exit_code, " ".join(output.split())
+
+
+def slices_shown(page: str) -> dict[str, float]:
+    """First slices of a viewer of nilearn; version 0.13 counts from 0, later ones from 1."""
+    found = re.search(r'"numSlice": (\{[^}]*\})', page)
+    assert found is not None
+    return json.loads(found[1])
