@@ -257,7 +257,9 @@ def test_cells_that_look_like_numbers_or_nothing_stay_text(run: Path) -> None:
 
 
 def test_a_page_without_images_names_nobody(run: Path, tmp_path: Path) -> None:
-    text = Elements(write_report(run, tmp_path / "page.html", images=False).read_text("utf-8")).text
+    copy = Path(shutil.copytree(run, tmp_path / "run"))
+    (copy / "maps" / "regions.csv").unlink()  # features have the names of people here, and are shown
+    text = Elements(write_report(copy, images=False).read_text("utf-8")).text
     assert not [name for name in ("=cmd|", "\uac00", "@SUM(1)") if name in text]
 
 
