@@ -40,7 +40,7 @@ def test_a_difference_is_red_where_more_and_says_its_scale():
     a, b = np.zeros((1, 2, 2)), np.zeros((1, 2, 2))
     a[0, 0, 0], b[0, 1, 1] = 0.5, 0.25
     picture = Painter(a, None, ()).difference("Difference", a, b)
-    assert picture.title == "Difference, ±0.5"
+    assert picture.title == "Difference ±0.5"
     more, less, same = (
         picture.pixels[0, 0].astype(int),
         picture.pixels[1, 1].astype(int),

@@ -60,9 +60,15 @@ def _scatter(app: Dash, scatters: Scatters, *, swaps: bool) -> None:
             figure["layout"]["shapes"] = rings[space]
         return *figures, layout.legend(scatter.legend(column))
 
-    @app.callback(*(Output(space, "config") for space in SPACES), Input("format", "value"))
-    def choose_format(kind: str) -> Any:
-        return [layout.camera(kind, *layout.TOOLS)] * len(SPACES)
+    @app.callback(
+        Output("download", "data", allow_duplicate=True),
+        Input("save-view", "n_clicks"),
+        State("colour", "value"),
+        State("part", "value"),
+        prevent_initial_call=True,
+    )
+    def save(_clicks: int, column: str, part: str) -> Any:
+        return {"content": scatters(part).svg(column), "filename": "codes.svg"}
 
 
 def _selection(app: Dash, run: ExploredRun, scatters: Scatters) -> None:
@@ -79,12 +85,14 @@ def _selection(app: Dash, run: ExploredRun, scatters: Scatters) -> None:
     )
     def select(common: Any, salient: Any, _clicks: Any, part: str) -> Any:
         held = {"common": common, "salient": salient}.get(ctx.triggered_id)
+        if held is not None and not held["points"]:  # plotly says so of a lasso that is taken away, too
+            return [no_update] * (1 + len(SPACES))
         rows = [int(point["customdata"]) for point in (held or {}).get("points", [])]
         patches = {space: Patch() for space in SPACES}
-        for space, patch in patches.items():
+        for patch in patches.values():
             patch["data"][0]["selectedpoints"] = scatters(part).selected_points(rows)
-            if space != ctx.triggered_id:  # its lasso no longer holds
-                patch["layout"]["selections"] = []
+            patch["layout"]["selections"] = []  # the lasso has done its work; it would hold its space alone
+            patch["layout"]["selectionrevision"] = len(rows)
         return rows, *patches.values()
 
     @app.callback(
@@ -175,17 +183,10 @@ def _person(app: Dash, run: ExploredRun) -> None:
 def _moving(app: Dash, run: ExploredRun) -> None:
     """Move the person along salient axes."""
 
-    @app.callback(
-        Output("sliders", "children"),
-        PERSON,
-        BASIS,
-        Input("own", "n_clicks"),
-        Input("zero", "n_clicks"),
-    )
-    def place(row: int, basis: Any, _own: Any, _zero: Any) -> Any:
-        axes, own = run.axes(basis), run.salient[row]
-        at = axes.positions(np.zeros_like(own) if ctx.triggered_id == "zero" else own)
-        return layout.sliders(axes, axes.positions(own).tolist(), at.tolist())
+    @app.callback(Output("sliders", "children"), PERSON, BASIS, Input("own", "n_clicks"))
+    def place(row: int, basis: Any, _own: Any) -> Any:
+        axes = run.axes(basis)
+        return layout.sliders(axes, axes.positions(run.salient[row]).tolist())
 
     @app.callback(Output("moved", "children"), MOVED, AT, State("person", "value"), State("basis", "value"))
     def move(positions: list[float], at: list[int], row: int, basis: Any) -> Any:

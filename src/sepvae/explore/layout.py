@@ -1,5 +1,6 @@
 """Components of the page: its parts with nothing chosen, and what callbacks fill in."""
 
+import math
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
@@ -18,7 +19,6 @@ BASES = {"components": "principal components", "dimensions": "single dimensions"
 CLICKS = {"person": "a click shows a person", "donor": "a click chooses the other person"}
 LONG = 28  # characters
 TOOLS = ("lasso2d", "select2d", "zoom2d", "pan2d")
-STEPS = 200  # of a slider
 PLANES = ("left to right", "back to front", "bottom to top")
 
 
@@ -41,10 +41,13 @@ def page(run: ExploredRun, columns: Sequence[str]) -> Component:
     codes = run.codes
     dims = f"{run.common.shape[1]} common and {run.salient.shape[1]} salient dimensions"
     facts = f"{len(codes)} samples, {run.in_test.sum()} held out · {dims} · nothing leaves this machine"
+    left, right = _left(run, columns), _right(run)
+    if run.swaps:  # volumes fill the right side
+        (left if run.kind == "volume" else right).append(_swap(run))
     return html.Div(
         [
             html.Header([html.P("sepvae explore", className="kicker"), html.H1(run.title), html.P(facts)]),
-            html.Main([html.Div(_left(run, columns)), html.Div(_right(run))]),
+            html.Main([html.Div(part) for part in (left, right)]),
             dcc.Store(id="selection", data=[]),
             dcc.Download(id="download"),
         ],
@@ -57,10 +60,10 @@ def _left(run: ExploredRun, columns: Sequence[str]) -> list[Component]:
     controls = [
         html.Label(["Colour by", _choice("colour", {name: name for name in columns}, "label")]),
         html.Label(["Show", _choice("part", PARTS, "test")]),
-        html.Label(["Camera saves", _choice("format", {"png": "PNG", "svg": "SVG"}, "png")]),
+        html.Button("Save view (SVG)", id="save-view"),
         *[dcc.RadioItems(CLICKS, "person", id="click", inline=True, className="radio")] * run.swaps,
     ]
-    graph: dict[str, Any] = {"config": camera("png", *TOOLS), "style": {"height": "19rem"}}
+    graph: dict[str, Any] = {"config": camera(*TOOLS), "style": {"height": "19rem"}}
     spaces = [
         html.Div([html.H2(f"{space.capitalize()} space", className=space), dcc.Graph(id=space, **graph)])
         for space in SPACES
@@ -80,10 +83,10 @@ def _left(run: ExploredRun, columns: Sequence[str]) -> list[Component]:
 
 
 def _right(run: ExploredRun) -> list[Component]:
-    """Return the person, and the swap with another one."""
+    """Return the person, with sliders of the planes of volumes."""
     sides = run.model.sample_shape_[1:] if run.kind == "volume" and run.decodes else ()
     planes = [
-        html.Label([name, _slider({"type": "plane", "index": i}, 0, side - 1, side // 2, 1)])
+        html.Label([name, _slider({"type": "plane", "index": i}, 0, side - 1, side // 2, step=1, marks=None)])
         for i, (name, side) in enumerate(zip(PLANES, sides, strict=False))
     ]
     save = [html.Button("Save pictures (PNG)", id="save-pictures")] * run.draws
@@ -94,11 +97,16 @@ def _right(run: ExploredRun) -> list[Component]:
         html.P(id="about", className="note"),
         html.Div(id="sheet"),
     ]
+    return [html.Section(person)]
+
+
+def _swap(run: ExploredRun) -> Component:
+    """Return the swap with another person."""
     swap = [
         html.Div([html.H2("Swap the salient part with"), _search(run, "donor", None)], className="controls"),
         html.Div(id="swap", className=f"pictures {run.kind}"),
     ]
-    return [html.Section(person), *[html.Section(swap)] * run.swaps]
+    return html.Section(swap)
 
 
 def _moving(run: ExploredRun) -> Component:
@@ -107,11 +115,10 @@ def _moving(run: ExploredRun) -> Component:
         html.H2("Move along salient axes", className="salient"),
         _choice("basis", BASES, "components"),
         html.Button("Back to own", id="own"),
-        html.Button("Without salient part", id="zero"),
     ]
     note = (
-        "Sliders go as far as codes of the training part do, in units of the code. Percent is the share of "
-        "a component in the salient variance."
+        "Sliders go as far as codes of the training part do, in units of the code; what they do not span "
+        "stays the person's own. Percent is the share of the salient variance."
     )
     moving = [
         html.Div(head, className="controls"),
@@ -134,16 +141,19 @@ def pictures(shown: Sequence[Picture]) -> list[Component]:
 
 def bars(figure: dict[str, Any]) -> Component:
     """Return bars of features."""
-    return dcc.Graph(figure=figure, config=camera("png"), style={"height": "22rem"}, className="bars")
+    return dcc.Graph(figure=figure, config=camera(), style={"height": "22rem"}, className="bars")
 
 
-def sliders(axes: SalientAxes, own: Sequence[float], values: Sequence[float]) -> list[Component]:
+def sliders(axes: SalientAxes, own: Sequence[float]) -> list[Component]:
     """Return a slider for each salient axis; a person beyond the training codes widens the range."""
     found = []
     for i, (name, low, high) in enumerate(zip(axes.names, axes.low, axes.high, strict=True)):
         words = html.Span(f"{low:.2f} to {high:.2f}", className="range")
-        ends, at = (min(low, own[i]), max(high, own[i])), {"type": "axis", "index": i}
-        slider = _slider(at, *ends, values[i], (ends[1] - ends[0]) / STEPS or 1.0, {own[i]: "own"})
+        ends = min(low, own[i]), max(high, own[i])
+        digits = 2 - math.floor(math.log10(ends[1] - ends[0] or 1.0))
+        left, right, at = (round(x, digits) for x in (*ends, own[i]))
+        how = {"step": 10.0**-digits, "marks": {at: "own"}}
+        slider = _slider({"type": "axis", "index": i}, min(left, at), max(right, at), at, **how)
         found.append(html.Label([html.Span([name, words]), slider]))
     return found
 
@@ -168,9 +178,9 @@ def legend(entries: Sequence[tuple[str, str, str]]) -> list[Component]:
     return found
 
 
-def camera(kind: str, *tools: str) -> Any:
-    """Return plotly's settings of a figure with these tools, whose camera saves PNG or SVG."""
-    saved = {"format": kind, "filename": "sepvae", "scale": 3 if kind == "png" else 1}
+def camera(*tools: str) -> Any:
+    """Return plotly's settings of a figure with these tools, whose camera saves a PNG."""
+    saved = {"format": "png", "filename": "sepvae", "scale": 3}
     buttons = [[*tools], ["resetScale2d", "toImage"]] if tools else [["toImage"]]
     return {
         "displaylogo": False,
@@ -189,12 +199,7 @@ def _search(run: ExploredRun, name: str, row: int | None) -> Component:
     return dcc.Dropdown(run.found(None, row), row, id=name, placeholder="click one, or type an id", **how)
 
 
-def _slider(
-    name: dict[str, Any], low: float, high: float, value: float, step: float, marks: Any = None
-) -> Component:
+def _slider(name: dict[str, Any], low: float, high: float, value: float, **given: Any) -> Component:
     """Return a slider that answers while it is dragged."""
     how: dict[str, Any] = {"updatemode": "drag", "included": False, "allow_direct_input": False}
-    shown = {"placement": "top", "always_visible": False}
-    return dcc.Slider(
-        float(low), float(high), step, value=float(value), id=name, marks=marks, tooltip=shown, **how
-    )
+    return dcc.Slider(low, high, value=value, id=name, tooltip={"placement": "top"}, **how, **given)

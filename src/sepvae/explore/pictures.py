@@ -60,7 +60,7 @@ class Painter:
         if self.is_volume:
             opacity = np.minimum(1, 2 * np.abs(share))[..., None]
             colours = opacity * colours + (1 - opacity) * self._shades(b)
-        return Picture(f"{title}, ±{limit:.2g}", np.rint(255 * colours).astype(np.uint8))
+        return Picture(f"{title} ±{limit:.2g}", np.rint(255 * colours).astype(np.uint8))
 
     def _shades(self, sample: AnyArray) -> AnyArray:
         """Return colours (h, w, 3) in [0, 1]."""

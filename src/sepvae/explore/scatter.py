@@ -1,5 +1,6 @@
 """Scatter of both spaces: figures and legend by the colours of the report, without a browser."""
 
+import io
 import math
 from collections.abc import Sequence
 from html import escape
@@ -11,6 +12,7 @@ from matplotlib.colors import to_hex
 
 from sepvae.codes import SPACES, Space
 from sepvae.explore.run import ExploredRun
+from sepvae.plotting.codes import code_scatter
 from sepvae.plotting.palette import AMOUNTS, MISSING, NEUTRAL, OTHERS, shortened
 from sepvae.report.scatter import coloured_columns, principal_places
 
@@ -34,7 +36,7 @@ class Scatter:
         self.places = {space: principal_places(fitted, shown, space) for space in SPACES}
         self.columns = {one["name"]: one for one in coloured_columns(run.contents, shown, images=True)}
         self.names = [escape(shortened(name)) for name in shown["id"]]  # plotly interprets tags
-        self._position = {int(row): i for i, row in enumerate(self.rows)}
+        self._shown, self._position = shown, {int(row): i for i, row in enumerate(self.rows)}
 
     def figure(self, space: Space, column: str, selected: Sequence[int] = ()) -> dict[str, Any]:
         """Return plotly's figure of a space; `selected` are rows of `codes.csv`."""
@@ -77,6 +79,12 @@ class Scatter:
             how = {"type": "circle", "name": name, "xsizemode": "pixel", "ysizemode": "pixel"}
             shapes.append(how | corners | place | {"line": {"color": NEUTRAL, "width": 2, "dash": dash}})
         return shapes
+
+    def svg(self, column: str) -> str:
+        """Return the figure of both spaces as SVG, as a run has it in `figures/`, but of these people."""
+        file = io.StringIO()
+        code_scatter(self._shown, self._column(column)["name"]).savefig(file, format="svg")
+        return file.getvalue()
 
     def selected_points(self, rows: Sequence[int]) -> list[int] | None:
         """Return the positions of rows; None, which shows everyone alike, if there are none."""
