@@ -42,6 +42,7 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "image_scrapers": ("gallery_figures.scrape",),
     "capture_repr": ("_repr_html_",),  # tables; numbers are printed
+    "ignore_repr_types": "sepvae",  # a cell that ends with `model.fit(..)`
     "backreferences_dir": "gallery/backreferences",  # for "Examples with .." on pages of the API
     "doc_module": ("sepvae",),
     "inspect_global_variables": False,  # names in the code are enough

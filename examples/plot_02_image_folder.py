@@ -2,8 +2,8 @@
 A folder of images
 ==================
 
-After this example you can read a folder with one subfolder per label, keep all images of
-a person on one side of the split, and check the data before a fit.
+After this example you can read a folder with one subfolder per label, and keep all images
+of a person on one side of the split.
 
 The images are simulated and written to a temporary folder: two scans of each of 200
 people. A scan shows a body, whose size and place differ. Scans of patients also show a

@@ -25,7 +25,7 @@ pd.read_csv(people, sep="\t").head(4).round(2)
 # Read and fit
 # ------------
 # The mask leaves out voxels outside of the brain. Contrastive PCA is fitted at once. The
-# default, SepVAE, gets linear networks for volumes, and takes minutes. ``sepvae fit`` does
+# default, SepVAE, gets linear networks for volumes, and takes longer. ``sepvae fit`` does
 # all of this from the command line, and writes a report.
 from sepvae import ContrastivePCA
 from sepvae.data import read_volumes, split
