@@ -105,8 +105,8 @@ def _selection(app: Dash, run: ExploredRun, scatters: Scatters) -> None:
         if not rows:
             return "Draw around people to select them.", True, True
         labels = run.codes.loc[rows, "label"].value_counts()
-        parts = ", ".join(f"{n} {label}" for label, n in labels.items())
-        return f"{count(len(rows), 'sample')} selected: {parts}", False, False
+        parts = ", ".join(f"{label}: {n}" for label, n in labels.items())
+        return f"{count(len(rows), 'sample')} selected; {parts}", False, False
 
     @app.callback(
         Output("download", "data"),

@@ -71,9 +71,13 @@ def person_bars(run: ExploredRun, row: int, **others: AnyArray) -> dict[str, Any
     layout = {
         **PLAIN,
         "margin": {"l": 8, "r": 8, "t": 40, "b": 40},
-        "xaxis": {"title": {"text": "standard deviations", "font": {"size": 12}}},
+        "xaxis": {
+            "title": {"text": "standard deviations", "font": {"size": 12}},
+            "nticks": 5,
+            "tickangle": 0,
+        },
         "yaxis": {"automargin": True, "tickfont": {"size": 11}},
-        "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "traceorder": "normal"},
+        "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "traceorder": "reversed"},
         "showlegend": True,
         "bargap": 0.25,
     }
