@@ -99,10 +99,11 @@ class ExploredRun:
             x, about = self.examples["inputs"][found[:1]], self.attributes.iloc[[row]].reset_index(drop=True)
             x = x.astype(np.float32) if x.dtype == np.float16 else x
             names = getattr(self.model, "feature_names_in_", None)
-            return self._as_seen(ArraySource(x, [""], attributes=about, feature_names=names)), "examples.npz"
+            seen = self._as_seen(ArraySource(x, [""], attributes=about, feature_names=names))
+            return seen, self.folder.examples.path.name
         small = self.contents.thumbnails if self.kind == "image" else None
         if small is not None and len(found := np.flatnonzero(small["ids"] == name)):
-            return in_unit_range(small["images"][found[0]]), "thumbnails.npz"
+            return in_unit_range(small["images"][found[0]]), self.folder.thumbnails.path.name
         return None, ""
 
     def _as_seen(self, source: Any) -> AnyArray:

@@ -102,7 +102,7 @@ def about_person(run: ExploredRun, row: int) -> str:
     words = ["Reconstructions are decoded from the posterior means in codes.csv."]
     if found.input is None:
         words.append("The run folder does not hold this person's input: sepvae explore RUN DATA shows it.")
-    elif found.source == "thumbnails.npz":
+    elif found.source == run.folder.thumbnails.path.name:
         words.append(f"The input is a thumbnail of at most 48 pixels ({found.source}).")
     elif found.source != "DATA":
         words.append(f"The input is from {found.source}.")
