@@ -114,6 +114,14 @@ def test_tables_without_rows_are_said_to_hold_nothing(run):
     assert "nothing to correlate" in text
 
 
+def test_removal_that_was_left_out_says_what_adds_it(run):
+    (run / "removal.csv").unlink()
+    assert "sepvae evaluate RUN DATA --complete adds it" not in text_of(run)
+    recipe = run / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("protocol: {", "protocol: {removal: false, "))
+    assert "Left out by an option of the fit, such as --quick" in text_of(run)
+
+
 def test_correlations_are_marked_by_their_adjusted_p(run):
     page = page_of(run)
     cells = re.findall(r'<td class="(plus|minus)( marked)?" style="--strength: (\d+)%"[^>]*>([-.\d]+)', page)

@@ -31,7 +31,7 @@ class Scatter:
 
     def __init__(self, run: ExploredRun, part: str) -> None:
         self.rows = run.shown(part)
-        shown, train = run.codes.iloc[self.rows], run.codes[run.codes["split"] != "test"]
+        shown, train = run.codes.iloc[self.rows], run.codes[run.codes["split"] == "train"]
         fitted = train if len(train) > 1 else shown
         self.places = {space: principal_places(fitted, shown, space) for space in SPACES}
         self.columns = {one["name"]: one for one in coloured_columns(run.contents, shown, images=True)}

@@ -142,6 +142,7 @@ def _page_context(contents: Contents, *, images: bool) -> dict[str, Any]:
         "scatter": scatter,
         "scatters": scatters,
         "removal": None if removal is None else removal_sections(removal),
+        "without_removal": settings(contents.recipe).get("protocol.removal") is False,
         "counterfactuals": None if moved is None else counterfactual_rows(moved, contents.words),
         "severity": severity_section(contents),
         "subtypes": subtype_section(contents),
