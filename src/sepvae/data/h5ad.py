@@ -19,6 +19,7 @@ from sepvae.files import write_whole
 
 TO_LOG = "normalise each cell, and take logarithms (scanpy.pp.normalize_total, scanpy.pp.log1p)"
 SAMPLED = 1000  # observations whose values tell whether they are counts
+MAX_NAMES = 4e9  # bytes of obs and var
 FEWER = "keep fewer features, such as highly variable genes, or allow more by --memory"
 
 
@@ -52,10 +53,14 @@ def open_h5ad(path: Path) -> Iterator[Observations]:
         with h5py.File(path, "r") as file:
             if gone := [name for name in ("X", "obs", "var") if name not in file]:
                 raise DataError(f"{path}: wanted an AnnData file, found no {gone[0]}; write it by anndata")
-            for name in ("X", "obs", "var"):
-                _refuse_outside(path, file, name)
+            sizes = {name: _size(path, file, name) for name in ("X", "obs", "var")}
+            if (size := sizes["obs"] + sizes["var"]) > MAX_NAMES:  # X is checked by --memory
+                raise DataError(f"{path}: obs and var take {size / 1e9:.1f} GB, wanted 4 at most; write less")
             obs, var = read_elem(file["obs"]), read_elem(file["var"])
-            not_read = _not_read(file.get("layers", ()), raw="X" in file.get("raw", ()))
+            layers = (
+                file["layers"] if file.get("layers", getclass=True, getlink=True) is h5py.HardLink else ()
+            )
+            not_read = _not_read(layers, raw="raw" in file)
             yield _observations(path, file["X"], obs, var, not_read)
     except DataError:
         raise
@@ -186,19 +191,21 @@ def _cell(value: Any) -> str | None:
     return None if pd.isna(value) else str(value).strip() or None
 
 
-def _refuse_outside(path: Path, group: Any, name: str) -> None:
-    """Raise if a dataset below a group has its values in another file, by a link or as raw bytes."""
+def _size(path: Path, group: Any, name: str) -> int:
+    """Return the bytes below a name; raise if some of them lie in another file, by links or as raw bytes."""
     import h5py
 
     remedy = "write it again by adata.write_h5ad"
     if isinstance(group.get(name, getlink=True), h5py.ExternalLink):
         raise DataError(f"{path}: {name} leads to another file; {remedy}")
     item = group[name]
+    if item.file.filename != group.file.filename:  # by a soft link to an external one
+        raise DataError(f"{path}: {name} leads to another file; {remedy}")
     if isinstance(item, h5py.Dataset) and (item.external or item.is_virtual):
         raise DataError(f"{path}: values of {item.name} lie in another file; {remedy}")
     if isinstance(item, h5py.Group):
-        for inner in item:
-            _refuse_outside(path, item, inner)
+        return sum(_size(path, item, inner) for inner in item)
+    return int(item.size or 0) * item.dtype.itemsize
 
 
 def _stored(x: Any) -> int:

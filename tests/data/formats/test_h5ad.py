@@ -117,6 +117,24 @@ def test_files_that_lead_elsewhere_are_refused(path: Path, tmp_path: Path) -> No
         load(path, label="dx")
 
 
+@pytest.mark.parametrize("name", ["X", "obs/dx"])
+def test_links_to_links_that_lead_elsewhere_are_refused(name: str, path: Path, tmp_path: Path) -> None:
+    cells().write_h5ad(tmp_path / "other.h5ad")
+    with h5py.File(path, "r+") as file:
+        del file[name]
+        file["uns/elsewhere"] = h5py.ExternalLink("other.h5ad", "/")
+        file[name] = h5py.SoftLink(f"/uns/elsewhere/{name}")
+    with pytest.raises(DataError, match=f"{Path(name).name} leads to another file"):
+        load(path, label="dx")
+
+
+def test_a_column_of_a_claimed_size_is_refused_before_it_is_read(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file["obs"].create_dataset("n", (10**11,), "f8", chunks=(1000,)).attrs["encoding-type"] = "array"
+    with pytest.raises(DataError, match=r"obs and var take 800.0 GB, wanted 4 at most"):
+        load(path, label="dx")
+
+
 @pytest.mark.parametrize("part", ["indices", "indptr"])
 def test_sparse_indices_out_of_bounds_are_refused(part: str, tmp_path: Path) -> None:
     file = tmp_path / "cells.h5ad"
