@@ -21,16 +21,27 @@ SIZE = {"width": 1440, "height": 900}
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]  # /dev/shm is small in containers
 
 
+def heed_ctrl_c() -> None:
+    """Take SIGINT as a terminal's process does; one started in the background of a script ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def address(image_run: Any) -> Iterator[str]:
     """Address of the page; the command ends cleanly at Ctrl-C."""
     command = [sys.executable, "-u", "-m", "sepvae", "explore", str(image_run.path), "--no-browser"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=os.environ, preexec_fn=heed_ctrl_c
+    ) as process:
         assert process.stdout is not None
         line = next(line for line in process.stdout if line.startswith("open "))
         yield line.split()[1]
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=60)
+        try:
+            said, _ = process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
     assert said.splitlines()[-1] == "stopped"
     assert "error" not in said
     assert process.returncode == 0
