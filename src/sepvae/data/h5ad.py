@@ -205,7 +205,7 @@ def _size(path: Path, group: Any, name: str) -> int:
         raise DataError(f"{path}: values of {item.name} lie in another file; {remedy}")
     if isinstance(item, h5py.Group):
         return sum(_size(path, item, inner) for inner in item)
-    return int(item.size or 0) * item.dtype.itemsize
+    return int(item.nbytes)
 
 
 def _stored(x: Any) -> int:
