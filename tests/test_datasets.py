@@ -114,17 +114,24 @@ def test_mice(server: dict[str, Any], tmp_path: Path, monkeypatch: pytest.Monkey
     assert mice.feature_names == ["A_N", "B_N"]
 
 
-def test_a_second_call_takes_the_file_that_is_there(
-    xrays: bytes, server: dict[str, Any], tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("xrays")
+def test_a_second_call_takes_the_file_that_is_there(server: dict[str, Any], tmp_path: Path) -> None:
     datasets.fetch_pneumonia_mnist(data_dir=tmp_path)
     server["content"] = b"gone"
     datasets.fetch_pneumonia_mnist(data_dir=tmp_path)
     assert server["requests"] == 1
-    (tmp_path / "pneumoniamnist.npz").write_bytes(b"damaged")
-    server["content"] = xrays
+
+
+@pytest.mark.usefixtures("xrays")
+def test_another_file_of_the_name_is_kept(server: dict[str, Any], tmp_path: Path) -> None:
+    own = tmp_path / "pneumoniamnist.npz"
+    own.write_bytes(b"of the user")
+    with pytest.raises(DataError, match=r"pneumoniamnist\.npz: is not the file .*; move it away"):
+        datasets.fetch_pneumonia_mnist(data_dir=tmp_path)
+    assert own.read_bytes() == b"of the user"
+    assert server["requests"] == 0
+    own.unlink()
     assert len(datasets.fetch_pneumonia_mnist(data_dir=tmp_path).test) == 4
-    assert server["requests"] == 2
 
 
 @pytest.mark.parametrize("cut", [True, False])

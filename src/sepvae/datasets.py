@@ -2,8 +2,8 @@
 Openly licensed data sets, downloaded when a function is called.
 
 Files go to `data_dir`, else to the folder that the environment variable SEPVAE_DATA_HOME names, else to
-`~/sepvae_data`. A file that is there is not downloaded again. It is used only if its checksum is the one
-that its publisher states.
+`~/sepvae_data`. A file that is there is neither downloaded again nor replaced. It is used only if its
+checksum is the one that its publisher states.
 """
 
 import os
@@ -209,7 +209,11 @@ def _download(file: Published, data_dir: str | Path | None) -> Path:
 
     folder = Path(data_dir or os.environ.get(HOME) or Path.home() / "sepvae_data").expanduser()
     path, log = folder / file.name, pooch.get_logger()
-    if not path.exists():
+    if path.exists():
+        if not path.is_file() or not pooch.hashes.hash_matches(path, file.checksum):
+            wrong = f"is not the file that was published ({file.checksum})"
+            raise DataError(f"{path}: {wrong}; move it away, and it is downloaded")
+    else:
         log.info("%s: license %s; cite %s", file.name, file.license, file.citation)
     try:
         load = pooch.HTTPDownloader(progressbar=sys.stderr.isatty())
