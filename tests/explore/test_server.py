@@ -31,7 +31,7 @@ def known(client: Any) -> Any:
     return client
 
 
-def test_the_token_is_taken_once_into_a_cookie_that_no_script_or_other_page_has(client: Any) -> None:
+def test_the_token_is_taken_into_a_cookie_that_no_script_or_other_page_has(client: Any) -> None:
     answer = client.get("/?token=secret", base_url=HOME)
     assert (answer.status_code, answer.location) == (302, "/")
     cookie = answer.headers["Set-Cookie"]
@@ -76,6 +76,16 @@ def test_the_page_is_complete_and_loads_nothing_from_elsewhere(known: Any) -> No
     text = page.get_data(as_text=True)
     assert 'src="http' not in text
     assert 'href="http' not in text
+
+
+def test_a_title_that_is_markup_stays_text(image_run: Any) -> None:
+    explored = image_run.explored()
+    explored.title = '</title><meta http-equiv="refresh" content="0;url=http://example.org">'
+    client = make_app(explored, "secret", print).server.test_client()
+    client.get("/?token=secret", base_url=HOME)
+    page = client.get("/", base_url=HOME).get_data(as_text=True)
+    assert "&lt;/title&gt;" in page
+    assert 'http-equiv="refresh"' not in page
 
 
 def call(known: Any, part: str, inputs: Any, state: Any, changed: str = "") -> Any:

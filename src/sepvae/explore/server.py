@@ -4,6 +4,7 @@ import logging
 import secrets
 import socket
 import webbrowser
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def make_app(run: ExploredRun, token: str, say: Say = print) -> Dash:
     """Return the page as an app of Dash, whose `server` answers only requests with the token."""
     app = Dash(
         "sepvae.explore",
-        title=f"{run.title}, sepvae",
+        title=f"{escape(run.title)}, sepvae",  # of recipe.yaml, which may come from others
         index_string=index_page(),
         serve_locally=True,
         include_assets_files=False,  # else those of a folder `assets` that happens to be there
