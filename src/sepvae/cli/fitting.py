@@ -94,6 +94,7 @@ def fit(
     from sepvae.benchmark.folder import BenchmarkFolder
     from sepvae.runs.finishing import add_stability
     from sepvae.runs.from_data import check_keywords, fit_data, make_model
+    from sepvae.runs.loggers import check_logger
 
     for name in named:
         check_keywords([name], method, f"--{name.replace('_', '-')}")
@@ -101,6 +102,7 @@ def fit(
     if seeds > 1 and "random_state" in keywords:
         raise DataError("--set random_state: leave it out, for --seeds fits with seeds 0, 1, ..")
     model = make_model(method, preset, chosen, keywords)
+    check_logger(logger, model)  # before the fits of --seeds
     say, typed = tell if model.is_first_process() else silence, typed_options(context)
     if context.obj is not None:
         say(f"note: options that are not given are those of {out}: {shlex.join(context.obj)}")
