@@ -102,12 +102,12 @@ def print_verdict(scores: pd.DataFrame, inspection: dict[str, Any] | None = None
     from sepvae.report.verdict import judge
 
     found, console = judge(scores, inspection), Console(highlight=False)
-    words = {"green": ("yes", "green"), "amber": ("in part", "yellow"), "red": ("no", "bold red")}
+    styles = {"green": "green", "amber": "yellow", "red": "bold red"}
     if found.verdict == "not known":
         return
     console.print(Text(f"verdict: {found}", "bold"))
     for answer in found.answers:
-        console.print(Text.assemble(f"  {answer.question} ", words[answer.light]))
+        console.print(Text.assemble(f"  {answer.question} ", (answer.word, styles[answer.light])))
 
 
 def print_warnings(run: Path) -> None:

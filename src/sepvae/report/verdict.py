@@ -23,6 +23,7 @@ from sepvae.report.scores import (
 from sepvae.report.warnings import MIN_VARIANCE_RATIO, NOTHING_LEARNT
 
 Light = Literal["green", "amber", "red"]
+WORDS: dict[Light, str] = {"green": "yes", "amber": "in part", "red": "no"}
 Overall = Literal["separated", "partly separated", "not separated", "not known"]
 
 SALIENT_KNOWS = "Does the salient code tell background and target apart?"
@@ -53,6 +54,11 @@ class Answer:
     seen: str
     advice: str
     score: dict[str, Any]
+
+    @property
+    def word(self) -> str:
+        """The answer in a word."""
+        return WORDS[self.light]
 
     @classmethod
     def of(cls, question: str, light: Light, seen: str, advice: str, row: Score) -> "Answer":

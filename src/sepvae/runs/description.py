@@ -9,8 +9,6 @@ from sepvae.report.scores import main_rows, question, reading
 from sepvae.report.verdict import judge
 from sepvae.run_folder import SAMPLE, RunFolder
 
-WORDS = {"green": "yes", "amber": "in part", "red": "no"}
-
 
 def describe_run(run: RunFolder) -> str:
     """Return sections on data and results; no id, path, name of a file, or number of a single person."""
@@ -20,7 +18,7 @@ def describe_run(run: RunFolder) -> str:
     attributes = [name for name in run.kinds() if name in codes and name not in SAMPLE]
     named = [f"{name} ({_kind(codes[name], run)})" for name in attributes]
     verdict, rows = judge(scores, run.inspection.read()), main_rows(scores)
-    answers = [f"- {answer.question} **{WORDS[answer.light]}**: {answer.seen}" for answer in verdict.answers]
+    answers = [f"- {answer.question} **{answer.word}**: {answer.seen}" for answer in verdict.answers]
     found = [(row["space"], question(row["attribute"], row["population"]), reading(row)) for row in rows]
     parts = [
         "## Data\n\nNumber of people by label and part; scores are of the test part.",
