@@ -17,6 +17,7 @@ from scipy.io import arff
 from sklearn.utils import Bunch
 
 from sepvae.batch import AnyArray
+from sepvae.checks import check_installed
 from sepvae.data import ArraySource
 from sepvae.errors import DataError, reason_of
 
@@ -202,10 +203,8 @@ def _bunch(file: Published, path: Path, **sources: ArraySource) -> Bunch:
 
 def _download(file: Published, data_dir: str | Path | None) -> Path:
     """Return the path of a file, after download unless it is there; its checksum is always compared."""
-    try:
-        import pooch
-    except ImportError:
-        raise DataError("downloads need the package pooch; pip install 'sepvae[fetch]'") from None
+    check_installed("fetch", "pooch")
+    import pooch
 
     folder = Path(data_dir or os.environ.get(HOME) or Path.home() / "sepvae_data").expanduser()
     path, log = folder / file.name, pooch.get_logger()
@@ -213,8 +212,8 @@ def _download(file: Published, data_dir: str | Path | None) -> Path:
         if not path.is_file() or not pooch.hashes.hash_matches(path, file.checksum):
             wrong = f"is not the file that was published ({file.checksum})"
             raise DataError(f"{path}: {wrong}; move it away, and it is downloaded")
-    else:
-        log.info("%s: license %s; cite %s", file.name, file.license, file.citation)
+        return path
+    log.info("%s: license %s; cite %s", file.name, file.license, file.citation)
     try:
         load = pooch.HTTPDownloader(progressbar=sys.stderr.isatty())
         pooch.retrieve(file.url, file.checksum, fname=file.name, path=folder, downloader=load)

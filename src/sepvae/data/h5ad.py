@@ -12,6 +12,7 @@ import pandas as pd
 from scipy.sparse import issparse
 
 from sepvae.batch import AnyArray, FloatArray
+from sepvae.checks import check_installed
 from sepvae.codes import MAX_LEVELS, SPACES, Codes, code_columns
 from sepvae.data.cells import TableNote
 from sepvae.errors import DataError, listed, reason_of
@@ -33,19 +34,10 @@ class Observations(NamedTuple):
     not_read: list[str]  # layers, and raw
 
 
-def import_anndata() -> Any:
-    """Return the package anndata, which is an extra."""
-    try:
-        import anndata
-    except ImportError:
-        raise DataError("AnnData needs the package anndata; pip install 'sepvae[anndata]'") from None
-    return anndata
-
-
 @contextmanager
 def open_h5ad(path: Path) -> Iterator[Observations]:
     """Yield the observations of a file, `x` unread; groups that lead out of the file are refused."""
-    import_anndata()
+    check_installed("anndata", "anndata")
     import h5py
     from anndata.io import read_elem
 
@@ -147,7 +139,9 @@ def codes_to_anndata(codes: "Codes[AnyArray] | pd.DataFrame", adata: Any = None)
     """
     means = _means(codes, adata)
     if adata is None:
-        anndata = import_anndata()
+        check_installed("anndata", "anndata")
+        import anndata
+
         names = pd.Index([], dtype=object)  # anndata 0.12.6 does not write strings of pandas 3
         adata = anndata.AnnData(obs=_about(codes, len(means["common"])), var=pd.DataFrame(index=names))
     for space, values in means.items():
