@@ -103,11 +103,11 @@ class PeopleFile(ArraysFile):
         found = super()._parse(path, names)
         if "images" in found:
             drawn = [found[name] for name in ("images", "without", "added")]
-            each = [found[name] for name in ("ids", "y", "quantiles") if name in found or name != "quantiles"]
-            shape = drawn[0].shape
+            shape, ids, y = drawn[0].shape, found["ids"], found["y"]
+            each = ids, y, found.get("quantiles", y)  # earlier versions wrote no quantiles
             fits = len(shape) == 4 and {one.shape for one in drawn} == {shape}
             fits &= all(one.dtype.kind == "f" for one in drawn) and {len(one) for one in each} == {shape[0]}
-            if not fits or not set(found["y"].tolist()) <= {0, 1} or len(found["labels"]) != 2:
+            if not fits or not set(y.tolist()) <= {0, 1} or len(found["labels"]) != 2:
                 raise ValueError(f"wanted floats (n, channels, h, w), one for each id, got {shape}")
         return found
 

@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib import colormaps
 from PIL import Image, ImageDraw
 
 from sepvae.batch import AnyArray
 from sepvae.grid import Grid
-from sepvae.plotting.cells import limit_of, signed
+from sepvae.plotting.cells import as_drawn, in_colours, limit_of, signed
 from sepvae.plotting.images import GREY_LEVEL
 from sepvae.plotting.maps import percentile_limit
-from sepvae.plotting.palette import DIFFERENCES
 
 PERCENTILES = 1, 99  # of valid voxels, black and white
 GAP = 2  # pixels between planes
@@ -55,10 +53,9 @@ class Painter:
         limit = percentile_limit(values) if self.is_volume else limit_of(values)
         limit = max(limit, GREY_LEVEL * (self.high - self.low))
         values = _planes(values, self.at) if self.is_volume else values
-        share = np.clip(values / limit, -1, 1)
-        colours = colormaps[DIFFERENCES]((share + 1) / 2)[..., :3]
+        colours = in_colours(values, limit)
         if self.is_volume:
-            opacity = np.minimum(1, 2 * np.abs(share))[..., None]
+            opacity = np.minimum(1, 2 * np.abs(values / limit))[..., None]
             colours = opacity * colours + (1 - opacity) * self._shades(b)
         return Picture(f"{title} ±{limit:.2g}", np.rint(255 * colours).astype(np.uint8))
 
@@ -68,8 +65,8 @@ class Painter:
             planes = _planes(sample[0].astype(float), self.at)
             scaled = (planes - self.low) / max(self.high - self.low, np.finfo(float).tiny)
             return np.repeat((np.clip(scaled, 0, 1) * self.valid)[..., None], 3, axis=-1)
-        shown = sample if len(sample) == 3 else np.repeat(sample[:1], 3, axis=0)
-        return np.asarray(np.clip(np.moveaxis(shown, 0, -1).astype(float), 0, 1))
+        shown = np.clip(as_drawn(sample).astype(float), 0, 1)
+        return shown if shown.ndim == 3 else np.repeat(shown[..., None], 3, axis=-1)
 
 
 def _planes(volume: AnyArray, at: tuple[int, ...]) -> AnyArray:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
@@ -69,6 +70,16 @@ def signed(images: AnyArray) -> AnyArray:
     return images.mean(axis=-3) if images.shape[-3] == 3 else images[..., 0, :, :]
 
 
+def as_drawn(image: AnyArray) -> AnyArray:
+    """Return an image (channels, h, w) in [0, 1] as it is drawn: three channels (h, w, 3), else the first."""
+    return np.clip(np.moveaxis(image, 0, -1), 0, 1) if len(image) == 3 else image[0]
+
+
+def in_colours(difference: AnyArray, limit: float) -> AnyArray:
+    """Return a difference (h, w) in the colours of the scale from -limit to limit, (h, w, 3) in [0, 1]."""
+    return np.asarray(colormaps[DIFFERENCES]((difference / limit + 1) / 2)[..., :3])
+
+
 def inches(width: float, height: float) -> tuple[Figure, Axes]:
     """Return a figure and axes over all of it, without frame: x in inches from the left, y from the top."""
     figure = Figure(figsize=(width, height))
@@ -88,10 +99,7 @@ def draw_images(
     width: float = CELL,
 ) -> list[AxesImage]:
     """Draw images (channels, h, w) in [0, 1], then a difference (h, w), at upper left corners in inches."""
-    looks: list[tuple[AnyArray, str, float, float]] = [
-        (np.clip(np.moveaxis(image, 0, -1), 0, 1) if len(image) == 3 else image[0], "gray", 0, 1)
-        for image in images
-    ]
+    looks: list[tuple[AnyArray, str, float, float]] = [(as_drawn(image), "gray", 0, 1) for image in images]
     if difference is not None:
         looks.append((difference, DIFFERENCES, -limit, limit))
     extents = [_extent(x, y, width, height) for x, y in places]

@@ -109,7 +109,7 @@ def strip(contents: Contents) -> dict[str, Any] | None:
     people = contents.folder.maps.people.read()
     if people is None or "images" not in people or not len(people["y"]):
         return None
-    from sepvae.plotting.cells import limit_of, signed
+    from sepvae.plotting.cells import as_drawn, in_colours, limit_of, signed
 
     controls, targets = (np.flatnonzero(people["y"] == y) for y in (0, 1))
     shown = [*controls[len(controls) // 2 :][:1].tolist(), *targets[:3].tolist()]
@@ -123,7 +123,10 @@ def strip(contents: Contents) -> dict[str, Any] | None:
                 str(people["ids"][i]),
                 str(labels.get(str(people["ids"][i]), people["labels"][people["y"][i]])),
                 "" if sizes is None else QUARTILES.get(float(sizes[i]), ""),
-                [_picture(people["images"][i]), _picture(people["without"][i]), _coloured(added[i], limit)],
+                [
+                    *(_uri(as_drawn(people[name][i])) for name in ("images", "without")),
+                    _uri(in_colours(added[i], limit)),
+                ],
             )
             for i in shown
         ],
@@ -131,21 +134,6 @@ def strip(contents: Contents) -> dict[str, Any] | None:
         "limit": f"{limit:.2g}",
         "pixelated": max(people["images"].shape[-2:]) < SIDE,
     }
-
-
-def _picture(image: AnyArray) -> str:
-    """Return an image (channels, h, w) in [0, 1] as a data URI: three channels in colour, else the first."""
-    shown = np.moveaxis(image, 0, -1) if len(image) == 3 else image[0]
-    return _uri(shown)
-
-
-def _coloured(difference: AnyArray, limit: float) -> str:
-    """Return a difference (h, w) in colours from -limit to limit as a data URI."""
-    from matplotlib import colormaps
-
-    from sepvae.plotting.palette import DIFFERENCES
-
-    return _uri(colormaps[DIFFERENCES]((difference / limit + 1) / 2)[..., :3])
 
 
 def _uri(values: AnyArray) -> str:
